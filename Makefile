@@ -1,0 +1,32 @@
+# make app   open the page with the bundled weights
+# make test  install what the tests need and run them all
+VENV ?= .venv
+PYTHON ?= python3.11
+BIN := $(VENV)/bin
+
+.PHONY: app test lint browser
+
+app: $(VENV)/.app
+	$(BIN)/python app.py
+
+test: $(VENV)/.dev browser lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+$(VENV)/.app: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.app pyproject.toml
+	$(BIN)/python -m pip install --quiet -c requirements.txt --editable '.[dev]'
+	touch $@
+
+# The page is tested in a real Chromium: the one that CHROMIUM names, the system's, or one installed here.
+browser: $(VENV)/.dev
+	sh tests/install_chromium.sh $(BIN)

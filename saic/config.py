@@ -1,0 +1,181 @@
+"""The one configuration: strict, frozen, saved beside the weights.
+
+A YAML file holds only what differs from the defaults below. An unknown key or a value out of range is a
+:class:`~saic.errors.ConfigError` that names the valid keys.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from saic.errors import ConfigError
+
+FORMAT_VERSION = 1
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Audio(_Section):
+    """The front end that the weights were trained on. Only this one exists; saved so a reader can check."""
+
+    sample_rate_hz: Literal[16_000] = 16_000
+    n_fft: Literal[1024] = 1024
+    hop_samples: Literal[200] = 200
+    n_mels: Literal[80] = 80
+
+
+class ContentEncoder(_Section):
+    """Paper 3.2; sizes after AdaIN-VC (the paper's reference 16)."""
+
+    channels: int = Field(128, ge=4)
+    bank_kernels: int = Field(4, ge=1, le=16)
+    kernel: int = Field(5, ge=3)
+    code_channels: int = Field(64, ge=1)
+    strides: tuple[Literal[1, 2], ...] = (1, 2, 1, 2, 1, 1)
+
+
+class SpeakerEncoder(_Section):
+    """Paper 3.3."""
+
+    channels: int = Field(128, ge=4)
+    bank_kernels: int = Field(4, ge=1, le=16)
+    kernel: int = Field(5, ge=3)
+    embedding_size: int = Field(128, ge=1)
+    strides: tuple[Literal[1, 2], ...] = (1, 2, 1, 2, 1, 2)
+
+
+class Decoder(_Section):
+    """Paper 3.4. ``upsampling`` must undo the content encoder's ``strides``."""
+
+    channels: int = Field(128, ge=4)
+    kernel: int = Field(5, ge=3)
+    upsampling: tuple[Literal[1, 2], ...] = (1, 2, 1, 2, 1, 1)
+
+
+class Training(_Section):
+    """What both stages share."""
+
+    batch_size: int = Field(32, ge=2)
+    segment_frames: int = Field(160, ge=16, description="crop length; a multiple of the content stride")
+    warps: tuple[float, ...] = Field(
+        (0.86, 1.0, 1.16), min_length=1, description="vocal-tract factors; each makes one more speaker of every speaker"
+    )
+    perceptual_weight: float = Field(1.0, ge=0)
+    perceptual_share: float = Field(0.125, ge=0, le=1, description="share of a batch that the network sees")
+
+
+class Stage1(_Section):
+    """Latent optimization (paper 3.1.1, Eq. 1)."""
+
+    steps: int = Field(4_000, ge=1)
+    noise_std: float = Field(1.0, ge=0)
+    content_decay: float = Field(1e-4, ge=0)
+    lr_codes: float = Field(3e-2, gt=0)
+    lr_decoder: float = Field(1e-3, gt=0)
+
+
+class Stage2Weights(_Section):
+    """The lambdas of Eq. 4."""
+
+    content: float = Field(1.0, ge=0)
+    speaker: float = Field(1.0, ge=0)
+    reconstruction: float = Field(1.0, ge=0)
+
+
+class Stage2(_Section):
+    """Amortised encoders (paper 3.1.2, Eq. 2 to 4)."""
+
+    steps: int = Field(4_000, ge=1)
+    lr: float = Field(5e-4, gt=0)
+    weights: Stage2Weights = Stage2Weights()
+
+
+class Perceptual(_Section):
+    """The quarter-width VGG-style network behind the perceptual loss."""
+
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    steps: int = Field(1_000, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    batch_size: int = Field(16, ge=2)
+
+
+class Vocoder(_Section):
+    """How a mel becomes a waveform."""
+
+    kind: Literal["griffin-lim"] = "griffin-lim"
+    iterations: int = Field(32, ge=1)
+
+
+class Config(_Section):
+    """Everything that decides what a run does; one seed for all of it."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    audio: Audio = Audio()
+    content_encoder: ContentEncoder = ContentEncoder()
+    speaker_encoder: SpeakerEncoder = SpeakerEncoder()
+    decoder: Decoder = Decoder()
+    training: Training = Training()
+    perceptual: Perceptual = Perceptual()
+    stage1: Stage1 = Stage1()
+    stage2: Stage2 = Stage2()
+    vocoder: Vocoder = Vocoder()
+    seed: int = 0
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """Build from nested plain values; raise :class:`ConfigError` naming what is wrong and what is valid."""
+        try:
+            config = cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError("\n".join(_explain(cls, e) for e in error.errors())) from None
+        down, up = _product(config.content_encoder.strides), _product(config.decoder.upsampling)
+        if down != up:
+            raise ConfigError(f"decoder.upsampling makes {up}, content_encoder.strides {down}: they must agree.")
+        if config.training.segment_frames % down:
+            raise ConfigError(f"training.segment_frames must be a multiple of the content stride {down}.")
+        return config
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> "Config":
+        """Read a YAML file of differences from the defaults."""
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except OSError as error:
+            raise ConfigError(f"The config cannot be read: {error.strerror}.") from None
+        except yaml.YAMLError as error:
+            raise ConfigError(f"The config is not valid YAML: {error}") from None
+        if not isinstance(values, dict):
+            raise ConfigError("The config must be a mapping of keys to values.")
+        return cls.from_dict(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values, ready for JSON or YAML."""
+        return self.model_dump(mode="json")
+
+    @property
+    def content_stride(self) -> int:
+        """Mel frames per content code."""
+        return _product(self.content_encoder.strides)
+
+
+def _product(values: tuple[int, ...]) -> int:
+    result = 1
+    for value in values:
+        result *= value
+    return result
+
+
+def _explain(root: type[BaseModel], error: dict[str, Any]) -> str:
+    """One sentence for one pydantic error; an unknown key lists its valid siblings."""
+    *parents, _ = error["loc"]
+    where = ".".join(map(str, error["loc"]))
+    if error["type"] != "extra_forbidden":
+        return f"Config key '{where}': {error['msg']}."
+    section = root
+    for parent in parents:
+        section = section.model_fields[parent].annotation
+    return f"Unknown config key '{where}'. Valid keys here: {', '.join(section.model_fields)}."

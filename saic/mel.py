@@ -1,0 +1,62 @@
+"""The one log-mel front end: training, inference, evaluation and the page all call :func:`log_mel`.
+
+Frame ``t`` is centred on sample ``t * 200 + 100``, so a frame stands for exactly one hop of the waveform
+and a clip of N samples has ceil(N / 200) frames: nothing drifts, whatever the length.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchaudio.functional as AF
+
+SAMPLE_RATE = 16_000
+N_FFT = 1024
+HOP_SAMPLES = 200
+FRAMES_PER_S = SAMPLE_RATE // HOP_SAMPLES  # 80
+N_MELS = 80
+F_MAX_HZ = 8_000.0
+FLOOR = 1e-5  # magnitude; ln(1e-5) is the quietest value a mel can hold
+
+
+@cache
+def filterbank() -> torch.Tensor:
+    """(513, 80) Slaney-normalised triangular filters from 0 to 8,000 Hz (Slaney, Auditory Toolbox, 1998)."""
+    return AF.melscale_fbanks(N_FFT // 2 + 1, 0.0, F_MAX_HZ, N_MELS, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
+
+
+@cache
+def _window() -> torch.Tensor:
+    return torch.hann_window(N_FFT)
+
+
+def log_mel(wav: torch.Tensor) -> torch.Tensor:
+    """Natural logarithm of the mel magnitude spectrogram.
+
+    Parameters
+    ----------
+    wav
+        (..., N) float, 16 kHz, in [-1, 1]; N >= 1.
+
+    Returns
+    -------
+    (..., 80, ceil(N / 200)), at least ln(1e-5) = -11.5.
+    """
+    n_samples = wav.shape[-1]
+    n_frames = -(-n_samples // HOP_SAMPLES)
+    margin = (N_FFT - HOP_SAMPLES) // 2
+    flat = wav.reshape(-1, 1, n_samples).float()
+    flat = F.pad(flat, (0, n_frames * HOP_SAMPLES - n_samples))
+    # Reflection keeps the first and last frames at full level; a clip too short to reflect is zero-padded.
+    mode = "reflect" if flat.shape[-1] > margin else "constant"
+    flat = F.pad(flat, (margin, margin), mode=mode).squeeze(1)
+    spectrum = torch.stft(flat, N_FFT, HOP_SAMPLES, window=_window().to(flat), center=False, return_complex=True)
+    mel = filterbank().to(flat).T @ spectrum.abs()
+    return mel.clamp_min(FLOOR).log().reshape(*wav.shape[:-1], N_MELS, n_frames)
+
+
+def mel_frequencies_hz() -> np.ndarray:
+    """(80,) centre frequency of each mel bin."""
+    bank = filterbank().numpy()
+    return np.linspace(0.0, F_MAX_HZ, bank.shape[0])[bank.argmax(axis=0)]

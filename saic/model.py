@@ -1,0 +1,84 @@
+"""The trainable model: content encoder, speaker encoder and decoder composed (paper Fig. 1 and 2)."""
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from saic.config import Config
+from saic.content import ContentEncoder
+from saic.decoder import Decoder
+from saic.errors import WeightsError
+from saic.mel import N_MELS
+from saic.speaker import SpeakerEncoder
+from saic.weights import load, resolve, save
+
+
+class Model(nn.Module):
+    """Mel in, mel out: the content of one, the voice of another.
+
+    Holds the per-bin mean and standard deviation of the training mels, so that a checkpoint is complete.
+    """
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.content_encoder = ContentEncoder(config.content_encoder, N_MELS)
+        self.speaker_encoder = SpeakerEncoder(config.speaker_encoder, N_MELS)
+        self.decoder = Decoder(
+            config.decoder, N_MELS, config.content_encoder.code_channels, config.speaker_encoder.embedding_size
+        )
+        self.register_buffer("mel_mean", torch.zeros(N_MELS, 1))
+        self.register_buffer("mel_std", torch.ones(N_MELS, 1))
+
+    def forward(
+        self, source: Tensor, target: Tensor, source_mask: Tensor | None = None, target_mask: Tensor | None = None
+    ) -> Tensor:
+        """Convert.
+
+        Parameters
+        ----------
+        source, target
+            (B, 80, T) and (B, 80, T') log-mels.
+        source_mask, target_mask
+            (B, 1, T) and (B, 1, T') of 0 and 1: speech frames.
+
+        Returns
+        -------
+        (B, 80, T) log-mel: the words and timing of ``source`` in the voice of ``target``.
+        """
+        content = self.encode_content(source, source_mask)
+        return self.decode(content, self.encode_speaker(target, target_mask), source.shape[-1], source_mask)
+
+    def standardize(self, mel: Tensor) -> Tensor:
+        """Log-mel to zero mean and unit deviation per bin."""
+        return (mel - self.mel_mean) / self.mel_std
+
+    def encode_content(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, 80, T) log-mel to (B, C, ceil(T / stride)) content codes."""
+        return self.content_encoder(self.standardize(mel), mask)[0]
+
+    def encode_speaker(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, 80, T) log-mel to (B, E) speaker embeddings."""
+        return self.speaker_encoder(self.standardize(mel), mask)
+
+    def decode(self, content: Tensor, embedding: Tensor, n_frames: int, mask: Tensor | None = None) -> Tensor:
+        """Content codes and (B, E) embeddings to a (B, 80, n_frames) log-mel."""
+        mel, _ = self.decoder(content, embedding, n_frames, mask)
+        return mel * self.mel_std + self.mel_mean
+
+    @classmethod
+    def from_pretrained(cls, weights: str | os.PathLike | None = None, *, device: str = "cpu") -> "Model":
+        """Load weights from a folder, or the bundled ones; frozen, in evaluation mode."""
+        config, tensors = load(resolve(weights))
+        model = cls(config)
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError:
+            raise WeightsError("The tensors do not fit the config beside them: get the weights again.") from None
+        return model.to(device).eval().requires_grad_(False)
+
+    def save_pretrained(self, folder: str | os.PathLike, *, half: bool = True) -> None:
+        """Write config, tensors (float16 unless ``half`` is false) and hashes to a folder."""
+        save(Path(folder), self.config, self.state_dict(), half=half)

@@ -1,0 +1,225 @@
+"""The user's verbs: convert, embed, identify. Everything from a recording to a recording, in one place."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from saic import audio, vocoder
+from saic.activity import require_speech, speech_frames
+from saic.errors import UsageError, WeightsError
+from saic.mel import SAMPLE_RATE, log_mel
+from saic.model import Model
+from saic.voices import Voices
+from saic.weights import MODEL, VOICES, resolve, sha256
+
+Clip = str | os.PathLike | bytes | tuple[np.ndarray, int]
+"""A path, the bytes of a file, or (samples, rate in Hz)."""
+
+Progress = Callable[[str, float], None]
+"""Called with the name of the stage that begins and the share of the work that is done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What :meth:`Pipeline.convert` gives.
+
+    Attributes
+    ----------
+    wav
+        (N,) float32: the source's words in the target's voice, exactly as long as the source.
+    reconstruction
+        (N,) float32: the source through the model in its own voice.
+    mels
+        "original", "reconstructed" and "converted", each (80, T) natural-log magnitude (paper Fig. 4).
+    sample_rate
+        16,000 Hz.
+    """
+
+    wav: np.ndarray
+    reconstruction: np.ndarray
+    mels: dict[str, np.ndarray]
+    sample_rate: int = SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A clip in the model's two spaces: ``speaker`` (E,) and ``content`` (C, ceil(T / stride))."""
+
+    speaker: np.ndarray
+    content: np.ndarray
+
+
+@dataclass(frozen=True)
+class Match:
+    """One enrolled voice: cosine similarity to the clip, and whether it passes the threshold."""
+
+    name: str
+    score: float
+    accepted: bool
+
+
+@dataclass(frozen=True)
+class _Speech:
+    """A checked clip: ``wav`` (N,), ``mel`` (1, 80, T) and speech ``mask`` (1, 1, T)."""
+
+    wav: np.ndarray
+    mel: torch.Tensor
+    mask: torch.Tensor
+
+
+class Pipeline:
+    """Anonymize and identify with one set of weights.
+
+    >>> pipeline = Pipeline.from_pretrained()
+    >>> conversion = pipeline.convert("patient.wav", "other.wav")
+    >>> saic.audio.save("anonymous.wav", conversion.wav)
+    """
+
+    def __init__(self, model: Model, *, folder: Path | None = None, device: str = "cpu"):
+        self.model = model.to(device).eval()
+        self.vocoder = vocoder.build(model.config.vocoder)
+        self.folder, self.device = folder, device
+        self._voices: Voices | None = None
+
+    @classmethod
+    def from_pretrained(cls, weights: str | os.PathLike | None = None, *, device: str = "cpu") -> "Pipeline":
+        """Load the bundled weights, or those of a folder.
+
+        Raises
+        ------
+        WeightsError
+            The folder is missing, incomplete, damaged or of another format.
+        """
+        folder = resolve(weights)
+        return cls(Model.from_pretrained(folder), folder=folder, device=device)
+
+    @torch.inference_mode()
+    def convert(
+        self, source: Clip, targets: Clip | Sequence[Clip], *, progress: Progress | None = None
+    ) -> Conversion:
+        """Say the source's words in the target's voice (paper Fig. 2).
+
+        Parameters
+        ----------
+        source
+            Recording with at least half a second of speech.
+        targets
+            One recording, or several of one voice: their embeddings are averaged.
+        progress
+            Told before each stage.
+
+        Raises
+        ------
+        AudioError
+            A recording cannot be used; the message says why.
+        """
+        tell = progress or (lambda stage, share: None)
+        tell("Reading the recordings", 0.0)
+        speech = self._read(source)
+        tell("Listening to both voices", 0.1)
+        own = self.model.encode_speaker(speech.mel, speech.mask)
+        other = self._speaker(targets)
+        content = self.model.encode_content(speech.mel, speech.mask)
+        tell("Changing the voice", 0.25)
+        n_frames = speech.mel.shape[-1]
+        rebuilt, converted = (self.model.decode(content, e, n_frames, speech.mask)[0] for e in (own, other))
+        tell("Making sound: reconstruction", 0.35)
+        reconstruction = self._sound(rebuilt, speech.wav)
+        tell("Making sound: new voice", 0.65)
+        wav = self._sound(converted, speech.wav)
+        tell("Done", 1.0)
+        mels = {"original": speech.mel[0], "reconstructed": rebuilt, "converted": converted}
+        return Conversion(wav, reconstruction, {name: mel.cpu().numpy() for name, mel in mels.items()})
+
+    @torch.inference_mode()
+    def embed(self, clip: Clip) -> Embedding:
+        """Speaker embedding and content codes of a clip."""
+        speech = self._read(clip)
+        speaker = self.model.encode_speaker(speech.mel, speech.mask)
+        content = self.model.encode_content(speech.mel, speech.mask)
+        return Embedding(speaker[0].cpu().numpy(), content[0].cpu().numpy())
+
+    @torch.inference_mode()
+    def identify(
+        self, clip: Clip, enrolled: Mapping[str, Clip | Sequence[Clip]], threshold: float | None = None
+    ) -> list[Match]:
+        """Which enrolled voice speaks in a clip.
+
+        Parameters
+        ----------
+        clip
+            The recording in question.
+        enrolled
+            Name to one recording, or several, of that person.
+        threshold
+            Cosine similarity from which a match is accepted; None takes the one measured for the weights.
+
+        Returns
+        -------
+        One :class:`Match` per enrolled voice, best first. None accepted means: nobody enrolled.
+        """
+        if not enrolled:
+            raise UsageError("Nobody is enrolled. Give at least one name with a recording.")
+        limit = self.voices.threshold if threshold is None else threshold
+        probe = self._speaker(clip)
+        matches = []
+        for name, clips in enrolled.items():
+            score = float(F.cosine_similarity(probe, self._speaker(clips)))
+            matches.append(Match(name, score, score >= limit))
+        return sorted(matches, key=lambda match: -match.score)
+
+    @torch.inference_mode()
+    def resynthesize(self, clip: Clip) -> np.ndarray:
+        """(N,) float32: a clip to its mel and back through the vocoder alone, as a control."""
+        speech = self._read(clip)
+        return self._sound(speech.mel[0], speech.wav)
+
+    @property
+    def voices(self) -> Voices:
+        """The built-in gallery of the weights."""
+        if self._voices is None:
+            if self.folder is None or not (self.folder / VOICES).is_file():
+                raise WeightsError("These weights have no gallery of voices. Make one with python -m train.voices.")
+            self._voices = Voices.load(self.folder / VOICES)
+        return self._voices
+
+    def info(self) -> dict[str, object]:
+        """What is loaded: hash, sizes, sample rate, vocoder."""
+        count = {name: sum(p.numel() for p in part.parameters()) for name, part in self.model.named_children()}
+        path = None if self.folder is None else self.folder / MODEL
+        return {
+            "sha256": None if path is None else sha256(path),
+            "size_bytes": None if path is None else path.stat().st_size,
+            "parameters": count | {"total": sum(count.values())},
+            "sample_rate_hz": SAMPLE_RATE,
+            "content_codes_per_s": SAMPLE_RATE / self.model.config.audio.hop_samples / self.model.config.content_stride,
+            "vocoder": self.model.config.vocoder.kind,
+            "device": self.device,
+        }
+
+    def _read(self, clip: Clip) -> _Speech:
+        wav = audio.from_array(*clip) if isinstance(clip, tuple) else audio.load(clip)
+        require_speech(wav)
+        mel = log_mel(torch.from_numpy(wav).to(self.device))
+        mask = torch.from_numpy(speech_frames(wav)).to(mel)
+        return _Speech(wav, mel[None], mask[None, None])
+
+    def _speaker(self, clips: Clip | Sequence[Clip]) -> torch.Tensor:
+        """(1, E) mean embedding of one or several clips of one voice."""
+        several = clips if isinstance(clips, list) else [clips]
+        if not several:
+            raise UsageError("There is no target recording. Give at least one.")
+        heard = [self._read(clip) for clip in several]
+        return torch.stack([self.model.encode_speaker(h.mel, h.mask) for h in heard]).mean(dim=0)
+
+    def _sound(self, mel: torch.Tensor, like: np.ndarray) -> np.ndarray:
+        """Vocode a (80, T) mel to the length and loudness of the wav that it came from."""
+        wav = self.vocoder(mel)[: len(like)].cpu().numpy()
+        level, wanted = (np.sqrt(np.mean(np.square(x[: len(wav)]))) for x in (wav, like))
+        wav = wav * (wanted / max(level, 1e-8))
+        return (wav / max(1.0, np.abs(wav).max())).astype(np.float32)

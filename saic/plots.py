@@ -1,0 +1,206 @@
+"""The paper's two figures from arrays: mel spectrograms side by side (Fig. 4) and t-SNE maps (Fig. 5).
+
+Both are 4.8 inches wide with 11-point text, so that they can still be read on a 390-pixel telephone. They are
+plain `Figure` objects: no pyplot, so no global state and no display.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.neighbors import NearestNeighbors
+
+from saic.mel import FRAMES_PER_S, N_MELS, mel_frequencies_hz
+from saic.voices import Voices
+
+if TYPE_CHECKING:
+    from saic.pipeline import Embedding
+
+WIDTH_IN = 4.8
+FONT_PT = 11
+
+PANELS = {"original": "Original", "reconstructed": "Reconstructed", "converted": "Swapped"}
+"""Title of each mel, in the order of Fig. 4."""
+
+_DB_PER_NEPER = 20 / np.log(10)  # a mel is ln magnitude
+_DEPTH_DB = 80.0  # below the loudest point; what is quieter than that is not heard
+_TICKS_HZ = (250, 500, 1000, 2000, 4000)
+
+# 10 colours that stay apart for colour-blind readers (Tol's "muted" and a grey), times 4 shapes: 40 voices.
+_COLOURS = (
+    *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
+    *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777"),
+)
+_SHAPES = ("o", "s", "^", "D")
+# Clips have black edges and shrink from first to last: where they coincide, all stay visible.
+_CLIP_STYLES = (("o", "none", 16), ("P", "#ffd92f", 13), ("*", "#ff5a36", 10), ("v", "#66c2ff", 7))
+
+_MAX_PER_VOICE = 6  # points of one voice or clip: more add time and no information
+_PCA_SIZE = 40
+
+
+def mel_comparison(mels: dict[str, np.ndarray]) -> Figure:
+    """Draw the mels side by side on one colour scale and one time scale (Fig. 4).
+
+    Parameters
+    ----------
+    mels
+        (80, T) ln magnitude for each of ``original``, ``reconstructed``, ``converted``; T may differ.
+
+    Returns
+    -------
+    A figure with axes in seconds and Hz, and levels in dB re the loudest point of all three.
+    """
+    figure = Figure(figsize=(WIDTH_IN, 3.3), layout="constrained", facecolor="white")
+    panels = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
+    loudest = max(float(mels[key].max()) for key in PANELS)
+    for axes, (key, title) in zip(panels, PANELS.items(), strict=True):
+        image = _draw_mel(axes, (mels[key] - loudest) * _DB_PER_NEPER)
+        axes.set_title(title, fontsize=FONT_PT)
+    panels[0].set_xlim(0, max(mels[key].shape[1] for key in PANELS) / FRAMES_PER_S)
+    panels[0].xaxis.set_major_locator(MaxNLocator(3, integer=True, min_n_ticks=2))
+    panels[0].set_yticks(_bin_of(_TICKS_HZ), [f"{hz:,}" for hz in _TICKS_HZ])
+    panels[0].set_ylabel("Frequency (Hz)", fontsize=FONT_PT)
+    panels[1].set_xlabel("Time (s)", fontsize=FONT_PT)
+    bar = figure.colorbar(image, ax=panels, location="bottom", aspect=40, shrink=0.8, pad=0.02)
+    bar.set_ticks(range(-int(_DEPTH_DB), 1, 20))
+    bar.set_label("Level (dB, loudest point is 0)", fontsize=FONT_PT)
+    figure.get_layout_engine().set(w_pad=0.08)  # else the last second of one panel touches the 0 of the next
+    for axes in (*panels, bar.ax):
+        axes.tick_params(labelsize=FONT_PT - 1)
+    return figure
+
+
+def embedding_maps(voices: Voices, clips: dict[str, "Embedding"], *, seed: int = 0) -> Figure:
+    """Map the gallery's speaker and content embeddings to the plane, with the given clips marked (Fig. 5).
+
+    Each panel is PCA then t-SNE of all its points together. Under it stands what the eye should find, as a
+    number taken before t-SNE: how often a gallery point's nearest neighbour is of the same voice.
+
+    Parameters
+    ----------
+    voices
+        the gallery: speaker (K, P, E) and content (K, P, D)
+    clips
+        a `saic.pipeline.Embedding` for each legend entry, at most four
+    seed
+        of PCA and t-SNE: the same input and seed give the same figure
+
+    Returns
+    -------
+    A figure of two panels and a legend.
+    """
+    speaker = {label: clip.speaker[None] for label, clip in clips.items()}
+    content = {label: _evenly(_windows_like(voices, clip)) for label, clip in clips.items()}
+    figure = Figure(figsize=(WIDTH_IN, 3.9), layout="constrained", facecolor="white")
+    left, right = figure.subplots(1, 2)
+    _draw_map(left, _unit(voices.speaker), {k: _unit(v) for k, v in speaker.items()}, seed)
+    left.set_title("Speaker embeddings", fontsize=FONT_PT)
+    _draw_map(right, voices.content, content, seed)
+    right.set_title("Content embeddings", fontsize=FONT_PT)
+    figure.legend(handles=_legend(len(voices.names), list(clips)), **_LEGEND_STYLE, ncols=2)
+    return figure
+
+
+def same_voice_rate(points: np.ndarray, voice: np.ndarray) -> float:
+    """Return the share of points (n, d) whose nearest neighbour has the same ``voice`` (n,), in 0 to 1."""
+    _, nearest = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(points)
+    # A point's first neighbour is itself, unless a duplicate of it comes first.
+    other = np.where(nearest[:, 0] == np.arange(len(points)), nearest[:, 1], nearest[:, 0])
+    return float(np.mean(voice[other] == voice))
+
+
+def _draw_mel(axes: Axes, level_db: np.ndarray):
+    """Draw one mel (80, T) in dB re the common maximum; returns the image that carries the colour scale."""
+    extent = (0, level_db.shape[1] / FRAMES_PER_S, -0.5, N_MELS - 0.5)
+    scale = {"vmin": -_DEPTH_DB, "vmax": 0.0, "cmap": "magma"}
+    return axes.imshow(
+        level_db, origin="lower", aspect="auto", extent=extent, interpolation="nearest", **scale
+    )
+
+
+def _bin_of(hz: tuple[int, ...]) -> np.ndarray:
+    """Return the (fractional) mel bin of each frequency."""
+    return np.interp(hz, mel_frequencies_hz(), np.arange(N_MELS))
+
+
+def _draw_map(axes: Axes, gallery: np.ndarray, clips: dict[str, np.ndarray], seed: int) -> None:
+    """Draw t-SNE of a gallery (K, P, d) and of clips' points (n, d)."""
+    gallery = np.stack([_evenly(points) for points in gallery])
+    n_voices, n_points, _ = gallery.shape
+    flat = gallery.reshape(n_voices * n_points, -1)
+    spots = _tsne(np.concatenate([flat, *clips.values()]), seed)
+    for k in range(n_voices):
+        x, y = spots[k * n_points : (k + 1) * n_points].T
+        axes.scatter(x, y, s=16, alpha=0.85, linewidths=0, **_voice_style(k))
+    start = len(flat)
+    for index, points in enumerate(clips.values()):
+        x, y = spots[start : start + len(points)].T
+        axes.plot(x, y, ls="", zorder=3, **_clip_style(index))
+        start += len(points)
+    rate = same_voice_rate(flat, np.repeat(np.arange(n_voices), n_points))
+    chance = (n_points - 1) / (len(flat) - 1)
+    axes.set_xlabel(
+        f"Nearest neighbour is the same\nvoice: {rate:.0%} (chance {chance:.0%})", fontsize=FONT_PT - 1
+    )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.margins(0.06)
+
+
+def _windows_like(voices: Voices, clip: "Embedding") -> np.ndarray:
+    """Return a clip's content codes (C, L) as windows (W, D) of the gallery's own length."""
+    return content_windows(clip.content, voices.content.shape[-1] // clip.content.shape[0])
+
+
+def _tsne(points: np.ndarray, seed: int) -> np.ndarray:
+    """Map points (n, d) to (n, 2). PCA first: it removes noise dimensions, and its order makes runs alike."""
+    size = min(_PCA_SIZE, *points.shape)
+    points = PCA(size, svd_solver="full").fit_transform(points.astype(np.float64))
+    perplexity = float(np.clip(len(points) / 20, 5, 30))  # about twice a voice's points: islands, not shreds
+    return TSNE(perplexity=perplexity, max_iter=500, random_state=seed, n_jobs=1).fit_transform(points)
+
+
+def _evenly(points: np.ndarray) -> np.ndarray:
+    """Return at most `_MAX_PER_VOICE` rows of points (n, d), evenly spread."""
+    if len(points) <= _MAX_PER_VOICE:
+        return points
+    return points[np.linspace(0, len(points) - 1, _MAX_PER_VOICE).round().astype(int)]
+
+
+def _unit(points: np.ndarray) -> np.ndarray:
+    """Scale points (..., d) to length 1: identity is compared by cosine."""
+    return points / np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), 1e-12)
+
+
+def _voice_style(k: int) -> dict[str, str]:
+    """Colour and shape of voice ``k``: together they differ for 40 voices."""
+    return {"color": _COLOURS[k % len(_COLOURS)], "marker": _SHAPES[k // len(_COLOURS) % len(_SHAPES)]}
+
+
+def _clip_style(index: int) -> dict[str, str | float]:
+    marker, colour, size = _CLIP_STYLES[index]
+    return {"marker": marker, "mfc": colour, "ms": size, "mec": "black", "mew": 1.3}
+
+
+_LEGEND_STYLE = {
+    "loc": "outside lower center",
+    "fontsize": FONT_PT - 1,
+    "frameon": False,
+    "labelspacing": 0.7,
+}
+
+
+def _legend(n_voices: int, labels: list[str]) -> list[Line2D]:
+    """One entry for the gallery, one for each clip."""
+    entries = [
+        Line2D([], [], ls="", marker="o", ms=5, color=_COLOURS[0], label=f"Gallery: {n_voices} voices")
+    ]
+    for index, label in enumerate(labels):
+        entries.append(Line2D([], [], ls="", label=label, **_clip_style(index)))
+    return entries

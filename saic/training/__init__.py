@@ -1,0 +1,1 @@
+"""Two-stage training (paper 3.1): latent optimization, then amortised encoders."""

@@ -1,0 +1,165 @@
+"""A corpus in memory: every clip's mel once, and crops of it on the content grid."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from platformdirs import user_cache_path
+from safetensors.torch import load_file
+from torch import Tensor
+
+from saic import audio
+from saic.activity import speech_frames
+from saic.errors import AudioError, DataError
+from saic.manifest import Clip
+from saic.mel import N_MELS, log_mel
+from saic.weights import write_tensors
+
+
+@dataclass(frozen=True)
+class Crops:
+    """A batch of crops, all of one length.
+
+    ``mel`` (B, 80, S) log-mel; ``mask`` (B, 1, S) speech frames as 0 and 1; ``speaker`` (B,) indices into the
+    corpus' speakers; ``clip`` (B,) indices of clips; ``grid`` (B, S / stride) rows of the stage-1 code table.
+    """
+
+    mel: Tensor
+    mask: Tensor
+    speaker: Tensor
+    clip: Tensor
+    grid: Tensor
+
+    def __len__(self) -> int:
+        return len(self.mel)
+
+    def to(self, device: str) -> "Crops":
+        """The same crops on another device."""
+        return Crops(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+class Corpus:
+    """Mels of all clips, end to end on one time axis; a clip starts on a multiple of ``stride``.
+
+    Parameters
+    ----------
+    clips
+        Those without a crop of ``segment_frames`` that is speech for the most part are left out and counted in
+        ``skipped``: over a handful of speech frames, instance statistics mean nothing and training diverges.
+    stride
+        Mel frames per content code.
+    progress
+        Called with (clips done, clips in all) while mels are computed.
+    """
+
+    def __init__(
+        self,
+        clips: list[Clip],
+        *,
+        segment_frames: int,
+        stride: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ):
+        self.segment_frames, self.stride = segment_frames, stride
+        mels, speech, lengths = _mels(clips, progress)
+        # A clip is cut to a whole number of content codes; starts are then on the grid by construction.
+        starts = np.cumsum([0, *lengths])
+        all_spans = [(int(a), int(a) + length // stride * stride) for a, length in zip(starts, lengths, strict=False)]
+        offsets = [_speech_offsets(speech[a:b].numpy(), segment_frames, stride) for a, b in all_spans]
+        keep = [i for i, found in enumerate(offsets) if len(found)]
+        if not keep:
+            raise DataError(f"No clip holds one training segment ({segment_frames} frames of 1/80 s) of speech.")
+        self.skipped = len(clips) - len(keep)
+        self.clips, spans = [clips[i] for i in keep], [all_spans[i] for i in keep]
+        self._offsets = [offsets[i] for i in keep]
+        self.mel = torch.cat([mels[:, a:b] for a, b in spans], dim=1)
+        self.speech = torch.cat([speech[a:b] for a, b in spans])
+        self.lengths = np.array([b - a for a, b in spans])
+        self.starts = np.cumsum([0, *self.lengths[:-1]])
+        self.speakers = sorted({clip.speaker for clip in self.clips})
+        index = {name: k for k, name in enumerate(self.speakers)}
+        self.speaker_of = np.array([index[clip.speaker] for clip in self.clips])
+        self.clips_of = [np.flatnonzero(self.speaker_of == k) for k in range(len(self.speakers))]
+        seconds = np.array([self.lengths[c].sum() for c in self.clips_of], dtype=float)
+        # The square root lies between 'every second alike' (a few long speakers would own the batch) and
+        # 'every speaker alike' (one short clip would be seen hundreds of times).
+        self._speaker_weight = np.sqrt(seconds) / np.sqrt(seconds).sum()
+
+    @property
+    def n_codes(self) -> int:
+        """Rows of the stage-1 code table: content codes of all clips end to end."""
+        return self.mel.shape[1] // self.stride
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Per-bin mean and standard deviation (80, 1) of the speech frames."""
+        speech = self.mel[:, self.speech].float()
+        return speech.mean(dim=1, keepdim=True), speech.std(dim=1, keepdim=True).clamp_min(1e-3)
+
+    def sample(self, size: int, generator: np.random.Generator) -> Crops:
+        """Random crops: a speaker, one of its clips by length, a start on the grid."""
+        return self.crops_of(generator.choice(len(self.speakers), size=size, p=self._speaker_weight), generator)
+
+    def crops_of(self, speakers: np.ndarray, generator: np.random.Generator) -> Crops:
+        """One random crop of each of the given speakers (indices), for instance as references."""
+        clips = [
+            generator.choice(self.clips_of[k], p=self.lengths[self.clips_of[k]] / self.lengths[self.clips_of[k]].sum())
+            for k in speakers
+        ]
+        offsets = [generator.choice(self._offsets[clip]) for clip in clips]
+        return self.crops(np.array(clips), np.array(offsets))
+
+    def crops(self, clips: np.ndarray, offsets: np.ndarray) -> Crops:
+        """The crops that start ``offsets`` frames (multiples of the stride) into the given clips."""
+        first = torch.from_numpy(self.starts[clips] + offsets)
+        frames = first[:, None] + torch.arange(self.segment_frames)
+        return Crops(
+            mel=self.mel[:, frames].transpose(0, 1).float(),
+            mask=self.speech[frames].float().unsqueeze(1),
+            speaker=torch.from_numpy(self.speaker_of[clips]),
+            clip=torch.from_numpy(clips),
+            grid=frames[:, :: self.stride] // self.stride,
+        )
+
+    def clip_mel(self, clip: int) -> Tensor:
+        """(80, T) log-mel of a whole clip."""
+        start = self.starts[clip]
+        return self.mel[:, start : start + self.lengths[clip]].float()
+
+
+def _speech_offsets(speech: np.ndarray, segment_frames: int, stride: int) -> np.ndarray:
+    """Starts on the grid of the crops that are speech for at least half of their frames."""
+    total = np.cumsum([0, *speech])
+    starts = np.arange(0, len(speech) - segment_frames + 1, stride)
+    return starts[total[starts + segment_frames] - total[starts] >= segment_frames / 2]
+
+
+def _mels(clips: list[Clip], progress: Callable[[int, int], None]) -> tuple[Tensor, Tensor, list[int]]:
+    """Mels (80, total) float16, speech (total,) bool and lengths of all clips, cached by their names and sizes."""
+    key = hashlib.sha256("\n".join(f"{c.path}|{c.path.stat().st_size}" for c in clips).encode()).hexdigest()[:16]
+    cached = cache_folder() / "mels" / f"{key}.safetensors"
+    if cached.is_file():
+        stored = load_file(cached)
+        return stored["mel"], stored["speech"], stored["lengths"].tolist()
+    mels, speech = [], []
+    for i, clip in enumerate(clips):
+        progress(i, len(clips))
+        try:
+            wav = audio.load(clip.path)
+        except AudioError as error:
+            raise DataError(f"Clip '{clip.utterance}' cannot be used: {error}") from None
+        mels.append(log_mel(torch.from_numpy(wav)).half())
+        speech.append(torch.from_numpy(speech_frames(wav)))
+    lengths = [mel.shape[1] for mel in mels]
+    mel = torch.cat(mels, dim=1) if mels else torch.zeros(N_MELS, 0)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(cached, {"mel": mel, "speech": torch.cat(speech), "lengths": torch.tensor(lengths)})
+    return mel, torch.cat(speech), lengths
+
+
+def cache_folder() -> Path:
+    """``SAIC_CACHE``, or the platform's cache folder."""
+    return Path(os.environ.get("SAIC_CACHE") or user_cache_path("saic"))

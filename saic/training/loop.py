@@ -1,0 +1,167 @@
+"""The one training loop: steps, progress with time left, log, checkpoints, exact resume.
+
+A stage is any object with ``step(i)``, ``state_dict`` and ``load_state_dict``. Everything random in step ``i``
+is drawn from generators seeded by (seed, i), so a resumed run repeats the steps that a kill took away.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import yaml
+from tqdm import tqdm
+
+from saic.config import Config
+from saic.errors import TrainingError, UsageError
+
+_LOG_EVERY = 20
+_KEPT = 2
+_STATE = "state.pt"
+
+
+class Stage(Protocol):
+    """What the loop drives."""
+
+    def step(self, i: int) -> dict[str, float]:
+        """Take optimization step ``i`` (from 0) and return its losses."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resume needs: tensors, numbers, lists, dicts."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Undo :meth:`state_dict`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, and how often to save and validate."""
+
+    steps: int
+    save_every: int = 1_000
+
+
+def run(
+    stage: Stage,
+    schedule: Schedule,
+    folder: Path,
+    *,
+    resume: bool = False,
+    validate: Callable[[], dict[str, float]] | None = None,
+) -> None:
+    """Train until ``schedule.steps``; the last two checkpoints and the best by ``validate()['loss']`` stay.
+
+    Parameters
+    ----------
+    folder
+        The stage's own folder: ``log.jsonl`` and ``checkpoints/step-N/`` appear in it.
+    resume
+        Go on from the newest checkpoint, if there is one.
+    """
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    first, best = 0, float("inf")
+    if resume and (newest := latest(folder)):
+        stored = load_checkpoint(newest)
+        stage.load_state_dict(stored["stage"])
+        first, best = stored["step"], stored["best"]
+    _drop_lines_after(folder / "log.jsonl", first)
+    bar = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, unit="step")
+    recent: list[dict[str, float]] = []
+    began = time.monotonic()
+    for i in bar:
+        recent.append(stage.step(i))
+        if not np.isfinite(list(recent[-1].values())).all():
+            raise TrainingError(f"The loss of step {i + 1} is not a number. Lower the learning rates and start again.")
+        done = i + 1
+        if done % _LOG_EVERY == 0 or done == schedule.steps:
+            means = {key: float(np.mean([losses[key] for losses in recent])) for key in recent[0]}
+            _log(folder, {"step": done, "s_per_step": (time.monotonic() - began) / len(recent), **means})
+            bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()})
+            recent, began = [], time.monotonic()
+        if done % schedule.save_every == 0 or done == schedule.steps:
+            is_best = False
+            if validate is not None:
+                validation = validate()
+                _log(folder, {"step": done, **{f"val_{key}": value for key, value in validation.items()}})
+                is_best, best = validation["loss"] < best, min(best, validation["loss"])
+            _save(checkpoints, done, {"stage": stage.state_dict(), "step": done, "best": best}, is_best)
+            began = time.monotonic()
+
+
+def start(folder: Path, config: Config, *, resume: bool) -> None:
+    """Make a run folder, or check that an existing one may be gone on with; save the config in it."""
+    path = folder / "config.yaml"
+    if path.exists():
+        if not resume:
+            raise UsageError("The run folder is in use. Add --resume to go on with it, or name another.")
+        if yaml.safe_load(path.read_text(encoding="utf-8")) != config.to_dict():
+            raise UsageError("The run folder was made with another config. Resume with the same, or name another folder.")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False), encoding="utf-8")
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest complete checkpoint of a run, or None."""
+    found = [p for p in (folder / "checkpoints").glob("step-*") if (p / _STATE).is_file()]
+    return max(found, key=_step_of, default=None)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Contents of a checkpoint folder; tensors and plain values only, so nothing can be executed."""
+    return torch.load(path / _STATE, map_location="cpu", weights_only=True)
+
+
+def generators(seed: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
+    """The random sources of one step."""
+    return np.random.default_rng([seed, step]), torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+
+def cosine(step: int, steps: int, *, warmup: int = 200) -> float:
+    """Factor on the learning rate: linear warm-up (at most a tenth of the run), then a half cosine to 0."""
+    warmup = min(warmup, steps // 10 + 1)
+    ramp = min(1.0, (step + 1) / warmup)
+    return ramp * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
+
+
+def _save(checkpoints: Path, step: int, state: dict[str, Any], is_best: bool) -> None:
+    target = checkpoints / f"step-{step}"
+    scratch = checkpoints / f".step-{step}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    torch.save(state, scratch / _STATE)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(scratch, target)
+    best = checkpoints / "best"
+    if is_best:
+        best.write_text(target.name, encoding="utf-8")
+    spared = best.read_text(encoding="utf-8") if best.exists() else ""
+    for old in sorted(checkpoints.glob("step-*"), key=_step_of)[:-_KEPT]:
+        if old.name != spared:
+            shutil.rmtree(old)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def _log(folder: Path, record: dict[str, float]) -> None:
+    with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def _drop_lines_after(log: Path, step: int) -> None:
+    """Forget what a killed run logged after its last checkpoint: those steps are taken again."""
+    if log.exists():
+        lines = [line for line in log.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
+        log.write_text("".join(line + "\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,101 @@
+"""Stage 1, latent optimization (paper 3.1.1): no encoders, a free code for every clip and every speaker.
+
+The content code of a clip is shared by all of its warped copies, while each copy has a speaker code of its
+own: what the copies have in common, the words, is all that the content code can be good for.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saic.config import Config
+from saic.decoder import Decoder
+from saic.mel import N_MELS
+from saic.training.corpus import Corpus, Crops
+from saic.training.loop import cosine, generators
+from saic.training.losses import FeatureNetwork, ReconstructionLoss
+from saic.training.warp import warp
+
+
+class Codes(nn.Module):
+    """The latent tables: a content code per grid position of the corpus, a speaker code per speaker and warp."""
+
+    def __init__(self, n_codes: int, n_speakers: int, config: Config):
+        super().__init__()
+        self.n_warps = len(config.training.warps)
+        # Sparse gradients: a step touches some thousand of the rows, and only those are updated.
+        self.content = nn.Embedding(n_codes, config.content_encoder.code_channels, sparse=True)
+        self.speaker = nn.Embedding(n_speakers * self.n_warps, config.speaker_encoder.embedding_size)
+        nn.init.normal_(self.content.weight, std=0.05)
+        nn.init.normal_(self.speaker.weight, std=0.05)
+
+    def content_of(self, crops: Crops) -> Tensor:
+        """(B, C, S / stride) content codes of crops."""
+        return self.content(crops.grid).transpose(1, 2)
+
+    def speaker_of(self, crops: Crops, warps: Tensor) -> Tensor:
+        """(B, E) speaker codes of crops warped by the factors with indices ``warps`` (B,)."""
+        return self.speaker(crops.speaker * self.n_warps + warps)
+
+
+class Stage1:
+    """Optimizes codes and decoder together (Eq. 1)."""
+
+    def __init__(self, corpus: Corpus, config: Config, features: FeatureNetwork | None, device: str = "cpu"):
+        torch.manual_seed(config.seed)
+        self.corpus, self.config, self.device = corpus, config, device
+        self.mean, self.std = (x.to(device) for x in corpus.statistics())
+        self.codes = Codes(corpus.n_codes, len(corpus.speakers), config).to(device)
+        sizes = config.content_encoder.code_channels, config.speaker_encoder.embedding_size
+        self.decoder = Decoder(config.decoder, N_MELS, *sizes).to(device)
+        training = config.training
+        self.loss = ReconstructionLoss(features, training.perceptual_weight, training.perceptual_share)
+        self.optimizers = {
+            "content": torch.optim.SparseAdam(self.codes.content.parameters(), lr=config.stage1.lr_codes),
+            "speaker": torch.optim.Adam(self.codes.speaker.parameters(), lr=config.stage1.lr_codes),
+            "decoder": torch.optim.Adam(self.decoder.parameters(), lr=config.stage1.lr_decoder),
+        }
+
+    def step(self, i: int) -> dict[str, float]:
+        """One step of Eq. 1. The penalty is on the content code: the printed one, on the noise, is a constant."""
+        stage, training = self.config.stage1, self.config.training
+        random, noise_source = generators(self.config.seed, i)
+        factor = cosine(i, stage.steps)
+        for name, rate in (("content", stage.lr_codes), ("speaker", stage.lr_codes), ("decoder", stage.lr_decoder)):
+            self.optimizers[name].param_groups[0]["lr"] = rate * factor
+        crops = self.corpus.sample(training.batch_size, random).to(self.device)
+        warps = torch.from_numpy(random.integers(len(training.warps), size=len(crops))).to(self.device)
+        target = (warp(crops.mel, warps, training.warps) - self.mean) / self.std
+        content, speaker = self.codes.content_of(crops), self.codes.speaker_of(crops, warps)
+        noise = torch.randn(content.shape, generator=noise_source).to(self.device) * stage.noise_std
+        output, _ = self.decoder(content + noise, speaker, target.shape[-1], crops.mask)
+        reconstruction = self.loss(output, target)
+        decay = stage.content_decay * content.square().sum(dim=(1, 2)).mean()
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+        (reconstruction + decay).backward()
+        nn.utils.clip_grad_norm_(self.decoder.parameters(), 5.0)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+        return {
+            "reconstruction": float(reconstruction.detach()),
+            "mel_l1": float((output.detach() - target).abs().mean()),
+            "content_rms": float(content.detach().square().mean().sqrt()),
+            "speaker_rms": float(speaker.detach().square().mean().sqrt()),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Codes, decoder and their optimizers."""
+        return {
+            "codes": self.codes.state_dict(),
+            "decoder": self.decoder.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Undo :meth:`state_dict`."""
+        self.codes.load_state_dict(state["codes"])
+        self.decoder.load_state_dict(state["decoder"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])

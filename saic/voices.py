@@ -1,0 +1,72 @@
+"""The built-in gallery: speaker and content summaries of some voices, without any audio of theirs.
+
+It gives the maps of Fig. 5 their background and :meth:`saic.pipeline.Pipeline.identify` its threshold. It
+belongs to one set of weights and is made again with each release (``python -m train.voices``).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from saic.errors import WeightsError
+from saic.weights import write_tensors
+
+
+@dataclass(frozen=True)
+class Voices:
+    """A gallery of K voices with P points each.
+
+    Attributes
+    ----------
+    names, sexes
+        K labels; sex is "F" or "M".
+    speaker
+        (K, P, E) speaker embeddings, one per clip or part of a clip.
+    content
+        (K, P, D) content codes of 2 s, flattened: the time course counts, not only its mean.
+    threshold
+        Cosine similarity of speaker embeddings above which two clips are taken for one person: where false
+        alarms and misses are equally frequent on speakers that did not train.
+    """
+
+    names: tuple[str, ...]
+    sexes: tuple[str, ...]
+    speaker: np.ndarray
+    content: np.ndarray
+    threshold: float
+
+    def windows(self, content: np.ndarray) -> np.ndarray:
+        """A clip's content codes (C, L) as 2 s windows (W, D), to stand beside the gallery's."""
+        return content_windows(content, self.content.shape[-1] // len(content))
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file (float16)."""
+        tensors = {"speaker": torch.from_numpy(self.speaker).half(), "content": torch.from_numpy(self.content).half()}
+        about = {"names": list(self.names), "sexes": list(self.sexes), "threshold": self.threshold}
+        write_tensors(path, tensors, {"voices": json.dumps(about)})
+
+    @classmethod
+    def load(cls, path: Path) -> "Voices":
+        """Read what :meth:`save` wrote; raise :class:`WeightsError` if it cannot be read."""
+        try:
+            with safe_open(path, "np") as file:
+                about = json.loads(file.metadata()["voices"])
+                speaker, content = (file.get_tensor(name).astype(np.float32) for name in ("speaker", "content"))
+            return cls(tuple(about["names"]), tuple(about["sexes"]), speaker, content, float(about["threshold"]))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            raise WeightsError("The gallery of voices cannot be read: get the weights again.") from None
+
+
+def content_windows(content: np.ndarray, length: int) -> np.ndarray:
+    """Content codes (C, L) as flattened windows (W, C * length), end to end; a shorter rest is left out.
+
+    A clip shorter than one window gives one, repeated to length.
+    """
+    if content.shape[1] < length:
+        content = np.tile(content, -(-length // content.shape[1]))[:, :length]
+    starts = range(0, content.shape[1] - length + 1, length)
+    return np.stack([content[:, start : start + length].ravel() for start in starts])

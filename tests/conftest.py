@@ -1,0 +1,42 @@
+"""Shared test material: generated voices, and a corpus small enough to train on in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+RATE = 16_000
+
+
+def voice(pitch_hz: float, duration_s: float, seed: int = 0, formant_hz: float = 700.0) -> np.ndarray:
+    """Something speech-like: gliding harmonics under a formant, in syllables with pauses between."""
+    random = np.random.default_rng(seed)
+    time = np.arange(int(duration_s * RATE)) / RATE
+    glide = pitch_hz * (1 + 0.1 * np.sin(2 * np.pi * (0.7 + random.random()) * time + random.random() * 6))
+    phase = 2 * np.pi * np.cumsum(glide) / RATE
+    wav = sum(np.sin(k * phase) / (1 + ((k * pitch_hz - formant_hz) / 400) ** 2) for k in range(1, 20))
+    syllables = np.clip(3 * np.sin(2 * np.pi * (3 + random.random()) * time + random.random() * 6), 0, 1)
+    wav = wav * syllables + 0.01 * random.standard_normal(len(time)) * syllables
+    return (0.3 * wav / np.abs(wav).max()).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ``speaker/clip`` folder: six speakers with three clips of 3 s each."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for k in range(6):
+        (folder / f"speaker{k}").mkdir()
+        for i in range(3):
+            wav = voice(90 + 30 * k, 3.0, seed=10 * k + i, formant_hz=500 + 100 * k)
+            sf.write(folder / f"speaker{k}" / f"clip{i}.wav", wav, RATE)
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def private_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Keep what tests cache out of the user's own cache."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SAIC_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()

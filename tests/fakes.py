@@ -1,0 +1,102 @@
+"""A stand-in for the page's tests: a pipeline without weights.
+
+The fake pipeline really decodes, and really gives the source's loudness curve the target's pitch, so that
+what the page shows has the shape of the true thing. It reads nothing but its input: same clips, same result.
+"""
+
+import numpy as np
+import torch
+
+from saic import audio
+from saic.activity import require_speech
+from saic.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
+from saic.pipeline import Clip, Conversion, Embedding, Progress
+from saic.voices import Voices
+
+N_VOICES, N_POINTS, EMBEDDING_SIZE, CONTENT_CHANNELS, WINDOW_FRAMES = 40, 5, 128, 64, 40
+_PITCHES_HZ = np.geomspace(
+    80, 320, N_VOICES
+)  # voice k of the fake gallery is the one that speaks at this pitch
+_FRAMES_PER_CODE = 4
+
+
+def fake_voices(seed: int = 0) -> Voices:
+    """Return a gallery of 40 clear speaker clusters whose contents have nothing to do with the voice."""
+    rng = np.random.default_rng(seed)
+    speaker = _centres()[:, None] + 0.25 * rng.standard_normal((N_VOICES, N_POINTS, EMBEDDING_SIZE))
+    content = rng.standard_normal((N_VOICES, N_POINTS, CONTENT_CHANNELS * WINDOW_FRAMES))
+    return Voices(
+        names=tuple(f"Voice {k + 1:02d}" for k in range(N_VOICES)),
+        sexes=tuple("FM"[k % 2] for k in range(N_VOICES)),
+        speaker=speaker.astype(np.float32),
+        content=content.astype(np.float32),
+        threshold=0.5,
+    )
+
+
+def embedding_of(wav: np.ndarray) -> Embedding:
+    """Return speaker (E,) from a wav's pitch, and content (C, T/4) from its loudness curve."""
+    k = int(np.abs(np.log(_PITCHES_HZ / _pitch_hz(wav))).argmin())
+    loudness = _loudness(wav)[:: HOP_SAMPLES * _FRAMES_PER_CODE]
+    rng = np.random.default_rng([len(loudness), int(loudness.argmax()) // 8])  # the words: what and when
+    content = 0.5 * loudness + rng.standard_normal((CONTENT_CHANNELS, len(loudness)))
+    speaker = _centres()[k] + 0.1 * rng.standard_normal(EMBEDDING_SIZE)
+    return Embedding(speaker.astype(np.float32), content.astype(np.float32))
+
+
+class FakePipeline:
+    """`saic.Pipeline` as far as the page uses it."""
+
+    def __init__(self) -> None:
+        self.voices = fake_voices()
+
+    def convert(
+        self, source: Clip, targets: Clip | list[Clip], *, progress: Progress | None = None
+    ) -> Conversion:
+        """Return a Conversion: the source's loudness curve at the target's pitch."""
+        report = progress or (lambda stage, fraction: None)
+        report("Reading", 0.0)
+        wav, target = _wav(source), _wav(targets[0] if isinstance(targets, list) else targets)
+        for clip in (wav, target):
+            require_speech(clip)
+        report("Encoding", 0.3)
+        reconstruction = _buzz(_loudness(wav), _pitch_hz(wav))
+        report("Decoding", 0.7)
+        converted = _buzz(_loudness(wav), _pitch_hz(target))
+        report("Done", 1.0)
+        mels = {"original": wav, "reconstructed": reconstruction, "converted": converted}
+        mels = {name: log_mel(torch.from_numpy(clip)).numpy() for name, clip in mels.items()}
+        return Conversion(converted, reconstruction, mels)
+
+    def embed(self, clip: Clip) -> Embedding:
+        """Return an Embedding, see `embedding_of`."""
+        return embedding_of(_wav(clip))
+
+
+def _wav(clip: Clip) -> np.ndarray:
+    return audio.from_array(*clip) if isinstance(clip, tuple) else audio.load(clip)
+
+
+def _centres() -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((N_VOICES, EMBEDDING_SIZE))
+
+
+def _loudness(wav: np.ndarray) -> np.ndarray:
+    """Return the loudness curve (N,), smoothed over 40 ms, its maximum at 1."""
+    smooth = np.convolve(np.abs(wav), np.hanning(640) / 320, mode="same")
+    return smooth / max(smooth.max(), 1e-9)
+
+
+def _pitch_hz(wav: np.ndarray) -> float:
+    """Return the pitch at the autocorrelation's peak, between 70 and 340 Hz."""
+    power = np.abs(np.fft.rfft(wav, 2 * len(wav))) ** 2
+    likeness = np.fft.irfft(power)[: SAMPLE_RATE // 70]
+    first = SAMPLE_RATE // 340
+    return SAMPLE_RATE / (first + int(likeness[first:].argmax()))
+
+
+def _buzz(loudness: np.ndarray, pitch_hz: float) -> np.ndarray:
+    """Return harmonics of a pitch that fall by 6 dB an octave, under a loudness curve (N,)."""
+    phase = 2 * np.pi * pitch_hz * np.arange(len(loudness)) / SAMPLE_RATE
+    harmonics = range(1, int(7500 / pitch_hz))
+    return (0.25 * loudness * sum(np.sin(k * phase) / k for k in harmonics)).astype(np.float32)

@@ -1,0 +1,492 @@
+"""The evaluation: figures by hand, trials by their properties, the whole with a fake model."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+
+from saic import evaluation
+from saic.activity import speech_frames
+from saic.errors import DataError, EmptyAudio, InvalidAudio, SaicError, SilentAudio, UsageError
+from saic.evaluation import evaluate, identity, metrics
+from saic.evaluation.codec import round_trip
+from saic.evaluation.corpus import Corpus
+from saic.evaluation.embedders import Resemblyzer
+from saic.evaluation.systems import SYSTEMS, Systems
+from saic.evaluation.trials import (
+    Parts,
+    Span,
+    assert_disjoint,
+    assign_targets,
+    choose_clips,
+    choose_speakers,
+    cut,
+)
+from saic.manifest import Clip, write
+
+RATE = 16_000
+
+
+def voice(seconds: float, f0_hz: float, formants_hz: tuple[float, ...], seed: int = 0) -> np.ndarray:
+    """(N,) buzz through formants, in words of a second or so with pauses of 0.8 s: enough of a voice."""
+    rng = np.random.default_rng(seed)
+    n = round(seconds * RATE)
+    knots = np.arange(0, n + RATE, RATE // 4)
+    drift = np.interp(np.arange(n), knots, rng.normal(1, 0.08, len(knots)))
+    wav = scipy.signal.sawtooth(2 * np.pi * np.cumsum(f0_hz * drift) / RATE) + 0.05 * rng.standard_normal(n)
+    for formant_hz in formants_hz:
+        b, a = scipy.signal.iirpeak(formant_hz, formant_hz / 120, fs=RATE)
+        wav = wav * 0.2 + scipy.signal.lfilter(b, a, wav) * 2
+    at, words = 0, np.zeros(n)
+    while at < n:
+        length = round(rng.uniform(0.8, 1.4) * RATE)
+        words[at : at + length] = 1
+        at += length + round(0.8 * RATE)
+    return (0.3 * wav * words / np.abs(wav).max()).astype(np.float32)
+
+
+SPEAKERS = {  # name: sex, pitch, formants, seconds of each clip
+    "anna": ("F", 210.0, (850, 1700, 2900), (13.0,)),
+    "berta": ("F", 250.0, (500, 2300, 3300), (9.0,)),
+    "carla": ("F", 180.0, (400, 1300, 2600), (5.0, 6.0, 7.0)),
+    "dave": ("M", 95.0, (600, 1100, 2400), (14.0,)),
+    "emil": ("M", 130.0, (350, 1900, 2500), (12.5,)),
+    "franz": ("M", 75.0, (750, 1500, 2100), (16.0,)),
+    "shorty": ("M", 110.0, (500, 1500, 2500), (4.0,)),
+}
+
+
+@pytest.fixture(scope="module")
+def corpus_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    clips = []
+    for name, (sex, f0_hz, formants_hz, durations_s) in SPEAKERS.items():
+        for number, duration_s in enumerate(durations_s):
+            path = folder / f"{name}-{number}.flac"
+            soundfile.write(path, voice(duration_s, f0_hz, formants_hz, seed=number), RATE)
+            clips.append(Clip(path, path.stem, name, sex, duration_s, None, "test"))
+    write(folder / "manifest.jsonl", clips)
+    return folder
+
+
+class TilingPipeline:
+    """A perfect converter: the target's own voice, as long as the source. Breaks off after ``fail_after``."""
+
+    def __init__(self, fail_after: int = 10**9):
+        self.calls: list[str] = []
+        self._fail_after = fail_after
+
+    def info(self):
+        return {"sha256": "ab" * 32}
+
+    def convert(self, source, targets):
+        self._call("convert")
+        return SimpleNamespace(wav=np.resize(targets[0][0], len(source[0])), reconstruction=source[0])
+
+    def resynthesize(self, clip):
+        self._call("resynthesize")
+        return clip[0]
+
+    def _call(self, name: str) -> None:
+        if len(self.calls) >= self._fail_after:
+            raise RuntimeError("power cut")
+        self.calls.append(name)
+
+
+# Figures ------------------------------------------------------------------------------------------------
+
+
+def test_rank_by_hand():
+    scores = np.array([0.2, 0.9, 0.5])
+    assert [metrics.rank(scores, wanted) for wanted in range(3)] == [3, 1, 2]
+
+
+def test_rank_gives_nothing_for_ties_or_nan():
+    assert metrics.rank(np.full(5, 0.7), 2) == 5
+    assert metrics.rank(np.full(5, np.nan), 0) == 5
+
+
+def test_a_speaker_counts_once_however_many_trials():
+    leaf = metrics.figure([1, 1, 1, 1, 0], ["a", "a", "a", "a", "b"], "%")
+    assert (leaf["value"], leaf["n"], leaf["unit"]) == (0.5, 2, "%")
+    assert (leaf["low"], leaf["high"]) == (0, 1)  # of two speakers either may be drawn twice
+
+
+def test_the_interval_is_that_of_the_binomial():
+    leaf = metrics.figure([0, 1] * 50, [str(i) for i in range(100)], "%", seed=3)
+    half_width = 1.96 * np.sqrt(0.25 / 100)
+    assert leaf["low"] == pytest.approx(0.5 - half_width, abs=0.02)
+    assert leaf["high"] == pytest.approx(0.5 + half_width, abs=0.02)
+
+
+def test_more_trials_of_the_same_speakers_do_not_narrow_the_interval():
+    few = metrics.figure([0, 1, 1, 0], list("abcd"), "%", seed=1)
+    many = metrics.figure([0, 1, 1, 0] * 50, list("abcd") * 50, "%", seed=1)
+    assert few == many
+
+
+def test_the_interval_hangs_on_the_seed_alone():
+    values, speakers = np.random.default_rng(0).random(12), list("abcdefghijkl")
+    assert metrics.figure(values, speakers, "%", seed=5) == metrics.figure(values, speakers, "%", seed=5)
+    assert metrics.figure(values, speakers, "%", seed=5) != metrics.figure(values, speakers, "%", seed=6)
+
+
+def test_no_values_and_one_speaker_have_no_interval():
+    assert metrics.figure([], [], "%") == {"value": None, "low": None, "high": None, "n": 0, "unit": "%"}
+    assert metrics.figure([3], ["a"], "rank") == {
+        "value": 3,
+        "low": None,
+        "high": None,
+        "n": 1,
+        "unit": "rank",
+    }
+
+
+# Parts --------------------------------------------------------------------------------------------------
+
+
+def _length_s(part) -> float:
+    return sum(span.stop - span.start for span in part) / RATE
+
+
+@pytest.mark.parametrize(
+    "durations_s", [(8.0,), (11.9,), (12.0,), (15.7,), (90.0,), (3, 2, 4), (14.7,) * 4, (0.4,) * 40]
+)
+@pytest.mark.parametrize("pauses", [True, False])
+def test_parts_are_disjoint_capped_and_leave_little(durations_s, pauses):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(RATE * 90).astype(np.float32)
+    wavs = {
+        f"u{i}": voice(s, 120, (500, 1500), seed=i) if pauses else noise[: round(s * RATE)]
+        for i, s in enumerate(durations_s)
+    }
+    parts = cut("x", "F", wavs)
+    total_s = sum(map(len, wavs.values())) / RATE
+    three = total_s >= 12
+    assert (parts.source != parts.reference) == three
+    used = [parts.enrolment, parts.source] + [parts.reference] * three
+    for i, one in enumerate(used):
+        assert min(2, 0.2 * total_s) <= _length_s(one) <= 15
+        for other in used[i + 1 :]:
+            assert_disjoint(one, other)
+        for span in one:
+            assert 0 <= span.start < span.stop <= len(wavs[span.utterance])
+    assert sum(map(_length_s, used)) >= min(total_s - 1.05, 40)
+
+
+def test_cuts_lose_no_speech_where_there_are_pauses():
+    wav = voice(14, 120, (500, 1500))
+    parts = cut("x", None, {"u": wav})
+    ends = sorted((s.start, s.stop) for p in (parts.enrolment, parts.source, parts.reference) for s in p)
+    gaps = [(stop, start) for (_, stop), (start, _) in zip(ends, ends[1:], strict=False)]
+    assert len(gaps) == 2
+    for stop, start in gaps:
+        assert start - stop == RATE // 2
+        assert not speech_frames(wav)[stop // 200 : start // 200].any()
+
+
+def test_less_than_eight_seconds_can_not_be_cut():
+    with pytest.raises(DataError, match="at least 8 s"):
+        cut("x", "F", {"u": voice(7.9, 120, (500,))})
+
+
+@pytest.mark.parametrize("start", [0, 500, 1000, 8999])
+def test_parts_that_touch_or_come_too_close_are_refused(start):
+    with pytest.raises(AssertionError):
+        assert_disjoint((Span("u", 0, 1000),), (Span("v", 0, 9), Span("u", start, start + 2000)))
+
+
+def test_parts_half_a_second_apart_or_of_different_clips_are_accepted():
+    assert_disjoint((Span("u", 0, 1000),), (Span("u", 9000, 9001), Span("v", 0, 1000)))
+
+
+def test_choice_of_clips_is_seeded_and_stops_when_there_is_enough():
+    clips = [Clip(Path(str(i)), f"u{i:02}", "a", "F", 5.0, None, "test") for i in range(40)]
+    chosen = choose_clips(clips, 0)
+    assert chosen == choose_clips(clips[::-1], 0) != choose_clips(clips, 1)
+    assert sum(clip.duration_s for clip in chosen) == 50 and len(set(chosen)) == 10
+
+
+# Targets ------------------------------------------------------------------------------------------------
+
+
+def _sexes(n_female: int, n_male: int) -> dict[str, str]:
+    return {f"f{i}": "F" for i in range(n_female)} | {f"m{i}": "M" for i in range(n_male)}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("per_sex", [1, 2])
+@pytest.mark.parametrize(
+    ("n_female", "n_male"), [(20, 20), (18, 17), (3, 3), (9, 4), (6, 1), (2, 2), (5, 0), (1, 1)]
+)
+def test_targets_are_balanced(n_female, n_male, per_sex, seed):
+    sexes = _sexes(n_female, n_male)
+    trials = assign_targets(sexes, per_sex, seed)
+    assert len({(t.source, t.target) for t in trials}) == len(trials)
+    size = {"F": n_female, "M": n_male}
+    for speaker, sex in sexes.items():
+        other = "M" if sex == "F" else "F"
+        own = [t for t in trials if t.source == speaker]
+        assert speaker not in [t.target for t in own]
+        assert sum(t.same_sex for t in own) == min(per_sex, size[sex] - 1)
+        assert sum(not t.same_sex for t in own) == min(per_sex, size[other])
+    for same_sex in (True, False):
+        for sex in "FM":
+            kept = [t.target for t in trials if t.same_sex is same_sex and sexes[t.target] == sex]
+            counts = Counter({name: 0 for name in sexes if sexes[name] == sex} | Counter(kept))
+            assert not counts or max(counts.values()) - min(counts.values()) <= 1
+    assert all(t.same_sex == (sexes[t.source] == sexes[t.target]) for t in trials)
+
+
+def test_forty_speakers_make_a_hundred_and_sixty_trials_with_four_a_target():
+    trials = assign_targets(_sexes(20, 20), 2, 0)
+    assert len(trials) == 160
+    assert set(Counter(t.target for t in trials).values()) == {4}
+
+
+def test_targets_hang_on_the_seed_and_not_on_the_order():
+    sexes = _sexes(8, 7)
+    turned = dict(reversed(sexes.items()))
+    assert assign_targets(sexes, 2, 0) == assign_targets(turned, 2, 0) != assign_targets(sexes, 2, 1)
+
+
+def test_without_known_sexes_everyone_has_as_many_targets():
+    trials = assign_targets(_sexes(4, 3) | {"x": None}, 2, 0)
+    assert set(Counter(t.target for t in trials).values()) == {4}
+    assert {t.same_sex for t in trials} == {None}
+
+
+def test_one_speaker_alone_is_an_error():
+    with pytest.raises(DataError, match="two speakers"):
+        assign_targets({"a": "F"}, 2, 0)
+
+
+@pytest.mark.parametrize(("n_female", "n_male", "expected"), [(20, 20, 6), (20, 3, 9), (4, 0, 4)])
+def test_a_quick_choice_takes_both_sexes_alike(n_female, n_male, expected):
+    sexes = _sexes(n_female, n_male)
+    chosen = choose_speakers(sexes, 12, 0)
+    assert len(chosen) == len(set(chosen)) == min(12, len(sexes))
+    assert sum(sexes[name] == "F" for name in chosen) == expected
+
+
+# Codec --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 100, 1151, 16_000, 30_001])
+def test_the_round_trip_keeps_the_length(n):
+    assert round_trip(np.full(n, 0.1, dtype=np.float32)).shape == (n,)
+
+
+def test_the_round_trip_keeps_the_time_and_changes_the_samples():
+    wav = voice(3, 120, (500, 1500))
+    coded = round_trip(wav)
+    lags = scipy.signal.correlation_lags(len(wav), len(coded))
+    assert lags[np.argmax(scipy.signal.correlate(wav, coded))] == 0
+    assert 0.9 < np.corrcoef(wav, coded)[0, 1] < 0.99999
+    assert coded.dtype == np.float32
+
+
+def test_the_round_trip_refuses_what_is_no_sound():
+    with pytest.raises(EmptyAudio):
+        round_trip(np.zeros(0, dtype=np.float32))
+    with pytest.raises(InvalidAudio):
+        round_trip(np.array([0, np.nan], dtype=np.float32))
+
+
+def test_loud_output_is_clipped_and_not_wrapped():
+    assert np.abs(round_trip(3 * voice(2, 120, (500,)) / 0.3)).max() <= 1
+
+
+# Embedder -----------------------------------------------------------------------------------------------
+
+
+def test_resemblyzer_knows_a_voice_again():
+    embedder = Resemblyzer()
+    one, again, other = (
+        embedder.embed(wav)
+        for wav in (
+            voice(4, 210, (850, 1700, 2900), 0),
+            voice(4, 210, (850, 1700, 2900), 1),
+            voice(4, 95, (600, 1100, 2400)),
+        )
+    )
+    assert np.linalg.norm(one) == pytest.approx(1, abs=1e-5)
+    assert one @ again > one @ other
+
+
+def test_resemblyzer_is_never_asked_about_silence():
+    with pytest.raises(SilentAudio):
+        Resemblyzer().embed(np.zeros(RATE, dtype=np.float32))
+
+
+def test_resemblyzer_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resemblyzer", None)
+    with pytest.raises(UsageError, match=r"pip install 'saic\[eval\]'"):
+        Resemblyzer()
+
+
+# Identity, with voices that are plain numbers ----------------------------------------------------------
+
+
+def _numbers(n_speakers: int, outputs: dict[str, str]):
+    """Stand-ins: speaker k sounds like k, a system gives the ``source``, the ``target`` or ``silence``."""
+    sexes = {f"{k:02}": "FM"[k % 2] for k in range(n_speakers)}
+    parts = {name: Parts(name, sex, *[(Span(name, 0, 1),)] * 3) for name, sex in sexes.items()}
+    trials = assign_targets(sexes, 2, 0)
+    corpus = SimpleNamespace(
+        parts=parts,
+        trials=trials,
+        wav=lambda part: np.array([int(part[0].utterance)]),
+        first_trials=lambda: list({t.source: t for t in trials}.values()),
+    )
+    kinds = dict.fromkeys(SYSTEMS, "source") | {"replay_target": "target"} | outputs
+    systems = SimpleNamespace(
+        output=lambda system, trial: np.array([int(getattr(trial, kinds[system], -1))]),
+    )
+
+    def embed(wav):
+        if wav[0] < 0:
+            raise SilentAudio("silent")
+        return np.eye(n_speakers)[wav[0]]
+
+    return corpus, systems, embed
+
+
+def _measure(n_speakers: int, **outputs: str):
+    quiet = {"seed": 0, "progress": lambda *step: None}
+    return identity.measure(*_numbers(n_speakers, outputs), **quiet)
+
+
+def test_figures_of_known_outputs():
+    measured = _measure(24, convert="target")
+    assert tuple(measured) == SYSTEMS
+    value = {s: {name: leaf["value"] for name, leaf in leaves.items()} for s, leaves in measured.items()}
+    assert value["real"] == {"source_top1": 100, "source_rank": 1, "no_speech": 0}
+    for system in ("convert", "replay_target"):
+        assert value[system]["target_top1"] == value[system]["target_top1_same_sex"] == 100
+        assert (value[system]["target_rank"], value[system]["source_top1"]) == (1, 0)
+    assert (value["copy_source"]["target_top1"], value["copy_source"]["source_top1"]) == (0, 100)
+    assert all(leaf["n"] == 24 for leaves in measured.values() for leaf in leaves.values())
+
+
+def test_an_output_without_speech_matches_nobody():
+    leaves = _measure(8, convert="silence")["convert"]
+    assert [leaves[name]["value"] for name in ("no_speech", "target_top1", "source_top1")] == [100, 0, 0]
+    assert leaves["target_rank"]["value"] == leaves["source_rank"]["value"] == 8
+
+
+@pytest.mark.parametrize("broken", [{"replay_target": "source"}, {"copy_source": "target"}])
+def test_a_control_out_of_range_stops_the_evaluation(broken):
+    with pytest.raises(SaicError, match="Control out of range"):
+        _measure(20, **broken)
+    _measure(19, **broken)  # too few speakers to judge by
+
+
+# The whole ----------------------------------------------------------------------------------------------
+
+
+def test_the_whole_report(corpus_folder, tmp_path):
+    pipeline, stages = TilingPipeline(), Counter()
+    report = evaluate(
+        corpus_folder,
+        "test",
+        tmp_path,
+        pipeline=pipeline,
+        progress=lambda stage, done, total: stages.update({stage: 1 if done <= total else 99}),
+        command="saic evaluate",
+    )
+    # Six speakers, three of each sex: two targets of the own sex, two of the other.
+    assert pipeline.calls.count("resynthesize") == 6 and pipeline.calls.count("convert") == 24
+    assert stages == Counter(
+        {"prepare": 6, "enrol": 6, "real": 6, "vocoder": 6, "reconstruction": 6}
+        | dict.fromkeys(("convert", "replay_target", "copy_source"), 24)
+    )
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert set(report) == {"schema", "command", "seed", "weights_sha256", "versions", "data", "systems"}
+    assert report["weights_sha256"] == "ab" * 32 and len(report["data"]["manifest_sha256"]) == 64
+    assert report["data"]["gallery_speakers"] == 6 and report["data"]["trials"] == 24
+    assert report["data"]["left_out"] == {"short": 1, "silent": 0}
+    assert tuple(report["systems"]) == SYSTEMS
+    for groups in report["systems"].values():
+        for leaf in groups["identity"].values():
+            assert set(leaf) == {"value", "low", "high", "n", "unit"}
+            assert leaf["low"] <= leaf["value"] <= leaf["high"] and leaf["n"] == 6
+    figures = {system: groups["identity"] for system, groups in report["systems"].items()}
+    assert figures["real"]["source_top1"]["value"] >= 80
+    assert figures["convert"]["target_top1"]["value"] >= 80
+    assert figures["copy_source"]["target_top1"]["value"] <= 20
+    markdown = (tmp_path / "report.md").read_text()
+    assert "gallery of 6 speakers (chance 16.7 %)" in markdown
+    assert all(f"| `{system}` |" in markdown for system in SYSTEMS)
+
+
+class SpectrumEmbedder:
+    """A judge that costs nothing: the shape of the long-term spectrum."""
+
+    def warm_up(self):
+        pass
+
+    def embed(self, wav):
+        _, power = scipy.signal.welch(wav, RATE, nperseg=512)
+        return (np.sqrt(power) / np.linalg.norm(np.sqrt(power))).astype(np.float32)
+
+
+def test_a_run_that_broke_off_goes_on_and_gives_the_same(corpus_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "Resemblyzer", SpectrumEmbedder)
+    whole, broken, resumed, again = (TilingPipeline(n) for n in (10**9, 9, 10**9, 0))
+    report = evaluate(corpus_folder, "test", tmp_path / "whole", pipeline=whole)
+    with pytest.raises(RuntimeError, match="power cut"):
+        evaluate(corpus_folder, "test", tmp_path / "parts", pipeline=broken)
+    assert not (tmp_path / "parts/report.json").exists()
+    second = evaluate(corpus_folder, "test", tmp_path / "parts", pipeline=resumed)
+    assert len(broken.calls) == 9 and len(broken.calls) + len(resumed.calls) == len(whole.calls)
+    assert report == second == evaluate(corpus_folder, "test", tmp_path / "parts", pipeline=again)
+
+
+def test_a_folder_without_manifest_can_be_evaluated_quickly(corpus_folder, tmp_path):
+    for name in ("anna", "dave", "emil"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        clip = (corpus_folder / f"{name}-0.flac").read_bytes()
+        (tmp_path / "data" / name / "1.flac").write_bytes(clip)
+    report = evaluate(tmp_path / "data", "test", tmp_path / "out", pipeline=TilingPipeline(), quick=True)
+    assert report["data"]["trials"] == 6  # sexes unknown: two targets of any
+    leaf = report["systems"]["convert"]["identity"]["target_top1_same_sex"]
+    assert (leaf["value"], leaf["n"]) == (None, 0)
+    assert "| - |" in (tmp_path / "out/report.md").read_text()
+
+
+def test_cached_outputs_belong_to_weights_and_seed(corpus_folder, tmp_path):
+    clips = [Clip(corpus_folder / f"{n}-0.flac", n, n, "F", 12.5, None, "test") for n in ("anna", "dave")]
+    corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None)
+    pipeline = TilingPipeline()
+    other = TilingPipeline()
+    other.info = lambda: {"sha256": "cd" * 32}
+    for maker, seed in ((pipeline, 0), (pipeline, 0), (pipeline, 1), (other, 0)):
+        Systems(maker, corpus, tmp_path, seed=seed).output("convert", corpus.trials[0])
+    assert (len(pipeline.calls), len(other.calls)) == (2, 1)
+
+
+def test_a_speaker_whose_part_is_silent_is_left_out(corpus_folder, tmp_path):
+    wav = voice(14, 120, (500, 1500))
+    wav[6 * RATE :] = 0
+    soundfile.write(tmp_path / "half.flac", wav, RATE)
+    paths = {"anna": corpus_folder / "anna-0.flac", "dave": corpus_folder / "dave-0.flac"}
+    paths["half"] = tmp_path / "half.flac"
+    clips = [Clip(path, name, name, "F", 13.0, None, "test") for name, path in paths.items()]
+    corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None)
+    assert set(corpus.parts) == {"anna", "dave"} and corpus.left_out == {"short": 0, "silent": 1}
+
+
+def test_a_pipeline_that_returns_nan_is_an_error(corpus_folder, tmp_path):
+    clips = [Clip(corpus_folder / f"{n}-0.flac", n, n, "F", 12.5, None, "test") for n in ("anna", "dave")]
+    corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None)
+    pipeline = TilingPipeline()
+    pipeline.resynthesize = lambda clip: np.full(100, np.nan)
+    with pytest.raises(InvalidAudio, match="pipeline returned NaN"):
+        Systems(pipeline, corpus, tmp_path, seed=0).output("vocoder", corpus.trials[0])
+    assert not list(tmp_path.iterdir())

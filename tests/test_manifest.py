@@ -1,0 +1,123 @@
+"""Manifests and folders of clips."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from saic import manifest
+from saic.errors import DataError
+
+ROW = {
+    "path": "a/1.wav",
+    "utterance": "a-1",
+    "speaker": "a",
+    "sex": "F",
+    "duration_s": 1.5,
+    "text": None,
+    "split": "test",
+}
+
+
+def _wav(path: Path, seconds: float = 0.5) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.zeros(round(16_000 * seconds)), 16_000)
+
+
+def _manifest(folder: Path, *rows: dict | str) -> Path:
+    path = folder / "manifest.jsonl"
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def test_write_then_read_gives_the_same_clips(tmp_path):
+    for name in ("1", "2"):
+        _wav(tmp_path / "audio" / f"{name}.wav")
+    clips = [
+        manifest.Clip(tmp_path / "audio/1.wav", "1", "å", "F", 0.5, "HELLO ÅSA", "train"),
+        manifest.Clip(tmp_path / "audio/2.wav", "2", "b", None, 0.5, None, "test"),
+    ]
+    manifest.write(tmp_path / "manifest.jsonl", clips)
+    assert manifest.read(tmp_path / "manifest.jsonl") == clips
+    assert manifest.read(tmp_path) == clips
+    assert manifest.read(tmp_path, ["test"]) == clips[1:]
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["manifest.jsonl"]
+
+
+def test_paths_are_relative_to_the_manifest_even_outside_its_folder(tmp_path):
+    _wav(tmp_path / "corpus/1.wav")
+    (tmp_path / "run").mkdir()
+    clip = manifest.Clip(tmp_path / "corpus/1.wav", "1", "a", "M", 0.5, None, "train")
+    manifest.write(tmp_path / "run/manifest.jsonl", [clip])
+    assert json.loads((tmp_path / "run/manifest.jsonl").read_text())["path"] == "../corpus/1.wav"
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert manifest.read(tmp_path / "moved")[0].path.samefile(clip.path)
+
+
+@pytest.mark.parametrize(
+    ("second_line", "message"),
+    [
+        ("{", "line 2: not JSON"),
+        ("[]", "line 2: not a JSON object"),
+        (
+            {key: value for key, value in ROW.items() if key not in ("sex", "text")},
+            "line 2: missing sex, text",
+        ),
+        (ROW, "line 2: the utterance is already on line 1"),
+        (ROW | {"utterance": "b", "duration_s": 0}, "line 2: duration_s"),
+        (ROW | {"utterance": "b", "duration_s": True}, "line 2: duration_s"),
+        (ROW | {"utterance": "b", "sex": "f"}, "line 2: sex"),
+        (ROW | {"utterance": "b", "speaker": 12}, "line 2: speaker"),
+        (ROW | {"utterance": "b", "text": 1}, "line 2: text"),
+        (ROW | {"utterance": "b", "path": "a/secret.wav"}, "line 2: the audio file does not exist"),
+    ],
+)
+def test_a_bad_line_is_named_by_its_number_and_not_its_file(tmp_path, second_line, message):
+    _wav(tmp_path / "a/1.wav")
+    with pytest.raises(DataError, match=message) as caught:
+        manifest.read(_manifest(tmp_path, ROW, second_line))
+    assert "secret" not in str(caught.value)
+
+
+def test_blank_lines_and_further_keys_are_let_through(tmp_path):
+    _wav(tmp_path / "a/1.wav")
+    assert len(manifest.read(_manifest(tmp_path, "", ROW | {"note": "x"}, ""))) == 1
+
+
+def test_an_absent_split_tells_which_there_are(tmp_path):
+    _wav(tmp_path / "a/1.wav")
+    with pytest.raises(DataError, match="has these splits: test"):
+        manifest.read(_manifest(tmp_path, ROW), ["dev"])
+
+
+def test_a_folder_of_speakers_needs_no_manifest(tmp_path):
+    _wav(tmp_path / "id2/video/00001.wav", 0.75)
+    _wav(tmp_path / "id1/00001.flac", 0.5)
+    (tmp_path / "id1/notes.txt").write_text("not audio")
+    clips = manifest.read(tmp_path)
+    assert [(clip.utterance, clip.speaker, clip.duration_s) for clip in clips] == [
+        ("id1/00001", "id1", 0.5),
+        ("id2/video/00001", "id2", 0.75),
+    ]
+    assert {(clip.sex, clip.text, clip.split) for clip in clips} == {(None, None, "test")}
+
+
+def test_a_folder_with_a_clip_that_is_no_audio_is_an_error(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/1.wav").write_bytes(b"not audio")
+    with pytest.raises(DataError, match="Clip 1 of the folder"):
+        manifest.read(tmp_path)
+
+
+def test_a_folder_with_the_same_clip_in_two_formats_is_an_error(tmp_path):
+    _wav(tmp_path / "a/1.wav")
+    _wav(tmp_path / "a/1.flac")
+    with pytest.raises(DataError, match="only in its format"):
+        manifest.read(tmp_path)
+
+
+def test_nothing_at_the_path_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no manifest or folder"):
+        manifest.read(tmp_path / "absent")

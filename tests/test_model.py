@@ -1,0 +1,136 @@
+"""The parts and the model: lengths, masks, statistics, save and load."""
+
+import json
+
+import pytest
+import torch
+
+from saic.config import Config
+from saic.content import ContentEncoder
+from saic.errors import ConfigError, WeightsError
+from saic.layers import masked_statistics
+from saic.model import Model
+
+TINY = {
+    "content_encoder": {"channels": 8, "bank_kernels": 2, "code_channels": 4},
+    "speaker_encoder": {"channels": 8, "bank_kernels": 2, "embedding_size": 6},
+    "decoder": {"channels": 8},
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    torch.manual_seed(0)
+    return Model(Config.from_dict(TINY)).eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3, 5, 40, 41, 42, 43, 301])
+def test_output_has_exactly_the_frames_of_the_source(model: Model, n_frames: int) -> None:
+    source, target = torch.randn(2, 80, n_frames), torch.randn(2, 80, 57)
+    mask = (torch.rand(2, 1, n_frames) > 0.3).float()
+    assert model(source, target).shape == source.shape
+    assert model(source, target, mask).shape == source.shape
+
+
+def test_stride_8_keeps_the_length_too() -> None:
+    sizes = {**TINY, "decoder": {"channels": 8, "upsampling": [2, 1, 2, 1, 2, 1]}}
+    sizes["content_encoder"] = {**TINY["content_encoder"], "strides": [1, 2, 1, 2, 1, 2]}
+    model = Model(Config.from_dict(sizes)).eval()
+    assert model(torch.randn(1, 80, 99), torch.randn(1, 80, 20)).shape == (1, 80, 99)
+    assert model.encode_content(torch.randn(1, 80, 99)).shape == (1, 4, 13)
+
+
+def test_gain_moves_the_embedding_little_but_content_ignores_a_constant_spectrum(model: Model) -> None:
+    """Instance norm removes what is constant over the clip: a fixed filter on the recording leaves less of
+    itself in the content codes than in the input."""
+    mel, tilt = torch.randn(1, 80, 200), torch.linspace(-1, 1, 80)[None, :, None]
+    before, after = model.encode_content(mel), model.encode_content(mel + tilt)
+    assert (after - before).mean(dim=-1).abs().mean() < 0.2 * before.std()
+
+
+def test_frames_outside_the_mask_do_not_enter_the_statistics() -> None:
+    x = torch.randn(2, 3, 50)
+    mask = torch.ones(2, 1, 50)
+    mask[..., 30:] = 0
+    changed = x.clone()
+    changed[..., 30:] = 1e3
+    for one, other in zip(masked_statistics(x, mask), masked_statistics(changed, mask), strict=True):
+        torch.testing.assert_close(one, other)
+    mean, std = masked_statistics(x[..., :30], None)
+    torch.testing.assert_close(masked_statistics(x, mask)[0], mean)
+    torch.testing.assert_close(std, (x[..., :30].var(dim=-1, correction=0, keepdim=True) + 1e-5).sqrt())
+
+
+def test_a_clip_without_speech_frames_uses_all_of_them() -> None:
+    x = torch.randn(1, 3, 10)
+    torch.testing.assert_close(masked_statistics(x, torch.zeros(1, 1, 10)), masked_statistics(x, None))
+
+
+def test_a_chunk_with_the_whole_clips_statistics_gives_the_whole_clips_codes(model: Model) -> None:
+    encoder: ContentEncoder = model.content_encoder
+    mel = torch.randn(1, 80, 1200)
+    whole, statistics = encoder(mel)
+    margin = -(-encoder.receptive_field // 4) * 4
+    first, last = 400, 800
+    chunk, _ = encoder(mel[..., first - margin : last + margin], statistics=statistics)
+    inner = chunk[..., margin // 4 : margin // 4 + (last - first) // 4]
+    torch.testing.assert_close(inner, whole[..., first // 4 : last // 4], atol=1e-5, rtol=1e-4)
+
+
+def test_the_decoder_too_goes_in_chunks(model: Model) -> None:
+    decoder, content, speaker = model.decoder, torch.randn(1, 4, 300), torch.randn(1, 6)
+    whole, statistics = decoder(content, speaker, 1200)
+    margin = -(-decoder.receptive_field // 4) * 4
+    first, last = 400, 800
+    codes = content[..., (first - margin) // 4 : (last + margin) // 4]
+    chunk, _ = decoder(codes, speaker, last - first + 2 * margin, statistics=statistics)
+    torch.testing.assert_close(chunk[..., margin:-margin], whole[..., first:last], atol=1e-5, rtol=1e-4)
+
+
+def test_what_lies_beyond_the_receptive_field_changes_nothing(model: Model) -> None:
+    """The stated fields are true: with fixed statistics a far frame has no effect, and some near one has."""
+    encoder = model.content_encoder
+    mel = torch.randn(1, 80, 800)
+    before, statistics = encoder(mel)
+    for distance, moves in ((encoder.receptive_field, False), (encoder.receptive_field // 4, True)):
+        changed = mel.clone()
+        changed[..., 400 + distance] += 100
+        after, _ = encoder(changed, statistics=statistics)
+        assert bool((after - before)[..., 100].abs().max() > 1e-6) == moves
+
+
+def test_saved_weights_come_back_and_are_verified(model: Model, tmp_path) -> None:
+    model.save_pretrained(tmp_path, half=False)
+    again = Model.from_pretrained(tmp_path)
+    mel = torch.randn(1, 80, 33)
+    torch.testing.assert_close(again(mel, mel), model(mel, mel))
+    assert again.config == model.config
+
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(WeightsError, match="differs from its hash"):
+        Model.from_pretrained(tmp_path)
+
+
+def test_weights_that_do_not_fit_their_config_are_refused(model: Model, tmp_path) -> None:
+    from saic.weights import write_sums
+
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["decoder"]["channels"] = 12
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    write_sums(tmp_path)
+    with pytest.raises(WeightsError, match="do not fit"):
+        Model.from_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match="no such weights folder"):
+        Model.from_pretrained(tmp_path / "elsewhere")
+
+
+def test_config_is_strict_and_explains_itself() -> None:
+    with pytest.raises(ConfigError, match=r"'decoder\.chanels'.*channels, kernel, upsampling"):
+        Config.from_dict({"decoder": {"chanels": 8}})
+    with pytest.raises(ConfigError, match=r"stage1\.noise_std"):
+        Config.from_dict({"stage1": {"noise_std": -1}})
+    with pytest.raises(ConfigError, match="must agree"):
+        Config.from_dict({"decoder": {"upsampling": [2, 2, 2]}})
+    assert Config.from_dict(Config().to_dict()) == Config()

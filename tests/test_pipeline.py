@@ -1,0 +1,165 @@
+"""The user's verbs over small untrained weights: lengths, formats, errors, the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+from typer.testing import CliRunner
+
+from saic import audio, cli
+from saic.config import Config
+from saic.errors import SaicError, SilentAudio, TooShort, UsageError, WeightsError
+from saic.model import Model
+from saic.pipeline import Pipeline
+from saic.voices import Voices
+from saic.weights import VOICES, write_sums
+from tests.conftest import RATE, voice
+
+TINY = Path(__file__).parents[1] / "train" / "configs" / "tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    Model(Config.from_yaml(TINY)).save_pretrained(folder)
+    random = np.random.default_rng(0)
+    speaker = random.standard_normal((3, 2, 16)).astype(np.float32)
+    content = random.standard_normal((3, 2, 8 * 40)).astype(np.float32)
+    Voices(("Voice 01", "Voice 02", "Voice 03"), ("F", "M", "F"), speaker, content, 0.5).save(folder / VOICES)
+    write_sums(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pipeline(weights: Path) -> Pipeline:
+    return Pipeline.from_pretrained(weights)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    for name, hz in (("patient", 120), ("other", 220)):
+        sf.write(folder / f"{name}.wav", voice(hz, 2.5), RATE)
+    sf.write(folder / "silent.wav", np.zeros(RATE), RATE)
+    (folder / "broken.wav").write_bytes(b"no audio at all")
+    return {path.stem: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("n_samples", [16_000, 16_001, 40_199])
+def test_a_conversion_is_as_long_and_as_loud_as_its_source(pipeline: Pipeline, n_samples: int) -> None:
+    source = voice(120, 3.0)[:n_samples]
+    stages: list[tuple[str, float]] = []
+    made = pipeline.convert((source, RATE), (voice(220, 2.0), RATE), progress=lambda *stage: stages.append(stage))
+    for wav in (made.wav, made.reconstruction):
+        assert wav.shape == source.shape and wav.dtype == np.float32 and np.abs(wav).max() <= 1
+        level_db = 10 * np.log10(np.mean(wav**2) / np.mean(source**2))
+        assert abs(level_db) < 1 or np.abs(wav).max() > 0.99  # or as loud as full scale allows
+    assert {mel.shape for mel in made.mels.values()} == {(80, -(-n_samples // 200))}
+    assert list(made.mels) == ["original", "reconstructed", "converted"]
+    shares = [share for _, share in stages]
+    assert shares == sorted(shares) and shares[-1] == 1.0
+
+
+def test_same_input_same_output_and_forms_of_a_clip_agree(pipeline: Pipeline, clips: dict[str, Path]) -> None:
+    path = clips["patient"]
+    outputs = [
+        pipeline.convert(form, clips["other"]).wav for form in (path, str(path), path.read_bytes(), sf.read(path))
+    ]
+    for output in outputs[1:]:
+        np.testing.assert_array_equal(output, outputs[0])
+
+
+def test_several_targets_are_one_averaged_voice(pipeline: Pipeline, clips: dict[str, Path]) -> None:
+    once = pipeline.convert(clips["patient"], clips["other"]).mels["converted"]
+    twice = pipeline.convert(clips["patient"], [clips["other"], clips["other"]]).mels["converted"]
+    np.testing.assert_allclose(once, twice, atol=1e-5)
+    mixed = pipeline.convert(clips["patient"], [clips["other"], clips["patient"]]).mels["converted"]
+    assert np.abs(mixed - once).max() > 1e-4
+
+
+def test_embeddings_have_their_sizes_and_the_gallery_its_windows(pipeline: Pipeline, clips: dict[str, Path]) -> None:
+    embedding = pipeline.embed(clips["patient"])
+    assert embedding.speaker.shape == (16,) and embedding.content.shape == (8, 50)
+    assert pipeline.voices.windows(embedding.content).shape == (1, 320)
+    assert pipeline.voices.windows(embedding.content[:, :13]).shape == (1, 320)
+    assert pipeline.voices.threshold == 0.5
+
+
+def test_identify_ranks_the_same_clip_first(pipeline: Pipeline, clips: dict[str, Path]) -> None:
+    matches = pipeline.identify(clips["patient"], {"other": clips["other"], "me": [clips["patient"]]})
+    assert matches[0].name == "me" and matches[0].score == pytest.approx(1.0, abs=1e-4) and matches[0].accepted
+    assert not any(m.accepted for m in pipeline.identify(clips["patient"], {"other": clips["other"]}, threshold=1.01))
+    with pytest.raises(UsageError, match="Nobody is enrolled"):
+        pipeline.identify(clips["patient"], {})
+
+
+@pytest.mark.parametrize(
+    ("samples", "error"),
+    [(np.zeros(RATE), SilentAudio), (voice(120, 3.0)[:3_000], TooShort), (np.full(RATE, np.nan), SaicError)],
+)
+def test_unusable_clips_are_told_on_either_side(pipeline: Pipeline, samples: np.ndarray, error: type) -> None:
+    good = (voice(120, 2.0), RATE)
+    with pytest.raises(error):
+        pipeline.convert((samples, RATE), good)
+    with pytest.raises(error):
+        pipeline.convert(good, (samples, RATE))
+
+
+def test_weights_without_a_gallery_say_how_to_make_one(tmp_path: Path) -> None:
+    Model(Config.from_yaml(TINY)).save_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match=r"train\.voices"):
+        _ = Pipeline.from_pretrained(tmp_path).voices
+
+
+def run(capfd, *arguments: str | Path) -> tuple[int, str, str]:
+    """The console script's exit code, stdout and stderr."""
+    import sys
+    from unittest import mock
+
+    with mock.patch.object(sys, "argv", ["saic", *map(str, arguments)]), pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code or 0, *capfd.readouterr()
+
+
+def test_convert_from_the_command_line(capfd, weights: Path, clips: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "anonymous.wav"
+    arguments = ("convert", clips["patient"], "--target", clips["other"], "-o", out, "--weights", weights)
+    code, said, _ = run(capfd, *arguments, "--json")
+    assert code == 0 and json.loads(said) == {"output": str(out), "duration_s": 2.5}
+    assert sf.info(out).samplerate == RATE and len(audio.load(out)) == 40_000
+    before = out.read_bytes()
+    code, _, complaint = run(capfd, *arguments)
+    assert code == 2 and "--force" in complaint and out.read_bytes() == before
+    assert run(capfd, *arguments, "--force")[0] == 0
+
+
+@pytest.mark.parametrize(("source", "code"), [("silent", 3), ("broken", 3)])
+def test_bad_audio_is_a_sentence_and_writes_nothing(
+    capfd, weights: Path, clips: dict[str, Path], tmp_path: Path, source: str, code: int
+) -> None:
+    out = tmp_path / "out.wav"
+    got, _, complaint = run(
+        capfd, "convert", clips[source], "--target", clips["other"], "-o", out, "--weights", weights
+    )
+    assert got == code and complaint.startswith("Error: ") and "Traceback" not in complaint
+    assert str(clips[source].name) not in complaint and not out.exists()
+
+
+def test_identify_and_info_from_the_command_line(capfd, weights: Path, clips: dict[str, Path], tmp_path: Path) -> None:
+    enrol = ("--enrol", f"anna={clips['patient']}", "--enrol", f"ben={clips['other']}", "--weights", weights)
+    code, said, _ = run(capfd, "identify", clips["patient"], *enrol, "--json")
+    assert code == 0 and json.loads(said)["matches"][0]["name"] == "anna"
+    assert "anna" in run(capfd, "identify", clips["patient"], *enrol)[1]
+    assert run(capfd, "identify", clips["patient"], "--enrol", "nonsense", "--weights", weights)[0] == 2
+    facts = json.loads(run(capfd, "info", "--weights", weights, "--json")[1])
+    assert facts["sample_rate_hz"] == RATE and len(facts["sha256"]) == 64
+    assert run(capfd, "info", "--weights", tmp_path / "none")[0] == 4
+
+
+def test_help_lists_the_verbs() -> None:
+    text = CliRunner().invoke(cli.app, ["--help"]).output
+    assert all(verb in text for verb in ("convert", "identify", "evaluate", "info"))

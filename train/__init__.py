@@ -1,0 +1,1 @@
+"""Corpus preparation, configs and training entry points on top of :mod:`saic`."""

@@ -1,0 +1,56 @@
+"""What every training entry point shares: its options, and errors as one sentence and an exit code."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from saic import manifest
+from saic.config import Config
+from saic.errors import SaicError
+from saic.training.corpus import Corpus
+
+DataOption = Annotated[Path, typer.Option("--data", help="Manifest (JSONL), or a folder of speaker/clip audio.")]
+RunOption = Annotated[Path, typer.Option("--run", help="Folder of this run; made if missing.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of differences from the defaults.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, or cuda for a GPU.")]
+
+
+def run(command: Callable[..., None]) -> None:
+    """Run a typer command; a :class:`SaicError` becomes its sentence on stderr and its exit code."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    try:
+        app()
+    except SaicError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def read_config(path: Path | None) -> Config:
+    """The config of a file, or the defaults."""
+    return Config.from_yaml(path) if path else Config()
+
+
+def read_corpus(data: Path, split: str, config: Config) -> Corpus:
+    """The clips of one split in memory, with a progress bar while mels are computed."""
+    with tqdm(desc=f"mels of '{split}'", unit="clip", leave=False) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        corpus = Corpus(
+            manifest.read(data, splits=[split]),
+            segment_frames=config.training.segment_frames,
+            stride=config.content_stride,
+            progress=progress,
+        )
+    minutes = corpus.mel.shape[1] / 80 / 60
+    print(f"{split}: {len(corpus.clips)} clips, {len(corpus.speakers)} speakers, {minutes:.0f} minutes", end="")
+    print(f" ({corpus.skipped} clips shorter than a segment left out)" if corpus.skipped else "")
+    return corpus

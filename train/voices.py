@@ -1,0 +1,96 @@
+"""Make the gallery of voices for finished weights: ``python -m train.voices --data MANIFEST --weights DIR``.
+
+Voices are speakers of the train split, of which only embeddings and content codes are kept; the threshold of
+``identify`` is set on the dev split, whose speakers never trained.
+"""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from tqdm import tqdm
+
+from saic import audio, manifest
+from saic.errors import DataError
+from saic.evaluation.metrics import equal_error_rate
+from saic.manifest import Clip
+from saic.mel import FRAMES_PER_S, SAMPLE_RATE
+from saic.pipeline import Embedding, Pipeline
+from saic.voices import Voices, content_windows
+from saic.weights import VOICES, write_sums
+from train.entry import DataOption, run
+
+N_VOICES = 40
+N_POINTS = 5
+WINDOW_S = 2.0
+PART_S = 2.4  # a voice's points are parts of this length: 2 s of content with room around
+
+
+def main(
+    data: DataOption, weights: Annotated[Path, typer.Option("--weights", help="Folder of finished weights.")]
+) -> None:
+    """Write voices.safetensors beside the weights and bring SHA256SUMS up to date."""
+    pipeline = Pipeline.from_pretrained(weights)
+    window = int(WINDOW_S * FRAMES_PER_S) // pipeline.model.config.content_stride
+    chosen = _choose(manifest.read(data, splits=["train"]))
+    points = [_points(pipeline, clips) for clips in tqdm(chosen, desc="voices", unit="voice")]
+    voices = Voices(
+        names=tuple(f"Voice {k + 1:02d}" for k in range(N_VOICES)),
+        sexes=tuple(clips[0].sex or "?" for clips in chosen),
+        speaker=np.stack([[e.speaker for e in p] for p in points]),
+        content=np.stack([[content_windows(e.content, window)[0] for e in p] for p in points]),
+        threshold=_threshold(pipeline, manifest.read(data, splits=["dev"])),
+    )
+    voices.save(weights / VOICES)
+    write_sums(weights)
+    print(f"{N_VOICES} voices, {N_POINTS} points each; threshold {voices.threshold:.3f}")
+
+
+def _choose(clips: list[Clip]) -> list[list[Clip]]:
+    """The speakers with most audio, half of either sex where the corpus says it."""
+    by_speaker = defaultdict(list)
+    for clip in clips:
+        by_speaker[clip.speaker].append(clip)
+    ranked = sorted(by_speaker.values(), key=lambda own: -sum(clip.duration_s for clip in own))
+    ranked = [own for own in ranked if sum(clip.duration_s for clip in own) >= N_POINTS * PART_S]
+    half = N_VOICES // 2
+    women, men = ([own for own in ranked if own[0].sex == sex][:half] for sex in ("F", "M"))
+    chosen = (women + men + [own for own in ranked if own not in women + men])[:N_VOICES]
+    if len(chosen) < N_VOICES:
+        raise DataError(f"A gallery needs {N_VOICES} training speakers with {N_POINTS * PART_S:.0f} s of speech each.")
+    return chosen
+
+
+def _points(pipeline: Pipeline, clips: list[Clip]) -> list[Embedding]:
+    """Embeddings of evenly spaced parts of a speaker's audio."""
+    wav = np.concatenate([audio.load(clip.path) for clip in clips[:N_POINTS]])
+    size = int(PART_S * SAMPLE_RATE)
+    starts = np.linspace(0, len(wav) - size, N_POINTS).astype(int)
+    return [pipeline.embed((wav[start : start + size], SAMPLE_RATE)) for start in starts]
+
+
+def _threshold(pipeline: Pipeline, clips: list[Clip]) -> float:
+    """Cosine at the equal error rate over pairs of 4 s parts of unseen speakers."""
+    size = 4 * SAMPLE_RATE
+    embeddings, speakers = [], []
+    counts: dict[str, int] = defaultdict(int)
+    for clip in tqdm(clips, desc="threshold", unit="clip"):
+        wav = audio.load(clip.path)
+        for start in range(0, len(wav) - size + 1, size):
+            if counts[clip.speaker] < 8:  # a few speakers own most of the audio
+                counts[clip.speaker] += 1
+                embeddings.append(pipeline.embed((wav[start : start + size], SAMPLE_RATE)).speaker)
+                speakers.append(clip.speaker)
+    units = np.stack(embeddings) / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    first, second = np.triu_indices(len(units), k=1)
+    same = np.array(speakers)[first] == np.array(speakers)[second]
+    scores = (units @ units.T)[first, second]
+    rate, threshold = equal_error_rate(scores[same], scores[~same])
+    print(f"threshold: equal error rate {rate:.1%} over {same.sum()} same and {(~same).sum()} different pairs")
+    return threshold
+
+
+if __name__ == "__main__":
+    run(main)
