@@ -163,7 +163,7 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def _in_memory(source: bytes | BinaryIO, limits: Limits) -> io.BytesIO:
-    """Bytes or a file object's rest, which may not be seekable, as a seekable file of one byte over the limit."""
+    """Bytes, or the rest of a file object that may not be seekable, up to a byte over the limit."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return io.BytesIO(source)
     if not hasattr(source, "read") or isinstance(source, io.TextIOBase):
@@ -180,9 +180,7 @@ def _decode(file: BinaryIO, limits: Limits) -> np.ndarray:
     if n_bytes == 0:
         raise EmptyAudio("The recording is empty (0 bytes). Record or export it again.")
     if n_bytes > limits.max_bytes:
-        raise TooLong(
-            f"The recording is larger than {limits.max_bytes / 2**20:g} MiB. Cut it, or make it a FLAC or MP3."
-        )
+        raise TooLong(f"The recording is larger than {limits.max_bytes / 2**20:g} MiB. Cut it, or use FLAC or MP3.")
     try:
         return _to_wav(_soundfile_blocks(file, limits), limits)
     except (EmptyAudio, UndecodableAudio) as error:
@@ -215,36 +213,46 @@ def _soundfile_blocks(file: BinaryIO, limits: Limits) -> Iterator[_Block]:
 
 
 def _pyav_blocks(file: BinaryIO, limits: Limits) -> Iterator[_Block]:
-    """Blocks of what FFmpeg reads of the first sound track, without its broken packets unless most are."""
+    """Blocks of what FFmpeg reads of the first sound track; its errors end it once something is decoded."""
     _limit_ffmpeg_memory()
     file.seek(0)
-    n_good = n_bad = 0
+    n_decoded = 0
     try:
         with av.open(file, options=_PYAV_OPTIONS, metadata_errors="replace") as container:
-            for packet in container.demux(_pyav_sound_track(container, limits)):
-                try:
-                    frames = packet.decode()
-                except av.InvalidDataError:
-                    n_bad += 1
-                    continue
-                n_good += len(frames)
-                for frame in frames:
-                    samples = frame.to_ndarray()  # planar (channels, n), else (1, n * channels)
-                    planar = frame.format.is_planar
-                    samples = samples.T if planar else samples.reshape(-1, frame.layout.nb_channels)
-                    yield _to_float(samples), frame.sample_rate
-    except (av.FFmpegError, ValueError):  # ValueError: a sample format that PyAV cannot turn into an array
-        n_bad += 1
+            frames = _pyav_frames(container, _pyav_sound_track(container, limits))
+            kinds = itertools.groupby(frames, key=lambda frame: (frame.format.name, frame.layout, frame.rate))
+            for (_, layout, rate_hz), group in kinds:
+                # PyAV's to_ndarray reads past the planes of 8 channels or more and crashes: pack them first.
+                packer = av.AudioResampler(format="flt")
+                for packed in itertools.chain.from_iterable(map(packer.resample, group)):
+                    n_decoded += packed.samples
+                    yield packed.to_ndarray().reshape(-1, layout.nb_channels), rate_hz
+    except (av.FFmpegError, ValueError):  # ValueError: a layout or sample format that PyAV does not know
+        if n_decoded == 0:
+            raise UndecodableAudio(_NOT_AUDIO) from None
+
+
+def _pyav_frames(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]:
+    """Decoded frames, without broken packets; if most are broken, the recording is refused."""
+    n_good = n_bad = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.InvalidDataError:
+            n_bad += 1
+            continue
+        n_good += len(frames)
+        yield from frames
     if n_bad > n_good:
         raise UndecodableAudio(_NOT_AUDIO)
 
 
 @functools.cache
 def _limit_ffmpeg_memory() -> None:
-    """Bound every single allocation of FFmpeg in this process.
+    """Bound every single allocation of FFmpeg, for the whole process.
 
-    An MP4 of 20 KB can declare an index that takes gigabytes when the file is opened. No option bounds it and
-    PyAV doesn't export the function that does, but the library that one of its modules is linked to has it.
+    An MP4 of 20 KB can declare an index that takes gigabytes as soon as it is opened, and no option of FFmpeg
+    bounds that. PyAV does not wrap the function that does, but its modules are linked to it.
     """
     # None on Windows, where a look-up does not reach the libraries that a module is linked to.
     if max_alloc := getattr(ctypes.CDLL(av.utils.__file__), "av_max_alloc", None):
@@ -266,7 +274,7 @@ def _pyav_sound_track(container: av.container.InputContainer, limits: Limits) ->
 
 
 def _to_wav(blocks: Iterator[_Block], limits: Limits) -> np.ndarray:
-    """Check, mix and resample blocks into a wav (N,). The rate may change on the way, as in chained streams."""
+    """Check, mix and resample blocks into a wav (N,). The rate may change on the way."""
     pieces = []
     with contextlib.closing(blocks):
         for rate_hz, group in itertools.groupby(_mono(blocks, limits), key=lambda block: block[1]):
@@ -321,7 +329,7 @@ def _to_float(samples: np.ndarray) -> np.ndarray:
 
 
 def _encode(wav: np.ndarray) -> bytes:
-    """A wav (N,) as the bytes of a WAV file; the inverse of reading one, so 16-bit samples come back exactly."""
+    """A wav (N,) as the bytes of a WAV file; 16-bit samples that were read come back exactly."""
     wav = np.asarray(wav)
     if wav.ndim != 1:
         raise InvalidAudio(f"A wav is (N,), not {wav.shape}.")

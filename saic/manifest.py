@@ -110,9 +110,7 @@ def _read_lines(path: Path) -> list[tuple[int, Clip]]:
             continue
         clip = _parse(line, number, path.parent)
         if clip.utterance in first_line:
-            raise DataError(
-                f"Manifest line {number}: the utterance is already on line {first_line[clip.utterance]}."
-            )
+            raise DataError(f"Manifest line {number}: the utterance is already on line {first_line[clip.utterance]}.")
         first_line[clip.utterance] = number
         numbered.append((number, clip))
     return numbered
@@ -153,9 +151,7 @@ def _read_folder(folder: Path) -> list[tuple[int, Clip]]:
         relative = path.relative_to(folder)
         utterance = relative.with_suffix("").as_posix()
         if utterance in seen:
-            raise DataError(
-                f"Clip {number} of the folder, sorted by path, differs from another only in its format."
-            )
+            raise DataError(f"Clip {number} of the folder, sorted by path, differs from another only in its format.")
         seen.add(utterance)
         duration_s = _duration_s(path, number)
         clips.append((number, Clip(path, utterance, relative.parts[0], None, duration_s, None, "test")))

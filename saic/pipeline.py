@@ -99,9 +99,7 @@ class Pipeline:
         return cls(Model.from_pretrained(folder), folder=folder, device=device)
 
     @torch.inference_mode()
-    def convert(
-        self, source: Clip, targets: Clip | Sequence[Clip], *, progress: Progress | None = None
-    ) -> Conversion:
+    def convert(self, source: Clip, targets: Clip | Sequence[Clip], *, progress: Progress | None = None) -> Conversion:
         """Say the source's words in the target's voice (paper Fig. 2).
 
         Parameters

@@ -96,7 +96,7 @@ def embedding_maps(voices: Voices, clips: dict[str, "Embedding"], *, seed: int =
     A figure of two panels and a legend.
     """
     speaker = {label: clip.speaker[None] for label, clip in clips.items()}
-    content = {label: _evenly(_windows_like(voices, clip)) for label, clip in clips.items()}
+    content = {label: _evenly(voices.windows(clip.content)) for label, clip in clips.items()}
     figure = Figure(figsize=(WIDTH_IN, 3.9), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2)
     _draw_map(left, _unit(voices.speaker), {k: _unit(v) for k, v in speaker.items()}, seed)
@@ -119,9 +119,7 @@ def _draw_mel(axes: Axes, level_db: np.ndarray):
     """Draw one mel (80, T) in dB re the common maximum; returns the image that carries the colour scale."""
     extent = (0, level_db.shape[1] / FRAMES_PER_S, -0.5, N_MELS - 0.5)
     scale = {"vmin": -_DEPTH_DB, "vmax": 0.0, "cmap": "magma"}
-    return axes.imshow(
-        level_db, origin="lower", aspect="auto", extent=extent, interpolation="nearest", **scale
-    )
+    return axes.imshow(level_db, origin="lower", aspect="auto", extent=extent, interpolation="nearest", **scale)
 
 
 def _bin_of(hz: tuple[int, ...]) -> np.ndarray:
@@ -145,17 +143,10 @@ def _draw_map(axes: Axes, gallery: np.ndarray, clips: dict[str, np.ndarray], see
         start += len(points)
     rate = same_voice_rate(flat, np.repeat(np.arange(n_voices), n_points))
     chance = (n_points - 1) / (len(flat) - 1)
-    axes.set_xlabel(
-        f"Nearest neighbour is the same\nvoice: {rate:.0%} (chance {chance:.0%})", fontsize=FONT_PT - 1
-    )
+    axes.set_xlabel(f"Nearest neighbour is the same\nvoice: {rate:.0%} (chance {chance:.0%})", fontsize=FONT_PT - 1)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.margins(0.06)
-
-
-def _windows_like(voices: Voices, clip: "Embedding") -> np.ndarray:
-    """Return a clip's content codes (C, L) as windows (W, D) of the gallery's own length."""
-    return content_windows(clip.content, voices.content.shape[-1] // clip.content.shape[0])
 
 
 def _tsne(points: np.ndarray, seed: int) -> np.ndarray:
@@ -198,9 +189,7 @@ _LEGEND_STYLE = {
 
 def _legend(n_voices: int, labels: list[str]) -> list[Line2D]:
     """One entry for the gallery, one for each clip."""
-    entries = [
-        Line2D([], [], ls="", marker="o", ms=5, color=_COLOURS[0], label=f"Gallery: {n_voices} voices")
-    ]
+    entries = [Line2D([], [], ls="", marker="o", ms=5, color=_COLOURS[0], label=f"Gallery: {n_voices} voices")]
     for index, label in enumerate(labels):
         entries.append(Line2D([], [], ls="", label=label, **_clip_style(index)))
     return entries

@@ -14,9 +14,7 @@ from saic.pipeline import Clip, Conversion, Embedding, Progress
 from saic.voices import Voices
 
 N_VOICES, N_POINTS, EMBEDDING_SIZE, CONTENT_CHANNELS, WINDOW_FRAMES = 40, 5, 128, 64, 40
-_PITCHES_HZ = np.geomspace(
-    80, 320, N_VOICES
-)  # voice k of the fake gallery is the one that speaks at this pitch
+_PITCHES_HZ = np.geomspace(80, 320, N_VOICES)  # voice k of the fake gallery is the one that speaks at this pitch
 _FRAMES_PER_CODE = 4
 
 
@@ -50,9 +48,7 @@ class FakePipeline:
     def __init__(self) -> None:
         self.voices = fake_voices()
 
-    def convert(
-        self, source: Clip, targets: Clip | list[Clip], *, progress: Progress | None = None
-    ) -> Conversion:
+    def convert(self, source: Clip, targets: Clip | list[Clip], *, progress: Progress | None = None) -> Conversion:
         """Return a Conversion: the source's loudness curve at the target's pitch."""
         report = progress or (lambda stage, fraction: None)
         report("Reading", 0.0)
@@ -69,8 +65,10 @@ class FakePipeline:
         return Conversion(converted, reconstruction, mels)
 
     def embed(self, clip: Clip) -> Embedding:
-        """Return an Embedding, see `embedding_of`."""
-        return embedding_of(_wav(clip))
+        """Return an Embedding, see `embedding_of`; silence is an error, as for the true one."""
+        wav = _wav(clip)
+        require_speech(wav)
+        return embedding_of(wav)
 
 
 def _wav(clip: Clip) -> np.ndarray:

@@ -35,9 +35,7 @@ def mel_figure() -> Figure:
 @pytest.fixture(scope="module")
 def clips() -> dict[str, Embedding]:
     pipeline = FakePipeline()
-    return {
-        name: pipeline.embed((voice(hz, 4.0), RATE)) for name, hz in {"Original": 110, "Swapped": 220}.items()
-    }
+    return {name: pipeline.embed((voice(hz, 4.0), RATE)) for name, hz in {"Original": 110, "Swapped": 220}.items()}
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def test_stage_1_learns_codes_and_repeats_itself(corpus: Corpus) -> None:
     stage = Stage1(corpus, config, None)
     before = stage.codes.content.weight.detach().clone()
     losses = losses_of(stage, range(60))
-    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
     assert not torch.equal(stage.codes.content.weight, before)
     torch.manual_seed(99)  # the global state must not matter
     assert losses_of(Stage1(corpus, config, None), range(5)) == losses[:5]

@@ -36,9 +36,7 @@ def round_trip(wav: np.ndarray, kbps: int = KBPS) -> np.ndarray:
         raise EmptyAudio("There are no samples to encode.")
     if not np.isfinite(wav).all():
         raise InvalidAudio("The samples hold NaN or infinite values.")
-    frame = av.AudioFrame.from_ndarray(
-        np.clip(wav, -1, 1).astype(np.float32)[None], format="fltp", layout="mono"
-    )
+    frame = av.AudioFrame.from_ndarray(np.clip(wav, -1, 1).astype(np.float32)[None], format="fltp", layout="mono")
     frame.sample_rate = SAMPLE_RATE
     frame.pts = 0
     coded = io.BytesIO()

@@ -83,9 +83,7 @@ class Corpus:
 
     def _wav(self, part: trials.Part) -> np.ndarray:
         """``wav`` without its memory."""
-        return round_trip(
-            _join({span.utterance: audio.load(self._paths[span.utterance]) for span in part}, part)
-        )
+        return round_trip(_join({span.utterance: audio.load(self._paths[span.utterance]) for span in part}, part))
 
 
 def _join(wavs: dict[str, np.ndarray], part: trials.Part) -> np.ndarray:

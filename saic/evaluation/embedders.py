@@ -23,9 +23,7 @@ class Resemblyzer:
                 warnings.simplefilter("ignore")  # its imports use names that SciPy and setuptools will drop
                 import resemblyzer
         except ImportError as error:
-            raise UsageError(
-                "The evaluation needs Resemblyzer. Install it with: pip install 'saic[eval]'"
-            ) from error
+            raise UsageError("The evaluation needs Resemblyzer. Install it with: pip install 'saic[eval]'") from error
         self._preprocess = resemblyzer.preprocess_wav
         self._encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
 

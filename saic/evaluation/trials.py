@@ -164,10 +164,7 @@ def assign_targets(sexes: Mapping[str, str | None], per_sex: int, seed: int) -> 
         for place, source in enumerate(group):
             same = [group[(place + step) % len(group)] for step in steps]
             # Dealt out in turn like cards, so that no two of the other sex differ by more than one.
-            crossed = [
-                others[(place * per_group + deal) % len(others)]
-                for deal in range(min(per_group, len(others)))
-            ]
+            crossed = [others[(place * per_group + deal) % len(others)] for deal in range(min(per_group, len(others)))]
             trials += [Trial(source, target, None if sex is None else True) for target in same]
             trials += [Trial(source, target, False) for target in crossed]
     return sorted(trials, key=lambda trial: trial.source)

@@ -105,7 +105,9 @@ def start(folder: Path, config: Config, *, resume: bool) -> None:
         if not resume:
             raise UsageError("The run folder is in use. Add --resume to go on with it, or name another.")
         if yaml.safe_load(path.read_text(encoding="utf-8")) != config.to_dict():
-            raise UsageError("The run folder was made with another config. Resume with the same, or name another folder.")
+            raise UsageError(
+                "The run folder was made with another config. Resume with the same, or name another folder."
+            )
         return
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False), encoding="utf-8")

@@ -1,0 +1,57 @@
+"""How fast the path is: ``python benchmarks/speed.py [--seconds 10] [--threads 2]``.
+
+Every part runs on the same clip in the same process, so the ratios hold on any machine. The figures are shares of
+real time: 0.01 means a hundredth of the clip's own length.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from saic import audio
+from saic.mel import SAMPLE_RATE, log_mel
+from saic.pipeline import Pipeline
+
+CLIP = Path(__file__).parents[1] / "assets" / "examples" / "voice_a.flac"
+
+
+def median_s(action: Callable[[], object], repeats: int = 5) -> float:
+    """Median duration of an action, after one run to warm up."""
+    action()
+    durations = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        action()
+        durations.append(time.perf_counter() - began)
+    return statistics.median(durations)
+
+
+def main() -> None:
+    """Print one line a part."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    pipeline = Pipeline.from_pretrained()
+    wav = np.resize(audio.load(CLIP), int(arguments.seconds * SAMPLE_RATE))
+    clip, mel = (wav, SAMPLE_RATE), log_mel(torch.from_numpy(wav))
+    with torch.inference_mode():
+        parts = {
+            "mel": lambda: log_mel(torch.from_numpy(wav)),
+            "encoders and decoder": lambda: pipeline.model(mel[None], mel[None]),
+            "vocoder": lambda: pipeline.vocoder(mel),
+            "convert, with reconstruction": lambda: pipeline.convert(clip, clip),
+        }
+        print(f"{arguments.seconds:g} s clip, {arguments.threads} threads")
+        for name, action in parts.items():
+            print(f"{name:32}{median_s(action) / arguments.seconds:8.4f} of real time")
+
+
+if __name__ == "__main__":
+    main()

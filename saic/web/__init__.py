@@ -1,0 +1,7 @@
+"""The web page: record or upload a voice, choose another, hear the same words in it."""
+
+from saic.web.examples import Example, load_examples
+from saic.web.page import build_page
+from saic.web.serve import launch
+
+__all__ = ["Example", "build_page", "launch", "load_examples"]

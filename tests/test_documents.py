@@ -1,0 +1,125 @@
+"""What the documents say is so: their commands run, their figures are the report's, the report is of these weights."""
+
+import contextlib
+import io
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from saic import weights
+from saic.config import Config
+from saic.evaluation import report as reports
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REPORT = ROOT / "benchmarks" / "first_light" / "report.json"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder from which the documents' relative paths work."""
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_commands_of_the_readme_run(workplace: Path) -> None:
+    commands = [line for block in blocks("bash") for line in block.splitlines() if line]
+    assert len(commands) >= 3
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "saic"
+        done = subprocess.run([sys.executable, "-m", "saic", *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert (workplace / "anonymous.wav").is_file()
+
+
+def test_the_python_of_the_readme_runs(workplace: Path) -> None:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        for block in blocks("python"):
+            exec(compile(block, "README.md", "exec"), {})
+    assert (workplace / "anonymous.wav").is_file() and "(80, " in said.getvalue()
+
+
+def test_the_training_commands_of_the_readme_have_their_options() -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    modules = [shlex.split(line)[2:] for line in lines if line.startswith("python -m train.")]
+    assert {module for module, *_ in modules} == {
+        f"train.{name}" for name in ("prepare", "perceptual", "stage1", "stage2", "voices")
+    }
+    for module, *arguments in modules:
+        done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, cwd=ROOT)
+        assert all(option in done.stdout for option in arguments if option.startswith("--")), module
+
+
+def test_every_link_of_the_documents_leads_somewhere() -> None:
+    for document in ROOT.glob("*.md"):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            assert (ROOT / link).exists(), f"{document.name}: {link}"
+
+
+def test_the_map_names_every_module() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for path in (ROOT / "saic").glob("*.py"):
+        assert path.name == "__init__.py" or path.name == "__main__.py" or f"saic/{path.name}" in text, path.name
+
+
+def test_the_table_is_the_report_of_the_bundled_weights() -> None:
+    report = json.loads(REPORT.read_text(encoding="utf-8"))
+    assert report["weights_sha256"] == weights.sha256(weights.resolve() / weights.MODEL)
+    rows = [line for line in reports.markdown(report).splitlines() if line.startswith("| `")]
+    assert len(rows) == len(report["systems"])
+    for document in ("README.md", "MODEL_CARD.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        assert all(row in text for row in rows), document
+
+
+def test_the_bundled_weights_are_small_and_of_a_known_config() -> None:
+    folder = weights.resolve()
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 16e6
+    config, _ = weights.load(folder)
+    assert isinstance(config, Config)
+
+
+def test_configs_in_train_are_valid() -> None:
+    for path in (ROOT / "train" / "configs").glob("*.yaml"):
+        Config.from_yaml(path)
+
+
+def test_pins_and_ranges_agree() -> None:
+    from packaging.requirements import Requirement
+
+    pins = {}
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            (pin,) = requirement.specifier
+            assert pin.operator == "=="
+            pins[requirement.name.lower().replace("_", "-")] = pin.version
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["app"], *extras["eval"], *extras["train"]]
+    for requirement in map(Requirement, wanted):
+        name = requirement.name.lower().replace("_", "-")
+        assert name in pins and requirement.specifier.contains(pins[name]), requirement
+    assert set(pins) <= {Requirement(text).name.lower().replace("_", "-") for text in wanted}
+
+
+def test_nothing_private_is_named() -> None:
+    """No path of a machine in what is published."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in tracked:
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".yaml", ".txt", ".json"} and name != "tests/test_documents.py":
+            assert not re.search(r"(?<![\w.])/(home|root|Users)/", path.read_text(encoding="utf-8")), name
