@@ -1,9 +1,10 @@
 """The page in a real browser: two voices in, three players and two figures out, and no word to anyone else.
 
-Needs Chromium: the program that $CHROMIUM names, or /usr/bin/chromium.
+Needs Chromium: the program that $CHROMIUM names, the system's, or the one that Playwright installed.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 import soundfile as sf
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
+from saic.pipeline import Pipeline
 from saic.web import build_page, launch, load_examples
 from saic.web.handlers import OWN_RECORDING
 from saic.web.store import ClipStore
@@ -21,7 +24,7 @@ from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline
 
 ROOT = Path(__file__).parents[1]
-PIPELINES = {"fake": FakePipeline}
+PIPELINES = {"fake": FakePipeline, "bundled": Pipeline.from_pretrained}
 WAIT_MS = 60_000  # a conversion on a busy machine
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 
@@ -69,15 +72,16 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def browser(recordings: dict[str, Path]) -> Iterator[Browser]:
-    program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-    if not Path(program).is_file():
-        pytest.fail(f"No browser at {program}. Run `apt-get install chromium`, or set CHROMIUM to its path.")
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium")  # None: Playwright's own
     microphone = f"--use-file-for-fake-audio-capture={recordings['patient']}%noloop"
     flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", microphone]
     if os.geteuid() == 0:
         flags.append("--no-sandbox")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        try:
+            browser = playwright.chromium.launch(executable_path=program, args=flags)
+        except PlaywrightError:
+            pytest.fail("No Chromium starts. Run `make browser`, or set CHROMIUM to its program.")
         yield browser
         browser.close()
 
