@@ -90,9 +90,12 @@ def evaluate(
     seed: Annotated[int, typer.Option("--seed", help="Of trials and intervals.")] = 0,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure whose voice the conversions have, beside controls (paper 4.2, with Resemblyzer)."""
+    if (out / "report.json").exists() and not force:
+        raise UsageError("The folder holds a report. Add --force to replace it, or name another.")
     pipeline = Pipeline.from_pretrained(weights, device=device)
     with _progress(as_json) as progress:
         tasks: dict[str, Any] = {}

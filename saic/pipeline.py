@@ -15,7 +15,7 @@ from saic.errors import UsageError, WeightsError
 from saic.mel import SAMPLE_RATE, log_mel
 from saic.model import Model
 from saic.voices import Voices
-from saic.weights import MODEL, VOICES, resolve, sha256
+from saic.weights import MODEL, VOICES, fingerprint, resolve
 
 Clip = str | os.PathLike | bytes | tuple[np.ndarray, int]
 """A path, the bytes of a file, or (samples, rate in Hz)."""
@@ -191,7 +191,7 @@ class Pipeline:
         count = {name: sum(p.numel() for p in part.parameters()) for name, part in self.model.named_children()}
         path = None if self.folder is None else self.folder / MODEL
         return {
-            "sha256": None if path is None else sha256(path),
+            "sha256": None if self.folder is None else fingerprint(self.folder),
             "size_bytes": None if path is None else path.stat().st_size,
             "parameters": count | {"total": sum(count.values())},
             "sample_rate_hz": SAMPLE_RATE,

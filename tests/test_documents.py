@@ -77,7 +77,7 @@ def test_the_map_names_every_module() -> None:
 
 def test_the_table_is_the_report_of_the_bundled_weights() -> None:
     report = json.loads(REPORT.read_text(encoding="utf-8"))
-    assert report["weights_sha256"] == weights.sha256(weights.resolve() / weights.MODEL)
+    assert report["weights_sha256"] == weights.fingerprint(weights.resolve())
     rows = [line for line in reports.markdown(report).splitlines() if line.startswith("| `")]
     assert len(rows) == len(report["systems"])
     for document in ("README.md", "MODEL_CARD.md"):

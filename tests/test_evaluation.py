@@ -73,6 +73,7 @@ def corpus_folder(tmp_path_factory) -> Path:
             soundfile.write(path, voice(duration_s, f0_hz, formants_hz, seed=number), RATE)
             clips.append(Clip(path, path.stem, name, sex, duration_s, None, "test"))
     write(folder / "manifest.jsonl", clips)
+    write(folder / "small.jsonl", [clip for clip in clips if clip.speaker in ("anna", "dave", "emil")])
     return folder
 
 
@@ -437,15 +438,15 @@ class SpectrumEmbedder:
 
 def test_a_run_that_broke_off_goes_on_and_gives_the_same(corpus_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "Resemblyzer", SpectrumEmbedder)
-    whole, broken, resumed, again = (TilingPipeline(n) for n in (10**9, 9, 10**9, 0))
-    whole_out, parts_out = tmp_path / "whole", tmp_path / "parts"
-    report = evaluate(corpus_folder, "test", whole_out, pipeline=whole, quick=True)
+    data, whole_out, parts_out = corpus_folder / "small.jsonl", tmp_path / "whole", tmp_path / "parts"
+    whole, broken, resumed, again = (TilingPipeline(n) for n in (10**9, 4, 10**9, 0))
+    report = evaluate(data, "test", whole_out, pipeline=whole, quick=True)
     with pytest.raises(RuntimeError, match="power cut"):
-        evaluate(corpus_folder, "test", parts_out, pipeline=broken, quick=True)
+        evaluate(data, "test", parts_out, pipeline=broken, quick=True)
     assert not (parts_out / "report.json").exists()
-    assert evaluate(corpus_folder, "test", parts_out, pipeline=resumed, quick=True) == report
-    assert len(broken.calls) == 9 and len(broken.calls) + len(resumed.calls) == len(whole.calls)
-    assert evaluate(corpus_folder, "test", parts_out, pipeline=again, quick=True) == report
+    assert evaluate(data, "test", parts_out, pipeline=resumed, quick=True) == report
+    assert len(broken.calls) == 4 and len(broken.calls) + len(resumed.calls) == len(whole.calls)
+    assert evaluate(data, "test", parts_out, pipeline=again, quick=True) == report
 
 
 def test_a_folder_without_manifest_can_be_evaluated_quickly(corpus_folder, tmp_path):
@@ -464,11 +465,12 @@ def test_cached_outputs_belong_to_weights_and_seed(corpus_folder, tmp_path):
     clips = [Clip(corpus_folder / f"{n}-0.flac", n, n, "F", 12.5, None, "test") for n in ("anna", "dave")]
     corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None)
     pipeline = TilingPipeline()
-    other = TilingPipeline()
+    other, unsaved = TilingPipeline(), TilingPipeline()
     other.info = lambda: {"sha256": "cd" * 32}
-    for maker, seed in ((pipeline, 0), (pipeline, 0), (pipeline, 1), (other, 0)):
+    unsaved.info = lambda: {"sha256": None}
+    for maker, seed in ((pipeline, 0), (pipeline, 0), (pipeline, 1), (other, 0), (unsaved, 0), (unsaved, 0)):
         Systems(maker, corpus, tmp_path, seed=seed).output("convert", corpus.trials[0])
-    assert (len(pipeline.calls), len(other.calls)) == (2, 1)
+    assert (len(pipeline.calls), len(other.calls), len(unsaved.calls)) == (2, 1, 2)
 
 
 def test_a_speaker_whose_part_is_silent_is_left_out(corpus_folder, tmp_path):

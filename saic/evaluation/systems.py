@@ -1,7 +1,9 @@
 """What is measured: each system makes a wav of a trial. Slow outputs are kept on disk."""
 
 import hashlib
+import json
 import os
+import secrets
 from pathlib import Path
 
 import numpy as np
@@ -44,15 +46,19 @@ class Systems:
     corpus
         Whose parts go in; they have passed the codec.
     cache
-        Folder for the outputs of the pipeline, as FLAC. An output is known by the weights' hash, the samples
-        that went in, and the seed, so a folder may serve many runs, and one that broke off goes on.
+        Folder for the outputs of the pipeline, as FLAC. An output is known by what the pipeline says of
+        itself (with the weights' hash), the samples that went in, and the seed, so a folder may serve many
+        runs, and one that broke off goes on. Code is not part of it: empty the folder after a change there.
+        A pipeline without a hash, such as one in training, finds nothing of earlier runs.
     """
 
     def __init__(self, pipeline, corpus: Corpus, cache: Path, *, seed: int):
         self._pipeline = pipeline
         self._corpus = corpus
         self._cache = cache
-        self._run = f"{pipeline.info()['sha256']}|{seed}"
+        info = pipeline.info()
+        unique = info["sha256"] or secrets.token_hex()
+        self._run = json.dumps([info, unique, seed], sort_keys=True)
 
     def output(self, system: str, trial: Trial) -> np.ndarray:
         """(N,) what the system makes of the trial, through one codec round trip after it."""

@@ -68,6 +68,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fingerprint(folder: Path) -> str:
+    """One hash of all that decides how a conversion sounds: config and tensors, not the gallery."""
+    return hashlib.sha256(b"".join(bytes.fromhex(sha256(folder / name)) for name in (CONFIG, MODEL))).hexdigest()
+
+
 def load(folder: Path) -> tuple[Config, dict[str, Tensor]]:
     """Config and tensors (float32) of a folder that :func:`resolve` returned."""
     try:
