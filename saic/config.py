@@ -89,7 +89,7 @@ class Stage2Weights(_Section):
 class Stage2(_Section):
     """Amortised encoders (paper 3.1.2, Eq. 2 to 4)."""
 
-    steps: int = Field(3_000, ge=1)
+    steps: int = Field(2_400, ge=1)
     lr: float = Field(5e-4, gt=0)
     weights: Stage2Weights = Stage2Weights()
 
