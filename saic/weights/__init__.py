@@ -96,7 +96,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     """Write a safetensors file atomically."""
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         save_file(tensors, Path(scratch) / path.name, metadata)
-        os.replace(Path(scratch) / path.name, path)
+        _publish(Path(scratch) / path.name, path)
 
 
 def write_sums(folder: Path) -> None:
@@ -108,4 +108,10 @@ def write_sums(folder: Path) -> None:
 def _replace(path: Path, content: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(content)
-    os.replace(file.name, path)
+    _publish(Path(file.name), path)
+
+
+def _publish(made: Path, path: Path) -> None:
+    """Move a finished file into place, readable by all: temporary files are their owner's alone."""
+    made.chmod(0o644)
+    os.replace(made, path)
