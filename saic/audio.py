@@ -238,7 +238,7 @@ def _pyav_frames(container: av.container.InputContainer, stream: av.AudioStream)
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
-        except av.InvalidDataError:
+        except av.FFmpegError:  # not InvalidDataError only: for some garbage, AAC has codes of its own
             n_bad += 1
             continue
         n_good += len(frames)

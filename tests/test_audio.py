@@ -33,13 +33,15 @@ def with_soundfile(samples: np.ndarray, rate_hz: int, fmt: str = "WAV", subtype:
     return memory.getvalue()
 
 
-def with_pyav(samples: np.ndarray, rate_hz: int, fmt: str, codec: str, layout="mono", video=None) -> bytes:
+def with_pyav(samples: np.ndarray, rate_hz: int, fmt: str, codec: str, layout="mono", video=None, bit_rate=None):
     """Encode samples (n,) of one channel, put into each of `layout`, beside a `video` track of ten frames."""
     memory = io.BytesIO()
     with av.open(memory, "w", format=fmt) as container:
         if video:
             pictures = container.add_stream(video, rate=10, width=64, height=64, pix_fmt="yuv420p")
         sound = container.add_stream(codec, rate=rate_hz, layout=layout) if codec else None
+        if bit_rate:
+            sound.bit_rate = bit_rate
         if video:
             for i in range(10):
                 picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 20 * i, np.uint8), format="rgb24")
@@ -210,13 +212,14 @@ def test_a_video_without_sound_says_so():
         load(with_pyav(None, 0, "mp4", None, video="mpeg4"))
 
 
-@pytest.mark.parametrize("playlist", ["#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile '{}'\n"])
-def test_a_playlist_does_not_reach_other_files(tmp_path, playlist):
-    save(tmp_path / "private.wav", tone())
-    for name, target in (("list.m3u8", "private.wav"), ("list.txt", tmp_path / "private.wav")):
-        (tmp_path / name).write_text(playlist.format(target))
-        with pytest.raises(UndecodableAudio):
-            load(tmp_path / name)
+def test_a_playlist_does_not_reach_other_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save("private.wav", tone())
+    playlist = b"ffconcat version 1.0\nfile private.wav\n"
+    with av.open(io.BytesIO(playlist)) as container:  # what FFmpeg does unless it is told not to
+        assert sum(frame.samples for frame in container.decode(audio=0)) == SAMPLE_RATE
+    with pytest.raises(UndecodableAudio):
+        load(playlist)
 
 
 def test_no_samples_is_empty(tmp_path):
@@ -308,8 +311,8 @@ def flac_claiming(n_samples: int, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("hidden", ["flac without a length", "webm without a duration"])
 def test_decoding_stops_at_the_limit(hidden):
-    """Two minutes that no header tells of: the cap must hold while decoding, and in memory."""
-    silence = np.zeros(120 * 48_000, np.int16)
+    """A minute that no header tells of: the cap must hold while decoding, and in memory."""
+    silence = np.zeros(60 * 48_000, np.int16)
     if hidden.startswith("flac"):
         data = flac_claiming(0, with_soundfile(silence, 48_000, "FLAC"))
     else:
@@ -321,7 +324,7 @@ def test_decoding_stops_at_the_limit(hidden):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 2e6  # the whole is 23 MB in float32
+    assert peak < 2e6  # the whole is 11 MB in float32
 
 
 def with_pyav_in_parts(samples: np.ndarray, rate_hz: int, fmt: str, codec: str) -> bytes:
@@ -343,6 +346,56 @@ def test_a_header_that_tells_of_too_much_is_refused_before_decoding(recordings):
         load(claims)
 
 
+def filled(data: bytes, start: int, end: int, filling: bytes) -> bytes:
+    return data[:start] + filling * (end - start) + data[end:]
+
+
+def test_an_mp4_index_that_tells_of_too_much_is_refused_before_decoding(recordings):
+    data = recordings["m4a aac"]
+    broken = filled(data, data.index(b"mdat") + 4, data.index(b"moov") - 4, b"\xff")
+    with pytest.raises(UndecodableAudio):
+        load(broken)
+    with pytest.raises(TooLong):
+        load(broken, limits=Limits(max_duration_s=0.9))
+
+
+def test_an_mp4_that_claims_a_tenth_of_its_duration_is_found_out(recordings):
+    data = recordings["m4a aac"]
+    duration = data.index(b"mdhd") + 20  # after the type: version, two times, units a second
+    claims = data[:duration] + struct.pack(">I", 4_410) + data[duration + 4 :]
+    with av.open(io.BytesIO(claims)) as container:
+        assert container.streams.audio[0].duration == 4_410
+    with pytest.raises(TooLong):
+        load(claims, limits=Limits(max_duration_s=0.9))
+
+
+def test_a_duration_that_ffmpeg_guesses_is_not_believed():
+    """Of bare AAC frames it takes the first ones' bit rate for that of all: low, if it begins in silence."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * 44_100)
+    data = with_pyav(np.concatenate([np.zeros(4 * 44_100), noise]).astype(np.float32), 44_100, "adts", "aac")
+    with av.open(io.BytesIO(data)) as container:
+        stream = container.streams.audio[0]
+        assert stream.duration * stream.time_base > 12
+    assert len(load(data, limits=Limits(max_duration_s=6.5))) / SAMPLE_RATE == pytest.approx(6.0, abs=0.06)
+
+
+@pytest.mark.parametrize("name", ["m4a aac", "adts aac", "mp3"])
+@pytest.mark.parametrize("filling", [b"\0", b"\xff"])
+def test_a_hole_in_a_file_costs_only_what_it_held(recordings, name, filling):
+    data = recordings[name]
+    middle = len(data) // 2
+    wav = load(filled(data, middle, middle + 300, filling))
+    lost = 300 / len(data) + 0.2  # frames around the hole depend on it
+    assert (1 - lost) * SAMPLE_RATE < len(wav) <= 1.05 * SAMPLE_RATE
+
+
+def test_a_file_that_is_mostly_broken_is_refused(recordings):
+    data = recordings["m4a aac"]
+    start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    with pytest.raises(UndecodableAudio):
+        load(filled(data, start + (end - start) // 4, end, b"\0"))
+
+
 @pytest.mark.parametrize("n_bytes", [0, 1, 31_999, 32_001, 0x7FFFFFFF, 0xFFFFFFFF])
 def test_a_wav_header_with_a_wrong_length_gives_no_more_than_there_is(recordings, n_bytes):
     data = recordings["wav 16 kHz"]
@@ -360,7 +413,7 @@ def test_a_file_cut_anywhere_gives_a_wav_or_an_audio_error(recordings, name):
         wav_or_refusal(data[:n_bytes])
 
 
-@pytest.mark.parametrize("name", set(STREAMABLE) - {"ogg vorbis", "ogg opus", "mkv 5.0 flac"})
+@pytest.mark.parametrize("name", sorted(set(STREAMABLE) - {"ogg vorbis", "ogg opus", "mkv 5.0 flac"}))
 def test_half_a_file_gives_about_half_the_sound(recordings, name):
     data = recordings[name]
     assert len(load(data[: len(data) * 6 // 10])) > 0.3 * SAMPLE_RATE
@@ -369,7 +422,7 @@ def test_half_a_file_gives_about_half_the_sound(recordings, name):
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_a_damaged_file_gives_a_wav_or_an_audio_error(recordings, name):
     rng = np.random.default_rng(len(name))
-    for _ in range(15):
+    for _ in range(8):
         data = np.frombuffer(recordings[name], np.uint8).copy()
         where = rng.integers(len(data) if rng.random() < 0.5 else 300, size=rng.integers(1, 20))
         data[where] = rng.choice([0, 127, 255, rng.integers(256)], size=len(where))
@@ -491,13 +544,11 @@ def test_no_message_holds_a_file_name(tmp_path, capfd):
     assert name not in "".join(capfd.readouterr())
 
 
-def test_long_mp3_is_decoded_as_in_one_go(tmp_path):
+@pytest.mark.parametrize(("rate_hz", "bit_rate"), [(16_000, 24_000), (44_100, 40_000)])  # both need carried bits
+def test_long_mp3_is_decoded_as_in_one_go(rate_hz, bit_rate):
     """Read in blocks through libsndfile, an MP3 lost the bits carried over at every block."""
-    path = tmp_path / "long.mp3"
-    path.write_bytes(
-        with_pyav(np.concatenate([voice(120 + k, 5.0, seed=k) for k in range(5)]), SAMPLE_RATE, "mp3", "mp3")
-    )
-    whole, _ = sf.read(path, dtype="float32")
-    wav = load(path)
-    n = min(len(wav), len(whole))
-    assert abs(len(wav) - len(whole)) <= 1152 and np.abs(wav[:n] - whole[:n]).max() < 1e-3
+    samples = np.concatenate([voice(120 + k, 5.0, seed=k) for k in range(5)])
+    samples = soxr.resample(samples, SAMPLE_RATE, rate_hz)
+    data = with_pyav(samples, rate_hz, "mp3", "libmp3lame", bit_rate=bit_rate)
+    whole, _ = sf.read(io.BytesIO(data), dtype="float32")
+    np.testing.assert_allclose(load(data), soxr.resample(whole, rate_hz, SAMPLE_RATE), atol=1e-3)
