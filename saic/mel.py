@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 import torchaudio.functional as AF
 
-SAMPLE_RATE = 16_000
+from saic.audio import SAMPLE_RATE
+
 N_FFT = 1024
 HOP_SAMPLES = 200
 FRAMES_PER_S = SAMPLE_RATE // HOP_SAMPLES  # 80

@@ -1,7 +1,7 @@
 """The user's verbs: convert, embed, identify. Everything from a recording to a recording, in one place."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +99,7 @@ class Pipeline:
         return cls(Model.from_pretrained(folder), folder=folder, device=device)
 
     @torch.inference_mode()
-    def convert(self, source: Clip, targets: Clip | Sequence[Clip], *, progress: Progress | None = None) -> Conversion:
+    def convert(self, source: Clip, targets: Clip | list[Clip], *, progress: Progress | None = None) -> Conversion:
         """Say the source's words in the target's voice (paper Fig. 2).
 
         Parameters
@@ -144,7 +144,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def identify(
-        self, clip: Clip, enrolled: Mapping[str, Clip | Sequence[Clip]], threshold: float | None = None
+        self, clip: Clip, enrolled: Mapping[str, Clip | list[Clip]], threshold: float | None = None
     ) -> list[Match]:
         """Which enrolled voice speaks in a clip.
 
@@ -207,7 +207,7 @@ class Pipeline:
         mask = torch.from_numpy(speech_frames(wav)).to(mel)
         return _Speech(wav, mel[None], mask[None, None])
 
-    def _speaker(self, clips: Clip | Sequence[Clip]) -> torch.Tensor:
+    def _speaker(self, clips: Clip | list[Clip]) -> torch.Tensor:
         """(1, E) mean embedding of one or several clips of one voice."""
         several = clips if isinstance(clips, list) else [clips]
         if not several:

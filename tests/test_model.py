@@ -40,7 +40,7 @@ def test_stride_8_keeps_the_length_too() -> None:
     assert model.encode_content(torch.randn(1, 80, 99)).shape == (1, 4, 13)
 
 
-def test_gain_moves_the_embedding_little_but_content_ignores_a_constant_spectrum(model: Model) -> None:
+def test_content_takes_little_of_a_fixed_filter_on_the_recording(model: Model) -> None:
     """Instance norm removes what is constant over the clip: a fixed filter on the recording leaves less of
     itself in the content codes than in the input."""
     mel, tilt = torch.randn(1, 80, 200), torch.linspace(-1, 1, 80)[None, :, None]

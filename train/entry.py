@@ -11,6 +11,7 @@ from tqdm import tqdm
 from saic import manifest
 from saic.config import Config
 from saic.errors import SaicError
+from saic.mel import FRAMES_PER_S
 from saic.training.corpus import Corpus
 
 DataOption = Annotated[Path, typer.Option("--data", help="Manifest (JSONL), or a folder of speaker/clip audio.")]
@@ -50,7 +51,7 @@ def read_corpus(data: Path, split: str, config: Config) -> Corpus:
             stride=config.content_stride,
             progress=progress,
         )
-    minutes = corpus.mel.shape[1] / 80 / 60
+    minutes = corpus.mel.shape[1] / FRAMES_PER_S / 60
     print(f"{split}: {len(corpus.clips)} clips, {len(corpus.speakers)} speakers, {minutes:.0f} minutes", end="")
     print(f" ({corpus.skipped} clips shorter than a segment left out)" if corpus.skipped else "")
     return corpus

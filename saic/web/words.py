@@ -11,7 +11,8 @@ HEADER = """
   <li><strong>It changes the voice, not the words.</strong>
       Names, dates and places that are spoken stay in the recording.</li>
   <li><strong>Not for real patient data on a public server.</strong>
-      This is a research tool; nobody has certified it as a safeguard.</li>
+      This is a research tool; nobody has certified it as a safeguard.
+      Its first weights seldom reach the other voice.</li>
 </ul>
 """
 
