@@ -61,20 +61,17 @@ class Training(_Section):
 
     batch_size: int = Field(32, ge=2)
     segment_frames: int = Field(160, ge=16, description="crop length; a multiple of the content stride")
-    warps: tuple[float, ...] = Field(
-        (0.86, 1.0, 1.16), min_length=1, description="vocal-tract factors; each makes one more speaker of every speaker"
-    )
-    perceptual_weight: float = Field(1.0, ge=0)
+    perceptual_weight: float = Field(0.3, ge=0)
     perceptual_share: float = Field(0.125, ge=0, le=1, description="share of a batch that the network sees")
 
 
 class Stage1(_Section):
     """Latent optimization (paper 3.1.1, Eq. 1)."""
 
-    steps: int = Field(4_000, ge=1)
+    steps: int = Field(5_000, ge=1)
     noise_std: float = Field(1.0, ge=0)
     content_decay: float = Field(1e-4, ge=0)
-    lr_codes: float = Field(3e-2, gt=0)
+    lr_codes: float = Field(1e-1, gt=0)
     lr_decoder: float = Field(1e-3, gt=0)
 
 
@@ -83,14 +80,18 @@ class Stage2Weights(_Section):
 
     content: float = Field(1.0, ge=0)
     speaker: float = Field(1.0, ge=0)
+    pitch: float = Field(1.0, ge=0)
     reconstruction: float = Field(1.0, ge=0)
 
 
 class Stage2(_Section):
     """Amortised encoders (paper 3.1.2, Eq. 2 to 4)."""
 
-    steps: int = Field(2_400, ge=1)
+    steps: int = Field(3_000, ge=1)
     lr: float = Field(5e-4, gt=0)
+    warps: tuple[float, ...] = Field(
+        (0.84, 0.92, 1.0, 1.09, 1.19), min_length=1, description="vocal tracts that the content encoder hears"
+    )
     weights: Stage2Weights = Stage2Weights()
 
 

@@ -33,6 +33,7 @@ class ContentEncoder(nn.Module):
     def __init__(self, config: Config, n_mels: int):
         super().__init__()
         self.bank = ConvBank(n_mels, config.channels, config.bank_kernels)
+        self.norm = InstanceNorm()  # without it the skip path carries the mean of every channel to the output
         self.blocks = nn.ModuleList(ContentBlock(config.channels, config.kernel, s) for s in config.strides)
         self.out = Conv(config.channels, config.code_channels, 1)
         self.receptive_field = self.bank.receptive_field + _reach(config.kernel, config.strides)
@@ -51,12 +52,12 @@ class ContentEncoder(nn.Module):
 
         Returns
         -------
-        content: (B, C, ceil(T / stride)); statistics: one pair per block.
+        content: (B, C, ceil(T / stride)); statistics: those of the bank, then one pair per block.
         """
-        x = self.bank(mel)
-        used = []
+        x, bank = self.norm(self.bank(mel), mask, statistics[0] if statistics else None)
+        used = [bank]
         for i, block in enumerate(self.blocks):
-            x, mask, pair = block(x, mask, statistics[i] if statistics else None)
+            x, mask, pair = block(x, mask, statistics[i + 1] if statistics else None)
             used.append(pair)
         return self.out(x), used
 

@@ -1,4 +1,8 @@
-"""Fusion Decoder (paper 3.4): content codes and a speaker embedding, joined by AdaIN, to a mel."""
+"""Fusion Decoder (paper 3.4): content codes and a speaker embedding, joined by AdaIN, to a mel.
+
+The paper gives pitch no path of its own, so a content code has to hold it, absolute as it is, and the source's
+pitch stays in the converted voice. Here the harmonics of a given pitch enter as a third input.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -6,6 +10,7 @@ from torch import Tensor, nn
 
 from saic.config import Decoder as Config
 from saic.layers import Conv, InstanceNorm, downsample_mask
+from saic.pitch import EXCITATION_CHANNELS, excitation
 
 
 class AdaIN(nn.Module):
@@ -54,11 +59,14 @@ class Decoder(nn.Module):
         self.stride = 1
         for factor in config.upsampling:
             self.stride *= factor
+        # From this block on the rate is the mel's own: there the harmonics come in.
+        self._last_upsampling = max((i for i, factor in enumerate(config.upsampling) if factor > 1), default=0)
         self.dense = nn.Sequential(
             nn.Linear(embedding_size, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU()
         )
         self.lead = Conv(code_channels, channels, config.kernel)
         self.blocks = nn.ModuleList(DecoderBlock(channels, config.kernel, channels, u) for u in config.upsampling)
+        self.voice = Conv(EXCITATION_CHANNELS, channels, 1)
         self.out = Conv(channels, n_mels, config.kernel)
         self.receptive_field = self._receptive_field(config)
 
@@ -66,7 +74,7 @@ class Decoder(nn.Module):
         self,
         content: Tensor,
         embedding: Tensor,
-        n_frames: int,
+        f0: Tensor,
         mask: Tensor | None = None,
         statistics: list | None = None,
     ) -> tuple[Tensor, list]:
@@ -78,8 +86,9 @@ class Decoder(nn.Module):
             (B, C, ceil(T / stride)).
         embedding
             (B, E).
-        n_frames
-            T, the frames of the mel that the content came from.
+        f0
+            (B, T) pitch of the mel to come in Hz, 0 for unvoiced; T, the frames of the mel that the content came
+            from.
         mask
             (B, 1, T) of 0 and 1: that mel's speech frames; None counts every frame as speech.
         statistics
@@ -90,6 +99,8 @@ class Decoder(nn.Module):
         mel: (B, 80, T) standardized log-mel; statistics: one pair per block.
         """
         condition = self.dense(embedding)
+        n_frames = f0.shape[-1]
+        f0 = F.pad(f0, (0, -n_frames % self.stride))
         if mask is not None:
             mask = F.pad(mask, (0, -n_frames % self.stride))
         x, rate, used = self.lead(content), self.stride, []
@@ -98,6 +109,8 @@ class Decoder(nn.Module):
             fine = downsample_mask(mask, rate)
             x, pair = block(x, condition, coarse, fine, statistics[i] if statistics else None)
             used.append(pair)
+            if i == self._last_upsampling:
+                x = x + self.voice(excitation(f0))
         return self.out(x)[..., :n_frames], used
 
     def _receptive_field(self, config: Config) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from saic import pitch
 from saic.config import Config
 from saic.content import ContentEncoder
 from saic.decoder import Decoder
@@ -13,6 +14,9 @@ from saic.errors import WeightsError
 from saic.mel import N_MELS
 from saic.speaker import SpeakerEncoder
 from saic.weights import load, resolve, save
+
+LOG2_F0 = 7.3  # 158 Hz: about what the pitch head's output is the difference
+_STRETCH = 0.7, 1.4  # a melody is made flatter or livelier by no more than this
 
 
 class Model(nn.Module):
@@ -29,11 +33,17 @@ class Model(nn.Module):
         self.decoder = Decoder(
             config.decoder, N_MELS, config.content_encoder.code_channels, config.speaker_encoder.embedding_size
         )
+        self.pitch_head = nn.Linear(config.speaker_encoder.embedding_size, 2)
         self.register_buffer("mel_mean", torch.zeros(N_MELS, 1))
         self.register_buffer("mel_std", torch.ones(N_MELS, 1))
 
     def forward(
-        self, source: Tensor, target: Tensor, source_mask: Tensor | None = None, target_mask: Tensor | None = None
+        self,
+        source: Tensor,
+        target: Tensor,
+        f0: Tensor,
+        source_mask: Tensor | None = None,
+        target_mask: Tensor | None = None,
     ) -> Tensor:
         """Convert.
 
@@ -41,6 +51,8 @@ class Model(nn.Module):
         ----------
         source, target
             (B, 80, T) and (B, 80, T') log-mels.
+        f0
+            (B, T) pitch of the source in Hz, 0 for unvoiced.
         source_mask, target_mask
             (B, 1, T) and (B, 1, T') of 0 and 1: speech frames.
 
@@ -49,7 +61,8 @@ class Model(nn.Module):
         (B, 80, T) log-mel: the words and timing of ``source`` in the voice of ``target``.
         """
         content = self.encode_content(source, source_mask)
-        return self.decode(content, self.encode_speaker(target, target_mask), source.shape[-1], source_mask)
+        speaker = self.encode_speaker(target, target_mask)
+        return self.decode(content, speaker, self.transpose(f0, speaker), source_mask)
 
     def standardize(self, mel: Tensor) -> Tensor:
         """Log-mel to zero mean and unit deviation per bin."""
@@ -63,9 +76,22 @@ class Model(nn.Module):
         """(B, 80, T) log-mel to (B, E) speaker embeddings."""
         return self.speaker_encoder(self.standardize(mel), mask)
 
-    def decode(self, content: Tensor, embedding: Tensor, n_frames: int, mask: Tensor | None = None) -> Tensor:
-        """Content codes and (B, E) embeddings to a (B, 80, n_frames) log-mel."""
-        mel, _ = self.decoder(content, embedding, n_frames, mask)
+    def pitch_of(self, embedding: Tensor) -> Tensor:
+        """(B, E) embeddings to (B, 2): median and spread of the speaker's log2 F0, F0 in Hz."""
+        median, spread = self.pitch_head(embedding).unbind(dim=1)
+        return torch.stack([median + LOG2_F0, spread.clamp_min(0)], dim=1)
+
+    def transpose(self, f0: Tensor, embedding: Tensor) -> Tensor:
+        """Move a pitch track (B, T) in Hz to the register of (B, E) embeddings; the melody stays."""
+        median, spread = self.pitch_of(embedding).unsqueeze(-1).unbind(dim=1)
+        own = torch.stack([pitch.statistics(track) for track in f0]).unsqueeze(-1)
+        stretch = (spread / own[:, 1].clamp_min(1e-3)).clamp(*_STRETCH)
+        moved = 2 ** (median + (f0.clamp_min(pitch.F0_MIN_HZ).log2() - own[:, 0]) * stretch)
+        return torch.where(f0 > 0, moved.clamp(pitch.F0_MIN_HZ, pitch.F0_MAX_HZ), 0.0)
+
+    def decode(self, content: Tensor, embedding: Tensor, f0: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Content codes, (B, E) embeddings and (B, T) pitch in Hz to a (B, 80, T) log-mel."""
+        mel, _ = self.decoder(content, embedding, f0, mask)
         return mel * self.mel_std + self.mel_mean
 
     @classmethod

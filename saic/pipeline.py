@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from saic import audio, vocoder
+from saic import audio, pitch, vocoder
 from saic.activity import require_speech, speech_frames
 from saic.errors import UsageError, WeightsError
 from saic.mel import SAMPLE_RATE, log_mel
@@ -33,7 +33,7 @@ class Conversion:
     wav
         (N,) float32: the source's words in the target's voice, exactly as long as the source.
     reconstruction
-        (N,) float32: the source through the model in its own voice.
+        (N,) float32: the source through the model in its own voice; None unless asked for.
     mels
         "original", "reconstructed" and "converted", each (80, T) natural-log magnitude (paper Fig. 4).
     sample_rate
@@ -41,7 +41,7 @@ class Conversion:
     """
 
     wav: np.ndarray
-    reconstruction: np.ndarray
+    reconstruction: np.ndarray | None
     mels: dict[str, np.ndarray]
     sample_rate: int = SAMPLE_RATE
 
@@ -71,6 +71,11 @@ class _Speech:
     mel: torch.Tensor
     mask: torch.Tensor
 
+    @property
+    def f0(self) -> torch.Tensor:
+        """(1, T) pitch in Hz, 0 for unvoiced; tracked when asked for: a target's words don't matter."""
+        return torch.from_numpy(pitch.track(self.wav)).to(self.mel)[None]
+
 
 class Pipeline:
     """Anonymize and identify with one set of weights.
@@ -99,7 +104,14 @@ class Pipeline:
         return cls(Model.from_pretrained(folder), folder=folder, device=device)
 
     @torch.inference_mode()
-    def convert(self, source: Clip, targets: Clip | list[Clip], *, progress: Progress | None = None) -> Conversion:
+    def convert(
+        self,
+        source: Clip,
+        targets: Clip | list[Clip],
+        *,
+        reconstruct: bool = True,
+        progress: Progress | None = None,
+    ) -> Conversion:
         """Say the source's words in the target's voice (paper Fig. 2).
 
         Parameters
@@ -108,6 +120,8 @@ class Pipeline:
             Recording with at least half a second of speech.
         targets
             One recording, or several of one voice: their embeddings are averaged.
+        reconstruct
+            Whether to make the reconstruction audible too, which takes as long again.
         progress
             Told before each stage.
 
@@ -120,19 +134,27 @@ class Pipeline:
         tell("Reading the recordings", 0.0)
         speech = self._read(source)
         tell("Listening to both voices", 0.1)
-        own = self.model.encode_speaker(speech.mel, speech.mask)
-        other = self._speaker(targets)
-        content = self.model.encode_content(speech.mel, speech.mask)
-        tell("Changing the voice", 0.25)
-        n_frames = speech.mel.shape[-1]
-        rebuilt, converted = (self.model.decode(content, e, n_frames, speech.mask)[0] for e in (own, other))
-        tell("Making sound: reconstruction", 0.35)
-        reconstruction = self._sound(rebuilt, speech.wav)
-        tell("Making sound: new voice", 0.65)
-        wav = self._sound(converted, speech.wav)
-        tell("Done", 1.0)
-        mels = {"original": speech.mel[0], "reconstructed": rebuilt, "converted": converted}
-        return Conversion(wav, reconstruction, {name: mel.cpu().numpy() for name, mel in mels.items()})
+        return self._change(speech, self._speaker(targets), reconstruct, tell)
+
+    @torch.inference_mode()
+    def anonymize(self, clip: Clip, *, seed: int | None = None, progress: Progress | None = None) -> Conversion:
+        """Say a clip's words in a voice that nobody has: a seeded mixture of voices of the built-in gallery.
+
+        Parameters
+        ----------
+        clip
+            Recording with at least half a second of speech.
+        seed
+            Same seed, same voice; None draws a new one.
+        progress
+            Told before each stage.
+        """
+        tell = progress or (lambda stage, share: None)
+        tell("Reading the recording", 0.0)
+        speech = self._read(clip)
+        tell("Choosing a voice", 0.1)
+        pseudonym = torch.from_numpy(self.voices.pseudonym(np.random.default_rng(seed))).to(speech.mel)
+        return self._change(speech, pseudonym[None], False, tell)
 
     @torch.inference_mode()
     def embed(self, clip: Clip) -> Embedding:
@@ -199,6 +221,22 @@ class Pipeline:
             "vocoder": self.model.config.vocoder.kind,
             "device": self.device,
         }
+
+    def _change(self, speech: _Speech, other: torch.Tensor, reconstruct: bool, tell: Progress) -> Conversion:
+        own, f0 = self.model.encode_speaker(speech.mel, speech.mask), speech.f0
+        content = self.model.encode_content(speech.mel, speech.mask)
+        tell("Changing the voice", 0.25)
+        rebuilt = self.model.decode(content, own, f0, speech.mask)[0]
+        converted = self.model.decode(content, other, self.model.transpose(f0, other), speech.mask)[0]
+        reconstruction = None
+        if reconstruct:
+            tell("Making sound: reconstruction", 0.35)
+            reconstruction = self._sound(rebuilt, speech.wav)
+        tell("Making sound: new voice", 0.65 if reconstruct else 0.35)
+        wav = self._sound(converted, speech.wav)
+        tell("Done", 1.0)
+        mels = {"original": speech.mel[0], "reconstructed": rebuilt, "converted": converted}
+        return Conversion(wav, reconstruction, {name: mel.cpu().numpy() for name, mel in mels.items()})
 
     def _read(self, clip: Clip) -> _Speech:
         wav = audio.from_array(*clip) if isinstance(clip, tuple) else audio.load(clip)

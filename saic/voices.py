@@ -43,6 +43,13 @@ class Voices:
         """A clip's content codes (C, L) as 2 s windows (W, D), to stand beside the gallery's."""
         return content_windows(content, self.content.shape[-1] // len(content))
 
+    def pseudonym(self, random: np.random.Generator) -> np.ndarray:
+        """(E,) embedding of a voice that nobody has: halfway between two voices of one sex, drawn at random."""
+        sex = random.choice(sorted(set(self.sexes)))
+        own = [k for k, label in enumerate(self.sexes) if label == sex]
+        pair = random.choice(own, size=min(2, len(own)), replace=False)
+        return self.speaker[pair].mean(axis=(0, 1))
+
     def save(self, path: Path) -> None:
         """Write a safetensors file (float16)."""
         tensors = {"speaker": torch.from_numpy(self.speaker).half(), "content": torch.from_numpy(self.content).half()}

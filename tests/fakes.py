@@ -48,7 +48,14 @@ class FakePipeline:
     def __init__(self) -> None:
         self.voices = fake_voices()
 
-    def convert(self, source: Clip, targets: Clip | list[Clip], *, progress: Progress | None = None) -> Conversion:
+    def convert(
+        self,
+        source: Clip,
+        targets: Clip | list[Clip],
+        *,
+        reconstruct: bool = True,
+        progress: Progress | None = None,
+    ) -> Conversion:
         """Return a Conversion: the source's loudness curve at the target's pitch."""
         report = progress or (lambda stage, fraction: None)
         report("Reading", 0.0)
@@ -62,7 +69,7 @@ class FakePipeline:
         report("Done", 1.0)
         mels = {"original": wav, "reconstructed": reconstruction, "converted": converted}
         mels = {name: log_mel(torch.from_numpy(clip)).numpy() for name, clip in mels.items()}
-        return Conversion(converted, reconstruction, mels)
+        return Conversion(converted, reconstruction if reconstruct else None, mels)
 
     def embed(self, clip: Clip) -> Embedding:
         """Return an Embedding, see `embedding_of`; silence is an error, as for the true one."""

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from saic import pitch
 from saic.config import Config
 from saic.content import ContentEncoder
 from saic.errors import ConfigError, WeightsError
@@ -28,24 +29,47 @@ def model() -> Model:
 def test_output_has_exactly_the_frames_of_the_source(model: Model, n_frames: int) -> None:
     source, target = torch.randn(2, 80, n_frames), torch.randn(2, 80, 57)
     mask = (torch.rand(2, 1, n_frames) > 0.3).float()
-    assert model(source, target).shape == source.shape
-    assert model(source, target, mask).shape == source.shape
+    f0 = torch.full((2, n_frames), 120.0)
+    assert model(source, target, f0).shape == source.shape
+    assert model(source, target, f0, mask).shape == source.shape
 
 
 def test_stride_8_keeps_the_length_too() -> None:
     sizes = {**TINY, "decoder": {"channels": 8, "upsampling": [2, 1, 2, 1, 2, 1]}}
     sizes["content_encoder"] = {**TINY["content_encoder"], "strides": [1, 2, 1, 2, 1, 2]}
     model = Model(Config.from_dict(sizes)).eval()
-    assert model(torch.randn(1, 80, 99), torch.randn(1, 80, 20)).shape == (1, 80, 99)
+    assert model(torch.randn(1, 80, 99), torch.randn(1, 80, 20), torch.zeros(1, 99)).shape == (1, 80, 99)
     assert model.encode_content(torch.randn(1, 80, 99)).shape == (1, 4, 13)
 
 
-def test_content_takes_little_of_a_fixed_filter_on_the_recording(model: Model) -> None:
-    """Instance norm removes what is constant over the clip: a fixed filter on the recording leaves less of
-    itself in the content codes than in the input."""
-    mel, tilt = torch.randn(1, 80, 200), torch.linspace(-1, 1, 80)[None, :, None]
-    before, after = model.encode_content(mel), model.encode_content(mel + tilt)
-    assert (after - before).mean(dim=-1).abs().mean() < 0.2 * before.std()
+def test_the_content_codes_of_a_clip_have_a_mean_that_no_clip_can_set(model: Model) -> None:
+    """Instance norm closes every way round it: what is constant over a clip cannot reach the codes' mean."""
+    encoder, one, other = model.content_encoder, torch.randn(1, 80, 200), 3 * torch.randn(1, 80, 200) + 2
+    for mel in (one, other):
+        normalized, _ = encoder.norm(encoder.bank(mel), None)
+        torch.testing.assert_close(normalized.mean(dim=-1), torch.zeros(1, 8), atol=1e-4, rtol=0)
+
+
+def test_pitch_moves_to_the_other_voice_and_its_melody_stays(model: Model) -> None:
+    melody = 100 * 2 ** (0.2 * torch.sin(torch.arange(400) / 20))
+    f0 = torch.where(torch.arange(400) % 50 < 30, melody, 0)[None]
+    speaker = torch.randn(1, 6)
+    moved = model.transpose(f0, speaker)
+    assert torch.equal(moved > 0, f0 > 0)
+    median, spread = pitch.statistics(moved[0])
+    wanted = model.pitch_of(speaker)[0]
+    assert abs(median - wanted[0]) < 0.01
+    own_spread = pitch.statistics(f0[0])[1]
+    assert abs(spread / own_spread - (wanted[1] / own_spread).clamp(0.7, 1.4)) < 0.02
+    voiced = f0[0] > 0
+    assert torch.corrcoef(torch.stack([f0[0, voiced].log(), moved[0, voiced].log()]))[0, 1] > 0.999
+    assert model.transpose(torch.zeros(1, 9), speaker).eq(0).all()
+
+
+def test_the_decoder_hears_the_pitch_it_is_given(model: Model) -> None:
+    content, speaker = torch.randn(1, 4, 25), torch.randn(1, 6)
+    low, high = (model.decode(content, speaker, torch.full((1, 100), hz)) for hz in (90.0, 210.0))
+    assert (low - high).abs().mean() > 0.01
 
 
 def test_frames_outside_the_mask_do_not_enter_the_statistics() -> None:
@@ -79,11 +103,12 @@ def test_a_chunk_with_the_whole_clips_statistics_gives_the_whole_clips_codes(mod
 
 def test_the_decoder_too_goes_in_chunks(model: Model) -> None:
     decoder, content, speaker = model.decoder, torch.randn(1, 4, 300), torch.randn(1, 6)
-    whole, statistics = decoder(content, speaker, 1200)
+    f0 = torch.full((1, 1200), 130.0)
+    whole, statistics = decoder(content, speaker, f0)
     margin = -(-decoder.receptive_field // 4) * 4
     first, last = 400, 800
     codes = content[..., (first - margin) // 4 : (last + margin) // 4]
-    chunk, _ = decoder(codes, speaker, last - first + 2 * margin, statistics=statistics)
+    chunk, _ = decoder(codes, speaker, f0[:, first - margin : last + margin], statistics=statistics)
     torch.testing.assert_close(chunk[..., margin:-margin], whole[..., first:last], atol=1e-5, rtol=1e-4)
 
 
@@ -102,8 +127,8 @@ def test_what_lies_beyond_the_receptive_field_changes_nothing(model: Model) -> N
 def test_saved_weights_come_back_and_are_verified(model: Model, tmp_path) -> None:
     model.save_pretrained(tmp_path, half=False)
     again = Model.from_pretrained(tmp_path)
-    mel = torch.randn(1, 80, 33)
-    torch.testing.assert_close(again(mel, mel), model(mel, mel))
+    mel, f0 = torch.randn(1, 80, 33), torch.full((1, 33), 150.0)
+    torch.testing.assert_close(again(mel, mel, f0), model(mel, mel, f0))
     assert again.config == model.config
 
     weights = tmp_path / "model.safetensors"

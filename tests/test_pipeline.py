@@ -73,6 +73,18 @@ def test_same_input_same_output_and_forms_of_a_clip_agree(pipeline: Pipeline, cl
         np.testing.assert_array_equal(output, outputs[0])
 
 
+def test_a_pseudonym_is_a_voice_of_nobody_and_hangs_on_the_seed(pipeline: Pipeline, clips: dict[str, Path]) -> None:
+    made = [pipeline.anonymize(clips["patient"], seed=seed) for seed in (1, 1, 2)]
+    assert len(made[0].wav) == int(2.5 * RATE)
+    np.testing.assert_array_equal(made[0].mels["converted"], made[1].mels["converted"])
+    voices = pipeline.voices
+    drawn = np.stack([voices.pseudonym(np.random.default_rng(seed)) for seed in range(20)])
+    women = voices.speaker[[0, 2]].mean(axis=(0, 1))  # of two women there is one mixture; of one man, himself
+    man = voices.speaker[1].mean(axis=0)
+    near = np.stack([np.abs(drawn - voice).max(axis=1) for voice in (women, man)]) < 1e-6
+    assert near.any(axis=0).all() and near.any(axis=1).all()
+
+
 def test_several_targets_are_one_averaged_voice(pipeline: Pipeline, clips: dict[str, Path]) -> None:
     once = pipeline.convert(clips["patient"], clips["other"]).mels["converted"]
     twice = pipeline.convert(clips["patient"], [clips["other"], clips["other"]]).mels["converted"]

@@ -35,7 +35,7 @@ def corpus(corpus_folder: Path) -> Corpus:
 def test_crops_lie_on_the_grid_hold_speech_and_repeat_with_the_seed(corpus: Corpus) -> None:
     one, two = (corpus.sample(50, np.random.default_rng(3)) for _ in range(2))
     assert torch.equal(one.mel, two.mel) and torch.equal(one.grid, two.grid)
-    assert one.mel.shape == (50, 80, 32) and one.grid.shape == (50, 8)
+    assert one.mel.shape == (50, 80, 32) and one.f0.shape == (50, 32) and one.grid.shape == (50, 8)
     assert one.mask.mean(dim=-1).min() >= 0.5
     first = one.grid[:, 0] * 4
     for b in range(50):

@@ -12,11 +12,11 @@ from platformdirs import user_cache_path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from saic import audio
+from saic import audio, pitch
 from saic.activity import speech_frames
 from saic.errors import AudioError, DataError
 from saic.manifest import Clip
-from saic.mel import N_MELS, log_mel
+from saic.mel import log_mel
 from saic.weights import write_tensors
 
 
@@ -24,11 +24,14 @@ from saic.weights import write_tensors
 class Crops:
     """A batch of crops, all of one length.
 
-    ``mel`` (B, 80, S) log-mel; ``mask`` (B, 1, S) speech frames as 0 and 1; ``speaker`` (B,) indices into the
+    ``mel`` (B, 80, S) log-mel; ``f0`` (B, S) pitch in Hz, 0 for unvoiced; ``pitch`` (B, 2) median and spread of
+    log2 F0 over the whole clip; ``mask`` (B, 1, S) speech frames as 0 and 1; ``speaker`` (B,) indices into the
     corpus' speakers; ``clip`` (B,) indices of clips; ``grid`` (B, S / stride) rows of the stage-1 code table.
     """
 
     mel: Tensor
+    f0: Tensor
+    pitch: Tensor
     mask: Tensor
     speaker: Tensor
     clip: Tensor
@@ -65,7 +68,7 @@ class Corpus:
         progress: Callable[[int, int], None] = lambda done, total: None,
     ):
         self.segment_frames, self.stride = segment_frames, stride
-        mels, speech, lengths = _mels(clips, progress)
+        mels, f0, speech, lengths = _features(clips, progress)
         # A clip is cut to a whole number of content codes; starts are then on the grid by construction.
         starts = np.cumsum([0, *lengths])
         all_spans = [(int(a), int(a) + length // stride * stride) for a, length in zip(starts, lengths, strict=False)]
@@ -77,6 +80,8 @@ class Corpus:
         self.clips, spans = [clips[i] for i in keep], [all_spans[i] for i in keep]
         self._offsets = [offsets[i] for i in keep]
         self.mel = torch.cat([mels[:, a:b] for a, b in spans], dim=1)
+        self.f0 = torch.cat([f0[a:b] for a, b in spans])
+        self.pitch = torch.stack([pitch.statistics(f0[a:b].float()) for a, b in spans])
         self.speech = torch.cat([speech[a:b] for a, b in spans])
         self.lengths = np.array([b - a for a, b in spans])
         self.starts = np.cumsum([0, *self.lengths[:-1]])
@@ -118,6 +123,8 @@ class Corpus:
         frames = first[:, None] + torch.arange(self.segment_frames)
         return Crops(
             mel=self.mel[:, frames].transpose(0, 1).float(),
+            f0=self.f0[frames].float(),
+            pitch=self.pitch[clips],
             mask=self.speech[frames].float().unsqueeze(1),
             speaker=torch.from_numpy(self.speaker_of[clips]),
             clip=torch.from_numpy(clips),
@@ -137,27 +144,27 @@ def _speech_offsets(speech: np.ndarray, segment_frames: int, stride: int) -> np.
     return starts[total[starts + segment_frames] - total[starts] >= segment_frames / 2]
 
 
-def _mels(clips: list[Clip], progress: Callable[[int, int], None]) -> tuple[Tensor, Tensor, list[int]]:
-    """Mels (80, total) float16, speech (total,) bool and lengths of all clips, cached by their names and sizes."""
+def _features(clips: list[Clip], progress: Callable[[int, int], None]) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    """Mels (80, total) and pitch (total,) as float16, speech (total,) bool, lengths; cached by names and sizes."""
     key = hashlib.sha256("\n".join(f"{c.path}|{c.path.stat().st_size}" for c in clips).encode()).hexdigest()[:16]
-    cached = cache_folder() / "mels" / f"{key}.safetensors"
-    if cached.is_file():
-        stored = load_file(cached)
-        return stored["mel"], stored["speech"], stored["lengths"].tolist()
-    mels, speech = [], []
-    for i, clip in enumerate(clips):
-        progress(i, len(clips))
-        try:
-            wav = audio.load(clip.path)
-        except AudioError as error:
-            raise DataError(f"Clip '{clip.utterance}' cannot be used: {error}") from None
-        mels.append(log_mel(torch.from_numpy(wav)).half())
-        speech.append(torch.from_numpy(speech_frames(wav)))
-    lengths = [mel.shape[1] for mel in mels]
-    mel = torch.cat(mels, dim=1) if mels else torch.zeros(N_MELS, 0)
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(cached, {"mel": mel, "speech": torch.cat(speech), "lengths": torch.tensor(lengths)})
-    return mel, torch.cat(speech), lengths
+    cached = cache_folder() / "features" / f"{key}.safetensors"
+    if not cached.is_file():
+        tensors: dict[str, list[Tensor]] = {"mel": [], "f0": [], "speech": []}
+        for i, clip in enumerate(clips):
+            progress(i, len(clips))
+            try:
+                wav = audio.load(clip.path)
+            except AudioError as error:
+                raise DataError(f"Clip '{clip.utterance}' cannot be used: {error}") from None
+            tensors["mel"].append(log_mel(torch.from_numpy(wav)).half())
+            tensors["f0"].append(torch.from_numpy(pitch.track(wav)).half())
+            tensors["speech"].append(torch.from_numpy(speech_frames(wav)))
+        lengths = torch.tensor([mel.shape[1] for mel in tensors["mel"]])
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        joined = {name: torch.cat(parts, dim=-1) for name, parts in tensors.items()}
+        write_tensors(cached, joined | {"lengths": lengths})
+    stored = load_file(cached)
+    return stored["mel"], stored["f0"], stored["speech"], stored["lengths"].tolist()
 
 
 def cache_folder() -> Path:

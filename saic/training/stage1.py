@@ -1,8 +1,4 @@
-"""Stage 1, latent optimization (paper 3.1.1): no encoders, a free code for every clip and every speaker.
-
-The content code of a clip is shared by all of its warped copies, while each copy has a speaker code of its
-own: what the copies have in common, the words, is all that the content code can be good for.
-"""
+"""Stage 1, latent optimization (paper 3.1.1): no encoders, a free code for every clip and every speaker."""
 
 from typing import Any
 
@@ -15,18 +11,16 @@ from saic.mel import N_MELS
 from saic.training.corpus import Corpus, Crops
 from saic.training.loop import cosine, generators
 from saic.training.losses import FeatureNetwork, ReconstructionLoss
-from saic.training.warp import warp
 
 
 class Codes(nn.Module):
-    """The latent tables: a content code per grid position of the corpus, a speaker code per speaker and warp."""
+    """The latent tables: a content code per grid position of the corpus, a code per speaker."""
 
     def __init__(self, n_codes: int, n_speakers: int, config: Config):
         super().__init__()
-        self.n_warps = len(config.training.warps)
         # Sparse gradients: a step touches some thousand of the rows, and only those are updated.
         self.content = nn.Embedding(n_codes, config.content_encoder.code_channels, sparse=True)
-        self.speaker = nn.Embedding(n_speakers * self.n_warps, config.speaker_encoder.embedding_size)
+        self.speaker = nn.Embedding(n_speakers, config.speaker_encoder.embedding_size)
         nn.init.normal_(self.content.weight, std=0.05)
         nn.init.normal_(self.speaker.weight, std=0.05)
 
@@ -34,9 +28,9 @@ class Codes(nn.Module):
         """(B, C, S / stride) content codes of crops."""
         return self.content(crops.grid).transpose(1, 2)
 
-    def speaker_of(self, crops: Crops, warps: Tensor) -> Tensor:
-        """(B, E) speaker codes of crops warped by the factors with indices ``warps`` (B,)."""
-        return self.speaker(crops.speaker * self.n_warps + warps)
+    def speaker_of(self, crops: Crops) -> Tensor:
+        """(B, E) speaker codes of crops."""
+        return self.speaker(crops.speaker)
 
 
 class Stage1:
@@ -65,11 +59,10 @@ class Stage1:
         for name, rate in (("content", stage.lr_codes), ("speaker", stage.lr_codes), ("decoder", stage.lr_decoder)):
             self.optimizers[name].param_groups[0]["lr"] = rate * factor
         crops = self.corpus.sample(training.batch_size, random).to(self.device)
-        warps = torch.from_numpy(random.integers(len(training.warps), size=len(crops))).to(self.device)
-        target = (warp(crops.mel, warps, training.warps) - self.mean) / self.std
-        content, speaker = self.codes.content_of(crops), self.codes.speaker_of(crops, warps)
+        target = (crops.mel - self.mean) / self.std
+        content, speaker = self.codes.content_of(crops), self.codes.speaker_of(crops)
         noise = torch.randn(content.shape, generator=noise_source).to(self.device) * stage.noise_std
-        output, _ = self.decoder(content + noise, speaker, target.shape[-1], crops.mask)
+        output, _ = self.decoder(content + noise, speaker, crops.f0, crops.mask)
         reconstruction = self.loss(output, target)
         decay = stage.content_decay * content.square().sum(dim=(1, 2)).mean()
         for optimizer in self.optimizers.values():

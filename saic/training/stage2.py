@@ -1,8 +1,7 @@
 """Stage 2 (paper 3.1.2): encoders learn to produce the stage-1 codes from audio, the decoder follows.
 
-The content encoder hears a clip under one warp, the speaker encoder another crop of the same speaker under a
-second warp, and the decoder must give the clip under the second: every step is a conversion whose true answer
-is known.
+The content encoder hears a clip under a random warp, the speaker encoder another crop of the same speaker, and
+the decoder must give the clip as it is: the content encoder never knows the true voice, so it cannot tell it.
 """
 
 from typing import Any
@@ -61,15 +60,16 @@ class Stage2:
         crops = self.corpus.sample(training.batch_size, random)
         reference = self.corpus.crops_of(crops.speaker.numpy(), random).to(self.device)
         crops = crops.to(self.device)
-        heard, wanted = torch.from_numpy(random.integers(len(training.warps), size=(2, len(crops)))).to(self.device)
-        target = model.standardize(warp(crops.mel, wanted, training.warps))
-        content = model.encode_content(warp(crops.mel, heard, training.warps), crops.mask)
-        speaker = model.encode_speaker(warp(reference.mel, wanted, training.warps), reference.mask)
-        output, _ = model.decoder(content, speaker, target.shape[-1], crops.mask)
+        heard = torch.from_numpy(random.integers(len(stage.warps), size=len(crops))).to(self.device)
+        target = model.standardize(crops.mel)
+        content = model.encode_content(warp(crops.mel, heard, stage.warps), crops.mask)
+        speaker = model.encode_speaker(reference.mel, reference.mask)
+        output, _ = model.decoder(content, speaker, crops.f0, crops.mask)
         losses = {
             "content": F.mse_loss(content, self.codes.content_of(crops)),
-            "speaker": F.mse_loss(speaker, self.codes.speaker_of(crops, wanted)),
+            "speaker": F.mse_loss(speaker, self.codes.speaker_of(crops)),
             "reconstruction": self.loss(output, target),
+            "pitch": F.l1_loss(model.pitch_of(speaker), reference.pitch),
         }
         self.optimizer.zero_grad()
         sum(getattr(stage.weights, name) * loss for name, loss in losses.items()).backward()
@@ -86,7 +86,7 @@ class Stage2:
         reference = self.unseen.crops_of(crops.speaker.numpy(), random).to(self.device)
         crops = crops.to(self.device)
         self.model.eval()
-        output = self.model(crops.mel, reference.mel, crops.mask, reference.mask)
+        output = self.model(crops.mel, reference.mel, crops.f0, crops.mask, reference.mask)
         self.model.train()
         standardized = self.model.standardize(output), self.model.standardize(crops.mel)
         return {"loss": float(multi_scale_l1(*standardized)), "speaker_top1": self._speaker_top1(random)}

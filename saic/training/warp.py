@@ -1,8 +1,7 @@
-"""Vocal-tract warps: one clip in the voices of speakers that do not exist.
+"""Vocal-tract warps: one clip as speakers that do not exist would have said it.
 
 Stretching the frequency axis moves formants and pitch together, as a shorter or longer vocal tract with other
-vocal folds would. A warped copy counts as another speaker with the same words, so a content code that all
-copies share cannot hold the voice's frequency scale (vocal-tract length perturbation, Jaitly & Hinton 2013).
+vocal folds would (vocal-tract length perturbation, Jaitly & Hinton 2013).
 """
 
 from functools import cache
