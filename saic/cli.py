@@ -1,20 +1,27 @@
-"""The ``saic`` command: parse, call a verb, print. Exit codes: 0 ok, 2 usage, 3 bad audio, 4 weights."""
+"""The ``saic`` command: parse, call a verb, print.
+
+Exit codes: 0 ok, 2 usage, 3 bad audio, 4 weights, 5 a part of the recordings failed.
+"""
 
 import json
+import secrets
 import sys
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from saic import __version__, audio
-from saic.errors import SaicError, UsageError
-from saic.evaluation import evaluate as run_evaluation
+from saic import __version__, audio, mcadams, recordings
+from saic.errors import AudioError, PartialFailure, SaicError, UsageError
 from saic.mel import SAMPLE_RATE
 from saic.pipeline import Pipeline
+from saic.pipeline import Progress as Tell
 
 app = typer.Typer(
     help="Change the voice in a recording, keep the words; tell who speaks. Everything stays on this machine.",
@@ -48,11 +55,109 @@ def convert(
     with _progress(as_json) as progress:
         task = progress.add_task("", total=1.0)
         conversion = pipeline.convert(
-            source, target, progress=lambda stage, share: progress.update(task, description=stage, completed=share)
+            source,
+            target,
+            reconstruct=False,
+            progress=lambda stage, share: progress.update(task, description=stage, completed=share),
         )
     audio.save(output, conversion.wav, force=force)
     duration_s = len(conversion.wav) / SAMPLE_RATE
     _print(as_json, {"output": str(output), "duration_s": duration_s}, f"Wrote {duration_s:.1f} s to {output}")
+
+
+class Method(StrEnum):
+    """How :func:`anonymize` changes a voice."""
+
+    SAIC = "saic"
+    MCADAMS = "mcadams"
+
+
+@app.command()
+def anonymize(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A recording, or a folder with its subfolders.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="WAV file to write (16 kHz, 16 bits); for a folder, a folder.")
+    ],
+    method: Annotated[
+        Method,
+        typer.Option(
+            "--method",
+            help="saic: a pseudonym voice by the model. mcadams: formants moved, without a model; a weak disguise, for"
+            " comparison or where nothing else runs.",
+        ),
+    ] = Method.SAIC,
+    target: Annotated[
+        list[Path] | None,
+        typer.Option("--target", help="Recording of the voice to give instead of a pseudonym; repeat for more."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            min=0,
+            help="Draws the pseudonyms, one a file. With the same seed the same file (by its path in IN) gets the same"
+            " pseudonym in every run: its outputs can be linked, and whoever knows the seed can repeat the draw. Keep"
+            " it like the originals. Without one, every run draws anew, and --json alone prints what it drew with.",
+            show_default="new and random",
+        ),
+    ] = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "cpu",
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Give every recording of IN a voice that is not the speaker's, and keep the words.
+
+    Outputs keep names and folders of the recordings: rename what tells who speaks.
+    A recording that cannot be used is told by its number, sorted by path, and the others go on.
+    """
+    if target and method is Method.MCADAMS:
+        raise UsageError("The method mcadams has no target voice. Leave out --target, or use --method saic.")
+    if target and seed is not None:
+        raise UsageError("With --target no pseudonym is drawn. Leave out --seed, or --target.")
+    jobs, n_skipped = recordings.jobs(source, output)
+    if not force and (n_there := sum(job.output.exists() for job in jobs)):
+        raise UsageError(
+            f"{n_there} of {len(jobs)} outputs exist already. Add --force to replace them, or name another output."
+        )
+    if seed is None and not target:
+        seed = secrets.randbits(53)  # exact in every reader of JSON, and too many to try
+    change = _changer(method, target, weights, device)
+    failures: dict[int, AudioError | UsageError] = {}
+    duration_s = 0.0
+    with _progress(as_json) as progress:
+        task = progress.add_task("", total=len(jobs))
+        for number, job in enumerate(jobs, start=1):
+
+            def tell(stage: str, share: float, number: int = number) -> None:
+                stage = f"File {number} of {len(jobs)}: {stage}" if len(jobs) > 1 else stage
+                progress.update(task, description=stage, completed=number - 1 + share)
+
+            tell("Reading the recording", 0.0)
+            try:
+                wav = change(job.source, job.seed(seed), tell)
+                job.save(wav, force)
+                duration_s += len(wav) / SAMPLE_RATE
+            except (AudioError, UsageError) as error:  # of this file; other errors end the run
+                if len(jobs) == 1:
+                    raise
+                failures[number] = error
+                # The name only where the user alone can see it: what is no terminal may be a log.
+                label = f"File {number} ({job.printable_name})" if sys.stderr.isatty() else f"File {number}"
+                progress.console.print(f"{label}: {error}", markup=False, highlight=False, soft_wrap=True)
+    n_written = len(jobs) - len(failures)
+    facts = {
+        "output": str(output),
+        "method": method,
+        "seed": seed,
+        "written": n_written,
+        "skipped": n_skipped,
+        "duration_s": duration_s,
+        "failed": [{"number": n, "error": type(e).__name__, "reason": str(e)} for n, e in failures.items()],
+    }
+    others = f"; {n_skipped} other files left out" if n_skipped else ""
+    _print(as_json, facts, f"Wrote {n_written} of {len(jobs)} recordings, {duration_s:.1f} s, to {output}{others}")
+    _raise_failures(failures, len(jobs))
 
 
 @app.command()
@@ -81,22 +186,50 @@ def identify(
     _print(as_json, {"matches": [vars(match) for match in matches]}, table)
 
 
+class Attackers(StrEnum):
+    """Who tries to link anonymized speech to its speaker."""
+
+    BASIC = "basic"
+    ALL = "all"
+
+
 @app.command()
 def evaluate(
     data: Annotated[Path, typer.Option("--data", help="Manifest, or a folder of speaker/clip audio.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for report.json and report.md.")],
     split: Annotated[str, typer.Option("--split", help="Split of the manifest; a plain folder is 'test'.")] = "test",
-    quick: Annotated[bool, typer.Option("--quick", help="12 speakers only, to see that all runs.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="12 speakers and the main measures, to see that all runs.")
+    ] = False,
+    attackers: Annotated[
+        Attackers,
+        typer.Option("--attackers", help="all: also one who is trained on the anonymized 'train' split; takes longer."),
+    ] = Attackers.BASIC,
+    asr: Annotated[
+        str | None,
+        typer.Option(
+            "--asr",
+            help="Recogniser: folder of a faster-whisper model, or ORG/NAME@REVISION; 'none' measures no words.",
+            show_default="Whisper base, fetched from the Hugging Face Hub once",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of trials and intervals.")] = 0,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure whose voice the conversions have, beside controls (paper 4.2, with Resemblyzer)."""
+    """Measure identity (paper 4.2), privacy, utility and disentanglement, beside controls."""
     if (out / "report.json").exists() and not force:
         raise UsageError("The folder holds a report. Add --force to replace it, or name another.")
+    # Here, since it needs packages that the other commands do without.
+    try:
+        from saic.evaluation.judges import Judges
+        from saic.evaluation.run import evaluate as run_evaluation
+    except ImportError:
+        raise UsageError("The evaluation needs more packages. Install them with: pip install 'saic[eval]'") from None
     pipeline = Pipeline.from_pretrained(weights, device=device)
+    judges = Judges.load(asr, device=device)
     with _progress(as_json) as progress:
         tasks: dict[str, Any] = {}
 
@@ -105,9 +238,18 @@ def evaluate(
                 tasks[stage] = progress.add_task(stage, total=total)
             progress.update(tasks[stage], completed=done)
 
-        command = f"saic evaluate --split {split} --seed {seed}" + (" --quick" if quick else "")
+        command = f"saic evaluate --split {split} --seed {seed} --attackers {attackers}" + quick * " --quick"
         report = run_evaluation(
-            data, split, out, pipeline=pipeline, seed=seed, quick=quick, progress=tell, command=command
+            data,
+            split,
+            out,
+            pipeline=pipeline,
+            judges=judges,
+            attackers=attackers.value,
+            seed=seed,
+            quick=quick,
+            progress=tell,
+            command=command,
         )
     _print(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
 
@@ -130,6 +272,30 @@ def main() -> None:
     except SaicError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _changer(
+    method: Method, targets: list[Path] | None, weights: Path | None, device: str
+) -> Callable[[Path, int, Tell], np.ndarray]:
+    """The function that turns a recording, given a seed, into the wav of another voice."""
+    if method is Method.MCADAMS:
+        return lambda clip, seed, tell: mcadams.anonymize(audio.load(clip), seed=seed)
+    pipeline = Pipeline.from_pretrained(weights, device=device)
+    if targets:
+        return lambda clip, seed, tell: pipeline.convert(clip, targets, reconstruct=False, progress=tell).wav
+    return lambda clip, seed, tell: pipeline.anonymize(clip, seed=seed, progress=tell).wav
+
+
+def _raise_failures(failures: dict[int, AudioError | UsageError], n_jobs: int) -> None:
+    """Raise what the exit code should tell of a folder's failures, if there were any."""
+    if not failures:
+        return
+    if len(failures) < n_jobs:
+        raise PartialFailure(f"{len(failures)} of {n_jobs} recordings failed, for the reasons given.")
+    for error in failures.values():
+        if not isinstance(error, AudioError):
+            raise error
+    raise AudioError(f"None of the {n_jobs} recordings can be used, for the reasons given.")
 
 
 def _progress(quiet: bool) -> Progress:

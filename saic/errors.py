@@ -63,3 +63,9 @@ class WeightsError(SaicError):
     """Weights are missing, damaged, or of another format."""
 
     exit_code = 4
+
+
+class PartialFailure(SaicError):
+    """Some recordings of a folder could not be used; the others are done."""
+
+    exit_code = 5

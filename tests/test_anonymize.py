@@ -1,0 +1,280 @@
+"""``saic anonymize``: one file, a folder, what fails, what is never overwritten, and which pseudonym a file gets."""
+
+import json
+import os
+import shutil
+import sys
+import unicodedata
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from saic import audio, cli, mcadams
+from saic.activity import require_speech
+from saic.errors import WeightsError
+from tests.conftest import RATE, voice
+
+
+class Pseudonyms:
+    """A pipeline whose voices are plain levels, drawn by the seed; it remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.seeds: list[int] = []
+        self.targets: list[list[Path]] = []
+        self.stop_at, self.stop_with = 0, KeyboardInterrupt
+
+    def from_pretrained(self, weights=None, *, device="cpu"):
+        return self
+
+    def anonymize(self, clip, *, seed=0, progress=None):
+        self.seeds.append(seed)
+        if len(self.seeds) == self.stop_at:
+            raise self.stop_with("stop")
+        wav = audio.load(clip)
+        require_speech(wav)
+        progress("Making sound", 0.5)
+        return SimpleNamespace(wav=np.full(len(wav), seed % 1000 / 2000, dtype=np.float32))
+
+    def convert(self, clip, targets, *, reconstruct=True, progress=None):
+        self.targets.append(targets)
+        return SimpleNamespace(wav=audio.load(clip))
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pseudonyms:
+    fake = Pseudonyms()
+    monkeypatch.setattr(cli, "Pipeline", fake)
+    return fake
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with four recordings, sorted: Jones.wav, ward/Miller.FLAC, ward/Smith.wav, ward/b/Doe.ogg."""
+    folder = tmp_path_factory.mktemp("patients")
+    (folder / "ward" / "b").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    wav = voice(120, 1.5)
+    sf.write(folder / "Jones.wav", wav, RATE)
+    sf.write(folder / "ward" / "Miller.FLAC", wav, RATE, format="FLAC")
+    sf.write(folder / "ward" / "Smith.wav", wav, RATE)
+    sf.write(folder / "ward" / "b" / "Doe.ogg", wav, RATE)
+    sf.write(folder / ".hidden" / "x.wav", wav, RATE)
+    (folder / "ward" / "._Smith.wav").write_bytes(b"what a Mac leaves behind")
+    (folder / "ward" / "notes.txt").write_text("not a recording")
+    return folder
+
+
+@pytest.fixture
+def recordings(original: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(original, tmp_path / "in")
+
+
+OUTPUTS = ["Jones.wav", "ward/Miller.wav", "ward/Smith.wav", "ward/b/Doe.wav"]
+
+
+def run(capfd, monkeypatch, *arguments: str | Path) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of ``saic anonymize``."""
+    monkeypatch.setattr(sys, "argv", ["saic", "anonymize", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code or 0, *capfd.readouterr()
+
+
+@pytest.fixture
+def anonymize(capfd, monkeypatch):
+    return lambda *arguments: run(capfd, monkeypatch, *arguments)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def break_one(recordings: Path) -> None:
+    (recordings / "ward" / "Miller.FLAC").write_bytes(b"no audio at all")
+
+
+def test_a_folder_keeps_its_tree(anonymize, pipeline: Pseudonyms, recordings: Path, tmp_path: Path) -> None:
+    code, said, _ = anonymize(recordings, "-o", tmp_path / "deep" / "out", "--json")
+    assert code == 0 and files(tmp_path / "deep" / "out") == OUTPUTS
+    facts = json.loads(said)
+    assert (facts["written"], facts["skipped"], facts["failed"]) == (4, 1, [])
+    assert facts["duration_s"] == pytest.approx(6.0, abs=0.1)
+    for name in OUTPUTS[:3]:
+        assert sf.info(tmp_path / "deep" / "out" / name).frames == 1.5 * RATE
+
+
+def test_the_seed_of_a_run_repeats_it_and_every_run_draws_its_own(
+    anonymize, pipeline: Pseudonyms, recordings: Path, tmp_path: Path
+) -> None:
+    drawn = [json.loads(anonymize(recordings, "-o", tmp_path / name, "--json")[1])["seed"] for name in "ab"]
+    assert drawn[0] != drawn[1] and max(drawn) < 2**53
+    anonymize(recordings, "-o", tmp_path / "c", "--seed", drawn[0])
+    assert pipeline.seeds[8:] == pipeline.seeds[:4] != pipeline.seeds[4:8]
+    for name in OUTPUTS:
+        assert (tmp_path / "c" / name).read_bytes() == (tmp_path / "a" / name).read_bytes()
+
+
+def test_a_random_seed_is_not_printed_unless_asked_for(anonymize, pipeline, recordings, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(cli.secrets, "randbits", lambda n_bits: 4242424242)
+    said = anonymize(recordings, "-o", tmp_path / "out")[1:]
+    assert "4242424242" not in "".join(said)
+
+
+def test_each_file_has_a_pseudonym_that_hangs_on_seed_and_path_alone(
+    anonymize, pipeline: Pseudonyms, recordings: Path, tmp_path: Path
+) -> None:
+    anonymize(recordings, "-o", tmp_path / "a", "--seed", 1)
+    assert len(set(pipeline.seeds)) == 4
+    (recordings / "Jones.wav").unlink()
+    sf.write(recordings / "ward" / "Aaron.wav", voice(200, 1.0), RATE)
+    anonymize(recordings, "-o", tmp_path / "b", "--seed", 1)
+    assert pipeline.seeds[5:] == pipeline.seeds[1:4]
+    anonymize(recordings, "-o", tmp_path / "c", "--seed", 2)
+    assert not set(pipeline.seeds[8:]) & set(pipeline.seeds[:8])
+
+
+def test_an_accent_counts_alike_on_every_file_system(anonymize, pipeline, recordings, tmp_path) -> None:
+    for form in ("NFC", "NFD"):
+        path = tmp_path / form / unicodedata.normalize(form, "Müller.wav")
+        path.parent.mkdir()
+        shutil.copy(recordings / "Jones.wav", path)
+        anonymize(path, "-o", tmp_path / f"{form}.wav", "--seed", 1)
+    assert pipeline.seeds[0] == pipeline.seeds[1]
+
+
+def test_a_bad_file_is_told_by_its_number_and_the_others_go_on(anonymize, pipeline, recordings, tmp_path) -> None:
+    break_one(recordings)
+    code, said, complaint = anonymize(recordings, "-o", tmp_path / "out", "--json")
+    assert code == 5 and files(tmp_path / "out") == [name for name in OUTPUTS if "Miller" not in name]
+    (failure,) = json.loads(said)["failed"]
+    assert (failure["number"], failure["error"]) == (2, "UndecodableAudio")
+    assert "File 2: " + failure["reason"] in complaint and "1 of 4" in complaint
+    assert "Miller" not in said + complaint and "Traceback" not in complaint
+
+
+def test_names_are_shown_on_a_terminal_only_and_cannot_steer_it(
+    monkeypatch, pipeline: Pseudonyms, recordings: Path, tmp_path: Path
+) -> None:
+    break_one(recordings)
+    (recordings / "ward" / "Miller.FLAC").rename(recordings / "ward" / "Mil\x1b]0;ler[red].flac")
+    terminal = StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "argv", ["saic", "anonymize", str(recordings), "-o", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 5
+    assert "File 2 (ward/Mil?]0;ler[red].flac): " in terminal.getvalue()
+    assert "File 4 of 4" in terminal.getvalue()
+
+
+def test_exit_codes_when_nothing_can_be_used(anonymize, pipeline, recordings, tmp_path) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    sf.write(bad / "silent.wav", np.zeros(RATE), RATE)
+    (bad / "broken.wav").write_bytes(b"no audio at all")
+    code, said, _ = anonymize(bad, "-o", tmp_path / "out", "--json")
+    assert code == 3 and json.loads(said)["written"] == 0 and not (tmp_path / "out").is_file()
+    code, _, complaint = anonymize(bad / "silent.wav", "-o", tmp_path / "out.wav")
+    assert code == 3 and "silent." in complaint and not (tmp_path / "out.wav").exists()
+
+
+def test_outputs_that_cannot_be_written_are_no_bad_audio(anonymize, pipeline, recordings, tmp_path) -> None:
+    shutil.rmtree(recordings / "ward" / "b")
+    (recordings / "Jones.wav").unlink()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "ward").write_text("a file where a folder must be")
+    assert anonymize(recordings, "-o", tmp_path / "out")[0] == 2
+
+
+def test_a_fault_of_the_weights_ends_the_run(anonymize, pipeline, recordings, tmp_path) -> None:
+    pipeline.stop_at, pipeline.stop_with = 2, WeightsError
+    assert anonymize(recordings, "-o", tmp_path / "out")[0] == 4
+    assert files(tmp_path / "out") == OUTPUTS[:1]
+
+
+def test_nothing_is_overwritten_and_that_is_known_before_any_work(anonymize, pipeline, recordings, tmp_path) -> None:
+    out = tmp_path / "out"
+    (out / "ward").mkdir(parents=True)
+    (out / "ward" / "Smith.wav").write_bytes(b"precious")
+    code, _, complaint = anonymize(recordings, "-o", out)
+    assert code == 2 and "1 of 4 outputs" in complaint and "--force" in complaint
+    assert pipeline.seeds == [] and files(out) == ["ward/Smith.wav"]
+    assert (out / "ward" / "Smith.wav").read_bytes() == b"precious"
+    assert anonymize(recordings, "-o", out, "--force")[0] == 0
+    assert sf.info(out / "ward" / "Smith.wav").frames == 1.5 * RATE
+
+
+def test_an_interrupt_leaves_whole_files_only(anonymize, pipeline, recordings, tmp_path) -> None:
+    pipeline.stop_at = 3
+    assert anonymize(recordings, "-o", tmp_path / "out")[0] == 130
+    assert files(tmp_path / "out") == OUTPUTS[:2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("in", "-o", "in/out"), "lies in IN"),
+        (("in", "-o", "in"), "lies in IN"),
+        (("in/ward", "-o", "in", "--force"), "replace a recording"),
+        (("in", "-o", "in/Jones.wav"), "must be one too"),
+        (("in/Jones.wav", "-o", "in/ward"), "must name a WAV file"),
+        (("in/Jones.wav", "-o", "in/Jones.wav", "--force"), "replace a recording"),
+        (("in/.hidden/y", "-o", "out"), "no recordings"),
+        (("nowhere.wav", "-o", "out.wav"), "does not exist"),
+        (("in", "-o", "out", "--method", "mcadams", "--target", "in/Jones.wav"), "no target voice"),
+        (("in", "-o", "out", "--seed", "1", "--target", "in/Jones.wav"), "no pseudonym is drawn"),
+        (("twins", "-o", "out"), "Files 1 and 2"),
+    ],
+)
+def test_calls_that_make_no_sense(anonymize, pipeline, recordings, tmp_path, monkeypatch, arguments, reason) -> None:
+    monkeypatch.chdir(tmp_path)
+    (recordings / ".hidden" / "y").mkdir()
+    (recordings / "ward" / "ward").mkdir()
+    shutil.copy(recordings / "Jones.wav", recordings / "ward" / "ward" / "Smith.wav")
+    shutil.copy(recordings / "ward" / "Smith.wav", recordings / "ward" / "Jones.wav")
+    (tmp_path / "twins").mkdir()
+    for name in ("a.mp3", "a.wav"):
+        (tmp_path / "twins" / name).touch()
+    before = files(tmp_path)
+    code, _, complaint = anonymize(*arguments)
+    assert code == 2 and reason in complaint
+    assert files(tmp_path) == before
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(anonymize, pipeline, recordings, tmp_path, monkeypatch) -> None:
+    listing = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("ward"):
+            raise PermissionError(13, "Permission denied")
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    code, _, complaint = anonymize(recordings, "-o", tmp_path / "out")
+    assert code == 2 and "Permission denied" in complaint and not (tmp_path / "out").exists()
+
+
+def test_targets_go_to_the_model(anonymize, pipeline, recordings, tmp_path) -> None:
+    target = recordings / "Jones.wav"
+    code, said, _ = anonymize(
+        recordings / "ward", "-o", tmp_path / "out", "--target", target, "--target", target, "--json"
+    )
+    assert code == 0 and pipeline.targets == [[target, target]] * 3 and json.loads(said)["seed"] is None
+
+
+def test_mcadams_needs_no_model(anonymize, monkeypatch, recordings, tmp_path) -> None:
+    monkeypatch.setattr(cli, "Pipeline", None)
+    seeds = []
+    change = mcadams.anonymize
+    monkeypatch.setattr(mcadams, "anonymize", lambda wav, *, seed: seeds.append(seed) or change(wav, seed=seed))
+    out = tmp_path / "out.wav"
+    code, said, _ = anonymize(recordings / "Jones.wav", "-o", out, "--method", "mcadams", "--seed", 3)
+    assert code == 0 and "1 of 1" in said
+    source = audio.load(recordings / "Jones.wav")
+    assert np.abs(audio.load(out) - change(source, seed=seeds[0])).max() < 2 / 32768
+    assert np.abs(audio.load(out) - source).max() > 0.05
