@@ -12,13 +12,14 @@ import pytest
 import scipy.signal
 import soundfile
 
-from saic import evaluation
-from saic.activity import speech_frames
+from saic.activity import require_speech, speech_frames
 from saic.errors import DataError, EmptyAudio, InvalidAudio, SaicError, SilentAudio, UsageError
-from saic.evaluation import evaluate, identity, metrics
+from saic.evaluation import identity, metrics
 from saic.evaluation.codec import round_trip
 from saic.evaluation.corpus import Corpus
 from saic.evaluation.embedders import Resemblyzer
+from saic.evaluation.judges import Judges
+from saic.evaluation.run import evaluate
 from saic.evaluation.systems import SYSTEMS, Systems
 from saic.evaluation.trials import (
     Parts,
@@ -85,10 +86,17 @@ class TilingPipeline:
         self._fail_after = fail_after
 
     def info(self):
-        return {"sha256": "ab" * 32}
+        return {"sha256": "ab" * 32, "content_codes_per_s": 20}
 
-    def convert(self, source, targets):
-        self._call("convert")
+    def embed(self, clip):
+        """Content that knows nothing of the voice: when there is speech, and noise."""
+        codes = speech_frames(clip[0])[::4].astype(np.float32)
+        noise = np.random.default_rng(len(codes)).standard_normal((4, len(codes)))
+        spectrum = np.abs(np.fft.rfft(clip[0][: len(clip[0]) // 512 * 512].reshape(-1, 512))).mean(axis=0)
+        return SimpleNamespace(speaker=spectrum[:64], content=(codes + noise).astype(np.float32))
+
+    def convert(self, source, targets, *, reconstruct):
+        self._call("reconstruct" if reconstruct else "convert")
         return SimpleNamespace(wav=np.resize(targets[0][0], len(source[0])), reconstruction=source[0])
 
     def resynthesize(self, clip):
@@ -359,7 +367,7 @@ def _numbers(n_speakers: int, outputs: dict[str, str]):
 
 def _measure(n_speakers: int, **outputs: str):
     quiet = {"seed": 0, "progress": lambda *step: None}
-    return identity.measure(*_numbers(n_speakers, outputs), **quiet)
+    return identity.measure(*_numbers(n_speakers, outputs), **quiet).figures
 
 
 def test_figures_of_known_outputs():
@@ -390,63 +398,132 @@ def test_a_control_out_of_range_stops_the_evaluation(broken):
 # The whole ----------------------------------------------------------------------------------------------
 
 
-def test_the_whole_report(corpus_folder, tmp_path):
-    pipeline, stages = TilingPipeline(), Counter()
-    report = evaluate(
-        corpus_folder,
-        "test",
-        tmp_path,
-        pipeline=pipeline,
-        progress=lambda stage, done, total: stages.update({stage: 1 if done <= total else 99}),
-        command="saic evaluate",
-    )
-    # Six speakers, three of each sex: two targets of the own sex, two of the other.
-    assert pipeline.calls.count("resynthesize") == 6 and pipeline.calls.count("convert") == 24
-    assert stages == Counter(
-        {"prepare": 6, "enrol": 6, "real": 6, "vocoder": 6, "reconstruction": 6}
-        | dict.fromkeys(("convert", "replay_target", "copy_source"), 24)
-    )
-    assert json.loads((tmp_path / "report.json").read_text()) == report
-    assert set(report) == {"schema", "command", "seed", "weights_sha256", "versions", "data", "systems"}
-    assert report["weights_sha256"] == "ab" * 32 and len(report["data"]["manifest_sha256"]) == 64
-    assert report["data"]["gallery_speakers"] == 6 and report["data"]["trials"] == 24
-    assert report["data"]["left_out"] == {"short": 1, "silent": 0}
-    assert tuple(report["systems"]) == SYSTEMS
-    for groups in report["systems"].values():
-        for leaf in groups["identity"].values():
-            assert set(leaf) == {"value", "low", "high", "n", "unit"}
-            assert leaf["low"] <= leaf["value"] <= leaf["high"] and leaf["n"] == 6
-    figures = {system: groups["identity"] for system, groups in report["systems"].items()}
-    assert figures["real"]["source_top1"]["value"] >= 80
-    assert figures["convert"]["target_top1"]["value"] >= 80
-    assert figures["copy_source"]["target_top1"]["value"] <= 20
-    markdown = (tmp_path / "report.md").read_text()
-    assert "gallery of 6 speakers (chance 16.7 %)" in markdown
-    assert all(f"| `{system}` |" in markdown for system in SYSTEMS)
-
-
 class SpectrumEmbedder:
     """A judge that costs nothing: the shape of the long-term spectrum."""
 
-    def warm_up(self):
-        pass
+    name = "spectrum"
 
     def embed(self, wav):
+        require_speech(wav)
         spectrum = np.abs(np.fft.rfft(wav[: len(wav) // 512 * 512].reshape(-1, 512))).mean(axis=0)
         return (spectrum / np.linalg.norm(spectrum)).astype(np.float32)
 
 
-def test_a_run_that_broke_off_goes_on_and_gives_the_same(corpus_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "Resemblyzer", SpectrumEmbedder)
+class RhythmRecogniser:
+    """Hears a word wherever somebody begins to speak: the word is when."""
+
+    identity = "rhythm"
+
+    def __init__(self):
+        self.heard = 0
+
+    def transcribe(self, wav):
+        self.heard += 1
+        starts = np.flatnonzero(np.diff(speech_frames(wav).astype(int)) > 0)
+        return " ".join(chr(ord("a") + start // 8 % 26) * 3 for start in starts)
+
+
+class LevelOpinion:
+    identity = "level"
+
+    def score(self, wav):
+        return {"ovrl": 3.0, "sig": 3.0 + float(np.abs(wav).max()), "bak": 3.0}
+
+
+def _judges() -> Judges:
+    return Judges([SpectrumEmbedder()], RhythmRecogniser(), LevelOpinion())
+
+
+LEAF = {"value", "low", "high", "n", "unit"}
+
+
+@pytest.fixture(scope="module")
+def whole(corpus_folder, tmp_path_factory):
+    """Out folder, report, pipeline and stages of a whole run."""
+    out, pipeline, stages = tmp_path_factory.mktemp("whole"), TilingPipeline(), Counter()
+    report = evaluate(
+        corpus_folder,
+        "test",
+        out,
+        pipeline=pipeline,
+        judges=_judges(),
+        progress=lambda stage, done, total: stages.update({stage: 1 if done <= total else 99}),
+        command="saic evaluate",
+    )
+    return out, report, pipeline, stages
+
+
+def test_the_whole_report(whole):
+    out, report, pipeline, stages = whole
+    assert json.loads((out / "report.json").read_text()) == report
+    assert set(report) == {
+        *("schema", "command", "seed", "weights_sha256", "versions", "data", "judges", "systems", "claims")
+    }
+    assert report["weights_sha256"] == "ab" * 32 and len(report["data"]["manifest_sha256"]) == 64
+    # Six speakers, three of each sex: two targets of the own sex, two of the other.
+    assert report["data"]["gallery_speakers"] == 6 and report["data"]["trials"] == 24
+    assert report["data"]["left_out"] == {"short": 1, "silent": 0}
+    assert (stages["identity: convert"], stages["prepare"], max(stages.values()) < 99) == (24, 6, True)
+    assert pipeline.calls.count("reconstruct") >= 6
+    assert tuple(report["systems"]) == SYSTEMS
+    for system, groups in report["systems"].items():
+        assert {"identity", "privacy", "utility"} <= set(groups), system
+        for leaf in [leaf for leaves in groups.values() for leaf in leaves.values()]:
+            assert set(leaf) == LEAF
+            assert leaf["value"] is None or leaf["low"] is None or leaf["low"] <= leaf["value"] <= leaf["high"]
+    assert {"disentanglement", "robustness"} <= set(report["systems"]["convert"])
+    assert report["systems"]["real"]["classification"]["spectrum.top1"]["value"] >= 80
+    assert set(report["claims"]["convert"]) >= {"spectrum.eer_ignorant", "spectrum.eer_lazy"}
+
+
+def test_the_figures_of_a_perfect_converter_and_of_the_controls(whole):
+    systems = whole[1]["systems"]
+    identity = {name: {k: v["value"] for k, v in groups["identity"].items()} for name, groups in systems.items()}
+    assert identity["real"]["source_top1"] >= 80 and identity["convert"]["target_top1"] >= 80
+    assert identity["copy_source"]["target_top1"] <= 20 <= 80 <= identity["replay_target"]["target_top1"]
+    eer = {name: groups["privacy"]["spectrum.eer_ignorant"]["value"] for name, groups in systems.items()}
+    assert eer["copy_source"] <= 20 and eer["convert"] >= 30
+    words = {name: groups["utility"]["wer"]["value"] for name, groups in systems.items()}
+    assert words["real"] == 0 and words["copy_source"] <= 20 <= words["replay_target"]
+
+
+def test_the_report_to_read_has_every_table_and_row(whole):
+    out, report, _, _ = whole
+    markdown = (out / "report.md").read_text()
+    assert "gallery of 6 speakers (chance 16.7 %)" in markdown
+    headings = [line for line in markdown.splitlines() if line.startswith("## ")]
+    assert [heading.removeprefix("## ") for heading in headings] == [
+        *("Identity (Resemblyzer)", "Attackers (spectrum)", "Words", "Sound and prosody"),
+        *("Speakers of real recordings", "Speaker probes", "Worse recordings", "All figures"),
+    ]
+    for system in SYSTEMS:
+        assert markdown.count(f"| `{system}` |") == 4, system
+    for table in markdown.split("\n## ")[1:]:
+        rows = [line for line in table.splitlines() if line.startswith("|")]
+        assert len({row.count("|") for row in rows}) <= 1
+    assert report["systems"]["real"]["privacy"]["spectrum.eer_lazy"]["n"] == 6
+
+
+def test_the_plots_are_pictures(whole):
+    plots = {path.name: path for path in (whole[0] / "plots").iterdir()}
+    assert set(plots) == {
+        *("target_top1.png", "det_spectrum.png", "fig4_within_one_sex.png", "fig4_across_sexes.png", "fig5.png")
+    }
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.values())
+
+
+def test_a_run_that_broke_off_goes_on_and_gives_the_same(corpus_folder, tmp_path):
     data, whole_out, parts_out = corpus_folder / "small.jsonl", tmp_path / "whole", tmp_path / "parts"
-    whole, broken, resumed, again = (TilingPipeline(n) for n in (10**9, 4, 10**9, 0))
-    report = evaluate(data, "test", whole_out, pipeline=whole, quick=True)
+    whole, broken, resumed, again = (TilingPipeline(n) for n in (10**9, 9, 10**9, 0))
+    report = evaluate(data, "test", whole_out, pipeline=whole, judges=_judges(), quick=True)
     with pytest.raises(RuntimeError, match="power cut"):
-        evaluate(data, "test", parts_out, pipeline=broken, quick=True)
+        evaluate(data, "test", parts_out, pipeline=broken, judges=_judges(), quick=True)
     assert not (parts_out / "report.json").exists()
-    assert evaluate(data, "test", parts_out, pipeline=resumed, quick=True) == report
-    assert len(broken.calls) == 4 and len(broken.calls) + len(resumed.calls) == len(whole.calls)
-    assert evaluate(data, "test", parts_out, pipeline=again, quick=True) == report
+    assert evaluate(data, "test", parts_out, pipeline=resumed, judges=_judges(), quick=True) == report
+    assert len(broken.calls) == 9 and len(broken.calls) + len(resumed.calls) == len(whole.calls)
+    judges = _judges()
+    assert evaluate(data, "test", parts_out, pipeline=again, judges=judges, quick=True) == report
+    assert judges.recogniser.heard == 0
 
 
 def test_a_folder_without_manifest_can_be_evaluated_quickly(corpus_folder, tmp_path):
@@ -454,11 +531,14 @@ def test_a_folder_without_manifest_can_be_evaluated_quickly(corpus_folder, tmp_p
         (tmp_path / "data" / name).mkdir(parents=True)
         clip = (corpus_folder / f"{name}-0.flac").read_bytes()
         (tmp_path / "data" / name / "1.flac").write_bytes(clip)
-    report = evaluate(tmp_path / "data", "test", tmp_path / "out", pipeline=TilingPipeline(), quick=True)
+    judges = Judges([SpectrumEmbedder()])
+    report = evaluate(tmp_path / "data", "test", tmp_path / "out", pipeline=TilingPipeline(), judges=judges, quick=True)
     assert report["data"]["trials"] == 6  # sexes unknown: two targets of any
     leaf = report["systems"]["convert"]["identity"]["target_top1_same_sex"]
     assert (leaf["value"], leaf["n"]) == (None, 0)
-    assert "| - |" in (tmp_path / "out/report.md").read_text()
+    assert report["systems"]["convert"]["utility"]["wer"]["value"] is None
+    markdown = (tmp_path / "out/report.md").read_text()
+    assert "| - |" in markdown and "## Words" not in markdown
 
 
 def test_cached_outputs_belong_to_weights_and_seed(corpus_folder, tmp_path):
@@ -489,6 +569,6 @@ def test_a_pipeline_that_returns_nan_is_an_error(corpus_folder, tmp_path):
     corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None)
     pipeline = TilingPipeline()
     pipeline.resynthesize = lambda clip: np.full(100, np.nan)
-    with pytest.raises(InvalidAudio, match="pipeline returned NaN"):
+    with pytest.raises(InvalidAudio, match="NaN"):
         Systems(pipeline, corpus, tmp_path, seed=0).output("vocoder", corpus.trials[0])
     assert not list(tmp_path.iterdir())

@@ -1,14 +1,17 @@
 """The figures: what they show, that they can be read, and that they leave no state behind."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from saic.evaluation import metrics, plots
 from saic.mel import log_mel
 from saic.pipeline import Embedding
 from saic.plots import PANELS, _voice_style, embedding_maps, mel_comparison, same_voice_rate
@@ -76,16 +79,51 @@ def test_a_tone_lies_at_its_tick(mel_figure: Figure) -> None:
     assert loudest_bin == pytest.approx(ticks["1,000"], abs=1)
 
 
-@pytest.mark.parametrize("name", ["mel_figure", "map_figure"])
+@pytest.fixture(scope="module")
+def curves() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    gaps = {"Original, Resemblyzer": 3.5, "Ignorant, Resemblyzer": 0.2, "Lazy-informed, Resemblyzer": 1.0}
+    return {
+        label: metrics.det_curve(rng.normal(gap, 1, 400), rng.normal(0, 1, 4000)) for label, gap in gaps.items()
+    } | {"Perfect": metrics.det_curve(np.ones(9), np.zeros(9))}
+
+
+@pytest.fixture(scope="module")
+def det_figure(curves: dict) -> Figure:
+    return drawn(plots.det(curves))
+
+
+@pytest.fixture(scope="module")
+def bar_figure() -> Figure:
+    return drawn(plots.bars({"convert": [50, 0, 100, 75], "copy_source": [0, 25, np.nan, 5], "mcadams": [0, 0, 0, 0]}))
+
+
+@pytest.fixture(scope="module")
+def trio_figure() -> Figure:
+    wav = np.concatenate([np.zeros(RATE), tone(1000, 2.0), tone(3000, 9.0)])
+    wavs = {"original": wav, "reconstructed": wav / 10, "converted": wav[: 2 * RATE]}
+    return drawn(plots.trios({"Female to male": wavs})["Female to male"])
+
+
+@pytest.fixture(scope="module")
+def probe_figure() -> Figure:
+    voices = fake_voices()
+    return drawn(plots.fig5(voices.speaker, voices.content, speaker_probe=97.4, content_probe=12.0))
+
+
+FIGURES = ["mel_figure", "map_figure", "det_figure", "bar_figure", "trio_figure", "probe_figure"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_text_can_be_read_on_a_telephone(name: str, request: pytest.FixtureRequest) -> None:
     figure = request.getfixturevalue(name)
     scale = TELEPHONE_PX / (figure.get_figwidth() * 72)
     shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
-    assert len(shown) > 5
+    assert len(shown) > 4
     assert min(text.get_fontsize() for text in shown) * scale >= 9.0
 
 
-@pytest.mark.parametrize("name", ["mel_figure", "map_figure"])
+@pytest.mark.parametrize("name", FIGURES)
 def test_nothing_is_cut_off(name: str, request: pytest.FixtureRequest) -> None:
     figure = request.getfixturevalue(name)
     needed, page = figure.get_tightbbox(), figure.bbox_inches
@@ -130,6 +168,83 @@ def test_same_voice_rate_is_one_for_islands_and_chance_for_noise() -> None:
 def test_same_voice_rate_does_not_count_a_point_as_its_own_neighbour() -> None:
     points = np.zeros((6, 2))  # all alike: whichever comes first, it may not be the point itself
     assert same_voice_rate(points, np.arange(6)) == 0.0
+
+
+# Figures of a report ------------------------------------------------------------------------------------
+
+
+def test_normal_scores_give_straight_det_lines() -> None:
+    threshold = np.linspace(-6, 8, 101)
+    rates = scipy.stats.norm.sf(threshold), scipy.stats.norm.cdf(threshold, loc=2.0)
+    axes = plots.det({"attacker": rates}).axes[0]
+    x, y = axes.lines[1].get_data()
+    assert x + y == pytest.approx(np.full(101, -2.0))  # d' is 2
+    assert axes.lines[2].get_xdata()[0] == pytest.approx(-1.0, abs=0.01)
+
+
+def test_det_marks_and_tells_the_equal_error_rate(det_figure: Figure, curves: dict) -> None:
+    rng = np.random.default_rng(0)
+    rate, _ = metrics.equal_error_rate(rng.normal(3.5, 1, 400), rng.normal(0, 1, 4000))
+    legend = [text.get_text() for text in det_figure.legends[0].get_texts()]
+    assert legend[0] == f"Original, Resemblyzer: EER {rate:.1%}" and legend[3] == "Perfect: EER 0.0%"
+    axes = det_figure.axes[0]
+    low, high = axes.get_xlim()
+    assert axes.get_ylim() == (low, high)
+    for mark in axes.lines[2::2]:
+        (x,), (y,) = mark.get_data()
+        assert x == y and low <= x <= high
+    ticks = dict(zip([text.get_text() for text in axes.get_xticklabels()], axes.get_xticks(), strict=True))
+    assert float(axes.lines[4].get_xdata()[0]) > ticks["40"] > float(axes.lines[2].get_xdata()[0]) > ticks["2"]
+
+
+def test_det_lines_differ_without_colours() -> None:
+    falling = np.linspace(0.9, 0.1, 5)
+    figure = plots.det({f"attacker {k}": (falling, 1 - falling) for k in range(12)})
+    lines = figure.axes[0].lines[1::2]
+    assert len({(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines}) == 12
+    assert len({str(line._unscaled_dash_pattern) for line in lines[:4]}) == 4
+
+
+def test_bars_keep_speakers_in_place(bar_figure: Figure) -> None:
+    first, second, third = bar_figure.axes
+    assert [bar.get_height() for bar in first.patches] == [100, 75, 50, 0]
+    heights = [bar.get_height() for bar in second.patches]
+    assert np.isnan(heights[0]) and heights[1:] == [5, 0, 25]
+    assert [axes.get_title(loc="left") for axes in (first, second, third)] == [
+        "convert: mean 56.2",
+        "copy_source: mean 10.0",
+        "mcadams: mean 0.0",
+    ]
+    assert first.lines[0].get_ydata()[0] == 56.25 and "(%)" in bar_figure.get_supylabel()
+    assert {axes.get_ylim() for axes in bar_figure.axes} == {(0.0, 103.0)}
+
+
+def test_bars_of_speakers_without_any_value_are_empty() -> None:
+    figure = drawn(plots.bars({"convert": [np.nan, np.nan]}))
+    assert figure.axes[0].get_title(loc="left") == "convert: mean -"
+
+
+def test_trios_begin_with_the_speech_and_show_the_same_stretch(trio_figure: Figure) -> None:
+    assert [axes.images[0].get_extent()[1] for axes in trio_figure.axes[:3]] == pytest.approx([3.0, 3.0, 1.0], abs=0.1)
+    original = trio_figure.axes[0].images[0].get_array()
+    assert original[:, 20].argmax() < original[:, -20].argmax()  # 1 kHz for two seconds, then 3 kHz
+    assert trio_figure.get_suptitle() == "Female to male"
+
+
+def test_fig5_tells_what_probes_find_beside_chance(probe_figure: Figure) -> None:
+    captions = [axes.get_xlabel() for axes in probe_figure.axes]
+    assert ["97% (chance 2.5%)" in captions[0], "12% (chance 2.5%)" in captions[1]] == [True, True]
+    assert not probe_figure.legends
+
+
+def test_a_saved_figure_is_a_whole_png_and_always_the_same(trio_figure: Figure, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "a.png"):
+        plots.save(trio_figure, tmp_path / name)
+    data = (tmp_path / "a.png").read_bytes()
+    assert data.startswith(b"\x89PNG") and data.endswith(b"IEND\xaeB`\x82")
+    assert data == (tmp_path / "b.png").read_bytes()
+    assert int.from_bytes(data[16:20]) == 960  # pixels across
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_figures_leave_no_pyplot_state(map_figure: Figure, mel_figure: Figure) -> None:

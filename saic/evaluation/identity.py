@@ -6,6 +6,7 @@ by cosine; the best match is the speaker that the output is taken for.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,19 +24,22 @@ CONTROL_GALLERY = 20  # with fewer speakers the controls are too coarse to stop 
 MIN_REPLAY_PERCENT = 60.0
 MAX_COPY_PERCENT = 20.0
 
-_CONTROLS_FIRST = ("real", "replay_target", "copy_source", "vocoder", "reconstruction", "convert")
+_CONTROLS_FIRST = ("real", "replay_target", "copy_source", "mcadams", "vocoder", "reconstruction", "convert")
 
 
-def measure(
-    corpus: Corpus, systems: Systems, embed: Embed, *, seed: int, progress: Progress
-) -> dict[str, dict[str, Any]]:
-    """Run all systems and return the figures of each.
+@dataclass(frozen=True)
+class Measured:
+    """``figures``: system to figure name to leaf. ``target_hits``: system to (S,) % of each source speaker's outputs
+    that are taken for the target, speakers by name; of systems that have a target."""
+
+    figures: dict[str, dict[str, Any]]
+    target_hits: dict[str, np.ndarray]
+
+
+def measure(corpus: Corpus, systems: Systems, embed: Embed, *, seed: int, progress: Progress) -> Measured:
+    """Run all systems and return the figures of each, see :func:`figures`.
 
     The controls go first: if they are off nothing else would mean anything, and the slow part is spared.
-
-    Returns
-    -------
-    System to figure name to leaf, see :func:`figures`.
 
     Raises
     ------
@@ -43,18 +47,22 @@ def measure(
         A control is out of range.
     """
     enrolled = _enrol(corpus, embed, progress)
-    measured = {}
+    gallery = sorted(corpus.parts)
+    measured, hits = {}, {}
     for system in _CONTROLS_FIRST:
         trials = corpus.first_trials() if system in PER_SPEAKER else corpus.trials
         rows: dict[tuple[str, ...], np.ndarray] = {}
         for done, trial in enumerate(trials, start=1):
             if (heard := _heard(system, trial)) not in rows:
                 rows[heard] = _scores(enrolled, embed, systems.output(system, trial))
-            progress(system, done, len(trials))
+            progress(f"identity: {system}", done, len(trials))
         scores = np.stack([rows[_heard(system, trial)] for trial in trials])
-        measured[system] = figures(system, trials, scores, sorted(corpus.parts), seed=seed)
+        measured[system] = figures(system, trials, scores, gallery, seed=seed)
         check_control(system, measured[system], len(enrolled))
-    return {system: measured[system] for system in SYSTEMS}
+        if system not in PER_SPEAKER:
+            first = [metrics.rank(row, gallery.index(t.target)) == 1 for row, t in zip(scores, trials, strict=True)]
+            hits[system] = 100 * metrics.speaker_means(first, [trial.source for trial in trials])
+    return Measured({system: measured[system] for system in SYSTEMS}, hits)
 
 
 def figures(

@@ -4,65 +4,148 @@
 
     {schema, command, seed, weights_sha256, versions,
      data {manifest_sha256, split, gallery_speakers, chance_percent, trials, left_out},
-     systems {NAME: {identity: {FIGURE: {value, low, high, n, unit}}}}}
+     judges {embedders, recogniser, dnsmos},
+     systems {NAME: {GROUP: {FIGURE: {value, low, high, n, unit}}}},
+     claims {NAME: {FIGURE: whether a privacy claim may be made from it}}}
 
-A system holds one group of figures for each measure that was run.
+Groups are identity, privacy, utility and, where they were run, classification (under ``real``), disentanglement and
+robustness (under ``convert``).
 """
 
 import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from saic.evaluation.codec import KBPS
 from saic.evaluation.corpus import Corpus
+from saic.evaluation.judges import Judges
+from saic.evaluation.systems import SYSTEMS
 from saic.evaluation.trials import MIN_GALLERY_S
 
-SCHEMA = 1
+SCHEMA = 2
 
-_PACKAGES = ("saic", "torch", "numpy", "librosa", "av", "resemblyzer")
+_PACKAGES = (
+    "saic",
+    "torch",
+    "numpy",
+    "librosa",
+    "av",
+    "scikit-learn",
+    "resemblyzer",
+    "open-voicefilter-lite",
+    "faster-whisper",
+    "ctranslate2",
+    "whisper-normalizer",
+    "speechmos",
+    "onnxruntime",
+)
 
-_COLUMNS = {
-    "target_top1": "Target top-1, %",
-    "target_top1_same_sex": "same sex",
-    "target_top1_cross_sex": "cross sex",
-    "target_rank": "Target rank",
-    "source_top1": "Source top-1, %",
-    "source_rank": "Source rank",
-    "no_speech": "No speech, %",
+_SYSTEM_TABLES = {  # group: title, columns
+    "identity": (
+        "Identity (Resemblyzer)",
+        {
+            "target_top1": "Target top-1, %",
+            "target_top1_same_sex": "same sex",
+            "target_top1_cross_sex": "cross sex",
+            "target_rank": "Target rank",
+            "source_top1": "Source top-1, %",
+            "source_rank": "Source rank",
+            "no_speech": "No speech, %",
+        },
+    ),
+    "words": (
+        "Words",
+        {
+            "wer": "WER, %",
+            "cer": "CER, %",
+            "insertions": "Insertions, %",
+            "wer_true": "WER, true text, %",
+            "cer_true": "CER, true text, %",
+            "insertions_true": "Insertions, true text, %",
+        },
+    ),
+    "sound": (
+        "Sound and prosody",
+        {
+            "dnsmos_ovrl": "DNSMOS OVRL",
+            "dnsmos_sig": "SIG",
+            "dnsmos_bak": "BAK",
+            "mel_distance": "Mel distance, dB",
+            "f0_correlation": "F0 correlation",
+            "voicing_error": "Voicing error, %",
+            "pauses_kept": "Pauses kept, %",
+            "rate_kept": "Rate kept, %",
+        },
+    ),
 }
+_GROUP_OF = {"words": "utility", "sound": "utility"}
+_FINE_UNITS = ("MOS", "r", "cosine")
+_ATTACKERS = {"ignorant": "Ignorant", "lazy": "Lazy-informed", "semi": "Semi-informed"}
 
-_NOTES = """\
+_NOTES = {
+    "identity": """\
 - Target top-1: share of outputs whose best match among the enrolled speakers is the target. Source top-1: the
   same for the source speaker. Rank: mean place of that speaker, 1 = best. `real` is Resemblyzer's own
   accuracy on real speech: no system can be expected to do better than that.
 - `replay_target` plays the reference, `copy_source` the source: a high target top-1 alone shows neither that
-  the words survived nor that the source is hidden.
+  the words survived nor that the source is hidden. `mcadams` is VoicePrivacy's baseline B2.
+- Resemblyzer never trained this model, but was probably trained on VoxCeleb and LibriSpeech-other.
+- The paper's 96.1 % is on a gallery of 1,251 speakers: not comparable with a gallery of another size.
+""",
+    "privacy": """\
+- Equal error rate of an attacker who asks whether an output and an enrolled voice are one person: 50 % is a guess.
+  Ignorant: enrols originals. Lazy-informed: enrols anonymized speech. Semi-informed: the same with a back end that
+  was trained on anonymized speech of other speakers. `real` is the same attacker on originals.
+- A figure in brackets carries no claim: that attacker errs in more than 10 % on originals.
+""",
+    "words": """\
+- Of Whisper, on both sides through its normalizer: against what it hears in the source, and against the true text
+  where the data has it (over whole clips of those speakers).
+""",
+    "sound": """\
+- DNSMOS at equal loudness, trimmed: a gate that shows damage, not a ranking. Against the source frame by frame:
+  distance of log-mels, correlation of log F0, frames voiced in one only, F1 of pauses, ratio of speaking time.
+""",
+    "classification": """\
+- Real recordings, each compared with everyone's enrolment. `saic` is the model's own Speaker Encoder.
+""",
+    "disentanglement": """\
+- Accuracy of probes that learn to name the speaker from one part of the audio and are tried on a later part: linear
+  on single frames, a perceptron on mean and deviation over a second. On `content` chance is the goal. `log_mel` is
+  what there was to be found, `shuffled` must be at chance, `speaker` embeddings should tell.
+""",
+    "robustness": """\
+- One conversion a speaker, from a worse recording; words against what is heard in the clean source, cosine between
+  the voices of both conversions.
+""",
+    "all": """\
 - Averages over source speakers, with 95 % intervals from a bootstrap by speaker. An interval without width at
   0 or 100 % only says that all speakers agree.
 - All audio, before and after a system, passed one {kbps} kb/s MP3 round trip, because some corpora hold some
-  speakers as MP3. There is no row without it yet.
+  speakers as MP3. There is no row without it.
 - Enrolment, source and reference of a speaker are from the same session in most corpora: these are
   same-session figures.
-- Resemblyzer never trained this model, but was probably trained on VoxCeleb and LibriSpeech-other.
-- The paper's 96.1 % is on a gallery of 1,251 speakers: not comparable with a gallery of another size.
-"""
+""",
+}
 
 
 def build(
     corpus: Corpus,
-    systems: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, Mapping[str, Mapping[str, Any]]],
     *,
+    claims: Mapping[str, Mapping[str, bool]],
     command: str,
     seed: int,
+    judges: Judges,
     weights_sha256: Any,
     manifest_sha256: str,
     split: str,
 ) -> dict[str, Any]:
-    """Put a report together. ``systems``: system to group ("identity") to figure to leaf."""
+    """Put a report together. ``groups``: group ("identity") to system to figure to leaf."""
     return {
         "schema": SCHEMA,
         "command": command,
@@ -77,7 +160,16 @@ def build(
             "trials": len(corpus.trials),
             "left_out": corpus.left_out,
         },
-        "systems": systems,
+        "judges": {
+            "embedders": [embedder.name for embedder in judges.embedders],
+            "recogniser": judges.recogniser and judges.recogniser.identity,
+            "dnsmos": judges.dnsmos and judges.dnsmos.identity,
+        },
+        "systems": {
+            system: {group: of_group[system] for group, of_group in groups.items() if system in of_group}
+            for system in SYSTEMS
+        },
+        "claims": claims,
     }
 
 
@@ -105,8 +197,8 @@ def write(report: Mapping[str, Any], out: Path) -> None:
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The report as a table with notes."""
-    data = report["data"]
+    """The report as tables with notes."""
+    data, systems = report["data"], report["systems"]
     left_out = data["left_out"]
     lines = [
         "# Evaluation",
@@ -116,21 +208,85 @@ def markdown(report: Mapping[str, Any]) -> str:
         f" {left_out['short']} speakers with less than {MIN_GALLERY_S:g} s of audio,"
         f" {left_out['silent']} with too little speech.",
         "",
-        "## Identity (Resemblyzer)",
-        "",
-        "| System | " + " | ".join(_COLUMNS.values()) + " | Speakers |",
-        "| --- |" + " --- |" * (len(_COLUMNS) + 1),
     ]
-    for system, groups in report["systems"].items():
-        leaves = groups["identity"]
-        cells = [_cell(leaves.get(name)) for name in _COLUMNS]
-        lines.append(f"| `{system}` | " + " | ".join(cells) + f" | {leaves['source_top1']['n']} |")
-    return "\n".join([*lines, "", _NOTES.format(kbps=KBPS)])
+    for name, (title, columns) in _SYSTEM_TABLES.items():
+        group = _GROUP_OF.get(name, name)
+        rows = {system: groups[group] for system, groups in systems.items()}
+        rows = {system: leaves for system, leaves in rows.items() if any(map(_known(leaves), columns))}
+        if rows:
+            lines += _table(title, columns, rows, _NOTES[name])
+        if name == "identity":
+            lines += _attacks(report)
+    lines += _judged(systems["real"], "classification", "Speakers of real recordings", "Embedder")
+    lines += _judged(systems["convert"], "disentanglement", "Speaker probes", "Probed")
+    lines += _judged(systems["convert"], "robustness", "Worse recordings", "Input")
+    return "\n".join([*lines, "## All figures", "", _NOTES["all"].format(kbps=KBPS)])
+
+
+def _attacks(report: Mapping[str, Any]) -> list[str]:
+    """A table for each embedder: systems by attackers, over all pairs and over those of one sex."""
+    lines = []
+    for judge in report["judges"]["embedders"]:
+        columns = {
+            f"{judge}.eer_{attacker}{suffix}": f"{label}{', same sex' if suffix else ', EER %'}"
+            for attacker, label in _ATTACKERS.items()
+            for suffix in ("", "_same_sex")
+        }
+        rows = {system: groups["privacy"] for system, groups in report["systems"].items()}
+        columns = {name: label for name, label in columns.items() if any(name in leaves for leaves in rows.values())}
+        lines += _table(f"Attackers ({judge})", columns, rows, _NOTES["privacy"], report["claims"])
+    return lines
+
+
+def _judged(groups: Mapping[str, Any], group: str, title: str, label: str) -> list[str]:
+    """A table of figures named ROW.COLUMN."""
+    if group not in groups:
+        return []
+    rows: dict[str, dict[str, Any]] = {}
+    for name, leaf in groups[group].items():
+        row, column = name.split(".")
+        rows.setdefault(row, {})[column] = leaf
+    columns = dict.fromkeys(name for leaves in rows.values() for name in leaves)
+    units = {name: next(leaves[name]["unit"] for leaves in rows.values() if name in leaves) for name in columns}
+    headings = {name: f"{name.replace('_', ' ')}, {unit}" for name, unit in units.items()}
+    return _table(title, headings, rows, _NOTES[group], first=label)
+
+
+def _table(
+    title: str,
+    columns: Mapping[str, str],
+    rows: Mapping[str, Mapping[str, Any]],
+    notes: str,
+    claims: Mapping[str, Mapping[str, bool]] | None = None,
+    first: str = "System",
+) -> list[str]:
+    lines = [
+        f"## {title}",
+        "",
+        f"| {first} | " + " | ".join(columns.values()) + " | Speakers |",
+        "| --- |" + " --- |" * (len(columns) + 1),
+    ]
+    for row, leaves in rows.items():
+        known = [leaves[name]["n"] for name in columns if _known(leaves)(name)]
+        cells = [_cell(leaves.get(name)) for name in columns]
+        if claims is not None:
+            allowed = claims[row]
+            cells = [
+                cell if allowed.get(name, True) else f"({cell})" for name, cell in zip(columns, cells, strict=True)
+            ]
+        counts = f"{min(known)}" if len(set(known)) == 1 else f"{min(known)} to {max(known)}" if known else "0"
+        lines.append(f"| `{row}` | " + " | ".join(cells) + f" | {counts} |")
+    return [*lines, "", notes]
+
+
+def _known(leaves: Mapping[str, Any]) -> Callable[[str], bool]:
+    return lambda name: name in leaves and leaves[name]["value"] is not None
 
 
 def _cell(leaf: Mapping[str, Any] | None) -> str:
     if leaf is None or leaf["value"] is None:
         return "-"
+    digits = 2 if leaf["unit"] in _FINE_UNITS else 1
     if leaf["low"] is None:
-        return f"{leaf['value']:.1f}"
-    return f"{leaf['value']:.1f} [{leaf['low']:.1f}, {leaf['high']:.1f}]"
+        return f"{leaf['value']:.{digits}f}"
+    return f"{leaf['value']:.{digits}f} [{leaf['low']:.{digits}f}, {leaf['high']:.{digits}f}]"

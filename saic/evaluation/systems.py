@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from saic import mcadams
 from saic.audio import SAMPLE_RATE
-from saic.errors import EmptyAudio, InvalidAudio
 from saic.evaluation.codec import round_trip
 from saic.evaluation.corpus import Corpus
 from saic.evaluation.trials import Trial
@@ -22,6 +22,7 @@ HEARS = {  # whose audio an output hangs on: trials that agree in these share it
     "convert": ("source", "target"),
     "replay_target": ("target",),
     "copy_source": ("source",),
+    "mcadams": ("source",),
 }
 SYSTEMS = tuple(HEARS)
 PER_SPEAKER = ("real", "vocoder", "reconstruction")  # nobody asks these for a target
@@ -37,6 +38,7 @@ class Systems:
     ``convert``             the model's source with the target's embedding
     ``replay_target``       control: the reference, whatever the source says
     ``copy_source``         control: the source, unchanged
+    ``mcadams``             control: formants moved without a model (:mod:`saic.mcadams`)
     ======================  =======================================================================
 
     Parameters
@@ -46,7 +48,7 @@ class Systems:
     corpus
         Whose parts go in; they have passed the codec.
     cache
-        Folder for the outputs of the pipeline, as FLAC. An output is known by what the pipeline says of
+        Folder for the outputs after the codec, as FLAC. An output is known by what the pipeline says of
         itself (with the weights' hash), the samples that went in, and the seed, so a folder may serve many
         runs, and one that broke off goes on. Code is not part of it: empty the folder after a change there.
         A pipeline without a hash, such as one in training, finds nothing of earlier runs.
@@ -56,42 +58,44 @@ class Systems:
         self._pipeline = pipeline
         self._corpus = corpus
         self._cache = cache
+        self._seed = seed
         info = pipeline.info()
         unique = info["sha256"] or secrets.token_hex()
         self._run = json.dumps([info, unique, seed], sort_keys=True)
 
     def output(self, system: str, trial: Trial) -> np.ndarray:
         """(N,) what the system makes of the trial, through one codec round trip after it."""
-        source = self._corpus.wav(self._corpus.parts[trial.source].source)
+        source, target = self._corpus.parts[trial.source], self._corpus.parts[trial.target]
+        return self.anonymized(system, self._corpus.wav(source.source), self._corpus.wav(target.reference))
+
+    def anonymized(self, system: str, source: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        """(N,) what the system makes of any source and reference that have passed the codec, and pass it again."""
         if system == "real":
             return source  # has been through the codec, and no system after it
-        if system == "copy_source":
-            return round_trip(source)
-        if system == "vocoder":
-            return round_trip(self._resynthesis(source))
-        reference = self._corpus.wav(self._corpus.parts[trial.target].reference)
-        if system == "replay_target":
-            return round_trip(reference)
-        if system in ("convert", "reconstruction"):
-            return round_trip(self._conversion(source, reference, system))
-        raise ValueError(f"no such system: {system}")
-
-    def _resynthesis(self, source: np.ndarray) -> np.ndarray:
-        path = self._path("vocoder", source)
+        heard = {"source": source, "target": reference}
+        path = self._path(system, *(heard[end] for end in HEARS[system]))
         if not path.exists():
-            _write(path, self._pipeline.resynthesize((source, SAMPLE_RATE)))
+            _write(path, round_trip(self._make(system, source, reference)))
         return _read(path)
 
-    def _conversion(self, source: np.ndarray, reference: np.ndarray, system: str) -> np.ndarray:
-        paths = {
-            "convert": self._path("convert", source, reference),
-            "reconstruction": self._path("reconstruction", source),
-        }
-        if not paths[system].exists():
-            conversion = self._pipeline.convert((source, SAMPLE_RATE), [(reference, SAMPLE_RATE)])
-            _write(paths["convert"], conversion.wav)
-            _write(paths["reconstruction"], conversion.reconstruction)
-        return _read(paths[system])
+    def _make(self, system: str, source: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        clip, target = (source, SAMPLE_RATE), (reference, SAMPLE_RATE)
+        match system:
+            case "copy_source":
+                return source
+            case "replay_target":
+                return reference
+            case "vocoder":
+                return self._pipeline.resynthesize(clip)
+            case "reconstruction":
+                return self._pipeline.convert(clip, [target], reconstruct=True).reconstruction
+            case "convert":
+                return self._pipeline.convert(clip, [target], reconstruct=False).wav
+            case "mcadams":
+                # A coefficient of its own for every recording, as in VoicePrivacy; the same one in every run.
+                digest = hashlib.sha256(str(self._seed).encode() + source.tobytes()).digest()
+                return mcadams.anonymize(source, seed=int.from_bytes(digest[:7]))
+        raise ValueError(f"no such system: {system}")
 
     def _path(self, system: str, *wavs: np.ndarray) -> Path:
         digest = hashlib.sha256(f"{self._run}|{system}".encode())
@@ -102,13 +106,9 @@ class Systems:
 
 def _write(path: Path, wav: np.ndarray) -> None:
     """Write FLAC, whole or not at all."""
-    if len(wav) == 0:
-        raise EmptyAudio("The pipeline returned no samples.")
-    if not np.isfinite(wav).all():
-        raise InvalidAudio("The pipeline returned NaN or infinite samples.")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    soundfile.write(partial, np.clip(wav, -1, 1), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(partial, wav, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     os.replace(partial, path)
 
 

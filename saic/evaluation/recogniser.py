@@ -1,0 +1,153 @@
+"""What words are heard: Whisper through faster-whisper, and Whisper's own way of comparing texts."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from saic.errors import UsageError, WeightsError
+from saic.weights import sha256
+
+# The multilingual Whisper base, converted for CTranslate2 (MIT, 148 MB).
+MODEL = "Systran/faster-whisper-base@ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66"
+MODEL_SHA256 = {
+    "config.json": "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+    "model.bin": "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+    "tokenizer.json": "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+    "vocabulary.txt": "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+}
+
+DECODING = {
+    "language": "en",
+    # The width of Whisper's own command: steadier than the greedy search for a tenth more time.
+    "beam_size": 5,
+    # One temperature and no thresholds: nothing is tried again by chance, and nothing that was heard is dropped.
+    "temperature": 0.0,
+    "compression_ratio_threshold": None,
+    "log_prob_threshold": None,
+    "no_speech_threshold": None,
+    "vad_filter": False,
+    "condition_on_previous_text": False,
+    # With timestamps the rest after the last one is decoded once more: more time, and words that nobody said.
+    "without_timestamps": True,
+}
+
+_FILES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
+_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
+_INSTALL = "Word errors need faster-whisper and whisper-normalizer. Install them with: pip install 'saic[eval]'"
+
+
+class Recogniser:
+    """An English speech recogniser that never trained a model of this project.
+
+    Parameters
+    ----------
+    model
+        A folder with model.bin, config.json, tokenizer.json and vocabulary.txt (or .json), a Hub id pinned as
+        ``ORG/NAME@40-HEX``, or None for :data:`MODEL`. The Hub is asked here and never later.
+    device
+        "cpu" (8-bit weights) or "cuda" (float16).
+
+    Attributes
+    ----------
+    identity
+        Changes whenever transcripts could: name of this judge in caches. The same files give the same identity,
+        whether they came from a folder or from the Hub.
+
+    Raises
+    ------
+    UsageError
+        A package is missing, there is no such folder, or the Hub can't be reached.
+    WeightsError
+        The model is damaged.
+    """
+
+    def __init__(self, model: str | os.PathLike | None = None, device: str = "cpu"):
+        try:
+            import ctranslate2
+            import faster_whisper
+        except ImportError as error:
+            raise UsageError(_INSTALL) from error
+        _normalizer()  # at once, and not when the first text has been heard
+        folder = _resolve(MODEL if model is None else os.fspath(model), faster_whisper.download_model)
+        compute_type = "int8" if device == "cpu" else "float16"
+        versions = [faster_whisper.__version__, ctranslate2.__version__]
+        facts = [_hashes(folder), DECODING, compute_type, versions]
+        self.identity = "whisper " + hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        try:
+            self._model = faster_whisper.WhisperModel(
+                str(folder), device=device, compute_type=compute_type, cpu_threads=torch.get_num_threads()
+            )
+        except Exception as error:  # its libraries raise nothing narrower for a broken tokenizer
+            raise WeightsError(
+                f"The recogniser can't be loaded on {device}. Its model is damaged, or there is no such device."
+            ) from error
+
+    def transcribe(self, wav: np.ndarray) -> str:
+        """Write down what is heard.
+
+        Parameters
+        ----------
+        wav
+            (N,) float32, 16 kHz. Up to 30 s are heard at once; longer ones in parts of 30 s.
+
+        Returns
+        -------
+        Text with Whisper's case and punctuation; often some words even for silence.
+        """
+        segments, _ = self._model.transcribe(wav, **DECODING)
+        return " ".join(segment.text.strip() for segment in segments)
+
+
+def normalize(text: str) -> str:
+    """Whisper's English text normalizer (Radford et al. 2022, appendix C): spelling, numbers, contractions.
+
+    Both sides of a comparison must pass it: it is a way of comparing and writes no English ("o'clock" becomes
+    "0 clock"). The package adds four contractions to Whisper's ("kinda", "sorta", "dunno", "cause").
+
+    Raises
+    ------
+    UsageError
+        The package is missing.
+    """
+    return _normalizer()(text).strip()
+
+
+@cache
+def _normalizer() -> Callable[[str], str]:
+    try:
+        from whisper_normalizer.english import EnglishTextNormalizer
+    except ImportError as error:
+        raise UsageError(_INSTALL) from error
+    return EnglishTextNormalizer()
+
+
+def _resolve(model: str, download: Callable[..., str]) -> Path:
+    """Folder of the model. That of the default is checked against its hashes: the Hub's client doesn't."""
+    hub_id = _HUB_ID.fullmatch(model)
+    try:
+        folder = Path(download(hub_id[1], revision=hub_id[2]) if hub_id else model)
+    except Exception as error:  # the Hub's client lets errors of its HTTP library through
+        raise UsageError(
+            "The recogniser can't be fetched from the Hugging Face Hub. Check the connection, or name a folder that"
+            " holds a faster-whisper model: --asr FOLDER."
+        ) from error
+    if missing := [name for name in _FILES if not list(folder.glob(name))]:
+        raise UsageError(
+            f"The recogniser lacks {', '.join(missing)}. Name a folder that holds a faster-whisper model, or a Hub id"
+            " with its revision of 40 digits as ORG/NAME@REVISION: --asr FOLDER."
+        )
+    if model == MODEL and _hashes(folder) != MODEL_SHA256:
+        raise WeightsError("The recogniser differs from its hashes. Remove it from the Hub's cache and try again.")
+    return folder
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    paths = {path for pattern in (*_FILES, "preprocessor_config.json") for path in folder.glob(pattern)}
+    return {path.name: sha256(path) for path in sorted(paths)}

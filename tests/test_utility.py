@@ -1,0 +1,489 @@
+"""Utility: error counts and prosody by hand, evaluators by their contract, the measure with fake evaluators."""
+
+import inspect
+import itertools
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import faster_whisper
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from saic import evaluation, pitch
+from saic.errors import SaicError, SilentAudio, UsageError, WeightsError
+from saic.evaluation import prosody, recogniser, utility
+from saic.evaluation.corpus import Corpus
+from saic.evaluation.judges import Opinions
+from saic.evaluation.quality import Dnsmos, at_level, trim
+from saic.evaluation.recogniser import DECODING, MODEL, Recogniser, normalize
+from saic.evaluation.systems import SYSTEMS, Systems
+from saic.evaluation.text import Edits, character_errors, edits, pooled, word_errors
+from saic.evaluation.utility import Row, check_control, figures, measure
+from saic.manifest import Clip
+from tests.conftest import RATE, voice
+
+# Words ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "counts"),
+    [
+        ("kitten", "sitting", (2, 0, 1)),
+        ("abc", "abc", (0, 0, 0)),
+        ("", "ab", (0, 0, 2)),
+        ("ab", "", (0, 2, 0)),
+        ("", "", (0, 0, 0)),
+        ("abc", "bcd", (0, 1, 1)),  # two edits, where three substitutions would do as well
+        ("ab", "bc", (2, 0, 0)),  # two either way
+    ],
+)
+def test_edits_by_hand(reference, hypothesis, counts):
+    assert edits(reference, hypothesis) == edits(list(reference), list(hypothesis)) == Edits(*counts, len(reference))
+
+
+def test_edits_are_as_few_as_can_be():
+    def fewest(a: str, b: str) -> int:
+        if not a or not b:
+            return len(a) + len(b)
+        return min(fewest(a[1:], b) + 1, fewest(a, b[1:]) + 1, fewest(a[1:], b[1:]) + (a[0] != b[0]))
+
+    texts = ["".join(letters) for n in range(5) for letters in itertools.product("ab", repeat=n)]
+    for a, b in itertools.product(texts, repeat=2):
+        counts = edits(a, b)
+        assert counts.errors == fewest(a, b)
+        assert counts.insertions - counts.deletions == len(b) - len(a)
+
+
+def test_word_and_character_errors_by_hand():
+    assert word_errors("the cat sat", "the  cut sat down") == Edits(1, 0, 1, 3)
+    assert character_errors("the cat", "the  cut ") == Edits(1, 0, 0, 7)
+
+
+def test_a_speakers_clips_are_pooled_before_speakers_are_averaged():
+    counts = [Edits(1, 0, 0, 1), Edits(0, 0, 0, 9), Edits(1, 1, 0, 4), Edits(0, 0, 3, 0)]
+    totals = pooled(counts, ["a", "a", "b", "c"])
+    assert totals == {"a": Edits(1, 0, 0, 10), "b": Edits(1, 1, 0, 4)}  # c said nothing
+
+
+def test_word_figures_by_hand():
+    rows = [
+        Row("a", {}, heard=("one two three", "one two three")),
+        Row("a", {}, heard=("four", "four five six"), heard_true=("x y", "x")),
+        Row("b", {}, heard=("seven eight", "seven nine")),
+    ]
+    leaves = figures(rows, seed=0)
+    assert leaves["wer"]["value"] == pytest.approx((100 * 2 / 4 + 100 * 1 / 2) / 2)
+    assert leaves["insertions"]["value"] == pytest.approx(100 * 2 / 4 / 2)
+    assert (leaves["wer_true"]["value"], leaves["wer_true"]["n"], leaves["insertions_true"]["value"]) == (50, 1, 0)
+    assert leaves["cer_true"]["value"] == pytest.approx(100 * 2 / 3)
+    assert leaves["wer"]["unit"] == "%" and leaves["wer"]["n"] == 2
+
+
+def test_the_normalizer_makes_different_writings_one():
+    assert normalize("Mr. Quilter's, uh, colour!") == normalize("MISTER QUILTER IS COLOR") == "mister quilter is color"
+    assert normalize("Twenty-five men; I've [noise] come.") == normalize("25 men I have come")
+    assert normalize(" ") == ""
+    assert normalize("the apostle") != normalize("the epistle")
+
+
+# The recogniser -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def whisper(monkeypatch, tmp_path):
+    """faster-whisper without a model: what it was asked is in ``loaded``, ``options`` and ``downloads``."""
+    fake = SimpleNamespace(__version__="1.2.1", loaded=[], options=[], downloads=[], folder=tmp_path / "whisper")
+
+    class WhisperModel:
+        def __init__(self, folder, **options):
+            fake.loaded.append((folder, options))
+
+        def transcribe(self, wav, **options):
+            fake.options.append(options)
+            return iter([SimpleNamespace(text=" Hello"), SimpleNamespace(text=" there. ")]), None
+
+    def download_model(name, **options):
+        fake.downloads.append((name, options))
+        return str(fake.folder)
+
+    fake.WhisperModel, fake.download_model = WhisperModel, download_model
+    monkeypatch.setitem(sys.modules, "faster_whisper", fake)
+    fake.folder.mkdir()
+    for name in ("config.json", "model.bin", "tokenizer.json", "vocabulary.txt"):
+        (fake.folder / name).write_text(name)
+    return fake
+
+
+def test_decoding_is_by_the_rules(whisper):
+    judge = Recogniser(whisper.folder)
+    assert judge.transcribe(np.zeros(RATE, dtype=np.float32)) == "Hello there."
+    ((folder, loading),) = whisper.loaded
+    assert folder == str(whisper.folder)
+    assert loading == {"device": "cpu", "compute_type": "int8", "cpu_threads": torch.get_num_threads()}
+    (options,) = whisper.options
+    assert options["language"] == "en" and options["temperature"] == 0.0
+    assert options["condition_on_previous_text"] is False and options["vad_filter"] is False
+    assert all(options[f"{name}_threshold"] is None for name in ("no_speech", "log_prob", "compression_ratio"))
+    assert not whisper.downloads
+
+
+def test_the_package_knows_all_decoding_options():
+    assert set(DECODING) <= set(inspect.signature(faster_whisper.WhisperModel.transcribe).parameters)
+
+
+def test_the_identity_hangs_on_files_and_options_and_not_on_the_folder(whisper, tmp_path, monkeypatch):
+    identity = Recogniser(whisper.folder).identity
+    other = shutil.copytree(whisper.folder, tmp_path / "copy")
+    assert Recogniser(other).identity == identity
+    (other / "model.bin").write_text("another model")
+    assert Recogniser(other).identity != identity
+    monkeypatch.setitem(recogniser.DECODING, "beam_size", 1)
+    assert Recogniser(whisper.folder).identity != identity
+
+
+def test_a_hub_id_is_fetched_at_its_revision(whisper, monkeypatch):
+    revision = "0123456789abcdef" * 2 + "01234567"
+    Recogniser(f"someone/whisper@{revision}")
+    assert whisper.downloads == [("someone/whisper", {"revision": revision})]
+    with pytest.raises(WeightsError, match="differs from its hashes"):
+        Recogniser()
+    assert whisper.downloads[1] == (MODEL[:-41], {"revision": MODEL[-40:]})
+    hashes = {path.name: recogniser.sha256(path) for path in whisper.folder.iterdir()}
+    monkeypatch.setattr(recogniser, "MODEL_SHA256", hashes)
+    Recogniser()
+
+
+def test_a_hub_out_of_reach_is_told_with_the_way_round_it(whisper):
+    def no_network(name, **options):
+        raise ConnectionError("no route")
+
+    whisper.download_model = no_network
+    with pytest.raises(UsageError, match="--asr FOLDER"):
+        Recogniser()
+
+
+@pytest.mark.parametrize("model", ["Systran/faster-whisper-base", "Systran/faster-whisper-base@main", "no-such-folder"])
+def test_neither_a_folder_nor_a_pinned_hub_id(whisper, model):
+    with pytest.raises(UsageError, match="ORG/NAME@REVISION"):
+        Recogniser(model)
+    assert not whisper.downloads
+
+
+def test_a_folder_that_lacks_a_file_is_not_completed_from_the_network(whisper):
+    (whisper.folder / "tokenizer.json").unlink()
+    with pytest.raises(UsageError, match=r"lacks tokenizer\.json"):
+        Recogniser(whisper.folder)
+    assert not whisper.downloads
+
+
+def test_a_damaged_model_is_told(whisper, tmp_path):
+    def damaged(folder, **options):
+        raise RuntimeError("Unsupported model binary version")
+
+    whisper.WhisperModel = damaged
+    with pytest.raises(WeightsError, match="damaged"):
+        Recogniser(whisper.folder)
+
+
+@pytest.mark.parametrize(
+    ("package", "make"),
+    [
+        ("faster_whisper", Recogniser),
+        ("whisper_normalizer.english", Recogniser),
+        ("whisper_normalizer.english", lambda: normalize("text")),
+        ("speechmos", Dnsmos),
+        ("onnxruntime", Dnsmos),
+    ],
+)
+def test_missing_packages_are_told_with_the_command_that_installs_them(monkeypatch, package, make):
+    monkeypatch.setitem(sys.modules, package, None)
+    recogniser._normalizer.cache_clear()
+    with pytest.raises(UsageError, match=r"pip install 'saic\[eval\]'"):
+        make()
+
+
+# Quality --------------------------------------------------------------------------------------------------
+
+
+def test_the_level_is_that_of_speech_alone():
+    noise = 0.3 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32).clip(-3, 3)
+    half = np.concatenate([noise, np.zeros(6 * RATE, dtype=np.float32)])
+    levelled = at_level(half)
+    assert 20 * np.log10(np.sqrt(np.mean(levelled[: 2 * RATE] ** 2))) == pytest.approx(-26, abs=0.2)
+    assert not at_level(np.zeros(RATE, dtype=np.float32)).any()
+
+
+def test_trimming_leaves_the_pauses_within():
+    word = voice(200, 0.5)
+    pause = np.zeros(RATE, dtype=np.float32)
+    assert 2 * RATE <= len(trim(np.concatenate([pause, word, pause, word, pause]))) <= 2.2 * RATE
+    assert len(trim(pause)) == 0
+
+
+def test_dnsmos_hears_noise_and_neither_gain_nor_pauses_around():
+    judge = Dnsmos()
+    clip = np.pad(voice(120, 4), RATE // 2)
+    scores = judge.score(clip)
+    assert set(scores) == {"ovrl", "sig", "bak"} and all(1 <= score <= 5 for score in scores.values())
+    assert judge.score(0.05 * np.pad(clip, RATE)) == pytest.approx(scores, abs=0.01)
+    noisy = clip + 0.03 * np.random.default_rng(0).standard_normal(len(clip)).astype(np.float32)
+    assert judge.score(noisy)["bak"] < scores["bak"] - 0.3
+    with pytest.raises(SilentAudio):
+        judge.score(np.zeros(RATE, dtype=np.float32))
+
+
+def test_dnsmos_hears_a_long_clip_to_its_end():
+    judge = Dnsmos()
+    windows = []
+    judge._network = SimpleNamespace(
+        run=lambda _, inputs: [np.full((len(windows.append(inputs) or inputs["input_1"]), 3), 3.0)]
+    )
+    for seconds, count in ((3, 1), (9, 1), (15, 2), (19, 3)):
+        wav = 0.1 * np.random.default_rng(0).standard_normal(seconds * RATE).astype(np.float32)
+        judge.score(wav)
+        heard = windows.pop()["input_1"]
+        assert heard.shape == (count, 144_160)
+        if seconds > 9:
+            levelled = at_level(wav)
+            assert (heard[0] == levelled[:144_160]).all() and (heard[-1] == levelled[-144_160:]).all()
+
+
+# Prosody --------------------------------------------------------------------------------------------------
+
+
+def _bursts(*lengths_s: float) -> np.ndarray:
+    """Noise and silence in turn."""
+    rng = np.random.default_rng(0)
+    parts = [(i % 2 == 0) * 0.1 * rng.standard_normal(round(s * RATE)) for i, s in enumerate(lengths_s)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def test_a_clip_keeps_its_own_prosody():
+    wav = np.concatenate([voice(150, 2), np.zeros(RATE, dtype=np.float32), voice(150, 1)])
+    track = pitch.track(wav)
+    assert prosody.f0_correlation(track, track) == pytest.approx(1)
+    assert prosody.voicing_error(track, track) == prosody.mel_distance(wav, wav) == 0
+    assert prosody.pauses_kept(wav, wav) == prosody.rate_kept(wav, wav) == 1
+
+
+def test_an_octave_up_keeps_the_melody_and_an_inverted_one_does_not():
+    track = np.tile([0, 0, 110, 120, 150, 140, 100], 10)
+    assert prosody.f0_correlation(track, 2 * track) == pytest.approx(1)
+    assert prosody.voicing_error(track, 2 * track) == 0
+    inverted = np.where(track, 20_000 / np.maximum(track, 1), 0)
+    assert prosody.f0_correlation(track, inverted) == pytest.approx(-1)
+
+
+def test_only_frames_that_are_voiced_in_both_count_for_the_melody():
+    a = np.array([100.0] * 5 + [110, 120, 130, 140, 150, 160, 170, 180, 190, 200] + [0] * 5)
+    b = np.array([0.0] * 5 + [210, 220, 230, 240, 250, 260, 270, 280, 290, 300] + [90] * 5)
+    expected = np.corrcoef(np.log(a[5:15]), np.log(b[5:15]))[0, 1]
+    assert prosody.f0_correlation(a, b) == pytest.approx(expected)
+    b[5] = 0
+    assert prosody.f0_correlation(a, b) is None  # nine frames
+    assert prosody.f0_correlation(np.full(20, 100.0), np.arange(20) + 100.0) is None  # a monotone
+
+
+def test_voicing_error_by_hand():
+    a = np.array([100, 100, 0, 0, 100, 100, 0, 0])
+    assert prosody.voicing_error(a, np.array([90, 0, 0, 80, 90, 90, 0, 0])) == 2 / 8
+    assert prosody.voicing_error(a, np.array([90, 90, 0, 0])) == 2 / 8  # what is missing is unvoiced
+    assert prosody.voicing_error(a, np.append(a, [100] * 8)) == 0  # what is too much is left aside
+
+
+def test_pauses_and_rate_by_hand():
+    # A pause of 80 frames loses 4 at either end to speech: 72 are left. Half a second later, 32 of them are shared.
+    source = _bursts(1, 1, 1)
+    assert prosody.pauses_kept(source, _bursts(1.5, 1, 0.5)) == 2 * 32 / (72 + 72)
+    assert prosody.pauses_kept(source, _bursts(3)) == 0
+    assert prosody.pauses_kept(source, np.zeros_like(source)) == 2 * 72 / (72 + 240)
+    assert prosody.pauses_kept(_bursts(3), _bursts(3)) is None
+    assert prosody.rate_kept(source, _bursts(3)) == prosody.rate_kept(_bursts(3), source) == 168 / 240
+    assert prosody.rate_kept(source, np.zeros_like(source)) == 0
+    assert prosody.rate_kept(0 * source, 0 * source) is None
+
+
+def test_mel_distance_hears_sound_and_not_gain():
+    wav = voice(150, 2)
+    assert prosody.mel_distance(wav, 0.1 * wav) == pytest.approx(0, abs=0.01)
+    hiss = np.random.default_rng(0).standard_normal(len(wav)).astype(np.float32)
+    near, far = (prosody.mel_distance(wav, wav + gain * hiss) for gain in (0.001, 0.01))
+    assert 0 < near < far < prosody.mel_distance(wav, np.zeros_like(wav)) <= 60
+    silent = prosody.mel_distance(wav, np.zeros_like(wav))
+    assert prosody.mel_distance(wav, wav[: len(wav) // 2]) == pytest.approx(silent / 2, rel=0.3)  # half is missing
+    assert prosody.mel_distance(0 * wav, wav) is None
+
+
+# The measure, with evaluators that cost nothing ------------------------------------------------------------
+
+PITCH_HZ = {"anna": 240.0, "berta": 190.0, "dave": 100.0, "emil": 140.0}
+CLIP_S, CLIPS = 4, 4
+
+
+class PitchRecogniser:
+    """Hears the name of the speaker once a second. Breaks off after ``fail_after``."""
+
+    def __init__(self, identity: str = "pitch", fail_after: int = 10**9):
+        self.identity = identity
+        self.calls = 0
+        self._fail_after = fail_after
+
+    def transcribe(self, wav):
+        if self.calls >= self._fail_after:
+            raise RuntimeError("power cut")
+        self.calls += 1
+        track = pitch.track(wav[:RATE])
+        if not track.any():
+            return ""
+        hz = np.median(track[track > 0])
+        name = min(PITCH_HZ, key=lambda name: abs(np.log(PITCH_HZ[name] / hz)))
+        return ", ".join([name] * round(len(wav) / RATE)).capitalize() + "."
+
+
+class LengthDnsmos:
+    identity = "length"
+
+    def __init__(self):
+        self.calls = 0
+
+    def score(self, wav):
+        self.calls += 1
+        if not wav.any():
+            raise SilentAudio("silent")
+        return {"ovrl": 3.0, "sig": 3.5, "bak": 4.0}
+
+
+class KeepingPipeline:
+    """Conversions keep everything; the vocoder is broken and silent."""
+
+    def info(self):
+        return {"sha256": "ab" * 32}
+
+    def convert(self, source, targets, *, reconstruct):
+        return SimpleNamespace(wav=source[0], reconstruction=source[0])
+
+    def resynthesize(self, clip):
+        return np.zeros_like(clip[0])
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A corpus of four, its texts (none of emil's), and its systems; without the codec, which takes its time."""
+    patch = pytest.MonkeyPatch()
+    for module in (evaluation.corpus, evaluation.systems):
+        patch.setattr(module, "round_trip", lambda wav: wav)
+    folder = tmp_path_factory.mktemp("small")
+    clips = []
+    for name, pitch_hz in PITCH_HZ.items():
+        for number in range(CLIPS):
+            path = folder / f"{name}-{number}.flac"
+            soundfile.write(path, voice(pitch_hz, CLIP_S, seed=number), RATE)
+            text = None if name == "emil" else " ".join([name.upper()] * CLIP_S)
+            clips.append(Clip(path, path.stem, name, "FM"[pitch_hz < 170], CLIP_S, text, "test"))
+    corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None)
+    texts = {clip.utterance: clip.text for clip in clips}
+    yield corpus, texts, Systems(KeepingPipeline(), corpus, folder / "cache", seed=0)
+    patch.undo()
+
+
+def _measure(small, cache: Path, judge, dnsmos=None, progress=lambda *step: None):
+    corpus, texts, systems = small
+    return measure(
+        corpus, systems, recogniser=judge, dnsmos=dnsmos, texts=texts, seed=0, progress=progress, cache=cache
+    )
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("judged")
+
+
+@pytest.fixture(scope="module")
+def measured(small, cache):
+    judge, dnsmos, stages = PitchRecogniser(), LengthDnsmos(), Counter()
+    leaves = _measure(small, cache, judge, dnsmos, lambda stage, done, total: stages.update([stage]))
+    return SimpleNamespace(leaves=leaves, judge=judge, dnsmos=dnsmos, stages=stages)
+
+
+def test_systems_that_keep_the_source_score_so(measured):
+    assert tuple(measured.leaves) == SYSTEMS
+    for system in ("real", "copy_source", "convert", "reconstruction"):
+        value = {name: leaf["value"] for name, leaf in measured.leaves[system].items()}
+        assert value["wer"] == value["cer"] == value["insertions"] == value["wer_true"] == value["cer_true"] == 0
+        assert value["f0_correlation"] > 0.95 and value["voicing_error"] < 5
+        assert value["pauses_kept"] > 90 and value["rate_kept"] > 95 and value["mel_distance"] < 1
+        assert value["dnsmos_ovrl"] == 3 and value["dnsmos_bak"] == 4
+    # One target of each sex where there is a target, one output where there is none.
+    assert measured.stages["utility: convert"] == 8 and measured.stages["utility: copy_source"] == 4
+
+
+def test_replaying_the_target_comes_out_badly(measured):
+    value = {name: leaf["value"] for name, leaf in measured.leaves["replay_target"].items()}
+    assert value["wer"] >= 100 and value["wer_true"] >= 100
+    assert value["f0_correlation"] < 0.7 and value["voicing_error"] > 5 and value["mel_distance"] > 3
+
+
+def test_silence_has_no_words_and_no_quality(measured):
+    leaves = measured.leaves["vocoder"]
+    assert leaves["wer"]["value"] == leaves["wer_true"]["value"] == 100 and leaves["insertions"]["value"] == 0
+    assert leaves["rate_kept"]["value"] == 0
+    for name in ("dnsmos_ovrl", "f0_correlation"):
+        assert (leaves[name]["value"], leaves[name]["n"]) == (None, 0)
+
+
+def test_true_text_is_of_whole_clips_of_all_speakers_with_transcripts(small, measured):
+    corpus, texts, _ = small
+    whole = utility.whole_clips(corpus, texts)
+    assert set(whole) == {"anna", "berta", "dave"}
+    for name, (part, text) in whole.items():
+        assert [(span.start, span.stop) for span in part] == [(0, CLIP_S * RATE)] * 3  # a fourth is more than 15 s
+        assert text.split() == [name] * 3 * CLIP_S
+    assert measured.leaves["convert"]["wer_true"]["n"] == 3 and measured.leaves["convert"]["wer"]["n"] == 4
+    assert utility.whole_clips(corpus, {}) == {}
+
+
+def test_a_second_run_asks_nobody(small, cache, measured):
+    judge, dnsmos = PitchRecogniser(fail_after=0), LengthDnsmos()
+    assert _measure(small, cache, judge, dnsmos) == measured.leaves
+    # Silence is asked again: it has no score to keep.
+    assert judge.calls == 0 and dnsmos.calls == 4
+    assert not list(cache.glob("*.partial"))
+
+
+def test_a_run_that_broke_off_goes_on(small, tmp_path, measured):
+    broken, resumed = PitchRecogniser(fail_after=5), PitchRecogniser()
+    with pytest.raises(RuntimeError, match="power cut"):
+        _measure(small, tmp_path, broken, LengthDnsmos())
+    assert _measure(small, tmp_path, resumed, LengthDnsmos()) == measured.leaves
+    assert broken.calls + resumed.calls == measured.judge.calls
+
+
+def test_answers_belong_to_samples_and_evaluator(tmp_path):
+    judge, other = PitchRecogniser(), PitchRecogniser("another")
+    wav = voice(100, 1)
+    for asked, heard in ((judge, wav), (judge, wav.copy()), (judge, 0.5 * wav), (other, wav)):
+        assert Opinions(asked, None, tmp_path).text(heard) == "dave"
+    assert (judge.calls, other.calls) == (2, 1)
+
+
+def test_without_evaluators_their_figures_have_no_value(small, tmp_path, measured):
+    leaves = _measure(small, tmp_path, None)["convert"]
+    assert set(leaves) == set(measured.leaves["convert"])
+    for name, leaf in leaves.items():
+        missing = name.startswith(("wer", "cer", "insertions", "dnsmos"))
+        assert (leaf["value"] is None, leaf["n"] == 0) == (missing, missing)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("system", "percent"), [("replay_target", 20.0), ("copy_source", 80.0)])
+def test_a_control_out_of_range_stops_the_evaluation(system, percent):
+    check_control(system, {"wer": {"value": percent, "n": 19}})  # too few speakers to judge by
+    check_control(system, {"wer": {"value": 100 - percent, "n": 20}})
+    check_control(system, {"wer": {"value": None, "n": 0}})
+    with pytest.raises(SaicError, match="Control out of range"):
+        check_control(system, {"wer": {"value": percent, "n": 20}})
