@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from saic import audio
+from saic import audio, mcadams, pitch
 from saic.mel import SAMPLE_RATE, log_mel
 from saic.pipeline import Pipeline
 
@@ -41,12 +41,16 @@ def main() -> None:
     pipeline = Pipeline.from_pretrained()
     wav = np.resize(audio.load(CLIP), int(arguments.seconds * SAMPLE_RATE))
     clip, mel = (wav, SAMPLE_RATE), log_mel(torch.from_numpy(wav))
+    f0 = torch.from_numpy(pitch.track(wav))[None]
     with torch.inference_mode():
         parts = {
             "mel": lambda: log_mel(torch.from_numpy(wav)),
-            "encoders and decoder": lambda: pipeline.model(mel[None], mel[None]),
+            "pitch": lambda: pitch.track(wav),
+            "encoders and decoder": lambda: pipeline.model(mel[None], mel[None], f0),
             "vocoder": lambda: pipeline.vocoder(mel),
+            "convert": lambda: pipeline.convert(clip, clip, reconstruct=False),
             "convert, with reconstruction": lambda: pipeline.convert(clip, clip),
+            "McAdams, without a model": lambda: mcadams.anonymize(wav),
         }
         print(f"{arguments.seconds:g} s clip, {arguments.threads} threads")
         for name, action in parts.items():

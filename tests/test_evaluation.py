@@ -122,6 +122,15 @@ def test_rank_gives_nothing_for_ties_or_nan():
     assert metrics.rank(np.full(5, np.nan), 0) == 5
 
 
+def test_a_smaller_gallery_is_easier_by_as_much_as_counting_says():
+    for rank in range(1, 6):
+        galleries = list(itertools.combinations(range(1, 6), 3))
+        holding = [g for g in galleries if rank in g]
+        expected = np.mean([min(g) == rank for g in holding])
+        assert metrics.top1_in_gallery(rank, 5, 3) == pytest.approx(expected)
+        assert metrics.top1_in_gallery(rank, 5, 5) == (rank == 1)
+
+
 def test_a_speaker_counts_once_however_many_trials():
     leaf = metrics.figure([1, 1, 1, 1, 0], ["a", "a", "a", "a", "b"], "%")
     assert (leaf["value"], leaf["n"], leaf["unit"]) == (0.5, 2, "%")
@@ -374,12 +383,16 @@ def test_figures_of_known_outputs():
     measured = _measure(24, convert="target")
     assert tuple(measured) == SYSTEMS
     value = {s: {name: leaf["value"] for name, leaf in leaves.items()} for s, leaves in measured.items()}
-    assert value["real"] == {"source_top1": 100, "source_rank": 1, "no_speech": 0}
+    both = {"source_top1": 100, "source_top1_women": 100, "source_top1_men": 100}
+    assert value["real"] == both | {"source_rank": 1, "no_speech": 0}
     for system in ("convert", "replay_target"):
         assert value[system]["target_top1"] == value[system]["target_top1_same_sex"] == 100
         assert (value[system]["target_rank"], value[system]["source_top1"]) == (1, 0)
+        assert value[system]["target_top1_of_10"] == value[system]["target_top1_of_20"] == 100
     assert (value["copy_source"]["target_top1"], value["copy_source"]["source_top1"]) == (0, 100)
-    assert all(leaf["n"] == 24 for leaves in measured.values() for leaf in leaves.values())
+    expected = {True: 12, False: 24}
+    for name, leaf in [item for leaves in measured.values() for item in leaves.items()]:
+        assert leaf["n"] == expected[name.endswith("men")], name
 
 
 def test_an_output_without_speech_matches_nobody():
@@ -493,11 +506,12 @@ def test_the_report_to_read_has_every_table_and_row(whole):
     assert "gallery of 6 speakers (chance 16.7 %)" in markdown
     headings = [line for line in markdown.splitlines() if line.startswith("## ")]
     assert [heading.removeprefix("## ") for heading in headings] == [
-        *("Identity (Resemblyzer)", "Attackers (spectrum)", "Words", "Sound and prosody"),
+        *("Identity (Resemblyzer)", "Identity by sex of the source and by size of the gallery"),
+        *("Attackers (spectrum)", "Words", "Sound and prosody"),
         *("Speakers of real recordings", "Speaker probes", "Worse recordings", "All figures"),
     ]
     for system in SYSTEMS:
-        assert markdown.count(f"| `{system}` |") == 4, system
+        assert markdown.count(f"| `{system}` |") == 5, system
     for table in markdown.split("\n## ")[1:]:
         rows = [line for line in table.splitlines() if line.startswith("|")]
         assert len({row.count("|") for row in rows}) <= 1

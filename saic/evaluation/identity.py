@@ -4,7 +4,7 @@ Everyone in the gallery is enrolled by one embedding. The embedding of an output
 by cosine; the best match is the speaker that the output is taken for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from saic.evaluation.trials import Trial
 Embed = Callable[[np.ndarray], np.ndarray]
 """(N,) wav to (E,) embedding of length 1; raises SilentAudio or TooShort without speech."""
 
+GALLERY_SIZES = (10, 20)
 CONTROL_GALLERY = 20  # with fewer speakers the controls are too coarse to stop at
 MIN_REPLAY_PERCENT = 60.0
 MAX_COPY_PERCENT = 20.0
@@ -48,6 +49,7 @@ def measure(corpus: Corpus, systems: Systems, embed: Embed, *, seed: int, progre
     """
     enrolled = _enrol(corpus, embed, progress)
     gallery = sorted(corpus.parts)
+    sexes = {speaker: corpus.parts[speaker].sex for speaker in gallery}
     measured, hits = {}, {}
     for system in _CONTROLS_FIRST:
         trials = corpus.first_trials() if system in PER_SPEAKER else corpus.trials
@@ -57,7 +59,7 @@ def measure(corpus: Corpus, systems: Systems, embed: Embed, *, seed: int, progre
                 rows[heard] = _scores(enrolled, embed, systems.output(system, trial))
             progress(f"identity: {system}", done, len(trials))
         scores = np.stack([rows[_heard(system, trial)] for trial in trials])
-        measured[system] = figures(system, trials, scores, gallery, seed=seed)
+        measured[system] = figures(system, trials, scores, sexes, seed=seed)
         check_control(system, measured[system], len(enrolled))
         if system not in PER_SPEAKER:
             first = [metrics.rank(row, gallery.index(t.target)) == 1 for row, t in zip(scores, trials, strict=True)]
@@ -66,7 +68,7 @@ def measure(corpus: Corpus, systems: Systems, embed: Embed, *, seed: int, progre
 
 
 def figures(
-    system: str, trials: Sequence[Trial], scores: np.ndarray, gallery: Sequence[str], *, seed: int
+    system: str, trials: Sequence[Trial], scores: np.ndarray, sexes: Mapping[str, str | None], *, seed: int
 ) -> dict[str, Any]:
     """Figures of one system.
 
@@ -74,23 +76,30 @@ def figures(
     ----------
     scores
         (trials, K) cosine to each enrolled speaker; NaN where an output held no speech.
-    gallery
-        (K,) names of the enrolled speakers.
+    sexes
+        Enrolled speaker, K of them in the order of the scores, to "F", "M" or None.
 
     Returns
     -------
     ``source_top1``: share of outputs taken for the source speaker. ``source_rank``: mean place of the source
     speaker, 1 = best. ``no_speech``: share of outputs that hold no speech; they match nobody and rank last.
-    For systems with a target also ``target_top1``, its ``_same_sex`` and ``_cross_sex`` trials apart, and
-    ``target_rank``.
+    For systems with a target also ``target_top1``, its ``_same_sex`` and ``_cross_sex`` trials apart, what it would be
+    ``_of_10`` and ``_of_20`` enrolled speakers, and ``target_rank``. The top-1 figures also of ``_women`` and ``_men``
+    as sources.
     """
-    place = {speaker: index for index, speaker in enumerate(gallery)}
+    place = {speaker: index for index, speaker in enumerate(sexes)}
     source_ranks = [metrics.rank(row, place[trial.source]) for row, trial in zip(scores, trials, strict=True)]
     speakers = [trial.source for trial in trials]
 
     def leaf(values: Sequence[float], unit: str, kept: Sequence[bool] | None = None) -> dict[str, Any]:
         pairs = [(v, s) for i, (v, s) in enumerate(zip(values, speakers, strict=True)) if not kept or kept[i]]
         return metrics.figure([v for v, _ in pairs], [s for _, s in pairs], unit, seed=seed)
+
+    def by_sex(name: str, values: Sequence[float]) -> dict[str, Any]:
+        return {
+            f"{name}_{label}": leaf(values, "%", [sexes[speaker] == sex for speaker in speakers])
+            for sex, label in (("F", "women"), ("M", "men"))
+        }
 
     result = {}
     if system not in PER_SPEAKER:
@@ -99,8 +108,14 @@ def figures(
         result["target_top1"] = leaf(hits, "%")
         result["target_top1_same_sex"] = leaf(hits, "%", [trial.same_sex is True for trial in trials])
         result["target_top1_cross_sex"] = leaf(hits, "%", [trial.same_sex is False for trial in trials])
+        for size in GALLERY_SIZES:
+            if size <= len(sexes):
+                values = [100.0 * metrics.top1_in_gallery(rank, len(sexes), size) for rank in ranks]
+                result[f"target_top1_of_{size}"] = leaf(values, "%")
         result["target_rank"] = leaf(ranks, "rank")
+        result |= by_sex("target_top1", hits)
     result["source_top1"] = leaf([100.0 * (rank == 1) for rank in source_ranks], "%")
+    result |= by_sex("source_top1", [100.0 * (rank == 1) for rank in source_ranks])
     result["source_rank"] = leaf(source_ranks, "rank")
     result["no_speech"] = leaf([100.0 * np.isnan(row).any() for row in scores], "%")
     return result

@@ -1,5 +1,6 @@
 """Figures from scores. Pure: arrays in, numbers out."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,20 @@ def rank(scores: np.ndarray, wanted: int) -> int:
     if np.isnan(scores).any():
         return len(scores)
     return int(np.sum(scores >= scores[wanted]))
+
+
+def top1_in_gallery(rank: int, n_enrolled: int, size: int) -> float:
+    """Chance, 0 to 1, that the wanted speaker is best among ``size`` enrolled ones, drawn from ``n_enrolled``.
+
+    The wanted speaker is always among them; the ``size - 1`` others must all come from those with a lower score:
+    C(n_enrolled - rank, size - 1) / C(n_enrolled - 1, size - 1). With size = n_enrolled it is top-1 as it stands.
+
+    Parameters
+    ----------
+    rank
+        Place of the wanted speaker among all, 1 = best, see :func:`rank`.
+    """
+    return math.comb(n_enrolled - rank, size - 1) / math.comb(n_enrolled - 1, size - 1)
 
 
 def speaker_means(values: Sequence[float], speakers: Sequence[str]) -> np.ndarray:
