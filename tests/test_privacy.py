@@ -10,6 +10,7 @@ import soundfile
 
 from saic.errors import DataError, SilentAudio, UsageError
 from saic.evaluation import classification, metrics, privacy
+from saic.evaluation.codec import round_trip
 from saic.evaluation.embedders import OwnEncoder, VoiceFilter
 from saic.evaluation.plda import Plda
 from saic.evaluation.privacy import Heard, Pairs
@@ -397,7 +398,7 @@ def test_any_recording_can_be_anonymized_and_is_kept(tmp_path):
 
     pipeline = SimpleNamespace(info=lambda: {"sha256": "ab"}, convert=convert, resynthesize=lambda clip: clip[0] / 3)
     parts = {name: Parts(name, "F", *[(Span(name, 0, 1),)] * 3) for name in wavs}
-    corpus = SimpleNamespace(parts=parts, wav=lambda part: wavs[part[0].utterance])
+    corpus = SimpleNamespace(parts=parts, wav=lambda part: wavs[part[0].utterance], codec=round_trip)
     systems = Systems(pipeline, corpus, tmp_path, seed=0)
     for system in SYSTEMS:
         by_trial = systems.output(system, Trial("a", "b", True))

@@ -14,9 +14,10 @@ import pytest
 import soundfile
 import torch
 
-from saic import evaluation, pitch
+from saic import pitch
 from saic.errors import SaicError, SilentAudio, UsageError, WeightsError
 from saic.evaluation import prosody, recogniser, utility
+from saic.evaluation.codec import lossless
 from saic.evaluation.corpus import Corpus
 from saic.evaluation.judges import Opinions
 from saic.evaluation.quality import Dnsmos, at_level, trim
@@ -374,9 +375,6 @@ class KeepingPipeline:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A corpus of four, its texts (none of emil's), and its systems; without the codec, which takes its time."""
-    patch = pytest.MonkeyPatch()
-    for module in (evaluation.corpus, evaluation.systems):
-        patch.setattr(module, "round_trip", lambda wav: wav)
     folder = tmp_path_factory.mktemp("small")
     clips = []
     for name, pitch_hz in PITCH_HZ.items():
@@ -385,10 +383,9 @@ def small(tmp_path_factory):
             soundfile.write(path, voice(pitch_hz, CLIP_S, seed=number), RATE)
             text = None if name == "emil" else " ".join([name.upper()] * CLIP_S)
             clips.append(Clip(path, path.stem, name, "FM"[pitch_hz < 170], CLIP_S, text, "test"))
-    corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None)
+    corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None, codec=lossless)
     texts = {clip.utterance: clip.text for clip in clips}
-    yield corpus, texts, Systems(KeepingPipeline(), corpus, folder / "cache", seed=0)
-    patch.undo()
+    return corpus, texts, Systems(KeepingPipeline(), corpus, folder / "cache", seed=0)
 
 
 def _measure(small, cache: Path, judge, dnsmos=None, progress=lambda *step: None):

@@ -19,6 +19,8 @@ MIN_SPEECH_S = 1.0  # of each part
 
 _KEPT_WAVS = 128  # all parts of 40 speakers: 120 MB at most
 
+Codec = Callable[[np.ndarray], np.ndarray]
+
 Progress = Callable[[str, int, int], None]
 """Called with the stage's name, how many of its steps are done, and how many there are."""
 
@@ -35,10 +37,13 @@ class Corpus:
     left_out
         How many speakers of the data can't join the gallery, by reason: "short" or "silent".
     wav
-        Function of a part: (N,) its spans end to end, through one codec round trip. Recent ones are kept.
+        Function of a part: (N,) its spans end to end, through the codec. Recent ones are kept.
+    codec
+        What all audio passes: one round trip, or nothing where all of it is lossless.
     """
 
-    def __init__(self, clips: Sequence[Clip], *, seed: int, quick: bool, progress: Progress):
+    def __init__(self, clips: Sequence[Clip], *, seed: int, quick: bool, progress: Progress, codec: Codec = round_trip):
+        self.codec = codec
         by_speaker: dict[str, list[Clip]] = {}
         for clip in clips:
             by_speaker.setdefault(clip.speaker, []).append(clip)
@@ -83,7 +88,7 @@ class Corpus:
 
     def _wav(self, part: trials.Part) -> np.ndarray:
         """``wav`` without its memory."""
-        return round_trip(_join({span.utterance: audio.load(self._paths[span.utterance]) for span in part}, part))
+        return self.codec(_join({span.utterance: audio.load(self._paths[span.utterance]) for span in part}, part))
 
 
 def _join(wavs: dict[str, np.ndarray], part: trials.Part) -> np.ndarray:

@@ -37,8 +37,17 @@ class Measured:
     target_hits: dict[str, np.ndarray]
 
 
-def measure(corpus: Corpus, systems: Systems, embed: Embed, *, seed: int, progress: Progress) -> Measured:
-    """Run all systems and return the figures of each, see :func:`figures`.
+def measure(
+    corpus: Corpus,
+    systems: Systems,
+    embed: Embed,
+    *,
+    seed: int,
+    progress: Progress,
+    only: Sequence[str] = SYSTEMS,
+    stage: str = "identity",
+) -> Measured:
+    """Run all systems, or ``only`` some, and return the figures of each, see :func:`figures`.
 
     The controls go first: if they are off nothing else would mean anything, and the slow part is spared.
 
@@ -51,20 +60,20 @@ def measure(corpus: Corpus, systems: Systems, embed: Embed, *, seed: int, progre
     gallery = sorted(corpus.parts)
     sexes = {speaker: corpus.parts[speaker].sex for speaker in gallery}
     measured, hits = {}, {}
-    for system in _CONTROLS_FIRST:
+    for system in [name for name in _CONTROLS_FIRST if name in only]:
         trials = corpus.first_trials() if system in PER_SPEAKER else corpus.trials
         rows: dict[tuple[str, ...], np.ndarray] = {}
         for done, trial in enumerate(trials, start=1):
             if (heard := _heard(system, trial)) not in rows:
                 rows[heard] = _scores(enrolled, embed, systems.output(system, trial))
-            progress(f"identity: {system}", done, len(trials))
+            progress(f"{stage}: {system}", done, len(trials))
         scores = np.stack([rows[_heard(system, trial)] for trial in trials])
         measured[system] = figures(system, trials, scores, sexes, seed=seed)
         check_control(system, measured[system], len(enrolled))
         if system not in PER_SPEAKER:
             first = [metrics.rank(row, gallery.index(t.target)) == 1 for row, t in zip(scores, trials, strict=True)]
             hits[system] = 100 * metrics.speaker_means(first, [trial.source for trial in trials])
-    return Measured({system: measured[system] for system in SYSTEMS}, hits)
+    return Measured({system: measured[system] for system in SYSTEMS if system in only}, hits)
 
 
 def figures(

@@ -8,8 +8,8 @@
      systems {NAME: {GROUP: {FIGURE: {value, low, high, n, unit}}}},
      claims {NAME: {FIGURE: whether a privacy claim may be made from it}}}
 
-Groups are identity, privacy, utility and, where they were run, classification (under ``real``), disentanglement and
-robustness (under ``convert``).
+Groups are identity, privacy, utility and, where they were run, identity_lossless, classification (under ``real``),
+disentanglement and robustness (under ``convert``).
 """
 
 import importlib.metadata
@@ -68,6 +68,17 @@ _SYSTEM_TABLES = {  # group: title, columns
             "target_top1_of_20": "of 20, %",
         },
     ),
+    "identity_lossless": (
+        "Identity without the codec",
+        {
+            "target_top1": "Target top-1, %",
+            "target_top1_same_sex": "same sex",
+            "target_top1_cross_sex": "cross sex",
+            "target_rank": "Target rank",
+            "source_top1": "Source top-1, %",
+            "source_rank": "Source rank",
+        },
+    ),
     "words": (
         "Words",
         {
@@ -117,6 +128,9 @@ _NOTES = {
   was trained on anonymized speech of other speakers. `real` is the same attacker on originals.
 - A figure in brackets carries no claim: that attacker errs in more than 10 % on originals.
 """,
+    "identity_lossless": """\
+- Only recordings that are lossless files, with no codec before or after a system.
+""",
     "words": """\
 - Of Whisper, on both sides through its normalizer: against what it hears in the source, and against the true text
   where the data has it (over whole clips of those speakers).
@@ -141,7 +155,7 @@ _NOTES = {
 - Averages over source speakers, with 95 % intervals from a bootstrap by speaker. An interval without width at
   0 or 100 % only says that all speakers agree.
 - All audio, before and after a system, passed one {kbps} kb/s MP3 round trip, because some corpora hold some
-  speakers as MP3. There is no row without it.
+  speakers as MP3.
 - Enrolment, source and reference of a speaker are from the same session in most corpora: these are
   same-session figures.
 """,
@@ -226,7 +240,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     ]
     for name, (title, columns) in _SYSTEM_TABLES.items():
         group = _GROUP_OF.get(name, name)
-        rows = {system: groups[group] for system, groups in systems.items()}
+        rows = {system: groups[group] for system, groups in systems.items() if group in groups}
         rows = {system: leaves for system, leaves in rows.items() if any(map(_known(leaves), columns))}
         if rows:
             lines += _table(title, columns, rows, _NOTES[name])

@@ -17,6 +17,7 @@ from saic.evaluation import (
     robustness,
     utility,
 )
+from saic.evaluation.codec import lossless
 from saic.evaluation.corpus import Corpus, Progress
 from saic.evaluation.embedders import OwnEncoder
 from saic.evaluation.judges import Judges
@@ -24,6 +25,7 @@ from saic.evaluation.systems import Systems
 
 Attackers = Literal["basic", "all"]
 ATTACKER_SPLIT = "train"
+LOSSLESS = (".flac", ".wav")
 
 
 def evaluate(
@@ -104,6 +106,12 @@ def evaluate(
         },
     }
     if not quick:
+        whole = [clip for clip in clips if clip.path.suffix.lower() in LOSSLESS]
+        if len({clip.speaker for clip in whole}) > 1:
+            bare = Corpus(whole, seed=seed, quick=False, progress=progress, codec=lossless)
+            known = {"only": ("real", "vocoder", "convert"), "stage": "lossless"}
+            seen = identity.measure(bare, Systems(pipeline, bare, cache, seed=seed), first.embed, **known, **run)
+            groups["identity_lossless"] = seen.figures
         found = disentanglement.measure(corpus, pipeline, **run)
         groups["disentanglement"] = {"convert": _flat(found)}
         degraded = robustness.measure(corpus, systems, first.embed, judges.recogniser, cache=cache, **run)

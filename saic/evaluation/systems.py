@@ -11,7 +11,6 @@ import soundfile
 
 from saic import mcadams
 from saic.audio import SAMPLE_RATE
-from saic.evaluation.codec import round_trip
 from saic.evaluation.corpus import Corpus
 from saic.evaluation.trials import Trial
 
@@ -61,10 +60,10 @@ class Systems:
         self._seed = seed
         info = pipeline.info()
         unique = info["sha256"] or secrets.token_hex()
-        self._run = json.dumps([info, unique, seed], sort_keys=True)
+        self._run = json.dumps([info, unique, seed, corpus.codec.__name__], sort_keys=True)
 
     def output(self, system: str, trial: Trial) -> np.ndarray:
-        """(N,) what the system makes of the trial, through one codec round trip after it."""
+        """(N,) what the system makes of the trial, through the codec after it."""
         source, target = self._corpus.parts[trial.source], self._corpus.parts[trial.target]
         return self.anonymized(system, self._corpus.wav(source.source), self._corpus.wav(target.reference))
 
@@ -75,7 +74,7 @@ class Systems:
         heard = {"source": source, "target": reference}
         path = self._path(system, *(heard[end] for end in HEARS[system]))
         if not path.exists():
-            _write(path, round_trip(self._make(system, source, reference)))
+            _write(path, self._corpus.codec(self._make(system, source, reference)))
         return _read(path)
 
     def _make(self, system: str, source: np.ndarray, reference: np.ndarray) -> np.ndarray:
