@@ -144,10 +144,11 @@ def test_stage_2_refuses_another_corpus_codes(corpus: Corpus, corpus_folder: Pat
 def test_the_entry_points_from_a_folder_to_a_conversion(corpus_folder: Path, tmp_path: Path) -> None:
     """What the README's training section says, with the tiny config."""
 
-    def run(module: str, *arguments: str | Path) -> None:
+    def run(module: str, *arguments: str | Path) -> str:
         command = [sys.executable, "-m", f"train.{module}", *map(str, arguments)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+        return done.stdout
 
     data, tiny = tmp_path / "manifest.jsonl", ROOT / "train" / "configs" / "tiny.yaml"
     run("prepare", corpus_folder, "--out", data)
@@ -155,6 +156,9 @@ def test_the_entry_points_from_a_folder_to_a_conversion(corpus_folder: Path, tmp
     run("perceptual", *common, "--run", tmp_path / "perceptual")
     run("stage1", *common, "--run", tmp_path / "stage1", "--perceptual", tmp_path / "perceptual")
     run("stage2", *common, "--run", tmp_path / "stage2", "--stage1", tmp_path / "stage1")
+    for stage in ("stage1", "stage2"):
+        said = run("probe", "--data", data, "--run", tmp_path / stage, "--speakers", "3")
+        assert "step 2, 3 speakers of 'train'" in said and said.count(" %") == 4
     pipeline = Pipeline.from_pretrained(tmp_path / "stage2" / "weights")
     wav = voice(120, 2.0)
     assert pipeline.convert((wav, RATE), (voice(200, 2.0), RATE)).wav.shape == wav.shape
