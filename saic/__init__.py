@@ -9,5 +9,5 @@ from saic.errors import SaicError
 from saic.model import Model
 from saic.pipeline import Conversion, Embedding, Match, Pipeline
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Conversion", "Embedding", "Match", "Model", "Pipeline", "SaicError"]

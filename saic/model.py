@@ -16,7 +16,6 @@ from saic.speaker import SpeakerEncoder
 from saic.weights import load, resolve, save
 
 LOG2_F0 = 7.3  # 158 Hz: about what the pitch head's output is the difference
-_STRETCH = 0.7, 1.4  # a melody is made flatter or livelier by no more than this
 
 
 class Model(nn.Module):
@@ -62,7 +61,7 @@ class Model(nn.Module):
         """
         content = self.encode_content(source, source_mask)
         speaker = self.encode_speaker(target, target_mask)
-        return self.decode(content, speaker, self.transpose(f0, speaker), source_mask)
+        return self.decode(content, speaker, pitch.transpose(f0, self.pitch_of(speaker)), source_mask)
 
     def standardize(self, mel: Tensor) -> Tensor:
         """Log-mel to zero mean and unit deviation per bin."""
@@ -80,14 +79,6 @@ class Model(nn.Module):
         """(B, E) embeddings to (B, 2): median and spread of the speaker's log2 F0, F0 in Hz."""
         median, spread = self.pitch_head(embedding).unbind(dim=1)
         return torch.stack([median + LOG2_F0, spread.clamp_min(0)], dim=1)
-
-    def transpose(self, f0: Tensor, embedding: Tensor) -> Tensor:
-        """Move a pitch track (B, T) in Hz to the register of (B, E) embeddings; the melody stays."""
-        median, spread = self.pitch_of(embedding).unsqueeze(-1).unbind(dim=1)
-        own = torch.stack([pitch.statistics(track) for track in f0]).unsqueeze(-1)
-        stretch = (spread / own[:, 1].clamp_min(1e-3)).clamp(*_STRETCH)
-        moved = 2 ** (median + (f0.clamp_min(pitch.F0_MIN_HZ).log2() - own[:, 0]) * stretch)
-        return torch.where(f0 > 0, moved.clamp(pitch.F0_MIN_HZ, pitch.F0_MAX_HZ), 0.0)
 
     def decode(self, content: Tensor, embedding: Tensor, f0: Tensor, mask: Tensor | None = None) -> Tensor:
         """Content codes, (B, E) embeddings and (B, T) pitch in Hz to a (B, 80, T) log-mel."""

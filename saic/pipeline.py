@@ -134,7 +134,7 @@ class Pipeline:
         tell("Reading the recordings", 0.0)
         speech = self._read(source)
         tell("Listening to both voices", 0.1)
-        return self._change(speech, self._speaker(targets), reconstruct, tell)
+        return self._change(speech, *self._voice(targets), reconstruct, tell)
 
     @torch.inference_mode()
     def anonymize(self, clip: Clip, *, seed: int | None = None, progress: Progress | None = None) -> Conversion:
@@ -153,8 +153,8 @@ class Pipeline:
         tell("Reading the recording", 0.0)
         speech = self._read(clip)
         tell("Choosing a voice", 0.1)
-        pseudonym = torch.from_numpy(self.voices.pseudonym(np.random.default_rng(seed))).to(speech.mel)
-        return self._change(speech, pseudonym[None], False, tell)
+        pseudonym = torch.from_numpy(self.voices.pseudonym(np.random.default_rng(seed))).to(speech.mel)[None]
+        return self._change(speech, pseudonym, self.model.pitch_of(pseudonym), False, tell)
 
     @torch.inference_mode()
     def embed(self, clip: Clip) -> Embedding:
@@ -186,10 +186,10 @@ class Pipeline:
         if not enrolled:
             raise UsageError("Nobody is enrolled. Give at least one name with a recording.")
         limit = self.voices.threshold if threshold is None else threshold
-        probe = self._speaker(clip)
+        probe, _ = self._voice(clip)
         matches = []
         for name, clips in enrolled.items():
-            score = float(F.cosine_similarity(probe, self._speaker(clips)))
+            score = float(F.cosine_similarity(probe, self._voice(clips)[0]))
             matches.append(Match(name, score, score >= limit))
         return sorted(matches, key=lambda match: -match.score)
 
@@ -222,12 +222,14 @@ class Pipeline:
             "device": self.device,
         }
 
-    def _change(self, speech: _Speech, other: torch.Tensor, reconstruct: bool, tell: Progress) -> Conversion:
+    def _change(
+        self, speech: _Speech, other: torch.Tensor, register: torch.Tensor, reconstruct: bool, tell: Progress
+    ) -> Conversion:
         own, f0 = self.model.encode_speaker(speech.mel, speech.mask), speech.f0
         content = self.model.encode_content(speech.mel, speech.mask)
         tell("Changing the voice", 0.25)
         rebuilt = self.model.decode(content, own, f0, speech.mask)[0]
-        converted = self.model.decode(content, other, self.model.transpose(f0, other), speech.mask)[0]
+        converted = self.model.decode(content, other, pitch.transpose(f0, register), speech.mask)[0]
         reconstruction = None
         if reconstruct:
             tell("Making sound: reconstruction", 0.35)
@@ -245,13 +247,16 @@ class Pipeline:
         mask = torch.from_numpy(speech_frames(wav)).to(mel)
         return _Speech(wav, mel[None], mask[None, None])
 
-    def _speaker(self, clips: Clip | list[Clip]) -> torch.Tensor:
-        """(1, E) mean embedding of one or several clips of one voice."""
+    def _voice(self, clips: Clip | list[Clip]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(1, E) embedding and (1, 2) register of one or several clips of one voice, averaged."""
         several = clips if isinstance(clips, list) else [clips]
         if not several:
             raise UsageError("There is no target recording. Give at least one.")
         heard = [self._read(clip) for clip in several]
-        return torch.stack([self.model.encode_speaker(h.mel, h.mask) for h in heard]).mean(dim=0)
+        embedding = torch.stack([self.model.encode_speaker(h.mel, h.mask) for h in heard]).mean(dim=0)
+        # The head that reads pitch off an embedding errs by some 8 %; it stands in where nothing is voiced.
+        registers = [pitch.statistics(f0) for h in heard if (f0 := h.f0[0]).any()]
+        return embedding, torch.stack(registers).mean(dim=0)[None] if registers else self.model.pitch_of(embedding)
 
     def _sound(self, mel: torch.Tensor, like: np.ndarray) -> np.ndarray:
         """Vocode a (80, T) mel to the length and loudness of the wav that it came from."""

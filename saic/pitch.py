@@ -24,6 +24,7 @@ _LAG_WEIGHT = 0.15  # the highest pitch among multiples of a period wins
 _UNVOICED_COST = 0.55  # a frame whose best correlation is lower is unvoiced
 _SWITCH_COST = 0.35  # between voiced and unvoiced
 _OCTAVE_COST = 1.0  # for a jump of one octave between two frames; much more flattens the melody
+_STRETCH = 0.7, 1.4  # a melody is made flatter or livelier by no more than this
 _QUIET_DB = -35.0  # below the clip's loud frames, correlation counts for less and less
 
 
@@ -59,6 +60,23 @@ def statistics(f0: Tensor) -> Tensor:
         return f0.new_zeros(2)
     low, median, high = (voiced.kthvalue(1 + round(q * (len(voiced) - 1))).values for q in (0.16, 0.5, 0.84))
     return torch.stack([median, (high - low) / 2])
+
+
+def transpose(f0: Tensor, register: Tensor) -> Tensor:
+    """Move a pitch track to another voice's register; the melody stays.
+
+    Parameters
+    ----------
+    f0
+        (B, T) Hz, 0 for unvoiced.
+    register
+        (B, 2) median and spread of that voice's log2 F0, as :func:`statistics` gives them.
+    """
+    median, spread = register.unsqueeze(-1).unbind(dim=1)
+    own = torch.stack([statistics(track) for track in f0]).unsqueeze(-1)
+    stretch = (spread / own[:, 1].clamp_min(1e-3)).clamp(*_STRETCH)
+    moved = 2 ** (median + (f0.clamp_min(F0_MIN_HZ).log2() - own[:, 0]) * stretch)
+    return torch.where(f0 > 0, moved.clamp(F0_MIN_HZ, F0_MAX_HZ), 0.0)
 
 
 def excitation(f0: Tensor) -> Tensor:
