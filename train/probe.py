@@ -9,6 +9,7 @@ each, no codec round trip, and in stage 1 clips that were learnt by heart.
 """
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from saic import audio, pitch, vocoder
 from saic.activity import speech_frames
 from saic.config import Config
-from saic.errors import UsageError
+from saic.errors import SilentAudio, TooShort, UsageError
 from saic.evaluation.embedders import Resemblyzer
 from saic.mel import HOP_SAMPLES, log_mel
 from saic.model import Model
@@ -111,8 +112,10 @@ def _judge(model: Model, halves: list[Half]) -> tuple[dict[str, list[bool]], flo
     embedder, vocode = Resemblyzer(), vocoder.build(model.config.vocoder)
     enrolled = np.stack([embedder.embed(half.enrolment) for half in halves])
 
-    def best_match(mel: Tensor) -> int:
-        return int((enrolled @ embedder.embed(vocode(mel).numpy())).argmax())
+    def best_match(mel: Tensor) -> int | None:
+        with suppress(SilentAudio, TooShort):  # early in training an output may hold no speech: it is nobody's
+            return int((enrolled @ embedder.embed(vocode(mel).numpy())).argmax())
+        return None
 
     counts, distances = defaultdict(list), []
     for k, half in enumerate(tqdm(halves, desc="voices", leave=False)):

@@ -105,6 +105,7 @@ _SYSTEM_TABLES = {  # group: title, columns
     ),
 }
 _GROUP_OF = {"parts": "identity", "words": "utility", "sound": "utility"}
+_LABELS = {"wer": "WER", "wer_rise": "WER rise", "eer": "EER", "top1": "Top-1", "target_top1": "Target top-1"}
 _FINE_UNITS = ("MOS", "r", "cosine")
 _ATTACKERS = {"ignorant": "Ignorant", "lazy": "Lazy-informed", "semi": "Semi-informed"}
 
@@ -277,7 +278,8 @@ def _judged(groups: Mapping[str, Any], group: str, title: str, label: str) -> li
         rows.setdefault(row, {})[column] = leaf
     columns = dict.fromkeys(name for leaves in rows.values() for name in leaves)
     units = {name: next(leaves[name]["unit"] for leaves in rows.values() if name in leaves) for name in columns}
-    headings = {name: f"{name.replace('_', ' ')}, {unit}" for name, unit in units.items()}
+    headings = {name: _LABELS.get(name, name.replace("_", " ").capitalize()) for name in columns}
+    headings |= {name: f"{headings[name]}, {unit}" for name, unit in units.items() if unit != name}
     return _table(title, headings, rows, _NOTES[group], first=label)
 
 

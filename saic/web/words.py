@@ -12,7 +12,7 @@ HEADER = """
       Names, dates and places that are spoken stay in the recording.</li>
   <li><strong>Not for real patient data on a public server.</strong>
       This is a research tool; nobody has certified it as a safeguard.
-      Its first weights seldom reach the other voice.</li>
+      Its output is not anonymous to an attacker who knows it.</li>
 </ul>
 """
 
