@@ -108,7 +108,7 @@ def trio_figure() -> Figure:
 @pytest.fixture(scope="module")
 def probe_figure() -> Figure:
     voices = fake_voices()
-    return drawn(plots.fig5(voices.speaker, voices.content, speaker_probe=97.4, content_probe=12.0))
+    return drawn(plots.fig5(voices.speaker, voices.content, speaker_probe=(97.4, 2.5), content_probe=(12.0, 3.3)))
 
 
 FIGURES = ["mel_figure", "map_figure", "det_figure", "bar_figure", "trio_figure", "probe_figure"]
@@ -233,7 +233,7 @@ def test_trios_begin_with_the_speech_and_show_the_same_stretch(trio_figure: Figu
 
 def test_fig5_tells_what_probes_find_beside_chance(probe_figure: Figure) -> None:
     captions = [axes.get_xlabel() for axes in probe_figure.axes]
-    assert ["97% (chance 2.5%)" in captions[0], "12% (chance 2.5%)" in captions[1]] == [True, True]
+    assert ["97% (chance 2.5%)" in captions[0], "12% (chance 3.3%)" in captions[1]] == [True, True]
     assert not probe_figure.legends
 
 

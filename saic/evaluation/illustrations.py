@@ -41,8 +41,8 @@ def draw(
         drawn[f"fig4_{title.lower().replace(' ', '_')}"] = figure
     if points := _points(corpus, pipeline):
         accuracies = {
-            "speaker_probe": probes["speaker"]["frame"]["value"],
-            "content_probe": probes["content"]["stronger"]["value"],
+            f"{name}_probe": (probes[name][probe]["value"], probes[name]["chance"]["value"])
+            for name, probe in (("speaker", "frame"), ("content", "stronger"))
         }
         drawn["fig5"] = plots.fig5(*points, **accuracies, seed=seed)
     for done, (name, figure) in enumerate(drawn.items(), start=1):

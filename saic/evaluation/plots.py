@@ -142,7 +142,12 @@ def trios(examples: Mapping[str, Mapping[str, np.ndarray]], longest_s: float = 3
 
 
 def fig5(
-    speaker: np.ndarray, content: np.ndarray, *, speaker_probe: float, content_probe: float, seed: int = 0
+    speaker: np.ndarray,
+    content: np.ndarray,
+    *,
+    speaker_probe: tuple[float, float],
+    content_probe: tuple[float, float],
+    seed: int = 0,
 ) -> Figure:
     """Map speaker embeddings and content codes to the plane (Fig. 5), each with what a probe makes of it.
 
@@ -156,15 +161,15 @@ def fig5(
     content
         (K, P, D) content codes of 2 s, flattened: the time course counts, not only its mean.
     speaker_probe, content_probe
-        Accuracy of the probes in %. Chance is 100 / K.
+        Accuracy of the probes and their chance, in %. A probe may have had other speakers than the map: chance is its.
     seed
         Of PCA and t-SNE.
     """
     n_speakers = len(speaker)
     labels = tuple(f"Speaker {k + 1}" for k in range(n_speakers))
     figure = embedding_maps(Voices(labels, ("",) * n_speakers, speaker, content, 0.0), {}, seed=seed)
-    for axes, percent in zip(figure.axes, (speaker_probe, content_probe), strict=True):
-        caption = f"Probe finds the speaker:\n{percent:.0f}% (chance {100 / n_speakers:.1f}%)"
+    for axes, (percent, chance) in zip(figure.axes, (speaker_probe, content_probe), strict=True):
+        caption = f"Probe finds the speaker:\n{percent:.0f}% (chance {chance:.1f}%)"
         axes.set_xlabel(caption, fontsize=FONT_PT - 1)
     for legend in figure.legends:
         legend.remove()
