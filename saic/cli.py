@@ -199,7 +199,7 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", help="Folder for report.json and report.md.")],
     split: Annotated[str, typer.Option("--split", help="Split of the manifest; a plain folder is 'test'.")] = "test",
     quick: Annotated[
-        bool, typer.Option("--quick", help="12 speakers and the main measures, to see that all runs.")
+        bool, typer.Option("--quick", help="12 speakers, no words or sound quality, to see that all runs.")
     ] = False,
     attackers: Annotated[
         Attackers,
@@ -224,12 +224,12 @@ def evaluate(
         raise UsageError("The folder holds a report. Add --force to replace it, or name another.")
     # Here, since it needs packages that the other commands do without.
     try:
-        from saic.evaluation.judges import Judges
+        from saic.evaluation.judges import NO_ASR, Judges
         from saic.evaluation.run import evaluate as run_evaluation
     except ImportError:
         raise UsageError("The evaluation needs more packages. Install them with: pip install 'saic[eval]'") from None
     pipeline = Pipeline.from_pretrained(weights, device=device)
-    judges = Judges.load(asr, device=device)
+    judges = Judges.load(NO_ASR if quick and asr is None else asr, dnsmos=not quick, device=device)
     with _progress(as_json) as progress:
         tasks: dict[str, Any] = {}
 

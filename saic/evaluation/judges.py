@@ -36,7 +36,7 @@ class Judges:
     dnsmos: Dnsmos | None = None
 
     @classmethod
-    def load(cls, asr: str | None = None, *, device: str = "cpu") -> "Judges":
+    def load(cls, asr: str | None = None, *, dnsmos: bool = True, device: str = "cpu") -> "Judges":
         """Load all of them.
 
         Parameters
@@ -44,6 +44,8 @@ class Judges:
         asr
             Folder or pinned Hub id of the recogniser, see :class:`~saic.evaluation.recogniser.Recogniser`; "none"
             goes without one.
+        dnsmos
+            Whether to rate the sound.
 
         Raises
         ------
@@ -54,7 +56,7 @@ class Judges:
         embedders = Resemblyzer(), VoiceFilter()
         for embedder in embedders:
             embedder.warm_up()
-        return cls(embedders, recogniser, Dnsmos())
+        return cls(embedders, recogniser, Dnsmos() if dnsmos else None)
 
 
 class Opinions:
