@@ -73,7 +73,7 @@ class _Speech:
 
     @property
     def f0(self) -> torch.Tensor:
-        """(1, T) pitch in Hz, 0 for unvoiced; tracked when asked for: a target's words don't matter."""
+        """(1, T) pitch in Hz, 0 for unvoiced; tracked when asked for: to tell who speaks takes none."""
         return torch.from_numpy(pitch.track(self.wav)).to(self.mel)[None]
 
 
@@ -134,7 +134,9 @@ class Pipeline:
         tell("Reading the recordings", 0.0)
         speech = self._read(source)
         tell("Listening to both voices", 0.1)
-        return self._change(speech, *self._voice(targets), reconstruct, tell)
+        heard = self._hear(targets)
+        other = self._speaker(heard)
+        return self._change(speech, other, self._register(heard, other), reconstruct, tell)
 
     @torch.inference_mode()
     def anonymize(self, clip: Clip, *, seed: int | None = None, progress: Progress | None = None) -> Conversion:
@@ -186,10 +188,10 @@ class Pipeline:
         if not enrolled:
             raise UsageError("Nobody is enrolled. Give at least one name with a recording.")
         limit = self.voices.threshold if threshold is None else threshold
-        probe, _ = self._voice(clip)
+        probe = self._speaker(self._hear(clip))
         matches = []
         for name, clips in enrolled.items():
-            score = float(F.cosine_similarity(probe, self._voice(clips)[0]))
+            score = float(F.cosine_similarity(probe, self._speaker(self._hear(clips))))
             matches.append(Match(name, score, score >= limit))
         return sorted(matches, key=lambda match: -match.score)
 
@@ -247,16 +249,20 @@ class Pipeline:
         mask = torch.from_numpy(speech_frames(wav)).to(mel)
         return _Speech(wav, mel[None], mask[None, None])
 
-    def _voice(self, clips: Clip | list[Clip]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(1, E) embedding and (1, 2) register of one or several clips of one voice, averaged."""
+    def _hear(self, clips: Clip | list[Clip]) -> list[_Speech]:
         several = clips if isinstance(clips, list) else [clips]
         if not several:
             raise UsageError("There is no target recording. Give at least one.")
-        heard = [self._read(clip) for clip in several]
-        embedding = torch.stack([self.model.encode_speaker(h.mel, h.mask) for h in heard]).mean(dim=0)
-        # The head that reads pitch off an embedding errs by some 8 %; it stands in where nothing is voiced.
+        return [self._read(clip) for clip in several]
+
+    def _speaker(self, heard: list[_Speech]) -> torch.Tensor:
+        """(1, E) mean embedding of clips of one voice."""
+        return torch.stack([self.model.encode_speaker(h.mel, h.mask) for h in heard]).mean(dim=0)
+
+    def _register(self, heard: list[_Speech], embedding: torch.Tensor) -> torch.Tensor:
+        """(1, 2) median and spread of log2 F0 of clips of one voice; where nothing is voiced, what it should be."""
         registers = [pitch.statistics(f0) for h in heard if (f0 := h.f0[0]).any()]
-        return embedding, torch.stack(registers).mean(dim=0)[None] if registers else self.model.pitch_of(embedding)
+        return torch.stack(registers).mean(dim=0)[None] if registers else self.model.pitch_of(embedding)
 
     def _sound(self, mel: torch.Tensor, like: np.ndarray) -> np.ndarray:
         """Vocode a (80, T) mel to the length and loudness of the wav that it came from."""

@@ -12,8 +12,8 @@ KBPS = 40
 
 
 def lossless(wav: np.ndarray) -> np.ndarray:
-    """No codec at all."""
-    return wav
+    """No codec at all, but the same contract as :func:`round_trip`."""
+    return _checked(wav)
 
 
 def round_trip(wav: np.ndarray, kbps: int = KBPS) -> np.ndarray:
@@ -37,22 +37,35 @@ def round_trip(wav: np.ndarray, kbps: int = KBPS) -> np.ndarray:
     ------
     EmptyAudio, InvalidAudio
     """
-    if len(wav) == 0:
-        raise EmptyAudio("There are no samples to encode.")
-    if not np.isfinite(wav).all():
-        raise InvalidAudio("The samples hold NaN or infinite values.")
-    frame = av.AudioFrame.from_ndarray(np.clip(wav, -1, 1).astype(np.float32)[None], format="fltp", layout="mono")
-    frame.sample_rate = SAMPLE_RATE
-    frame.pts = 0
-    coded = io.BytesIO()
-    with av.open(coded, "w", format="mp3") as container:
-        stream = container.add_stream("libmp3lame", rate=SAMPLE_RATE, layout="mono", format="fltp")
-        stream.bit_rate = kbps * 1000
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            container.mux(packet)
-    coded.seek(0)
+    coded = io.BytesIO(encode(_checked(wav), "mp3", "libmp3lame", "fltp", kbps))
     with av.open(coded, format="mp3") as container:
         decoded = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     # The last MP3 frame is not always cut to the sample.
     decoded = np.pad(decoded[: len(wav)], (0, max(0, len(wav) - len(decoded))))
     return np.clip(decoded, -1, 1).astype(np.float32)
+
+
+def encode(
+    wav: np.ndarray, container: str, codec: str, sample_format: str, kbps: int, options: dict[str, str] | None = None
+) -> bytes:
+    """The file that a codec of FFmpeg makes of a (N,) wav at 16 kHz, clipped to [-1, 1]."""
+    samples = np.clip(wav, -1, 1).astype(np.float32)[None]
+    frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout="mono")
+    frame.sample_rate = SAMPLE_RATE
+    frame.pts = 0
+    coded = io.BytesIO()
+    with av.open(coded, "w", format=container) as file:
+        stream = file.add_stream(codec, rate=SAMPLE_RATE, layout="mono", format=sample_format)
+        stream.bit_rate = kbps * 1000
+        stream.options = options or {}
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            file.mux(packet)
+    return coded.getvalue()
+
+
+def _checked(wav: np.ndarray) -> np.ndarray:
+    if len(wav) == 0:
+        raise EmptyAudio("There are no samples to encode.")
+    if not np.isfinite(wav).all():
+        raise InvalidAudio("The samples hold NaN or infinite values.")
+    return np.clip(wav, -1, 1).astype(np.float32)

@@ -5,16 +5,15 @@ that what was said when can still be compared. Where a sum would pass full scale
 would be one more degradation.
 """
 
-import io
 from collections.abc import Callable
 
-import av
 import numpy as np
 import scipy.signal
 
 from saic import audio
 from saic.activity import require_speech, speech_frames
 from saic.audio import SAMPLE_RATE
+from saic.evaluation.codec import encode
 from saic.mel import HOP_SAMPLES
 
 RT60_S = 0.5
@@ -69,17 +68,7 @@ def add_room(wav: np.ndarray, rng: np.random.Generator, rt60_s: float = RT60_S) 
 
 def through_opus(wav: np.ndarray, kbps: int = OPUS_KBPS) -> np.ndarray:
     """Encode as Opus, as a call over the internet does, and decode again; the codec's delay is taken off."""
-    frame = av.AudioFrame.from_ndarray(np.clip(wav, -1, 1).astype(np.float32)[None], format="flt", layout="mono")
-    frame.sample_rate = SAMPLE_RATE
-    frame.pts = 0
-    coded = io.BytesIO()
-    with av.open(coded, "w", format="ogg") as container:
-        stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono", format="flt")
-        stream.bit_rate = kbps * 1000
-        stream.options = {"application": "voip"}
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            container.mux(packet)
-    decoded = audio.load(coded.getvalue())
+    decoded = audio.load(encode(wav, "ogg", "libopus", "flt", kbps, {"application": "voip"}))
     return np.pad(decoded[: len(wav)], (0, max(0, len(wav) - len(decoded))))
 
 

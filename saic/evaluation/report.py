@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from saic import __version__
 from saic.evaluation.codec import KBPS
 from saic.evaluation.corpus import Corpus
 from saic.evaluation.judges import Judges
@@ -29,7 +30,6 @@ from saic.evaluation.trials import MIN_GALLERY_S
 SCHEMA = 2
 
 _PACKAGES = (
-    "saic",
     "torch",
     "numpy",
     "librosa",
@@ -44,18 +44,19 @@ _PACKAGES = (
     "onnxruntime",
 )
 
+_IDENTITY = {
+    "target_top1": "Target top-1, %",
+    "target_top1_same_sex": "same sex",
+    "target_top1_cross_sex": "cross sex",
+    "target_rank": "Target rank",
+    "source_top1": "Source top-1, %",
+    "source_rank": "Source rank",
+    "no_speech": "No speech, %",
+}
 _SYSTEM_TABLES = {  # group: title, columns
     "identity": (
         "Identity (Resemblyzer)",
-        {
-            "target_top1": "Target top-1, %",
-            "target_top1_same_sex": "same sex",
-            "target_top1_cross_sex": "cross sex",
-            "target_rank": "Target rank",
-            "source_top1": "Source top-1, %",
-            "source_rank": "Source rank",
-            "no_speech": "No speech, %",
-        },
+        _IDENTITY,
     ),
     "parts": (
         "Identity by sex of the source and by size of the gallery",
@@ -70,14 +71,7 @@ _SYSTEM_TABLES = {  # group: title, columns
     ),
     "identity_lossless": (
         "Identity without the codec",
-        {
-            "target_top1": "Target top-1, %",
-            "target_top1_same_sex": "same sex",
-            "target_top1_cross_sex": "cross sex",
-            "target_rank": "Target rank",
-            "source_top1": "Source top-1, %",
-            "source_rank": "Source rank",
-        },
+        {name: label for name, label in _IDENTITY.items() if name != "no_speech"},
     ),
     "words": (
         "Words",
@@ -205,7 +199,7 @@ def build(
 
 def versions() -> dict[str, str | None]:
     """What figures may depend on. A package that is not installed, such as a bare source tree, is None."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    found: dict[str, str | None] = {"python": platform.python_version(), "saic": __version__}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
