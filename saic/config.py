@@ -61,6 +61,7 @@ class Training(_Section):
 
     batch_size: int = Field(32, ge=2)
     segment_frames: int = Field(160, ge=16, description="crop length; a multiple of the content stride")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of convolutions and products")
     perceptual_weight: float = Field(0.3, ge=0)
     perceptual_share: float = Field(0.125, ge=0, le=1, description="share of a batch that the network sees")
 
@@ -82,6 +83,18 @@ class Stage2Weights(_Section):
     speaker: float = Field(1.0, ge=0)
     pitch: float = Field(1.0, ge=0)
     reconstruction: float = Field(1.0, ge=0)
+    phones: float = Field(0.1, ge=0, description="of clips with a phones.json beside them")
+
+
+class Disguise(_Section):
+    """Other voices made from a clip's mel (:mod:`saic.training.disguise`)."""
+
+    warps: tuple[float, ...] = Field(
+        (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.11, 1.18, 1.25), min_length=1, description="vocal tract lengths"
+    )
+    equalizer_db: float = Field(5.0, ge=0, description="standard deviation over bands")
+    targets: float = Field(0.5, ge=0, le=1, description="share of targets that are disguised, references with them")
+    degraded: float = Field(0.2, ge=0, le=1, description="share of what is heard with noise, a room, a narrow band")
 
 
 class Stage2(_Section):
@@ -89,9 +102,7 @@ class Stage2(_Section):
 
     steps: int = Field(3_000, ge=1)
     lr: float = Field(5e-4, gt=0)
-    warps: tuple[float, ...] = Field(
-        (0.84, 0.92, 1.0, 1.09, 1.19), min_length=1, description="vocal tracts that the content encoder hears"
-    )
+    disguise: Disguise = Disguise()
     weights: Stage2Weights = Stage2Weights()
 
 

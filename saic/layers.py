@@ -58,15 +58,17 @@ def masked_statistics(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     -------
     mean, std: each (B, channels, 1).
     """
-    if mask is None:
-        weight = torch.full_like(x[:, :1], 1 / x.shape[-1])
-    else:
-        count = mask.sum(dim=-1, keepdim=True)
-        weight = torch.where(count >= _MIN_FRAMES, mask / count.clamp_min(1), 1 / x.shape[-1])
-    weight = weight.transpose(1, 2)  # a matrix product is the cheapest weighted sum
-    mean = x @ weight
-    variance = (x - mean).square() @ weight
-    return mean, (variance + _EPS).sqrt()
+    with torch.autocast(x.device.type, enabled=False):  # three digits are too few for a difference of like numbers
+        x = x.float()
+        if mask is None:
+            weight = torch.full_like(x[:, :1], 1 / x.shape[-1])
+        else:
+            count = mask.sum(dim=-1, keepdim=True)
+            weight = torch.where(count >= _MIN_FRAMES, mask / count.clamp_min(1), 1 / x.shape[-1])
+        weight = weight.transpose(1, 2)  # a matrix product is the cheapest weighted sum
+        mean = x @ weight
+        variance = (x - mean).square() @ weight
+        return mean, (variance + _EPS).sqrt()
 
 
 class InstanceNorm(nn.Module):

@@ -10,17 +10,18 @@ import pytest
 import torch
 import yaml
 
-from saic import manifest
+from saic import audio, manifest
 from saic.config import Config
 from saic.errors import DataError, TrainingError, UsageError
+from saic.model import Model
 from saic.pipeline import Pipeline
 from saic.training import loop
 from saic.training.corpus import Corpus
+from saic.training.disguise import Disguise, degrade, warp_matrix
 from saic.training.losses import ReconstructionLoss, multi_scale_l1
 from saic.training.perceptual import MelFeatures, spell
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
-from saic.training.warp import warp, warp_matrix
 from tests.conftest import RATE, voice
 
 ROOT = Path(__file__).parents[1]
@@ -54,8 +55,76 @@ def test_warping_moves_frequencies_and_keeps_totals() -> None:
     torch.testing.assert_close(warp_matrix(1.2).sum(dim=1), torch.ones(80))
     mel = torch.full((2, 80, 5), -10.0)
     mel[:, 20] = 0.0
-    up, down = warp(mel, torch.tensor([1, 0]), (0.8, 1.2))[..., 0]
+    up, down = warp_matrix(1.2) @ mel[0, :, 0], warp_matrix(0.8) @ mel[0, :, 0]
     assert up.argmax() > 20 > down.argmax()
+
+
+def test_a_disguise_moves_pitch_with_the_formants_and_spares_whom_it_should() -> None:
+    random = np.random.default_rng(0)
+    config = TINY.stage2.disguise.model_copy(update={"warps": (1.25,), "equalizer_db": 0.0})
+    disguise = Disguise.draw(64, config, random, share=0.5)
+    assert 0 < disguise.plain.sum() < 64
+    mel, f0 = torch.full((64, 80, 4), -10.0), torch.full((64, 4), 100.0)
+    mel[:, 20] = 0.0
+    moved = disguise.mel(mel)[..., 0].argmax(dim=1)
+    assert (moved[disguise.plain] == 20).all() and (moved[~disguise.plain] > 20).all()
+    torch.testing.assert_close(disguise.f0(f0)[:, 0], torch.where(disguise.plain, 100.0, 125.0))
+    register = disguise.register(torch.tensor([[7.0, 0.2]]).expand(64, 2))
+    torch.testing.assert_close(register[~disguise.plain][0], torch.tensor([7.0 + np.log2(1.25), 0.2]).float())
+
+
+def test_an_equalizer_has_the_deviation_asked_for() -> None:
+    config = TINY.stage2.disguise.model_copy(update={"warps": (1.0,), "equalizer_db": 6.0})
+    curves = Disguise.draw(500, config, np.random.default_rng(0)).curve
+    assert (curves.std() * 20 / np.log(10)).item() == pytest.approx(6.0, rel=0.1)
+
+
+def test_degrading_adds_what_is_not_speech_and_takes_the_top() -> None:
+    mel = torch.full((300, 80, 160), np.log(1e-3), dtype=torch.float32)
+    mel[:, :, 80:] = np.log(1e-5)
+    same = degrade(mel, 0.0, np.random.default_rng(0))
+    torch.testing.assert_close(same, mel)
+    worse = degrade(mel, 1.0, np.random.default_rng(0))
+    assert worse.shape == mel.shape and worse.isfinite().all()
+    assert (worse[:, :30, 85:].mean(dim=(1, 2)) > np.log(2e-5)).all()  # the tail and the noise fill the pause
+    assert (worse[:, 65:] == np.float32(np.log(1e-5))).all()
+
+
+def test_renderings_share_codes_and_stand_in_for_each_other(corpus_folder: Path, tmp_path: Path) -> None:
+    clips = manifest.read(corpus_folder)[:2]
+    low, high = voice(110, 3.0, seed=1), voice(220, 3.0, seed=1)
+    for name, wav in (("low", low), ("high", high), ("else", voice(150, 3.0, seed=2))):
+        audio.save(tmp_path / f"{name}.wav", wav)
+    about = {"phones": ["", "a", "ˈ", "b", "."], "frames": [8, 16, 16, 40, 40], "frames_per_s": 40}
+    (tmp_path / "phones.json").write_text(json.dumps(about), encoding="utf-8")
+    for name, text in (("low", "SAME"), ("high", "SAME"), ("else", "OTHER")):
+        clips.append(manifest.Clip(tmp_path / f"{name}.wav", name, f"speaker {name}", None, 3.0, text, "train"))
+    corpus = Corpus(clips, segment_frames=32, stride=4)
+    index = {clip.utterance: i for i, clip in enumerate(corpus.clips)}
+    low, high, other = (corpus.crops(np.array([index[name]]), np.array([16])) for name in ("low", "high", "else"))
+    assert torch.equal(low.grid, high.grid) and not torch.equal(low.grid, other.grid)
+    random = np.random.default_rng(0)
+    assert torch.equal(corpus.said_by_others(low, random).mel, high.mel)
+    assert torch.equal(corpus.said_by_others(other, random).mel, other.mel)
+    # Codes last 0.05 s: 0.2 s of pause, 0.4 s of "a", 0.4 s of a mark that has no sound, then "b".
+    start = corpus.crops(np.array([index["low"]]), np.array([0])).phones[0].tolist()
+    assert [corpus.alphabet[i] if i >= 0 else None for i in start] == [""] * 4 + ["a"] * 4
+    assert corpus.alphabet == ["", "a", "b"]
+    later = corpus.crops(np.array([index["low"]]), np.array([48])).phones[0].tolist()
+    assert [corpus.alphabet[i] if i >= 0 else None for i in later] == [None] * 8
+    first = corpus.crops(np.array([0]), np.array([0]))
+    assert (first.phones == -1).all()
+
+
+def test_stage_2_goes_on_from_weights_without_codes(corpus: Corpus) -> None:
+    model = Model(TINY)
+    stage = Stage2(corpus, TINY, model, None, unseen=corpus)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(stage.model.state_dict()[name], tensor)
+    assert "content" not in stage.step(0)
+    wider = TINY.model_copy(update={"decoder": TINY.decoder.model_copy(update={"channels": 20})})
+    with pytest.raises(UsageError, match="other sizes"):
+        Stage2(corpus, wider, model, None)
 
 
 def test_losses_are_zero_for_equal_mels_and_grow_with_the_distance() -> None:

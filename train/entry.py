@@ -15,6 +15,9 @@ from saic.mel import FRAMES_PER_S
 from saic.training.corpus import Corpus
 
 DataOption = Annotated[Path, typer.Option("--data", help="Manifest (JSONL), or a folder of speaker/clip audio.")]
+ParallelOption = Annotated[
+    Path | None, typer.Option("--parallel", help="Folder of train.kokoro: the same sentences in many voices.")
+]
 RunOption = Annotated[Path, typer.Option("--run", help="Folder of this run; made if missing.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of differences from the defaults.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")]
@@ -37,8 +40,9 @@ def read_config(path: Path | None) -> Config:
     return Config.from_yaml(path) if path else Config()
 
 
-def read_corpus(data: Path, split: str, config: Config) -> Corpus:
-    """The clips of one split in memory, with a progress bar while mels are computed."""
+def read_corpus(data: Path, split: str, config: Config, parallel: Path | None = None) -> Corpus:
+    """The clips of one split in memory, rendered ones beside them; a progress bar while mels are computed."""
+    clips = manifest.read(data, splits=[split]) + (manifest.read(parallel) if parallel else [])
     with tqdm(desc=f"mels of '{split}'", unit="clip", leave=False) as bar:
 
         def progress(done: int, total: int) -> None:
@@ -46,7 +50,7 @@ def read_corpus(data: Path, split: str, config: Config) -> Corpus:
             bar.update(done - bar.n)
 
         corpus = Corpus(
-            manifest.read(data, splits=[split]),
+            clips,
             segment_frames=config.training.segment_frames,
             stride=config.content_stride,
             progress=progress,

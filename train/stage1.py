@@ -9,7 +9,17 @@ from saic.training.loop import Schedule, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import load_features
 from saic.training.stage1 import Stage1
-from train.entry import ConfigOption, DataOption, DeviceOption, ResumeOption, RunOption, read_config, read_corpus, run
+from train.entry import (
+    ConfigOption,
+    DataOption,
+    DeviceOption,
+    ParallelOption,
+    ResumeOption,
+    RunOption,
+    read_config,
+    read_corpus,
+    run,
+)
 
 PerceptualOption = Annotated[
     Path | None, typer.Option("--perceptual", help="Run folder of train.perceptual; without it, mel L1 alone.")
@@ -21,6 +31,7 @@ def main(
     run: RunOption,
     config: ConfigOption = None,
     perceptual: PerceptualOption = None,
+    parallel: ParallelOption = None,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
@@ -28,7 +39,7 @@ def main(
     settings = read_config(config)
     start(run, settings, resume=resume)
     features = load_features(perceptual, settings.perceptual.channels, device) if perceptual else None
-    stage = Stage1(read_corpus(data, "train", settings), settings, features, device)
+    stage = Stage1(read_corpus(data, "train", settings, parallel), settings, features, device)
     run_stage(stage, Schedule(settings.stage1.steps), run, resume=resume)
 
 

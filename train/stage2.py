@@ -1,43 +1,62 @@
 """Stage 2, the encoders: ``python -m train.stage2 --data MANIFEST --stage1 DIR --run DIR [--perceptual DIR]``.
 
+``--init WEIGHTS`` in the place of ``--stage1`` goes on from finished weights: fine-tuning on a corpus of one's own.
+``--parallel FOLDER`` adds the speech that ``train.kokoro`` rendered.
+
 Writes the finished weights to ``DIR/weights``, which every ``--weights`` option takes.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from saic.errors import UsageError
+from saic.model import Model
 from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import load_features
 from saic.training.stage2 import Stage2
-from train.entry import ConfigOption, DataOption, DeviceOption, ResumeOption, RunOption, read_config, read_corpus, run
+from train.entry import (
+    ConfigOption,
+    DataOption,
+    DeviceOption,
+    ParallelOption,
+    ResumeOption,
+    RunOption,
+    read_config,
+    read_corpus,
+    run,
+)
 from train.stage1 import PerceptualOption
 
-Stage1Option = Annotated[Path, typer.Option("--stage1", help="Run folder of train.stage1.")]
+Stage1Option = Annotated[Path | None, typer.Option("--stage1", help="Run folder of train.stage1.")]
+InitOption = Annotated[
+    str | None, typer.Option("--init", help='Weights to go on from instead: a folder, or "bundled".')
+]
 
 
 def main(
     data: DataOption,
-    stage1: Stage1Option,
     run: RunOption,
+    stage1: Stage1Option = None,
+    init: InitOption = None,
     config: ConfigOption = None,
     perceptual: PerceptualOption = None,
+    parallel: ParallelOption = None,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Train the encoders on the train split, validate on the unseen speakers of the dev split."""
+    if (stage1 is None) == (init is None):
+        raise UsageError("Stage 2 starts from --stage1 or from --init: give one of them.")
     settings = read_config(config)
-    checkpoint = latest(stage1)
-    if checkpoint is None:
-        raise UsageError("The --stage1 folder holds no checkpoint. Run train.stage1 first.")
+    first = _weights(init) if init else _codes(stage1)
     start(run, settings, resume=resume)
     stage = Stage2(
-        read_corpus(data, "train", settings),
+        read_corpus(data, "train", settings, parallel),
         settings,
-        load_checkpoint(checkpoint)["stage"],
+        first,
         load_features(perceptual, settings.perceptual.channels, device) if perceptual else None,
         unseen=read_corpus(data, "dev", settings),
         device=device,
@@ -45,6 +64,17 @@ def main(
     run_stage(stage, Schedule(settings.stage2.steps), run, resume=resume, validate=stage.validate)
     stage.model.save_pretrained(run / "weights")
     print(f"Weights: {run / 'weights'}")
+
+
+def _weights(init: str) -> Model:
+    return Model.from_pretrained(None if init == "bundled" else init)
+
+
+def _codes(stage1: Path) -> dict[str, Any]:
+    checkpoint = latest(stage1)
+    if checkpoint is None:
+        raise UsageError("The --stage1 folder holds no checkpoint. Run train.stage1 first.")
+    return load_checkpoint(checkpoint)["stage"]
 
 
 if __name__ == "__main__":

@@ -136,6 +136,15 @@ def cosine(step: int, steps: int, *, warmup: int = 200) -> float:
     return ramp * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 
 
+def precision(config: Config, device: str) -> torch.autocast:
+    """The context to run a network in: mixed precision where the config asks for it.
+
+    bfloat16 has the range of float32, so gradients need no scaling. It halves a step on a processor that computes in
+    it (AVX-512 BF16, AMX) and on GPUs since Ampere; elsewhere it is emulated and slower.
+    """
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.training.precision == "bfloat16")
+
+
 def _save(checkpoints: Path, step: int, state: dict[str, Any], is_best: bool) -> None:
     target = checkpoints / f"step-{step}"
     scratch = checkpoints / f".step-{step}"

