@@ -84,6 +84,7 @@ class Stage2Weights(_Section):
     pitch: float = Field(1.0, ge=0)
     reconstruction: float = Field(1.0, ge=0)
     phones: float = Field(0.1, ge=0, description="of clips with a phones.json beside them")
+    voice: float = Field(0.3, ge=0, description="of conversions to a random other speaker")
 
 
 class Disguise(_Section):

@@ -18,7 +18,7 @@ from saic.pipeline import Pipeline
 from saic.training import loop
 from saic.training.corpus import Corpus
 from saic.training.disguise import Disguise, degrade, warp_matrix
-from saic.training.losses import ReconstructionLoss, multi_scale_l1
+from saic.training.losses import ReconstructionLoss, multi_scale_l1, voice_distance
 from saic.training.perceptual import MelFeatures, spell
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
@@ -134,6 +134,27 @@ def test_losses_are_zero_for_equal_mels_and_grow_with_the_distance() -> None:
     assert multi_scale_l1(target + 0.1 * noise, target) < multi_scale_l1(target + noise, target)
     near, far = loss(target + 0.1 * noise, target), loss(target + noise, target)
     assert multi_scale_l1(target + noise, target) < far and near < far
+
+
+def test_the_distance_of_voices_is_of_textures_not_of_words() -> None:
+    network, torch_random = MelFeatures((4, 8, 8, 8)), torch.Generator().manual_seed(0)
+    noise = torch.randn(2, 80, 320, generator=torch_random)
+    voice_a, voice_b = (
+        noise * scale for scale in (torch.linspace(0.2, 2, 80)[:, None], torch.linspace(2, 0.2, 80)[:, None])
+    )
+    mask = torch.ones(2, 1, 160)
+
+    def distance(output, reference, mask=mask):
+        return voice_distance(network, output, mask, reference, torch.ones(2, 1, 160)).item()
+
+    said, other_words = voice_a[..., :160], voice_a[..., 160:]
+    assert distance(said, said) == 0
+    assert distance(said, other_words) < 0.5 * distance(said, voice_b[..., 160:])
+    silent = said.clone()
+    silent[..., 80:] = -5  # a pause, which the mask takes out
+    pause = mask.clone()
+    pause[..., 80:] = 0
+    assert distance(silent, other_words, pause) < 0.5 * distance(silent, other_words)
 
 
 def test_spelling_drops_what_has_no_letter() -> None:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from saic.layers import downsample_mask, masked_statistics
+
 FeatureNetwork = Callable[[Tensor], Sequence[Tensor]]
 """(B, 80, T) standardized log-mel to feature maps of any shape, batch first."""
 
@@ -45,3 +47,28 @@ class ReconstructionLoss(nn.Module):
         got = self.network(output[:seen])
         distance = sum((g - w).abs().mean() / w.abs().mean().clamp_min(1e-4) for g, w in zip(got, wanted, strict=True))
         return loss + self.weight * distance / len(wanted)
+
+
+def voice_distance(
+    network: FeatureNetwork, output: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor
+) -> Tensor:
+    """How unlike the voices of two clips sound to a feature network, whatever they say.
+
+    The mean and the deviation over speech frames of every feature are compared, relative to the reference's own
+    magnitude: what texture synthesis by neural statistics compares (Gatys et al. 2015), over time instead of over a
+    picture. Mels are (B, 80, T) and (B, 80, T') standardized, masks (B, 1, T) and (B, 1, T'), of the same speakers.
+    """
+    with torch.no_grad():
+        wanted = _voice_statistics(network, reference, reference_mask)
+    got = _voice_statistics(network, output, mask)
+    distance = sum((g - w).abs().mean() / w.abs().mean().clamp_min(1e-4) for g, w in zip(got, wanted, strict=True))
+    return distance / len(wanted)
+
+
+def _voice_statistics(network: FeatureNetwork, mel: Tensor, mask: Tensor) -> list[Tensor]:
+    statistics = []
+    for features in network(mel):
+        stride = mel.shape[-1] // features.shape[-1]
+        coarse = downsample_mask(mask, stride)[..., : features.shape[-1]]
+        statistics += masked_statistics(features.flatten(1, -2), coarse)
+    return statistics

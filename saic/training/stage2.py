@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from saic import pitch
 from saic.config import Config
 from saic.errors import DataError, UsageError
 from saic.layers import Conv
@@ -21,12 +22,13 @@ from saic.model import Model
 from saic.training.corpus import Corpus
 from saic.training.disguise import Disguise, degrade
 from saic.training.loop import cosine, generators, precision
-from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1
+from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, voice_distance
 from saic.training.stage1 import Codes
 
 _VALIDATION_CROPS = 64
 _REFERENCES = 2  # crops of a speaker, heard as one recording
 _PHONE_KERNEL = 3
+_CONVERTED_SHARE = 0.25  # of a batch, for the voice loss
 
 
 class Stage2:
@@ -91,12 +93,36 @@ class Stage2:
             known = crops.phones.clamp_min(0)
             entropy = F.cross_entropy(self.phones(content), known, reduction="none")
             losses["phones"] = _mean_where(crops.phones >= 0, entropy)
+        if self.loss.network is not None and stage.weights.voice:
+            heard_voice = model.standardize(reference), reference_mask
+            losses["voice"] = self._voice_loss(content, speaker, f0, register, crops.mask, *heard_voice)
         self.optimizer.zero_grad()
         sum(getattr(stage.weights, name) * loss for name, loss in losses.items()).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         self.optimizer.step()
         mel_l1 = (output.detach() - target).abs().mean()
         return {name: float(loss.detach()) for name, loss in losses.items()} | {"mel_l1": float(mel_l1)}
+
+    def _voice_loss(
+        self,
+        content: Tensor,
+        speaker: Tensor,
+        f0: Tensor,
+        register: Tensor,
+        mask: Tensor,
+        reference: Tensor,
+        reference_mask: Tensor,
+    ) -> Tensor:
+        """Say some clips of a batch in the voice of the clip after them; how far that is from the voice.
+
+        There is no recording of this to compare with, only other ones of the voice.
+        """
+        n = max(1, round(_CONVERTED_SHARE * len(content)))
+        said, voice = slice(0, n), slice(1, n + 1)
+        melody = pitch.transpose(f0[said], register[voice])
+        with precision(self.config, self.device):
+            output, _ = self.model.decoder(content[said], speaker[voice], melody, mask[said])
+        return voice_distance(self.loss.network, output.float(), mask[said], reference[voice], reference_mask[voice])
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
