@@ -136,6 +136,11 @@ class Corpus:
         start = self.starts[clip]
         return self.mel[:, start : start + self.lengths[clip]].float()
 
+    def clip_f0(self, clip: int) -> Tensor:
+        """(T,) pitch of a whole clip in Hz, 0 for unvoiced."""
+        start = self.starts[clip]
+        return self.f0[start : start + self.lengths[clip]].float()
+
 
 def _speech_offsets(speech: np.ndarray, segment_frames: int, stride: int) -> np.ndarray:
     """Starts on the grid of the crops that are speech for at least half of their frames."""
