@@ -44,14 +44,14 @@ def pulses(phase: Tensor, hz: Tensor, voicing: Tensor) -> Tensor:
     """Band-limited pulse train: all harmonics up to 7.9 kHz, equally strong, in phase.
 
     The sum of K cosines in closed form (Dirichlet's kernel): sin((2K + 1) x) / (2 sin x) - 1/2, x half the phase.
-    The harmonic at the top fades in and out, so that K may change without a click.
+    The harmonic at the top fades in and out, so that K may change without a click; none is above 7.9 kHz.
 
     Parameters
     ----------
     phase, hz, voicing
         (..., N) phase of the fundamental in cycles, its frequency, and the strength of the pulses from 0 to 1.
     """
-    count = _TOP_HZ / hz
+    count = _TOP_HZ / hz - 1
     whole = count.floor()
     angle = torch.pi * phase
     small = angle.abs() < 1e-4

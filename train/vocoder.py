@@ -48,7 +48,7 @@ def main(
             _write_samples(run, stage, unseen)
             return stage.validate()
 
-        run_stage(stage, Schedule(settings.vocoder.steps, save_every=1_000), run, resume=resume, validate=validate)
+        run_stage(stage, Schedule(settings.vocoder.steps, save_every=500), run, resume=resume, validate=validate)
     if weights is not None:
         save_vocoder(weights, settings.vocoder, load_checkpoint(latest(run))["stage"]["network"])
         print(f"Vocoder in the weights: {weights}")
