@@ -106,7 +106,7 @@ def test_silence_stays_silence_and_sound_stays_where_it_is(network: SourceFilter
 
 
 def test_untrained_it_already_keeps_level_and_place(spoken) -> None:
-    wav, mel, f0 = spoken
+    _, mel, f0 = spoken
     again = NeuralVocoder(SourceFilter(16, 1, 7, 1))(mel, f0)
     loud = mel > mel.max() - 4
     error = (log_mel(again) - mel)[loud]

@@ -13,7 +13,7 @@ import typer
 from matplotlib.figure import Figure
 
 from saic import manifest
-from saic.errors import DataError, UsageError
+from saic.errors import DataError
 from saic.mel import SAMPLE_RATE, log_mel
 from saic.neural_vocoder import NeuralVocoder
 from saic.training.corpus import Corpus
@@ -42,7 +42,9 @@ def main(
     start(run, settings, resume=resume)
     if not _finished(run, settings.vocoder.steps):
         unseen = _read(data, "dev", settings.vocoder.segment_frames)
-        stage = VocoderStage(_read(data, "train", settings.vocoder.segment_frames), settings, unseen=unseen, device=device)
+        stage = VocoderStage(
+            _read(data, "train", settings.vocoder.segment_frames), settings, unseen=unseen, device=device
+        )
 
         def validate() -> dict[str, float]:
             _write_samples(run, stage, unseen)

@@ -79,7 +79,7 @@ class VocoderStage:
 
 
 def harden(mel: Tensor, random: np.random.Generator, noise: torch.Generator, share: float) -> Tensor:
-    """Blur a share of a batch of log-mels (B, 80, T) in time and frequency as a decoder would, and add a little noise."""
+    """Blur a share of a batch of log-mels (B, 80, T) as a decoder would, and add a little noise."""
     result = mel.clone()
     for b in np.flatnonzero(random.random(len(mel)) < share):
         bins, frames = _BLURS[random.integers(len(_BLURS))]

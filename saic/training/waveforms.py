@@ -23,7 +23,11 @@ _SHORT = 2**15  # int16 holds samples, and phases as shares of a cycle
 
 @dataclass(frozen=True)
 class Heard:
-    """A batch for the vocoder: ``mel`` (B, 80, S), ``f0`` and smooth ``hz`` (B, S), ``wav`` and ``phase`` (B, 200 S)."""
+    """A batch for the vocoder.
+
+    ``mel`` (B, 80, S); ``f0`` (B, S) in Hz, 0 for unvoiced, and ``hz`` (B, S) the same without gaps; ``wav`` and
+    ``phase`` (B, 200 S), the latter in cycles of the fundamental.
+    """
 
     mel: Tensor
     f0: Tensor

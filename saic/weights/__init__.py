@@ -83,7 +83,7 @@ def load_vocoder(folder: Path) -> dict[str, Tensor]:
         tensors = load_file(folder / VOCODER)
     except (OSError, SafetensorError):
         raise WeightsError(
-            f"These weights name a neural vocoder but hold no readable {VOCODER}. Make one with python -m train.vocoder."
+            f"These weights name a neural vocoder but hold no readable {VOCODER}. Make one with train.vocoder."
         ) from None
     return {name: tensor.float() for name, tensor in tensors.items()}
 
