@@ -21,7 +21,7 @@ BINS = WINDOW // 2 + 1
 _MARGIN = (WINDOW - HOP_SAMPLES) // 2  # frame t is centred on sample 200 t + 100, as the mel's
 _OVERLAP_FRAMES = -(-WINDOW // HOP_SAMPLES)  # frames on either side that share samples with a frame
 _MAX_CORRECTION = 6.0  # nepers
-_FIRST_GUESS = -1.3, -0.7, 0.0  # of the corrections, by their average on speech: pulses and noise in nepers, delay
+_FIRST_GUESS = -1.8, -1.2, 0.0  # of the corrections, by their average on speech: pulses and noise in nepers, delay
 
 
 class Block(nn.Module):
@@ -99,7 +99,7 @@ class SourceFilter(nn.Module):
         present = self._spread @ (1 - FLOOR * torch.exp(-mel)).clamp(0, 1)
         envelope = self._spread @ (mel - voice[:, :N_MELS])
         log_gain = envelope + _MAX_CORRECTION * torch.tanh(pulse_db / _MAX_CORRECTION)
-        phase = aligned_minimum_phase(log_gain, hz) + delay
+        phase = minimum_phase(log_gain) + delay
         voiced = torch.polar(present * log_gain.exp(), phase)
         unvoiced = present * (self._spread @ mel + _MAX_CORRECTION * torch.tanh(noise_db / _MAX_CORRECTION)).exp()
         return voiced, unvoiced
@@ -159,8 +159,8 @@ class NeuralVocoder:
         return torch.cat(parts)
 
 
-def aligned_minimum_phase(log_gain: Tensor, hz: Tensor) -> Tensor:
-    """Phase of the minimum-phase filter with a given gain, shifted in time so that the fundamental keeps its phase.
+def minimum_phase(log_gain: Tensor) -> Tensor:
+    """Phase of the minimum-phase filter with a given gain.
 
     Vocal tracts are close to minimum phase. The phase is the gain's Hilbert transform, by folding the real cepstrum
     (Oppenheim & Schafer, Discrete-Time Signal Processing, ch. 13).
@@ -169,8 +169,6 @@ def aligned_minimum_phase(log_gain: Tensor, hz: Tensor) -> Tensor:
     ----------
     log_gain
         (B, 257, T) natural logarithm.
-    hz
-        (B, T) fundamental.
 
     Returns
     -------
@@ -179,13 +177,7 @@ def aligned_minimum_phase(log_gain: Tensor, hz: Tensor) -> Tensor:
     cepstrum = torch.fft.irfft(log_gain, dim=1)
     fold = torch.zeros(WINDOW, 1).to(log_gain)
     fold[0], fold[1 : WINDOW // 2], fold[WINDOW // 2] = 1, 2, 1
-    phase = torch.fft.rfft(cepstrum * fold, dim=1).imag
-    position = (hz * WINDOW / SAMPLE_RATE).unsqueeze(1)
-    low = position.floor().long()
-    part = position - low
-    at_fundamental = phase.gather(1, low) * (1 - part) + phase.gather(1, low + 1) * part
-    harmonic = torch.arange(BINS).to(hz)[:, None] / position
-    return phase - at_fundamental * harmonic
+    return torch.fft.rfft(cepstrum * fold, dim=1).imag
 
 
 def _mel_to_bins() -> Tensor:

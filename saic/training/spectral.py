@@ -11,48 +11,55 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from saic.mel import SAMPLE_RATE
+
 _SMALLEST = 1e-4  # magnitude below which a bin counts as silent: about a least bit of 16
 
 
 class SpectralDistance(nn.Module):
-    """L2 of log-magnitudes by frame, L1 of magnitudes, and L1 of complex spectra, averaged over window lengths.
+    """L2 of log-magnitudes by frame and L1 of magnitudes, averaged over window lengths.
 
-    The terms in linear magnitude are relative to the second argument's mean magnitude, so that a quiet crop counts as
-    much as a loud one.
+    Bins count as ears do, by 1 / (1 + f / 1 kHz): about alike on a mel scale. The linear term is relative to the
+    truth's mean magnitude, so that a quiet crop counts as much as a loud one. Phase is left to overlapping short
+    windows: compared itself, it can't be foreseen above the lowest harmonics, and noise would be preferred to pulses.
     """
 
-    def __init__(self, windows: Sequence[int], *, linear: float = 1.0, complex_: float = 0.5):
+    def __init__(self, windows: Sequence[int]):
         super().__init__()
-        self.windows, self.linear, self.complex = tuple(windows), linear, complex_
+        self.windows = tuple(windows)
         for size in windows:
             self.register_buffer(f"window{size}", torch.hann_window(size), persistent=False)
+            weight = 1 / (1 + torch.linspace(0, SAMPLE_RATE / 2, size // 2 + 1) / 1_000)[:, None]
+            self.register_buffer(f"weight{size}", weight / weight.mean(), persistent=False)
 
-    def spectra(self, wav: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Of (B, N): complex spectrum, magnitude and its logarithm at each window length, half a window apart."""
+    def spectra(self, wav: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Of (B, N): magnitude and its logarithm at each window length, half a window apart."""
         found = []
         for size in self.windows:
             window = getattr(self, f"window{size}")
             spectrum = torch.stft(wav, size, size // 2, window=window, center=False, return_complex=True)
             power = spectrum.real.square() + spectrum.imag.square()
-            scale = window.sum()
-            magnitude = (power + (_SMALLEST * scale) ** 2).sqrt()
-            found.append((spectrum, magnitude, magnitude.log()))
+            magnitude = (power + (_SMALLEST * window.sum()) ** 2).sqrt()
+            found.append((magnitude, magnitude.log()))
         return found
 
     def between(self, first: list, second: list, level: Sequence[Tensor]) -> Tensor:
         """Distance of two lists of :meth:`spectra`; ``level``: (B, 1, 1) mean magnitudes to be relative to."""
-        total = torch.zeros(())
-        for (a, a_linear, a_log), (b, b_linear, b_log), scale in zip(first, second, level, strict=True):
-            log = ((a_log - b_log).square().mean(dim=1) + 1e-6).sqrt().mean()
-            linear = ((a_linear - b_linear).abs() / scale).mean()
-            difference = a - b
-            apart = (difference.real.square() + difference.imag.square() + (1e-3 * scale) ** 2).sqrt()
-            total = total + log + self.linear * linear + self.complex * (apart / scale).mean()
+        total = torch.zeros(()).to(level[0])
+        for size, (a, a_log), (b, b_log), scale in zip(self.windows, first, second, level, strict=True):
+            weight = getattr(self, f"weight{size}")
+            log = ((weight * (a_log - b_log).square()).mean(dim=1) + 1e-6).sqrt().mean()
+            total = total + log + (weight * (a - b).abs() / scale).mean()
         return total / len(self.windows)
 
-    def energy(self, truth: Tensor, outputs: Sequence[Tensor], repulsion: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Generalized energy distance of two outputs from the truth, each (B, N), and how far they are from it."""
-        true, (one, other) = self.spectra(truth), map(self.spectra, outputs)
-        level = [magnitude.mean(dim=(1, 2), keepdim=True) for _, magnitude, _ in true]
-        attraction = self.between(one, true, level) + self.between(other, true, level)
-        return attraction - repulsion * self.between(one, other, level), attraction / 2
+    def energy(self, truth: Tensor, outputs: Sequence[Tensor], repulsion: float) -> tuple[Tensor, Tensor]:
+        """Energy distance of outputs (one, or two where there is repulsion) from the truth, and their plain distance.
+
+        Each (B, N). With one output both are the same.
+        """
+        true, made = self.spectra(truth), [self.spectra(output) for output in outputs]
+        level = [magnitude.mean(dim=(1, 2), keepdim=True) for magnitude, _ in true]
+        attraction = sum(self.between(one, true, level) for one in made) / len(made)
+        if repulsion == 0:
+            return attraction, attraction
+        return 2 * attraction - repulsion * self.between(made[0], made[1], level), attraction

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saic.config import Config
-from saic.mel import FLOOR, HOP_SAMPLES
+from saic.mel import FLOOR, HOP_SAMPLES, SAMPLE_RATE
 from saic.neural_vocoder import SourceFilter
 from saic.source import pulses
 from saic.training.loop import cosine, generators
@@ -41,8 +41,10 @@ class VocoderStage:
         random, noise = generators(self.config.seed + 2, i)
         self.optimizer.param_groups[0]["lr"] = settings.lr * cosine(i, settings.steps)
         heard = self.waveforms.sample(settings.batch_size, random, gain_db=settings.gain_db)
-        outputs = self._outputs(heard, harden(heard.mel, random, noise, settings.hardened_share), noise)
-        loss, distance = self.distance.energy(heard.wav.to(self.device), outputs)
+        repulsion = settings.repulsion if i >= settings.repulsion_from * settings.steps else 0.0
+        mel = harden(heard.mel, random, noise, settings.hardened_share)
+        outputs = self._outputs(heard, mel, noise, 2 if repulsion else 1)
+        loss, distance = self.distance.energy(heard.wav.to(self.device), outputs, repulsion)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -55,16 +57,20 @@ class VocoderStage:
         random, noise = generators(self.config.seed, 0)
         heard = self.unseen.sample(_VALIDATION_CROPS, random)
         self.network.eval()
-        outputs = self._outputs(heard, heard.mel, noise)
+        outputs = self._outputs(heard, heard.mel, noise, 2)
         self.network.train()
-        loss, distance = self.distance.energy(heard.wav.to(self.device), outputs)
-        return {"loss": float(loss), "distance": float(distance)}
+        energy, distance = self.distance.energy(heard.wav.to(self.device), outputs, 1.0)
+        return {"loss": float(distance), "energy_distance": float(energy)}
 
-    def _outputs(self, heard: Heard, mel: Tensor, generator: torch.Generator) -> list[Tensor]:
-        voicing = F.interpolate((heard.f0 > 0).float()[:, None], scale_factor=HOP_SAMPLES, mode="linear")[:, 0]
-        hz = F.interpolate(heard.hz[:, None], scale_factor=HOP_SAMPLES, mode="linear")[:, 0]
-        pulse = pulses(heard.phase, hz, voicing)
-        noises = [torch.randn(heard.wav.shape, generator=generator).to(self.device) for _ in range(2)]
+    def _outputs(self, heard: Heard, mel: Tensor, generator: torch.Generator, count: int) -> list[Tensor]:
+        """``count`` waveforms, each of a noise of its own."""
+        hz, voicing = (
+            F.interpolate(x[:, None], scale_factor=HOP_SAMPLES, mode="linear")[:, 0]
+            for x in (heard.hz, (heard.f0 > 0).float())
+        )
+        phase = (hz.double() / SAMPLE_RATE).cumsum(dim=1)
+        pulse = pulses((phase - phase.round()).float(), hz, voicing)
+        noises = [torch.randn(heard.wav.shape, generator=generator).to(self.device) for _ in range(count)]
         inputs = (x.to(self.device) for x in (mel, heard.f0, heard.hz, pulse))
         return self.network(*inputs, noises)
 

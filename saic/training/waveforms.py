@@ -1,39 +1,36 @@
-"""What teaches the vocoder: recordings as samples, beside the phase that their pulses truly have.
-
-A pulse train that starts anywhere would never fall on the recording's own pulses, and a loss that looks closely in
-time would learn to blur them. So the phase of the fundamental is measured in the recording; in use it may start
-anywhere, because the network hears nothing of it.
-"""
+"""What teaches the vocoder: recordings as samples, beside a pitch exact enough that harmonics fall on theirs."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from saic import audio
-from saic.mel import FLOOR, HOP_SAMPLES
-from saic.source import contour, cycles, to_samples
+from saic.mel import FLOOR, HOP_SAMPLES, N_FFT, SAMPLE_RATE
+from saic.source import contour
 from saic.training.corpus import Corpus
 
-_DEMODULATED = 800  # samples, 50 ms: from three periods of the lowest voices on
-_WHITENED = 512
-_SHORT = 2**15  # int16 holds samples, and phases as shares of a cycle
+_SHORT = 2**15
+_PADDED = 4 * N_FFT  # the spectrum's grid of 4 Hz is read off in between
+_STEPS = np.linspace(-0.035, 0.035, 15)  # octaves around the track, which moves in steps of 0.021
+_HARMONICS = 12
+_TOP_HZ = 2_500.0
 
 
 @dataclass(frozen=True)
 class Heard:
     """A batch for the vocoder.
 
-    ``mel`` (B, 80, S); ``f0`` (B, S) in Hz, 0 for unvoiced, and ``hz`` (B, S) the same without gaps; ``wav`` and
-    ``phase`` (B, 200 S), the latter in cycles of the fundamental.
+    ``mel`` (B, 80, S); ``f0`` (B, S) in Hz, 0 for unvoiced, as tracked; ``hz`` (B, S) refined, without gaps; ``wav``
+    (B, 200 S).
     """
 
     mel: Tensor
     f0: Tensor
     hz: Tensor
     wav: Tensor
-    phase: Tensor
 
 
 class Waveforms:
@@ -41,16 +38,14 @@ class Waveforms:
 
     def __init__(self, corpus: Corpus):
         self.corpus = corpus
-        self._wav, self._phase, self._hz = [], [], []
-        for start, length, clip in zip(corpus.starts, corpus.lengths, corpus.clips, strict=True):
+        wavs, pitches = [], []
+        for clip, start, length in zip(corpus.clips, corpus.starts, corpus.lengths, strict=True):
             wav = audio.load(clip.path)[: length * HOP_SAMPLES]
             wav = np.pad(wav, (0, length * HOP_SAMPLES - len(wav)))
-            wav = wav * polarity(wav)
-            hz = contour(corpus.f0[start : start + length].numpy().astype(np.float64))
-            self._wav.append(np.round(wav * (_SHORT - 1)).astype(np.int16))
-            self._phase.append(_to_short(aligned(wav, cycles(hz))))
-            self._hz.append(hz.astype(np.float32))
-        self._wav, self._phase, self._hz = (np.concatenate(x) for x in (self._wav, self._phase, self._hz))
+            f0 = corpus.f0[start : start + length].numpy().astype(np.float64)
+            wavs.append(np.round(wav * (_SHORT - 1)).astype(np.int16))
+            pitches.append(contour(refine(wav, f0)).astype(np.float32))
+        self._wav, self._hz = np.concatenate(wavs), np.concatenate(pitches)
 
     def sample(self, size: int, generator: np.random.Generator, *, gain_db: tuple[float, float] = (0.0, 0.0)) -> Heard:
         """Random crops as :meth:`Corpus.sample`, each at a random gain."""
@@ -64,38 +59,25 @@ class Waveforms:
             f0=crops.f0,
             hz=torch.from_numpy(self._hz[frames]),
             wav=torch.from_numpy(self._wav[samples].astype(np.float32) / _SHORT) * gain,
-            phase=torch.from_numpy(self._phase[samples].astype(np.float32) / (2 * _SHORT)),
         )
 
 
-def aligned(wav: np.ndarray, phase: np.ndarray) -> np.ndarray:
-    """Shift a phase in cycles (N,) slowly so that it becomes that of the wav's fundamental.
+def refine(wav: np.ndarray, f0: np.ndarray) -> np.ndarray:
+    """Move every voiced frame of a (T,) track to where the recording's harmonics stand highest, by at most 2.5 %.
 
-    The wav is demodulated by the given phase; what angle is left, a frame at a time, is added.
+    A track that is 1 % off puts the tenth harmonic between the recording's own, and a loss that can tell harmonics
+    apart would have noise rather than that.
     """
-    carried = wav * np.exp(-2j * np.pi * phase)
-    window = np.hanning(_DEMODULATED + 2)[1:-1]
-    left = (_DEMODULATED - HOP_SAMPLES) // 2
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(carried, left), _DEMODULATED)[::HOP_SAMPLES]
-    angle = np.unwrap(np.angle(frames @ window))
-    shifted = phase + to_samples(angle / (2 * np.pi))
-    return shifted - np.round(shifted)
-
-
-def polarity(wav: np.ndarray) -> float:
-    """1 or -1: the sign that makes the pulses of a voice point upwards, which hangs on how a microphone is wired.
-
-    The skewness of the whitened signal tells (as that of the linear-prediction residual, Drugman 2013).
-    """
-    spectrum = torch.stft(
-        torch.from_numpy(wav), _WHITENED, _WHITENED // 4, window=torch.hann_window(_WHITENED), return_complex=True
-    )
-    power = spectrum.abs().square()
-    smooth = torch.nn.functional.avg_pool1d(power.T[None], 15, 1, 7, count_include_pad=False)[0].T
-    flat = spectrum / (smooth.sqrt() + 1e-3 * power.max().sqrt())
-    white = torch.istft(flat, _WHITENED, _WHITENED // 4, window=torch.hann_window(_WHITENED))
-    return 1.0 if float(white.pow(3).mean()) >= 0 else -1.0
-
-
-def _to_short(phase: np.ndarray) -> np.ndarray:
-    return np.clip(np.round(phase * 2 * _SHORT), -_SHORT, _SHORT - 1).astype(np.int16)
+    margin = (N_FFT - HOP_SAMPLES) // 2
+    framed = F.pad(torch.from_numpy(wav).float(), (margin, margin)).unfold(0, N_FFT, HOP_SAMPLES)[: len(f0)]
+    spectrum = torch.fft.rfft(framed * torch.hann_window(N_FFT), _PADDED).abs()
+    candidates = torch.from_numpy(f0[:, None] * 2**_STEPS)  # (T, 15)
+    harmonics = candidates[..., None] * torch.arange(1, _HARMONICS + 1)
+    bins = (harmonics * _PADDED / SAMPLE_RATE).clamp(max=_PADDED // 2 - 1)
+    low = bins.floor().long()
+    part = (bins - low).float()
+    rows = torch.arange(len(f0))[:, None, None]
+    level = spectrum[rows, low] * (1 - part) + spectrum[rows, low + 1] * part
+    score = (level.sqrt() * (harmonics < _TOP_HZ)).sum(dim=-1)
+    best = score.argmax(dim=1, keepdim=True)
+    return candidates.gather(1, best)[:, 0].numpy()
