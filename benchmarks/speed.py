@@ -47,7 +47,7 @@ def main() -> None:
             "mel": lambda: log_mel(torch.from_numpy(wav)),
             "pitch": lambda: pitch.track(wav),
             "encoders and decoder": lambda: pipeline.model(mel[None], mel[None], f0),
-            "vocoder": lambda: pipeline.vocoder(mel),
+            "vocoder": lambda: pipeline.vocoder(mel, f0[0]),
             "convert": lambda: pipeline.convert(clip, clip, reconstruct=False),
             "convert, with reconstruction": lambda: pipeline.convert(clip, clip),
             "McAdams, without a model": lambda: mcadams.anonymize(wav),

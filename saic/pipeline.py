@@ -1,5 +1,6 @@
 """The user's verbs: convert, embed, identify. Everything from a recording to a recording, in one place."""
 
+import copy
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ class Pipeline:
 
     def __init__(self, model: Model, *, folder: Path | None = None, device: str = "cpu"):
         self.model = model.to(device).eval()
-        self.vocoder = vocoder.build(model.config.vocoder)
+        self.vocoder = vocoder.build(model.config.vocoder, folder, device=device)
         self.folder, self.device = folder, device
         self._voices: Voices | None = None
 
@@ -199,7 +200,13 @@ class Pipeline:
     def resynthesize(self, clip: Clip) -> np.ndarray:
         """(N,) float32: a clip to its mel and back through the vocoder alone, as a control."""
         speech = self._read(clip)
-        return self._sound(speech.mel[0], speech.wav)
+        return self._sound(speech.mel[0], speech.f0[0], speech.wav)
+
+    def with_griffin_lim(self) -> "Pipeline":
+        """The same model with Griffin-Lim for its vocoder: what a trained one is measured against."""
+        other = copy.copy(self)
+        other.vocoder = vocoder.GriffinLim(self.model.config.vocoder.iterations)
+        return other
 
     @property
     def voices(self) -> Voices:
@@ -231,13 +238,14 @@ class Pipeline:
         content = self.model.encode_content(speech.mel, speech.mask)
         tell("Changing the voice", 0.25)
         rebuilt = self.model.decode(content, own, f0, speech.mask)[0]
-        converted = self.model.decode(content, other, pitch.transpose(f0, register), speech.mask)[0]
+        moved = pitch.transpose(f0, register)
+        converted = self.model.decode(content, other, moved, speech.mask)[0]
         reconstruction = None
         if reconstruct:
             tell("Making sound: reconstruction", 0.35)
-            reconstruction = self._sound(rebuilt, speech.wav)
+            reconstruction = self._sound(rebuilt, f0[0], speech.wav)
         tell("Making sound: new voice", 0.65 if reconstruct else 0.35)
-        wav = self._sound(converted, speech.wav)
+        wav = self._sound(converted, moved[0], speech.wav)
         tell("Done", 1.0)
         mels = {"original": speech.mel[0], "reconstructed": rebuilt, "converted": converted}
         return Conversion(wav, reconstruction, {name: mel.cpu().numpy() for name, mel in mels.items()})
@@ -264,9 +272,9 @@ class Pipeline:
         registers = [pitch.statistics(f0) for h in heard if (f0 := h.f0[0]).any()]
         return torch.stack(registers).mean(dim=0)[None] if registers else self.model.pitch_of(embedding)
 
-    def _sound(self, mel: torch.Tensor, like: np.ndarray) -> np.ndarray:
-        """Vocode a (80, T) mel to the length and loudness of the wav that it came from."""
-        wav = self.vocoder(mel)[: len(like)].cpu().numpy()
+    def _sound(self, mel: torch.Tensor, f0: torch.Tensor, like: np.ndarray) -> np.ndarray:
+        """Vocode a (80, T) mel of pitch (T,) to the length and loudness of the wav that it came from."""
+        wav = self.vocoder(mel, f0)[: len(like)].cpu().numpy()
         level, wanted = (np.sqrt(np.mean(np.square(x[: len(wav)]))) for x in (wav, like))
         wav = wav * (wanted / max(level, 1e-8))
         return (wav / max(1.0, np.abs(wav).max())).astype(np.float32)

@@ -1,5 +1,6 @@
-"""Log-mel to waveform, behind one small interface."""
+"""Log-mel and pitch to waveform, behind one small interface."""
 
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -7,21 +8,24 @@ import torchaudio.functional as AF
 from torch import Tensor
 
 from saic.config import Vocoder as Config
+from saic.errors import WeightsError
 from saic.mel import HOP_SAMPLES, N_FFT, filterbank
+from saic.neural_vocoder import NeuralVocoder, SourceFilter
+from saic.weights import load_vocoder
 
 
 class Vocoder(Protocol):
     """Anything that turns a mel of :mod:`saic.mel` back into its waveform."""
 
-    def __call__(self, mel: Tensor) -> Tensor:
-        """(80, T) natural-log mel magnitude to (200 * T,) waveform at 16 kHz."""
+    def __call__(self, mel: Tensor, f0: Tensor) -> Tensor:
+        """(80, T) natural-log mel magnitude and (T,) pitch in Hz, 0 for unvoiced, to (200 * T,) waveform at 16 kHz."""
         ...
 
 
 class GriffinLim:
     """Fast Griffin-Lim (Perraudin et al. 2013) on a least-squares estimate of the linear spectrum.
 
-    Deterministic: the phase starts from zero, so the same mel always gives the same waveform.
+    Deterministic: the phase starts from zero, so the same mel always gives the same waveform. Pitch is not used.
     """
 
     def __init__(self, iterations: int):
@@ -29,7 +33,7 @@ class GriffinLim:
         self.inverse = torch.linalg.pinv(filterbank().T)  # (513, 80)
         self.window = torch.hann_window(N_FFT)
 
-    def __call__(self, mel: Tensor) -> Tensor:
+    def __call__(self, mel: Tensor, f0: Tensor) -> Tensor:
         """As :class:`Vocoder`."""
         magnitude = (self.inverse.to(mel) @ mel.float().exp()).clamp_min(0)
         # The STFT below centres frame t on sample t * hop, the mel on t * hop + hop / 2: one more frame on
@@ -51,6 +55,26 @@ class GriffinLim:
         return wav[HOP_SAMPLES // 2 : length - HOP_SAMPLES // 2]
 
 
-def build(config: Config) -> Vocoder:
-    """The vocoder that a config names."""
-    return GriffinLim(config.iterations)
+def build(config: Config, weights: Path | None = None, *, device: str = "cpu") -> Vocoder:
+    """The vocoder that a config names.
+
+    Parameters
+    ----------
+    weights
+        Folder of weights that a neural vocoder is read from.
+
+    Raises
+    ------
+    WeightsError
+        A neural vocoder is named, and its weights are missing or do not fit. Nothing else takes its place.
+    """
+    if config.kind == "griffin-lim":
+        return GriffinLim(config.iterations)
+    if weights is None:
+        raise WeightsError("A neural vocoder has weights. Name their folder.")
+    network = SourceFilter(config.channels, config.layers, config.kernel, config.expansion)
+    try:
+        network.load_state_dict(load_vocoder(weights))
+    except RuntimeError:
+        raise WeightsError("The vocoder's tensors do not fit the config beside them: get the weights again.") from None
+    return NeuralVocoder(network.to(device).requires_grad_(False))

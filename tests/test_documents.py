@@ -56,7 +56,7 @@ def test_the_training_commands_of_the_readme_have_their_options() -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     modules = [shlex.split(line)[2:] for line in lines if line.startswith("python -m train.")]
     assert {module for module, *_ in modules} == {
-        f"train.{name}" for name in ("prepare", "perceptual", "stage1", "stage2", "voices")
+        f"train.{name}" for name in ("prepare", "perceptual", "stage1", "stage2", "voices", "vocoder")
     }
     for module, *arguments in modules:
         done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, cwd=ROOT)

@@ -22,7 +22,7 @@ from saic.evaluation.corpus import Corpus
 from saic.evaluation.judges import Opinions
 from saic.evaluation.quality import Dnsmos, at_level, trim
 from saic.evaluation.recogniser import DECODING, MODEL, Recogniser, normalize
-from saic.evaluation.systems import SYSTEMS, Systems
+from saic.evaluation.systems import BASELINES, SYSTEMS, Systems
 from saic.evaluation.text import Edits, character_errors, edits, pooled, word_errors
 from saic.evaluation.utility import Row, check_control, figures, measure
 from saic.manifest import Clip
@@ -371,6 +371,9 @@ class KeepingPipeline:
     def resynthesize(self, clip):
         return np.zeros_like(clip[0])
 
+    def with_griffin_lim(self):
+        return SimpleNamespace(convert=self.convert, resynthesize=lambda clip: clip[0])
+
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
@@ -408,8 +411,8 @@ def measured(small, cache):
 
 
 def test_systems_that_keep_the_source_score_so(measured):
-    assert tuple(measured.leaves) == SYSTEMS
-    for system in ("real", "copy_source", "convert", "reconstruction"):
+    assert tuple(measured.leaves) == (*SYSTEMS, *BASELINES)
+    for system in ("real", "copy_source", "convert", "reconstruction", *BASELINES):
         value = {name: leaf["value"] for name, leaf in measured.leaves[system].items()}
         assert value["wer"] == value["cer"] == value["insertions"] == value["wer_true"] == value["cer_true"] == 0
         assert value["f0_correlation"] > 0.95 and value["voicing_error"] < 5

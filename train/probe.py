@@ -109,12 +109,12 @@ def _halves(corpus: Corpus, config: Config, state: dict, n_speakers: int) -> tup
 
 def _judge(model: Model, halves: list[Half]) -> tuple[dict[str, list[bool]], float]:
     """What is asked to whether it is so, a truth value a speaker; and the distance of reconstructions."""
-    embedder, vocode = Resemblyzer(), vocoder.build(model.config.vocoder)
+    embedder, vocode = Resemblyzer(), vocoder.GriffinLim(model.config.vocoder.iterations)
     enrolled = np.stack([embedder.embed(half.enrolment) for half in halves])
 
-    def best_match(mel: Tensor) -> int | None:
+    def best_match(mel: Tensor, f0: Tensor) -> int | None:
         with suppress(SilentAudio, TooShort):  # early in training an output may hold no speech: it is nobody's
-            return int((enrolled @ embedder.embed(vocode(mel).numpy())).argmax())
+            return int((enrolled @ embedder.embed(vocode(mel, f0).numpy())).argmax())
         return None
 
     counts, distances = defaultdict(list), []
@@ -123,9 +123,9 @@ def _judge(model: Model, halves: list[Half]) -> tuple[dict[str, list[bool]], flo
         rebuilt = model.decode(half.content, half.speaker, half.f0[None], half.mask)[0]
         own = pitch.statistics(half.f0)
         moved = torch.where(half.f0 > 0, half.f0 * 2 ** (halves[other].register[0] - own[0]), 0)
-        converted = best_match(model.decode(half.content, halves[other].speaker, moved[None], half.mask)[0])
-        counts["vocoder alone: speaker recognised"].append(best_match(half.mel) == k)
-        counts["own voice: speaker recognised"].append(best_match(rebuilt) == k)
+        converted = best_match(model.decode(half.content, halves[other].speaker, moved[None], half.mask)[0], moved)
+        counts["vocoder alone: speaker recognised"].append(best_match(half.mel, half.f0) == k)
+        counts["own voice: speaker recognised"].append(best_match(rebuilt, half.f0) == k)
         counts["next speaker's voice: taken for that speaker"].append(converted == other)
         counts["next speaker's voice: taken for the source"].append(converted == k)
         distances.append(((rebuilt - half.mel) / model.mel_std).abs()[:, half.mask[0, 0] > 0].mean().item())

@@ -24,7 +24,7 @@ from saic import __version__
 from saic.evaluation.codec import KBPS
 from saic.evaluation.corpus import Corpus
 from saic.evaluation.judges import Judges
-from saic.evaluation.systems import SYSTEMS
+from saic.evaluation.systems import HEARS
 from saic.evaluation.trials import MIN_GALLERY_S
 
 SCHEMA = 2
@@ -191,7 +191,7 @@ def build(
         },
         "systems": {
             system: {group: of_group[system] for group, of_group in groups.items() if system in of_group}
-            for system in SYSTEMS
+            for system in HEARS
         },
         "claims": claims,
     }
@@ -256,7 +256,7 @@ def _attacks(report: Mapping[str, Any]) -> list[str]:
             for attacker, label in _ATTACKERS.items()
             for suffix in ("", "_same_sex")
         }
-        rows = {system: groups["privacy"] for system, groups in report["systems"].items()}
+        rows = {system: groups["privacy"] for system, groups in report["systems"].items() if "privacy" in groups}
         columns = {name: label for name, label in columns.items() if any(name in leaves for leaves in rows.values())}
         lines += _table(f"Attackers ({judge})", columns, rows, _NOTES["privacy"], report["claims"])
     return lines

@@ -22,8 +22,11 @@ HEARS = {  # whose audio an output hangs on: trials that agree in these share it
     "replay_target": ("target",),
     "copy_source": ("source",),
     "mcadams": ("source",),
+    "griffin_lim": ("source",),
+    "convert_griffin_lim": ("source", "target"),
 }
-SYSTEMS = tuple(HEARS)
+BASELINES = ("griffin_lim", "convert_griffin_lim")  # what another vocoder changes: the sound and, by it, the words
+SYSTEMS = tuple(name for name in HEARS if name not in BASELINES)
 PER_SPEAKER = ("real", "vocoder", "reconstruction")  # nobody asks these for a target
 
 
@@ -38,6 +41,8 @@ class Systems:
     ``replay_target``       control: the reference, whatever the source says
     ``copy_source``         control: the source, unchanged
     ``mcadams``             control: formants moved without a model (:mod:`saic.mcadams`)
+    ``griffin_lim``         as ``vocoder``, by Griffin-Lim whatever the weights' own vocoder is
+    ``convert_griffin_lim`` as ``convert``, by Griffin-Lim
     ======================  =======================================================================
 
     Parameters
@@ -90,6 +95,10 @@ class Systems:
                 return self._pipeline.convert(clip, [target], reconstruct=True).reconstruction
             case "convert":
                 return self._pipeline.convert(clip, [target], reconstruct=False).wav
+            case "griffin_lim":
+                return self._pipeline.with_griffin_lim().resynthesize(clip)
+            case "convert_griffin_lim":
+                return self._pipeline.with_griffin_lim().convert(clip, [target], reconstruct=False).wav
             case "mcadams":
                 # A coefficient of its own for every recording, as in VoicePrivacy; the same one in every run.
                 digest = hashlib.sha256(str(self._seed).encode() + source.tobytes()).digest()

@@ -23,7 +23,7 @@ from saic.evaluation.corpus import MIN_SPEECH_S, Corpus, Progress
 from saic.evaluation.judges import Opinions
 from saic.evaluation.quality import Dnsmos
 from saic.evaluation.recogniser import Recogniser, normalize
-from saic.evaluation.systems import HEARS, SYSTEMS, Systems
+from saic.evaluation.systems import BASELINES, HEARS, SYSTEMS, Systems
 from saic.evaluation.text import Edits, character_errors, pooled, word_errors
 from saic.evaluation.trials import MAX_PART_S, Part, Span, Trial
 
@@ -98,7 +98,7 @@ def measure(
         wav = corpus.wav(parts.source)
         sources[speaker] = _Source(wav, pitch.track(wav), whole.get(speaker))
     measured = {}
-    for system in sorted(SYSTEMS, key=lambda name: name not in _CONTROLS):
+    for system in sorted((*SYSTEMS, *BASELINES), key=lambda name: name not in _CONTROLS):
         rows = []
         trials = _trials(corpus, system)
         for done, trial in enumerate(trials, start=1):
@@ -106,7 +106,7 @@ def measure(
             progress(f"utility: {system}", done, len(trials))
         measured[system] = figures(rows, seed=seed)
         check_control(system, measured[system])
-    return {system: measured[system] for system in SYSTEMS}
+    return {system: measured[system] for system in (*SYSTEMS, *BASELINES)}
 
 
 def figures(rows: Sequence[Row], *, seed: int) -> dict[str, Any]:

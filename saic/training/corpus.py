@@ -163,6 +163,11 @@ class Corpus:
         start = self.starts[clip]
         return self.mel[:, start : start + self.lengths[clip]].float()
 
+    def clip_f0(self, clip: int) -> Tensor:
+        """(T,) pitch of a whole clip in Hz, 0 for unvoiced."""
+        start = self.starts[clip]
+        return self.f0[start : start + self.lengths[clip]].float()
+
 
 def _renderings(clips: list[Clip], lengths: np.ndarray) -> list[np.ndarray]:
     """For each clip the clips that say the same at the same time, itself among them."""

@@ -1,6 +1,7 @@
 """The one resolver of weights: a folder or the bundled set, checked against its hashes.
 
-A weights folder holds ``config.json``, ``model.safetensors``, ``voices.safetensors`` and ``SHA256SUMS``.
+A weights folder holds ``config.json``, ``model.safetensors``, ``SHA256SUMS`` and, where there are any,
+``vocoder.safetensors`` and ``voices.safetensors``.
 """
 
 import hashlib
@@ -14,10 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from saic.config import Config
+from saic.config import Config, Vocoder
 from saic.errors import ConfigError, WeightsError
 
-CONFIG, MODEL, VOICES, SUMS = "config.json", "model.safetensors", "voices.safetensors", "SHA256SUMS"
+CONFIG, MODEL, VOCODER = "config.json", "model.safetensors", "vocoder.safetensors"
+VOICES, SUMS = "voices.safetensors", "SHA256SUMS"
+FILES = (CONFIG, MODEL, VOCODER, VOICES)
 MAX_FILE_BYTES = 2_000_000_000
 
 
@@ -50,7 +53,7 @@ def verify(folder: Path) -> None:
     listed = {}
     for line in lines:
         digest, _, name = line.partition("  ")
-        if name not in (CONFIG, MODEL, VOICES):
+        if name not in FILES:
             raise WeightsError(f"{SUMS} lists a file that does not belong to a weights folder.")
         listed[name] = digest
     for name in (CONFIG, MODEL):
@@ -70,7 +73,19 @@ def sha256(path: Path) -> str:
 
 def fingerprint(folder: Path) -> str:
     """One hash of all that decides how a conversion sounds: config and tensors, not the gallery."""
-    return hashlib.sha256(b"".join(bytes.fromhex(sha256(folder / name)) for name in (CONFIG, MODEL))).hexdigest()
+    names = [name for name in (CONFIG, MODEL, VOCODER) if (folder / name).is_file()]
+    return hashlib.sha256(b"".join(bytes.fromhex(sha256(folder / name)) for name in names)).hexdigest()
+
+
+def load_vocoder(folder: Path) -> dict[str, Tensor]:
+    """Tensors (float32) of the neural vocoder of a folder that :func:`resolve` returned."""
+    try:
+        tensors = load_file(folder / VOCODER)
+    except (OSError, SafetensorError):
+        raise WeightsError(
+            f"These weights name a neural vocoder but hold no readable {VOCODER}. Make one with train.vocoder."
+        ) from None
+    return {name: tensor.float() for name, tensor in tensors.items()}
 
 
 def load(folder: Path) -> tuple[Config, dict[str, Tensor]]:
@@ -88,7 +103,17 @@ def save(folder: Path, config: Config, tensors: dict[str, Tensor], *, half: bool
     folder.mkdir(parents=True, exist_ok=True)
     stored = {name: (t.half() if half else t).contiguous().cpu() for name, t in tensors.items()}
     write_tensors(folder / MODEL, stored)
-    _replace(folder / CONFIG, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
+    _write_config(folder, config)
+    write_sums(folder)
+
+
+def save_vocoder(folder: Path, vocoder: Vocoder, tensors: dict[str, Tensor]) -> None:
+    """Put a neural vocoder (float16) into a folder of weights: its file, its config, the hashes."""
+    verify(folder)
+    config = Config.from_dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    config = config.model_copy(update={"vocoder": vocoder.model_copy(update={"kind": "neural"})})
+    write_tensors(folder / VOCODER, {name: t.half().contiguous().cpu() for name, t in tensors.items()})
+    _write_config(folder, config)
     write_sums(folder)
 
 
@@ -101,8 +126,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 def write_sums(folder: Path) -> None:
     """Write ``SHA256SUMS`` over the files that are there."""
-    names = [name for name in (CONFIG, MODEL, VOICES) if (folder / name).is_file()]
+    names = [name for name in FILES if (folder / name).is_file()]
     _replace(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in names).encode())
+
+
+def _write_config(folder: Path, config: Config) -> None:
+    _replace(folder / CONFIG, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -1,0 +1,95 @@
+"""Training of the neural vocoder on recordings: their mels as they are, and as a conversion would blur them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from saic.config import Config
+from saic.mel import FLOOR, HOP_SAMPLES, SAMPLE_RATE
+from saic.neural_vocoder import SourceFilter
+from saic.source import pulses
+from saic.training.loop import cosine, generators
+from saic.training.spectral import SpectralDistance
+from saic.training.waveforms import Heard, Waveforms
+
+_VALIDATION_CROPS = 32
+_BLURS = ((1, 3), (3, 1), (3, 3), (3, 5), (5, 3))  # bins, frames
+
+
+class VocoderStage:
+    """Optimizes a :class:`~saic.neural_vocoder.SourceFilter` by the spectral energy distance."""
+
+    def __init__(self, waveforms: Waveforms, config: Config, *, unseen: Waveforms | None = None, device: str = "cpu"):
+        torch.manual_seed(config.seed)
+        settings = config.vocoder
+        self.waveforms, self.unseen, self.config, self.device = waveforms, unseen, config, device
+        self.network = SourceFilter(settings.channels, settings.layers, settings.kernel, settings.expansion).to(device)
+        mean, std = waveforms.corpus.statistics()
+        self.network.mel_mean.copy_(mean)
+        self.network.mel_std.copy_(std)
+        self.distance = SpectralDistance(settings.windows).to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.lr, betas=(0.8, 0.99), weight_decay=0.01
+        )
+
+    def step(self, i: int) -> dict[str, float]:
+        """One step on random crops."""
+        settings = self.config.vocoder
+        random, noise = generators(self.config.seed + 2, i)
+        self.optimizer.param_groups[0]["lr"] = settings.lr * cosine(i, settings.steps)
+        heard = self.waveforms.sample(settings.batch_size, random, gain_db=settings.gain_db)
+        repulsion = settings.repulsion if i >= settings.repulsion_from * settings.steps else 0.0
+        mel = harden(heard.mel, random, noise, settings.hardened_share)
+        outputs = self._outputs(heard, mel, noise, 2 if repulsion else 1)
+        loss, distance = self.distance.energy(heard.wav.to(self.device), outputs, repulsion)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        return {"loss": float(loss.detach()), "distance": float(distance.detach())}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """On unseen speakers' mels as they are; the same crops and noise every time."""
+        random, noise = generators(self.config.seed, 0)
+        heard = self.unseen.sample(_VALIDATION_CROPS, random)
+        self.network.eval()
+        outputs = self._outputs(heard, heard.mel, noise, 2)
+        self.network.train()
+        energy, distance = self.distance.energy(heard.wav.to(self.device), outputs, 1.0)
+        return {"loss": float(distance), "energy_distance": float(energy)}
+
+    def _outputs(self, heard: Heard, mel: Tensor, generator: torch.Generator, count: int) -> list[Tensor]:
+        """``count`` waveforms, each of a noise of its own."""
+        hz, voicing = (
+            F.interpolate(x[:, None], scale_factor=HOP_SAMPLES, mode="linear")[:, 0]
+            for x in (heard.hz, (heard.f0 > 0).float())
+        )
+        phase = (hz.double() / SAMPLE_RATE).cumsum(dim=1)
+        pulse = pulses((phase - phase.round()).float(), hz, voicing)
+        noises = [torch.randn(heard.wav.shape, generator=generator).to(self.device) for _ in range(count)]
+        inputs = (x.to(self.device) for x in (mel, heard.f0, heard.hz, pulse))
+        return self.network(*inputs, noises)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Network and optimizer."""
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Undo :meth:`state_dict`."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def harden(mel: Tensor, random: np.random.Generator, noise: torch.Generator, share: float) -> Tensor:
+    """Blur a share of a batch of log-mels (B, 80, T) as a decoder would, and add a little noise."""
+    result = mel.clone()
+    for b in np.flatnonzero(random.random(len(mel)) < share):
+        bins, frames = _BLURS[random.integers(len(_BLURS))]
+        x = F.pad(mel[b][None, None], (frames // 2, frames // 2, bins // 2, bins // 2), mode="replicate")
+        blurred = F.avg_pool2d(x, (bins, frames), stride=1)[0, 0]
+        result[b] = blurred + 0.1 * float(random.random()) * torch.randn(blurred.shape, generator=noise)
+    return result.clamp_min(float(np.log(FLOOR)))
