@@ -86,9 +86,11 @@ class Model(nn.Module):
         return mel * self.mel_std + self.mel_mean
 
     @classmethod
-    def from_pretrained(cls, weights: str | os.PathLike | None = None, *, device: str = "cpu") -> "Model":
-        """Load weights from a folder, or the bundled ones; frozen, in evaluation mode."""
-        config, tensors = load(resolve(weights))
+    def from_pretrained(
+        cls, weights: str | os.PathLike | None = None, *, revision: str | None = None, device: str = "cpu"
+    ) -> "Model":
+        """Load what :func:`saic.weights.resolve` finds under a name; frozen, in evaluation mode."""
+        config, tensors = load(resolve(weights, revision))
         model = cls(config)
         try:
             model.load_state_dict(tensors)
