@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub on loopback: as much of it as SAIC's uploads and downloads need, and its failures.
+"""A stand-in for the Hugging Face Hub on loopback: as much as uploads and downloads of SAIC need, and what goes wrong.
 
 Expected usage::
 

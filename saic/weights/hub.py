@@ -79,7 +79,7 @@ def _explain(repo: str, error: Exception) -> str:
             return f"The Hub answered with an error (status {error.response.status_code}). Try again later."
         case LocalEntryNotFoundError():
             return (
-                f"The Hub cannot be reached, and its cache does not hold {repo} at this commit. Check the connection."
+                f"The Hub cannot be reached, and its cache does not hold these weights of {repo}. Check the connection."
             )
         case HTTPError():
             return "The connection to the Hub broke off. Check it and try again."
@@ -103,5 +103,5 @@ def _download(repo: str, commit: str, name: str) -> Path:
 
 
 def _forget(folder: Path) -> None:
-    """Remove a commit from the Hub's cache: CACHE/models--ORG--NAME/snapshots/COMMIT, and the blobs that it alone uses."""
+    """Remove a commit, CACHE/models--ORG--NAME/snapshots/COMMIT, from the Hub's cache, with all that it alone uses."""
     scan_cache_dir(folder.parents[2]).delete_revisions(folder.name).execute()
