@@ -1,20 +1,28 @@
 """Weights from the Hub, against a stand-in on loopback: what is named arrives whole, or an error says why not."""
 
+import json
 import os
+import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from huggingface_hub import constants, file_download
+import yaml
+from huggingface_hub import ModelCard, constants, file_download
 from huggingface_hub.utils import _http
+from packaging.requirements import Requirement
 
-from saic import weights
+from saic import hub as hub_api
+from saic import space, weights
 from saic.config import Config
 from saic.errors import HubError, UsageError, WeightsError
 from saic.model import Model
@@ -200,3 +208,148 @@ def test_nothing_but_weights_is_fetched(hub: StandInHub, folder: Path) -> None:
     with pytest.raises(HubError, match="does not belong"):
         weights.resolve(f"{NAME}@{commit}")
     assert not any(request.endswith("model.pkl") for request in hub.requests)
+
+
+# --- what is uploaded ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def report(folder: Path, tmp_path: Path) -> Path:
+    """A report of the tiny weights, with the figures of the bundled ones."""
+    figures = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text(encoding="utf-8"))
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(figures | {"weights_sha256": weights.fingerprint(folder)}), encoding="utf-8")
+    return path
+
+
+def test_pushed_weights_are_private_and_come_back_the_same(hub: StandInHub, folder: Path, report: Path) -> None:
+    name = Model.from_pretrained(folder).push_to_hub(NAME, report=report, license="cc-by-4.0")
+    repo = hub.repos["model", NAME]
+    assert repo.private and set(repo.files) == {
+        ".gitattributes",
+        "README.md",
+        "SHA256SUMS",
+        "config.json",
+        "model.safetensors",
+        "report.json",
+    }
+    assert name == f"{NAME}@{repo.head}" and any(request.startswith("PUT /large/") for request in hub.requests)
+    expected = Model.from_pretrained(folder).state_dict()
+    assert all(torch.equal(t, expected[key]) for key, t in Model.from_pretrained(name).state_dict().items())
+
+
+def test_a_second_push_replaces_what_the_first_one_left(hub: StandInHub, folder: Path) -> None:
+    first = Model.from_pretrained(folder).push_to_hub(NAME)
+    repo = hub.repos["model", NAME]
+    repo.commit({**repo.files, "voices.safetensors": b"old", "notes.md": b"-"})
+    torch.manual_seed(1)
+    trained = Model(TINY)
+    second = trained.push_to_hub(NAME)
+    assert "voices.safetensors" not in repo.files and "notes.md" in repo.files
+    assert not torch.equal(Model.from_pretrained(first).mel_mean + 1, trained.mel_mean)
+    for key, tensor in Model.from_pretrained(second).state_dict().items():
+        torch.testing.assert_close(tensor, trained.state_dict()[key].half().float())
+
+
+def test_a_trained_model_leaves_the_gallery_of_its_old_tensors_behind(hub: StandInHub) -> None:
+    model = Model.from_pretrained()
+    model.push_to_hub("clinic/whole")
+    assert weights.VOICES in hub.repos["model", "clinic/whole"].files
+    model.mel_mean += 1
+    model.push_to_hub("clinic/trained")
+    assert weights.VOICES not in hub.repos["model", "clinic/trained"].files
+
+
+def test_the_card_has_the_figures_of_the_report_and_no_other(hub: StandInHub, folder: Path, report: Path) -> None:
+    figures = json.loads(report.read_text(encoding="utf-8"))
+    figures["claims"]["convert"]["voicefilter.eer_lazy"] = False
+    report.write_text(json.dumps(figures), encoding="utf-8")
+    hub_api.push(folder, NAME, report=report)
+    card = ModelCard(hub.repos["model", NAME].files["README.md"].decode())
+    assert card.data.pipeline_tag == "audio-to-audio" and card.data.library_name == "saic"
+    results = {result.metric_name: result for result in card.data.eval_results}
+    leaves = figures["systems"]["convert"]
+    for heading, leaf in {
+        "Taken for the target, %": leaves["identity"]["target_top1"],
+        "Semi-informed attacker (resemblyzer), EER %": leaves["privacy"]["resemblyzer.eer_semi"],
+        "Word errors, %": leaves["utility"]["wer"],
+    }.items():
+        assert results[heading].metric_value == pytest.approx(leaf["value"], abs=0.005)
+        assert results[heading].metric_args["n"] == leaf["n"]
+        assert f"{leaf['value']:.1f} [{leaf['low']:.1f}, {leaf['high']:.1f}]" in card.text
+    assert "Lazy-informed attacker (voicefilter), EER %" not in results  # it carries no claim
+    assert f"({leaves['privacy']['voicefilter.eer_lazy']['value']:.1f} [" in card.text
+    assert all(f"`{system}`" in card.text for system in ("copy_source", "replay_target", "mcadams"))
+    hub_api.push(folder, NAME)
+    bare = ModelCard(hub.repos["model", NAME].files["README.md"].decode())
+    assert bare.data.eval_results is None and "report.json" not in hub.repos["model", NAME].files
+
+
+def test_what_must_not_be_uploaded_is_not(
+    hub: StandInHub, folder: Path, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="other weights"):
+        hub_api.push(weights.resolve(), NAME, report=report)
+    shutil.copytree(folder, tmp_path / "damaged")
+    (tmp_path / "damaged" / weights.MODEL).write_bytes(b"-")
+    with pytest.raises(WeightsError, match="differs"):
+        hub_api.push(tmp_path / "damaged", NAME)
+    assert hub.requests == []
+    hub.add("clinic/open", folder)
+    with pytest.raises(UsageError, match="is public"):
+        hub_api.push(folder, "clinic/open")
+    hub_api.push(folder, "clinic/open", private=False)
+    monkeypatch.setenv("HF_TOKEN", "hf_somebody_else")
+    with pytest.raises(HubError, match="does not allow"):
+        hub_api.push(folder, "clinic/open", private=False)
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
+    with pytest.raises(HubError, match="not logged in"):
+        hub_api.push(folder, "clinic/open", private=False)
+
+
+# --- the Space -----------------------------------------------------------------------------------------------
+
+
+def front_matter(readme: bytes) -> dict:
+    return yaml.safe_load(readme.decode().split("---\n")[1])
+
+
+def test_a_space_has_the_app_the_package_and_the_weights(hub: StandInHub, folder: Path) -> None:
+    hub_api.upload(
+        "clinic/page", {"saic/old.py": b"-", "my.txt": b"-"}, kind="space", private=True, message="-", replaces=bool
+    )
+    space.push(folder, "clinic/page")
+    repo = hub.repos["space", "clinic/page"]
+    assert repo.private and repo.sdk == "gradio"
+    assert "saic/old.py" not in repo.files and "my.txt" in repo.files
+    for path in ("app.py", "requirements.txt", "saic/web/page.py", "saic/pipeline.py", "assets/examples/examples.json"):
+        assert repo.files[path] == (ROOT / path).read_bytes()
+    assert repo.files["saic/weights/default/model.safetensors"] == (folder / weights.MODEL).read_bytes()
+    assert not any(path.startswith(("tests/", "train/", ".git/")) or "__pycache__" in path for path in repo.files)
+
+
+def test_the_front_matter_is_what_the_hub_knows_and_agrees_with_the_pins(folder: Path) -> None:
+    front = front_matter(space.files(folder)["README.md"])
+    known = {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "pinned"}
+    assert set(front) == known | {"license", "short_description"}
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {front["colorFrom"], front["colorTo"]} <= colours and len(front["short_description"]) <= 60
+    assert front["sdk"] == "gradio" and front["app_file"] == "app.py"
+    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert f"gradio=={front['sdk_version']}" in requirements
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert front["python_version"] == "3.11" and project["requires-python"].startswith(">=3.11,<3.12")
+
+
+def test_the_pins_go_with_what_a_space_installs_besides() -> None:
+    """A Space installs gradio[oauth,mcp] together with requirements.txt."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = {r.name: next(iter(r.specifier)).version for r in map(Requirement, filter(re.compile(r"\w").match, lines))}
+    assert pins["gradio"] == metadata.version("gradio")
+    for line in metadata.requires("gradio"):
+        wanted = Requirement(line)
+        if wanted.name in pins and any(
+            wanted.marker is None or wanted.marker.evaluate({"extra": e}) for e in ("", "oauth", "mcp")
+        ):
+            assert wanted.specifier.contains(pins[wanted.name]), line
