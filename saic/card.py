@@ -23,7 +23,8 @@ _ATTACKERS = {"ignorant": "Ignorant attacker", "lazy": "Lazy-informed attacker",
 _TEXT = """\
 # {name}
 
-SAIC weights: speech in, the same words in another voice out. They also embed voices, to tell whether two recordings are of one person.
+SAIC weights: speech in, the same words in another voice out. They also embed voices,
+to tell whether two recordings are of one person.
 
 ```python
 import saic
@@ -45,8 +46,8 @@ server.
 """
 _NO_FIGURES = "None: no report of `saic evaluate` came with these weights. How well they hide a voice is not known."
 _ABOUT = """\
-Of `{command}` on {speakers} speakers, {trials} trials; averages over speakers with 95 % intervals. All of them, with the
-hashes of weights and data, are in `report.json`.
+Of `{command}` on {speakers} speakers, {trials} trials; averages over speakers with 95 % intervals. All of them, with
+the hashes of weights and data, are in `report.json`.
 
 {table}
 
@@ -67,17 +68,16 @@ def model_card(repo: str, report: Mapping[str, Any] | None, license: str | None)
     license
         An identifier that the Hub knows, such as "cc-by-4.0"; None leaves it open.
     """
+    name = repo.partition("/")[2]
     data = ModelCardData(
-        model_name=repo.partition("/")[2],
+        model_name=name if report else None,  # the Hub reads it beside results alone
         library_name="saic",
         pipeline_tag=TASK,
         tags=["saic", "voice-conversion", "speaker-anonymization"],
         license=license,
         eval_results=_results(report) if report else None,
     )
-    text = _TEXT.format(name=data.model_name, repo=repo, figures=_figures(report) if report else _NO_FIGURES)
-    if not report:
-        del data.model_name  # which is of use beside results alone
+    text = _TEXT.format(name=name, repo=repo, figures=_figures(report) if report else _NO_FIGURES)
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}"))
 
 
