@@ -11,7 +11,8 @@ from saic import hub, weights
 from saic.errors import UsageError
 
 _ROOT = Path(__file__).parents[1]
-_TREE = ("app.py", "requirements.txt", "LICENSE", "saic/**/*.py", "assets/README.md", "assets/examples/*")
+_TREE = ("app.py", "requirements.txt", "LICENSE", "saic/**/*", "assets/README.md", "assets/examples/*")
+_ABOUT_BUNDLED = ("MODEL_CARD.md", "benchmarks/evaluation/report.*")
 _BUNDLED = "saic/weights/default"
 
 _TEXT = """\
@@ -29,6 +30,8 @@ person who agreed to it.
 def files(folder: Path) -> dict[str, bytes | Path]:
     """Path in the Space to content: app, package, requirements, examples, and the weights of a folder.
 
+    The documents of the bundled weights come with these alone.
+
     Raises
     ------
     UsageError
@@ -39,8 +42,14 @@ def files(folder: Path) -> dict[str, bytes | Path]:
     weights.verify(folder)
     if not (_ROOT / "app.py").is_file() or not (_ROOT / "assets" / "examples").is_dir():
         raise UsageError("A Space is made from SAIC's source tree. Run this command there, as python -m saic space.")
-    found = [path for pattern in _TREE for path in sorted(_ROOT.glob(pattern))]
-    made: dict[str, bytes | Path] = {path.relative_to(_ROOT).as_posix(): path for path in found}
+    are_bundled = weights.fingerprint(folder) == weights.fingerprint(_ROOT / _BUNDLED)
+    found = {
+        path.relative_to(_ROOT).as_posix(): path
+        for pattern in (*_TREE, *(_ABOUT_BUNDLED if are_bundled else ()))
+        for path in sorted(_ROOT.glob(pattern))
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    made: dict[str, bytes | Path] = {path: at for path, at in found.items() if not path.startswith(f"{_BUNDLED}/")}
     made |= {f"{_BUNDLED}/{name}": folder / name for name in (weights.SUMS, *weights.listed(folder))}
     made["README.md"] = f"---\n{yaml.safe_dump(front_matter(), sort_keys=False)}---\n\n{_TEXT}".encode()
     return made
@@ -79,5 +88,5 @@ def push(folder: Path, repo: str, *, private: bool = True) -> str:
         kind="space",
         private=private,
         message="Upload SAIC",
-        replaces=lambda path: path.startswith(("saic/", "assets/")),
+        replaces=lambda path: path.startswith(("saic/", "assets/", "benchmarks/")) or path == "MODEL_CARD.md",
     )
