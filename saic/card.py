@@ -85,10 +85,12 @@ def read_report(path: Path, weights_sha256: str) -> dict[str, Any]:
     """A report of ``saic evaluate``; :class:`UsageError` if it cannot be read or is of other weights."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        sha256 = report["weights_sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        missing = {"weights_sha256", "command", "data", "judges", "systems", "claims"} - report.keys()
+    except (OSError, ValueError, AttributeError):
         raise UsageError("The report cannot be read. Name the report.json of saic evaluate.") from None
-    if sha256 != weights_sha256:
+    if missing:
+        raise UsageError("This is no report of this version. Run saic evaluate again and name its report.json.")
+    if report["weights_sha256"] != weights_sha256:
         raise UsageError("The report is of other weights. Run saic evaluate on these, or leave the report out.")
     return report
 

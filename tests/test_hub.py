@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 
 from saic import hub as hub_api
 from saic import space, weights
+from saic.cli import main
 from saic.config import Config
 from saic.errors import HubError, UsageError, WeightsError
 from saic.model import Model
@@ -118,6 +119,15 @@ def test_a_folder_whose_name_could_be_a_repository_is_a_folder(
     (tmp_path / "clinic" / "tiny").symlink_to(folder)
     monkeypatch.chdir(tmp_path)
     assert weights.resolve("clinic/tiny") == Path("clinic/tiny")
+
+
+def test_the_command_line_says_so_with_the_exit_code_of_weights(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["saic", "info", "--weights", NAME])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 4 and "model_info" in capsys.readouterr().err
 
 
 # --- what arrives --------------------------------------------------------------------------------------------
@@ -294,6 +304,13 @@ def test_what_must_not_be_uploaded_is_not(
     (tmp_path / "damaged" / weights.MODEL).write_bytes(b"-")
     with pytest.raises(WeightsError, match="differs"):
         hub_api.push(tmp_path / "damaged", NAME)
+    for text in ("[]", "{}", "-"):
+        (tmp_path / "other.json").write_text(text)
+        with pytest.raises(UsageError, match=r"report\.json"):
+            hub_api.push(folder, NAME, report=tmp_path / "other.json")
+    with monkeypatch.context() as offline, pytest.raises(HubError, match="HF_HUB_OFFLINE"):
+        offline.setattr(constants, "HF_HUB_OFFLINE", True)
+        hub_api.push(folder, NAME)
     assert hub.requests == []
     hub.add("clinic/open", folder)
     with pytest.raises(UsageError, match="is public"):
@@ -327,6 +344,8 @@ def test_a_space_has_the_app_the_package_and_the_weights(hub: StandInHub, folder
         assert repo.files[path] == (ROOT / path).read_bytes()
     assert repo.files["saic/weights/default/model.safetensors"] == (folder / weights.MODEL).read_bytes()
     assert not any(path.startswith(("tests/", "train/", ".git/")) or "__pycache__" in path for path in repo.files)
+    about_bundled = {"MODEL_CARD.md", "benchmarks/evaluation/report.json"}
+    assert about_bundled <= set(space.files(weights.resolve())) and not about_bundled & set(repo.files)
 
 
 def test_the_front_matter_is_what_the_hub_knows_and_agrees_with_the_pins(folder: Path) -> None:

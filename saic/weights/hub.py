@@ -13,6 +13,7 @@ from huggingface_hub.errors import (
     HFValidationError,
     HTTPError,
     LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -81,6 +82,8 @@ def _explain(repo: str, error: Exception) -> str:
             return (
                 f"The Hub cannot be reached, and its cache does not hold these weights of {repo}. Check the connection."
             )
+        case OfflineModeIsEnabled():
+            return "The Hub is switched off by HF_HUB_OFFLINE. Unset it to go on."
         case HTTPError():
             return "The connection to the Hub broke off. Check it and try again."
         case HFValidationError():
