@@ -128,7 +128,7 @@ def _results(report: Mapping[str, Any]) -> list[EvalResult]:
             metric_type=_columns(report)[name][0],
             metric_name=_columns(report)[name][1],
             metric_value=round(leaf["value"], 2),
-            metric_args={key: leaf[key] for key in ("low", "high", "n")},
+            metric_args={key: leaf[key] and round(leaf[key], 2) for key in ("low", "high", "n")},
         )
         for name, leaf, may_claim in _leaves(report, "convert")
         if may_claim

@@ -1,5 +1,6 @@
 """Uploads to the Hugging Face Hub, private unless told otherwise; the login is the Hub's own (``hf auth login``)."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -81,7 +82,16 @@ def upload(
         "model" or "space".
     replaces
         Whether a file that the repository has, and that is not among ``files``, is to go.
+
+    Raises
+    ------
+    UsageError
+        The name has no ORG, or the repository is public and should be private.
+    HubError
+        Nobody is logged in, or the Hub cannot be reached or refuses.
     """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise UsageError("Name the repository as ORG/NAME; ORG may be your own user name.")
     if get_token() is None:
         raise HubError("You are not logged in to the Hub. Log in with: hf auth login")
     with explained(repo):

@@ -51,7 +51,9 @@ def files(folder: Path) -> dict[str, bytes | Path]:
     }
     made: dict[str, bytes | Path] = {path: at for path, at in found.items() if not path.startswith(f"{_BUNDLED}/")}
     made |= {f"{_BUNDLED}/{name}": folder / name for name in (weights.SUMS, *weights.listed(folder))}
-    made["README.md"] = f"---\n{yaml.safe_dump(front_matter(), sort_keys=False)}---\n\n{_TEXT}".encode()
+    made["README.md"] = (
+        f"---\n{yaml.safe_dump(front_matter(), sort_keys=False, allow_unicode=True)}---\n\n{_TEXT}".encode()
+    )
     return made
 
 

@@ -308,6 +308,8 @@ def test_what_must_not_be_uploaded_is_not(
         (tmp_path / "other.json").write_text(text)
         with pytest.raises(UsageError, match=r"report\.json"):
             hub_api.push(folder, NAME, report=tmp_path / "other.json")
+    with pytest.raises(UsageError, match="ORG/NAME"):
+        hub_api.push(folder, "tiny")
     with monkeypatch.context() as offline, pytest.raises(HubError, match="HF_HUB_OFFLINE"):
         offline.setattr(constants, "HF_HUB_OFFLINE", True)
         hub_api.push(folder, NAME)
