@@ -65,6 +65,10 @@ class WeightsError(SaicError):
     exit_code = 4
 
 
+class HubError(WeightsError):
+    """The Hub cannot be reached, refuses, or gives something else than what was named."""
+
+
 class PartialFailure(SaicError):
     """Some recordings of a folder could not be used; the others are done."""
 

@@ -1,6 +1,8 @@
 """The trainable model: content encoder, speaker encoder and decoder composed (paper Fig. 1 and 2)."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import torch
@@ -13,7 +15,7 @@ from saic.decoder import Decoder
 from saic.errors import WeightsError
 from saic.mel import N_MELS
 from saic.speaker import SpeakerEncoder
-from saic.weights import load, resolve, save
+from saic.weights import CONFIG, MODEL, VOICES, listed, load, resolve, save, write_sums
 
 LOG2_F0 = 7.3  # 158 Hz: about what the pitch head's output is the difference
 
@@ -27,6 +29,7 @@ class Model(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
+        self.folder: Path | None = None  # where the tensors were loaded from
         self.content_encoder = ContentEncoder(config.content_encoder, N_MELS)
         self.speaker_encoder = SpeakerEncoder(config.speaker_encoder, N_MELS)
         self.decoder = Decoder(
@@ -86,10 +89,14 @@ class Model(nn.Module):
         return mel * self.mel_std + self.mel_mean
 
     @classmethod
-    def from_pretrained(cls, weights: str | os.PathLike | None = None, *, device: str = "cpu") -> "Model":
-        """Load weights from a folder, or the bundled ones; frozen, in evaluation mode."""
-        config, tensors = load(resolve(weights))
+    def from_pretrained(
+        cls, weights: str | os.PathLike | None = None, *, revision: str | None = None, device: str = "cpu"
+    ) -> "Model":
+        """Load what :func:`saic.weights.resolve` finds under a name; frozen, in evaluation mode."""
+        folder = resolve(weights, revision)
+        config, tensors = load(folder)
         model = cls(config)
+        model.folder = folder
         try:
             model.load_state_dict(tensors)
         except RuntimeError:
@@ -99,3 +106,37 @@ class Model(nn.Module):
     def save_pretrained(self, folder: str | os.PathLike, *, half: bool = True) -> None:
         """Write config, tensors (float16 unless ``half`` is false) and hashes to a folder."""
         save(Path(folder), self.config, self.state_dict(), half=half)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        report: str | os.PathLike | None = None,
+        private: bool = True,
+        license: str | None = None,
+    ) -> str:
+        """Upload these weights and a model card; see :func:`saic.hub.push`.
+
+        What was loaded from a folder and not changed goes up as it is there. After training, the gallery of voices
+        stays behind, for it belongs to other tensors: ``python -m train.voices`` makes a new one.
+
+        Returns
+        -------
+        ``ORG/NAME@COMMIT``, which :meth:`from_pretrained` takes anywhere.
+        """
+        from saic import hub  # here, since nothing else needs the Hub's client
+
+        options = {"report": None if report is None else Path(report), "private": private, "license": license}
+        if self.folder is not None and self._is_as_in(self.folder):
+            return hub.push(self.folder, repo, **options)
+        with tempfile.TemporaryDirectory() as scratch:
+            self.save_pretrained(scratch)
+            for name in listed(self.folder) if self.folder is not None else ():
+                if name not in (CONFIG, MODEL, VOICES):
+                    shutil.copyfile(self.folder / name, Path(scratch) / name)
+            write_sums(Path(scratch))
+            return hub.push(Path(scratch), repo, **options)
+
+    def _is_as_in(self, folder: Path) -> bool:
+        _, stored = load(folder)
+        return all(torch.equal(tensor.cpu(), stored[name]) for name, tensor in self.state_dict().items())

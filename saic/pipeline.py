@@ -93,15 +93,24 @@ class Pipeline:
         self._voices: Voices | None = None
 
     @classmethod
-    def from_pretrained(cls, weights: str | os.PathLike | None = None, *, device: str = "cpu") -> "Pipeline":
-        """Load the bundled weights, or those of a folder.
+    def from_pretrained(
+        cls, weights: str | os.PathLike | None = None, *, revision: str | None = None, device: str = "cpu"
+    ) -> "Pipeline":
+        """Load the bundled weights, those of a folder, or those of the Hub.
+
+        Parameters
+        ----------
+        weights
+            None, a folder, or ``ORG/NAME@COMMIT``: see :func:`saic.weights.resolve`.
+        revision
+            The commit, where ``weights`` is ``ORG/NAME`` alone.
 
         Raises
         ------
         WeightsError
-            The folder is missing, incomplete, damaged or of another format.
+            The weights are missing, incomplete, damaged or of another format, or the Hub does not give them.
         """
-        folder = resolve(weights)
+        folder = resolve(weights, revision)
         return cls(Model.from_pretrained(folder), folder=folder, device=device)
 
     @torch.inference_mode()

@@ -136,5 +136,20 @@ def test_nothing_private_is_named() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     for name in tracked:
         path = ROOT / name
-        if path.suffix in {".py", ".md", ".toml", ".yaml", ".txt", ".json"} and name != "tests/test_documents.py":
+        read = {".py", ".md", ".toml", ".yaml", ".txt", ".json", ".ipynb"}
+        if path.suffix in read and name != "tests/test_documents.py":
             assert not re.search(r"(?<![\w.])/(home|root|Users)/", path.read_text(encoding="utf-8")), name
+
+
+def test_each_reader_finds_a_way_in() -> None:
+    """Three readers, three sections near the top, each with something to do and links for more."""
+    first = README.partition("\n## How good is it")[0]
+    for reader, does in {
+        "clinician": "make app",
+        "reviewer": "benchmarks/evaluation",
+        "engineer": "saic convert",
+    }.items():
+        heading, section = re.search(rf"^## ([^\n]*for an? {reader})\n(.*?)(?=^## |\Z)", first, re.M | re.S).groups()
+        anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        assert f"](#{anchor})" in first.partition("\n## ")[0].replace("\n", " ")
+        assert does in section and "](" in section

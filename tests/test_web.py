@@ -339,7 +339,10 @@ def test_the_api_tells_what_is_wrong_with_a_file(client: Client, tmp_path: Path,
     assert "Jane" not in str(caught.value) and "Jane" not in "".join(capfd.readouterr())
 
 
-def test_app_py_offers_the_page_as_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_app_py_builds_the_page_with_the_weights_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = []
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
-    monkeypatch.setattr(Pipeline, "from_pretrained", FakePipeline)
-    assert isinstance(runpy.run_path(str(ROOT / "app.py"), run_name="app")["demo"], gr.Blocks)
+    monkeypatch.setattr(Pipeline, "from_pretrained", lambda weights: named.append(weights) or FakePipeline())
+    build = runpy.run_path(str(ROOT / "app.py"), run_name="app")["build"]
+    assert isinstance(build(), gr.Blocks) and isinstance(build("a/folder"), gr.Blocks)
+    assert named == [None, "a/folder"]

@@ -1,12 +1,14 @@
-"""The one resolver of weights: a folder or the bundled set, checked against its hashes.
+"""The one resolver of weights: a folder, the bundled set or a repository on the Hub, checked against its hashes.
 
 A weights folder holds ``config.json``, ``model.safetensors``, ``SHA256SUMS`` and, where there are any,
 ``vocoder.safetensors`` and ``voices.safetensors``.
+A source that is named is the one that is loaded, or there is an error: nothing else ever stands in for it.
 """
 
 import hashlib
 import json
 import os
+import re
 import tempfile
 from importlib import resources
 from pathlib import Path
@@ -16,27 +18,41 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from saic.config import Config, Vocoder
-from saic.errors import ConfigError, WeightsError
+from saic.errors import ConfigError, UsageError, WeightsError
 
 CONFIG, MODEL, VOCODER = "config.json", "model.safetensors", "vocoder.safetensors"
 VOICES, SUMS = "voices.safetensors", "SHA256SUMS"
 FILES = (CONFIG, MODEL, VOCODER, VOICES)
 MAX_FILE_BYTES = 2_000_000_000
 
+_HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
-def resolve(name: str | os.PathLike | None = None) -> Path:
+
+def resolve(name: str | os.PathLike | None = None, revision: str | None = None) -> Path:
     """Folder of the named weights, with every file's hash checked.
 
     Parameters
     ----------
     name
-        A local folder, or None for the bundled set.
+        A local folder, a repository on the Hub as ``ORG/NAME@COMMIT`` (40 hexadecimal digits), or None for the
+        bundled set. The Hub is contacted for such a name alone, and only for what its cache lacks.
+    revision
+        The commit, where the name is ``ORG/NAME`` alone.
 
     Raises
     ------
+    UsageError
+        A revision without a name on the Hub.
     WeightsError
-        The folder is missing or incomplete, or a file differs from its hash.
+        The folder is missing or incomplete, a file differs from its hash, or a repository is named without its commit.
+    HubError
+        The Hub does not give these weights.
     """
+    if at := hub_commit(name, revision):
+        from saic.weights import hub  # here, since nothing else needs the Hub's client
+
+        return hub.fetch(*at)
     folder = Path(str(resources.files("saic") / "weights" / "default")) if name is None else Path(name)
     if not folder.is_dir():
         raise WeightsError("There is no such weights folder. Name one that holds config.json and model.safetensors.")
@@ -44,22 +60,53 @@ def resolve(name: str | os.PathLike | None = None) -> Path:
     return folder
 
 
-def verify(folder: Path) -> None:
-    """Check every file that ``SHA256SUMS`` lists; raise :class:`WeightsError` at the first that differs."""
+def hub_commit(name: str | os.PathLike | None, revision: str | None = None) -> tuple[str, str] | None:
+    """Repository and commit that a name means on the Hub; None where it means a folder or the bundled set.
+
+    Raises
+    ------
+    UsageError, WeightsError
+        As :func:`resolve`.
+    """
+    match = _HUB_NAME.fullmatch(name) if isinstance(name, str) else None
+    if revision is not None and (match is None or match["revision"]):
+        raise UsageError("A revision goes with a repository on the Hub: name it as ORG/NAME.")
+    if match is None:
+        return None
+    repo, wanted = match["repo"], revision or match["revision"]
+    if wanted and _COMMIT.fullmatch(wanted):
+        return repo, wanted
+    if revision is None and Path(name).is_dir():
+        return None
+    at = f", revision='{wanted}'" if wanted and _HUB_NAME.fullmatch(f"{repo}@{wanted}") else ""
+    raise WeightsError(
+        f"There is no folder of that name, and a repository on the Hub is named with its commit, as ORG/NAME@COMMIT."
+        f" This command prints it:\n"
+        f"python -c \"import huggingface_hub as hub; print('{repo}@' + hub.model_info('{repo}'{at}).sha)\""
+    )
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """Names and SHA-256 of the files that a folder's ``SHA256SUMS`` lists; :class:`WeightsError` if it cannot be so."""
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise WeightsError(f"The weights folder has no readable {SUMS}: its files cannot be trusted.") from None
-    listed = {}
+    digests = {}
     for line in lines:
         digest, _, name = line.partition("  ")
         if name not in FILES:
             raise WeightsError(f"{SUMS} lists a file that does not belong to a weights folder.")
-        listed[name] = digest
+        digests[name] = digest
     for name in (CONFIG, MODEL):
-        if name not in listed:
+        if name not in digests:
             raise WeightsError(f"{SUMS} does not list {name}: the weights are incomplete.")
-    for name, digest in listed.items():
+    return digests
+
+
+def verify(folder: Path) -> None:
+    """Check every file that ``SHA256SUMS`` lists; raise :class:`WeightsError` at the first that differs."""
+    for name, digest in listed(folder).items():
         path = folder / name
         if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES or sha256(path) != digest:
             raise WeightsError(f"{name} is missing or differs from its hash: get the weights again.")

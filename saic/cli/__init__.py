@@ -3,7 +3,6 @@
 Exit codes: 0 ok, 2 usage, 3 bad audio, 4 weights, 5 a part of the recordings failed.
 """
 
-import json
 import secrets
 import sys
 from collections.abc import Callable
@@ -13,29 +12,22 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from saic import __version__, audio, mcadams, recordings
+from saic.cli.hub import push, space
+from saic.cli.options import DeviceOption, ForceOption, JsonOption, WeightsOption, progress_bar, show
 from saic.errors import AudioError, PartialFailure, SaicError, UsageError
 from saic.mel import SAMPLE_RATE
 from saic.pipeline import Pipeline
 from saic.pipeline import Progress as Tell
 
 app = typer.Typer(
-    help="Change the voice in a recording, keep the words; tell who speaks. Everything stays on this machine.",
+    help="Change the voice in a recording, keep the words; tell who speaks. Recordings stay on this machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-WeightsOption = Annotated[
-    Path | None, typer.Option("--weights", help="Folder of weights.", show_default="the bundled weights")
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, or cuda for a GPU.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 @app.command()
@@ -52,7 +44,7 @@ def convert(
     if output.exists() and not force:
         raise UsageError("The output file exists. Add --force to replace it, or name another.")
     pipeline = Pipeline.from_pretrained(weights, device=device)
-    with _progress(as_json) as progress:
+    with progress_bar(as_json) as progress:
         task = progress.add_task("", total=1.0)
         conversion = pipeline.convert(
             source,
@@ -62,7 +54,7 @@ def convert(
         )
     audio.save(output, conversion.wav, force=force)
     duration_s = len(conversion.wav) / SAMPLE_RATE
-    _print(as_json, {"output": str(output), "duration_s": duration_s}, f"Wrote {duration_s:.1f} s to {output}")
+    show(as_json, {"output": str(output), "duration_s": duration_s}, f"Wrote {duration_s:.1f} s to {output}")
 
 
 class Method(StrEnum):
@@ -125,7 +117,7 @@ def anonymize(
     change = _changer(method, target, weights, device)
     failures: dict[int, AudioError | UsageError] = {}
     duration_s = 0.0
-    with _progress(as_json) as progress:
+    with progress_bar(as_json) as progress:
         task = progress.add_task("", total=len(jobs))
         for number, job in enumerate(jobs, start=1):
 
@@ -156,7 +148,7 @@ def anonymize(
         "failed": [{"number": n, "error": type(e).__name__, "reason": str(e)} for n, e in failures.items()],
     }
     others = f"; {n_skipped} other files left out" if n_skipped else ""
-    _print(as_json, facts, f"Wrote {n_written} of {len(jobs)} recordings, {duration_s:.1f} s, to {output}{others}")
+    show(as_json, facts, f"Wrote {n_written} of {len(jobs)} recordings, {duration_s:.1f} s, to {output}{others}")
     _raise_failures(failures, len(jobs))
 
 
@@ -183,7 +175,7 @@ def identify(
     table = Table("voice", "similarity", "same person?", box=None)
     for match in matches:
         table.add_row(match.name, f"{match.score:.3f}", "yes" if match.accepted else "no")
-    _print(as_json, {"matches": [vars(match) for match in matches]}, table)
+    show(as_json, {"matches": [vars(match) for match in matches]}, table)
 
 
 class Attackers(StrEnum):
@@ -230,7 +222,7 @@ def evaluate(
         raise UsageError("The evaluation needs more packages. Install them with: pip install 'saic[eval]'") from None
     pipeline = Pipeline.from_pretrained(weights, device=device)
     judges = Judges.load(NO_ASR if quick and asr is None else asr, dnsmos=not quick, device=device)
-    with _progress(as_json) as progress:
+    with progress_bar(as_json) as progress:
         tasks: dict[str, Any] = {}
 
         def tell(stage: str, done: int, total: int) -> None:
@@ -251,7 +243,7 @@ def evaluate(
             progress=tell,
             command=command,
         )
-    _print(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
+    show(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
 
 
 @app.command()
@@ -262,7 +254,11 @@ def info(weights: WeightsOption = None, device: DeviceOption = "cpu", as_json: J
     for name, value in facts.items():
         parts = [f"{k} {v:,}" for k, v in value.items()] if isinstance(value, dict) else [str(value)]
         table.add_row(name, ", ".join(parts))
-    _print(as_json, facts, table)
+    show(as_json, facts, table)
+
+
+app.command()(push)
+app.command()(space)
 
 
 def main() -> None:
@@ -275,7 +271,7 @@ def main() -> None:
 
 
 def _changer(
-    method: Method, targets: list[Path] | None, weights: Path | None, device: str
+    method: Method, targets: list[Path] | None, weights: str | None, device: str
 ) -> Callable[[Path, int, Tell], np.ndarray]:
     """The function that turns a recording, given a seed, into the wav of another voice."""
     if method is Method.MCADAMS:
@@ -296,17 +292,3 @@ def _raise_failures(failures: dict[int, AudioError | UsageError], n_jobs: int) -
         if not isinstance(error, AudioError):
             raise error
     raise AudioError(f"None of the {n_jobs} recordings can be used, for the reasons given.")
-
-
-def _progress(quiet: bool) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty())
-
-
-def _print(as_json: bool, facts: dict[str, Any], text: str | Table) -> None:
-    if as_json:
-        print(json.dumps(facts))
-    elif isinstance(text, str):
-        print(text)
-    else:
-        Console().print(text)

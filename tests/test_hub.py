@@ -1,0 +1,376 @@
+"""Weights from the Hub, against a stand-in on loopback: what is named arrives whole, or an error says why not."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard, constants, file_download
+from huggingface_hub.utils import _http
+from packaging.requirements import Requirement
+
+from saic import hub as hub_api
+from saic import space, weights
+from saic.cli import main
+from saic.config import Config
+from saic.errors import HubError, UsageError, WeightsError
+from saic.model import Model
+from saic.pipeline import Pipeline
+from tests.standin_hub import TOKEN, StandInHub
+
+ROOT = Path(__file__).parents[1]
+TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
+NAME = "clinic/tiny"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a tiny model, as training leaves them."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    Model(TINY).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInHub]:
+    """A stand-in Hub that the client in this process talks to, without its waits, with an empty cache."""
+    with StandInHub() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        still = SimpleNamespace(**{**vars(_http.time), "sleep": lambda _: None})
+        monkeypatch.setattr(_http, "time", still)
+        monkeypatch.setattr(file_download, "time", still)
+        yield hub
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+# --- what a name means ---------------------------------------------------------------------------------------
+
+
+def test_the_default_and_folders_open_no_connection_and_need_no_client(folder: Path) -> None:
+    script = (
+        "import socket, sys\n"
+        "def refuse(*_): raise AssertionError('a connection was opened')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "import saic\n"
+        "saic.Pipeline.from_pretrained()\n"
+        f"saic.Model.from_pretrained({str(folder)!r})\n"
+        "assert 'huggingface_hub' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("revision", [None, "main"])
+def test_a_repository_without_its_commit_is_refused_with_the_command_that_prints_it(
+    hub: StandInHub, folder: Path, revision: str | None, tmp_path: Path
+) -> None:
+    commit = hub.add(NAME, folder)
+    with pytest.raises(WeightsError) as caught:
+        Pipeline.from_pretrained(NAME if revision is None else f"{NAME}@{revision}")
+    assert hub.requests == []
+    program, *arguments = shlex.split(str(caught.value).partition("\n")[2])
+    assert program == "python"
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=os.environ | hub.environment(tmp_path)
+    )
+    assert done.stdout.strip() == f"{NAME}@{commit}", done.stderr
+
+
+def test_a_revision_goes_with_a_repository_alone(folder: Path) -> None:
+    commit = "0" * 40
+    for name in (None, folder, str(folder), f"{NAME}@{commit}"):
+        with pytest.raises(UsageError, match="ORG/NAME"):
+            weights.resolve(name, commit)
+    with pytest.raises(WeightsError, match="its commit"):
+        weights.resolve(NAME, "main'; import os #")
+
+
+def test_a_folder_whose_name_could_be_a_repository_is_a_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_network: None
+) -> None:
+    (tmp_path / "clinic").mkdir()
+    (tmp_path / "clinic" / "tiny").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    assert weights.resolve("clinic/tiny") == Path("clinic/tiny")
+
+
+def test_the_command_line_says_so_with_the_exit_code_of_weights(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["saic", "info", "--weights", NAME])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 4 and "model_info" in capsys.readouterr().err
+
+
+# --- what arrives --------------------------------------------------------------------------------------------
+
+
+def test_the_named_commit_arrives_whole_and_stays_readable_without_a_connection(
+    hub: StandInHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = hub.add(NAME, folder)
+    hub.repos["model", NAME].commit({"model.safetensors": b"a later commit"})
+    expected = Model.from_pretrained(folder).state_dict()
+    for tensors in (
+        Model.from_pretrained(f"{NAME}@{commit}").state_dict(),
+        Pipeline.from_pretrained(NAME, revision=commit).model.state_dict(),
+    ):
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in tensors.items())
+    asked = len(hub.requests)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert weights.fingerprint(weights.resolve(f"{NAME}@{commit}")) == weights.fingerprint(folder)
+    assert len(hub.requests) == asked
+
+
+def test_a_download_that_is_interrupted_goes_on(hub: StandInHub, folder: Path) -> None:
+    commit = hub.add(NAME, folder)
+    hub.fault = "break"
+    weights.verify(weights.resolve(f"{NAME}@{commit}"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("error", "status 500"),
+        ("stall", "broke off"),
+        ("short", "broke off"),
+        ("truncate", "broke off"),
+        ("tamper", "damaged"),
+        ("other_commit", "another commit"),
+    ],
+)
+def test_what_goes_wrong_is_an_error_and_leaves_nothing_that_harms(
+    hub: StandInHub, folder: Path, fault: str, says: str
+) -> None:
+    commit = hub.add(NAME, folder)
+    hub.fault = fault
+    with pytest.raises(HubError, match=says):
+        Model.from_pretrained(f"{NAME}@{commit}")
+    hub.fault = None
+    Model.from_pretrained(f"{NAME}@{commit}")
+
+
+def test_no_server_no_repository_no_commit_and_no_weights_are_told_apart(
+    hub: StandInHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = hub.add(NAME, folder, private=True)
+    for name, says in {
+        f"clinic/other@{commit}": "no repository",
+        f"{NAME}@{'0' * 40}": "no such commit",
+        f"clinic--x/tiny@{commit}": "not a name",
+    }.items():
+        with pytest.raises(HubError, match=says):
+            weights.resolve(name)
+    with pytest.raises(HubError, match="no complete SAIC weights"):
+        weights.resolve(f"{NAME}@{hub.repos['model', NAME].commit({'README.md': b'-'})}")
+    monkeypatch.setenv("HF_TOKEN", "hf_somebody_else")
+    with pytest.raises(HubError, match="log in"):
+        weights.resolve(f"{NAME}@{commit}")
+    nobody = "http://127.0.0.1:1/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", nobody)
+    with pytest.raises(HubError, match="cannot be reached"):
+        weights.resolve(f"{NAME}@{commit}")
+
+
+def test_a_cache_that_was_changed_is_not_used(hub: StandInHub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"{NAME}@{hub.add(NAME, folder)}"
+    path = weights.resolve(name) / weights.MODEL
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with monkeypatch.context() as offline:
+        offline.setattr(constants, "HF_HUB_OFFLINE", True)
+        with pytest.raises(HubError, match="damaged"):
+            weights.resolve(name)
+    weights.resolve(name)  # downloaded anew
+
+
+def test_nothing_but_weights_is_fetched(hub: StandInHub, folder: Path) -> None:
+    sums = (folder / weights.SUMS).read_bytes()
+    repo = hub.repos["model", NAME] if hub.add(NAME, folder) else None
+    commit = repo.commit({**repo.files, "model.pkl": b"-", weights.SUMS: sums + b"0" * 64 + b"  model.pkl\n"})
+    with pytest.raises(HubError, match="does not belong"):
+        weights.resolve(f"{NAME}@{commit}")
+    assert not any(request.endswith("model.pkl") for request in hub.requests)
+
+
+# --- what is uploaded ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def report(folder: Path, tmp_path: Path) -> Path:
+    """A report of the tiny weights, with the figures of the bundled ones."""
+    figures = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text(encoding="utf-8"))
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(figures | {"weights_sha256": weights.fingerprint(folder)}), encoding="utf-8")
+    return path
+
+
+def test_pushed_weights_are_private_and_come_back_the_same(hub: StandInHub, folder: Path, report: Path) -> None:
+    name = Model.from_pretrained(folder).push_to_hub(NAME, report=report, license="cc-by-4.0")
+    repo = hub.repos["model", NAME]
+    assert repo.private and set(repo.files) == {
+        ".gitattributes",
+        "README.md",
+        "SHA256SUMS",
+        "config.json",
+        "model.safetensors",
+        "report.json",
+    }
+    assert name == f"{NAME}@{repo.head}" and any(request.startswith("PUT /large/") for request in hub.requests)
+    expected = Model.from_pretrained(folder).state_dict()
+    assert all(torch.equal(t, expected[key]) for key, t in Model.from_pretrained(name).state_dict().items())
+
+
+def test_a_second_push_replaces_what_the_first_one_left(hub: StandInHub, folder: Path) -> None:
+    first = Model.from_pretrained(folder).push_to_hub(NAME)
+    repo = hub.repos["model", NAME]
+    repo.commit({**repo.files, "voices.safetensors": b"old", "notes.md": b"-"})
+    torch.manual_seed(1)
+    trained = Model(TINY)
+    second = trained.push_to_hub(NAME)
+    assert "voices.safetensors" not in repo.files and "notes.md" in repo.files
+    Model.from_pretrained(first)
+    for key, tensor in Model.from_pretrained(second).state_dict().items():
+        torch.testing.assert_close(tensor, trained.state_dict()[key].half().float())
+
+
+def test_a_trained_model_leaves_the_gallery_of_its_old_tensors_behind(hub: StandInHub) -> None:
+    model = Model.from_pretrained()
+    model.push_to_hub("clinic/whole")
+    assert weights.VOICES in hub.repos["model", "clinic/whole"].files
+    model.mel_mean += 1
+    model.push_to_hub("clinic/trained")
+    assert weights.VOICES not in hub.repos["model", "clinic/trained"].files
+
+
+def test_the_card_has_the_figures_of_the_report_and_no_other(hub: StandInHub, folder: Path, report: Path) -> None:
+    figures = json.loads(report.read_text(encoding="utf-8"))
+    figures["claims"]["convert"]["voicefilter.eer_lazy"] = False
+    report.write_text(json.dumps(figures), encoding="utf-8")
+    hub_api.push(folder, NAME, report=report)
+    card = ModelCard(hub.repos["model", NAME].files["README.md"].decode())
+    assert card.data.pipeline_tag == "audio-to-audio" and card.data.library_name == "saic"
+    results = {result.metric_name: result for result in card.data.eval_results}
+    leaves = figures["systems"]["convert"]
+    for heading, leaf in {
+        "Taken for the target, %": leaves["identity"]["target_top1"],
+        "Semi-informed attacker (resemblyzer), EER %": leaves["privacy"]["resemblyzer.eer_semi"],
+        "Word errors, %": leaves["utility"]["wer"],
+    }.items():
+        assert results[heading].metric_value == pytest.approx(leaf["value"], abs=0.005)
+        assert results[heading].metric_args["n"] == leaf["n"]
+        assert f"{leaf['value']:.1f} [{leaf['low']:.1f}, {leaf['high']:.1f}]" in card.text
+    assert "Lazy-informed attacker (voicefilter), EER %" not in results  # it carries no claim
+    assert f"({leaves['privacy']['voicefilter.eer_lazy']['value']:.1f} [" in card.text
+    assert all(f"`{system}`" in card.text for system in ("copy_source", "replay_target", "mcadams"))
+    hub_api.push(folder, NAME)
+    bare = ModelCard(hub.repos["model", NAME].files["README.md"].decode())
+    assert bare.data.eval_results is None and "report.json" not in hub.repos["model", NAME].files
+
+
+def test_what_must_not_be_uploaded_is_not(
+    hub: StandInHub, folder: Path, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="other weights"):
+        hub_api.push(weights.resolve(), NAME, report=report)
+    shutil.copytree(folder, tmp_path / "damaged")
+    (tmp_path / "damaged" / weights.MODEL).write_bytes(b"-")
+    with pytest.raises(WeightsError, match="differs"):
+        hub_api.push(tmp_path / "damaged", NAME)
+    for text in ("[]", "{}", "-"):
+        (tmp_path / "other.json").write_text(text)
+        with pytest.raises(UsageError, match=r"report\.json"):
+            hub_api.push(folder, NAME, report=tmp_path / "other.json")
+    with pytest.raises(UsageError, match="ORG/NAME"):
+        hub_api.push(folder, "tiny")
+    with monkeypatch.context() as offline, pytest.raises(HubError, match="HF_HUB_OFFLINE"):
+        offline.setattr(constants, "HF_HUB_OFFLINE", True)
+        hub_api.push(folder, NAME)
+    assert hub.requests == []
+    hub.add("clinic/open", folder)
+    with pytest.raises(UsageError, match="is public"):
+        hub_api.push(folder, "clinic/open")
+    hub_api.push(folder, "clinic/open", private=False)
+    monkeypatch.setenv("HF_TOKEN", "hf_somebody_else")
+    with pytest.raises(HubError, match="does not allow"):
+        hub_api.push(folder, "clinic/open", private=False)
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
+    with pytest.raises(HubError, match="not logged in"):
+        hub_api.push(folder, "clinic/open", private=False)
+
+
+# --- the Space -----------------------------------------------------------------------------------------------
+
+
+def front_matter(readme: bytes) -> dict:
+    return yaml.safe_load(readme.decode().split("---\n")[1])
+
+
+def test_a_space_has_the_app_the_package_and_the_weights(hub: StandInHub, folder: Path) -> None:
+    hub_api.upload(
+        "clinic/page", {"saic/old.py": b"-", "my.txt": b"-"}, kind="space", private=True, message="-", replaces=bool
+    )
+    space.push(folder, "clinic/page")
+    repo = hub.repos["space", "clinic/page"]
+    assert repo.private and repo.sdk == "gradio"
+    assert "saic/old.py" not in repo.files and "my.txt" in repo.files
+    for path in ("app.py", "requirements.txt", "saic/web/page.py", "saic/pipeline.py", "assets/examples/examples.json"):
+        assert repo.files[path] == (ROOT / path).read_bytes()
+    assert repo.files["saic/weights/default/model.safetensors"] == (folder / weights.MODEL).read_bytes()
+    assert not any(path.startswith(("tests/", "train/", ".git/")) or "__pycache__" in path for path in repo.files)
+    about_bundled = {"MODEL_CARD.md", "benchmarks/evaluation/report.json"}
+    assert about_bundled <= set(space.files(weights.resolve())) and not about_bundled & set(repo.files)
+
+
+def test_the_front_matter_is_what_the_hub_knows_and_agrees_with_the_pins(folder: Path) -> None:
+    front = front_matter(space.files(folder)["README.md"])
+    known = {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "pinned"}
+    assert set(front) == known | {"license", "short_description"}
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {front["colorFrom"], front["colorTo"]} <= colours and len(front["short_description"]) <= 60
+    assert front["sdk"] == "gradio" and front["app_file"] == "app.py"
+    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert f"gradio=={front['sdk_version']}" in requirements
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert front["python_version"] == "3.11" and project["requires-python"].startswith(">=3.11,<3.12")
+
+
+def test_the_pins_go_with_what_a_space_installs_besides() -> None:
+    """A Space installs gradio[oauth,mcp] together with requirements.txt."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = {r.name: next(iter(r.specifier)).version for r in map(Requirement, filter(re.compile(r"\w").match, lines))}
+    assert pins["gradio"] == metadata.version("gradio")
+    for line in metadata.requires("gradio"):
+        wanted = Requirement(line)
+        if wanted.name in pins and any(
+            wanted.marker is None or wanted.marker.evaluate({"extra": e}) for e in ("", "oauth", "mcp")
+        ):
+            assert wanted.specifier.contains(pins[wanted.name]), line

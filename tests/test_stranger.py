@@ -1,0 +1,161 @@
+"""With only a stand-in Hub: a stranger shares weights, loads them elsewhere, cuts the network, serves, explores.
+
+The commands are those of README.md, "Share it".
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from saic import weights
+from saic.model import Model
+from tests.standin_hub import StandInHub
+from tests.test_notebooks import FOLDER, run, shown
+
+ROOT = Path(__file__).parents[1]
+TINY = ROOT / "train" / "configs" / "tiny.yaml"
+START_CPU_S = 30
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What is left once the network is cut: the weights' name, an environment that has them cached, the Space."""
+
+    name: str
+    environment: dict[str, str]
+    space: Path
+
+
+def documented(start: str) -> list[str]:
+    """The arguments of the one command of README.md that starts so."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) for line in block.splitlines()]
+    ((_, *arguments),) = (shlex.split(line) for line in lines if line.startswith(start) and "ORG/" in line)
+    return arguments
+
+
+def python(arguments: list[str], environment: dict[str, str], cwd: Path) -> str:
+    done = subprocess.run([sys.executable, *arguments], env=environment, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as fine-tuning leaves it: runs/stage2/weights with a gallery, runs/report/report.json."""
+    place = tmp_path_factory.mktemp("stranger")
+    folder = place / "runs" / "stage2" / "weights"
+    shutil.copytree(weights.resolve(), folder)
+    tuned = Model.from_pretrained()
+    tuned.mel_mean += 0.01
+    tuned.save_pretrained(folder)
+    report = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text(encoding="utf-8"))
+    (place / "runs" / "report").mkdir()
+    (place / "runs" / "report" / "report.json").write_text(
+        json.dumps(report | {"weights_sha256": weights.fingerprint(folder)}), encoding="utf-8"
+    )
+    (place / "assets").symlink_to(ROOT / "assets")
+    return place
+
+
+@pytest.fixture(scope="module")
+def shared(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Push, load by name in another home, upload the Space; then the Hub goes away."""
+    home, elsewhere = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("elsewhere")
+    base = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | {"PYTHONPATH": str(ROOT)}
+    with StandInHub() as hub:
+        push = [word.replace("ORG/NAME", "clinic/tuned") for word in documented("saic push")]
+        name = json.loads(python(["-m", "saic", *push, "--json"], base | hub.environment(home), trained))["weights"]
+        environment = base | hub.environment(elsewhere)
+        convert = [word.replace("ORG/NAME@COMMIT", name) for word in documented("saic convert")]
+        python(["-m", "saic", *convert], environment, trained)
+        assert (trained / "shared.wav").is_file()
+        space = documented("python -m saic space")
+        space = [word.replace("ORG/NAME@COMMIT", name).replace("ORG/PAGE", "clinic/page") for word in space]
+        python(space, environment, ROOT)
+        place = tmp_path_factory.mktemp("space")
+        for path, content in hub.repos["space", "clinic/page"].files.items():
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_bytes(content)
+        assert hub.repos["model", "clinic/tuned"].private and hub.repos["space", "clinic/page"].private
+    return Shared(name, environment, place)
+
+
+@pytest.fixture
+def served(shared: Shared, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen, Path]]:
+    """The Space's own app with the shared weights, where the home folder cannot be written."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [word.replace("ORG/NAME@COMMIT", shared.name) for word in documented("python app.py")]
+    environment = shared.environment | {"HOME": os.devnull, "GRADIO_ANALYTICS_ENABLED": "False"}
+    environment.pop("PYTHONPATH")
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, *command, "--port", str(port)],
+            env=environment,
+            cwd=shared.space,
+            stdout=log,
+            stderr=log,
+        )
+        yield f"http://127.0.0.1:{port}", server, tmp_path / "log"
+        server.terminate()
+        server.wait(30)
+
+
+def test_the_app_serves_shared_weights_without_a_network_and_without_a_home(
+    served: tuple[str, subprocess.Popen, Path],
+) -> None:
+    url, server, log = served
+    page = None
+    for _ in range(600):
+        assert server.poll() is None, log.read_text()
+        try:
+            page = urllib.request.urlopen(f"{url}/gradio_api/info", timeout=5)
+            break
+        except OSError:
+            time.sleep(0.2)
+    assert page is not None, log.read_text()
+    assert "/convert" in json.load(page)["named_endpoints"]
+    stat = Path(f"/proc/{server.pid}/stat")
+    if stat.exists():  # processor time, since other work on the machine does not count in it
+        user, system = map(int, stat.read_text().rpartition(")")[2].split()[11:13])
+        used = (user + system) / os.sysconf("SC_CLK_TCK")
+        assert used < START_CPU_S
+    assert "writable" not in log.read_text()
+
+
+@pytest.mark.parametrize("stem", ["01_anonymize", "02_explore_embeddings", "03_train_your_own", "04_evaluate_privacy"])
+def test_the_notebooks_run_with_shared_weights_and_without_a_network(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch, stem: str
+) -> None:
+    for name, value in shared.environment.items():
+        monkeypatch.setenv(name, value)
+    settings = {
+        "01_anonymize": {"WEIGHTS": shared.name},
+        "02_explore_embeddings": {"WEIGHTS": shared.name},
+        "03_train_your_own": {"CONFIG": yaml.safe_load(TINY.read_text(encoding="utf-8"))},
+        "04_evaluate_privacy": {},
+    }[stem]
+    text, n_pictures = shown(run(FOLDER / f"{stem}.ipynb", settings))
+    assert n_pictures >= 1
+    for said in {
+        "01_anonymize": ["original       1.00  same person", "pseudonym"],
+        "02_explore_embeddings": ["speaker (128,)", "chance is 16.7 %"],
+        "03_train_your_own": ["train: 4 speakers, 12 clips", "Weights:"],
+        "04_evaluate_privacy": ["| `copy_source` |", "25% at a threshold"],
+    }[stem]:
+        assert said in text, text
