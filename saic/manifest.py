@@ -153,12 +153,13 @@ def _read_folder(folder: Path) -> list[tuple[int, Clip]]:
         if utterance in seen:
             raise DataError(f"Clip {number} of the folder, sorted by path, differs from another only in its format.")
         seen.add(utterance)
-        duration_s = _duration_s(path, number)
-        clips.append((number, Clip(path, utterance, relative.parts[0], None, duration_s, None, "test")))
+        duration = duration_s(path, number)
+        clips.append((number, Clip(path, utterance, relative.parts[0], None, duration, None, "test")))
     return clips
 
 
-def _duration_s(path: Path, number: int) -> float:
+def duration_s(path: Path, number: int) -> float:
+    """Length of a recording in s; raise :class:`DataError` naming its number if it can't be read."""
     try:
         return soundfile.info(path).duration  # the header alone: quick on a big corpus
     except soundfile.LibsndfileError:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,7 @@ def test_renderings_share_codes_and_stand_in_for_each_other(corpus_folder: Path,
     (tmp_path / "phones.json").write_text(json.dumps(about), encoding="utf-8")
     for name, text in (("low", "SAME"), ("high", "SAME"), ("else", "OTHER")):
         clips.append(manifest.Clip(tmp_path / f"{name}.wav", name, f"speaker {name}", None, 3.0, text, "train"))
+    clips[:2] = [replace(clip, text="SAME") for clip in clips[:2]]  # read by people, who do not keep time
     corpus = Corpus(clips, segment_frames=32, stride=4)
     index = {clip.utterance: i for i, clip in enumerate(corpus.clips)}
     low, high, other = (corpus.crops(np.array([index[name]]), np.array([16])) for name in ("low", "high", "else"))
@@ -106,6 +108,8 @@ def test_renderings_share_codes_and_stand_in_for_each_other(corpus_folder: Path,
     random = np.random.default_rng(0)
     assert torch.equal(corpus.said_by_others(low, random).mel, high.mel)
     assert torch.equal(corpus.said_by_others(other, random).mel, other.mel)
+    read = corpus.crops(np.array([0]), np.array([16]))
+    assert torch.equal(corpus.said_by_others(read, random).mel, read.mel)
     # Codes last 0.05 s: 0.2 s of pause, 0.4 s of "a", 0.4 s of a mark that has no sound, then "b".
     start = corpus.crops(np.array([index["low"]]), np.array([0])).phones[0].tolist()
     assert [corpus.alphabet[i] if i >= 0 else None for i in start] == [""] * 4 + ["a"] * 4
@@ -137,7 +141,7 @@ def test_losses_are_zero_for_equal_mels_and_grow_with_the_distance() -> None:
 
 
 def test_spelling_drops_what_has_no_letter() -> None:
-    assert spell("IT'S A-1").tolist() == [11, 22, 2, 21, 1, 3]
+    assert spell("IT'S A-1").tolist() == spell("It's a-1").tolist() == [11, 22, 2, 21, 1, 3]
 
 
 def losses_of(stage, steps) -> list[float]:

@@ -75,8 +75,8 @@ class Listener(nn.Module):
 
 
 def spell(text: str) -> Tensor:
-    """CTC symbols of an upper-case transcript; other characters are dropped."""
-    return torch.tensor([ALPHABET.index(c) + 1 for c in text if c in ALPHABET], dtype=torch.long)
+    """CTC symbols of a transcript, capitals or not; other characters are dropped."""
+    return torch.tensor([ALPHABET.index(c) + 1 for c in text.upper() if c in ALPHABET], dtype=torch.long)
 
 
 class PerceptualStage:
