@@ -1,5 +1,6 @@
 """Which clips there are and who speaks in them: a JSONL manifest, or a folder of speakers."""
 
+import hashlib
 import json
 import math
 import os
@@ -97,6 +98,15 @@ def to_lines(clips: Iterable[Clip], folder: Path) -> str:
         row["path"] = Path(os.path.relpath(clip.path, folder)).as_posix()
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines)
+
+
+def fingerprint(path_or_folder: str | os.PathLike, clips: Iterable[Clip]) -> str:
+    """SHA-256 of a manifest file; of a folder without one, of the manifest that its clips would have."""
+    path = Path(path_or_folder)
+    if path.is_dir():
+        path /= MANIFEST_NAME
+    text = path.read_bytes() if path.is_file() else to_lines(clips, path.parent).encode()
+    return hashlib.sha256(text).hexdigest()
 
 
 def _read_lines(path: Path) -> list[tuple[int, Clip]]:
