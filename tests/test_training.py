@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from saic import audio, manifest
 from saic.config import Config
@@ -20,7 +21,7 @@ from saic.training import loop
 from saic.training.corpus import Corpus
 from saic.training.disguise import Disguise, degrade, warp_matrix
 from saic.training.losses import ReconstructionLoss, multi_scale_l1
-from saic.training.perceptual import MelFeatures, spell
+from saic.training.perceptual import MelFeatures, load_features, spell
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
 from tests.conftest import RATE, voice
@@ -138,6 +139,52 @@ def test_losses_are_zero_for_equal_mels_and_grow_with_the_distance() -> None:
     assert multi_scale_l1(target + 0.1 * noise, target) < multi_scale_l1(target + noise, target)
     near, far = loss(target + 0.1 * noise, target), loss(target + noise, target)
     assert multi_scale_l1(target + noise, target) < far and near < far
+
+
+def torchvision_vgg16() -> dict[str, torch.Tensor]:
+    """A state dict with torchvision's names and shapes, in which every convolution adds up the mean of its input."""
+    widths = {0: 64, 2: 64, 5: 128, 7: 128, 10: 256, 12: 256, 14: 256}
+    widths |= dict.fromkeys((17, 19, 21, 24, 26, 28), 512)
+    tensors, previous = {"classifier.0.weight": torch.zeros(3, 2)}, 3
+    for index, width in widths.items():
+        kernel = torch.zeros(width, previous, 3, 3)
+        kernel[:, :, 1, 1] = 1 / previous
+        tensors |= {f"features.{index}.weight": kernel, f"features.{index}.bias": torch.ones(width)}
+        previous = width
+    return tensors
+
+
+@pytest.mark.parametrize("name", ["vgg16.pth", "vgg16-old.pth", "vgg16.safetensors"])
+def test_vgg16_of_torchvisions_weights_gives_the_layers_of_the_loss(tmp_path: Path, name: str) -> None:
+    tensors, path = torchvision_vgg16(), tmp_path / name
+    if path.suffix == ".pth":
+        torch.save(tensors, path, _use_new_zipfile_serialization="old" not in name)
+    else:
+        save_file(tensors, path)
+    network = load_features(path, ())
+    mel = torch.full((2, 80, 64), 0.5)
+    maps = network(mel)
+    assert [tuple(m.shape) for m in maps] == [
+        *((2, 64, 80, 64), (2, 128, 40, 32), (2, 256, 20, 16), (2, 512, 10, 8), (2, 512, 2, 2))
+    ]
+    # Each convolution adds 1 to the mel: 2 before relu1_2, then 4, 6, 10 and all 13.
+    assert [m.unique().tolist() for m in maps] == [[2.5], [4.5], [6.5], [10.5], [13.5]]
+    loss = ReconstructionLoss(network, weight=1.0)
+    assert loss(mel, mel) == 0 and loss(mel + 1, mel) > multi_scale_l1(mel + 1, mel)
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    with pytest.raises(UsageError, match="segment_frames"):
+        network(mel[..., :16])
+
+
+def test_what_is_no_vgg16_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "vgg16.pth").write_bytes(b"not a pickle")
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part.pth")
+    torch.save([1], tmp_path / "list.pth")
+    torch.save({"features.0.weight": Path("/")}, tmp_path / "code.pth")
+    (tmp_path / "vgg16.safetensors").write_bytes(b"no header")
+    for path in tmp_path.iterdir():
+        with pytest.raises(UsageError, match="torchvision's vgg16"):
+            load_features(path, ())
 
 
 def test_spelling_drops_what_has_no_letter() -> None:
