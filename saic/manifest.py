@@ -1,5 +1,6 @@
 """Which clips there are and who speaks in them: a JSONL manifest, or a folder of speakers."""
 
+import hashlib
 import json
 import math
 import os
@@ -99,6 +100,15 @@ def to_lines(clips: Iterable[Clip], folder: Path) -> str:
     return "".join(lines)
 
 
+def fingerprint(path_or_folder: str | os.PathLike, clips: Iterable[Clip]) -> str:
+    """SHA-256 of a manifest file; of a folder without one, of the manifest that its clips would have."""
+    path = Path(path_or_folder)
+    if path.is_dir():
+        path /= MANIFEST_NAME
+    text = path.read_bytes() if path.is_file() else to_lines(clips, path.parent).encode()
+    return hashlib.sha256(text).hexdigest()
+
+
 def _read_lines(path: Path) -> list[tuple[int, Clip]]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -153,12 +163,13 @@ def _read_folder(folder: Path) -> list[tuple[int, Clip]]:
         if utterance in seen:
             raise DataError(f"Clip {number} of the folder, sorted by path, differs from another only in its format.")
         seen.add(utterance)
-        duration_s = _duration_s(path, number)
-        clips.append((number, Clip(path, utterance, relative.parts[0], None, duration_s, None, "test")))
+        duration = duration_s(path, number)
+        clips.append((number, Clip(path, utterance, relative.parts[0], None, duration, None, "test")))
     return clips
 
 
-def _duration_s(path: Path, number: int) -> float:
+def duration_s(path: Path, number: int) -> float:
+    """Length of a recording in s; raise :class:`DataError` naming its number if it can't be read."""
     try:
         return soundfile.info(path).duration  # the header alone: quick on a big corpus
     except soundfile.LibsndfileError:

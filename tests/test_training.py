@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from saic import audio, manifest
 from saic.config import Config
@@ -19,7 +21,7 @@ from saic.training import loop
 from saic.training.corpus import Corpus
 from saic.training.disguise import Disguise, degrade, warp_matrix
 from saic.training.losses import ReconstructionLoss, multi_scale_l1, voice_distance
-from saic.training.perceptual import MelFeatures, spell
+from saic.training.perceptual import MelFeatures, load_features, spell
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
 from tests.conftest import RATE, voice
@@ -99,6 +101,7 @@ def test_renderings_share_codes_and_stand_in_for_each_other(corpus_folder: Path,
     (tmp_path / "phones.json").write_text(json.dumps(about), encoding="utf-8")
     for name, text in (("low", "SAME"), ("high", "SAME"), ("else", "OTHER")):
         clips.append(manifest.Clip(tmp_path / f"{name}.wav", name, f"speaker {name}", None, 3.0, text, "train"))
+    clips[:2] = [replace(clip, text="SAME") for clip in clips[:2]]  # read by people, who do not keep time
     corpus = Corpus(clips, segment_frames=32, stride=4)
     index = {clip.utterance: i for i, clip in enumerate(corpus.clips)}
     low, high, other = (corpus.crops(np.array([index[name]]), np.array([16])) for name in ("low", "high", "else"))
@@ -106,6 +109,8 @@ def test_renderings_share_codes_and_stand_in_for_each_other(corpus_folder: Path,
     random = np.random.default_rng(0)
     assert torch.equal(corpus.said_by_others(low, random).mel, high.mel)
     assert torch.equal(corpus.said_by_others(other, random).mel, other.mel)
+    read = corpus.crops(np.array([0]), np.array([16]))
+    assert torch.equal(corpus.said_by_others(read, random).mel, read.mel)
     # Codes last 0.05 s: 0.2 s of pause, 0.4 s of "a", 0.4 s of a mark that has no sound, then "b".
     start = corpus.crops(np.array([index["low"]]), np.array([0])).phones[0].tolist()
     assert [corpus.alphabet[i] if i >= 0 else None for i in start] == [""] * 4 + ["a"] * 4
@@ -157,8 +162,54 @@ def test_the_distance_of_voices_is_of_textures_not_of_words() -> None:
     assert distance(silent, other_words, pause) < 0.5 * distance(silent, other_words)
 
 
+def torchvision_vgg16() -> dict[str, torch.Tensor]:
+    """A state dict with torchvision's names and shapes, in which every convolution adds up the mean of its input."""
+    widths = {0: 64, 2: 64, 5: 128, 7: 128, 10: 256, 12: 256, 14: 256}
+    widths |= dict.fromkeys((17, 19, 21, 24, 26, 28), 512)
+    tensors, previous = {"classifier.0.weight": torch.zeros(3, 2)}, 3
+    for index, width in widths.items():
+        kernel = torch.zeros(width, previous, 3, 3)
+        kernel[:, :, 1, 1] = 1 / previous
+        tensors |= {f"features.{index}.weight": kernel, f"features.{index}.bias": torch.ones(width)}
+        previous = width
+    return tensors
+
+
+@pytest.mark.parametrize("name", ["vgg16.pth", "vgg16-old.pth", "vgg16.safetensors"])
+def test_vgg16_of_torchvisions_weights_gives_the_layers_of_the_loss(tmp_path: Path, name: str) -> None:
+    tensors, path = torchvision_vgg16(), tmp_path / name
+    if path.suffix == ".pth":
+        torch.save(tensors, path, _use_new_zipfile_serialization="old" not in name)
+    else:
+        save_file(tensors, path)
+    network = load_features(path, ())
+    mel = torch.full((2, 80, 64), 0.5)
+    maps = network(mel)
+    assert [tuple(m.shape) for m in maps] == [
+        *((2, 64, 80, 64), (2, 128, 40, 32), (2, 256, 20, 16), (2, 512, 10, 8), (2, 512, 2, 2))
+    ]
+    # Each convolution adds 1 to the mel: 2 before relu1_2, then 4, 6, 10 and all 13.
+    assert [m.unique().tolist() for m in maps] == [[2.5], [4.5], [6.5], [10.5], [13.5]]
+    loss = ReconstructionLoss(network, weight=1.0)
+    assert loss(mel, mel) == 0 and loss(mel + 1, mel) > multi_scale_l1(mel + 1, mel)
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    with pytest.raises(UsageError, match="segment_frames"):
+        network(mel[..., :16])
+
+
+def test_what_is_no_vgg16_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "vgg16.pth").write_bytes(b"not a pickle")
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part.pth")
+    torch.save([1], tmp_path / "list.pth")
+    torch.save({"features.0.weight": Path("/")}, tmp_path / "code.pth")
+    (tmp_path / "vgg16.safetensors").write_bytes(b"no header")
+    for path in tmp_path.iterdir():
+        with pytest.raises(UsageError, match="torchvision's vgg16"):
+            load_features(path, ())
+
+
 def test_spelling_drops_what_has_no_letter() -> None:
-    assert spell("IT'S A-1").tolist() == [11, 22, 2, 21, 1, 3]
+    assert spell("IT'S A-1").tolist() == spell("It's a-1").tolist() == [11, 22, 2, 21, 1, 3]
 
 
 def losses_of(stage, steps) -> list[float]:

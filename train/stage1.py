@@ -22,7 +22,11 @@ from train.entry import (
 )
 
 PerceptualOption = Annotated[
-    Path | None, typer.Option("--perceptual", help="Run folder of train.perceptual; without it, mel L1 alone.")
+    Path | None,
+    typer.Option(
+        "--perceptual",
+        help="Run folder of train.perceptual, or a file of torchvision's vgg16 weights; without it, mel L1 alone.",
+    ),
 ]
 
 

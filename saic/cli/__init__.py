@@ -185,10 +185,25 @@ class Attackers(StrEnum):
     ALL = "all"
 
 
+class Protocol(StrEnum):
+    """What :func:`evaluate` measures."""
+
+    FULL = "full"
+    PAPER = "paper"
+
+
 @app.command()
 def evaluate(
     data: Annotated[Path, typer.Option("--data", help="Manifest, or a folder of speaker/clip audio.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for report.json and report.md.")],
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            "--protocol",
+            help="paper: identity alone, as in its section 4.2; --data is VoxCeleb1, or has every speaker in both the"
+            " 'train' and the 'test' split.",
+        ),
+    ] = Protocol.FULL,
     split: Annotated[str, typer.Option("--split", help="Split of the manifest; a plain folder is 'test'.")] = "test",
     quick: Annotated[
         bool, typer.Option("--quick", help="12 speakers, no words or sound quality, to see that all runs.")
@@ -214,14 +229,19 @@ def evaluate(
     """Measure identity (paper 4.2), privacy, utility and disentanglement, beside controls."""
     if (out / "report.json").exists() and not force:
         raise UsageError("The folder holds a report. Add --force to replace it, or name another.")
+    if protocol is Protocol.PAPER and (split != "test" or quick or attackers is not Attackers.BASIC or asr):
+        raise UsageError(
+            "The paper's protocol measures identity alone: leave out --split, --quick, --attackers, --asr."
+        )
     # Here, since it needs packages that the other commands do without.
     try:
+        from saic.evaluation import paper
+        from saic.evaluation.embedders import Resemblyzer
         from saic.evaluation.judges import NO_ASR, Judges
         from saic.evaluation.run import evaluate as run_evaluation
     except ImportError:
         raise UsageError("The evaluation needs more packages. Install them with: pip install 'saic[eval]'") from None
     pipeline = Pipeline.from_pretrained(weights, device=device)
-    judges = Judges.load(NO_ASR if quick and asr is None else asr, dnsmos=not quick, device=device)
     with progress_bar(as_json) as progress:
         tasks: dict[str, Any] = {}
 
@@ -230,19 +250,21 @@ def evaluate(
                 tasks[stage] = progress.add_task(stage, total=total)
             progress.update(tasks[stage], completed=done)
 
-        command = f"saic evaluate --split {split} --seed {seed} --attackers {attackers}" + quick * " --quick"
-        report = run_evaluation(
-            data,
-            split,
-            out,
-            pipeline=pipeline,
-            judges=judges,
-            attackers=attackers.value,
-            seed=seed,
-            quick=quick,
-            progress=tell,
-            command=command,
-        )
+        known = {"pipeline": pipeline, "seed": seed, "progress": tell}
+        if protocol is Protocol.PAPER:
+            command = f"saic evaluate --protocol paper --seed {seed}"
+            report = paper.evaluate(data, out, embedder=Resemblyzer(), command=command, **known)
+        else:
+            report = run_evaluation(
+                data,
+                split,
+                out,
+                judges=Judges.load(NO_ASR if quick and asr is None else asr, dnsmos=not quick, device=device),
+                attackers=attackers.value,
+                quick=quick,
+                command=f"saic evaluate --split {split} --seed {seed} --attackers {attackers}" + quick * " --quick",
+                **known,
+            )
     show(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
 
 

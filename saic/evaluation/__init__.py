@@ -13,6 +13,7 @@
 ``disentanglement`` does content tell who speaks?
 ``robustness``      what a worse recording does (``degrade``)
 ``metrics``         figures with intervals, from scores
+``paper``           the paper's own protocol, on VoxCeleb1
 ``run``             all of it: :func:`saic.evaluation.run.evaluate`
 ``report``          report.json and report.md
 ``plots``           figures of it (``illustrations``: which)

@@ -13,7 +13,7 @@ import numpy as np
 
 from saic.errors import SaicError, SilentAudio, TooShort
 from saic.evaluation import metrics
-from saic.evaluation.corpus import Corpus, Progress
+from saic.evaluation.corpus import Gallery, Progress
 from saic.evaluation.systems import HEARS, PER_SPEAKER, SYSTEMS, Systems
 from saic.evaluation.trials import Trial
 
@@ -38,7 +38,7 @@ class Measured:
 
 
 def measure(
-    corpus: Corpus,
+    corpus: Gallery,
     systems: Systems,
     embed: Embed,
     *,
@@ -148,7 +148,7 @@ def check_control(system: str, leaves: dict[str, Any], gallery_size: int) -> Non
         )
 
 
-def _enrol(corpus: Corpus, embed: Embed, progress: Progress) -> np.ndarray:
+def _enrol(corpus: Gallery, embed: Embed, progress: Progress) -> np.ndarray:
     """(K, E) embeddings of the enrolment parts, in the order of the speakers' names."""
     enrolled = []
     for speaker in sorted(corpus.parts):

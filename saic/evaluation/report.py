@@ -22,7 +22,7 @@ from typing import Any
 
 from saic import __version__
 from saic.evaluation.codec import KBPS
-from saic.evaluation.corpus import Corpus
+from saic.evaluation.corpus import Gallery
 from saic.evaluation.judges import Judges
 from saic.evaluation.systems import HEARS
 from saic.evaluation.trials import MIN_GALLERY_S
@@ -158,7 +158,7 @@ _NOTES = {
 
 
 def build(
-    corpus: Corpus,
+    corpus: Gallery,
     groups: Mapping[str, Mapping[str, Mapping[str, Any]]],
     *,
     claims: Mapping[str, Mapping[str, bool]],
@@ -208,15 +208,15 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def write(report: Mapping[str, Any], out: Path) -> None:
-    """Write ``report.json`` and ``report.md`` into a folder, each whole or not at all."""
+def write(report: Mapping[str, Any], text: str, out: Path) -> None:
+    """Write ``report.json`` and, as ``report.md``, the text of it into a folder, each whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in (
+    for name, content in (
         ("report.json", json.dumps(report, indent=2, allow_nan=False) + "\n"),
-        ("report.md", markdown(report)),
+        ("report.md", text),
     ):
         partial = out / f"{name}.{os.getpid()}.partial"
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(content, encoding="utf-8")
         os.replace(partial, out / name)
 
 
@@ -238,7 +238,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         rows = {system: groups[group] for system, groups in systems.items() if group in groups}
         rows = {system: leaves for system, leaves in rows.items() if any(map(_known(leaves), columns))}
         if rows:
-            lines += _table(title, columns, rows, _NOTES[name])
+            lines += table(title, columns, rows, _NOTES[name])
         if name == "parts":
             lines += _attacks(report)
     lines += _judged(systems["real"], "classification", "Speakers of real recordings", "Embedder")
@@ -258,7 +258,7 @@ def _attacks(report: Mapping[str, Any]) -> list[str]:
         }
         rows = {system: groups["privacy"] for system, groups in report["systems"].items() if "privacy" in groups}
         columns = {name: label for name, label in columns.items() if any(name in leaves for leaves in rows.values())}
-        lines += _table(f"Attackers ({judge})", columns, rows, _NOTES["privacy"], report["claims"])
+        lines += table(f"Attackers ({judge})", columns, rows, _NOTES["privacy"], report["claims"])
     return lines
 
 
@@ -274,10 +274,10 @@ def _judged(groups: Mapping[str, Any], group: str, title: str, label: str) -> li
     units = {name: next(leaves[name]["unit"] for leaves in rows.values() if name in leaves) for name in columns}
     headings = {name: _LABELS.get(name, name.replace("_", " ").capitalize()) for name in columns}
     headings |= {name: f"{headings[name]}, {unit}" for name, unit in units.items() if unit != name}
-    return _table(title, headings, rows, _NOTES[group], first=label)
+    return table(title, headings, rows, _NOTES[group], first=label)
 
 
-def _table(
+def table(
     title: str,
     columns: Mapping[str, str],
     rows: Mapping[str, Mapping[str, Any]],
@@ -285,6 +285,7 @@ def _table(
     claims: Mapping[str, Mapping[str, bool]] | None = None,
     first: str = "System",
 ) -> list[str]:
+    """The lines of a table: rows of leaves by the name of a column's figure, with its heading and notes below."""
     lines = [
         f"## {title}",
         "",

@@ -1,6 +1,5 @@
 """One evaluation from data to report."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -129,10 +128,10 @@ def evaluate(
         seed=seed,
         judges=judges,
         weights_sha256=pipeline.info()["sha256"],
-        manifest_sha256=_manifest_sha256(Path(manifest_or_folder), clips),
+        manifest_sha256=manifest.fingerprint(manifest_or_folder, clips),
         split=split,
     )
-    report.write(result, out)
+    report.write(result, report.markdown(result), out)
     return result
 
 
@@ -143,11 +142,3 @@ def _flat(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _claims(judge: str, leaves: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, bool]]:
     return [(f"{judge}.{name}", claim) for name, claim in privacy.claims(leaves).items()]
-
-
-def _manifest_sha256(path: Path, clips: list[manifest.Clip]) -> str:
-    """Hash of the manifest file; of a folder without one, that of the manifest it would have."""
-    if path.is_dir():
-        path /= manifest.MANIFEST_NAME
-    text = path.read_bytes() if path.is_file() else manifest.to_lines(clips, path.parent).encode()
-    return hashlib.sha256(text).hexdigest()

@@ -11,7 +11,7 @@ import soundfile
 
 from saic import mcadams
 from saic.audio import SAMPLE_RATE
-from saic.evaluation.corpus import Corpus
+from saic.evaluation.corpus import Gallery
 from saic.evaluation.trials import Trial
 
 HEARS = {  # whose audio an output hangs on: trials that agree in these share it
@@ -58,7 +58,7 @@ class Systems:
         A pipeline without a hash, such as one in training, finds nothing of earlier runs.
     """
 
-    def __init__(self, pipeline, corpus: Corpus, cache: Path, *, seed: int):
+    def __init__(self, pipeline, corpus: Gallery, cache: Path, *, seed: int):
         self._pipeline = pipeline
         self._corpus = corpus
         self._cache = cache

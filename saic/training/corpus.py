@@ -58,8 +58,8 @@ class Crops:
 class Corpus:
     """Mels of all clips, end to end on one time axis; a clip starts on a multiple of ``stride``.
 
-    Clips of one text and one length by different speakers are renderings of one utterance, the same content frame for
-    frame: they share their stage-1 codes.
+    Clips of one text and one length with one ``phones.json`` beside them are renderings of one utterance, the same
+    content frame for frame: they share their stage-1 codes.
 
     Parameters
     ----------
@@ -171,10 +171,13 @@ class Corpus:
 
 def _renderings(clips: list[Clip], lengths: np.ndarray) -> list[np.ndarray]:
     """For each clip the clips that say the same at the same time, itself among them."""
-    same = defaultdict(list)
+    same, keys = defaultdict(list), []
     for i, clip in enumerate(clips):
-        same[(clip.text, lengths[i]) if clip.text else i].append(i)
-    return [np.array(same[(clip.text, lengths[i]) if clip.text else i]) for i, clip in enumerate(clips)]
+        # People who read one sentence, as in VCTK, say the same too, but not at the same time.
+        rendered = clip.path.with_name(PHONES_NAME).is_file()
+        keys.append((clip.path.parent, clip.text, lengths[i]) if rendered else i)
+        same[keys[i]].append(i)
+    return [np.array(same[key]) for key in keys]
 
 
 def _phones(clips: list[Clip], lengths: np.ndarray, stride: int) -> tuple[list[str], Tensor]:

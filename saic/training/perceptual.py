@@ -19,6 +19,7 @@ from saic.errors import UsageError
 from saic.mel import FRAMES_PER_S, N_MELS
 from saic.training.corpus import Corpus
 from saic.training.loop import cosine, generators
+from saic.training.vgg import Vgg16
 from saic.weights import write_tensors
 
 FEATURES = "features.safetensors"
@@ -75,8 +76,8 @@ class Listener(nn.Module):
 
 
 def spell(text: str) -> Tensor:
-    """CTC symbols of an upper-case transcript; other characters are dropped."""
-    return torch.tensor([ALPHABET.index(c) + 1 for c in text if c in ALPHABET], dtype=torch.long)
+    """CTC symbols of a transcript, capitals or not; other characters are dropped."""
+    return torch.tensor([ALPHABET.index(c) + 1 for c in text.upper() if c in ALPHABET], dtype=torch.long)
 
 
 class PerceptualStage:
@@ -135,11 +136,16 @@ class PerceptualStage:
         write_tensors(folder / FEATURES, self.listener.features.state_dict())
 
 
-def load_features(folder: Path, channels: tuple[int, ...], device: str = "cpu") -> MelFeatures:
-    """The frozen feature network that :meth:`PerceptualStage.save_features` wrote into a run folder."""
+def load_features(path: Path, channels: tuple[int, ...], device: str = "cpu") -> MelFeatures | Vgg16:
+    """A frozen feature network: VGG16 of a file, or what :meth:`PerceptualStage.save_features` wrote into a folder."""
+    network = Vgg16.load(path) if path.is_file() else _own_features(path, channels)
+    return network.to(device).eval().requires_grad_(False)
+
+
+def _own_features(folder: Path, channels: tuple[int, ...]) -> MelFeatures:
     network = MelFeatures(channels)
     try:
         network.load_state_dict(load_file(folder / FEATURES))
     except (OSError, RuntimeError):
         raise UsageError("The --perceptual folder has no features for this config. Run train.perceptual.") from None
-    return network.to(device).eval().requires_grad_(False)
+    return network

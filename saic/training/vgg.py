@@ -1,0 +1,79 @@
+"""VGG16 (Simonyan & Zisserman 2015, configuration D) as a feature network for the perceptual loss.
+
+Its weights are torchvision's, trained on ImageNet: ``vgg16-397923af.pth``, or the same state dict as safetensors. A
+user brings them; the project ships none. Only the 13 convolutions are read.
+"""
+
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from saic.errors import UsageError
+
+_LAYOUT = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")
+_TAPS = {3: "relu1_2", 8: "relu2_2", 13: "relu3_2", 22: "relu4_3", 30: "pool5"}  # by index in torchvision's features
+_PREFIX = "features."
+_MIN_FRAMES = 32  # five poolings leave one column
+
+
+class Vgg16(nn.Module):
+    """Feature maps relu1_2, relu2_2, relu3_2, relu4_3 and pool5 of a mel taken for a grey picture.
+
+    A standardized mel has the mean and deviation that torchvision gives each colour of a picture, so it goes in as it
+    is, three times.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width in _LAYOUT:
+            if width == "pool":
+                layers.append(nn.MaxPool2d(2))
+            else:
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+                channels = width
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, mel: Tensor) -> list[Tensor]:
+        """(B, 80, T) standardized log-mel, T >= 32, to maps (B, width, 80 / 2^i, T / 2^i) for i = 0, 1, 2, 3, 5."""
+        if mel.shape[-1] < _MIN_FRAMES:
+            raise UsageError(f"VGG16 needs training.segment_frames of {_MIN_FRAMES} at least.")
+        x, maps = mel.unsqueeze(1).expand(-1, 3, -1, -1), []
+        for i, layer in enumerate(self.features):
+            x = layer(x)
+            if i in _TAPS:
+                maps.append(x)
+        return maps
+
+    @classmethod
+    def load(cls, path: Path) -> "Vgg16":
+        """The network with the weights of a file, which is read as tensors alone.
+
+        Raises
+        ------
+        UsageError
+            The file is no state dict of torchvision's ``vgg16``.
+        """
+        network = cls()
+        try:
+            tensors = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
+            network.load_state_dict(tensors)
+        except (OSError, RuntimeError, UnpicklingError, SafetensorError):
+            raise UsageError("The --perceptual file does not hold the weights of torchvision's vgg16.") from None
+        return network
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys() if name.startswith(_PREFIX)}  # noqa: SIM118
+
+
+def _pickled(path: Path) -> dict[str, Tensor]:
+    stored = torch.load(path, map_location="cpu", weights_only=True)  # a pickle that can execute nothing
+    if not isinstance(stored, dict):
+        raise UnpicklingError("no state dict")
+    return {name: tensor for name, tensor in stored.items() if name.startswith(_PREFIX)}

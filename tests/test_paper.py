@@ -1,0 +1,97 @@
+"""The paper's protocol on a small tree of VoxCeleb1's layout: who is heard, who is enrolled, what comes out."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from saic import cli, corpora
+from saic.errors import DataError, UsageError
+from saic.evaluation.paper import PaperGallery, evaluate, one_target_each
+from tests.test_evaluation import RATE, SPEAKERS, SpectrumEmbedder, TilingPipeline, voice
+
+VOICES = [(f0_hz, formants_hz) for _, f0_hz, formants_hz, _ in SPEAKERS.values()][:5]
+
+
+@pytest.fixture(scope="module")
+def voxceleb(tmp_path_factory) -> Path:
+    """Five speakers with three videos of one clip each, two of train and one of test; a sixth is silent in test."""
+    folder, lines = tmp_path_factory.mktemp("VoxCeleb1"), []
+    for k, (f0_hz, formants_hz) in enumerate([*VOICES, VOICES[0]]):
+        for video, split in enumerate("113"):
+            name = f"id1000{k + 1}/video{video}/00001.wav"
+            path = folder / "wav" / name
+            path.parent.mkdir(parents=True)
+            wav = voice(4.0, f0_hz, formants_hz, seed=video)
+            soundfile.write(path, 0 * wav if k == len(VOICES) and split == "3" else wav, RATE)
+            lines.append(f"{split} {name}")
+    (folder / "iden_split.txt").write_text("\n".join(lines))
+    return folder
+
+
+def measure(voxceleb: Path, out: Path, pipeline=None) -> dict:
+    return evaluate(voxceleb, out, pipeline=pipeline or TilingPipeline(), embedder=SpectrumEmbedder())
+
+
+def top1(report: dict, name: str) -> dict:
+    systems = report["systems"]
+    return {s: groups["identity"].get(name, {}).get("value") for s, groups in systems.items() if groups}
+
+
+def test_everybody_becomes_a_random_other_once() -> None:
+    sexes = {f"{k:04}": "FM"[k % 2] for k in range(1251)}
+    trials = one_target_each(sexes, 0)
+    assert all(
+        count == 1 for end in ("source", "target") for count in Counter(getattr(t, end) for t in trials).values()
+    )
+    assert len(trials) == 1251 and all(trial.source != trial.target for trial in trials)
+    assert trials == one_target_each(dict(reversed(sexes.items())), 0) != one_target_each(sexes, 1)
+    assert 0.4 < np.mean([trial.same_sex for trial in trials]) < 0.6
+
+
+def test_enrolment_is_of_train_and_what_is_converted_of_test(voxceleb: Path) -> None:
+    clips = corpora.read(voxceleb, identification=True).clips
+    gallery = PaperGallery(clips, seed=0, progress=lambda *step: None)
+    assert list(gallery.parts) == [f"id1000{k}" for k in range(1, 6)] and gallery.left_out["silent"] == 1
+    for speaker, parts in gallery.parts.items():
+        assert {span.utterance for span in parts.enrolment} == {f"{speaker}/video{video}/00001" for video in (0, 1)}
+        assert {span.utterance for span in (*parts.source, *parts.reference)} == {f"{speaker}/video2/00001"}
+        assert len(gallery.wav(parts.enrolment)) == 8 * RATE
+
+
+def test_a_perfect_converter_and_one_that_does_nothing(voxceleb: Path, tmp_path: Path) -> None:
+    perfect = measure(voxceleb, tmp_path / "perfect")
+    assert top1(perfect, "target_top1") == {"real": None, "convert": 100, "replay_target": 100, "copy_source": 0}
+    assert top1(perfect, "source_top1") == {"real": 100, "convert": 0, "replay_target": 0, "copy_source": 100}
+    leaf = perfect["systems"]["convert"]["identity"]["target_top1"]
+    assert (leaf["n"], leaf["low"], leaf["high"], leaf["unit"]) == (5, 100, 100, "%")
+    assert set(perfect["systems"]["real"]["classification"]) >= {"saic.top1", "spectrum.top1"}
+    lazy = TilingPipeline()
+    lazy.convert = lambda source, targets, *, reconstruct: SimpleNamespace(wav=source[0])
+    assert top1(measure(voxceleb, tmp_path / "lazy", lazy), "target_top1")["convert"] == 0
+
+
+def test_the_report_is_written_and_says_what_the_figure_means(voxceleb: Path, tmp_path: Path) -> None:
+    report = measure(voxceleb, tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    text = (tmp_path / "report.md").read_text()
+    assert "5 speakers (chance 20 %), 5 trials" in text and "| `convert` | 100.0 [100.0, 100.0] |" in text
+    assert "96.1 %" in text and "1,251 speakers" in text and "MP3" not in text
+
+
+def test_data_without_such_splits_is_refused(voxceleb: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder" / "anna").mkdir(parents=True)
+    with pytest.raises(UsageError, match="VoxCeleb1"):
+        measure(tmp_path / "folder", tmp_path / "out")
+    clips = [clip for clip in corpora.read(voxceleb, identification=True).clips if clip.split == "test"]
+    with pytest.raises(DataError, match="--identification"):
+        PaperGallery(clips, seed=0, progress=lambda *step: None)
+    done = CliRunner().invoke(
+        cli.app, ["evaluate", "--protocol", "paper", "--quick", "--data", str(voxceleb), "--out", str(tmp_path / "out")]
+    )
+    assert isinstance(done.exception, UsageError) and "identity alone" in str(done.exception)
