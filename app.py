@@ -1,6 +1,7 @@
 """Open the page: ``python app.py [--weights WEIGHTS] [--host 0.0.0.0]``; a Hugging Face Space runs this file too."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -12,12 +13,16 @@ caches.leave_home()  # before the libraries below look where theirs are
 
 from saic.errors import SaicError
 from saic.pipeline import Pipeline
-from saic.web import build_page, launch, load_examples
+from saic.web import Documents, build_page, launch, load_examples
+
+ROOT = Path(__file__).parent
 
 
-def build(weights: str | None = None):
-    """The page with these weights; None: the bundled ones."""
-    return build_page(Pipeline.from_pretrained(weights), load_examples(Path(__file__).parent / "assets" / "examples"))
+def build(weights: str | None = None, recogniser: str | None = None):
+    """The page with these weights (None: the bundled ones), the voices and the documents."""
+    pipeline = Pipeline.from_pretrained(weights)
+    documents = Documents.read(ROOT, pipeline.info()["sha256"])
+    return build_page(pipeline, load_examples(ROOT / "assets" / "examples"), documents=documents, recogniser=recogniser)
 
 
 if __name__ == "__main__":
@@ -29,9 +34,12 @@ if __name__ == "__main__":
     )
     parser.add_argument("--host", help="address to listen on; default GRADIO_SERVER_NAME, else this computer only")
     parser.add_argument("--port", type=int, help="default GRADIO_SERVER_PORT, else the first free one from 7860")
+    parser.add_argument("--asr", metavar="FOLDER", help="a faster-whisper model: count the words that are kept")
     arguments = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.getLogger("saic.web").setLevel(logging.INFO)
     try:
-        demo = build(arguments.weights)
+        demo = build(arguments.weights, arguments.asr)
     except SaicError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -3,11 +3,27 @@
 >>> import saic
 >>> pipeline = saic.Pipeline.from_pretrained()
 >>> conversion = pipeline.convert("patient.wav", "other.wav")
+
+Names load when they are used: the process that decodes uploads (`saic.sandbox`) imports this package without torch.
 """
 
-from saic.errors import SaicError
-from saic.model import Model
-from saic.pipeline import Conversion, Embedding, Match, Pipeline
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.2.0"
+
+_HOMES = {
+    "SaicError": "saic.errors",
+    "Model": "saic.model",
+    "Conversion": "saic.pipeline",
+    "Embedding": "saic.pipeline",
+    "Match": "saic.pipeline",
+    "Pipeline": "saic.pipeline",
+}
 __all__ = ["Conversion", "Embedding", "Match", "Model", "Pipeline", "SaicError"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'saic' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -149,7 +149,9 @@ class Pipeline:
         return self._change(speech, other, self._register(heard, other), reconstruct, tell)
 
     @torch.inference_mode()
-    def anonymize(self, clip: Clip, *, seed: int | None = None, progress: Progress | None = None) -> Conversion:
+    def anonymize(
+        self, clip: Clip, *, seed: int | None = None, reconstruct: bool = False, progress: Progress | None = None
+    ) -> Conversion:
         """Say a clip's words in a voice that nobody has: a seeded mixture of voices of the built-in gallery.
 
         Parameters
@@ -158,6 +160,8 @@ class Pipeline:
             Recording with at least half a second of speech.
         seed
             Same seed, same voice; None draws a new one.
+        reconstruct
+            As for :meth:`convert`.
         progress
             Told before each stage.
         """
@@ -166,7 +170,7 @@ class Pipeline:
         speech = self._read(clip)
         tell("Choosing a voice", 0.1)
         pseudonym = torch.from_numpy(self.voices.pseudonym(np.random.default_rng(seed))).to(speech.mel)[None]
-        return self._change(speech, pseudonym, self.model.pitch_of(pseudonym), False, tell)
+        return self._change(speech, pseudonym, self.model.pitch_of(pseudonym), reconstruct, tell)
 
     @torch.inference_mode()
     def embed(self, clip: Clip) -> Embedding:

@@ -4,6 +4,7 @@ Both are 4.8 inches wide with 11-point text, so that they can still be read on a
 plain `Figure` objects: no pyplot, so no global state and no display.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,16 +96,55 @@ def embedding_maps(voices: Voices, clips: dict[str, "Embedding"], *, seed: int =
     -------
     A figure of two panels and a legend.
     """
-    speaker = {label: clip.speaker[None] for label, clip in clips.items()}
-    content = {label: _evenly(voices.windows(clip.content)) for label, clip in clips.items()}
     figure = Figure(figsize=(WIDTH_IN, 3.9), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2)
-    _draw_map(left, _unit(voices.speaker), {k: _unit(v) for k, v in speaker.items()}, seed)
+    _draw_map(left, speaker_plane(voices, clips, seed=seed))
     left.set_title("Speaker embeddings", fontsize=FONT_PT)
-    _draw_map(right, voices.content, content, seed)
+    _draw_map(right, content_plane(voices, clips, seed=seed))
     right.set_title("Content embeddings", fontsize=FONT_PT)
     figure.legend(handles=_legend(len(voices.names), list(clips)), **_LEGEND_STYLE, ncols=2)
     return figure
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One map: where t-SNE put a gallery's points and clips' points.
+
+    ``same_voice`` is the share of gallery points whose nearest neighbour, before t-SNE, is of the same voice, and
+    ``chance`` what it would be by chance; both in 0 to 1.
+    """
+
+    gallery: np.ndarray  # (K, P, 2)
+    clips: dict[str, np.ndarray]  # (n, 2) each
+    same_voice: float
+    chance: float
+
+
+def speaker_plane(voices: Voices, clips: dict[str, "Embedding"], *, seed: int = 0) -> Plane:
+    """Map speaker embeddings; arguments as for :func:`embedding_maps`."""
+    own = {label: _unit(clip.speaker[None]) for label, clip in clips.items()}
+    return map_to_plane(_unit(voices.speaker), own, seed=seed)
+
+
+def content_plane(voices: Voices, clips: dict[str, "Embedding"], *, seed: int = 0) -> Plane:
+    """Map windows of content codes; arguments as for :func:`embedding_maps`."""
+    own = {label: _evenly(voices.windows(clip.content)) for label, clip in clips.items()}
+    return map_to_plane(voices.content, own, seed=seed)
+
+
+def map_to_plane(gallery: np.ndarray, clips: dict[str, np.ndarray], *, seed: int = 0) -> Plane:
+    """PCA then t-SNE of a gallery (K, P, d) and clips' points (n, d) together."""
+    gallery = np.stack([_evenly(points) for points in gallery])
+    n_voices, n_points, _ = gallery.shape
+    flat = gallery.reshape(n_voices * n_points, -1)
+    spots = _tsne(np.concatenate([flat, *clips.values()]), seed)
+    ends = np.cumsum([len(flat), *map(len, clips.values())])
+    return Plane(
+        gallery=spots[: len(flat)].reshape(n_voices, n_points, 2),
+        clips={label: spots[start:end] for label, start, end in zip(clips, ends, ends[1:], strict=False)},
+        same_voice=same_voice_rate(flat, np.repeat(np.arange(n_voices), n_points)),
+        chance=(n_points - 1) / (len(flat) - 1),
+    )
 
 
 def same_voice_rate(points: np.ndarray, voice: np.ndarray) -> float:
@@ -127,23 +167,14 @@ def _bin_of(hz: tuple[int, ...]) -> np.ndarray:
     return np.interp(hz, mel_frequencies_hz(), np.arange(N_MELS))
 
 
-def _draw_map(axes: Axes, gallery: np.ndarray, clips: dict[str, np.ndarray], seed: int) -> None:
-    """Draw t-SNE of a gallery (K, P, d) and of clips' points (n, d)."""
-    gallery = np.stack([_evenly(points) for points in gallery])
-    n_voices, n_points, _ = gallery.shape
-    flat = gallery.reshape(n_voices * n_points, -1)
-    spots = _tsne(np.concatenate([flat, *clips.values()]), seed)
-    for k in range(n_voices):
-        x, y = spots[k * n_points : (k + 1) * n_points].T
-        axes.scatter(x, y, s=16, alpha=0.85, linewidths=0, **_voice_style(k))
-    start = len(flat)
-    for index, points in enumerate(clips.values()):
-        x, y = spots[start : start + len(points)].T
-        axes.plot(x, y, ls="", zorder=3, **_clip_style(index))
-        start += len(points)
-    rate = same_voice_rate(flat, np.repeat(np.arange(n_voices), n_points))
-    chance = (n_points - 1) / (len(flat) - 1)
-    axes.set_xlabel(f"Nearest neighbour is the same\nvoice: {rate:.0%} (chance {chance:.0%})", fontsize=FONT_PT - 1)
+def _draw_map(axes: Axes, plane: Plane) -> None:
+    """Draw one map."""
+    for k, spots in enumerate(plane.gallery):
+        axes.scatter(*spots.T, s=16, alpha=0.85, linewidths=0, **voice_style(k))
+    for index, spots in enumerate(plane.clips.values()):
+        axes.plot(*spots.T, ls="", zorder=3, **_clip_style(index))
+    same = f"Nearest neighbour is the same\nvoice: {plane.same_voice:.0%} (chance {plane.chance:.0%})"
+    axes.set_xlabel(same, fontsize=FONT_PT - 1)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.margins(0.06)
@@ -169,7 +200,7 @@ def _unit(points: np.ndarray) -> np.ndarray:
     return points / np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), 1e-12)
 
 
-def _voice_style(k: int) -> dict[str, str]:
+def voice_style(k: int) -> dict[str, str]:
     """Colour and shape of voice ``k``: together they differ for 40 voices."""
     return {"color": _COLOURS[k % len(_COLOURS)], "marker": _SHAPES[k // len(_COLOURS) % len(_SHAPES)]}
 

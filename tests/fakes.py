@@ -4,13 +4,15 @@ The fake pipeline really decodes, and really gives the source's loudness curve t
 what the page shows has the shape of the true thing. It reads nothing but its input: same clips, same result.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
 from saic import audio
 from saic.activity import require_speech
 from saic.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
-from saic.pipeline import Clip, Conversion, Embedding, Progress
+from saic.pipeline import Clip, Conversion, Embedding, Match, Progress
 from saic.voices import Voices
 
 N_VOICES, N_POINTS, EMBEDDING_SIZE, CONTENT_CHANNELS, WINDOW_FRAMES = 40, 5, 128, 64, 40
@@ -71,6 +73,29 @@ class FakePipeline:
         mels = {name: log_mel(torch.from_numpy(clip)).numpy() for name, clip in mels.items()}
         return Conversion(converted, reconstruction if reconstruct else None, mels)
 
+    def anonymize(
+        self, clip: Clip, *, seed: int | None = None, reconstruct: bool = False, progress: Progress | None = None
+    ) -> Conversion:
+        """Return a Conversion to a buzz of 140 Hz."""
+        target = _buzz(np.ones(SAMPLE_RATE), 140.0)
+        return self.convert(clip, (target, SAMPLE_RATE), reconstruct=reconstruct, progress=progress)
+
+    def identify(
+        self, clip: Clip, enrolled: Mapping[str, Clip | list[Clip]], threshold: float | None = None
+    ) -> list[Match]:
+        """Return a Match for each name, best first."""
+        limit, probe = threshold or self.voices.threshold, self.embed(clip).speaker
+        matches = []
+        for name, clips in enrolled.items():
+            several = clips if isinstance(clips, list) else [clips]
+            score = _cosine(probe, np.mean([self.embed(one).speaker for one in several], axis=0))
+            matches.append(Match(name, score, score >= limit))
+        return sorted(matches, key=lambda match: -match.score)
+
+    def info(self) -> dict[str, object]:
+        """Return nothing that is true of weights: there are none."""
+        return {"sha256": None, "vocoder": "buzz"}
+
     def embed(self, clip: Clip) -> Embedding:
         """Return an Embedding, see `embedding_of`; silence is an error, as for the true one."""
         wav = _wav(clip)
@@ -80,6 +105,10 @@ class FakePipeline:
 
 def _wav(clip: Clip) -> np.ndarray:
     return audio.from_array(*clip) if isinstance(clip, tuple) else audio.load(clip)
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _centres() -> np.ndarray:

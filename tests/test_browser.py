@@ -15,10 +15,10 @@ import soundfile as sf
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
+from saic.web.handlers import OWN_RECORDING
 
 from saic.pipeline import Pipeline
 from saic.web import build_page, launch, load_examples
-from saic.web.handlers import OWN_RECORDING
 from saic.web.store import ClipStore
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline

@@ -1,35 +1,56 @@
-"""The page without a browser: what its handlers do, what they keep, what they tell, and how it is served."""
+"""The page without a browser: what its verbs do, what they keep, what they tell, and how it is served."""
 
 import inspect
 import json
 import logging
-import os
+import re
 import runpy
-import stat
-import time
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
 import soundfile as sf
 from gradio_client import Client, handle_file
-from matplotlib.figure import Figure
 
 from saic import audio, web
-from saic.errors import DataError
+from saic.errors import DataError, UsageError
 from saic.pipeline import Pipeline
-from saic.web import Example, build_page, handlers, load_examples
+from saic.web import Documents, Example, about, build_page, load_examples, protection
+from saic.web import page as pages
+from saic.web.anonymize import Anonymizer
+from saic.web.card import card
+from saic.web.desk import LIMITS, Desk
+from saic.web.explore import Explorer
 from saic.web.failures import told_plainly
-from saic.web.handlers import OWN_RECORDING, Handlers
-from saic.web.store import GRACE_S, KEEP_S, ClipStore
+from saic.web.identify import MAX_VOICES, Identifier
+from saic.web.jobs import Jobs
+from saic.web.loudness import loudness_lufs, matched
+from saic.web.protection import Judge, Likeness, Listener, Protection, Usual
+from saic.web.store import ClipStore
+from saic.web.words import NOBODY, OWN_RECORDING
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline
 
 ROOT = Path(__file__).parents[1]
-HOUR_AGO = time.time() - 3600
+ME = SimpleNamespace(session_hash="me")
+ANOTHER = SimpleNamespace(session_hash="another")
+QUIET = lambda share, desc: None  # noqa: E731
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_judge():
+    """The judge that is always there: Resemblyzer takes long to load, and has its own test."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(protection, "independent_judge", lambda: None)
+    yield
+    patch.undo()
 
 
 @pytest.fixture
@@ -37,6 +58,18 @@ def store(tmp_path: Path) -> Iterator[ClipStore]:
     store = ClipStore(tmp_path)
     yield store
     store.close()
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator:
+    sandbox = web.page.Desk.__dataclass_fields__["sandbox"].default_factory()
+    yield sandbox
+    sandbox.close()
+
+
+@pytest.fixture
+def desk(store: ClipStore, sandbox) -> Desk:
+    return Desk(store, Jobs(1), sandbox)
 
 
 @pytest.fixture(scope="module")
@@ -59,93 +92,28 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
 
 
 @pytest.fixture
-def do(store: ClipStore, examples: list[Example]) -> Handlers:
-    return Handlers(FakePipeline(), examples, store)
+def do(desk: Desk, examples: list[Example]) -> Anonymizer:
+    bundled, _ = pages._bundle(examples, desk.store)
+    return Anonymizer(FakePipeline(), desk, Listener(FakePipeline()), bundled)
 
 
 @pytest.fixture
 def upload(store: ClipStore) -> Path:
-    """A recording as Gradio keeps it: its hash, then the name that the user gave it."""
-    folder = store.folder / "0123abcd"
-    folder.mkdir()
-    audio.save(folder / "Jane Doe 1960.wav", voice(150, 2.0))
-    return folder / "Jane Doe 1960.wav"
-
-
-def age(path: Path, when: float = HOUR_AGO) -> None:
-    os.utime(path, (when, when))
-
-
-# --- the store -------------------------------------------------------------------------------------------
-
-
-def test_the_store_is_private_and_its_folders_are_new_each_time(store: ClipStore) -> None:
-    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
-    assert len({store.new() for _ in range(20)}) == 20
-    assert stat.S_IMODE(store.new().stat().st_mode) == 0o700
-
-
-def test_a_sweep_takes_the_old_and_leaves_the_young_and_the_bundled(store: ClipStore) -> None:
-    old, young = store.new(), store.new()
-    (old / "swapped.wav").write_bytes(b"-")
-    (store.bundled / "voice-01.wav").write_bytes(b"-")
-    for path in (old, store.bundled):
-        age(path)
-    store.sweep()
-    assert store.bundled.stat().st_mtime > HOUR_AGO + 3000
-    assert young.exists() and not old.exists() and (store.bundled / "voice-01.wav").exists()
-
-
-def test_everything_is_gone_after_the_time_that_the_page_promises(store: ClipStore, upload: Path) -> None:
-    store.new()
-    store.sweep(now=time.time() + KEEP_S + 1)
-    assert list(store.folder.iterdir()) == [store.bundled]
-
-
-def test_an_upload_that_was_read_goes_after_the_grace_and_not_before(store: ClipStore, upload: Path) -> None:
-    store.expire_upload(upload)
-    store.sweep(now=time.time() + GRACE_S / 2)
-    assert upload.exists()
-    store.sweep(now=time.time() + GRACE_S + 1)
-    assert not upload.parent.exists()
-
-
-def test_only_uploads_can_be_expired(store: ClipStore, tmp_path: Path) -> None:
-    kept, outside = store.new() / "recording.wav", tmp_path / "elsewhere.wav"
-    for path in (kept, outside, store.bundled / "voice-01.wav"):
-        path.write_bytes(b"-")
-        store.expire_upload(path)
-        store.expire_upload(path.parent / ".." / path.parent.name / path.name)
-    store.sweep(now=time.time() + GRACE_S + 1)
-    assert kept.exists() and outside.exists() and (store.bundled / "voice-01.wav").exists()
-
-
-def test_a_store_clears_what_a_killed_process_left_and_leaves_a_living_one(store: ClipStore) -> None:
-    dead = ClipStore(store.folder.parent)
-    (dead.new() / "swapped.wav").write_bytes(b"-")
-    age(dead.folder)
-    living = ClipStore(store.folder.parent)
-    assert not dead.folder.exists()
-    store.sweep()
-    assert living.folder.exists() and store.folder.exists()
-    living.close()
-    dead.close()
-
-
-def test_closing_removes_everything(store: ClipStore) -> None:
-    store.new()
-    store.close()
-    assert not store.folder.exists()
+    """A recording as the guard keeps it."""
+    path = store.receive(".wav")
+    audio.save(path, voice(150, 2.0))
+    return path
 
 
 # --- bundled voices ---------------------------------------------------------------------------------------
 
 
 def test_the_examples_of_this_repository_load_and_can_be_converted(store: ClipStore) -> None:
-    bundled = Handlers(FakePipeline(), load_examples(ROOT / "assets" / "examples"), store).bundled
+    bundled, halves = pages._bundle(load_examples(ROOT / "assets" / "examples"), store)
     assert len(bundled) >= 2
-    for path in bundled.values():
+    for label, path in bundled.items():
         assert sf.info(path).samplerate == RATE
+        assert sum(sf.info(half).frames for half in halves[label]) == sf.info(path).frames
 
 
 @pytest.mark.parametrize("listing", [None, "{", "[]", '[{"file": "gone.flac"}]', "[1]", '{"a": 1}'])
@@ -156,83 +124,88 @@ def test_a_bad_list_of_examples_is_an_error(listing: str | None, tmp_path: Path)
         load_examples(tmp_path)
 
 
-# --- handlers ---------------------------------------------------------------------------------------------
+def steady(hz: float, duration_s: float, seed: int = 0) -> np.ndarray:
+    """A voice of one pitch, which is all that the fake pipeline knows a voice by."""
+    time_s = np.arange(int(duration_s * RATE)) / RATE
+    syllables = np.clip(3 * np.sin(2 * np.pi * (3 * time_s + 0.37 * seed)), 0, 1)
+    return (0.1 * syllables * sum(np.sin(2 * np.pi * k * hz * time_s) / k for k in range(1, 12))).astype(np.float32)
 
 
-def test_an_upload_becomes_a_plain_copy_with_a_neutral_name(do: Handlers, store: ClipStore, upload: Path) -> None:
-    copy = Path(do.take_in(str(upload)))
-    assert copy.name == "recording.wav" and copy.is_relative_to(store.folder)
-    assert np.allclose(audio.load(copy), audio.load(upload), atol=2 / 2**15)
-    store.sweep(now=time.time() + GRACE_S + 1)
-    assert copy.exists() and not upload.exists()
+# --- anonymize --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"RIFF" + b"x" * 999, "decoded"), (b"", "empty"), (None, "silent")])
-def test_a_bad_upload_is_told_without_its_name_and_goes(
-    content: bytes | None, words: str, do: Handlers, store: ClipStore, upload: Path
-) -> None:
+def test_an_upload_becomes_a_plain_copy_and_is_gone_at_once(do: Anonymizer, store: ClipStore, upload: Path) -> None:
+    sent = audio.load(upload)
+    copy = Path(do.take_source(str(upload), ME))
+    assert copy.name == "recording.wav" and store.may_read("me", copy) and not store.may_read("another", copy)
+    assert np.allclose(audio.load(copy), sent, atol=2 / 2**15)
+    assert not upload.exists()
+    assert do.take_source(str(copy), ME)["__type__"] == "update" and copy.exists()  # plain already: left alone
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"RIFF" + b"x" * 999, "decoded"), (b"", "empty"), (None, "silent")])
+def test_a_bad_upload_is_told_and_gone_at_once(content: bytes | None, said: str, do: Anonymizer, upload: Path) -> None:
     if content is None:
         audio.save(upload, np.zeros(RATE, np.float32), force=True)
     else:
         upload.write_bytes(content)
-    with pytest.raises(gr.Error, match=words) as caught:
-        do.take_in(str(upload))
-    assert "Jane" not in caught.value.message and not caught.value.print_exception
-    store.sweep(now=time.time() + GRACE_S + 1)
+    with pytest.raises(gr.Error, match=said) as caught:
+        do.take_source(str(upload), ME)
+    assert not caught.value.print_exception and str(upload) not in caught.value.message
     assert not upload.exists()
 
 
-def test_a_recording_over_the_limit_is_refused(do: Handlers, upload: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "LIMITS", audio.Limits(max_duration_s=1.0))
-    with pytest.raises(gr.Error, match="longer"):
-        do.take_in(str(upload))
+def test_a_recording_over_the_limit_is_refused(do: Anonymizer, store: ClipStore) -> None:
+    path = store.receive(".flac")
+    sf.write(path, np.zeros(int((LIMITS.max_duration_s + 1) * 4000), np.float32), 4000, format="FLAC")
+    with pytest.raises(gr.Error, match="longer than 300 s"):
+        do.take_source(str(path), ME)
 
 
-def test_a_conversion_gives_three_plain_clips_and_two_figures(do: Handlers, store: ClipStore) -> None:
+@pytest.mark.parametrize("choice", ["The high voice", NOBODY])
+def test_a_conversion_gives_three_plain_clips_at_one_loudness_and_a_figure(choice: str, do: Anonymizer, store) -> None:
     low, high = do.bundled.values()
     stages = []
-    *clips, mels, maps = map(Path, do.convert(low, high, progress=lambda share, desc: stages.append((share, desc))))
+    told = lambda share, desc: stages.append((share, desc))  # noqa: E731
+    *clips, mels = map(Path, do.show(low, high, choice, ME, told))
     assert [clip.name for clip in clips] == ["original.wav", "reconstructed.wav", "swapped.wav"]
     for clip in clips:
         info = sf.info(clip)
         assert (info.samplerate, info.channels, info.subtype) == (RATE, 1, "PCM_16")
-        assert info.frames == sf.info(low).frames
-    assert np.array_equal(audio.load(clips[0]), audio.load(low))
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (mels, maps))
-    assert len({path.parent for path in (*clips, mels, maps)}) == 1 and mels.is_relative_to(store.folder)
+        assert info.frames == sf.info(low).frames and store.may_read("me", clip)
+    levels = [loudness_lufs(audio.load(clip)) for clip in clips]
+    assert max(levels) - min(levels) < 0.1
+    assert mels.read_bytes().startswith(b"\x89PNG")
+    assert len({path.parent for path in (*clips, mels)}) == 1
     shares = [share for share, _ in stages]
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] < 1 and all(desc for _, desc in stages)
 
 
-def test_a_swapped_clip_that_cannot_be_mapped_is_still_given(do: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
-    mapped = []
-    monkeypatch.setattr(handlers.plots, "embedding_maps", lambda voices, clips: mapped.extend(clips) or Figure())
-    convert = FakePipeline.convert
-    mute = lambda *clips, **options: replace(convert(*clips, **options), wav=np.zeros(RATE, np.float32))  # noqa: E731
-    monkeypatch.setattr(FakePipeline, "convert", mute)
-    assert len(do.convert(*do.bundled.values())) == 5
-    assert mapped == ["Original", "Other voice"]
-
-
-def test_two_conversions_share_no_file(do: Handlers) -> None:
-    low, high = do.bundled.values()
-    first, second = do.convert(low, high), do.convert(high, low)
-    assert not set(first) & set(second)
-
-
-def test_clips_that_are_on_the_page_can_be_converted_again(do: Handlers, store: ClipStore, upload: Path) -> None:
-    source, target = do.take_in(str(upload)), list(do.bundled.values())[1]
-    do.convert(source, target)
-    store.sweep(now=time.time() + GRACE_S + 1)
-    do.convert(source, target)
-
-
-def test_a_clip_that_is_gone_is_told(do: Handlers, store: ClipStore) -> None:
+def test_nobody_gets_at_anothers_clips(do: Anonymizer, upload: Path) -> None:
+    high = do.bundled["The high voice"]
+    mine = do.take_source(str(upload), ME)
     with pytest.raises(gr.Error, match="no longer on the server"):
-        do.convert(str(store.folder / "clip-x" / "recording.wav"), next(iter(do.bundled.values())))
+        do.show(mine, high, "The high voice", ANOTHER, QUIET)
+    original, _, swapped, _ = do.show(mine, high, "The high voice", ME, QUIET)
+    with pytest.raises(gr.Error, match="no longer on the server"):
+        next(do.protected(original, swapped, high, "The high voice", ANOTHER))
+    assert "What was protected" in next(do.protected(original, swapped, high, "The high voice", ME))
 
 
-def test_another_person_must_have_agreed(do: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_is_stopped_keeps_nothing(do: Anonymizer, store: ClipStore) -> None:
+    low, high = do.bundled.values()
+
+    def impatient(share: float, desc: str) -> None:
+        if share > 0.2:
+            do.stop(ME)
+
+    before = set(store.folder.iterdir())
+    with pytest.raises(gr.Error, match="Stopped"):
+        do.show(low, high, "The high voice", ME, impatient)
+    assert set(store.folder.iterdir()) == before
+
+
+def test_another_person_must_have_agreed(do: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> None:
     warned = []
     monkeypatch.setattr(gr, "Warning", warned.append)
     for source, target, choice, consent in [
@@ -245,14 +218,161 @@ def test_another_person_must_have_agreed(do: Handlers, monkeypatch: pytest.Monke
     assert len(set(warned)) == 3 and "agreed" in warned[-1]
     do.check("s", "t", OWN_RECORDING, True)
     do.check("s", "t", "The low voice", False)
+    do.check("s", None, NOBODY, False)
     assert len(warned) == 3
 
 
-def test_consent_to_one_voice_is_not_consent_to_the_next(do: Handlers) -> None:
+def test_consent_to_one_voice_is_not_consent_to_the_next(do: Anonymizer) -> None:
     target, consent = do.choose(OWN_RECORDING)
     assert target["value"] is None and target["interactive"] and consent["visible"] and consent["value"] is False
     target, consent = do.choose("The high voice")
     assert Path(target["value"]).is_file() and not target["interactive"] and not consent["visible"]
+    assert do.choose(NOBODY)[0]["visible"] is False
+
+
+# --- loudness and protection ------------------------------------------------------------------------------
+
+
+def test_loudness_is_that_of_the_standard() -> None:
+    """A sine of 1 kHz at full scale is -3.01 LUFS by definition; half the amplitude is 6.02 dB less."""
+    sine = np.sin(2 * np.pi * 997 * np.arange(2 * RATE) / RATE).astype(np.float32)
+    assert loudness_lufs(sine) == pytest.approx(-3.01, abs=0.35)
+    assert loudness_lufs(sine / 2) - loudness_lufs(sine) == pytest.approx(-6.02, abs=0.02)
+    assert loudness_lufs(np.zeros(RATE, np.float32)) == loudness_lufs(sine[:100]) == -np.inf
+
+
+def test_matched_clips_are_equally_loud_and_never_clip() -> None:
+    quiet, loud = 0.05 * voice(120, 2.0), voice(200, 2.0)
+    spiky = quiet.copy()
+    spiky[5000] = 0.5  # has no room to become as loud as the others
+    clips = matched([loud, quiet, spiky])
+    levels = [loudness_lufs(clip) for clip in clips]
+    assert max(levels) - min(levels) < 0.1 and max(np.abs(clip).max() for clip in clips) <= 0.981
+    assert loudness_lufs(matched([quiet, loud])[0]) == pytest.approx(loudness_lufs(quiet), abs=0.01)
+    silent = [np.zeros(RATE, np.float32), loud]
+    assert matched(silent) == silent
+
+
+JUDGE = Judge("J", lambda wav: wav, Usual(0.8, 0.9, 0.95), Usual(0.4, 0.5, 0.7), "ten people", independent=True)
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict"),
+    [(0.85, "may still take"), (0.75, "less like"), (0.6, "as strangers"), (None, "-")],
+)
+def test_the_verdict_follows_what_is_usual(after: float | None, verdict: str) -> None:
+    html = card(Protection(JUDGE, Likeness(0.9, after), Likeness(0.5, 0.72), words_kept=0.64))
+    assert verdict in html and "64%" in html and "0.40 to 0.70" in html and "0.80 to 0.95" in html
+    assert "no independent judge" not in html and "What is not protected" in html
+    assert "no independent judge" in card(Protection(replace(JUDGE, independent=False), Likeness(0.9, after), None))
+
+
+def test_the_usual_values_of_the_gallery_are_those_of_its_pairs() -> None:
+    same, different = protection.gallery_similarities(FakePipeline().voices)
+    assert len(same) == 40 * 10 and len(different) == 40 * 39 // 2 * 25
+    assert same.min() > 0.85 and abs(different.mean()) < 0.1
+
+
+def test_similarity_is_told_before_and_after(store: ClipStore) -> None:
+    listener = Listener(FakePipeline())
+    low, high = steady(110, 3.0), steady(260, 3.0)
+    found = listener.likeness(low, high, high)
+    assert found.source.before > 0.8 and found.source.after < 0.5
+    assert found.target.before < 0.5 and found.target.after > 0.9
+    assert listener.likeness(low, high, None).target is None
+    assert listener.likeness(low, np.zeros(RATE, np.float32), high).source.after is None
+    assert listener.words_kept(low, high) is None
+    json.dumps(found.to_dict())
+
+
+def test_words_that_are_kept_are_counted_and_added_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("whisper_normalizer")
+    said = iter(["The cat sat down.", "the cat hat down and more"])
+    listener = Listener(FakePipeline(), "folder")
+    monkeypatch.setattr(protection, "Recogniser", lambda folder: SimpleNamespace(transcribe=lambda wav: next(said)))
+    assert listener.words_kept(np.zeros(1), np.zeros(1)) == pytest.approx(0.75)
+
+
+# --- identify and explore ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def identifier(desk: Desk, examples: list[Example]) -> Identifier:
+    _, halves = pages._bundle(examples, desk.store)
+    return Identifier(FakePipeline(), desk, halves)
+
+
+def sent(store: ClipStore, wav: np.ndarray) -> str:
+    path = store.receive(".wav")
+    audio.save(path, wav)
+    return str(path)
+
+
+def test_who_is_enrolled_is_known_and_a_stranger_is_nobody(identifier: Identifier, store: ClipStore) -> None:
+    known = {}
+    for name, hz in {" Anna  <b> ": 110, "Ben": 230}.items():
+        known, html, emptied, clip = identifier.enrol(name, sent(store, steady(hz, 2.0)), known, ME)
+        assert emptied == "" and clip is None
+    assert list(known) == ["Anna <b>", "Ben"] and "<b>" not in html and "Anna <b>" in unescape(html)
+    assert not list(store.folder.glob("*/recording.wav"))  # no audio of who is enrolled is kept
+    html = identifier.who(sent(store, steady(110, 2.5, seed=3)), known, ME)
+    assert "This is <strong>Anna &lt;b&gt;" in html
+    assert "Nobody I know" in identifier.who(sent(store, steady(310, 2.0)), known, ME)
+    assert identifier.forget()[0] == {}
+
+
+def test_identify_says_what_is_missing(identifier, store, monkeypatch: pytest.MonkeyPatch) -> None:
+    warned = []
+    monkeypatch.setattr(gr, "Warning", warned.append)
+    full = {str(k): [np.ones(128)] for k in range(MAX_VOICES)}
+    for call in (
+        lambda: identifier.enrol("Anna", None, {}, ME),
+        lambda: identifier.enrol("  ", "clip", {}, ME),
+        lambda: identifier.enrol("Anna", "clip", full, ME),
+        lambda: identifier.who(None, full, ME),
+        lambda: identifier.who("clip", {}, ME),
+    ):
+        with pytest.raises(gr.Error):
+            call()
+    assert len(set(warned)) == 5
+
+
+def test_matches_agree_with_the_pipeline(identifier: Identifier) -> None:
+    clips = {name: voice(hz, 2.0) for name, hz in {"a": 110, "b": 160, "c": 230}.items()}
+    probe, pipeline = voice(160, 2.0, seed=5), FakePipeline()
+    known = {name: [pipeline.embed((wav, RATE)).speaker] for name, wav in clips.items()}
+    matches = identifier.matches(pipeline.embed((probe, RATE)).speaker, known)
+    truth = pipeline.identify((probe, RATE), {name: (wav, RATE) for name, wav in clips.items()})
+    assert [(m.name, m.accepted) for m in matches] == [(m.name, m.accepted) for m in truth]
+    assert [m.score for m in matches] == pytest.approx([m.score for m in truth])
+
+
+def test_the_maps_show_every_voice_and_mark_the_clips_once(desk: Desk) -> None:
+    explorer = Explorer(FakePipeline(), desk)
+    html = explorer.draw({"Your <clip>": voice(110, 3.0), "Swapped": voice(260, 3.0)}, "me")
+    assert html.count('class="v v') == 2 * 40 and "Your &lt;clip&gt;" in html and "Your <clip>" not in html
+    spots = re.findall(r"translate\(([\d.]+) ([\d.]+)\)", html)
+    assert len(spots) >= 4 and all(0 <= float(xy) <= 400 for spot in spots for xy in spot)
+    assert explorer.show(None, None, None, "", (), ME)[0]["__type__"] == "update"  # drawn already
+    with pytest.raises(UsageError, match="up to 4"):
+        explorer.points(dict.fromkeys("abcde", voice(110, 1.0)), "me")
+
+
+# --- documents --------------------------------------------------------------------------------------------
+
+
+def test_documents_of_the_repository_are_read_and_marked_when_of_other_weights(tmp_path: Path) -> None:
+    measured = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text())["weights_sha256"]
+    documents = Documents.read(ROOT, measured)
+    assert "## Identity" in documents.evaluation and "other weights" not in documents.evaluation
+    assert "## Data" in documents.model_card and "## Figures" not in documents.model_card
+    assert "](" not in re.sub(r"\]\(https?:", "", documents.evaluation + documents.model_card)
+    assert "other weights" in Documents.read(ROOT, "0").evaluation
+    assert Documents.read(tmp_path, measured) == Documents()  # an installed package
+    assert about.plain("# T\n\n## A\n![x](y.png)\n[b](c.md) [d](https://e)") == "### A\nb [d](https://e)"
+
+
+# --- failures ---------------------------------------------------------------------------------------------
 
 
 def test_our_own_failures_tell_the_user_an_id_and_the_log_no_message(
@@ -269,7 +389,7 @@ def test_our_own_failures_tell_the_user_an_id_and_the_log_no_message(
 
 
 def test_the_fake_has_the_pipelines_own_signatures() -> None:
-    for name in ("convert", "embed"):
+    for name in ("convert", "anonymize", "embed", "identify"):
         real, fake = (inspect.signature(getattr(cls, name)).parameters for cls in (Pipeline, FakePipeline))
         assert [(p.name, p.kind, p.default) for p in fake.values()] == [
             (p.name, p.kind, p.default) for p in real.values()
@@ -297,46 +417,160 @@ def client(page: gr.Blocks, tmp_path_factory: pytest.TempPathFactory) -> Client:
     return Client(page.local_url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
 
 
+@pytest.fixture(scope="module")
+def http(page: gr.Blocks) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=page.local_url.rstrip("/")) as http:
+        yield http
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, dict]:
+    """Recordings of two voices, as a program sends them."""
+    for name, hz in {"Jane Doe.ogg": 110, "Other.flac": 230, "Jane again.wav": 110}.items():
+        sf.write(tmp_path / name, voice(hz, 2.0, seed=len(name)), RATE)
+    return {path.stem: handle_file(path) for path in tmp_path.iterdir()}
+
+
 def test_nothing_that_gradio_would_record_or_share_is_on(page: gr.Blocks) -> None:
     config = page.get_config_file()
     assert config["run_history"] is False and config["analytics_enabled"] is False and config["show_error"] is False
+    assert page.enable_monitoring is False and page.share is False
     buttons = [part["props"]["buttons"] for part in config["components"] if part["type"] in ("audio", "image")]
-    assert len(buttons) == 7 and not any("share" in names for names in buttons)
-    assert page.max_file_size == handlers.LIMITS.max_bytes
+    assert len(buttons) == 8 and not any("share" in names for names in buttons)
+    assert page.max_file_size is None  # the guard bounds uploads; Gradio's page would show their names
     assert page._queue.max_size == 20
 
 
-def test_one_conversion_runs_at_a_time(page: gr.Blocks) -> None:
-    converting = [fn for fn in page.fns.values() if fn.name == "convert"]
-    assert len(converting) == 2  # the button's and the example's
-    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in converting} == {("convert", 1)}
+def test_heavy_work_shares_one_bounded_queue(page: gr.Blocks) -> None:
+    heavy = [fn for fn in page.fns.values() if fn.concurrency_id == "heavy"]
+    assert {fn.name for fn in heavy} >= {"show", "protected", "enrol", "who", "convert", "identify", "explore"}
+    assert {fn.concurrency_limit for fn in heavy} == {page.desk.jobs.slots}
 
 
-def test_the_api_is_convert_and_nothing_else(client: Client) -> None:
+def test_the_api_has_the_names_that_were_agreed(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert list(endpoints) == ["/convert"]
+    assert list(endpoints) == ["/convert", "/identify", "/explore", "/delete"]
     assert [p["parameter_name"] for p in endpoints["/convert"]["parameters"]] == ["source", "target"]
-    assert len(endpoints["/convert"]["returns"]) == 5
 
 
-def test_the_api_converts_uploads(client: Client, tmp_path: Path) -> None:
-    paths = [tmp_path / "Jane Doe.ogg", tmp_path / "other.flac"]
-    for path, hz in zip(paths, (110, 220), strict=True):
-        sf.write(path, voice(hz, 2.0), RATE)
-    shown = client.predict(handle_file(paths[0]), handle_file(paths[1]), api_name="/convert")
-    assert [Path(path).name for path in shown] == [
-        *("original.wav", "reconstructed.wav", "swapped.wav"),
-        *("spectrograms.png", "maps.png"),
-    ]
-    assert sf.info(shown[2]).frames == 2 * RATE
+def test_a_program_converts_identifies_explores_and_deletes(client: Client, files, page: gr.Blocks, tmp_path) -> None:
+    *clips, spectrograms, protected = client.predict(files["Jane Doe"], files["Other"], api_name="/convert")
+    assert [Path(path).name for path in clips] == ["original.wav", "reconstructed.wav", "swapped.wav"]
+    assert sf.info(clips[2]).frames == 2 * RATE and Path(spectrograms).suffix == ".png"
+    assert protected["similarity_to_source"]["after"] < protected["usual_similarity"]["same_person"]["low"]
+    assert len(client.predict(files["Jane Doe"], api_name="/convert")) == 5  # to a bundled voice
+    found = client.predict(
+        files["Jane again"], ["jane", "ben"], [files["Jane Doe"], files["Other"]], api_name="/identify"
+    )
+    assert found["name"] == "jane" and [score["name"] for score in found["scores"]] == ["jane", "ben"]
+    assert client.predict(files["Jane again"], ["ben"], [files["Other"]], api_name="/identify")["name"] is None
+    maps = client.predict([files["Jane Doe"]], api_name="/explore")
+    assert len(maps["speaker"]["gallery"]) == 40 and len(maps["content"]["recordings"]) == 1
+    kept = [path for path in page.desk.store.folder.glob("*/*") if path.parent != page.desk.store.bundled]
+    assert {path.name for path in kept} == {Path(path).name for path in (*clips, spectrograms)}
+    assert client.predict(api_name="/delete") == "Deleted."
+    assert not [path for path in page.desk.store.folder.glob("*/*") if path.parent != page.desk.store.bundled]
 
 
-def test_the_api_tells_what_is_wrong_with_a_file(client: Client, tmp_path: Path, capfd) -> None:
-    (tmp_path / "Jane Doe.wav").write_bytes(b"not audio" * 100)
-    clip = handle_file(tmp_path / "Jane Doe.wav")
-    with pytest.raises(Exception, match="can be decoded") as caught:
-        client.predict(clip, clip, api_name="/convert")
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("Jane.wav", b"not audio" * 100, "can be decoded"),
+        ("Jane.wav", b"", "empty"),
+        ("Jane.webm", b"\x1aE", "decoded"),
+    ],
+)
+def test_a_program_is_told_what_is_wrong_without_the_name(name, content, said, client, tmp_path, capfd) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Exception, match=said) as caught:
+        client.predict(handle_file(tmp_path / name), api_name="/convert")
     assert "Jane" not in str(caught.value) and "Jane" not in "".join(capfd.readouterr())
+
+
+def test_an_upload_has_a_neutral_name_and_is_nobody_elses(http: httpx.Client, page: gr.Blocks) -> None:
+    sent = [http.post("/gradio_api/upload", files={"files": ("Jane Doe.ogg", b"same")}) for _ in range(2)]
+    one, other = (Path(answer.json()[0]) for answer in sent)
+    assert one != other and one.name == "recording.ogg" and one.read_bytes() == b"same"
+    assert http.get(f"/gradio_api/file={one}").headers["cache-control"] == "no-store"
+    page.desk.store.discard(one)
+    page.desk.store.discard(other)
+    assert http.get(f"/gradio_api/file={one}").status_code == 204  # its player asks once more: no error for the console
+
+
+def test_an_upload_over_the_limit_stops_there(http: httpx.Client, page: gr.Blocks) -> None:
+    before = set(page.desk.store.folder.iterdir())
+    blob = bytes(LIMITS.max_bytes + 2**20)
+    answer = http.post("/gradio_api/upload", files={"files": ("Jane Doe.wav", blob)}, timeout=60)
+    assert answer.status_code == 413 and "60 MB" in answer.text and "Jane" not in answer.text
+    assert set(page.desk.store.folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/gradio_api/file=http://example.com/a.wav"),
+        ("GET", "/gradio_api/file=https:/example.com/a.wav"),
+        ("GET", "/gradio_api/file=/etc/hostname"),
+        ("GET", "/gradio_api/file=app.py"),
+        ("GET", "/gradio_api/file={store}"),
+        ("GET", "/gradio_api/file={store}/bundled"),
+        ("GET", "/gradio_api/file={store}/.lock"),
+        ("GET", "/gradio_api/file={store}/../../etc/hostname"),
+        ("GET", "/gradio_api/proxy=http://example.com/"),
+        ("GET", "/monitoring"),
+        ("GET", "/gradio_api/deep_link"),
+        ("POST", "/gradio_api/process_recording"),
+        ("POST", "/gradio_api/run-history/connect"),
+        ("PUT", "/gradio_api/upload"),
+    ],
+)
+def test_what_the_page_does_not_need_does_not_exist(method: str, path: str, http: httpx.Client, page) -> None:
+    answer = http.request(method, path.format(store=page.desk.store.folder))
+    assert answer.status_code == 404 and "etc" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"path": "http://127.0.0.1:{port}/a.wav"},
+        {"path": "https://example.com/a.wav"},
+        {"path": "{clip}", "url": "http://127.0.0.1:{port}/a.wav"},
+        {"path": "http://127.0.0.1:{port}/gradio_api/file=/a.wav"},
+        {"path": "/etc/hostname"},
+        {"path": None, "url": "http://127.0.0.1:{port}/a.wav"},
+        {"url": "http://127.0.0.1:{port}/a.wav"},
+    ],
+)
+@pytest.mark.parametrize("route", ["queue/join", "call/convert", "run/convert"])
+def test_an_address_is_never_fetched(route: str, file: dict, http: httpx.Client, page: gr.Blocks) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as trap:
+        trap.setblocking(False)
+        filled = {"port": trap.getsockname()[1], "clip": next(page.desk.store.bundled.iterdir())}
+        file = {key: value and value.format(**filled) for key, value in file.items()}
+        file |= {"meta": {"_type": "gradio.FileData"}}
+        fn = next(k for k, fn in page.fns.items() if fn.name in ("show", "take_source"))
+        body = {"data": [file, None], "fn_index": fn, "session_hash": "x", "event_data": None}
+        answer = http.post(f"/gradio_api/{route}", json=body)
+        assert answer.status_code == 400 and re.search("web address|not on the server", answer.text)
+        with pytest.raises(BlockingIOError):
+            trap.accept()
+
+
+def test_every_answer_keeps_the_browser_here(http: httpx.Client) -> None:
+    for path in ("/", "/config", "/nothing"):
+        headers = http.get(path).headers
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert not re.search(r"https?:|\*", headers["content-security-policy"])
+        assert headers["referrer-policy"] == "no-referrer" and headers["x-content-type-options"] == "nosniff"
+
+
+def test_no_file_name_of_a_sender_reaches_a_verb(http: httpx.Client, page: gr.Blocks) -> None:
+    """Gradio's client sends the name along; it is taken out before anything could log or return it."""
+    (path,) = http.post("/gradio_api/upload", files={"files": ("Jane Doe.ogg", b"x")}).json()
+    file = {"path": path, "orig_name": "Jane Doe.ogg", "meta": {"_type": "gradio.FileData"}}
+    event = http.post("/gradio_api/call/convert", json={"data": [file, None]}).json()["event_id"]
+    said = http.get(f"/gradio_api/call/convert/{event}").text
+    assert "decoded" in said and "Jane" not in said
 
 
 def test_app_py_builds_the_page_with_the_weights_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,5 +578,8 @@ def test_app_py_builds_the_page_with_the_weights_that_are_named(monkeypatch: pyt
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     monkeypatch.setattr(Pipeline, "from_pretrained", lambda weights: named.append(weights) or FakePipeline())
     build = runpy.run_path(str(ROOT / "app.py"), run_name="app")["build"]
-    assert isinstance(build(), gr.Blocks) and isinstance(build("a/folder"), gr.Blocks)
+    for weights in (None, "a/folder"):
+        page = build(weights)
+        assert isinstance(page, gr.Blocks)
+        page.desk.store.close()
     assert named == [None, "a/folder"]

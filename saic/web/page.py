@@ -1,107 +1,107 @@
-"""The page itself: what stands where, and which button calls what."""
+"""The page itself: the tabs, and what belongs to all of them."""
 
 import os
+import threading
 
 import gradio as gr
 
-from saic.web import words
+from saic import audio
+from saic.web import about, anonymize, api, explore, identify, words
+from saic.web.about import Documents
+from saic.web.anonymize import Anonymizer
+from saic.web.desk import Desk, session_of
 from saic.web.examples import Example
-from saic.web.handlers import OWN_RECORDING, Handlers
+from saic.web.explore import Explorer
+from saic.web.identify import Identifier
+from saic.web.parts import HEAVY, QUICK
+from saic.web.protection import Listener
 from saic.web.store import ClipStore
-from saic.web.style import WAVEFORM
-
-_PRIVATE = {"api_visibility": "private"}
-_QUICK = {**_PRIVATE, "queue": False, "show_progress": "hidden"}
-_ONE_AT_A_TIME = {"concurrency_id": "convert", "concurrency_limit": 1}  # a conversion fills a core
 
 
-def build_page(pipeline, examples: list[Example], *, store: ClipStore | None = None) -> gr.Blocks:
+NO_DOCUMENTS = Documents()
+
+
+def build_page(
+    pipeline,
+    examples: list[Example],
+    *,
+    store: ClipStore | None = None,
+    documents: Documents = NO_DOCUMENTS,
+    recogniser: str | None = None,
+) -> gr.Blocks:
     """Build the page over any object with the verbs of `saic.Pipeline`; serve it with `saic.web.launch`.
 
     Parameters
     ----------
-    pipeline : converts, embeds and holds the gallery
+    pipeline : converts, embeds, identifies and holds the gallery
     examples : the bundled voices, at least two
-    store : where clips are kept; None opens one. Gradio keeps its uploads there too, and learns of that
-        through the environment variable GRADIO_TEMP_DIR, so a process serves one page at a time.
+    store : where clips are kept; None opens one. Gradio learns of it through the environment variable
+        GRADIO_TEMP_DIR, so a process serves one page at a time.
+    documents : what the page quotes
+    recogniser : folder of a faster-whisper model, to count the words that are kept; None: they are not counted
     """
     store = store or ClipStore()
     os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
-    do = Handlers(pipeline, examples, store)
+    desk, listener = Desk(store), Listener(pipeline, recogniser)
+    bundled, halves = _bundle(examples, store)
+    anonymizer = Anonymizer(pipeline, desk, listener, bundled)
+    explorer, identifier = Explorer(pipeline, desk), Identifier(pipeline, desk, halves)
     with gr.Blocks(title=words.TITLE, analytics_enabled=False) as page:
         gr.HTML(words.HEADER)
-        with gr.Row(equal_height=True):
-            source = _source()
-            choice, target, consent = _target(do)
-        with gr.Row():
-            convert = gr.Button("Convert", variant="primary", elem_id="convert", scale=2)
-            example = gr.Button("Try it with bundled voices", elem_id="example", scale=1)
-        intro = gr.HTML(words.EMPTY, elem_id="intro")
-        with gr.Column(visible=False) as results:
-            shown = _results()
-        with gr.Accordion("What happens to recordings", open=False):
-            gr.Markdown(words.PRIVACY)
-        _wire_inputs(do, source, choice, target, consent)
-        checked = convert.click(do.check, [source, target, choice, consent], show_progress="hidden", **_PRIVATE)
-        filled = example.click(do.example, None, [source, choice, target, consent], **_QUICK)
-        for ready, api in ((checked, {"api_name": "convert"}), (filled, _PRIVATE)):
-            done = ready.success(do.convert, [source, target], shown, show_progress_on=intro, **_ONE_AT_A_TIME, **api)
-            done.success(_uncover, None, [intro, results], scroll_to_output=True, **_QUICK)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Anonymize"):
+                first = anonymize.tab(anonymizer, documents.evaluation)
+            with gr.Tab("Explore") as exploring:
+                maps, drawn = explore.tab()
+            with gr.Tab("Identify"):
+                second = identify.tab()
+            with gr.Tab("About"):
+                about.tab(documents, pipeline.info())
+        anonymize.wire(anonymizer, first)
+        identify.wire(identifier, second)
+        converted = [first.players[0], first.players[2], first.target, first.choice]
+        exploring.select(explorer.show, [*converted, drawn], [maps, drawn], show_progress_on=maps, **HEAVY)
+        _wire_delete(desk, first, second, maps, drawn)
+        api.offer(pipeline, desk, anonymizer, explorer)
+    page.desk, page.listener = desk, listener  # for launch
     return page
 
 
-def _source() -> gr.Audio:
-    with gr.Column(elem_classes="card"):
-        gr.HTML(words.SOURCE)
-        return _recorder("Patient's voice", "source")
+def warm_up(page: gr.Blocks) -> threading.Thread:
+    """Load in the background what would make a visitor's first upload and first card slow."""
+
+    def load() -> None:
+        page.desk.sandbox.warm_up()
+        page.listener.warm_up()
+
+    thread = threading.Thread(target=load, name="saic-warm-up", daemon=True)
+    thread.start()
+    return thread
 
 
-def _target(do: Handlers) -> tuple[gr.Radio, gr.Audio, gr.Checkbox]:
-    labels = list(do.bundled)
-    with gr.Column(elem_classes="card"):
-        gr.HTML(words.TARGET)
-        choice = gr.Radio([*labels, OWN_RECORDING], value=labels[0], label="Voice", elem_id="choice")
-        target = _recorder("Other voice", "target", value=do.bundled[labels[0]], interactive=False)
-        consent = gr.Checkbox(label=words.CONSENT, visible=False, elem_id="consent", container=False)
-    return choice, target, consent
+def _bundle(examples: list[Example], store: ClipStore) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+    """Write the bundled voices into the store: label to the path of the clip, and to those of its halves."""
+    whole, halves = {}, {}
+    for number, example in enumerate(examples, start=1):
+        wav = audio.load(example.path)
+        middle = len(wav) // 2
+        paths = [str(store.bundled / f"voice-{number:02d}{part}.wav") for part in ("", "-first", "-second")]
+        for path, part in zip(paths, (wav, wav[:middle], wav[middle:]), strict=True):
+            audio.save(path, part)
+        whole[example.label], *parts = paths
+        halves[example.label] = tuple(parts)
+    return whole, halves
 
 
-def _results() -> list[gr.Component]:
-    """Lay out the five things that a conversion shows, in the order in which the API returns them."""
-    with gr.Row():
-        players = [_player("Original"), _player("Reconstructed"), _player("Swapped voice", "swapped")]
-    mels = _figure("Spectrograms", words.MELS, words.MELS_ALT)
-    maps = _figure("Voice and content maps", words.MAPS, words.MAPS_ALT)
-    return [*players, mels, maps]
+def _wire_delete(desk: Desk, first: anonymize.Tab, second: identify.Tab, maps: gr.HTML, drawn: gr.State) -> None:
+    """*Delete now*: the server forgets, then the page does."""
 
+    def forget_all(request: gr.Request) -> tuple:
+        desk.delete(session_of(request))
+        gr.Info("Nothing of yours is left on this server.", title="Deleted")
+        clips = [None] * (1 + len(first.shown))
+        anonymized = [gr.update(visible=False), words.EMPTY, words.CARD_WAITING, None, words.EXPLORE_WAITING]
+        return *clips, *anonymized, {}, identify.listing({}), None, ""
 
-def _recorder(label: str, elem_id: str, **options) -> gr.Audio:
-    """A clip as a path: Gradio's own decoding into arrays would have no limits."""
-    shape = {"sources": ["upload", "microphone"], "type": "filepath", "editable": False, "buttons": []}
-    return gr.Audio(label=label, elem_id=elem_id, waveform_options=WAVEFORM, **shape, **options)
-
-
-def _player(label: str, *classes: str) -> gr.Audio:
-    shape = {"type": "filepath", "interactive": False, "buttons": ["download"], "min_width": 260}
-    return gr.Audio(label=label, elem_classes=["player", *classes], waveform_options=WAVEFORM, **shape)
-
-
-def _figure(label: str, caption: str, alt_text: str) -> gr.Image:
-    with gr.Row(elem_classes=["card", "figure-card"]):
-        with gr.Column(scale=3, min_width=300):
-            shape = {"type": "filepath", "interactive": False, "buttons": ["download", "fullscreen"]}
-            image = gr.Image(label=label, show_label=False, elem_classes="figure", alt_text=alt_text, **shape)
-        with gr.Column(scale=2, min_width=260, elem_classes="caption"):
-            gr.HTML(caption)
-    return image
-
-
-def _wire_inputs(do: Handlers, source: gr.Audio, choice: gr.Radio, target: gr.Audio, consent: gr.Checkbox) -> None:
-    for clip in (source, target):
-        taken = gr.on([clip.upload, clip.stop_recording], do.take_in, clip, clip, **_PRIVATE)
-        taken.failure(lambda: None, None, clip, **_QUICK)
-    choice.input(do.choose, choice, [target, consent], **_QUICK)
-
-
-def _uncover() -> tuple[dict, dict]:
-    return gr.update(value=words.LISTEN), gr.update(visible=True)
+    cleared = [first.source, *first.shown, first.results, first.intro, first.protection, drawn, maps]
+    first.delete.click(forget_all, None, [*cleared, second.known, second.listed, second.clip, second.said], **QUICK)

@@ -1,25 +1,38 @@
 """Launch settings: what the page must never do is switched off here, whoever starts it."""
 
 import gradio as gr
+import torch
+from starlette.middleware import Middleware
 
-from saic.web.handlers import LIMITS
-from saic.web.style import CSS, theme
+from saic.web.desk import LIMITS
+from saic.web.guard import Guard
+from saic.web.page import warm_up
+from saic.web.style import CSS, SCRIPT, theme
+
+MAX_WAITING = 20
 
 
 def launch(page: gr.Blocks, **options) -> tuple:
-    """Serve a page; `options` go to `gr.Blocks.launch` (``server_name``, ``server_port``, ...).
+    """Serve a page of `build_page`; `options` go to `gr.Blocks.launch` (``server_name``, ``server_port``, ...).
 
     Gradio itself reads GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
     """
+    torch.set_num_threads(1)  # a job a core: two jobs that share their cores take longer than one after the other
+    guard = Middleware(Guard, store=page.desk.store, max_bytes=LIMITS.max_bytes)
     settings = {
         "theme": theme(),
         "css": CSS,
+        "js": SCRIPT,
         "run_history": False,  # it would write file names into the browser's localStorage
         "show_error": False,  # it would show server paths; gr.Error is shown all the same
         "share": False,
         "pwa": False,
+        "enable_monitoring": False,
         "footer_links": ["api"],
-        "max_file_size": LIMITS.max_bytes,
+        "app_kwargs": {"middleware": [guard]},  # which also bounds uploads: Gradio's own limit would show their names
+        "ssr_mode": False,
     }
-    page.queue(max_size=20, default_concurrency_limit=1)
-    return page.launch(**(settings | options))
+    page.queue(max_size=MAX_WAITING, default_concurrency_limit=page.desk.jobs.slots)
+    served = page.launch(**(settings | options))
+    warm_up(page)
+    return served

@@ -1,28 +1,62 @@
-"""Where recordings lie while the page is open, and when they go.
+"""Where recordings lie while the page is open, whose they are, and when they go.
 
 ::
 
-    saic-web-XXXX/            one per process, 0700; Gradio's own uploads land here too
+    saic-web-XXXX/            one per process, 0700; locked while the process lives
         bundled/              the synthetic voices: nobody's recording, they stay
-        clip-XXXX/            one result or one decoded input, neutral names, removed by age
-        <hash>/<name>         an upload as Gradio wrote it: removed a minute or two after it was decoded
+        <token>/recording.ogg an upload, until it is decoded; nobody's until a session takes it
+        <token>/original.wav  a decoded input or a result; it belongs to one session
+
+A token is 128 random bits: who does not know a path cannot ask for it. A session is an open page, or an API client.
 """
 
 import atexit
 import contextlib
-import os
+import math
+import secrets
 import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows: folders of killed processes go by age alone
+    fcntl = None
+
 KEEP_S = 30 * 60
-GRACE_S = 60  # an upload outlives its decoding by this much, for the browser may still be fetching it
-_SWEEP_EVERY_S = 60
+"""Seconds after which the clips of a closed page go. While it is open they stay: somebody may be listening."""
+
+UPLOAD_KEEP_S = 10 * 60
+"""Seconds after which an upload that nobody took goes."""
+
+GRACE_S = 60
+"""Seconds that a result outlives its successor: a download may be under way."""
+
+_SWEEP_EVERY_S = 30
 _PREFIX = "saic-web-"
 _BUNDLED = "bundled"
-_CLIP_PREFIX = "clip-"
+_LOCK = ".lock"
+
+
+@dataclass
+class _Session:
+    """What one page or client owns."""
+
+    folders: dict[Path, "_Folder"] = field(default_factory=dict)
+    pages: int = 0
+    seen: float = 0.0
+
+
+@dataclass
+class _Folder:
+    """What a folder is for, and from when on it may go."""
+
+    kind: str
+    goes: float = math.inf
 
 
 class ClipStore:
@@ -31,13 +65,21 @@ class ClipStore:
     Parameters
     ----------
     parent : where to make the folder; None is the system's temporary folder
-    keep_s : seconds after which a clip goes
+    keep_s : seconds after which the clips of a closed page go
+    max_bytes : what all recordings together may take
     """
 
-    def __init__(self, parent: str | Path | None = None, *, keep_s: float = KEEP_S) -> None:
-        self.keep_s = keep_s
+    def __init__(self, parent: str | Path | None = None, *, keep_s: float = KEEP_S, max_bytes: int = 4 * 2**30) -> None:
+        self.keep_s, self.max_bytes = keep_s, max_bytes
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)).resolve()  # mkdtemp: 0700
+        self._lock_file = open(self.folder / _LOCK, "wb")  # noqa: SIM115 - open as long as the process lives
+        if fcntl:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
         (self.folder / _BUNDLED).mkdir()
+        self._sessions: dict[str, _Session] = {}
+        self._uploads: dict[Path, float] = {}
+        self._spent: set[Path] = set()
+        self._mutex = threading.RLock()
         self._closed = threading.Event()
         self.sweep()
         threading.Thread(target=self._sweep_until_closed, name="saic-sweep", daemon=True).start()
@@ -48,47 +90,126 @@ class ClipStore:
         """The folder of clips that stay."""
         return self.folder / _BUNDLED
 
-    def new(self) -> Path:
-        """Make a fresh folder, with a name that cannot be guessed, for one input or one result."""
-        return Path(tempfile.mkdtemp(prefix=_CLIP_PREFIX, dir=self.folder))
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another upload."""
+        return sum(path.stat().st_size for path in self.folder.glob("*/*")) > self.max_bytes
 
-    def expire_upload(self, path: str | Path) -> None:
-        """Let a file that Gradio put here go with a coming sweep; clips and all that lies elsewhere stay.
+    def receive(self, suffix: str) -> Path:
+        """Make a place for an upload: a neutral name in a fresh folder."""
+        folder = self._fresh()
+        with self._mutex:
+            self._uploads[folder] = time.time()
+        return folder / f"recording{suffix}"
 
-        Removing it now would race the player that shows it: Gradio logs that with the file's name.
-        """
-        path = Path(path).resolve()
-        if path.is_relative_to(self.folder) and path.is_file() and not self._is_ours(path):
-            soon = time.time() - self.keep_s + GRACE_S
-            os.utime(self.folder / path.relative_to(self.folder).parts[0], (soon, soon))
+    def new(self, session: str, kind: str) -> Path:
+        """Make a fresh folder for a session. Of each kind a page shows one: the earlier ones go soon."""
+        folder = self._fresh()
+        with self._mutex:
+            folders = self._session(session).folders
+            for earlier in folders.values():
+                if earlier.kind == kind:
+                    earlier.goes = min(earlier.goes, time.time() + GRACE_S)
+            folders[folder] = _Folder(kind)
+        return folder
+
+    def may_read(self, session: str, path: Path) -> bool:
+        """Whether a file is there for a session: its own, bundled, or an upload that nobody has taken."""
+        with self._mutex:
+            own = path.parent in self._session(session).folders
+            return (own or path.parent == self.bundled or path.parent in self._uploads) and path.is_file()
+
+    def is_upload(self, path: Path) -> bool:
+        """Whether a file is as its sender sent it, and not yet decoded."""
+        return path.parent in self._uploads
+
+    def was_upload(self, path: Path) -> bool:
+        """Whether a file was an upload of the last minutes that has been decoded and removed."""
+        return path.parent in self._spent
+
+    def discard(self, path: Path) -> None:
+        """Remove an upload; anything else stays."""
+        with self._mutex:
+            if self._uploads.pop(path.parent, None) is not None:
+                self._spent.add(path.parent)
+                shutil.rmtree(path.parent, ignore_errors=True)
+
+    def delete(self, session: str) -> None:
+        """Remove all that a session owns, now."""
+        with self._mutex:
+            for folder in self._sessions.pop(session, _Session()).folders:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def reading(self, session: str) -> Iterator[None]:
+        """Keep a session's clips while its page is open, and `keep_s` from then on."""
+        with self._mutex:
+            self._session(session).pages += 1
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._session(session).pages -= 1
 
     def sweep(self, now: float | None = None) -> None:
-        """Remove what is older than `keep_s`, here and in folders that a killed process left behind."""
+        """Remove what has had its time, here and in folders that a killed process left behind."""
         now = time.time() if now is None else now
-        # The sign of life that the sweeps of other processes, and the system's cleaner of /tmp, look at.
+        with self._mutex:
+            for session, its in list(self._sessions.items()):
+                if its.pages == 0 and its.seen < now - self.keep_s:
+                    self.delete(session)
+                for folder in [folder for folder, its_own in its.folders.items() if its_own.goes < now]:
+                    del its.folders[folder]
+                    shutil.rmtree(folder, ignore_errors=True)
+            for folder in [folder for folder, came in self._uploads.items() if came < now - UPLOAD_KEEP_S]:
+                self.discard(folder / "recording")
+            self._spent = set(list(self._spent)[-1000:])
+            known = {self.bundled, *self._uploads, *(f for its in self._sessions.values() for f in its.folders)}
+            for entry in self.folder.iterdir():
+                if entry.name != _LOCK and entry not in known:
+                    _remove_if_older(entry, now - self.keep_s)
+        # The sign of life that the system's cleaner of /tmp looks at.
         for path in (self.folder, self.bundled, *self.bundled.glob("*")):
             path.touch()
-        for entry in self.folder.glob("*"):
-            if entry.name != _BUNDLED:
-                _remove_if_older(entry, now - self.keep_s)
         for other in self.folder.parent.glob(f"{_PREFIX}*"):
-            if other != self.folder and _owner(other) == _owner(self.folder):
-                _remove_if_older(other, now - self.keep_s)
+            if other != self.folder and _owner(other) == _owner(self.folder) and not _is_living(other):
+                _remove_if_older(other, now - self.keep_s if fcntl is None else now + 1)
 
     def close(self) -> None:
         """Remove the folder and stop sweeping."""
         self._closed.set()
         atexit.unregister(self.close)
+        self._lock_file.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _is_ours(self, path: Path) -> bool:
-        top = path.relative_to(self.folder).parts[0]
-        return top == _BUNDLED or top.startswith(_CLIP_PREFIX)
+    def _fresh(self) -> Path:
+        folder = self.folder / secrets.token_urlsafe(16)
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def _session(self, session: str) -> _Session:
+        its = self._sessions.setdefault(session, _Session())
+        its.seen = time.time()
+        return its
 
     def _sweep_until_closed(self) -> None:
         while not self._closed.wait(_SWEEP_EVERY_S):
             with contextlib.suppress(OSError):  # closing while it runs, or somebody else's cleaning
                 self.sweep()
+
+
+def _is_living(folder: Path) -> bool:
+    """Whether a process holds the lock of a store's folder; the system lets go of it however a process ends."""
+    if fcntl is None:
+        return False
+    try:
+        with open(folder / _LOCK, "rb") as lock_file:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock: just being made, or nothing of ours
+        return time.time() - folder.stat().st_mtime < GRACE_S if folder.exists() else False
+    return False
 
 
 def _owner(path: Path) -> int | None:

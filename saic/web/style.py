@@ -101,34 +101,165 @@ CSS = """
 .gradio-container h1 { font-size: clamp(1.55rem, 4vw, 1.9rem); line-height: 1.2;
   margin: .5rem 0 .25rem; letter-spacing: -.01em; }
 .gradio-container h2 { font-size: 1.2rem; margin: 0 0 .35rem; }
-.gradio-container h3 { font-size: 1.05rem; margin: 0 0 .5rem; }
+.gradio-container h3 { font-size: 1.02rem; margin: 0 0 .4rem; }
 .gradio-container p { margin: 0 0 .6rem; line-height: 1.5; }
 .html-container { padding: 0 !important; }
 .html-container.pending { opacity: 0; }  /* the progress bar lies over it */
 .lead { font-size: 1.15rem; color: var(--body-text-color-subdued); }
+.soft { color: var(--body-text-color-subdued); font-size: .9rem; }
+.sr-only { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .notes { list-style: none; margin: .75rem 0 .25rem; padding: 0; display: grid; gap: .6rem 1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
 .notes li { margin: 0 !important; padding: .6rem .9rem; border-radius: 4px; line-height: 1.45;
   border-left: 4px solid var(--button-primary-background-fill); background: var(--background-fill-secondary); }
+.warning { border: 1px solid var(--error-border-color); background: var(--error-background-fill);
+  color: var(--error-text-color); border-radius: 8px; padding: .7rem 1rem; }
 .step { display: inline-block; width: 1.7em; height: 1.7em; line-height: 1.7em; margin-right: .35em;
   text-align: center; font-size: .85em; border-radius: 50%; background: var(--button-primary-background-fill);
   color: var(--button-primary-text-color); }
+.tab-container button { font-size: 1rem; }
 .card { background: var(--block-background-fill); border: 1px solid var(--border-color-primary);
   border-radius: 10px; padding: 1.1rem; }
 .card > .hide-container { flex-grow: 0; }  /* a heading stays with what it heads */
+.actions { align-items: stretch; }
+#choice .wrap:has(label) { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.2rem, 1fr)); gap: .3rem; }
+#choice .wrap > label:nth-last-child(-n+2) { grid-column: 1 / -1; }
+.heading { align-items: end; flex-wrap: nowrap !important; }
 .empty { border: 1.5px dashed var(--body-text-color-subdued); border-radius: 10px; padding: 2rem 1.25rem;
   text-align: center; }
-.empty p { max-width: 38rem; margin: .25rem auto 0; color: var(--body-text-color-subdued); }
+.empty p { max-width: 40rem; margin: .25rem auto 0; color: var(--body-text-color-subdued); }
+p.empty { padding: .8rem; margin: 0; color: var(--body-text-color-subdued); }
 .figure { border: 0 !important; max-width: 600px; margin: 0 auto; }
-.figure img { background: #fff; border-radius: 6px; padding: 2.4rem .4rem .4rem; }  /* room for its buttons */
+.figure img { background: #fff; border-radius: 6px; padding: 2.4rem .4rem .4rem; cursor: zoom-in; }
 .caption { align-self: center; }
+#intro:not(:has(.empty)) { display: none; }
 #intro { min-height: 4rem; }
 .dark .gradio-container { --color-accent: var(--border-color-accent); }  /* it has no dark variant */
 .swapped { border: 2px solid var(--border-color-accent) !important; }
 footer .divider { display: none; }
+.columns { display: grid; gap: .5rem 2.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
+.plain { margin: 0; padding-left: 1.1rem; list-style: disc; }
+.plain li { margin: 0 0 .45rem !important; line-height: 1.45; }
+
+/* What was protected: a scale from 0 to 1 with two bands of what is usual, and two marks. */
+.protection { --different: #9db4bb; --same: #e0a458; --before: #14242b; --after: #0b6470; }
+.dark .protection { --different: #48626c; --same: #96661f; --before: #e8eff1; --after: #7fd3de; }
+.verdict { font-size: 1.05rem; }
+.strip { margin: 0 0 1.1rem; }
+.strip p { display: flex; justify-content: space-between; margin: 0 0 .3rem; }
+.values { font-variant-numeric: tabular-nums; }
+.was { color: var(--body-text-color-subdued); }
+.scale { position: relative; height: 14px; border-radius: 7px; background: var(--background-fill-secondary);
+  border: 1px solid var(--border-color-primary); }
+.band { position: absolute; top: 0; bottom: 0; border-radius: 6px; }
+.band.different, .swatch.different { background: var(--different); }
+.band.same, .swatch.same { background: var(--same); }
+.mark { position: absolute; top: -4px; width: 20px; height: 20px; margin-left: -10px; border-radius: 50%;
+  border: 3px solid var(--before); background: var(--block-background-fill); }
+.mark.after { border-color: var(--block-background-fill); background: var(--after); outline: 1px solid var(--after); }
+.key { list-style: none; padding: 0; margin: 0 0 .6rem; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
+.key li { margin: 0 !important; display: flex; align-items: center; gap: .45rem; font-size: .9rem; }
+.swatch { width: 18px; height: 12px; border-radius: 4px; }
+.swatch.before, .swatch.after { width: 14px; height: 14px; border-radius: 50%; border: 3px solid var(--before); }
+.swatch.after { border-color: var(--after); background: var(--after); }
+
+/* Maps: on white in both modes, as the paper prints them. */
+.maps-menu { display: flex; justify-content: flex-end; margin: 0 0 .6rem !important; }
+.maps-menu select { margin-left: .5rem; padding: .3rem .5rem; border-radius: 6px; color: var(--body-text-color);
+  background: var(--input-background-fill); border: 1px solid var(--body-text-color-subdued); max-width: 60vw; }
+.maps-pair { display: grid; gap: 1rem 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
+.maps figure { margin: 0; }
+.maps figcaption { min-height: 3.2em; margin-bottom: .4rem; line-height: 1.45; }
+.map { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--border-color-primary);
+  border-radius: 8px; }
+.map .v { transition: opacity .15s; cursor: pointer; }
+.map .v text { display: none; font-size: 15px; font-weight: 600; fill: #14242b; }
+.legend { list-style: none; padding: 0; margin: .9rem 0 0; display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; }
+.legend li { display: flex; align-items: center; gap: .4rem; margin: 0 !important; }
+.legend svg { background: #fff; border-radius: 50%; }
+
+/* Identify */
+.known { list-style: none; padding: 0; margin: 0; }
+.known li { display: flex; justify-content: space-between; padding: .45rem .2rem; margin: 0 !important;
+  border-bottom: 1px solid var(--border-color-primary); }
+.answer h3 { font-size: 1.25rem; margin: .4rem 0 .8rem; }
+.scores { list-style: none; padding: 0; margin: 0 0 .8rem; }
+.scores li { display: grid; grid-template-columns: minmax(6rem, 1fr) 2fr 3rem; gap: .8rem; align-items: center;
+  margin: 0 0 .4rem !important; color: var(--body-text-color-subdued); }
+.scores li.accepted { color: var(--body-text-color); font-weight: 600; }
+.scores .who { overflow: hidden; text-overflow: ellipsis; }
+.meter { position: relative; height: 10px; border-radius: 5px; background: var(--background-fill-secondary);
+  border: 1px solid var(--border-color-primary); }
+.meter span { position: absolute; inset: 0 auto 0 0; border-radius: 5px; background: var(--body-text-color-subdued); }
+.accepted .meter span { background: var(--button-primary-background-fill); }
+.meter i { position: absolute; top: -5px; bottom: -5px; width: 2px; background: var(--body-text-color); }
+.score { font-variant-numeric: tabular-nums; text-align: right; }
+
+/* About, and documents */
+.about h2 { margin: 1.2rem 0 .5rem !important; }
+.about li { margin: .3rem 0; line-height: 1.5; }
+
+.report { overflow-x: auto; }
+.report table { font-size: .85rem; font-variant-numeric: tabular-nums; }
+.report td, .report th { white-space: nowrap; padding: .3rem .6rem !important; }
+.picture { margin: .5rem 0 1rem; overflow-x: auto; contain: inline-size; }
+.picture svg { min-width: 640px; width: 100%; height: auto; display: block; }
+.picture text { fill: var(--body-text-color); font-size: 16px; text-anchor: middle; }
+.picture .small, .picture .note text { font-size: 13px; fill: var(--body-text-color-subdued); }
+.picture rect { fill: var(--block-background-fill); stroke: var(--border-color-primary); stroke-width: 1.5; }
+.picture .strong rect { fill: var(--button-primary-background-fill); stroke: none; }
+.picture .strong text { fill: var(--button-primary-text-color); font-weight: 600; }
+.picture path { fill: none; stroke: var(--body-text-color-subdued); stroke-width: 1.8; }
 @media (max-width: 640px) {
+  .tab-container button { font-size: .95rem; padding-inline: .65rem; }
+  .heading { flex-wrap: wrap !important; }
   .card { padding: .8rem; }
   .figure-card { padding: 0 0 .8rem; }
   .figure-card .caption { padding: 0 .8rem; }
+  .scores li { grid-template-columns: minmax(5rem, 1fr) 1fr 2.6rem; }
+}
+"""
+
+SCRIPT = """
+() => {
+  // Why a microphone does not work, in words: Gradio says little, and nothing where a page is not secure.
+  const note = document.getElementById("microphone-note");
+  const tell = (sentence) => {
+    note.textContent = sentence;
+    note.hidden = false;
+    note.scrollIntoView({block: "nearest"});
+  };
+  const reasons = {
+    NotAllowedError: "The browser does not let this page use the microphone. Allow it in the address bar's settings, "
+      + "then record again, or upload a file.",
+    NotFoundError: "No microphone was found. Plug one in and try again, or upload a file.",
+    NotReadableError: "Another program is using the microphone. Close it and try again, or upload a file.",
+  };
+  const devices = navigator.mediaDevices;
+  if (!window.isSecureContext || !devices) {
+    document.addEventListener("click", (event) => {
+      if (event.target.closest("[aria-label='Record audio'], .record-button")) tell("Browsers allow recording only "
+        + "over https or on the computer itself. Open the page at its https address, or upload a file.");
+    }, true);
+  } else {
+    const ask = devices.getUserMedia.bind(devices);
+    devices.getUserMedia = async (wanted) => {
+      try {
+        const stream = await ask(wanted);
+        note.hidden = true;
+        return stream;
+      } catch (error) {
+        tell(reasons[error.name] || "The microphone cannot be used. Upload a file instead.");
+        throw error.name in reasons ? new DOMException(error.message, "NotAllowedError") : error;
+      }
+    };
+  }
+  // The figure enlarges on a click anywhere on it, not on its small button alone.
+  document.addEventListener("click", (event) => {
+    if (event.target.matches(".figure img") && !document.fullscreenElement) {
+      event.target.closest(".figure").querySelector("button[aria-label*='ullscreen' i], button[title*='ullscreen' i]")
+        ?.click();
+    }
+  });
 }
 """

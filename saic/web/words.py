@@ -1,63 +1,162 @@
-"""Every sentence on the page, so that it can be read, checked and translated in one place."""
+"""The sentences of the page, so that they can be read, checked and translated in one place."""
 
+from saic.web.desk import LIMITS
 from saic.web.store import KEEP_S
 
 TITLE = "Speech anonymizer"
+_MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
 HEADER = """
+<header>
 <h1>Speech anonymizer</h1>
-<p class="lead">Hear a patient's words in another person's voice.</p>
+<p class="lead">The same words, another voice.</p>
 <ul class="notes" aria-label="Before you start">
   <li><strong>It changes the voice, not the words.</strong>
       Names, dates and places that are spoken stay in the recording.</li>
   <li><strong>Not for real patient data on a public server.</strong>
-      This is a research tool; nobody has certified it as a safeguard.
-      Its output is not anonymous to an attacker who knows it.</li>
+      This is a research tool, not a certified safeguard. Run it on your own machine instead: see About.</li>
 </ul>
+</header>
+<p id="microphone-note" class="warning" role="status" hidden></p>
 """
 
-SOURCE = """<h2><span class="step">1</span> The patient's voice</h2>
-<p>Record or upload up to five minutes. A few sentences are enough.</p>"""
+# --- Anonymize ---------------------------------------------------------------------------------------------
 
-TARGET = """<h2><span class="step">2</span> The other voice</h2>
-<p>The bundled voices are synthetic and belong to nobody.</p>"""
+NOBODY = "A voice that nobody has"
+OWN_RECORDING = "Another person's recording"
+
+SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
+<p>Record or upload up to {_MINUTES} minutes. A few sentences are enough.</p>"""
+
+TARGET = """<h2><span class="step">2</span> The new voice</h2>
+<p>Voices A to F are synthetic and belong to nobody.</p>"""
 
 CONSENT = "The person who speaks here has agreed to this use of their voice"
 
-EMPTY = """<div class="empty">
+EMPTY = f"""<div class="empty">
 <h2>Nothing converted yet</h2>
-<p>Here you will hear three versions: the original, the model's reconstruction of it, and the swapped voice.
-Below them, two figures show what changed and what stayed.</p>
+<p>You will hear the original, the model's reconstruction of it, and the swapped voice, and see what was protected
+and what was not. Ten seconds of speech take about two, five minutes about one minute. Recordings over {_MINUTES}
+minutes are refused: cut them first.</p>
 </div>"""
 
 LISTEN = """<h2>Listen</h2>
-<p>The reconstruction is the same voice, passed through the model: it shows what the model itself costs in
-quality.</p>"""
+<p>All three play at the same loudness. The reconstruction is the same voice passed through the model: it shows what
+the model itself costs in quality.</p>"""
+
+CARD_WAITING = """<section class="card protection"><h2>What was protected</h2>
+<p class="soft">Listening to both versions …</p></section>"""
+
+NOT_PROTECTED = """<h3>What is not protected</h3>
+<ul class="plain">
+<li><strong>What is said.</strong> Names, dates, places and anything else that is spoken.</li>
+<li><strong>How it is said.</strong> Rhythm, pauses, melody, accent and choice of words stay.</li>
+<li><strong>Against who knows this system.</strong> An attacker who trains on its output links it to the speaker far
+more often than chance.</li>
+</ul>"""
 
 MELS = """<h3>What changed in the sound</h3>
-<p>Time runs to the right, pitch upwards; bright is loud. All three share one colour scale.</p>
+<p>Time runs to the right, pitch upwards; bright is loud. All three share one scale.</p>
 <p>The reconstruction should look like the original. In the swapped voice the words keep their timing, while
-the fine stripes, the pitch of the voice, move.</p>"""
-
-MAPS = """<h3>Whose voice, and what is said</h3>
-<p>Each dot is a short stretch of speech of one of the built-in gallery's voices; a colour and shape together
-stand for one voice.</p>
-<p><strong>Left:</strong> every voice should form an island of its own, and the swapped clip lie with the other
-voice, away from the original.</p>
-<p><strong>Right:</strong> the voices should mix in one cloud, for the content should not tell who speaks. The
-swapped clip should lie with the original.</p>
-<p>The maps show neighbours. The distance between two islands means nothing.</p>"""
-
+the fine stripes, the pitch of the voice, move.</p>
+<p class="soft">Click the picture to enlarge it.</p>"""
 MELS_ALT = "Mel spectrograms of the original, the reconstruction and the swapped voice, side by side"
-MAPS_ALT = "Two maps of the gallery's voices, by speaker embedding and by content embedding, your clips marked"
 
-PRIVACY = f"""
-- **Uploads** are decoded to a plain 16 kHz copy, and the uploaded file is deleted within two minutes.
-- **That copy and the results** lie in a private temporary folder of this server and are deleted after
-  {KEEP_S // 60} minutes.
-- **Nothing is sent elsewhere**: no analytics, no run history in your browser, no file names in the log.
-- **Recording** needs your browser's permission to use the microphone. Away from the computer that runs this
-  page browsers allow that over https only.
-- **A changed voice can still be recognised**, by manner of speaking or by what is said. Judge each recording
-  before you pass it on.
+NO_EVALUATION = """The evaluation is not part of this installation. It stands in `benchmarks/evaluation/report.md`
+of the repository, and `saic evaluate` makes it again."""
+OTHER_WEIGHTS = "**These figures are of other weights than the ones that are loaded.**\n\n"
+
+# --- Explore -----------------------------------------------------------------------------------------------
+
+EXPLORE = """<h2>Whose voice, and what is said</h2>
+<p>Each dot is a short stretch of speech of a voice of the built-in gallery; a colour and shape together stand for
+one voice. Point at a dot, or choose a voice, and it stands out in both maps. Clips that you converted are
+marked.</p>"""
+
+EXPLORE_HELP = """<div class="columns">
+<p><strong>Speaker embeddings</strong> should form an island for each voice. The swapped clip should lie with the new
+voice, away from the original.</p>
+<p><strong>Content embeddings</strong> should mix in one cloud, for content should not tell who speaks. The swapped
+clip should lie with the original.</p>
+<p>A map (PCA, then t-SNE) shows neighbours. The distance between two islands means nothing. The figure over each map
+is taken before it is flattened.</p></div>"""
+
+EXPLORE_WAITING = '<div class="empty"><p>Drawing the maps …</p></div>'
+
+# --- Identify ----------------------------------------------------------------------------------------------
+
+IDENTIFY_ENROL = """<h2><span class="step">1</span> Voices you know</h2>
+<p>Give each a name and a few seconds of speech. Only a summary of the voice is kept, and only until you close the
+page.</p>"""
+
+IDENTIFY_ASK = """<h2><span class="step">2</span> Who is this?</h2>
+<p>A recording of one speaker.</p>"""
+
+NOBODY_ENROLLED = '<p class="empty">Nobody yet.</p>'
+
+# --- About -------------------------------------------------------------------------------------------------
+
+ABOUT = """
+## How it works
+
+SAIC separates a recording into *what is said* (content), *who speaks* (a speaker embedding) and the melody (pitch). It
+puts the content together with another voice's embedding and makes sound of that. It implements *SAIC: Integration of
+Speech Anonymization and Identity Classification* (Cheng, Diao, Cheng and Liu). It runs on this computer's processor and
+asks no other service.
+"""
+
+LIMITS_AND_ETHICS = """
+## Limits
+
+- A research prototype, trained on read English. Other languages, children, singing, several speakers at once and noisy
+  rooms were not tested or work worse.
+- The output sounds processed, and words are lost: the evaluation says how many.
+- **The output is not anonymous in the legal sense.** It is harder to link to the speaker than the original. Whoever
+  knows the speaker's manner, or this system, can still succeed. Judge each recording before you pass it on.
+
+## Ethics
+
+- Convert to a person's voice only with that person's consent. The bundled voices are synthetic for this reason.
+- Don't use it to speak in somebody's name, or to mislead about who spoke.
+- To identify people by voice needs their consent, and in many places a legal basis: a voice is biometric data.
+"""
+
+RETENTION = f"""
+## What happens to recordings
+
+- **Not for real patient data on a public server: run it on your own machine.** With Python 3.11, in a copy of the
+  repository: `make app`. Without the page: `saic anonymize RECORDING --output anonymous.wav`.
+- An upload is decoded to a plain 16 kHz copy, in a process of its own with little memory and time, and removed at once.
+- That copy and the results lie in a private temporary folder, under names that cannot be guessed. They stay while your
+  page is open, and go {KEEP_S // 60} minutes after you close it. *Delete now* removes them at once; a restart of the
+  server removes all.
+- Nothing is sent elsewhere: no analytics, no history in your browser, no fonts or scripts from other sites. The log
+  holds numbers and durations, never a file name.
+- Recording needs your browser's permission to use the microphone. Away from the computer that runs this page, browsers
+  allow that over https only.
+"""
+
+PICTURE = """
+<figure class="picture" tabindex="0" role="group" aria-label="How it works"><svg viewBox="0 0 900 250"
+role="img" aria-label="From the recording, a content
+encoder takes what is said and a pitch tracker the melody; from the new voice, a speaker encoder takes who speaks; a
+decoder joins them to a mel spectrogram, and a vocoder makes sound of it.">
+<g class="box"><rect x="10" y="22" width="150" height="58" rx="8"/><text x="85" y="47">Your recording</text>
+<text x="85" y="67" class="small">the voice to protect</text></g>
+<g class="box"><rect x="10" y="168" width="150" height="58" rx="8"/><text x="85" y="193">The new voice</text>
+<text x="85" y="213" class="small">a few seconds of it</text></g>
+<g class="box strong"><rect x="240" y="6" width="170" height="42" rx="8"/>
+<text x="325" y="32">Content encoder</text></g>
+<g class="box strong"><rect x="240" y="62" width="170" height="42" rx="8"/><text x="325" y="88">Pitch</text></g>
+<g class="box strong"><rect x="240" y="176" width="170" height="42" rx="8"/>
+<text x="325" y="202">Speaker encoder</text></g>
+<g class="box strong"><rect x="560" y="88" width="120" height="58" rx="8"/><text x="620" y="122">Decoder</text></g>
+<g class="box"><rect x="760" y="88" width="130" height="58" rx="8"/><text x="825" y="113">Swapped voice</text>
+<text x="825" y="133" class="small">same words</text></g>
+<g class="flow"><path d="M160 42H232"/><path d="M160 62C200 62 200 83 232 83"/><path d="M160 197H232"/>
+<path d="M410 27C500 27 500 104 552 104"/><path d="M410 83C480 83 480 117 552 117"/>
+<path d="M410 197C500 197 500 131 552 131"/><path d="M680 117H752"/></g>
+<g class="note"><text x="474" y="22">what is said</text><text x="461" y="76">melody</text>
+<text x="474" y="212">who speaks</text><text x="716" y="108">vocoder</text></g>
+</svg></figure>
 """

@@ -1,0 +1,78 @@
+"""The tab that says what this is, what it can't do, and what happens to recordings; and the project's documents."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from saic.web import words
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Markdown that the page shows, ready to be shown."""
+
+    evaluation: str = words.NO_EVALUATION
+    model_card: str | None = None
+
+    @classmethod
+    def read(cls, root: Path, weights_sha256: str | None) -> "Documents":
+        """Read what a copy of the repository holds; an installed package holds none of it.
+
+        Parameters
+        ----------
+        root : of the repository
+        weights_sha256 : of the loaded weights: figures of other weights are marked as such
+        """
+        evaluation, card = words.NO_EVALUATION, None
+        report = root / "benchmarks" / "evaluation" / "report.json"
+        try:
+            measured = json.loads(report.read_text(encoding="utf-8"))["weights_sha256"]
+            text = report.with_suffix(".md").read_text(encoding="utf-8")
+            evaluation = ("" if measured == weights_sha256 else words.OTHER_WEIGHTS) + plain(text)
+        except (OSError, ValueError, KeyError):
+            pass  # not there: the page says so
+        if (path := root / "MODEL_CARD.md").is_file():
+            card = plain(without_figures(path.read_text(encoding="utf-8")))
+        return cls(evaluation, card)
+
+
+def plain(markdown: str) -> str:
+    """A document without its title, its pictures and the links that lead into the repository; one heading lower."""
+    body = re.sub(r"\A# .*\n", "", markdown)
+    body = re.sub(r"!\[[^\]]*\]\([^)]*\)\n?", "", body)
+    body = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", body)
+    return re.sub(r"^(#+) ", r"#\1 ", body, flags=re.MULTILINE).strip()
+
+
+def without_figures(markdown: str) -> str:
+    """A model card without its section of figures, which the evaluation shows."""
+    return re.sub(r"^## Figures\n.*?(?=^## |\Z)", "", markdown, flags=re.MULTILINE | re.DOTALL)
+
+
+def tab(documents: Documents, info: dict) -> None:
+    """Lay out the tab; `info` is that of `Pipeline.info`."""
+    with gr.Column(elem_classes="about"):
+        gr.Markdown(words.ABOUT)
+        gr.HTML(words.PICTURE)
+        gr.Markdown(words.RETENTION)
+        gr.Markdown(words.LIMITS_AND_ETHICS)
+        gr.Markdown(_loaded(info))
+        if documents.model_card:
+            with gr.Accordion("Model card", open=False):
+                gr.Markdown(documents.model_card, elem_classes="report")
+        with gr.Accordion("Evaluation", open=False):
+            gr.Markdown(documents.evaluation, elem_classes="report")
+
+
+def _loaded(info: dict) -> str:
+    size, count = info.get("size_bytes"), info.get("parameters", {}).get("total")
+    facts = [
+        f"{count / 1e6:.1f} million parameters" if count else None,
+        f"{size / 2**20:.0f} MB" if size else None,
+        f"vocoder: {info['vocoder']}" if info.get("vocoder") else None,
+        f"weights `{info['sha256'][:12]}`" if info.get("sha256") else None,
+    ]
+    return "## What is loaded\n\n" + ", ".join(filter(None, facts)) + ". Code: Apache-2.0."

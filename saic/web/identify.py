@@ -1,0 +1,172 @@
+"""The tab that tells who speaks: a few voices with names, a clip, and "nobody I know"."""
+
+from dataclasses import dataclass
+from html import escape
+
+import gradio as gr
+import numpy as np
+
+from saic.audio import SAMPLE_RATE
+from saic.pipeline import Match
+from saic.web import words
+from saic.web.desk import Desk, session_of
+from saic.web.failures import ask_for, told_plainly
+from saic.web.parts import HEAVY, PRIVATE, QUICK, recorder
+
+MAX_VOICES = 12
+MAX_NAME = 40
+
+Known = dict[str, list[np.ndarray]]
+"""Name to the speaker embeddings (E,) of that person's clips; no audio."""
+
+
+class Identifier:
+    """What the tab's buttons do.
+
+    Parameters
+    ----------
+    pipeline : a `saic.Pipeline`
+    desk : where recordings come in
+    halves : label to the paths of two disjoint halves of each bundled voice
+    """
+
+    def __init__(self, pipeline, desk: Desk, halves: dict[str, tuple[str, str]]) -> None:
+        self._pipeline, self._desk, self._halves = pipeline, desk, halves
+        self._threshold = pipeline.voices.threshold
+
+    def enrol(self, name: str, clip: str | None, known: Known, request: gr.Request = None) -> tuple:
+        """Remember a voice: returns what is known, the list, and an emptied form."""
+        name = " ".join(name.split())[:MAX_NAME]
+        if clip is None:
+            raise ask_for("Record or upload the voice first.")
+        if not name:
+            raise ask_for("Give the voice a name.")
+        if name not in known and len(known) >= MAX_VOICES:
+            raise ask_for(f"{MAX_VOICES} voices are enrolled, which is as many as fit. Remove them to start again.")
+        with told_plainly():
+            session = session_of(request)
+            embedding = self._embed(self._desk.load(clip, session), session)
+        known = known | {name: [*known.get(name, []), embedding]}
+        return known, listing(known), "", None
+
+    def forget(self) -> tuple[Known, str, str]:
+        """Remember nobody."""
+        return {}, listing({}), ""
+
+    def take_clip(self, path: str | None, request: gr.Request = None) -> str | dict | None:
+        """Replace the recording in question by a plain copy."""
+        with told_plainly():
+            return self._desk.take_in(path, session_of(request), "question")
+
+    def who(self, clip: str | None, known: Known, request: gr.Request = None) -> str:
+        """HTML: who speaks in a clip."""
+        if clip is None:
+            raise ask_for("Record or upload the recording in question first.")
+        if not known:
+            raise ask_for("Enrol at least one voice first.")
+        with told_plainly():
+            session = session_of(request)
+            return answer(self.matches(self._embed(self._desk.load(clip, session), session), known), self._threshold)
+
+    def matches(self, probe: np.ndarray, known: Known) -> list[Match]:
+        """Best first, as `Pipeline.identify` gives them."""
+        scores = {name: _cosine(probe, np.mean(embeddings, axis=0)) for name, embeddings in known.items()}
+        best_first = sorted(scores, key=scores.get, reverse=True)
+        return [Match(name, scores[name], scores[name] >= self._threshold) for name in best_first]
+
+    def example(self, request: gr.Request = None) -> tuple:
+        """Enrol the first half of every bundled voice, and ask about the second half of one."""
+        with told_plainly():
+            session = session_of(request)
+            known = {}
+            for label, (first, _) in self._halves.items():
+                known[label] = [self._embed(self._desk.load(first, session), session)]
+            _, question = next(iter(self._halves.values()))
+            return known, listing(known), question
+
+    def _embed(self, wav: np.ndarray, session: str) -> np.ndarray:
+        with self._desk.job("identify", session) as job:
+            job.check()
+            return self._pipeline.embed((wav, SAMPLE_RATE)).speaker
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def listing(known: Known) -> str:
+    """HTML of who is enrolled."""
+    if not known:
+        return words.NOBODY_ENROLLED
+    items = "".join(
+        f"<li><span>{escape(name)}</span><span class='soft'>{len(clips)} clip{'s' * (len(clips) > 1)}</span></li>"
+        for name, clips in known.items()
+    )
+    return f'<ul class="known">{items}</ul>'
+
+
+def answer(matches: list[Match], threshold: float) -> str:
+    """HTML of the verdict and every score."""
+    best = matches[0]
+    verdict = f"This is <strong>{escape(best.name)}</strong>." if best.accepted else "<strong>Nobody I know.</strong>"
+    rows = "".join(
+        f"""<li class="{"accepted" if match.accepted else ""}"><span class="who">{escape(match.name)}</span>
+<span class="meter" aria-hidden="true"><span style="width:{100 * max(match.score, 0):.1f}%"></span>
+<i style="left:{100 * threshold:.1f}%"></i></span><span class="score">{match.score:.2f}</span></li>"""
+        for match in matches
+    )
+    return f"""<section class="answer"><h3>{verdict}</h3><ol class="scores">{rows}</ol>
+<p class="soft">Cosine similarity of speaker embeddings. From {threshold:.2f} on (the line) a voice counts as known:
+there, on speakers that never trained the model, missing a person and mistaking a stranger are equally frequent. A
+score is no proof of identity.</p></section>"""
+
+
+@dataclass(frozen=True)
+class Tab:
+    """The components of the tab."""
+
+    known: gr.State
+    name: gr.Textbox
+    voice: gr.Audio
+    enrol: gr.Button
+    forget: gr.Button
+    listed: gr.HTML
+    clip: gr.Audio
+    ask: gr.Button
+    example: gr.Button
+    said: gr.HTML
+
+
+def tab() -> Tab:
+    """Lay out the tab."""
+    known = gr.State({})
+    with gr.Row(equal_height=True):
+        with gr.Column(elem_classes="card"):
+            gr.HTML(words.IDENTIFY_ENROL)
+            name = gr.Textbox(label="Name", max_lines=1, max_length=MAX_NAME, elem_id="name")
+            voice = recorder("Voice to enrol", "voice")
+            with gr.Row(elem_classes="actions"):
+                enrol = gr.Button("Enrol", variant="primary", elem_id="enrol", min_width=120)
+                forget = gr.Button("Remove all", elem_id="forget", min_width=120)
+            listed = gr.HTML(words.NOBODY_ENROLLED, elem_id="known")
+        with gr.Column(elem_classes="card"):
+            gr.HTML(words.IDENTIFY_ASK)
+            clip = recorder("Recording in question", "question")
+            with gr.Row(elem_classes="actions"):
+                ask = gr.Button("Who speaks?", variant="primary", elem_id="ask", min_width=120)
+                example = gr.Button("Try it with bundled voices", elem_id="identify-example", min_width=120)
+            said = gr.HTML("", elem_id="answer")
+    return Tab(known, name, voice, enrol, forget, listed, clip, ask, example, said)
+
+
+def wire(do: Identifier, tab: Tab) -> None:
+    """Say which event of the tab calls what."""
+    taken = tab.clip.change(do.take_clip, tab.clip, tab.clip, show_progress="hidden", **PRIVATE)
+    taken.failure(lambda: None, None, tab.clip, **QUICK)
+    filled = [tab.known, tab.listed, tab.name, tab.voice]
+    for asked in (tab.enrol.click, tab.name.submit):
+        asked(do.enrol, [tab.name, tab.voice, tab.known], filled, show_progress="hidden", **HEAVY)
+    tab.forget.click(do.forget, None, [tab.known, tab.listed, tab.said], **QUICK)
+    tab.ask.click(do.who, [tab.clip, tab.known], tab.said, show_progress_on=tab.said, **HEAVY)
+    ready = tab.example.click(do.example, None, [tab.known, tab.listed, tab.clip], show_progress="hidden", **HEAVY)
+    ready.success(do.who, [tab.clip, tab.known], tab.said, show_progress_on=tab.said, **HEAVY)

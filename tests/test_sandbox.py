@@ -1,0 +1,135 @@
+"""Decoding what strangers send: the worker gives what the decoder gives, and outlives what would kill a server."""
+
+import contextlib
+import os
+import signal
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from saic import audio, sandbox
+from saic.audio import Limits
+from saic.errors import SaicError, TooLong, UndecodableAudio
+from saic.sandbox import Sandbox
+from tests.conftest import RATE, voice
+
+LIMITS = Limits(max_bytes=2**20, max_duration_s=20)
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    box = Sandbox(LIMITS, workers=1)
+    yield box
+    box.close()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The same second in four containers."""
+    folder = tmp_path_factory.mktemp("clips")
+    wav, found = voice(140, 1.0), {}
+    for suffix in ("wav", "flac", "ogg", "mp3"):
+        sf.write(folder / f"clip.{suffix}", wav, RATE)
+        found[suffix] = (folder / f"clip.{suffix}").read_bytes()
+    return found
+
+
+def worker_of(box: Sandbox) -> sandbox._Worker:
+    return box._idle.queue[-1]
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_the_worker_gives_what_the_decoder_gives(suffix: str, box: Sandbox, clips, tmp_path: Path) -> None:
+    path = tmp_path / "clip"
+    path.write_bytes(clips[suffix])
+    assert np.array_equal(box.load(path), audio.load(path))
+
+
+def test_errors_come_through_with_their_sentences(box: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    sf.write(path, np.zeros(25 * 8000), 8000)
+    with pytest.raises(TooLong, match="20 s"):
+        box.load(path)
+    with pytest.raises(SaicError, match="does not exist"):
+        box.load(tmp_path / "gone.wav")
+
+
+def test_a_worker_that_dies_or_hangs_is_an_error_and_the_next_clip_is_decoded(
+    clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "clip.wav"
+    path.write_bytes(clips["wav"])
+    box = Sandbox(LIMITS, workers=1)
+    box.load(path)
+    os.kill(worker_of(box)._process.pid, signal.SIGSTOP)  # as a decoder that never ends
+    box.timeout_s, began = 0.3, time.monotonic()
+    with pytest.raises(UndecodableAudio, match="limits of this server"):
+        box.load(path)
+    assert time.monotonic() - began < 5
+    box.timeout_s = 20
+    assert len(box.load(path)) == RATE
+    os.kill(worker_of(box)._process.pid, signal.SIGKILL)
+    worker_of(box)._process.wait()
+    assert len(box.load(path)) == RATE
+    box.close()
+
+
+def test_a_worker_has_little_memory_and_cannot_write(box: Sandbox, clips, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    (tmp_path / "clip.wav").write_bytes(clips["wav"])
+    box.load(tmp_path / "clip.wav")
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("this system does not tell another process's limits")
+    pid = worker_of(box)._process.pid
+    assert resource.prlimit(pid, resource.RLIMIT_DATA)[0] == sandbox.MEMORY_BYTES
+    assert resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == 0
+    assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0
+
+
+def _wav(rate: int, channels: int, bits: int, code: int, n_said: int, data: bytes) -> bytes:
+    """A RIFF file whose header says what it likes."""
+    frame = channels * bits // 8
+    form = struct.pack("<HHIIHH", code, channels % 2**16, rate, rate * frame % 2**32, frame % 2**16, bits)
+    chunks = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", n_said) + data
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+
+
+lying_headers = st.builds(
+    _wav,
+    rate=st.one_of(st.sampled_from([0, 1, 8000, 16000, 44100, 2**31, 2**32 - 1]), st.integers(0, 2**32 - 1)),
+    channels=st.one_of(st.integers(0, 9), st.integers(0, 2**16 - 1)),
+    bits=st.sampled_from([0, 1, 8, 12, 16, 24, 32, 64, 65535]),
+    code=st.sampled_from([0, 1, 3, 6, 7, 17, 85, 0xFFFE, 0xFFFF]),
+    n_said=st.one_of(st.integers(0, 4000), st.sampled_from([2**31 - 1, 2**32 - 1])),
+    data=st.binary(max_size=2000),
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, clips: dict[str, bytes]) -> bytes:
+    """A true file cut short, with some bytes changed, and something behind it."""
+    data = bytearray(clips[draw(st.sampled_from(sorted(clips)))])
+    for _ in range(draw(st.integers(0, 8))):
+        where = draw(st.one_of(st.integers(0, 199), st.integers(0, len(data) - 1)))
+        data[where % len(data)] = draw(st.integers(0, 255))
+    return bytes(data[: draw(st.one_of(st.just(len(data)), st.integers(0, len(data))))]) + draw(st.binary(max_size=20))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_every_input_gives_audio_or_a_typed_error(data, box: Sandbox, clips, tmp_path: Path) -> None:
+    content = data.draw(st.one_of(damaged(clips), lying_headers, st.binary(max_size=300)))
+    path = tmp_path / "clip"
+    path.write_bytes(content)
+    with contextlib.suppress(SaicError):
+        wav = box.load(path)
+        assert wav.dtype == np.float32 and wav.ndim == 1
+        assert 0 < len(wav) <= LIMITS.max_duration_s * RATE + RATE and np.isfinite(wav).all()
+        assert np.abs(wav).max() <= 1
