@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from saic import audio, pitch, vocoder
+from saic import audio, pitch, timbre, vocoder
 from saic.activity import require_speech, speech_frames
 from saic.errors import UsageError, WeightsError
 from saic.mel import SAMPLE_RATE, log_mel
@@ -73,9 +73,23 @@ class _Speech:
     mask: torch.Tensor
 
     @property
+    def timbre(self) -> torch.Tensor:
+        """(1, 2, 80) long-term spectrum."""
+        return timbre.measure(self.mel, self.mask)
+
+    @property
     def f0(self) -> torch.Tensor:
         """(1, T) pitch in Hz, 0 for unvoiced; tracked when asked for: to tell who speaks takes none."""
         return torch.from_numpy(pitch.track(self.wav)).to(self.mel)[None]
+
+
+@dataclass(frozen=True)
+class _Voice:
+    """A :class:`~saic.voices.Voice` as tensors, batch of one first."""
+
+    embedding: torch.Tensor
+    register: torch.Tensor
+    timbre: torch.Tensor
 
 
 class Pipeline:
@@ -144,9 +158,7 @@ class Pipeline:
         tell("Reading the recordings", 0.0)
         speech = self._read(source)
         tell("Listening to both voices", 0.1)
-        heard = self._hear(targets)
-        other = self._speaker(heard)
-        return self._change(speech, other, self._register(heard, other), reconstruct, tell)
+        return self._change(speech, self._voice(self._hear(targets)), reconstruct, tell)
 
     @torch.inference_mode()
     def anonymize(
@@ -169,8 +181,10 @@ class Pipeline:
         tell("Reading the recording", 0.0)
         speech = self._read(clip)
         tell("Choosing a voice", 0.1)
-        pseudonym = torch.from_numpy(self.voices.pseudonym(np.random.default_rng(seed))).to(speech.mel)[None]
-        return self._change(speech, pseudonym, self.model.pitch_of(pseudonym), reconstruct, tell)
+        drawn = self.voices.pseudonym(np.random.default_rng(seed))
+        parts = drawn.embedding, drawn.register, drawn.timbre
+        voice = _Voice(*(torch.from_numpy(part).to(speech.mel)[None] for part in parts))
+        return self._change(speech, voice, reconstruct, tell)
 
     @torch.inference_mode()
     def embed(self, clip: Clip) -> Embedding:
@@ -244,15 +258,15 @@ class Pipeline:
             "device": self.device,
         }
 
-    def _change(
-        self, speech: _Speech, other: torch.Tensor, register: torch.Tensor, reconstruct: bool, tell: Progress
-    ) -> Conversion:
+    def _change(self, speech: _Speech, voice: _Voice, reconstruct: bool, tell: Progress) -> Conversion:
         own, f0 = self.model.encode_speaker(speech.mel, speech.mask), speech.f0
         content = self.model.encode_content(speech.mel, speech.mask)
         tell("Changing the voice", 0.25)
-        rebuilt = self.model.decode(content, own, f0, speech.mask)[0]
-        moved = pitch.transpose(f0, register)
-        converted = self.model.decode(content, other, moved, speech.mask)[0]
+        rebuilt = self.model.decode(content, own, f0, speech.mask)
+        rebuilt = timbre.transfer(rebuilt, speech.timbre, speech.mask)[0]
+        moved = pitch.transpose(f0, voice.register)
+        converted = self.model.decode(content, voice.embedding, moved, speech.mask)
+        converted = timbre.transfer(converted, voice.timbre, speech.mask)[0]
         reconstruction = None
         if reconstruct:
             tell("Making sound: reconstruction", 0.35)
@@ -280,10 +294,12 @@ class Pipeline:
         """(1, E) mean embedding of clips of one voice."""
         return torch.stack([self.model.encode_speaker(h.mel, h.mask) for h in heard]).mean(dim=0)
 
-    def _register(self, heard: list[_Speech], embedding: torch.Tensor) -> torch.Tensor:
-        """(1, 2) median and spread of log2 F0 of clips of one voice; where nothing is voiced, what it should be."""
+    def _voice(self, heard: list[_Speech]) -> _Voice:
+        """All of a voice that a conversion takes, from clips of it; a register that none shows is guessed."""
+        embedding = self._speaker(heard)
         registers = [pitch.statistics(f0) for h in heard if (f0 := h.f0[0]).any()]
-        return torch.stack(registers).mean(dim=0)[None] if registers else self.model.pitch_of(embedding)
+        register = torch.stack(registers).mean(dim=0)[None] if registers else self.model.pitch_of(embedding)
+        return _Voice(embedding, register, torch.stack([h.timbre for h in heard]).mean(dim=0))
 
     def _sound(self, mel: torch.Tensor, f0: torch.Tensor, like: np.ndarray) -> np.ndarray:
         """Vocode a (80, T) mel of pitch (T,) to the length and loudness of the wav that it came from."""

@@ -15,6 +15,21 @@ from safetensors import SafetensorError, safe_open
 from saic.errors import WeightsError
 from saic.weights import write_tensors
 
+_ARRAYS = ("speaker", "content", "register", "timbre")
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What is kept of a voice to speak with it.
+
+    ``embedding`` (E,); ``register`` (2,) median and spread of log2 F0 (:func:`saic.pitch.statistics`); ``timbre``
+    (2, 80) mean and deviation of the mel bands (:func:`saic.timbre.measure`).
+    """
+
+    embedding: np.ndarray
+    register: np.ndarray
+    timbre: np.ndarray
+
 
 @dataclass(frozen=True)
 class Voices:
@@ -28,6 +43,8 @@ class Voices:
         (K, P, E) speaker embeddings, one per clip or part of a clip.
     content
         (K, P, D) content codes of 2 s, flattened: the time course counts, not only its mean.
+    register, timbre
+        (K, 2) and (K, 2, 80), as in :class:`Voice`.
     threshold
         Cosine similarity of speaker embeddings above which two clips are taken for one person: where false
         alarms and misses are equally frequent on speakers that did not train.
@@ -37,22 +54,26 @@ class Voices:
     sexes: tuple[str, ...]
     speaker: np.ndarray
     content: np.ndarray
+    register: np.ndarray
+    timbre: np.ndarray
     threshold: float
 
     def windows(self, content: np.ndarray) -> np.ndarray:
         """A clip's content codes (C, L) as 2 s windows (W, D), to stand beside the gallery's."""
         return content_windows(content, self.content.shape[-1] // len(content))
 
-    def pseudonym(self, random: np.random.Generator) -> np.ndarray:
-        """(E,) embedding of a voice that nobody has: halfway between two voices of one sex, drawn at random."""
+    def pseudonym(self, random: np.random.Generator) -> Voice:
+        """A voice that nobody has: halfway between two voices of one sex, drawn at random."""
         sex = random.choice(sorted(set(self.sexes)))
         own = [k for k, label in enumerate(self.sexes) if label == sex]
         pair = random.choice(own, size=min(2, len(own)), replace=False)
-        return self.speaker[pair].mean(axis=(0, 1))
+        return Voice(
+            self.speaker[pair].mean(axis=(0, 1)), self.register[pair].mean(axis=0), self.timbre[pair].mean(axis=0)
+        )
 
     def save(self, path: Path) -> None:
         """Write a safetensors file (float16)."""
-        tensors = {"speaker": torch.from_numpy(self.speaker).half(), "content": torch.from_numpy(self.content).half()}
+        tensors = {name: torch.from_numpy(getattr(self, name)).half() for name in _ARRAYS}
         about = {"names": list(self.names), "sexes": list(self.sexes), "threshold": self.threshold}
         write_tensors(path, tensors, {"voices": json.dumps(about)})
 
@@ -62,8 +83,8 @@ class Voices:
         try:
             with safe_open(path, "np") as file:
                 about = json.loads(file.metadata()["voices"])
-                speaker, content = (file.get_tensor(name).astype(np.float32) for name in ("speaker", "content"))
-            return cls(tuple(about["names"]), tuple(about["sexes"]), speaker, content, float(about["threshold"]))
+                arrays = {name: file.get_tensor(name).astype(np.float32) for name in _ARRAYS}
+            return cls(tuple(about["names"]), tuple(about["sexes"]), threshold=float(about["threshold"]), **arrays)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             raise WeightsError("The gallery of voices cannot be read: get the weights again.") from None
 

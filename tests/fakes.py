@@ -30,6 +30,8 @@ def fake_voices(seed: int = 0) -> Voices:
         sexes=tuple("FM"[k % 2] for k in range(N_VOICES)),
         speaker=speaker.astype(np.float32),
         content=content.astype(np.float32),
+        register=np.stack([np.log2(_PITCHES_HZ), np.full(N_VOICES, 0.2)], axis=1).astype(np.float32),
+        timbre=np.zeros((N_VOICES, 2, 80), dtype=np.float32),
         threshold=0.5,
     )
 

@@ -10,8 +10,10 @@ import torch
 from typer.testing import CliRunner
 
 from saic import audio, cli
+from saic.activity import speech_frames
 from saic.config import Config
 from saic.errors import SaicError, SilentAudio, TooShort, UsageError, WeightsError
+from saic.mel import log_mel
 from saic.model import Model
 from saic.pipeline import Pipeline
 from saic.voices import Voices
@@ -29,7 +31,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     speaker = random.standard_normal((3, 2, 16)).astype(np.float32)
     content = random.standard_normal((3, 2, 8 * 40)).astype(np.float32)
-    Voices(("Voice 01", "Voice 02", "Voice 03"), ("F", "M", "F"), speaker, content, 0.5).save(folder / VOICES)
+    register = np.array([[7.5, 0.2], [6.7, 0.2], [7.9, 0.2]], dtype=np.float32)
+    timbre = np.stack([np.full((2, 80), level, dtype=np.float32) for level in (-5.0, -4.0, -3.0)]).clip(-5, 1)
+    timbre[:, 1] = 1.0
+    names, sexes = ("Voice 01", "Voice 02", "Voice 03"), ("F", "M", "F")
+    Voices(names, sexes, speaker, content, register, timbre, threshold=0.5).save(folder / VOICES)
     write_sums(folder)
     return folder
 
@@ -78,11 +84,26 @@ def test_a_pseudonym_is_a_voice_of_nobody_and_hangs_on_the_seed(pipeline: Pipeli
     assert len(made[0].wav) == int(2.5 * RATE)
     np.testing.assert_array_equal(made[0].mels["converted"], made[1].mels["converted"])
     voices = pipeline.voices
-    drawn = np.stack([voices.pseudonym(np.random.default_rng(seed)) for seed in range(20)])
+    drawn = [voices.pseudonym(np.random.default_rng(seed)) for seed in range(20)]
     women = voices.speaker[[0, 2]].mean(axis=(0, 1))  # of two women there is one mixture; of one man, himself
     man = voices.speaker[1].mean(axis=0)
-    near = np.stack([np.abs(drawn - voice).max(axis=1) for voice in (women, man)]) < 1e-6
+    near = np.stack([[np.abs(v.embedding - voice).max() < 1e-6 for v in drawn] for voice in (women, man)])
     assert near.any(axis=0).all() and near.any(axis=1).all()
+    for v, is_woman in zip(drawn, near[0], strict=True):
+        assert v.register[0] == pytest.approx(7.7 if is_woman else 6.7, abs=0.01)
+        assert v.timbre[0] == pytest.approx(-4.0) and v.timbre[1] == pytest.approx(1.0)
+
+
+def test_a_conversion_has_the_long_term_spectrum_of_its_voice(pipeline: Pipeline, clips: dict[str, Path]) -> None:
+    def spectrum(mel, wav):
+        return mel[:, speech_frames(wav)].mean(axis=1)
+
+    result = pipeline.convert(clips["patient"], clips["other"])
+    source, target = audio.load(clips["patient"]), audio.load(clips["other"])
+    own, other = spectrum(result.mels["original"], source), spectrum(log_mel(torch.from_numpy(target)).numpy(), target)
+    np.testing.assert_allclose(spectrum(result.mels["converted"], source), other, atol=1e-3)
+    np.testing.assert_allclose(spectrum(result.mels["reconstructed"], source), own, atol=1e-3)
+    assert np.abs(own - other).max() > 0.1
 
 
 def test_several_targets_are_one_averaged_voice(pipeline: Pipeline, clips: dict[str, Path]) -> None:

@@ -19,7 +19,7 @@ import typer
 from torch import Tensor
 from tqdm import tqdm
 
-from saic import audio, pitch, vocoder
+from saic import audio, pitch, timbre, vocoder
 from saic.activity import speech_frames
 from saic.config import Config
 from saic.errors import SilentAudio, TooShort, UsageError
@@ -38,12 +38,14 @@ LONGEST_FRAMES = 480
 @dataclass(frozen=True)
 class Half:
     """The second half of a clip: ``content`` (1, C, L), ``speaker`` (1, E), ``f0`` and ``register`` (2,) of the voice,
-    ``mask`` (1, 1, T), ``mel`` (80, T); ``enrolment`` (N,) wav of the first half."""
+    ``timbre`` (1, 2, 80) of the first half, ``mask`` (1, 1, T), ``mel`` (80, T); ``enrolment`` (N,) wav of the first.
+    """
 
     content: Tensor
     speaker: Tensor
     f0: Tensor
     register: Tensor
+    timbre: Tensor
     mask: Tensor
     mel: Tensor
     enrolment: np.ndarray
@@ -94,16 +96,14 @@ def _halves(corpus: Corpus, config: Config, state: dict, n_speakers: int) -> tup
         mel, mask = corpus.mel[:, part].float(), corpus.speech[part].float()[None, None]
         enrolled = (first - corpus.starts[clip] - GAP_FRAMES) * HOP_SAMPLES
         wav = audio.load(corpus.clips[clip].path)[:enrolled]
+        heard = log_mel(torch.from_numpy(wav))[None], torch.from_numpy(speech_frames(wav)).float()[None, None]
         if codes is not None:
             rows = torch.arange(first, first + size, corpus.stride) // corpus.stride
             content, speaker = codes.content(rows).T[None], codes.speaker(torch.tensor([k]))
-            register = corpus.pitch[clip]
         else:
-            heard = torch.from_numpy(speech_frames(wav)).float()[None, None]
-            content = model.encode_content(mel[None], mask)
-            speaker = model.encode_speaker(log_mel(torch.from_numpy(wav))[None], heard)
-            register = model.pitch_of(speaker)[0]
-        halves.append(Half(content, speaker, corpus.f0[part].float(), register, mask, mel, wav))
+            content, speaker = model.encode_content(mel[None], mask), model.encode_speaker(*heard)
+        f0 = corpus.f0[part].float()
+        halves.append(Half(content, speaker, f0, corpus.pitch[clip], timbre.measure(*heard), mask, mel, wav))
     return model, halves
 
 
@@ -117,13 +117,17 @@ def _judge(model: Model, halves: list[Half]) -> tuple[dict[str, list[bool]], flo
             return int((enrolled @ embedder.embed(vocode(mel, f0).numpy())).argmax())
         return None
 
+    def say(half: Half, voice: Half, f0: Tensor) -> Tensor:
+        mel = model.decode(half.content, voice.speaker, f0[None], half.mask)
+        return timbre.transfer(mel, voice.timbre, half.mask)[0]
+
     counts, distances = defaultdict(list), []
     for k, half in enumerate(tqdm(halves, desc="voices", leave=False)):
         other = (k + 1) % len(halves)
-        rebuilt = model.decode(half.content, half.speaker, half.f0[None], half.mask)[0]
+        rebuilt = say(half, half, half.f0)
         own = pitch.statistics(half.f0)
         moved = torch.where(half.f0 > 0, half.f0 * 2 ** (halves[other].register[0] - own[0]), 0)
-        converted = best_match(model.decode(half.content, halves[other].speaker, moved[None], half.mask)[0], moved)
+        converted = best_match(say(half, halves[other], moved), moved)
         counts["vocoder alone: speaker recognised"].append(best_match(half.mel, half.f0) == k)
         counts["own voice: speaker recognised"].append(best_match(rebuilt, half.f0) == k)
         counts["next speaker's voice: taken for that speaker"].append(converted == other)

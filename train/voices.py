@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import typer
 from tqdm import tqdm
 
-from saic import audio, manifest
+from saic import audio, manifest, pitch, timbre
+from saic.activity import speech_frames
 from saic.errors import DataError
 from saic.evaluation.metrics import equal_error_rate
 from saic.manifest import Clip
-from saic.mel import FRAMES_PER_S, SAMPLE_RATE
+from saic.mel import FRAMES_PER_S, SAMPLE_RATE, log_mel
 from saic.pipeline import Embedding, Pipeline
 from saic.voices import Voices, content_windows
 from saic.weights import VOICES, write_sums
@@ -35,12 +37,15 @@ def main(
     pipeline = Pipeline.from_pretrained(weights)
     window = int(WINDOW_S * FRAMES_PER_S) // pipeline.model.config.content_stride
     chosen = _choose(manifest.read(data, splits=["train"]))
-    points = [_points(pipeline, clips) for clips in tqdm(chosen, desc="voices", unit="voice")]
+    heard = [_hear(pipeline, clips) for clips in tqdm(chosen, desc="voices", unit="voice")]
+    points = [own for own, _, _ in heard]
     voices = Voices(
         names=tuple(f"Voice {k + 1:02d}" for k in range(N_VOICES)),
         sexes=tuple(clips[0].sex or "?" for clips in chosen),
         speaker=np.stack([[e.speaker for e in p] for p in points]),
         content=np.stack([[content_windows(e.content, window)[0] for e in p] for p in points]),
+        register=np.stack([register for _, register, _ in heard]),
+        timbre=np.stack([spectrum for _, _, spectrum in heard]),
         threshold=_threshold(pipeline, manifest.read(data, splits=["dev"])),
     )
     voices.save(weights / VOICES)
@@ -63,12 +68,16 @@ def _choose(clips: list[Clip]) -> list[list[Clip]]:
     return chosen
 
 
-def _points(pipeline: Pipeline, clips: list[Clip]) -> list[Embedding]:
-    """Embeddings of evenly spaced parts of a speaker's audio."""
+def _hear(pipeline: Pipeline, clips: list[Clip]) -> tuple[list[Embedding], np.ndarray, np.ndarray]:
+    """Embeddings of evenly spaced parts of a speaker's audio, and the register and timbre of all of it."""
     wav = np.concatenate([audio.load(clip.path) for clip in clips[:N_POINTS]])
     size = int(PART_S * SAMPLE_RATE)
     starts = np.linspace(0, len(wav) - size, N_POINTS).astype(int)
-    return [pipeline.embed((wav[start : start + size], SAMPLE_RATE)) for start in starts]
+    register = pitch.statistics(torch.from_numpy(pitch.track(wav)))
+    mel, mask = log_mel(torch.from_numpy(wav)), torch.from_numpy(speech_frames(wav)).float()
+    spectrum = timbre.measure(mel[None], mask[None, None])[0]
+    embeddings = [pipeline.embed((wav[start : start + size], SAMPLE_RATE)) for start in starts]
+    return embeddings, register.numpy(), spectrum.numpy()
 
 
 def _threshold(pipeline: Pipeline, clips: list[Clip]) -> float:

@@ -167,7 +167,10 @@ def fig5(
     """
     n_speakers = len(speaker)
     labels = tuple(f"Speaker {k + 1}" for k in range(n_speakers))
-    figure = embedding_maps(Voices(labels, ("",) * n_speakers, speaker, content, 0.0), {}, seed=seed)
+    unused = np.zeros(0)  # a map shows neither registers nor timbres
+    figure = embedding_maps(
+        Voices(labels, ("",) * n_speakers, speaker, content, unused, unused, threshold=0.0), {}, seed=seed
+    )
     for axes, (percent, chance) in zip(figure.axes, (speaker_probe, content_probe), strict=True):
         caption = f"Probe finds the speaker:\n{percent:.0f}% (chance {chance:.1f}%)"
         axes.set_xlabel(caption, fontsize=FONT_PT - 1)

@@ -17,7 +17,6 @@ from saic.web.parts import HEAVY, QUICK
 from saic.web.protection import Listener
 from saic.web.store import ClipStore
 
-
 NO_DOCUMENTS = Documents()
 
 

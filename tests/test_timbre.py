@@ -1,0 +1,34 @@
+"""Moving the long-term spectrum: what moves, what stays, and what limits it."""
+
+import torch
+
+from saic import timbre
+
+
+def test_measure_is_mean_and_deviation_over_speech() -> None:
+    mel = torch.zeros(1, 80, 8)
+    mel[..., :4] = torch.tensor([1.0, 3.0, 1.0, 3.0])
+    mel[..., 4:] = 100.0
+    mask = torch.tensor([[[1.0, 1, 1, 1, 0, 0, 0, 0]]])
+    measured = timbre.measure(mel, mask)
+    assert measured.shape == (1, 2, 80)
+    torch.testing.assert_close(measured[0, 0], torch.full((80,), 2.0))
+    torch.testing.assert_close(measured[0, 1], torch.ones(80), atol=1e-4, rtol=0)
+
+
+def test_transfer_gives_the_moments_asked_for_and_keeps_the_shape_in_time() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mel, voice = (torch.randn(2, 80, 200, generator=generator) * 1.5 - 4 for _ in range(2))
+    mask = (torch.arange(200) < 150).float().expand(2, 1, 200)
+    wanted = timbre.measure(voice * 1.2 + 1)
+    moved = timbre.transfer(mel, wanted, mask)
+    torch.testing.assert_close(timbre.measure(moved, mask), wanted, atol=1e-3, rtol=0)
+    for band in (0, 40, 79):
+        assert torch.corrcoef(torch.stack([mel[0, band], moved[0, band]]))[0, 1] > 0.9999
+    torch.testing.assert_close(timbre.transfer(mel, timbre.measure(mel, mask), mask), mel, atol=1e-4, rtol=0)
+
+
+def test_a_band_with_next_to_nothing_in_it_is_not_blown_up() -> None:
+    mel = torch.full((1, 80, 50), -11.0) + 0.01 * torch.randn(1, 80, 50, generator=torch.Generator().manual_seed(0))
+    loud = torch.stack([torch.zeros(80), torch.full((80,), 3.0)])[None]
+    assert (timbre.transfer(mel, loud).std(dim=-1) < 0.04).all()
