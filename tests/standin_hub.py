@@ -165,6 +165,15 @@ class _Handler(BaseHTTPRequestHandler):
             facts = {"id": name, "private": repo.private, "sha": commit, "siblings": siblings, "tags": []}
             self._send(200, facts | ({"sdk": repo.sdk} if repo.sdk else {}))
 
+    def tree(self, kind: str, name: str, revision: str) -> None:
+        if repo := self._repo(kind, name):
+            files = repo.commits[repo.named(revision)].items()
+            entries = [
+                {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+                for path, content in files
+            ]
+            self._send(200, json.dumps(entries).encode())
+
     # --- writing -----------------------------------------------------------------------------------------
 
     def create(self) -> None:
@@ -264,6 +273,7 @@ _ROUTES = [
     (rf"/(?:(?P<kind>spaces)/)?{_NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", _Handler.file),
     (_API, _Handler.info),
     (rf"{_API}/revision/(?P<revision>[^/]+)", _Handler.info),
+    (rf"{_API}/tree/(?P<revision>[^/]+)", _Handler.tree),
     (r"/api/repos/create", _Handler.create),
     (r"/api/validate-yaml", _Handler.validate),
     (rf"{_API}/preupload/(?P<revision>[^/]+)", _Handler.preupload),

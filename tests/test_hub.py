@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from huggingface_hub import ModelCard, constants, file_download
+from huggingface_hub import ModelCard, constants, file_download, snapshot_download
 from huggingface_hub.utils import _http
 from packaging.requirements import Requirement
 
@@ -148,6 +148,16 @@ def test_the_named_commit_arrives_whole_and_stays_readable_without_a_connection(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert weights.fingerprint(weights.resolve(f"{NAME}@{commit}")) == weights.fingerprint(folder)
     assert len(hub.requests) == asked
+
+
+def test_what_the_hubs_own_command_downloaded_needs_no_connection(
+    hub: StandInHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a machine without a network: ``hf download ORG/NAME --revision COMMIT`` elsewhere, then a copy."""
+    commit = hub.add(NAME, folder)
+    snapshot_download(NAME, revision=commit)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert weights.fingerprint(weights.resolve(f"{NAME}@{commit}")) == weights.fingerprint(folder)
 
 
 def test_a_download_that_is_interrupted_goes_on(hub: StandInHub, folder: Path) -> None:
