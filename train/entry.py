@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from saic import manifest
 from saic.config import Config
-from saic.errors import SaicError
+from saic.errors import SaicError, UsageError
 from saic.mel import FRAMES_PER_S
+from saic.training import distributed
 from saic.training.corpus import Corpus
 
 DataOption = Annotated[Path, typer.Option("--data", help="Manifest (JSONL), or a folder of speaker/clip audio.")]
@@ -24,15 +25,22 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the new
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, or cuda for a GPU.")]
 
 
-def run(command: Callable[..., None]) -> None:
-    """Run a typer command; a :class:`SaicError` becomes its sentence on stderr and its exit code."""
+def run(command: Callable[..., None], *, parallel: bool = False) -> None:
+    """Run a typer command; a :class:`SaicError` becomes its sentence on stderr and its exit code.
+
+    ``parallel``: whether the command knows how to be one of several processes.
+    """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     try:
+        if distributed.asked_for() > 1 and not parallel:
+            raise UsageError("Only stage1 and stage2 run as several processes. Start this one without torchrun.")
         app()
     except SaicError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    finally:
+        distributed.stop()
 
 
 def read_config(path: Path | None) -> Config:
@@ -43,7 +51,8 @@ def read_config(path: Path | None) -> Config:
 def read_corpus(data: Path, split: str, config: Config, parallel: Path | None = None) -> Corpus:
     """The clips of one split in memory, rendered ones beside them; a progress bar while mels are computed."""
     clips = manifest.read(data, splits=[split]) + (manifest.read(parallel) if parallel else [])
-    with tqdm(desc=f"mels of '{split}'", unit="clip", leave=False) as bar:
+    bar = tqdm(desc=f"mels of '{split}'", unit="clip", leave=False, disable=not distributed.is_first())
+    with bar, distributed.first_before_others():  # who find the mels in the cache then
 
         def progress(done: int, total: int) -> None:
             bar.total = total
@@ -55,6 +64,8 @@ def read_corpus(data: Path, split: str, config: Config, parallel: Path | None = 
             stride=config.content_stride,
             progress=progress,
         )
+    if not distributed.is_first():
+        return corpus
     minutes = corpus.mel.shape[1] / FRAMES_PER_S / 60
     print(f"{split}: {len(corpus.clips)} clips, {len(corpus.speakers)} speakers, {minutes:.0f} minutes", end="")
     print(f" ({corpus.skipped} clips shorter than a segment left out)" if corpus.skipped else "")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from saic.training import distributed
 from saic.training.loop import Schedule, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import load_features
@@ -40,6 +41,7 @@ def main(
     device: DeviceOption = "cpu",
 ) -> None:
     """Optimize content codes, speaker codes and the decoder on the train split."""
+    distributed.start(device)
     settings = read_config(config)
     start(run, settings, resume=resume)
     features = load_features(perceptual, settings.perceptual.channels, device) if perceptual else None
@@ -48,4 +50,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, parallel=True)

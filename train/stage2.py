@@ -13,6 +13,7 @@ import typer
 
 from saic.errors import UsageError
 from saic.model import Model
+from saic.training import distributed
 from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import load_features
@@ -50,6 +51,7 @@ def main(
     """Train the encoders on the train split, validate on the unseen speakers of the dev split."""
     if (stage1 is None) == (init is None):
         raise UsageError("Stage 2 starts from --stage1 or from --init: give one of them.")
+    distributed.start(device)
     settings = read_config(config)
     first = _weights(init) if init else _codes(stage1)
     start(run, settings, resume=resume)
@@ -62,8 +64,9 @@ def main(
         device=device,
     )
     run_stage(stage, Schedule(settings.stage2.steps), run, resume=resume, validate=stage.validate)
-    stage.model.save_pretrained(run / "weights")
-    print(f"Weights: {run / 'weights'}")
+    if distributed.is_first():
+        stage.model.save_pretrained(run / "weights")
+        print(f"Weights: {run / 'weights'}")
 
 
 def _weights(init: str) -> Model:
@@ -78,4 +81,4 @@ def _codes(stage1: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, parallel=True)

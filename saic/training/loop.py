@@ -1,5 +1,7 @@
 """The one training loop: steps, progress with time left, log, checkpoints, exact resume.
 
+Of several processes the first alone shows progress, logs, validates and saves.
+
 A stage is any object with ``step(i)``, ``state_dict`` and ``load_state_dict``. Everything random in step ``i``
 is drawn from generators seeded by (seed, i), so a resumed run repeats the steps that a kill took away.
 """
@@ -20,6 +22,7 @@ from tqdm import tqdm
 
 from saic.config import Config
 from saic.errors import TrainingError, UsageError
+from saic.training import distributed
 
 _LOG_EVERY = 20
 _KEPT = 2
@@ -66,6 +69,8 @@ def run(
         The stage's own folder: ``log.jsonl`` and ``checkpoints/step-N/`` appear in it.
     resume
         Go on from the newest checkpoint, if there is one.
+    validate
+        Called by the first process alone: it must not wait for the others.
     """
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -74,17 +79,22 @@ def run(
         stored = load_checkpoint(newest)
         stage.load_state_dict(stored["stage"])
         first, best = stored["step"], stored["best"]
-    _drop_lines_after(folder / "log.jsonl", first)
-    bar = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, unit="step")
+    is_first = distributed.is_first()
+    if is_first:
+        _drop_lines_after(folder / "log.jsonl", first)
+    bar = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, unit="step", disable=not is_first)
     recent: list[dict[str, float]] = []
     began = time.monotonic()
     for i in bar:
-        recent.append(stage.step(i))
-        if not np.isfinite(list(recent[-1].values())).all():
+        losses = stage.step(i)
+        if not np.isfinite(list(losses.values())).all():
             raise TrainingError(f"The loss of step {i + 1} is not a number. Lower the learning rates and start again.")
+        if not is_first:
+            continue
+        recent.append(losses)
         done = i + 1
         if done % _LOG_EVERY == 0 or done == schedule.steps:
-            means = {key: float(np.mean([losses[key] for losses in recent])) for key in recent[0]}
+            means = {key: float(np.mean([each[key] for each in recent])) for key in recent[0]}
             _log(folder, {"step": done, "s_per_step": (time.monotonic() - began) / len(recent), **means})
             bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()})
             recent, began = [], time.monotonic()
@@ -101,6 +111,8 @@ def run(
 def start(folder: Path, config: Config, *, resume: bool) -> None:
     """Make a run folder, or check that an existing one may be gone on with; save the config in it."""
     path = folder / "config.yaml"
+    if not distributed.is_first():
+        return
     if path.exists():
         if not resume:
             raise UsageError("The run folder is in use. Add --resume to go on with it, or name another.")

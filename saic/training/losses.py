@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saic.layers import downsample_mask, masked_statistics
+from saic.training import distributed
 
 FeatureNetwork = Callable[[Tensor], Sequence[Tensor]]
 """(B, 80, T) standardized log-mel to feature maps of any shape, batch first."""
@@ -42,11 +43,15 @@ class ReconstructionLoss(nn.Module):
         if self.network is None or self.weight == 0 or self.share == 0:
             return loss
         seen = max(1, round(self.share * len(output)))
+        own = distributed.rows(seen)
         with torch.no_grad():
-            wanted = self.network(target[:seen])
-        got = self.network(output[:seen])
-        distance = sum((g - w).abs().mean() / w.abs().mean().clamp_min(1e-4) for g, w in zip(got, wanted, strict=True))
-        return loss + self.weight * distance / len(wanted)
+            wanted = self.network(target[own])
+        got = self.network(output[own])
+        pairs = list(zip(got, wanted, strict=True))
+        sizes = torch.tensor([seen * w[0].numel() for w in wanted], device=output.device)
+        differences = distributed.total(torch.stack([(g - w).abs().sum() for g, w in pairs])) / sizes
+        magnitudes = distributed.total(torch.stack([w.abs().sum() for w in wanted])) / sizes
+        return loss + self.weight * (differences / magnitudes.clamp_min(1e-4)).mean()
 
 
 def voice_distance(

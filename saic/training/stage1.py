@@ -9,6 +9,7 @@ from saic.config import Config
 from saic.decoder import Decoder
 from saic.mel import N_MELS
 from saic.training.corpus import Corpus, Crops
+from saic.training.distributed import average_gradients, gather, replicated, share
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss
 
@@ -60,16 +61,17 @@ class Stage1:
             self.optimizers[name].param_groups[0]["lr"] = rate * factor
         crops = self.corpus.sample(training.batch_size, random).to(self.device)
         target = (crops.mel - self.mean) / self.std
-        content, speaker = self.codes.content_of(crops), self.codes.speaker_of(crops)
+        content, speaker = (replicated(codes) for codes in (self.codes.content_of(crops), self.codes.speaker_of(crops)))
         noise = torch.randn(content.shape, generator=noise_source).to(self.device) * stage.noise_std
         with precision(self.config, self.device):
-            output, _ = self.decoder(content + noise, speaker, crops.f0, crops.mask)
-        output = output.float()
+            output, _ = self.decoder(share(content + noise), share(speaker), share(crops.f0), share(crops.mask))
+        output = gather(output.float())
         reconstruction = self.loss(output, target)
         decay = stage.content_decay * content.square().sum(dim=(1, 2)).mean()
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
         (reconstruction + decay).backward()
+        average_gradients(self.decoder.parameters())
         nn.utils.clip_grad_norm_(self.decoder.parameters(), 5.0)
         for optimizer in self.optimizers.values():
             optimizer.step()

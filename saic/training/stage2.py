@@ -21,6 +21,7 @@ from saic.layers import Conv
 from saic.model import Model
 from saic.training.corpus import Corpus
 from saic.training.disguise import Disguise, degrade
+from saic.training.distributed import average_gradients, gather, share
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, voice_distance
 from saic.training.stage1 import Codes
@@ -78,10 +79,10 @@ class Stage2:
         crops, heard = crops.to(self.device), heard.to(self.device)
 
         with precision(self.config, self.device):
-            content = model.encode_content(source, heard.mask)
-            speaker = model.encode_speaker(reference, reference_mask)
-            output, _ = model.decoder(content, speaker, f0, crops.mask)
-        content, speaker, output = content.float(), speaker.float(), output.float()
+            content = model.encode_content(share(source), share(heard.mask))
+            speaker = model.encode_speaker(share(reference), share(reference_mask))
+            output, _ = model.decoder(content, speaker, share(f0), share(crops.mask))
+        content, speaker, output = (gather(whole.float()) for whole in (content, speaker, output))
         losses = {
             "reconstruction": self.loss(output, target),
             "pitch": F.l1_loss(model.pitch_of(speaker), register),
@@ -98,6 +99,7 @@ class Stage2:
             losses["voice"] = self._voice_loss(content, speaker, f0, register, crops.mask, *heard_voice)
         self.optimizer.zero_grad()
         sum(getattr(stage.weights, name) * loss for name, loss in losses.items()).backward()
+        average_gradients([*model.parameters(), *self.phones.parameters()])
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         self.optimizer.step()
         mel_l1 = (output.detach() - target).abs().mean()

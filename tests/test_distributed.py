@@ -1,0 +1,87 @@
+"""Two processes of torchrun train what one does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from saic.config import Config
+from saic.errors import UsageError
+from saic.training import distributed, loop
+from saic.training.perceptual import FEATURES, MelFeatures
+from saic.weights import write_tensors
+from tests import two_processes
+from train import prepare
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def folder(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("distributed")
+    prepare.main(corpus_folder, folder / "manifest.jsonl")
+    values = yaml.safe_load((ROOT / "train" / "configs" / "tiny.yaml").read_text())
+    # Of six clips the network sees five: three in one process, two in the other.
+    values["training"] |= {"batch_size": 6, "perceptual_share": 0.8, "perceptual_weight": 1.0}
+    values["stage2"]["weights"] = dict.fromkeys(("content", "speaker", "pitch", "reconstruction"), 0.1)
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(values))
+    (folder / "perceptual").mkdir()
+    torch.manual_seed(0)
+    network = MelFeatures(Config.from_dict(values).perceptual.channels)
+    write_tensors(folder / "perceptual" / FEATURES, network.state_dict())
+    two_processes.main(folder, folder / "one")
+    return folder
+
+
+def records(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_take_the_steps_of_one(folder: Path) -> None:
+    command = ["torch.distributed.run", "--nproc-per-node", "2", "-m", "--", "tests.two_processes"]
+    done = subprocess.run(
+        [sys.executable, "-m", *command, folder, folder / "two"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("train: ") == 1  # one of them speaks
+    for stage, parts in (("stage1", ("codes", "decoder")), ("stage2", ("model", "phones"))):
+        one, two = records(folder / "one" / stage), records(folder / "two" / stage)
+        assert len(one) == len(two) == (1 if stage == "stage1" else 2)
+        for expected, found in zip(one, two, strict=True):
+            expected.pop("s_per_step", None)
+            assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-5)
+        one, two = (torch.load(folder / n / stage / "gradients.pt", weights_only=True) for n in ("one", "two"))
+        assert 0.1 < norm(one) < 4.9  # not clipped: that would hide a wrong size
+        for name, gradient in one.items():
+            torch.testing.assert_close(two[name], gradient, atol=1e-6, rtol=1e-3, msg=f"{stage} {name}")
+        # Adam walks a whole step after a rounding error where there is no other gradient, as in a bias before
+        # normalization: single weights may differ by more than their gradients do.
+        one, two = (loop.load_checkpoint(loop.latest(folder / n / stage))["stage"] for n in ("one", "two"))
+        for part in parts:
+            assert norm({name: two[part][name] - one[part][name] for name in one[part]}) < 1e-3 * norm(one[part]), part
+
+
+def norm(tensors: dict[str, torch.Tensor]) -> float:
+    return float(torch.cat([tensor.flatten().double() for tensor in tensors.values()]).norm())
+
+
+def test_rows_are_shared_out_whole_and_a_batch_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "_n_processes", lambda: 3)
+    monkeypatch.setattr(distributed.dist, "is_initialized", lambda: True)
+    shared = []
+    for rank in range(3):
+        monkeypatch.setattr(distributed.dist, "get_rank", lambda rank=rank: rank)
+        shared += range(7)[distributed.rows(7)]
+        assert distributed.share(torch.arange(6)).tolist() == [2 * rank, 2 * rank + 1]
+    assert shared == list(range(7))
+    with pytest.raises(UsageError, match="multiple"):
+        distributed.share(torch.zeros(7))

@@ -1,0 +1,48 @@
+"""Some steps of both stages, in one of several processes if torchrun says so: ``tests/test_distributed.py`` does."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saic.training import distributed, loop
+from saic.training.perceptual import load_features
+from saic.training.stage1 import Stage1
+from saic.training.stage2 import Stage2
+from train.entry import read_config, read_corpus
+
+STEPS = 2
+
+
+def main(folder: Path, runs: Path) -> None:
+    """Train both stages on ``folder``'s manifest into ``runs``; stage 2 starts from the codes that stage 1 starts from.
+
+    ``runs`` gets each stage's gradients of its first step, as Adam sees them, beside what a run writes.
+    """
+    distributed.start("cpu")
+    config = read_config(folder / "tiny.yaml")
+    train, dev = (read_corpus(folder / "manifest.jsonl", split, config) for split in ("train", "dev"))
+    features = load_features(folder / "perceptual", config.perceptual.channels)
+    codes = Stage1(train, config, None).state_dict()
+    for number in (1, 2):
+
+        def stage(number: int = number) -> Any:
+            return (
+                Stage1(train, config, features) if number == 1 else Stage2(train, config, codes, features, unseen=dev)
+            )
+
+        first = stage()
+        first.step(0)
+        parts = (first.codes, first.decoder) if number == 1 else (first.model, first.phones)
+        named = [(f"{i}.{name}", p.grad) for i, part in enumerate(parts) for name, p in part.named_parameters()]
+        run = runs / f"stage{number}"
+        loop.start(run, config, resume=False)
+        loop.run(stage(), loop.Schedule(STEPS), run, validate=first.validate if number == 2 else None)
+        if distributed.is_first():
+            torch.save({name: g.to_dense() for name, g in named if g is not None}, run / "gradients.pt")
+    distributed.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
