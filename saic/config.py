@@ -125,13 +125,11 @@ class Vocoder(_Section):
     layers: int = Field(6, ge=1)
     kernel: Literal[3, 5, 7, 9] = 7
     expansion: int = Field(3, ge=1)
-    steps: int = Field(20_000, ge=1)
+    steps: int = Field(4_700, ge=1)
     lr: float = Field(1e-3, gt=0)
     batch_size: int = Field(8, ge=1)
     segment_frames: int = Field(64, ge=16)
     windows: tuple[int, ...] = Field((2048, 1024, 512), min_length=1, description="of the loss, in samples")
-    repulsion: float = Field(0.5, ge=0, le=1, description="of two outputs from different noise; 1: energy distance")
-    repulsion_from: float = Field(0.6, ge=0, le=1, description="share of the steps before it")
     gain_db: tuple[float, float] = (-20.0, 6.0)
     hardened_share: float = Field(0.4, ge=0, le=1, description="share of a batch whose mels are blurred")
 

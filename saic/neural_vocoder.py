@@ -60,7 +60,7 @@ class SourceFilter(nn.Module):
         self.register_buffer("_window", torch.hann_window(WINDOW), persistent=False)
         self.receptive_field = 1 + (layers + 1) * (kernel - 1) + 2 * _OVERLAP_FRAMES
 
-    def forward(self, mel: Tensor, f0: Tensor, hz: Tensor, pulse: Tensor, noises: list[Tensor]) -> list[Tensor]:
+    def forward(self, mel: Tensor, f0: Tensor, pulse: Tensor, breath: Tensor) -> Tensor:
         """Filter.
 
         Parameters
@@ -69,22 +69,17 @@ class SourceFilter(nn.Module):
             (B, 80, T) natural-log magnitude.
         f0
             (B, T) pitch in Hz, 0 for unvoiced.
-        hz
-            (B, T) the same without gaps: the pitch of ``pulse``.
-        pulse
-            (B, 200 T) pulse train.
-        noises
-            One or more (B, 200 T) of white noise; each gives a waveform of its own.
+        pulse, breath
+            (B, 200 T) pulse train of that pitch, and white noise.
 
         Returns
         -------
-        One (B, 200 T) waveform for each noise.
+        (B, 200 T) waveform.
         """
-        voiced, unvoiced = self.filters(mel, f0, hz)
-        harmonic = voiced * self._analyse(pulse)
-        return [self._synthesise(harmonic + unvoiced * self._analyse(n), pulse.shape[-1]) for n in noises]
+        voiced, unvoiced = self.filters(mel, f0)
+        return self._synthesise(voiced * self._analyse(pulse) + unvoiced * self._analyse(breath), pulse.shape[-1])
 
-    def filters(self, mel: Tensor, f0: Tensor, hz: Tensor) -> tuple[Tensor, Tensor]:
+    def filters(self, mel: Tensor, f0: Tensor) -> tuple[Tensor, Tensor]:
         """Complex gain of the pulses and real gain of the noise, each (B, 257, T)."""
         voice = excitation(f0)
         x = self.lead(torch.cat([(mel - self.mel_mean) / self.mel_std, voice], dim=1)).transpose(1, 2)
@@ -93,15 +88,15 @@ class SourceFilter(nn.Module):
                 x = block(x)
             x = self.out(self.norm(x))
         correction = x.float().transpose(1, 2)
-        pulse_db, noise_db, delay = correction.split(BINS, dim=1)
+        pulse_gain, noise_gain, delay = correction.split(BINS, dim=1)
         # Harmonics that the mel resolves are already in the pulses: divided by those of the pitch, what is left is
         # the envelope. A bin at the mel's floor holds nothing, so silence stays silence.
         present = self._spread @ (1 - FLOOR * torch.exp(-mel)).clamp(0, 1)
         envelope = self._spread @ (mel - voice[:, :N_MELS])
-        log_gain = envelope + _MAX_CORRECTION * torch.tanh(pulse_db / _MAX_CORRECTION)
+        log_gain = envelope + _MAX_CORRECTION * torch.tanh(pulse_gain / _MAX_CORRECTION)
         phase = minimum_phase(log_gain) + delay
         voiced = torch.polar(present * log_gain.exp(), phase)
-        unvoiced = present * (self._spread @ mel + _MAX_CORRECTION * torch.tanh(noise_db / _MAX_CORRECTION)).exp()
+        unvoiced = present * (self._spread @ mel + _MAX_CORRECTION * torch.tanh(noise_gain / _MAX_CORRECTION)).exp()
         return voiced, unvoiced
 
     def _analyse(self, wav: Tensor) -> Tensor:
@@ -142,19 +137,13 @@ class NeuralVocoder:
         phase, frequency, voicing = (torch.from_numpy(x).to(mel) for x in sources)
         pulse = pulses(phase, frequency, voicing)
         breath = noise(n_frames * HOP_SAMPLES).to(mel)
-        smooth = torch.from_numpy(hz).to(mel)
         parts = []
         for start in range(0, n_frames, self._chunk):
             stop = min(start + self._chunk, n_frames)
             first, last = max(0, start - self._reach), min(n_frames, stop + self._reach)
             samples = slice(first * HOP_SAMPLES, last * HOP_SAMPLES)
-            (wav,) = self.network(
-                mel[None, :, first:last],
-                f0[None, first:last].to(mel),
-                smooth[None, first:last],
-                pulse[None, samples],
-                [breath[None, samples]],
-            )
+            near = mel[:, first:last], f0[first:last].to(mel), pulse[samples], breath[samples]
+            wav = self.network(*(x[None] for x in near))
             parts.append(wav[0, (start - first) * HOP_SAMPLES : (stop - first) * HOP_SAMPLES])
         return torch.cat(parts)
 

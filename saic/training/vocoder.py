@@ -20,7 +20,7 @@ _BLURS = ((1, 3), (3, 1), (3, 3), (3, 5), (5, 3))  # bins, frames
 
 
 class VocoderStage:
-    """Optimizes a :class:`~saic.neural_vocoder.SourceFilter` by the spectral energy distance."""
+    """Optimizes a :class:`~saic.neural_vocoder.SourceFilter` by the spectral distance from recordings."""
 
     def __init__(self, waveforms: Waveforms, config: Config, *, unseen: Waveforms | None = None, device: str = "cpu"):
         torch.manual_seed(config.seed)
@@ -41,15 +41,13 @@ class VocoderStage:
         random, noise = generators(self.config.seed + 2, i)
         self.optimizer.param_groups[0]["lr"] = settings.lr * cosine(i, settings.steps)
         heard = self.waveforms.sample(settings.batch_size, random, gain_db=settings.gain_db)
-        repulsion = settings.repulsion if i >= settings.repulsion_from * settings.steps else 0.0
-        mel = harden(heard.mel, random, noise, settings.hardened_share)
-        outputs = self._outputs(heard, mel, noise, 2 if repulsion else 1)
-        loss, distance = self.distance.energy(heard.wav.to(self.device), outputs, repulsion)
+        output = self._output(heard, harden(heard.mel, random, noise, settings.hardened_share), noise)
+        loss = self.distance(output, heard.wav.to(self.device))
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimizer.step()
-        return {"loss": float(loss.detach()), "distance": float(distance.detach())}
+        return {"loss": float(loss.detach())}
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -57,22 +55,19 @@ class VocoderStage:
         random, noise = generators(self.config.seed, 0)
         heard = self.unseen.sample(_VALIDATION_CROPS, random)
         self.network.eval()
-        outputs = self._outputs(heard, heard.mel, noise, 2)
+        output = self._output(heard, heard.mel, noise)
         self.network.train()
-        energy, distance = self.distance.energy(heard.wav.to(self.device), outputs, 1.0)
-        return {"loss": float(distance), "energy_distance": float(energy)}
+        return {"loss": float(self.distance(output, heard.wav.to(self.device)))}
 
-    def _outputs(self, heard: Heard, mel: Tensor, generator: torch.Generator, count: int) -> list[Tensor]:
-        """``count`` waveforms, each of a noise of its own."""
+    def _output(self, heard: Heard, mel: Tensor, generator: torch.Generator) -> Tensor:
         hz, voicing = (
             F.interpolate(x[:, None], scale_factor=HOP_SAMPLES, mode="linear")[:, 0]
             for x in (heard.hz, (heard.f0 > 0).float())
         )
         phase = (hz.double() / SAMPLE_RATE).cumsum(dim=1)
         pulse = pulses((phase - phase.round()).float(), hz, voicing)
-        noises = [torch.randn(heard.wav.shape, generator=generator).to(self.device) for _ in range(count)]
-        inputs = (x.to(self.device) for x in (mel, heard.f0, heard.hz, pulse))
-        return self.network(*inputs, noises)
+        noise = torch.randn(heard.wav.shape, generator=generator)
+        return self.network(*(x.to(self.device) for x in (mel, heard.f0, pulse, noise)))
 
     def state_dict(self) -> dict[str, Any]:
         """Network and optimizer."""
