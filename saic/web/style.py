@@ -199,7 +199,10 @@ footer .divider { display: none; }
 .about h2 { margin: 1.2rem 0 .5rem !important; }
 .about li { margin: .3rem 0; line-height: 1.5; }
 
-.report { overflow-x: auto; }
+.report { contain: inline-size; }
+.report .table { overflow-x: auto; margin: .5rem 0 1rem; }
+.report h3 { margin-top: 1.2rem; }
+.report ul { list-style: disc; padding-left: 1.2rem; }
 .report table { font-size: .85rem; font-variant-numeric: tabular-nums; }
 .report td, .report th { white-space: nowrap; padding: .3rem .6rem !important; }
 .picture { margin: .5rem 0 1rem; overflow-x: auto; contain: inline-size; }

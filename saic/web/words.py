@@ -62,9 +62,9 @@ the fine stripes, the pitch of the voice, move.</p>
 <p class="soft">Click the picture to enlarge it.</p>"""
 MELS_ALT = "Mel spectrograms of the original, the reconstruction and the swapped voice, side by side"
 
-NO_EVALUATION = """The evaluation is not part of this installation. It stands in `benchmarks/evaluation/report.md`
-of the repository, and `saic evaluate` makes it again."""
-OTHER_WEIGHTS = "**These figures are of other weights than the ones that are loaded.**\n\n"
+NO_EVALUATION = """<p>The evaluation is not part of this installation. It stands in
+<code>benchmarks/evaluation/report.md</code> of the repository, and <code>saic evaluate</code> makes it again.</p>"""
+OTHER_WEIGHTS = "<p><strong>These figures are of other weights than the ones that are loaded.</strong></p>"
 
 # --- Explore -----------------------------------------------------------------------------------------------
 
