@@ -1,44 +1,61 @@
 """Take the README's pictures of the page: ``python -m assets.render_screenshots``.
 
 Opens the page with the bundled weights in a headless Chromium ($CHROMIUM, else the system's or Playwright's own),
-converts the bundled voices and saves the whole page at two widths into ``assets/screenshots``.
+converts a bundled voice and saves every tab into ``assets/screenshots``; the first one on a telephone too, in the dark.
 """
 
 import os
 import shutil
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
-from saic.pipeline import Pipeline
-from saic.web import build_page, launch, load_examples
+from app import build
+from saic.web import launch
 
-ASSETS = Path(__file__).parent
-WIDTHS_PX = (1280, 390)
+FOLDER = Path(__file__).parent / "screenshots"
 WAIT_MS = 120_000
+TABS = {
+    "Anonymize": "#protection .verdict",
+    "Explore": "#maps svg.map >> nth=0",
+    "Identify": "#answer .scores",
+    "About": ".picture",
+}
 
 
 def main() -> None:
-    """Write ``page-WIDTH.png`` for each width."""
-    page = build_page(Pipeline.from_pretrained(), load_examples(ASSETS / "examples"))
+    """Write ``page-1280.png``, ``page-390.png``, ``explore-1280.png``, ``identify-1280.png`` and ``about-1280.png``."""
+    page = build()
     _, address, _ = launch(page, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
     program = os.environ.get("CHROMIUM") or shutil.which("chromium")
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-    (ASSETS / "screenshots").mkdir(exist_ok=True)
+    FOLDER.mkdir(exist_ok=True)
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=flags)
-        for width in WIDTHS_PX:
-            tab = browser.new_page(viewport={"width": width, "height": 900})
-            tab.goto(address)
-            tab.get_by_role("button", name="Try it").click()
-            expect(tab.locator(".player audio[src]")).to_have_count(3, timeout=WAIT_MS)
-            tab.wait_for_function(
-                "[...document.querySelectorAll('.figure img')].every(image => image.naturalWidth > 0)"
-            )
-            tab.wait_for_timeout(2_000)  # the players draw their waveforms
-            tab.screenshot(path=ASSETS / "screenshots" / f"page-{width}.png", full_page=True)
+        for width, scheme, tabs in ((1280, "light", list(TABS)), (390, "dark", ["Anonymize"])):
+            visit = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            visit.set_default_timeout(WAIT_MS)
+            visit.goto(address)
+            for name in tabs:
+                file = "page" if name == "Anonymize" else name.lower()
+                take(visit, name, TABS[name], FOLDER / f"{file}-{width}.png")
         browser.close()
     page.close()
+
+
+def take(visit: Page, name: str, ready: str, path: Path) -> None:
+    """Save one tab once it shows what it can show."""
+    visit.get_by_role("tab", name=name).click()
+    if name in ("Anonymize", "Identify"):
+        visit.locator("#example" if name == "Anonymize" else "#identify-example").click()
+    expect(visit.locator(ready)).to_be_visible()
+    if name == "Anonymize":
+        expect(visit.locator(".player audio[src]")).to_have_count(3)
+        visit.wait_for_function("[...document.querySelectorAll('.figure img')].every(image => image.naturalWidth > 0)")
+    visit.mouse.move(0, 0)
+    visit.wait_for_timeout(2_000)  # the players draw their waveforms, a tab fades in
+    visit.screenshot(path=path, full_page=True)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,68 @@
-"""The page in a real browser: two voices in, three players and two figures out, and no word to anyone else.
+"""The page in a real browser: what a visitor does, sees and is told, and no word of it to anyone else.
 
-Needs Chromium: the program that $CHROMIUM names, the system's, or the one that Playwright installed.
+Needs Chromium: the program that $CHROMIUM names, the system's, or the one that Playwright installed. All but one
+test run over a fake pipeline, which is quick and can be slowed down.
 """
 
 import os
 import shutil
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import gradio as gr
 import pytest
 import soundfile as sf
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
-from saic.web.handlers import OWN_RECORDING
 
 from saic.pipeline import Pipeline
-from saic.web import build_page, launch, load_examples
+from saic.web import Documents, build_page, launch, load_examples, protection, serve
+from saic.web.desk import LIMITS
 from saic.web.store import ClipStore
+from saic.web.words import NOBODY, OWN_RECORDING
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline
 
 ROOT = Path(__file__).parents[1]
-PIPELINES = {"fake": FakePipeline, "bundled": Pipeline.from_pretrained}
 WAIT_MS = 60_000  # a conversion on a busy machine
+expect.set_options(timeout=WAIT_MS)
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
+LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0")
+
+
+class SlowPipeline(FakePipeline):
+    """A fake whose conversions last, in stages, while `slow` is set."""
+
+    slow = False
+
+    def convert(self, source, targets, *, reconstruct=True, progress=None):
+        for stage in range(600):
+            if not self.slow:
+                break
+            progress("Thinking slowly", stage / 1200)
+            time.sleep(0.1)
+        return super().convert(source, targets, reconstruct=reconstruct, progress=progress)
+
+
+@dataclass
+class Served:
+    """A page that is being served."""
+
+    page: gr.Blocks
+    url: str
+    pipeline: SlowPipeline
+    calls_out: list[str]
+
+    @property
+    def clips(self) -> list[Path]:
+        """Everything in the store that is not bundled."""
+        store = self.page.desk.store
+        return [path for path in store.folder.glob("*/*") if path.parent != store.bundled]
 
 
 @dataclass
@@ -46,15 +82,32 @@ class Watch:
             self.hosts.add(urlsplit(request.url).netloc)
 
 
-@pytest.fixture(scope="module", params=list(PIPELINES))
-def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve the page over each pipeline, on a free port."""
-    patch = pytest.MonkeyPatch()
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve the page over the fake, on a free port, and note every connection to elsewhere."""
+    patch, calls_out = pytest.MonkeyPatch(), []
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def noted_connect(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in LOOPBACK:
+            calls_out.append(str(address))
+        return connect(self, address)
+
+    def noted_look_up(host, *rest, **options):
+        if host and host not in LOOPBACK:
+            calls_out.append(str(host))
+        return look_up(host, *rest, **options)
+
+    patch.setattr(socket.socket, "connect", noted_connect)
+    patch.setattr(socket, "getaddrinfo", noted_look_up)
+    patch.setattr(protection, "independent_judge", lambda: None)  # Resemblyzer takes long to load
+    patch.setattr(serve, "warm_up", lambda page: None)
     patch.setenv("GRADIO_TEMP_DIR", "")  # build_page sets it: let it be undone
-    store = ClipStore(tmp_path_factory.mktemp("store"))
-    page = build_page(PIPELINES[request.param](), load_examples(ROOT / "assets" / "examples"), store=store)
+    pipeline, store = SlowPipeline(), ClipStore(tmp_path_factory.mktemp("store"))
+    examples, documents = load_examples(ROOT / "assets" / "examples"), Documents.read(ROOT, None)
+    page = build_page(pipeline, examples, store=store, documents=documents)
     _, address, _ = launch(page, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-    yield address
+    yield Served(page, address, pipeline, calls_out)
     page.close()
     store.close()
     patch.undo()
@@ -92,45 +145,48 @@ def watch() -> Watch:
 
 
 @pytest.fixture
-def open_page(browser: Browser, url: str, watch: Watch) -> Iterator:
-    """Open the page at a width and in a colour scheme."""
+def open_page(browser: Browser, served: Served, watch: Watch) -> Iterator[Callable[..., Page]]:
+    """Open the page at a width and in a colour scheme, after a script of its own."""
     contexts = []
 
-    def opened(width: int = 1280, scheme: str = "light") -> Page:
+    def opened(width: int = 1280, scheme: str = "light", script: str = "", url: str = served.url) -> Page:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.set_default_timeout(WAIT_MS)
         contexts.append(context)
         page = context.new_page()
+        page.add_init_script(script)
         watch.on(page)
         page.goto(url)
-        expect(page.get_by_role("button", name="Convert")).to_be_visible()
-        expect(page.locator("#target audio[src]")).to_have_count(1)  # the first bundled voice
+        expect(clip_of(page, "target")).to_have_count(1)  # the first bundled voice
         return page
 
     yield opened
+    served.pipeline.slow = False
     for context in contexts:
         context.close()
 
 
 def clip_of(page: Page, elem_id: str) -> Locator:
-    """The clip that a recorder shows, once the server's own copy has taken the upload's place."""
+    """The clip that a recorder shows."""
     return page.locator(f"#{elem_id} audio[src]")
 
 
 def upload(page: Page, elem_id: str, path: Path) -> None:
+    """Choose a file, and wait until the server's plain copy has taken its place."""
     with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
         page.locator(f"#{elem_id} input[type=file]").set_input_files(path)
     expect(clip_of(page, elem_id)).to_have_count(1)
 
 
 def wait_for_results(page: Page) -> None:
-    expect(page.locator(".player audio[src]")).to_have_count(3, timeout=WAIT_MS)
-    expect(page.locator(".figure img")).to_have_count(2)
+    expect(page.locator(".player audio[src]")).to_have_count(3)
+    expect(page.locator("#protection .verdict")).to_have_count(1)
     page.wait_for_function("[...document.querySelectorAll('.figure img')].every(image => image.naturalWidth > 0)")
     expect(page.locator(".player #duration", has_text="0:00")).to_have_count(0)
 
 
-def durations_s(page: Page) -> list[float]:
-    return page.locator(".player audio[src]").evaluate_all("players => players.map(player => player.duration)")
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
 
 
 def overflow_px(page: Page) -> int:
@@ -142,60 +198,156 @@ def violations(page: Page) -> list[str]:
     return [f"{v['id']}: {[node['html'] for node in v['nodes']]}" for v in found]
 
 
-def test_two_uploads_become_three_players_and_two_figures(open_page, watch: Watch, url: str, recordings) -> None:
-    page = open_page()
-    upload(page, "source", recordings["patient"])
-    page.get_by_label(OWN_RECORDING).check()
-    upload(page, "target", recordings["other"])
-    page.get_by_label("has agreed").check()
-    page.get_by_role("button", name="Convert").click()
-    wait_for_results(page)
-    assert durations_s(page) == pytest.approx([4.0, 4.0, 4.0], abs=0.05)
-    assert watch.complaints == []
-    assert watch.hosts == {urlsplit(url).netloc}
-    for kept in (page.evaluate("JSON.stringify(localStorage)"), page.content()):
-        assert "Jane" not in kept and "John" not in kept
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert overflow_px(page) == 0
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_one_click_converts_bundled_voices_and_everyone_can_read_it(width, scheme, open_page, watch: Watch) -> None:
-    page = open_page(width, scheme)
-    assert violations(page) == [] and overflow_px(page) == 0
-    page.get_by_role("button", name="Try it").click()
-    wait_for_results(page)
-    page.mouse.move(0, 0)
-    assert violations(page) == [] and overflow_px(page) == 0
-    assert watch.complaints == []
-
-
-def test_a_recording_from_the_microphone_is_taken(open_page) -> None:
-    page = open_page()
-    page.locator("#source").get_by_label("Record audio").click()
-    page.locator("#source").get_by_role("button", name="Record", exact=True).click()
-    page.wait_for_timeout(2000)
-    with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
-        page.locator("#source").get_by_role("button", name="Stop").first.click()
-    expect(clip_of(page, "source")).to_have_count(1)
-
-
-def test_a_broken_file_is_told_and_taken_off_the_page(open_page, tmp_path: Path) -> None:
-    (tmp_path / "Jane Doe.wav").write_bytes(b"not audio" * 100)
-    page = open_page()
-    page.locator("#source input[type=file]").set_input_files(tmp_path / "Jane Doe.wav")
-    expect(page.get_by_text("This is no recording that can be decoded")).to_be_visible()
-    expect(clip_of(page, "source")).to_have_count(0)
-    assert "Jane" not in page.content()
-
-
-def test_convert_says_what_is_missing(open_page, recordings) -> None:
+def test_a_visit_from_two_uploads_to_delete_now(open_page, watch: Watch, served: Served, recordings) -> None:
     page = open_page()
     page.get_by_role("button", name="Convert").click()
-    expect(page.get_by_text("Record or upload the patient's voice first.")).to_be_visible()
+    expect(page.get_by_text("Record or upload the voice to protect first.")).to_be_visible()
     upload(page, "source", recordings["patient"])
     page.get_by_label(OWN_RECORDING).check()
     upload(page, "target", recordings["other"])
     page.get_by_role("button", name="Convert").click()
     expect(page.get_by_text("Tick that the other person has agreed")).to_be_visible()
+    page.get_by_label("has agreed").check()
+    page.get_by_role("button", name="Convert").click()
+    wait_for_results(page)
+    durations_s = page.locator(".player audio[src]").evaluate_all("players => players.map(player => player.duration)")
+    assert durations_s == pytest.approx([4.0, 4.0, 4.0], abs=0.05)
+    open_tab(page, "Explore")
+    expect(page.locator("#maps svg.map")).to_have_count(2)
+    expect(page.locator("#maps .legend")).to_contain_text("Swapped")
+    for kept in (page.evaluate("JSON.stringify([localStorage, sessionStorage])"), page.content()):
+        assert "Jane" not in kept and "John" not in kept
+    assert page.evaluate("localStorage.length") == 0
+    assert {path.name for path in served.clips} >= {"recording.wav", "swapped.wav"}
+    open_tab(page, "Anonymize")
+    page.get_by_role("button", name="Delete now").click()
+    expect(page.get_by_text("Nothing of yours is left")).to_be_visible()
+    expect(page.locator(".player audio[src]")).to_have_count(0)
+    assert served.clips == []
+    assert watch.complaints == [] and watch.hosts == {urlsplit(served.url).netloc} and served.calls_out == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_every_tab_can_be_read_by_everyone(width, scheme, open_page, watch: Watch) -> None:
+    page = open_page(width, scheme)
+    page.get_by_label(NOBODY).check()
+    page.locator("#example").focus()
+    page.keyboard.press("Enter")
+    wait_for_results(page)
+    for name, ready in {
+        "Anonymize": "#results",
+        "Explore": "#maps svg.map >> nth=0",
+        "Identify": "#enrol",
+        "About": ".picture",
+    }.items():
+        open_tab(page, name)
+        expect(page.locator(ready)).to_be_visible(timeout=WAIT_MS)
+        if name == "Identify":
+            page.locator("#identify-example").click()
+            expect(page.locator("#answer .scores li")).to_have_count(6)
+        if name in ("Anonymize", "About"):
+            page.get_by_role("button", name="valuation").locator("visible=true").click()
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(300)  # a tab fades in
+        assert violations(page) == [], name
+        assert overflow_px(page) == 0, name
+    assert watch.complaints == []
+
+
+def test_a_recording_from_the_microphone_is_taken(open_page, watch: Watch) -> None:
+    page = open_page()
+    page.locator("#source").get_by_label("Record audio").click()
+    page.locator("#source").get_by_role("button", name="Record", exact=True).click()
+    page.wait_for_timeout(1500)
+    with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
+        page.locator("#source").get_by_role("button", name="Stop").first.click()
+    expect(clip_of(page, "source")).to_have_count(1)
+    assert watch.complaints == []
+
+
+def test_a_microphone_that_cannot_be_used_explains_itself(open_page) -> None:
+    refuse = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', window.why); };"
+    page = open_page(script=refuse)
+    page.locator("#source").get_by_label("Record audio").click()
+    for why, said in {"NotAllowedError": "does not let this page", "NotFoundError": "No microphone was found"}.items():
+        page.evaluate(f"window.why = '{why}'")
+        page.locator("#source").get_by_role("button", name="Record", exact=True).click()
+        expect(page.locator("#microphone-note")).to_contain_text(said)
+    page = open_page(script="Object.defineProperty(window, 'isSecureContext', {value: false});")
+    page.locator("#source").get_by_label("Record audio").click()
+    expect(page.locator("#microphone-note")).to_contain_text("only over https")
+
+
+def test_a_broken_and_an_oversize_file_are_told_and_taken_off_the_page(open_page, served, tmp_path: Path) -> None:
+    broken, large = tmp_path / "Jane Doe.wav", tmp_path / "Jane Doe large.wav"
+    broken.write_bytes(b"not audio" * 100)
+    with open(large, "wb") as file:
+        file.truncate(LIMITS.max_bytes + 2**20)
+    page, before = open_page(), len(served.clips)
+    for path, said in ((broken, "no recording that can be decoded"), (large, "larger than 60 MB")):
+        page.locator("#source input[type=file]").set_input_files(path)
+        expect(page.get_by_text(said)).to_be_visible(timeout=WAIT_MS)
+        expect(clip_of(page, "source")).to_have_count(0)
+        assert "Jane" not in page.content()
+    assert len(served.clips) == before
+
+
+def test_cancel_reload_and_a_second_visitor_in_the_middle(open_page, served: Served) -> None:
+    page, jobs = open_page(), served.page.desk.jobs
+    served.pipeline.slow = True
+    page.locator("#example").click()
+    expect(page.get_by_text("Thinking slowly")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    until(lambda: not jobs._running)
     expect(page.locator(".player")).to_have_count(0)
+    page.get_by_role("button", name="Convert").click()  # what was filled in is still there
+    expect(page.get_by_text("Thinking slowly")).to_be_visible()
+    page.reload()
+    until(lambda: not jobs._running)  # nobody waits for it any more
+    assert not [path for path in served.clips if path.name == "swapped.wav"]
+    served.pipeline.slow = False
+    expect(clip_of(page, "target")).to_have_count(1)
+    expect(clip_of(page, "source")).to_have_count(0)
+    other = open_page()
+    page.locator("#example").click()
+    wait_for_results(page)
+    expect(other.locator(".player")).to_have_count(0)
+    open_tab(other, "Explore")
+    expect(other.locator("#maps .legend li")).to_have_count(1)  # the gallery alone
+
+
+def test_a_voice_that_was_enrolled_is_known_again(open_page, recordings, served: Served) -> None:
+    page = open_page()
+    open_tab(page, "Identify")
+    page.get_by_label("Name").fill("Anna")
+    page.locator("#voice input[type=file]").set_input_files(recordings["patient"])
+    expect(clip_of(page, "voice")).to_have_count(1)
+    page.locator("#enrol").click()
+    expect(page.locator("#known li")).to_have_text(["Anna1 clip"])
+    upload(page, "question", recordings["patient"])
+    page.locator("#ask").click()
+    expect(page.locator("#answer h3")).to_have_text("This is Anna.")
+    page.locator("#forget").click()
+    expect(page.locator("#known")).to_contain_text("Nobody yet")
+
+
+def test_the_bundled_weights_convert_a_bundled_voice(open_page, watch: Watch, tmp_path: Path) -> None:
+    store = ClipStore(tmp_path)
+    page = build_page(Pipeline.from_pretrained(), load_examples(ROOT / "assets" / "examples"), store=store)
+    _, address, _ = launch(page, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    try:
+        visit = open_page(url=address)
+        visit.locator("#example").click()
+        wait_for_results(visit)
+        assert watch.complaints == []
+    finally:
+        page.close()
+        store.close()
+
+
+def until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)

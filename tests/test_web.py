@@ -364,9 +364,10 @@ def test_the_maps_show_every_voice_and_mark_the_clips_once(desk: Desk) -> None:
 def test_documents_of_the_repository_are_read_and_marked_when_of_other_weights(tmp_path: Path) -> None:
     measured = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text())["weights_sha256"]
     documents = Documents.read(ROOT, measured)
-    assert "## Identity" in documents.evaluation and "other weights" not in documents.evaluation
-    assert "## Data" in documents.model_card and "## Figures" not in documents.model_card
-    assert "](" not in re.sub(r"\]\(https?:", "", documents.evaluation + documents.model_card)
+    assert "<h3>Identity" in documents.evaluation and "</table></div>" in documents.evaluation
+    assert "<h3>Limits</h3>" in documents.model_card and "other weights" not in documents.evaluation
+    assert "<h3>Figures" not in documents.model_card
+    assert not re.search(r"<img|href=\"(?!https:)", documents.evaluation + documents.model_card)
     assert "other weights" in Documents.read(ROOT, "0").evaluation
     assert Documents.read(tmp_path, measured) == Documents()  # an installed package
     assert about.plain("# T\n\n## A\n![x](y.png)\n[b](c.md) [d](https://e)") == "### A\nb [d](https://e)"
@@ -434,6 +435,7 @@ def files(tmp_path: Path) -> dict[str, dict]:
 def test_nothing_that_gradio_would_record_or_share_is_on(page: gr.Blocks) -> None:
     config = page.get_config_file()
     assert config["run_history"] is False and config["analytics_enabled"] is False and config["show_error"] is False
+    assert config["connect_heartbeat"] is True  # it tells how long a page is open
     assert page.enable_monitoring is False and page.share is False
     buttons = [part["props"]["buttons"] for part in config["components"] if part["type"] in ("audio", "image")]
     assert len(buttons) == 8 and not any("share" in names for names in buttons)
@@ -470,6 +472,15 @@ def test_a_program_converts_identifies_explores_and_deletes(client: Client, file
     assert {path.name for path in kept} == {Path(path).name for path in (*clips, spectrograms)}
     assert client.predict(api_name="/delete") == "Deleted."
     assert not [path for path in page.desk.store.folder.glob("*/*") if path.parent != page.desk.store.bundled]
+
+
+def test_the_example_of_the_readme_runs(page: gr.Blocks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = re.findall(r"```py\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
+    found = {}
+    exec(compile(example.replace("http://127.0.0.1:7860", page.local_url), "README.md", "exec"), found)
+    assert Path(found["swapped"]).name == "swapped.wav" and found["protected"]["similarity_to_target"]
 
 
 @pytest.mark.parametrize(

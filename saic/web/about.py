@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+from markdown_it import MarkdownIt
 
 from saic.web import words
 
 
 @dataclass(frozen=True)
 class Documents:
-    """Markdown that the page shows, ready to be shown."""
+    """Documents that the page quotes, as HTML."""
 
     evaluation: str = words.NO_EVALUATION
     model_card: str | None = None
@@ -31,12 +32,19 @@ class Documents:
         try:
             measured = json.loads(report.read_text(encoding="utf-8"))["weights_sha256"]
             text = report.with_suffix(".md").read_text(encoding="utf-8")
-            evaluation = ("" if measured == weights_sha256 else words.OTHER_WEIGHTS) + plain(text)
+            evaluation = ("" if measured == weights_sha256 else words.OTHER_WEIGHTS) + html(text)
         except (OSError, ValueError, KeyError):
             pass  # not there: the page says so
         if (path := root / "MODEL_CARD.md").is_file():
-            card = plain(without_figures(path.read_text(encoding="utf-8")))
+            card = html(without_figures(path.read_text(encoding="utf-8")))
         return cls(evaluation, card)
+
+
+def html(markdown: str) -> str:
+    """A document as HTML, its tables in frames of their own that a keyboard can scroll."""
+    body = MarkdownIt("commonmark").enable("table").render(plain(markdown))
+    frame = '<div class="table" tabindex="0" role="group" aria-label="Table"><table>'
+    return f'<div class="report">{body.replace("<table>", frame).replace("</table>", "</table></div>")}</div>'
 
 
 def plain(markdown: str) -> str:
@@ -62,9 +70,9 @@ def tab(documents: Documents, info: dict) -> None:
         gr.Markdown(_loaded(info))
         if documents.model_card:
             with gr.Accordion("Model card", open=False):
-                gr.Markdown(documents.model_card, elem_classes="report")
+                gr.HTML(documents.model_card)
         with gr.Accordion("Evaluation", open=False):
-            gr.Markdown(documents.evaluation, elem_classes="report")
+            gr.HTML(documents.evaluation)
 
 
 def _loaded(info: dict) -> str:

@@ -148,7 +148,7 @@ class Anonymizer:
 
 
 def tab(do: Anonymizer, evaluation: str) -> "Tab":
-    """Lay out the tab; `evaluation` is Markdown."""
+    """Lay out the tab; `evaluation` is HTML."""
     with gr.Row(equal_height=True):
         with gr.Column(elem_classes="card"):
             gr.HTML(words.SOURCE)
@@ -172,7 +172,7 @@ def tab(do: Anonymizer, evaluation: str) -> "Tab":
             players = [player("Original"), player("Reconstructed"), player("Swapped voice", "swapped")]
         protection = gr.HTML(words.CARD_WAITING, elem_id="protection")
         with gr.Accordion("How well it works on average: the evaluation", open=False, elem_id="evaluation"):
-            gr.Markdown(evaluation, elem_classes="report")
+            gr.HTML(evaluation)
         mels = figure("Spectrograms", words.MELS, words.MELS_ALT)
     inputs, buttons = (source, choice, target, consent), (convert, cancel, example, delete)
     return Tab(*inputs, *buttons, intro, results, players, protection, mels)
@@ -209,7 +209,7 @@ def wire(do: Anonymizer, tab: Tab) -> None:
         taken.failure(lambda: None, None, clip, **QUICK)
     tab.choice.input(do.choose, tab.choice, [tab.target, tab.consent], **QUICK)
     inputs = [tab.source, tab.target, tab.choice, tab.consent]
-    checked = tab.convert.click(do.check, inputs, show_progress="hidden", queue=False, **PRIVATE)
+    checked = tab.convert.click(do.check, inputs, show_progress="hidden", **PRIVATE)  # a warning needs the queue
     filled = tab.example.click(do.example, None, [tab.source, tab.choice, tab.target, tab.consent], **QUICK)
     running = []
     for ready in (checked, filled):

@@ -74,6 +74,14 @@ class Desk:
         with self.jobs.run(verb, session) as job:
             yield job
 
+    @contextlib.contextmanager
+    def open_page(self, session: str) -> Iterator[None]:
+        """Keep a session's clips while its page is open; then nobody waits for its jobs any more."""
+        with self.store.reading(session):
+            yield
+        if not self.store.is_read(session):
+            self.jobs.stop(session)
+
     def delete(self, session: str) -> None:
         """Stop what a session runs and remove what it owns."""
         self.jobs.stop(session)

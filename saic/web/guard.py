@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saic.manifest import AUDIO_SUFFIXES
-from saic.web.store import ClipStore
+from saic.web.desk import Desk
 
 _API = "/gradio_api"
 _ASKED = ("/", "/config", "/favicon.ico", "/manifest.json", "/robots.txt", "/theme.css")
@@ -59,12 +59,12 @@ class Guard:
     Parameters
     ----------
     app : Gradio's
-    store : where recordings lie
+    desk : whose store recordings lie in, and whose jobs end with their page
     max_bytes : of one upload
     """
 
-    def __init__(self, app: ASGIApp, store: ClipStore, max_bytes: int) -> None:
-        self._app, self._store, self._max_bytes = app, store, max_bytes
+    def __init__(self, app: ASGIApp, desk: Desk, max_bytes: int) -> None:
+        self._app, self._desk, self._store, self._max_bytes = app, desk, desk.store, max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -89,7 +89,7 @@ class Guard:
             elif not _listed(path, api):
                 return PlainTextResponse("There is nothing here.", 404)
             if api and api.startswith("/heartbeat/"):
-                with self._store.reading(api.removeprefix("/heartbeat/")):
+                with self._desk.open_page(api.removeprefix("/heartbeat/")):
                     await self._app(scope, receive, headed)
             else:
                 await self._app(scope, receive, headed)

@@ -75,13 +75,16 @@ class Identifier:
         return [Match(name, scores[name], scores[name] >= self._threshold) for name in best_first]
 
     def example(self, request: gr.Request = None) -> tuple:
-        """Enrol the first half of every bundled voice, and ask about the second half of one."""
+        """Enrol the first half of every bundled voice, ask about the second half of the last, and say so."""
         with told_plainly():
             session = session_of(request)
             known = {}
             for label, (first, _) in self._halves.items():
                 known[label] = [self._embed(self._desk.load(first, session), session)]
-            _, question = next(iter(self._halves.values()))
+            *_, (label, (_, question)) = self._halves.items()
+            gr.Info(
+                f"The recording is the second half of {label}; of every voice, the first half is enrolled.", title=""
+            )
             return known, listing(known), question
 
     def _embed(self, wav: np.ndarray, session: str) -> np.ndarray:
@@ -154,7 +157,7 @@ def tab() -> Tab:
             clip = recorder("Recording in question", "question")
             with gr.Row(elem_classes="actions"):
                 ask = gr.Button("Who speaks?", variant="primary", elem_id="ask", min_width=120)
-                example = gr.Button("Try it with bundled voices", elem_id="identify-example", min_width=120)
+                example = gr.Button("Try it", elem_id="identify-example", min_width=120)
             said = gr.HTML("", elem_id="answer")
     return Tab(known, name, voice, enrol, forget, listed, clip, ask, example, said)
 

@@ -53,7 +53,7 @@ def _map(title: str, plane: Plane, names: list[str]) -> str:
     low, span = every.min(axis=0), np.maximum(np.ptp(every, axis=0), 1e-9)
 
     def place(spots: np.ndarray) -> list[tuple[float, float]]:
-        unit = (spots - low) / span
+        unit = (spots.astype(float) - low) / span
         unit[:, 1] = 1 - unit[:, 1]  # SVG's y runs downwards
         return [tuple(xy) for xy in np.round(_MARGIN + unit * (_SIZE - 2 * _MARGIN), 1)]
 

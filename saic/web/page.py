@@ -13,7 +13,7 @@ from saic.web.desk import Desk, session_of
 from saic.web.examples import Example
 from saic.web.explore import Explorer
 from saic.web.identify import Identifier
-from saic.web.parts import HEAVY, QUICK
+from saic.web.parts import HEAVY, PRIVATE
 from saic.web.protection import Listener
 from saic.web.store import ClipStore
 
@@ -103,4 +103,5 @@ def _wire_delete(desk: Desk, first: anonymize.Tab, second: identify.Tab, maps: g
         return *clips, *anonymized, {}, identify.listing({}), None, ""
 
     cleared = [first.source, *first.shown, first.results, first.intro, first.protection, drawn, maps]
-    first.delete.click(forget_all, None, [*cleared, second.known, second.listed, second.clip, second.said], **QUICK)
+    said = [second.known, second.listed, second.clip, second.said]
+    first.delete.click(forget_all, None, [*cleared, *said], show_progress="hidden", **PRIVATE)

@@ -18,7 +18,7 @@ def launch(page: gr.Blocks, **options) -> tuple:
     Gradio itself reads GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
     """
     torch.set_num_threads(1)  # a job a core: two jobs that share their cores take longer than one after the other
-    guard = Middleware(Guard, store=page.desk.store, max_bytes=LIMITS.max_bytes)
+    guard = Middleware(Guard, desk=page.desk, max_bytes=LIMITS.max_bytes)
     settings = {
         "theme": theme(),
         "css": CSS,

@@ -151,6 +151,10 @@ class ClipStore:
             with self._mutex:
                 self._session(session).pages -= 1
 
+    def is_read(self, session: str) -> bool:
+        """Whether a page of a session is open."""
+        return session in self._sessions and self._sessions[session].pages > 0
+
     def sweep(self, now: float | None = None) -> None:
         """Remove what has had its time, here and in folders that a killed process left behind."""
         now = time.time() if now is None else now

@@ -87,6 +87,8 @@ def theme() -> gr.themes.Base:
     return base.set(
         **roles,
         block_shadow="none",
+        input_border_width="1px",
+        input_border_width_dark="1px",
         button_border_width="1px",
         button_primary_shadow="none",
         color_accent="#0b6470",
@@ -123,6 +125,7 @@ CSS = """
 .card > .hide-container { flex-grow: 0; }  /* a heading stays with what it heads */
 .actions { align-items: stretch; }
 #choice .wrap:has(label) { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.2rem, 1fr)); gap: .3rem; }
+#choice .wrap > label { padding: .4rem .45rem; white-space: nowrap; }
 #choice .wrap > label:nth-last-child(-n+2) { grid-column: 1 / -1; }
 .heading { align-items: end; flex-wrap: nowrap !important; }
 .empty { border: 1.5px dashed var(--body-text-color-subdued); border-radius: 10px; padding: 2rem 1.25rem;
@@ -138,6 +141,7 @@ p.empty { padding: .8rem; margin: 0; color: var(--body-text-color-subdued); }
 .swapped { border: 2px solid var(--border-color-accent) !important; }
 footer .divider { display: none; }
 .columns { display: grid; gap: .5rem 2.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
+.columns > div > :first-child { margin-top: 0 !important; }
 .plain { margin: 0; padding-left: 1.1rem; list-style: disc; }
 .plain li { margin: 0 0 .45rem !important; line-height: 1.45; }
 
@@ -148,6 +152,7 @@ footer .divider { display: none; }
 .strip { margin: 0 0 1.1rem; }
 .strip p { display: flex; justify-content: space-between; margin: 0 0 .3rem; }
 .values { font-variant-numeric: tabular-nums; }
+.values strong { margin-left: .25em; }
 .was { color: var(--body-text-color-subdued); }
 .scale { position: relative; height: 14px; border-radius: 7px; background: var(--background-fill-secondary);
   border: 1px solid var(--border-color-primary); }
@@ -199,9 +204,12 @@ footer .divider { display: none; }
 .about h2 { margin: 1.2rem 0 .5rem !important; }
 .about li { margin: .3rem 0; line-height: 1.5; }
 
-.report { overflow-x: auto; }
+.report { contain: inline-size; }
+.report .table { overflow-x: auto; margin: .5rem 0 1rem; }
+.report h3 { margin-top: 1.2rem; }
+.report ul { list-style: disc; padding-left: 1.2rem; }
 .report table { font-size: .85rem; font-variant-numeric: tabular-nums; }
-.report td, .report th { white-space: nowrap; padding: .3rem .6rem !important; }
+.report td, .report th { border-color: var(--border-color-primary) !important; white-space: nowrap; padding: .3rem .6rem !important; }
 .picture { margin: .5rem 0 1rem; overflow-x: auto; contain: inline-size; }
 .picture svg { min-width: 640px; width: 100%; height: auto; display: block; }
 .picture text { fill: var(--body-text-color); font-size: 16px; text-anchor: middle; }
@@ -209,10 +217,11 @@ footer .divider { display: none; }
 .picture rect { fill: var(--block-background-fill); stroke: var(--border-color-primary); stroke-width: 1.5; }
 .picture .strong rect { fill: var(--button-primary-background-fill); stroke: none; }
 .picture .strong text { fill: var(--button-primary-text-color); font-weight: 600; }
-.picture path { fill: none; stroke: var(--body-text-color-subdued); stroke-width: 1.8; }
+.picture .tip { fill: var(--body-text-color-subdued); stroke: none; }
+.picture .flow path { fill: none; stroke: var(--body-text-color-subdued); stroke-width: 1.8; }
 @media (max-width: 640px) {
   .tab-container button { font-size: .95rem; padding-inline: .65rem; }
-  .heading { flex-wrap: wrap !important; }
+  .heading { flex-direction: column; align-items: stretch; }
   .card { padding: .8rem; }
   .figure-card { padding: 0 0 .8rem; }
   .figure-card .caption { padding: 0 .8rem; }

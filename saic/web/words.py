@@ -62,9 +62,9 @@ the fine stripes, the pitch of the voice, move.</p>
 <p class="soft">Click the picture to enlarge it.</p>"""
 MELS_ALT = "Mel spectrograms of the original, the reconstruction and the swapped voice, side by side"
 
-NO_EVALUATION = """The evaluation is not part of this installation. It stands in `benchmarks/evaluation/report.md`
-of the repository, and `saic evaluate` makes it again."""
-OTHER_WEIGHTS = "**These figures are of other weights than the ones that are loaded.**\n\n"
+NO_EVALUATION = """<p>The evaluation is not part of this installation. It stands in
+<code>benchmarks/evaluation/report.md</code> of the repository, and <code>saic evaluate</code> makes it again.</p>"""
+OTHER_WEIGHTS = "<p><strong>These figures are of other weights than the ones that are loaded.</strong></p>"
 
 # --- Explore -----------------------------------------------------------------------------------------------
 
@@ -153,9 +153,15 @@ decoder joins them to a mel spectrogram, and a vocoder makes sound of it.">
 <g class="box strong"><rect x="560" y="88" width="120" height="58" rx="8"/><text x="620" y="122">Decoder</text></g>
 <g class="box"><rect x="760" y="88" width="130" height="58" rx="8"/><text x="825" y="113">Swapped voice</text>
 <text x="825" y="133" class="small">same words</text></g>
-<g class="flow"><path d="M160 42H232"/><path d="M160 62C200 62 200 83 232 83"/><path d="M160 197H232"/>
-<path d="M410 27C500 27 500 104 552 104"/><path d="M410 83C480 83 480 117 552 117"/>
-<path d="M410 197C500 197 500 131 552 131"/><path d="M680 117H752"/></g>
+<defs><marker id="tip" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto">
+<path class="tip" d="M0 0 10 5 0 10z"/></marker></defs>
+<g class="flow"><path d="M160 42H238" marker-end="url(#tip)"/>
+<path d="M160 62C200 62 200 83 238 83" marker-end="url(#tip)"/>
+<path d="M160 197H238" marker-end="url(#tip)"/>
+<path d="M410 27C500 27 500 104 558 104" marker-end="url(#tip)"/>
+<path d="M410 83C480 83 480 117 558 117" marker-end="url(#tip)"/>
+<path d="M410 197C500 197 500 131 558 131" marker-end="url(#tip)"/>
+<path d="M680 117H758" marker-end="url(#tip)"/></g>
 <g class="note"><text x="474" y="22">what is said</text><text x="461" y="76">melody</text>
 <text x="474" y="212">who speaks</text><text x="716" y="108">vocoder</text></g>
 </svg></figure>
