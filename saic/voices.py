@@ -73,7 +73,7 @@ class Voices:
 
     def save(self, path: Path) -> None:
         """Write a safetensors file (float16)."""
-        tensors = {name: torch.from_numpy(getattr(self, name)).half() for name in _ARRAYS}
+        tensors = {name: torch.from_numpy(getattr(self, name)).half().contiguous() for name in _ARRAYS}
         about = {"names": list(self.names), "sexes": list(self.sexes), "threshold": self.threshold}
         write_tensors(path, tensors, {"voices": json.dumps(about)})
 

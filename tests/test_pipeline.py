@@ -34,6 +34,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     register = np.array([[7.5, 0.2], [6.7, 0.2], [7.9, 0.2]], dtype=np.float32)
     timbre = np.stack([np.full((2, 80), level, dtype=np.float32) for level in (-5.0, -4.0, -3.0)]).clip(-5, 1)
     timbre[:, 1] = 1.0
+    timbre = np.asfortranarray(timbre)  # as measured, not contiguous
     names, sexes = ("Voice 01", "Voice 02", "Voice 03"), ("F", "M", "F")
     Voices(names, sexes, speaker, content, register, timbre, threshold=0.5).save(folder / VOICES)
     write_sums(folder)
