@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from saic.evaluation import metrics, plots
 from saic.mel import log_mel
 from saic.pipeline import Embedding
-from saic.plots import PANELS, _voice_style, embedding_maps, mel_comparison, same_voice_rate
+from saic.plots import PANELS, embedding_maps, mel_comparison, same_voice_rate, voice_style
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline, fake_voices
 
@@ -154,7 +154,7 @@ def test_a_clip_shorter_than_a_window_can_be_mapped(clips: dict) -> None:
 
 
 def test_forty_voices_have_forty_looks() -> None:
-    assert len({tuple(_voice_style(k).values()) for k in range(40)}) == 40
+    assert len({tuple(voice_style(k).values()) for k in range(40)}) == 40
 
 
 def test_same_voice_rate_is_one_for_islands_and_chance_for_noise() -> None:
