@@ -140,6 +140,7 @@ def test_an_upload_becomes_a_plain_copy_and_is_gone_at_once(do: Anonymizer, stor
     assert copy.name == "recording.wav" and store.may_read("me", copy) and not store.may_read("another", copy)
     assert np.allclose(audio.load(copy), sent, atol=2 / 2**15)
     assert not upload.exists()
+    assert np.array_equal(do._desk.load(str(upload), "me"), audio.load(copy))  # a click that was quicker than the copy
     assert do.take_source(str(copy), ME)["__type__"] == "update" and copy.exists()  # plain already: left alone
 
 
