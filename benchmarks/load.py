@@ -26,6 +26,7 @@ CLIP = ROOT / "assets" / "examples" / "voice_a.flac"
 WARM_UP = 20  # conversions before the first measurement: caches fill
 MAX_GROWTH_MB = 60.0
 MAX_FILES_GROWTH = 10
+PATIENCE_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def start(port: int, folder: Path) -> tuple[subprocess.Popen, str]:
     address = f"http://127.0.0.1:{port}"
     while server.poll() is None:
         try:
-            Client(address, verbose=False, download_files=False)
+            connect(address)
         except Exception:  # not up yet
             time.sleep(0.2)
         else:
@@ -83,9 +84,14 @@ def start(port: int, folder: Path) -> tuple[subprocess.Popen, str]:
     raise SystemExit("The page did not start.")
 
 
+def connect(address: str) -> Client:
+    """A client that waits: the server may be busy with all the others."""
+    return Client(address, verbose=False, download_files=False, httpx_kwargs={"timeout": PATIENCE_S})
+
+
 def convert(address: str, clip: Path) -> str:
     """Convert as a client of its own; returns "served", "told that the queue is full", or what went wrong."""
-    client = Client(address, verbose=False, download_files=False)
+    client = connect(address)
     try:
         client.predict(handle_file(clip), api_name="/convert")
     except Exception as error:
@@ -109,7 +115,7 @@ def rush(address: str, clip: Path, users: int) -> bool:
 
 def marathon(address: str, clip: Path, conversions: int, pid: int, folder: Path) -> bool:
     """One client, one conversion after another."""
-    client = Client(address, verbose=False, download_files=False)
+    client = connect(address)
     first = None
     for done in range(1, conversions + 1):
         client.predict(handle_file(clip), api_name="/convert")

@@ -1,8 +1,8 @@
 """What a listening machine usually says of one person's and of two people's recordings.
 
-``python -m benchmarks.similarity --data MANIFEST_OR_FOLDER --split SPLIT`` embeds two disjoint parts of every
-speaker with Resemblyzer, which has nothing to do with this project's weights, and writes quantiles of the cosine
-similarities to ``saic/web/usual.json``. The page shows them beside the values of a visitor's own clip.
+``python -m benchmarks.similarity --data MANIFEST_OR_FOLDER --split SPLIT`` embeds two disjoint parts of every speaker,
+after the MP3 round trip of the evaluation, with Resemblyzer, which has nothing to do with this project's weights. It
+writes quantiles of the cosine similarities to ``saic/web/usual.json``; the page shows them beside a visitor's own.
 """
 
 import argparse

@@ -32,7 +32,7 @@ from saic.web.failures import told_plainly
 from saic.web.identify import MAX_VOICES, Identifier
 from saic.web.jobs import Jobs
 from saic.web.loudness import loudness_lufs, matched
-from saic.web.protection import Judge, Likeness, Listener, Protection, Usual
+from saic.web.protection import Judge, Likeness, Listener, Protection, Usual, independent_judge
 from saic.web.store import ClipStore
 from saic.web.words import NOBODY, OWN_RECORDING
 from tests.conftest import RATE, voice
@@ -140,6 +140,7 @@ def test_an_upload_becomes_a_plain_copy_and_is_gone_at_once(do: Anonymizer, stor
     assert copy.name == "recording.wav" and store.may_read("me", copy) and not store.may_read("another", copy)
     assert np.allclose(audio.load(copy), sent, atol=2 / 2**15)
     assert not upload.exists()
+    assert np.array_equal(do._desk.load(str(upload), "me"), audio.load(copy))  # a click that was quicker than the copy
     assert do.take_source(str(copy), ME)["__type__"] == "update" and copy.exists()  # plain already: left alone
 
 
@@ -265,6 +266,20 @@ def test_the_verdict_follows_what_is_usual(after: float | None, verdict: str) ->
     assert verdict in html and "64%" in html and "0.40 to 0.70" in html and "0.80 to 0.95" in html
     assert "no independent judge" not in html and "What is not protected" in html
     assert "no independent judge" in card(Protection(replace(JUDGE, independent=False), Likeness(0.9, after), None))
+
+
+def test_the_independent_judge_stands_beside_measured_values_or_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protection, "Resemblyzer", lambda: SimpleNamespace(embed=lambda wav: wav))
+    judge = independent_judge()
+    assert judge.independent and judge.different.high < judge.same.low
+    for usual in (judge.same, judge.different):
+        assert -1 < usual.low < usual.median < usual.high < 1
+
+    def missing() -> None:
+        raise UsageError("not installed")
+
+    monkeypatch.setattr(protection, "Resemblyzer", missing)
+    assert independent_judge() is None
 
 
 def test_the_usual_values_of_the_gallery_are_those_of_its_pairs() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import secrets
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Desk:
         ------
         UsageError (it is not there, or somebody else's), AudioError
         """
-        file = Path(path or "")
+        file = self.store.current(Path(path or ""))
         if not self.store.may_read(session, file):
             raise UsageError(_GONE)
         if not self.store.is_upload(file):
@@ -59,7 +60,9 @@ class Desk:
             return gr.skip()
         wav = self.load(path, session)
         require_speech(wav)
-        return self.save(self.store.new(session, kind), "recording", wav)
+        copy = self.save(self.store.new(session, kind), "recording", wav)
+        self.store.replace(Path(path), Path(copy))
+        return copy
 
     @staticmethod
     def save(folder: Path, name: str, wav: np.ndarray) -> str:
@@ -68,11 +71,9 @@ class Desk:
         audio.save(path, wav)
         return str(path)
 
-    @contextlib.contextmanager
-    def job(self, verb: str, session: str) -> Iterator[Job]:
+    def job(self, verb: str, session: str) -> AbstractContextManager[Job]:
         """See `Jobs.run`."""
-        with self.jobs.run(verb, session) as job:
-            yield job
+        return self.jobs.run(verb, session)
 
     @contextlib.contextmanager
     def open_page(self, session: str) -> Iterator[None]:

@@ -9,7 +9,6 @@ import os
 import secrets
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 
 from saic.errors import SaicError, UsageError
@@ -60,14 +59,16 @@ class Jobs:
     def __init__(self, slots: int | None = None, *, deadline_s: float = DEADLINE_S) -> None:
         self.slots, self.deadline_s = slots or cores(), deadline_s
         self._free = threading.BoundedSemaphore(self.slots)
-        self._running: dict[str, set[Job]] = defaultdict(set)
+        self._running: dict[str, set[Job]] = {}
+        self._mutex = threading.Lock()
 
     @contextlib.contextmanager
     def run(self, verb: str, session: str) -> Iterator[Job]:
         """Wait for a core, then be the job of a session. Leaving it early is safe: its core is free only then."""
         began = time.monotonic()
         job = Job(began + self.deadline_s)
-        self._running[session].add(job)
+        with self._mutex:
+            self._running.setdefault(session, set()).add(job)
         ended = "failed"
         try:
             if not self._free.acquire(timeout=job.left_s):
@@ -82,12 +83,14 @@ class Jobs:
             ended = f"refused ({type(error).__name__})"
             raise
         finally:
-            self._running[session].discard(job)
-            if not self._running[session]:
-                self._running.pop(session, None)
+            with self._mutex:
+                self._running[session].discard(job)
+                if not self._running[session]:
+                    del self._running[session]
             _log.info("job %s: %s %s after %.1f s", job.number, verb, ended, time.monotonic() - began)
 
     def stop(self, session: str) -> None:
         """Stop what a session runs or waits for, at the next stage."""
-        for job in list(self._running.get(session, ())):
-            job.stop()
+        with self._mutex:
+            for job in self._running.get(session, ()):
+                job.stop()

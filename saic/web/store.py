@@ -37,6 +37,7 @@ GRACE_S = 60
 """Seconds that a result outlives its successor: a download may be under way."""
 
 _SWEEP_EVERY_S = 30
+_REMEMBERED = 1000  # uploads that are gone
 _PREFIX = "saic-web-"
 _BUNDLED = "bundled"
 _LOCK = ".lock"
@@ -78,7 +79,7 @@ class ClipStore:
         (self.folder / _BUNDLED).mkdir()
         self._sessions: dict[str, _Session] = {}
         self._uploads: dict[Path, float] = {}
-        self._spent: set[Path] = set()
+        self._spent: dict[Path, Path | None] = {}
         self._mutex = threading.RLock()
         self._closed = threading.Event()
         self.sweep()
@@ -131,8 +132,18 @@ class ClipStore:
         """Remove an upload; anything else stays."""
         with self._mutex:
             if self._uploads.pop(path.parent, None) is not None:
-                self._spent.add(path.parent)
+                self._spent[path.parent] = None
                 shutil.rmtree(path.parent, ignore_errors=True)
+
+    def replace(self, upload: Path, copy: Path) -> None:
+        """Note what has taken an upload's place: a page may name the upload once more before it learns of that."""
+        with self._mutex:
+            if upload.parent in self._spent:
+                self._spent[upload.parent] = copy
+
+    def current(self, path: Path) -> Path:
+        """What has taken a file's place, or the file."""
+        return self._spent.get(path.parent) or path
 
     def delete(self, session: str) -> None:
         """Remove all that a session owns, now."""
@@ -167,7 +178,7 @@ class ClipStore:
                     shutil.rmtree(folder, ignore_errors=True)
             for folder in [folder for folder, came in self._uploads.items() if came < now - UPLOAD_KEEP_S]:
                 self.discard(folder / "recording")
-            self._spent = set(list(self._spent)[-1000:])
+            self._spent = dict(list(self._spent.items())[-_REMEMBERED:])
             known = {self.bundled, *self._uploads, *(f for its in self._sessions.values() for f in its.folders)}
             for entry in self.folder.iterdir():
                 if entry.name != _LOCK and entry not in known:

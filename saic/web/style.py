@@ -209,9 +209,8 @@ footer .divider { display: none; }
 .report h3 { margin-top: 1.2rem; }
 .report ul { list-style: disc; padding-left: 1.2rem; }
 .report table { font-size: .85rem; font-variant-numeric: tabular-nums; }
-.report td, .report th {
-  border-color: var(--border-color-primary) !important; white-space: nowrap; padding: .3rem .6rem !important;
-}
+.report td, .report th { border-color: var(--border-color-primary) !important;
+  white-space: nowrap; padding: .3rem .6rem !important; }
 .picture { margin: .5rem 0 1rem; overflow-x: auto; contain: inline-size; }
 .picture svg { min-width: 640px; width: 100%; height: auto; display: block; }
 .picture text { fill: var(--body-text-color); font-size: 16px; text-anchor: middle; }
