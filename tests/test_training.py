@@ -25,6 +25,7 @@ from saic.training.perceptual import MelFeatures, load_features, spell
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
 from tests.conftest import RATE, voice
+from train.entry import present
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
@@ -253,6 +254,14 @@ def test_a_run_folder_is_not_used_twice_by_accident(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="another config"):
         loop.start(tmp_path / "run", Config(), resume=True)
     loop.start(tmp_path / "run", TINY, resume=True)
+
+
+@pytest.mark.parametrize("device", ["cuda", "gpu"])
+def test_a_device_that_is_not_here_is_refused(device: str) -> None:
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("it is here")
+    with pytest.raises(UsageError, match="no such device"):
+        present(device)
 
 
 def test_stage_2_refuses_another_corpus_codes(corpus: Corpus, corpus_folder: Path) -> None:
