@@ -17,13 +17,14 @@ from saic.config import Config
 from saic.errors import DataError, TrainingError, UsageError
 from saic.model import Model
 from saic.pipeline import Pipeline
-from saic.training import loop
+from saic.training import distributed, loop
 from saic.training.corpus import Corpus
 from saic.training.disguise import Disguise, degrade, warp_matrix
 from saic.training.losses import ReconstructionLoss, multi_scale_l1
 from saic.training.perceptual import MelFeatures, load_features, spell
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
+from saic.training.vgg import Vgg16
 from tests.conftest import RATE, voice
 from train.entry import present
 
@@ -153,6 +154,15 @@ def torchvision_vgg16() -> dict[str, torch.Tensor]:
         tensors |= {f"features.{index}.weight": kernel, f"features.{index}.bias": torch.ones(width)}
         previous = width
     return tensors
+
+
+@pytest.mark.parametrize("network", [MelFeatures((4, 8, 8, 8)), Vgg16()])
+def test_a_process_without_rows_of_the_perceptual_share_adds_nothing(network, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, target = torch.randn(2, 80, 32, requires_grad=True), torch.randn(2, 80, 32)
+    monkeypatch.setattr(distributed, "rows", lambda count: slice(0, 0))
+    loss = ReconstructionLoss(network, share=0.5)(output, target)
+    loss.backward()
+    assert loss == multi_scale_l1(output, target) and output.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["vgg16.pth", "vgg16-old.pth", "vgg16.safetensors"])
