@@ -17,14 +17,16 @@ from saic.config import Config
 from saic.errors import DataError, TrainingError, UsageError
 from saic.model import Model
 from saic.pipeline import Pipeline
-from saic.training import loop
+from saic.training import distributed, loop
 from saic.training.corpus import Corpus
 from saic.training.disguise import Disguise, degrade, warp_matrix
 from saic.training.losses import ReconstructionLoss, multi_scale_l1, voice_distance
 from saic.training.perceptual import MelFeatures, load_features, spell
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
+from saic.training.vgg import Vgg16
 from tests.conftest import RATE, voice
+from train.entry import present
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
@@ -175,6 +177,15 @@ def torchvision_vgg16() -> dict[str, torch.Tensor]:
     return tensors
 
 
+@pytest.mark.parametrize("network", [MelFeatures((4, 8, 8, 8)), Vgg16()])
+def test_a_process_without_rows_of_the_perceptual_share_adds_nothing(network, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, target = torch.randn(2, 80, 32, requires_grad=True), torch.randn(2, 80, 32)
+    monkeypatch.setattr(distributed, "rows", lambda count: slice(0, 0))
+    loss = ReconstructionLoss(network, share=0.5)(output, target)
+    loss.backward()
+    assert loss == multi_scale_l1(output, target) and output.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("name", ["vgg16.pth", "vgg16-old.pth", "vgg16.safetensors"])
 def test_vgg16_of_torchvisions_weights_gives_the_layers_of_the_loss(tmp_path: Path, name: str) -> None:
     tensors, path = torchvision_vgg16(), tmp_path / name
@@ -274,6 +285,14 @@ def test_a_run_folder_is_not_used_twice_by_accident(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="another config"):
         loop.start(tmp_path / "run", Config(), resume=True)
     loop.start(tmp_path / "run", TINY, resume=True)
+
+
+@pytest.mark.parametrize("device", ["cuda", "gpu"])
+def test_a_device_that_is_not_here_is_refused(device: str) -> None:
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("it is here")
+    with pytest.raises(UsageError, match="no such device"):
+        present(device)
 
 
 def test_stage_2_refuses_another_corpus_codes(corpus: Corpus, corpus_folder: Path) -> None:

@@ -6,14 +6,29 @@ Writes ``DIR/features.safetensors``, which ``train.stage1`` and ``train.stage2``
 from saic.training.loop import Schedule, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import PerceptualStage
-from train.entry import ConfigOption, DataOption, ResumeOption, RunOption, read_config, read_corpus, run
+from train.entry import (
+    ConfigOption,
+    DataOption,
+    DeviceOption,
+    ResumeOption,
+    RunOption,
+    read_config,
+    read_corpus,
+    run,
+)
 
 
-def main(data: DataOption, run: RunOption, config: ConfigOption = None, resume: ResumeOption = False) -> None:
+def main(
+    data: DataOption,
+    run: RunOption,
+    config: ConfigOption = None,
+    resume: ResumeOption = False,
+    device: DeviceOption = "cpu",
+) -> None:
     """Train the perceptual network on the train split."""
     settings = read_config(config)
     start(run, settings, resume=resume)
-    stage = PerceptualStage(read_corpus(data, "train", settings), settings)
+    stage = PerceptualStage(read_corpus(data, "train", settings), settings, device)
     run_stage(stage, Schedule(settings.perceptual.steps, save_every=200), run, resume=resume)
     stage.save_features(run)
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from saic.evaluation import metrics
-from saic.evaluation.corpus import Gallery, Progress
+from saic.evaluation.corpus import Corpus, Progress
 from saic.evaluation.embedders import Embedder
 
 
 def measure(
-    corpus: Gallery, embedders: Sequence[Embedder], *, seed: int, progress: Progress
+    corpus: Corpus, embedders: Sequence[Embedder], *, seed: int, progress: Progress
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Compare embedders on the same recordings.
 

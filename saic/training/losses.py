@@ -48,7 +48,7 @@ class ReconstructionLoss(nn.Module):
             wanted = self.network(target[own])
         got = self.network(output[own])
         pairs = list(zip(got, wanted, strict=True))
-        sizes = torch.tensor([seen * w[0].numel() for w in wanted], device=output.device)
+        sizes = torch.tensor([seen * w.shape[1:].numel() for w in wanted], device=output.device)
         differences = distributed.total(torch.stack([(g - w).abs().sum() for g, w in pairs])) / sizes
         magnitudes = distributed.total(torch.stack([w.abs().sum() for w in wanted])) / sizes
         return loss + self.weight * (differences / magnitudes.clamp_min(1e-4)).mean()

@@ -83,11 +83,11 @@ def spell(text: str) -> Tensor:
 class PerceptualStage:
     """Trains a :class:`Listener`: speakers from random crops, letters from whole transcribed clips."""
 
-    def __init__(self, corpus: Corpus, config: FullConfig):
+    def __init__(self, corpus: Corpus, config: FullConfig, device: str = "cpu"):
         torch.manual_seed(config.seed)
-        self.corpus, self.config = corpus, config
+        self.corpus, self.config, self.device = corpus, config, device
         self.mean, self.std = corpus.statistics()
-        self.listener = Listener(config.perceptual, len(corpus.speakers))
+        self.listener = Listener(config.perceptual, len(corpus.speakers)).to(device)
         self.optimizer = torch.optim.AdamW(self.listener.parameters(), lr=config.perceptual.lr)
         limit = _SPELLED_S * FRAMES_PER_S
         texts = [clip.text or "" for clip in corpus.clips]
@@ -100,15 +100,16 @@ class PerceptualStage:
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * cosine(i, config.steps)
         crops = self.corpus.sample(config.batch_size, random)
-        logits, _ = self.listener((crops.mel - self.mean) / self.std)
-        losses = {"speaker": F.cross_entropy(logits, crops.speaker)}
+        speakers = crops.speaker.to(self.device)
+        logits, _ = self.listener(((crops.mel - self.mean) / self.std).to(self.device))
+        losses = {"speaker": F.cross_entropy(logits, speakers)}
         if self.spelled:
             losses["letters"] = self._letters(random.choice(self.spelled, size=config.batch_size // 8 + 1))
         self.optimizer.zero_grad()
         sum(losses.values()).backward()
         nn.utils.clip_grad_norm_(self.listener.parameters(), 5.0)
         self.optimizer.step()
-        accuracy = (logits.argmax(dim=1) == crops.speaker).float().mean()
+        accuracy = (logits.argmax(dim=1) == speakers).float().mean()
         return {"accuracy": float(accuracy)} | {name: float(loss.detach()) for name, loss in losses.items()}
 
     def _letters(self, clips: np.ndarray) -> Tensor:
@@ -116,11 +117,13 @@ class PerceptualStage:
         texts = [spell(self.corpus.clips[i].text) for i in clips]
         longest = max(mel.shape[1] for mel in mels)
         batch = torch.stack([F.pad((mel - self.mean) / self.std, (0, longest - mel.shape[1])) for mel in mels])
-        _, letters = self.listener(batch)
+        _, letters = self.listener(batch.to(self.device))
         rate = longest / letters.shape[-1]
         lengths = torch.tensor([int(mel.shape[1] / rate) for mel in mels])
         sizes = torch.tensor([len(text) for text in texts])
-        return F.ctc_loss(letters.permute(2, 0, 1), torch.cat(texts), lengths, sizes, zero_infinity=True)
+        return F.ctc_loss(
+            letters.permute(2, 0, 1), torch.cat(texts).to(self.device), lengths, sizes, zero_infinity=True
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Network and optimizer."""
@@ -133,7 +136,8 @@ class PerceptualStage:
 
     def save_features(self, folder: Path) -> None:
         """Write the feature network, without its heads, to a run folder."""
-        write_tensors(folder / FEATURES, self.listener.features.state_dict())
+        tensors = self.listener.features.state_dict()
+        write_tensors(folder / FEATURES, {name: tensor.cpu() for name, tensor in tensors.items()})
 
 
 def load_features(path: Path, channels: tuple[int, ...], device: str = "cpu") -> MelFeatures | Vgg16:
