@@ -34,6 +34,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,12 +147,16 @@ class Kokoro:
     """
 
     def __init__(self, model: Path, vocab: Path, voices: Path) -> None:
-        import onnx
-        import onnxruntime
-        from onnx.utils import Extractor
-
         if hashlib.sha256(model.read_bytes()).hexdigest() != MODEL_SHA256:
             raise DataError("The joined model is not the expected one: join the four part.bin in order.")
+        try:
+            import onnx
+            import onnxruntime
+            from onnx.utils import Extractor
+        except ImportError:
+            raise UsageError(
+                "Kokoro needs two more packages. Install them with: pip install onnx onnxruntime"
+            ) from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # same sums, same order, same samples
 
@@ -308,6 +313,8 @@ def main(
     """Render the same sentences, with the same timing, in many synthetic voices."""
     if per_sentence > n_voices:
         raise UsageError("--per-sentence cannot be more than --speakers.")
+    if not shutil.which("espeak-ng"):
+        raise UsageError("The program espeak-ng is not on the PATH. Install the package of that name.")
     own = Kokoro(model, vocab, voices).own_voices()
     random = np.random.default_rng(seed)
     speakers = gallery(own, n_voices, random)
