@@ -6,7 +6,9 @@ import logging
 import re
 import runpy
 import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -142,6 +144,15 @@ def test_an_upload_becomes_a_plain_copy_and_is_gone_at_once(do: Anonymizer, stor
     assert not upload.exists()
     assert np.array_equal(do._desk.load(str(upload), "me"), audio.load(copy))  # a click that was quicker than the copy
     assert do.take_source(str(copy), ME)["__type__"] == "update" and copy.exists()  # plain already: left alone
+
+
+def test_a_click_that_is_quicker_than_the_copy_gets_the_copy(do: Anonymizer, upload: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        taken = pool.submit(do.take_source, str(upload), ME)
+        while upload.exists():  # until it is decoded, and its copy perhaps not yet written
+            time.sleep(0.001)
+        wav = do._desk.load(str(upload), "me")
+    assert np.array_equal(wav, audio.load(taken.result()))
 
 
 @pytest.mark.parametrize(("content", "said"), [(b"RIFF" + b"x" * 999, "decoded"), (b"", "empty"), (None, "silent")])

@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class Desk:
     store: ClipStore
     jobs: Jobs = field(default_factory=Jobs)
     sandbox: Sandbox = field(default_factory=lambda: Sandbox(LIMITS))
+    # A click may be quicker than the copy of an upload: who comes second waits, and gets the copy.
+    _taking: tuple = field(default_factory=lambda: tuple(threading.RLock() for _ in range(64)), repr=False)
 
     def load(self, path: str | None, session: str) -> np.ndarray:
         """The wav (N,) of a file that a session may read. An upload is removed, whatever comes of it.
@@ -44,24 +47,26 @@ class Desk:
         ------
         UsageError (it is not there, or somebody else's), AudioError
         """
-        file = self.store.current(Path(path or ""))
-        if not self.store.may_read(session, file):
-            raise UsageError(_GONE)
-        if not self.store.is_upload(file):
-            return audio.load(file, limits=LIMITS)  # of our own writing
-        try:
-            return self.sandbox.load(file)
-        finally:
-            self.store.discard(file)
+        with self._lock_of(path):
+            file = self.store.current(Path(path or ""))
+            if not self.store.may_read(session, file):
+                raise UsageError(_GONE)
+            if self.store.is_upload(file):
+                try:
+                    return self.sandbox.load(file)
+                finally:
+                    self.store.discard(file)
+        return audio.load(file, limits=LIMITS)  # of our own writing
 
     def take_in(self, path: str | None, session: str, kind: str) -> str | dict | None:
         """Replace an upload by a plain 16 kHz copy with a neutral name; what is plain already stays as it is."""
         if path is None or not self.store.is_upload(Path(path)):
             return gr.skip()
-        wav = self.load(path, session)
-        require_speech(wav)
-        copy = self.save(self.store.new(session, kind), "recording", wav)
-        self.store.replace(Path(path), Path(copy))
+        with self._lock_of(path):
+            wav = self.load(path, session)
+            require_speech(wav)
+            copy = self.save(self.store.new(session, kind), "recording", wav)
+            self.store.replace(Path(path), Path(copy))
         return copy
 
     @staticmethod
@@ -82,6 +87,9 @@ class Desk:
             yield
         if not self.store.is_read(session):
             self.jobs.stop(session)
+
+    def _lock_of(self, path: str | None) -> threading.RLock:
+        return self._taking[hash(path) % len(self._taking)]
 
     def delete(self, session: str) -> None:
         """Stop what a session runs and remove what it owns."""

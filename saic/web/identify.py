@@ -82,10 +82,8 @@ class Identifier:
             for label, (first, _) in self._halves.items():
                 known[label] = [self._embed(self._desk.load(first, session), session)]
             *_, (label, (_, question)) = self._halves.items()
-            gr.Info(
-                f"The recording is the second half of {label}; of every voice, the first half is enrolled.", title=""
-            )
-            return known, listing(known), question
+            note = f"Their first halves. The recording in question is the second half of {escape(label)}."
+            return known, listing(known) + f'<p class="soft">{note}</p>', question
 
     def _embed(self, wav: np.ndarray, session: str) -> np.ndarray:
         with self._desk.job("identify", session) as job:

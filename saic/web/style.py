@@ -123,7 +123,7 @@ CSS = """
 .card { background: var(--block-background-fill); border: 1px solid var(--border-color-primary);
   border-radius: 10px; padding: 1.1rem; }
 .card > .hide-container { flex-grow: 0; }  /* a heading stays with what it heads */
-.actions { align-items: stretch; }
+.actions { align-items: stretch; flex-grow: 0; }
 #choice .wrap:has(label) { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.2rem, 1fr)); gap: .3rem; }
 #choice .wrap > label { padding: .4rem .45rem; white-space: nowrap; }
 #choice .wrap > label:nth-last-child(-n+2) { grid-column: 1 / -1; }
