@@ -51,7 +51,7 @@ NOT_PROTECTED = """<h3>What is not protected</h3>
 <ul class="plain">
 <li><strong>What is said.</strong> Names, dates, places and anything else that is spoken.</li>
 <li><strong>How it is said.</strong> Rhythm, pauses, melody, accent and choice of words stay.</li>
-<li><strong>Against who knows this system.</strong> An attacker who trains on its output links it to the speaker far
+<li><strong>Against who knows this system.</strong> An attacker who trains on its output links it to the speaker
 more often than chance.</li>
 </ul>"""
 
