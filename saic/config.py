@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from saic.errors import ConfigError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Goes up when weights made before would load and then say something else."""
 
 
 class _Section(BaseModel):
@@ -35,7 +36,7 @@ class ContentEncoder(_Section):
     bank_kernels: int = Field(4, ge=1, le=16)
     kernel: int = Field(5, ge=3)
     code_channels: int = Field(64, ge=1)
-    strides: tuple[Literal[1, 2], ...] = (1, 2, 1, 2, 1, 1)
+    strides: tuple[Literal[1, 2], ...] = (1, 2, 1, 1, 1, 1)
 
 
 class SpeakerEncoder(_Section):
@@ -53,7 +54,7 @@ class Decoder(_Section):
 
     channels: int = Field(128, ge=4)
     kernel: int = Field(5, ge=3)
-    upsampling: tuple[Literal[1, 2], ...] = (1, 2, 1, 2, 1, 1)
+    upsampling: tuple[Literal[1, 2], ...] = (1, 1, 1, 2, 1, 1)
 
 
 class Training(_Section):
@@ -137,7 +138,7 @@ class Vocoder(_Section):
 class Config(_Section):
     """Everything that decides what a run does; one seed for all of it."""
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[2] = FORMAT_VERSION
     audio: Audio = Audio()
     content_encoder: ContentEncoder = ContentEncoder()
     speaker_encoder: SpeakerEncoder = SpeakerEncoder()

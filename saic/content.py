@@ -52,12 +52,13 @@ class ContentEncoder(nn.Module):
 
         Returns
         -------
-        content: (B, C, ceil(T / stride)); statistics: those of the bank, then one pair per block.
+        content: (B, C, ceil(T / stride)); statistics: those of the mel and of the bank, then one pair per block.
         """
-        x, bank = self.norm(self.bank(mel), mask, statistics[0] if statistics else None)
-        used = [bank]
+        x, colour = self.norm(mel, mask, statistics[0] if statistics else None)
+        x, bank = self.norm(self.bank(x), mask, statistics[1] if statistics else None)
+        used = [colour, bank]
         for i, block in enumerate(self.blocks):
-            x, mask, pair = block(x, mask, statistics[i + 1] if statistics else None)
+            x, mask, pair = block(x, mask, statistics[i + 2] if statistics else None)
             used.append(pair)
         return self.out(x), used
 

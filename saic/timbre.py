@@ -33,3 +33,12 @@ def transfer(mel: Tensor, timbre: Tensor, mask: Tensor | None = None) -> Tensor:
     mean, deviation = measure(mel, mask).unsqueeze(-1).unbind(dim=1)
     wanted_mean, wanted_deviation = timbre.unsqueeze(-1).unbind(dim=1)
     return (mel - mean) * (wanted_deviation / deviation).clamp(*_STRETCH) + wanted_mean
+
+
+def match(mel: Tensor, recording: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Give a (B, 80, T) log-mel the long-term spectrum of a recording of the same moments.
+
+    In training an output is compared with its target after this: the pipeline moves the timbre anyway, so that a
+    decoder would only spend itself on a colour that is measured.
+    """
+    return transfer(mel, measure(recording, mask), mask)

@@ -11,6 +11,7 @@ from saic.content import ContentEncoder
 from saic.errors import ConfigError, WeightsError
 from saic.layers import masked_statistics
 from saic.model import Model
+from saic.weights import write_sums
 
 TINY = {
     "content_encoder": {"channels": 8, "bank_kernels": 2, "code_channels": 4},
@@ -50,6 +51,14 @@ def test_the_content_codes_of_a_clip_have_a_mean_that_no_clip_can_set(model: Mod
         torch.testing.assert_close(normalized.mean(dim=-1), torch.zeros(1, 8), atol=1e-4, rtol=0)
 
 
+def test_the_colour_and_level_of_a_recording_change_no_content_code(model: Model) -> None:
+    mel = torch.randn(1, 80, 120, generator=torch.Generator().manual_seed(0))
+    colour, contrast = torch.linspace(-1, 2, 80)[:, None], torch.linspace(0.5, 2, 80)[:, None]
+    before, after = model.encode_content(mel), model.encode_content(mel * contrast + colour)
+    torch.testing.assert_close(after, before, atol=1e-3, rtol=0)
+    assert (model.encode_content(mel.roll(7, dims=-1)) - before).abs().max() > 0.1
+
+
 def test_pitch_moves_to_the_other_voice_and_its_melody_stays(model: Model) -> None:
     melody = 100 * 2 ** (0.2 * torch.sin(torch.arange(400) / 20))
     f0 = torch.where(torch.arange(400) % 50 < 30, melody, 0)[None]
@@ -67,7 +76,7 @@ def test_pitch_moves_to_the_other_voice_and_its_melody_stays(model: Model) -> No
 
 
 def test_the_decoder_hears_the_pitch_it_is_given(model: Model) -> None:
-    content, speaker = torch.randn(1, 4, 25), torch.randn(1, 6)
+    content, speaker = torch.randn(1, 4, 100 // model.config.content_stride), torch.randn(1, 6)
     low, high = (model.decode(content, speaker, torch.full((1, 100), hz)) for hz in (90.0, 210.0))
     assert (low - high).abs().mean() > 0.01
 
@@ -94,20 +103,22 @@ def test_a_chunk_with_the_whole_clips_statistics_gives_the_whole_clips_codes(mod
     encoder: ContentEncoder = model.content_encoder
     mel = torch.randn(1, 80, 1200)
     whole, statistics = encoder(mel)
-    margin = -(-encoder.receptive_field // 4) * 4
+    stride = model.config.content_stride
+    margin = -(-encoder.receptive_field // stride) * stride
     first, last = 400, 800
     chunk, _ = encoder(mel[..., first - margin : last + margin], statistics=statistics)
-    inner = chunk[..., margin // 4 : margin // 4 + (last - first) // 4]
-    torch.testing.assert_close(inner, whole[..., first // 4 : last // 4], atol=1e-5, rtol=1e-4)
+    inner = chunk[..., margin // stride : (margin + last - first) // stride]
+    torch.testing.assert_close(inner, whole[..., first // stride : last // stride], atol=1e-5, rtol=1e-4)
 
 
 def test_the_decoder_too_goes_in_chunks(model: Model) -> None:
-    decoder, content, speaker = model.decoder, torch.randn(1, 4, 300), torch.randn(1, 6)
+    decoder, stride = model.decoder, model.config.content_stride
+    content, speaker = torch.randn(1, 4, 1200 // stride), torch.randn(1, 6)
     f0 = torch.full((1, 1200), 130.0)
     whole, statistics = decoder(content, speaker, f0)
-    margin = -(-decoder.receptive_field // 4) * 4
+    margin = -(-decoder.receptive_field // stride) * stride
     first, last = 400, 800
-    codes = content[..., (first - margin) // 4 : (last + margin) // 4]
+    codes = content[..., (first - margin) // stride : (last + margin) // stride]
     chunk, _ = decoder(codes, speaker, f0[:, first - margin : last + margin], statistics=statistics)
     torch.testing.assert_close(chunk[..., margin:-margin], whole[..., first:last], atol=1e-5, rtol=1e-4)
 
@@ -121,7 +132,7 @@ def test_what_lies_beyond_the_receptive_field_changes_nothing(model: Model) -> N
         changed = mel.clone()
         changed[..., 400 + distance] += 100
         after, _ = encoder(changed, statistics=statistics)
-        assert bool((after - before)[..., 100].abs().max() > 1e-6) == moves
+        assert bool((after - before)[..., 400 // model.config.content_stride].abs().max() > 1e-6) == moves
 
 
 def test_saved_weights_come_back_and_are_verified(model: Model, tmp_path) -> None:
@@ -138,8 +149,6 @@ def test_saved_weights_come_back_and_are_verified(model: Model, tmp_path) -> Non
 
 
 def test_weights_that_do_not_fit_their_config_are_refused(model: Model, tmp_path) -> None:
-    from saic.weights import write_sums
-
     model.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config["decoder"]["channels"] = 12
@@ -149,6 +158,15 @@ def test_weights_that_do_not_fit_their_config_are_refused(model: Model, tmp_path
         Model.from_pretrained(tmp_path)
     with pytest.raises(WeightsError, match="no such weights folder"):
         Model.from_pretrained(tmp_path / "elsewhere")
+
+
+def test_weights_of_another_format_say_so(model: Model, tmp_path) -> None:
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"format_version": 1}))
+    write_sums(tmp_path)
+    with pytest.raises(WeightsError, match="format 1.*format 2"):
+        Model.from_pretrained(tmp_path)
 
 
 def test_config_is_strict_and_explains_itself() -> None:

@@ -32,3 +32,9 @@ def test_a_band_with_next_to_nothing_in_it_is_not_blown_up() -> None:
     mel = torch.full((1, 80, 50), -11.0) + 0.01 * torch.randn(1, 80, 50, generator=torch.Generator().manual_seed(0))
     loud = torch.stack([torch.zeros(80), torch.full((80,), 3.0)])[None]
     assert (timbre.transfer(mel, loud).std(dim=-1) < 0.04).all()
+
+
+def test_matched_to_itself_in_another_colour_a_mel_is_itself_again() -> None:
+    mel = torch.randn(2, 80, 100, generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(100) < 70).float().expand(2, 1, 100)
+    torch.testing.assert_close(timbre.match(1.5 * mel + 2, mel, mask), mel, atol=1e-3, rtol=0)

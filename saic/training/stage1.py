@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from saic import timbre
 from saic.config import Config
 from saic.decoder import Decoder
 from saic.mel import N_MELS
@@ -65,7 +66,7 @@ class Stage1:
         noise = torch.randn(content.shape, generator=noise_source).to(self.device) * stage.noise_std
         with precision(self.config, self.device):
             output, _ = self.decoder(share(content + noise), share(speaker), share(crops.f0), share(crops.mask))
-        output = gather(output.float())
+        output = timbre.match(gather(output.float()), target, crops.mask)
         reconstruction = self.loss(output, target)
         decay = stage.content_decay * content.square().sum(dim=(1, 2)).mean()
         for optimizer in self.optimizers.values():

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saic import pitch
+from saic import pitch, timbre
 from saic.config import Config
 from saic.errors import DataError, UsageError
 from saic.layers import Conv
@@ -27,9 +27,8 @@ from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale
 from saic.training.stage1 import Codes
 
 _VALIDATION_CROPS = 64
-_REFERENCES = 2  # crops of a speaker, heard as one recording
 _PHONE_KERNEL = 3
-_CONVERTED_SHARE = 0.25  # of a batch, for the voice loss
+_CONVERTED_SHARE = 0.125  # of a batch, for the voice loss
 
 
 class Stage2:
@@ -66,14 +65,13 @@ class Stage2:
         self.optimizer.param_groups[0]["lr"] = stage.lr * cosine(i, stage.steps)
         crops = self.corpus.sample(training.batch_size, random)
         heard = self.corpus.said_by_others(crops, random)
-        references = [self.corpus.crops_of(crops.speaker.numpy(), random) for _ in range(_REFERENCES)]
+        other = self.corpus.crops_of(crops.speaker.numpy(), random)
         mask = Disguise.draw(len(crops), stage.disguise, random)
         voice = Disguise.draw(len(crops), stage.disguise, random, share=stage.disguise.targets)
 
         source = degrade(mask.mel(heard.mel), stage.disguise.degraded, random).to(self.device)
-        reference = torch.cat([voice.mel(crop.mel) for crop in references], dim=-1).to(self.device)
-        reference_mask = torch.cat([crop.mask for crop in references], dim=-1).to(self.device)
-        register = voice.register(references[0].pitch).to(self.device)
+        reference, reference_mask = voice.mel(other.mel).to(self.device), other.mask.to(self.device)
+        register = voice.register(other.pitch).to(self.device)
         target = model.standardize(voice.mel(crops.mel).to(self.device))
         f0, plain = voice.f0(crops.f0).to(self.device), voice.plain.to(self.device)
         crops, heard = crops.to(self.device), heard.to(self.device)
@@ -83,6 +81,7 @@ class Stage2:
             speaker = model.encode_speaker(share(reference), share(reference_mask))
             output, _ = model.decoder(content, speaker, share(f0), share(crops.mask))
         content, speaker, output = (gather(whole.float()) for whole in (content, speaker, output))
+        output = timbre.match(output, target, crops.mask)
         losses = {
             "reconstruction": self.loss(output, target),
             "pitch": F.l1_loss(model.pitch_of(speaker), register),
@@ -124,7 +123,8 @@ class Stage2:
         melody = pitch.transpose(f0[said], register[voice])
         with precision(self.config, self.device):
             output, _ = self.model.decoder(content[said], speaker[voice], melody, mask[said])
-        return voice_distance(self.loss.network, output.float(), mask[said], reference[voice], reference_mask[voice])
+        output = timbre.transfer(output.float(), timbre.measure(reference[voice], reference_mask[voice]), mask[said])
+        return voice_distance(self.loss.network, output, mask[said], reference[voice], reference_mask[voice])
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -135,6 +135,7 @@ class Stage2:
         crops = crops.to(self.device)
         self.model.eval()
         output = self.model(crops.mel, reference.mel, crops.f0, crops.mask, reference.mask)
+        output = timbre.match(output, crops.mel, crops.mask)
         self.model.train()
         standardized = self.model.standardize(output), self.model.standardize(crops.mel)
         return {"loss": float(multi_scale_l1(*standardized)), "speaker_top1": self._speaker_top1(random)}

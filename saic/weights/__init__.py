@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from saic.config import Config, Vocoder
+from saic.config import FORMAT_VERSION, Config, Vocoder
 from saic.errors import ConfigError, UsageError, WeightsError
 
 CONFIG, MODEL, VOCODER = "config.json", "model.safetensors", "vocoder.safetensors"
@@ -26,6 +26,7 @@ FILES = (CONFIG, MODEL, VOCODER, VOICES)
 MAX_FILE_BYTES = 2_000_000_000
 
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_OTHER_FORMAT = "These weights are of format {found}, and this version reads format {read}: get weights made for it."
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -138,11 +139,18 @@ def load_vocoder(folder: Path) -> dict[str, Tensor]:
 def load(folder: Path) -> tuple[Config, dict[str, Tensor]]:
     """Config and tensors (float32) of a folder that :func:`resolve` returned."""
     try:
-        config = Config.from_dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = Config.from_dict(_of_this_format(values))
         tensors = load_file(folder / MODEL)
     except (OSError, ValueError, ConfigError, SafetensorError) as error:
         raise WeightsError(f"The weights cannot be read: {error}") from None
     return config, {name: tensor.float() for name, tensor in tensors.items()}
+
+
+def _of_this_format(values: object) -> object:
+    if isinstance(values, dict) and (found := values.get("format_version")) != FORMAT_VERSION:
+        raise WeightsError(_OTHER_FORMAT.format(found=found, read=FORMAT_VERSION))
+    return values
 
 
 def save(folder: Path, config: Config, tensors: dict[str, Tensor], *, half: bool = True) -> None:
