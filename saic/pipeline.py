@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from saic import audio, pitch, timbre, vocoder
+from saic import audio, detail, pitch, timbre, vocoder
 from saic.activity import require_speech, speech_frames
 from saic.errors import UsageError, WeightsError
 from saic.mel import SAMPLE_RATE, log_mel
@@ -266,6 +266,9 @@ class Pipeline:
         rebuilt = timbre.transfer(rebuilt, speech.timbre, speech.mask)[0]
         moved = pitch.transpose(f0, voice.register)
         converted = self.model.decode(content, voice.embedding, moved, speech.mask)
+        if share := self.model.config.decoder.detail_share:
+            plain = timbre.transfer(converted, speech.timbre, speech.mask)[0]
+            converted = detail.add(plain, rebuilt, speech.mel[0], speech.mask[0, 0], share)[None]
         converted = timbre.transfer(converted, voice.timbre, speech.mask)[0]
         reconstruction = None
         if reconstruct:

@@ -19,12 +19,13 @@ from saic.model import Model
 from saic.pipeline import Pipeline
 from saic.training import distributed, loop
 from saic.training.corpus import Corpus
-from saic.training.disguise import Disguise, degrade, warp_matrix
+from saic.training.disguise import Disguise, degrade
 from saic.training.losses import ReconstructionLoss, multi_scale_l1, voice_distance
 from saic.training.perceptual import MelFeatures, load_features, spell
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
 from saic.training.vgg import Vgg16
+from saic.warp import warp_matrix
 from tests.conftest import RATE, voice
 from train.entry import present
 

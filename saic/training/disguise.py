@@ -9,16 +9,15 @@ disguise hides who speaks; applied to target and reference alike it is one more 
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from saic.config import Disguise as Config
-from saic.mel import F_MAX_HZ, FLOOR, FRAMES_PER_S, N_MELS, mel_frequencies_hz
+from saic.mel import FLOOR, FRAMES_PER_S, N_MELS
+from saic.warp import warp_matrix
 
-_KNEE = 0.8  # share of the band that is stretched linearly; the rest is bent so that 8 kHz stays 8 kHz
 _NEPER_PER_DB = np.log(10) / 20  # log-mels are natural logarithms of magnitudes
 _EQUALIZER_BENDS = 5
 _SNR_DB = (5.0, 30.0)
@@ -68,21 +67,6 @@ class Disguise:
     def register(self, register: Tensor) -> Tensor:
         """(B, 2) median and spread of log2 F0 to the disguised voice's."""
         return torch.stack([register[:, 0] + self.factor.to(register).log2(), register[:, 1]], dim=1)
-
-
-@cache
-def warp_matrix(factor: float) -> Tensor:
-    """(80, 80) matrix that moves content at f Hz to ``factor`` * f Hz when it multiplies a log-mel."""
-    centres = mel_frequencies_hz()
-    knee = _KNEE * F_MAX_HZ * min(1.0, factor)
-    source = np.interp(centres, [0.0, knee, F_MAX_HZ], [0.0, knee / factor, F_MAX_HZ])
-    position = np.interp(source, centres, np.arange(len(centres)))
-    low = np.minimum(position.astype(int), len(centres) - 2)
-    matrix = np.zeros((len(centres), len(centres)), dtype=np.float32)
-    rows = np.arange(len(centres))
-    matrix[rows, low] = 1 - (position - low)
-    matrix[rows, low + 1] += position - low
-    return torch.from_numpy(matrix)
 
 
 def degrade(mel: Tensor, share: float, random: np.random.Generator) -> Tensor:

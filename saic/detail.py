@@ -1,0 +1,47 @@
+"""What content codes leave out of a clip, and how a share of it is given back.
+
+A small decoder blurs what it says, in the clip's own voice as in another. In the own voice the blur can be measured: it
+is the clip minus its reconstruction. Adding all of that to a conversion is voice conversion by spectral differentials
+(Kobayashi et al. 2014); it keeps the words best and brings some of the speaker along. So the share is a trade between
+the two, ``decoder.detail_share`` in the config; with 0 nothing but content codes, pitch and pauses comes through.
+
+Three things keep the speaker back: only the envelope passes, not what stands between harmonics; its formants move as
+the decoder's own do from one voice to the other; and pauses, which hold the room alone, add nothing.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saic import warp
+from saic.mel import N_MELS
+
+_CEPSTRA = 20  # of 80: what varies over frequency more slowly than harmonics do
+
+
+def add(converted: Tensor, rebuilt: Tensor, original: Tensor, mask: Tensor, share: float) -> Tensor:
+    """Give a conversion a share of what its source has and the source's reconstruction lacks.
+
+    Parameters
+    ----------
+    converted, rebuilt, original
+        (80, T) log-mels of the same frames: what the decoder says in the new voice and in the clip's own, and the clip.
+        All three have the long-term spectrum of the clip (:func:`saic.timbre.transfer`).
+    mask
+        (T,) of 0 and 1: speech frames.
+    share
+        From 0 to 1.
+    """
+    missing = _envelope().to(original) @ (original - rebuilt)
+    moved = warp.warp_matrix(warp.between(rebuilt, converted, mask)).to(missing) @ missing
+    return converted + share * mask * moved
+
+
+@cache
+def _envelope() -> Tensor:
+    """(80, 80) projection on the slow cosines over mel bins, the first cepstral coefficients."""
+    cosines = np.cos(np.pi * np.arange(_CEPSTRA)[:, None] * (np.arange(N_MELS) + 0.5) / N_MELS)
+    cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
+    return torch.from_numpy(cosines.T @ cosines).float()
