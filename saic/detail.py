@@ -21,22 +21,23 @@ from saic.mel import N_MELS
 _CEPSTRA = 20  # of 80: what varies over frequency more slowly than harmonics do
 
 
-def add(converted: Tensor, rebuilt: Tensor, original: Tensor, mask: Tensor, share: float) -> Tensor:
-    """Give a conversion a share of what its source has and the source's reconstruction lacks.
+def left_out(original: Tensor, rebuilt: Tensor, converted: Tensor, mask: Tensor) -> Tensor:
+    """What a clip has and its reconstruction lacks, in the place where the new voice would have it.
 
     Parameters
     ----------
-    converted, rebuilt, original
-        (80, T) log-mels of the same frames: what the decoder says in the new voice and in the clip's own, and the clip.
+    original, rebuilt, converted
+        (80, T) log-mels of the same frames: the clip, what the decoder says in its own voice, and in the new one.
         All three have the long-term spectrum of the clip (:func:`saic.timbre.transfer`).
     mask
         (T,) of 0 and 1: speech frames.
-    share
-        From 0 to 1.
+
+    Returns
+    -------
+    (80, T), a share of which is for the conversion; 0 in pauses.
     """
     missing = _envelope().to(original) @ (original - rebuilt)
-    moved = warp.warp_matrix(warp.between(rebuilt, converted, mask)).to(missing) @ missing
-    return converted + share * mask * moved
+    return mask * (warp.warp_matrix(warp.between(rebuilt, converted, mask)).to(missing) @ missing)
 
 
 @cache

@@ -74,7 +74,7 @@ class _Speech:
 
     @property
     def timbre(self) -> torch.Tensor:
-        """(1, 2, 80) long-term spectrum."""
+        """(1, 81, 80) long-term spectrum."""
         return timbre.measure(self.mel, self.mask)
 
     @property
@@ -266,10 +266,7 @@ class Pipeline:
         rebuilt = timbre.transfer(rebuilt, speech.timbre, speech.mask)[0]
         moved = pitch.transpose(f0, voice.register)
         converted = self.model.decode(content, voice.embedding, moved, speech.mask)
-        if share := self.model.config.decoder.detail_share:
-            plain = timbre.transfer(converted, speech.timbre, speech.mask)[0]
-            converted = detail.add(plain, rebuilt, speech.mel[0], speech.mask[0, 0], share)[None]
-        converted = timbre.transfer(converted, voice.timbre, speech.mask)[0]
+        converted = self._finish(converted, rebuilt, speech, voice)
         reconstruction = None
         if reconstruct:
             tell("Making sound: reconstruction", 0.35)
@@ -279,6 +276,16 @@ class Pipeline:
         tell("Done", 1.0)
         mels = {"original": speech.mel[0], "reconstructed": rebuilt, "converted": converted}
         return Conversion(wav, reconstruction, {name: mel.cpu().numpy() for name, mel in mels.items()})
+
+    def _finish(self, mel: torch.Tensor, rebuilt: torch.Tensor, speech: _Speech, voice: _Voice) -> torch.Tensor:
+        """(80, T) from the decoder's (1, 80, T): the voice's long-term spectrum, and some of what codes left out."""
+        settings = self.model.config.decoder
+        moved = timbre.transfer(mel, voice.timbre, speech.mask, correlation=settings.correlation_share)[0]
+        if settings.detail_share:
+            plain = timbre.transfer(mel, speech.timbre, speech.mask)[0]
+            missing = detail.left_out(speech.mel[0], rebuilt, plain, speech.mask[0, 0])
+            moved = moved + settings.detail_share * missing * timbre.contrast(speech.timbre, voice.timbre)[0]
+        return moved
 
     def _read(self, clip: Clip) -> _Speech:
         wav = audio.from_array(*clip) if isinstance(clip, tuple) else audio.load(clip)

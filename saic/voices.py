@@ -23,7 +23,7 @@ class Voice:
     """What is kept of a voice to speak with it.
 
     ``embedding`` (E,); ``register`` (2,) median and spread of log2 F0 (:func:`saic.pitch.statistics`); ``timbre``
-    (2, 80) mean and deviation of the mel bands (:func:`saic.timbre.measure`).
+    (81, 80) mean and covariance of the mel bands (:func:`saic.timbre.measure`).
     """
 
     embedding: np.ndarray
@@ -44,7 +44,7 @@ class Voices:
     content
         (K, P, D) content codes of 2 s, flattened: the time course counts, not only its mean.
     register, timbre
-        (K, 2) and (K, 2, 80), as in :class:`Voice`.
+        (K, 2) and (K, 81, 80), as in :class:`Voice`.
     threshold
         Cosine similarity of speaker embeddings above which two clips are taken for one person: where false
         alarms and misses are equally frequent on speakers that did not train.

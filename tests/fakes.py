@@ -31,7 +31,7 @@ def fake_voices(seed: int = 0) -> Voices:
         speaker=speaker.astype(np.float32),
         content=content.astype(np.float32),
         register=np.stack([np.log2(_PITCHES_HZ), np.full(N_VOICES, 0.2)], axis=1).astype(np.float32),
-        timbre=np.zeros((N_VOICES, 2, 80), dtype=np.float32),
+        timbre=np.zeros((N_VOICES, 81, 80), dtype=np.float32),
         threshold=0.5,
     )
 

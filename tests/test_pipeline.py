@@ -30,10 +30,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Model(Config.from_yaml(TINY)).save_pretrained(folder)
     random = np.random.default_rng(0)
     speaker = random.standard_normal((3, 2, 16)).astype(np.float32)
-    content = random.standard_normal((3, 2, 8 * 40)).astype(np.float32)
+    content = random.standard_normal((3, 2, 8 * 80)).astype(np.float32)
     register = np.array([[7.5, 0.2], [6.7, 0.2], [7.9, 0.2]], dtype=np.float32)
-    timbre = np.stack([np.full((2, 80), level, dtype=np.float32) for level in (-5.0, -4.0, -3.0)]).clip(-5, 1)
-    timbre[:, 1] = 1.0
+    timbre = np.stack([np.vstack([np.full((1, 80), level), np.eye(80)]) for level in (-5, -4, -3)]).astype(np.float32)
     timbre = np.asfortranarray(timbre)  # as measured, not contiguous
     names, sexes = ("Voice 01", "Voice 02", "Voice 03"), ("F", "M", "F")
     Voices(names, sexes, speaker, content, register, timbre, threshold=0.5).save(folder / VOICES)
@@ -92,7 +91,7 @@ def test_a_pseudonym_is_a_voice_of_nobody_and_hangs_on_the_seed(pipeline: Pipeli
     assert near.any(axis=0).all() and near.any(axis=1).all()
     for v, is_woman in zip(drawn, near[0], strict=True):
         assert v.register[0] == pytest.approx(7.7 if is_woman else 6.7, abs=0.01)
-        assert v.timbre[0] == pytest.approx(-4.0) and v.timbre[1] == pytest.approx(1.0)
+        assert v.timbre[0] == pytest.approx(-4.0) and v.timbre[1:] == pytest.approx(np.eye(80))
 
 
 def test_a_conversion_has_the_long_term_spectrum_of_its_voice(pipeline: Pipeline, clips: dict[str, Path]) -> None:
@@ -117,9 +116,9 @@ def test_several_targets_are_one_averaged_voice(pipeline: Pipeline, clips: dict[
 
 def test_embeddings_have_their_sizes_and_the_gallery_its_windows(pipeline: Pipeline, clips: dict[str, Path]) -> None:
     embedding = pipeline.embed(clips["patient"])
-    assert embedding.speaker.shape == (16,) and embedding.content.shape == (8, 50)
-    assert pipeline.voices.windows(embedding.content).shape == (1, 320)
-    assert pipeline.voices.windows(embedding.content[:, :13]).shape == (1, 320)
+    assert embedding.speaker.shape == (16,) and embedding.content.shape == (8, 100)
+    assert pipeline.voices.windows(embedding.content).shape == (1, 640)
+    assert pipeline.voices.windows(embedding.content[:, :13]).shape == (1, 640)
     assert pipeline.voices.threshold == 0.5
 
 

@@ -5,15 +5,15 @@ import torch
 from saic import timbre
 
 
-def test_measure_is_mean_and_deviation_over_speech() -> None:
+def test_measure_is_mean_and_covariance_over_speech() -> None:
     mel = torch.zeros(1, 80, 8)
     mel[..., :4] = torch.tensor([1.0, 3.0, 1.0, 3.0])
     mel[..., 4:] = 100.0
     mask = torch.tensor([[[1.0, 1, 1, 1, 0, 0, 0, 0]]])
     measured = timbre.measure(mel, mask)
-    assert measured.shape == (1, 2, 80)
+    assert measured.shape == (1, 81, 80)
     torch.testing.assert_close(measured[0, 0], torch.full((80,), 2.0))
-    torch.testing.assert_close(measured[0, 1], torch.ones(80), atol=1e-4, rtol=0)
+    torch.testing.assert_close(measured[0, 1:], torch.ones(80, 80), atol=1e-4, rtol=0)
 
 
 def test_transfer_gives_the_moments_asked_for_and_keeps_the_shape_in_time() -> None:
@@ -22,7 +22,10 @@ def test_transfer_gives_the_moments_asked_for_and_keeps_the_shape_in_time() -> N
     mask = (torch.arange(200) < 150).float().expand(2, 1, 200)
     wanted = timbre.measure(voice * 1.2 + 1)
     moved = timbre.transfer(mel, wanted, mask)
-    torch.testing.assert_close(timbre.measure(moved, mask), wanted, atol=1e-3, rtol=0)
+    for part in (slice(0, 1), slice(1, None)):
+        own, asked = timbre.measure(moved, mask)[:, part], wanted[:, part]
+        own, asked = (x if part.start == 0 else x.diagonal(dim1=1, dim2=2) for x in (own, asked))
+        torch.testing.assert_close(own, asked, atol=1e-3, rtol=1e-3)
     for band in (0, 40, 79):
         assert torch.corrcoef(torch.stack([mel[0, band], moved[0, band]]))[0, 1] > 0.9999
     torch.testing.assert_close(timbre.transfer(mel, timbre.measure(mel, mask), mask), mel, atol=1e-4, rtol=0)
@@ -30,7 +33,7 @@ def test_transfer_gives_the_moments_asked_for_and_keeps_the_shape_in_time() -> N
 
 def test_a_band_with_next_to_nothing_in_it_is_not_blown_up() -> None:
     mel = torch.full((1, 80, 50), -11.0) + 0.01 * torch.randn(1, 80, 50, generator=torch.Generator().manual_seed(0))
-    loud = torch.stack([torch.zeros(80), torch.full((80,), 3.0)])[None]
+    loud = torch.cat([torch.zeros(1, 80), 9 * torch.eye(80)])[None]
     assert (timbre.transfer(mel, loud).std(dim=-1) < 0.04).all()
 
 
@@ -38,3 +41,25 @@ def test_matched_to_itself_in_another_colour_a_mel_is_itself_again() -> None:
     mel = torch.randn(2, 80, 100, generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(100) < 70).float().expand(2, 1, 100)
     torch.testing.assert_close(timbre.match(1.5 * mel + 2, mel, mask), mel, atol=1e-3, rtol=0)
+
+
+def test_bands_rise_together_as_they_do_in_the_voice() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mel = torch.randn(1, 80, 4000, generator=generator)
+    voice = torch.randn(1, 80, 4000, generator=generator)
+    voice = voice + voice.roll(1, dims=1)  # neighbours go together
+    wanted = timbre.measure(voice)
+
+    def correlation(x: torch.Tensor) -> float:
+        return float(torch.corrcoef(x[0])[20, 21])
+
+    none, half, whole = (timbre.transfer(mel, wanted, correlation=share) for share in (0.0, 0.5, 1.0))
+    assert abs(correlation(none)) < 0.05 < 0.15 < correlation(half) < correlation(whole) <= correlation(voice)
+    assert correlation(whole) > 0.6 * correlation(voice)
+    torch.testing.assert_close(timbre.transfer(voice, wanted, correlation=1.0), voice, atol=1e-3, rtol=1e-3)
+
+
+def test_one_more_contrast_is_bounded() -> None:
+    flat, lively = (torch.cat([torch.zeros(1, 80), power * torch.eye(80)])[None] for power in (1.0, 4.0))
+    torch.testing.assert_close(timbre.contrast(flat, lively), torch.full((1, 80, 1), 2.0))
+    torch.testing.assert_close(timbre.contrast(flat, 100 * lively), torch.full((1, 80, 1), 2.5))

@@ -38,7 +38,7 @@ LONGEST_FRAMES = 480
 @dataclass(frozen=True)
 class Half:
     """The second half of a clip: ``content`` (1, C, L), ``speaker`` (1, E), ``f0`` and ``register`` (2,) of the voice,
-    ``timbre`` (1, 2, 80) of the first half, ``mask`` (1, 1, T), ``mel`` (80, T); ``enrolment`` (N,) wav of the first.
+    ``timbre`` (1, 81, 80) of the first half, ``mask`` (1, 1, T), ``mel`` (80, T); ``enrolment`` (N,) wav of the first.
     """
 
     content: Tensor

@@ -123,7 +123,7 @@ class Stage2:
         melody = pitch.transpose(f0[said], register[voice])
         with precision(self.config, self.device):
             output, _ = self.model.decoder(content[said], speaker[voice], melody, mask[said])
-        output = timbre.transfer(output.float(), timbre.measure(reference[voice], reference_mask[voice]), mask[said])
+        output = timbre.match(output.float(), reference[voice], mask[said], reference_mask[voice])
         return voice_distance(self.loss.network, output, mask[said], reference[voice], reference_mask[voice])
 
     @torch.no_grad()
