@@ -14,7 +14,8 @@ from saic.layers import masked_statistics
 from saic.mel import N_MELS
 
 _STRETCH = (0.5, 2.5)  # of a band's deviation: more would blow up noise
-_SHRINKAGE = 0.3  # of a covariance, added to its diagonal: some seconds of speech do not show 80 x 80 numbers
+_SHRINKAGE = 0.3  # added to the diagonal of a correlation: some seconds of speech do not show 80 x 80 numbers
+_LEAST_DEVIATION = 1e-3
 
 
 def measure(mel: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -50,9 +51,9 @@ def transfer(mel: Tensor, timbre: Tensor, mask: Tensor | None = None, *, correla
     moved = _move(mel, masked_statistics(mel, mask), (mean, deviation))
     if not correlation:
         return moved
-    own = measure(moved, mask)
-    change = _root(timbre[:, 1:], 0.5) @ _root(own[:, 1:], -0.5)
-    coloured = change.to(mel) @ (moved - _moments(own)[0]) + mean
+    own_mean, own_deviation = masked_statistics(moved, mask)  # the voice's, but where the stretch was bounded
+    change = _root(timbre, 0.5) @ _root(measure(moved, mask), -0.5)
+    coloured = change.to(mel) @ ((moved - own_mean) / own_deviation) * own_deviation + own_mean
     return (1 - correlation) * moved + correlation * coloured
 
 
@@ -82,9 +83,12 @@ def _move(mel: Tensor, own: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]
     return (mel - mean) * (wanted_deviation / deviation).clamp(*_STRETCH) + wanted_mean
 
 
-def _root(covariance: Tensor, power: float) -> Tensor:
-    """A power of a shrunk covariance (B, 80, 80), in double precision."""
-    covariance = covariance.double()
-    shrunk = covariance + _SHRINKAGE * torch.eye(N_MELS).to(covariance) * covariance
-    values, vectors = torch.linalg.eigh(shrunk)
-    return vectors * values.clamp_min(1e-6).pow(power).unsqueeze(1) @ vectors.transpose(1, 2)
+def _root(timbre: Tensor, power: float) -> Tensor:
+    """A power of a timbre's shrunk correlation matrix, (B, 80, 80) in double precision.
+
+    Correlations, not covariances: a band that holds nothing, as above the edge of a codec, is then like any other.
+    """
+    deviation = _moments(timbre)[1].double().clamp_min(_LEAST_DEVIATION)
+    correlation = timbre[:, 1:].double() / deviation / deviation.transpose(1, 2)
+    values, vectors = torch.linalg.eigh(correlation + _SHRINKAGE * torch.eye(N_MELS).to(correlation))
+    return vectors * values.clamp_min(_SHRINKAGE / 2).pow(power).unsqueeze(1) @ vectors.transpose(1, 2)

@@ -59,6 +59,18 @@ def test_bands_rise_together_as_they_do_in_the_voice() -> None:
     torch.testing.assert_close(timbre.transfer(voice, wanted, correlation=1.0), voice, atol=1e-3, rtol=1e-3)
 
 
+def test_an_empty_band_stays_quiet_whatever_the_voice_has_there() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mel = torch.randn(1, 80, 200, generator=generator)
+    mel[:, 70:] = -11.5  # above a codec's edge
+    voice = 3 * torch.randn(1, 80, 300, generator=generator).cumsum(dim=1) / 9
+    moved = timbre.transfer(mel, timbre.measure(voice), correlation=1.0)
+    assert moved.isfinite().all() and moved[:, 70:].std(dim=-1).max() < 0.1
+    assert moved[:, :70].abs().max() < 6 * voice.abs().max()
+    back = timbre.transfer(voice, timbre.measure(mel), correlation=1.0)
+    assert back.isfinite().all() and back.abs().max() < 30
+
+
 def test_one_more_contrast_is_bounded() -> None:
     flat, lively = (torch.cat([torch.zeros(1, 80), power * torch.eye(80)])[None] for power in (1.0, 4.0))
     torch.testing.assert_close(timbre.contrast(flat, lively), torch.full((1, 80, 1), 2.0))

@@ -25,7 +25,7 @@ from saic.weights import VOICES, write_sums
 from train.entry import DataOption, run
 
 N_VOICES = 40
-N_POINTS = 5
+N_POINTS = 4
 WINDOW_S = 2.0
 PART_S = 2.4  # a voice's points are parts of this length: 2 s of content with room around
 
