@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from saic.config import ContentEncoder as Config
 from saic.layers import Conv, ConvBank, InstanceNorm, average_pool, downsample_mask
 
+_LARGEST = 6.0  # deviations: a band without speech in it, as above a codec's edge, has next to none to measure by
+
 
 class ContentBlock(nn.Module):
     """Residual block: two convolutions, each followed by instance norm; the second may halve the rate."""
@@ -55,6 +57,7 @@ class ContentEncoder(nn.Module):
         content: (B, C, ceil(T / stride)); statistics: those of the mel and of the bank, then one pair per block.
         """
         x, colour = self.norm(mel, mask, statistics[0] if statistics else None)
+        x = x.clamp(-_LARGEST, _LARGEST)
         x, bank = self.norm(self.bank(x), mask, statistics[1] if statistics else None)
         used = [colour, bank]
         for i, block in enumerate(self.blocks):

@@ -59,6 +59,16 @@ def test_the_colour_and_level_of_a_recording_change_no_content_code(model: Model
     assert (model.encode_content(mel.roll(7, dims=-1)) - before).abs().max() > 0.1
 
 
+def test_a_band_that_only_pauses_fill_does_not_drown_the_others(model: Model) -> None:
+    mel = torch.randn(1, 80, 120, generator=torch.Generator().manual_seed(0))
+    mel[:, 70:] = -11.5  # above a codec's edge
+    mask = (torch.arange(120) < 80).float().expand(1, 1, 120)
+    hiss = mel.clone()
+    hiss[:, 70:, 80:] = -5.0
+    quiet, noisy = (model.encode_content(x, mask) for x in (mel, hiss))
+    assert (noisy - quiet).abs().max() < 10 * quiet.std()
+
+
 def test_pitch_moves_to_the_other_voice_and_its_melody_stays(model: Model) -> None:
     melody = 100 * 2 ** (0.2 * torch.sin(torch.arange(400) / 20))
     f0 = torch.where(torch.arange(400) % 50 < 30, melody, 0)[None]
