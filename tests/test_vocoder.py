@@ -145,6 +145,14 @@ def test_the_spectral_distance_is_none_for_equals_grows_and_ignores_the_level() 
     torch.testing.assert_close(distance(0.1 * (truth + noise), 0.1 * truth), far, rtol=1e-2, atol=0)
 
 
+def test_the_spectral_distance_wants_noise_as_loud_as_the_recordings() -> None:
+    distance = SpectralDistance((2048, 1024, 512))
+    made, true = 0.1 * torch.randn(2, 4, 16_000, generator=torch.Generator().manual_seed(0))
+    levels = np.arange(-3, 3.1, 0.5)
+    best = levels[np.argmin([float(distance(made * 10 ** (db / 20), true)) for db in levels])]
+    assert abs(best) <= 0.5
+
+
 @pytest.fixture(scope="module")
 def waveforms(corpus_folder: Path) -> Waveforms:
     return Waveforms(Corpus(manifest.read(corpus_folder)[:6], segment_frames=16, stride=1))
@@ -184,6 +192,16 @@ def test_training_learns_and_a_killed_run_goes_on_exactly(waveforms: Waveforms, 
         torch.testing.assert_close(ends[1][name], tensor, atol=1e-6, rtol=0)
 
 
+def test_training_goes_on_from_a_finished_network(waveforms: Waveforms) -> None:
+    first = SourceFilter(TINY.vocoder.channels, TINY.vocoder.layers, TINY.vocoder.kernel, TINY.vocoder.expansion)
+    first.mel_mean.fill_(-3.0)
+    stage = VocoderStage(waveforms, TINY, first.state_dict())
+    for name, tensor in first.state_dict().items():
+        torch.testing.assert_close(stage.network.state_dict()[name], tensor, rtol=0, atol=0)
+    with pytest.raises(WeightsError, match="other sizes"):
+        VocoderStage(waveforms, TINY, SourceFilter(2 * TINY.vocoder.channels, 1, 7, 1).state_dict())
+
+
 def test_the_entry_point_trains_goes_on_and_installs(corpus_folder: Path, tmp_path: Path) -> None:
     from train.vocoder import main
 
@@ -210,6 +228,8 @@ def test_the_entry_point_trains_goes_on_and_installs(corpus_folder: Path, tmp_pa
             assert wav.shape == source.shape
     assert not np.array_equal(made[0].wav, made[1].wav)
     assert yaml.safe_load((run / "config.yaml").read_text()) == TINY.to_dict()
+    main(data, tmp_path / "further", tiny, init=str(weights))
+    assert loop.latest(tmp_path / "further") is not None
 
 
 def test_griffin_lim_takes_the_place_of_nothing(tmp_path: Path) -> None:

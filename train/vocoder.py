@@ -1,7 +1,8 @@
-"""The neural vocoder: ``python -m train.vocoder --data MANIFEST --run DIR [--weights DIR]``.
+"""The neural vocoder: ``python -m train.vocoder --data MANIFEST --run DIR [--init WEIGHTS] [--weights DIR]``.
 
-Trains on the lossless clips of the train split. ``--weights`` puts the finished vocoder into a folder of weights,
-whose config then names it; for a run that is finished already (``--resume``) nothing else is done.
+Trains on the lossless clips of the train split. ``--init`` goes on from the vocoder of finished weights. ``--weights``
+puts the finished vocoder into a folder of weights, whose config then names it; for a run that is finished already
+(``--resume``) nothing else is done.
 """
 
 from pathlib import Path
@@ -21,11 +22,14 @@ from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
 from saic.training.vocoder import VocoderStage
 from saic.training.waveforms import Waveforms
-from saic.weights import save_vocoder
+from saic.weights import load_vocoder, resolve, save_vocoder
 from train.entry import ConfigOption, DataOption, DeviceOption, ResumeOption, RunOption, read_config, run
 
 LOSSLESS = (".flac", ".wav")
 N_SAMPLES = 3
+InitOption = Annotated[
+    str | None, typer.Option("--init", help='Weights whose vocoder to go on from: a folder, or "bundled".')
+]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of weights that gets the vocoder.")]
 
 
@@ -34,16 +38,18 @@ def main(
     run: RunOption,
     config: ConfigOption = None,
     weights: WeightsOption = None,
+    init: InitOption = None,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
+    first = None if init is None else load_vocoder(resolve(None if init == "bundled" else init))
     start(run, settings, resume=resume)
     if not _finished(run, settings.vocoder.steps):
         unseen = _read(data, "dev", settings.vocoder.segment_frames)
         stage = VocoderStage(
-            _read(data, "train", settings.vocoder.segment_frames), settings, unseen=unseen, device=device
+            _read(data, "train", settings.vocoder.segment_frames), settings, first, unseen=unseen, device=device
         )
 
         def validate() -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Training of the neural vocoder on recordings: their mels as they are, and as a conversion would blur them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saic.config import Config
+from saic.errors import WeightsError
 from saic.mel import FLOOR, HOP_SAMPLES, SAMPLE_RATE
 from saic.neural_vocoder import SourceFilter
 from saic.source import pulses
@@ -22,14 +24,37 @@ _BLURS = ((1, 3), (3, 1), (3, 3), (3, 5), (5, 3))  # bins, frames
 class VocoderStage:
     """Optimizes a :class:`~saic.neural_vocoder.SourceFilter` by the spectral distance from recordings."""
 
-    def __init__(self, waveforms: Waveforms, config: Config, *, unseen: Waveforms | None = None, device: str = "cpu"):
+    def __init__(
+        self,
+        waveforms: Waveforms,
+        config: Config,
+        first: Mapping[str, Tensor] | None = None,
+        *,
+        unseen: Waveforms | None = None,
+        device: str = "cpu",
+    ):
+        """As a new network, or from the tensors of a ``first``, its statistics of the mel included.
+
+        Raises
+        ------
+        WeightsError
+            The first network has other sizes than the config.
+        """
         torch.manual_seed(config.seed)
         settings = config.vocoder
         self.waveforms, self.unseen, self.config, self.device = waveforms, unseen, config, device
         self.network = SourceFilter(settings.channels, settings.layers, settings.kernel, settings.expansion).to(device)
-        mean, std = waveforms.corpus.statistics()
-        self.network.mel_mean.copy_(mean)
-        self.network.mel_std.copy_(std)
+        if first is None:
+            mean, std = waveforms.corpus.statistics()
+            self.network.mel_mean.copy_(mean)
+            self.network.mel_std.copy_(std)
+        else:
+            try:
+                self.network.load_state_dict(first)
+            except RuntimeError:
+                raise WeightsError(
+                    "The vocoder to go on from has other sizes than the config: take them from its config.json."
+                ) from None
         self.distance = SpectralDistance(settings.windows).to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.lr, betas=(0.8, 0.99), weight_decay=0.01
