@@ -24,7 +24,7 @@ from gradio_client import Client, handle_file
 from saic import audio, web
 from saic.errors import DataError, UsageError
 from saic.pipeline import Pipeline
-from saic.web import Documents, Example, about, build_page, load_examples, protection
+from saic.web import Documents, Example, about, build_page, load_examples, protection, serve
 from saic.web import page as pages
 from saic.web.anonymize import Anonymizer
 from saic.web.card import card
@@ -311,11 +311,10 @@ def test_similarity_is_told_before_and_after(store: ClipStore) -> None:
     json.dumps(found.to_dict())
 
 
-def test_words_that_are_kept_are_counted_and_added_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_that_are_kept_are_counted_and_added_ones_are_not() -> None:
     pytest.importorskip("whisper_normalizer")
     said = iter(["The cat sat down.", "the cat hat down and more"])
-    listener = Listener(FakePipeline(), "folder")
-    monkeypatch.setattr(protection, "Recogniser", lambda folder: SimpleNamespace(transcribe=lambda wav: next(said)))
+    listener = Listener(FakePipeline(), SimpleNamespace(transcribe=lambda wav: next(said)))
     assert listener.words_kept(np.zeros(1), np.zeros(1)) == pytest.approx(0.75)
 
 
@@ -473,6 +472,44 @@ def test_heavy_work_shares_one_bounded_queue(page: gr.Blocks) -> None:
     heavy = [fn for fn in page.fns.values() if fn.concurrency_id == "heavy"]
     assert {fn.name for fn in heavy} >= {"show", "protected", "enrol", "who", "convert", "identify", "explore"}
     assert {fn.concurrency_limit for fn in heavy} == {page.desk.jobs.slots}
+
+
+def test_the_page_warms_up_before_its_program_waits_for_the_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`gr.Blocks.launch` itself waits, as a program wants it to: what stands after it would never be reached."""
+    order = []
+    with gr.Blocks() as page:
+        page.desk = desk
+    monkeypatch.setattr(gr.Blocks, "launch", lambda page, **options: order.append(options["prevent_thread_lock"]))
+    monkeypatch.setattr(serve, "warm_up", lambda page: order.append("warm up"))
+    monkeypatch.setattr(gr.Blocks, "block_thread", lambda page: order.append("wait"))
+    web.launch(page)
+    assert order == [True, "warm up", "wait"]
+    web.launch(page, prevent_thread_lock=True)
+    assert order[3:] == [True, "warm up"]
+
+
+def test_warming_up_lets_visitors_go_first_and_survives_what_fails(desk: Desk, caplog) -> None:
+    done = []
+
+    def broken() -> None:
+        raise ValueError("/data/jane")
+
+    rehearsed = SimpleNamespace(desk=desk, warm_ups=(broken, lambda: done.append("warm")))
+    with caplog.at_level("INFO", logger="saic.web"):
+        with desk.job("convert", "me"):
+            thread = pages.warm_up(rehearsed)
+            time.sleep(0.3)
+            assert done == []
+        thread.join(10)
+    assert done == ["warm"] and "jane" not in caplog.text and "ValueError" in caplog.text
+
+
+def test_a_first_conversion_is_rehearsed_and_leaves_nothing(do: Anonymizer, store: ClipStore, monkeypatch) -> None:
+    before, calls = set(store.folder.rglob("*")), []
+    convert = FakePipeline.convert
+    monkeypatch.setattr(FakePipeline, "convert", lambda *clips, **told: calls.append(1) or convert(*clips, **told))
+    do.warm_up()
+    assert calls == [1] and set(store.folder.rglob("*")) == before
 
 
 def test_the_api_has_the_names_that_were_agreed(client: Client) -> None:

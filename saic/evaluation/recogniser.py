@@ -53,6 +53,8 @@ class Recogniser:
         ``ORG/NAME@40-HEX``, or None for :data:`MODEL`. The Hub is asked here and never later.
     device
         "cpu" (8-bit weights) or "cuda" (float16).
+    threads
+        How many it uses; None: as many as torch.
 
     Attributes
     ----------
@@ -68,7 +70,7 @@ class Recogniser:
         The model is damaged.
     """
 
-    def __init__(self, model: str | os.PathLike | None = None, device: str = "cpu"):
+    def __init__(self, model: str | os.PathLike | None = None, device: str = "cpu", threads: int | None = None):
         try:
             import ctranslate2
             import faster_whisper
@@ -82,7 +84,7 @@ class Recogniser:
         self.identity = "whisper " + hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         try:
             self._model = faster_whisper.WhisperModel(
-                str(folder), device=device, compute_type=compute_type, cpu_threads=torch.get_num_threads()
+                str(folder), device=device, compute_type=compute_type, cpu_threads=threads or torch.get_num_threads()
             )
         except Exception as error:  # its libraries raise nothing narrower for a broken tokenizer
             raise WeightsError(
