@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from saic import audio, manifest
 from saic.config import Config
+from saic.devices import present
 from saic.errors import DataError, TrainingError, UsageError
 from saic.model import Model
 from saic.pipeline import Pipeline
@@ -26,7 +27,6 @@ from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
 from saic.training.vgg import Vgg16
 from tests.conftest import RATE, voice
-from train.entry import present
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
