@@ -217,6 +217,27 @@ def test_a_job_that_is_stopped_keeps_nothing(do: Anonymizer, store: ClipStore) -
     assert set(store.folder.iterdir()) == before
 
 
+@pytest.mark.parametrize("step", ["likeness", "words"])
+def test_a_card_that_is_stopped_ends_in_the_middle(step: str, desk: Desk, examples, monkeypatch) -> None:
+    """A long clip is listened to for long: in a clip of five minutes, between its parts."""
+    listened = []
+
+    def listen(wav: np.ndarray, between) -> str:
+        listened.append(len(wav))
+        do.stop(ME)
+        between()
+
+    bundled, _ = pages._bundle(examples, desk.store)
+    do = Anonymizer(FakePipeline(), desk, Listener(FakePipeline(), SimpleNamespace(transcribe=listen)), bundled)
+    low, high = bundled.values()
+    if step == "likeness":
+        monkeypatch.setattr(Listener, "_embed", lambda _, wav: listened.append(len(wav)) or do.stop(ME))
+    told = do.protected(low, high, high, "The high voice", ME)
+    with pytest.raises(gr.Error, match="Stopped"):
+        list(told)
+    assert len(listened) == 1 and not desk.jobs._running
+
+
 def test_another_person_must_have_agreed(do: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> None:
     warned = []
     monkeypatch.setattr(gr, "Warning", warned.append)
@@ -314,7 +335,7 @@ def test_similarity_is_told_before_and_after(store: ClipStore) -> None:
 def test_words_that_are_kept_are_counted_and_added_ones_are_not() -> None:
     pytest.importorskip("whisper_normalizer")
     said = iter(["The cat sat down.", "the cat hat down and more"])
-    listener = Listener(FakePipeline(), SimpleNamespace(transcribe=lambda wav: next(said)))
+    listener = Listener(FakePipeline(), SimpleNamespace(transcribe=lambda wav, between: next(said)))
     assert listener.words_kept(np.zeros(1), np.zeros(1)) == pytest.approx(0.75)
 
 

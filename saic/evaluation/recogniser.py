@@ -91,20 +91,26 @@ class Recogniser:
                 f"The recogniser can't be loaded on {device}. Its model is damaged, or there is no such device."
             ) from error
 
-    def transcribe(self, wav: np.ndarray) -> str:
+    def transcribe(self, wav: np.ndarray, between: Callable[[], None] = lambda: None) -> str:
         """Write down what is heard.
 
         Parameters
         ----------
         wav
             (N,) float32, 16 kHz. Up to 30 s are heard at once; longer ones in parts of 30 s.
+        between
+            Called after each part; what it raises ends the listening.
 
         Returns
         -------
         Text with Whisper's case and punctuation; often some words even for silence.
         """
         segments, _ = self._model.transcribe(wav, **DECODING)
-        return " ".join(segment.text.strip() for segment in segments)
+        texts = []
+        for segment in segments:
+            texts.append(segment.text.strip())
+            between()
+        return " ".join(texts)
 
 
 def normalize(text: str) -> str:

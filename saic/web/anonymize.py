@@ -146,14 +146,14 @@ class Anonymizer:
     def _measure(self, original: np.ndarray, swapped: np.ndarray, other, session: str) -> Protection:
         with self._desk.job("compare", session) as job:
             job.check()
-            return self._listener.likeness(original, swapped, other)
+            return self._listener.likeness(original, swapped, other, job.check)
 
     def _words(self, found: Protection, original: np.ndarray, swapped: np.ndarray, session: str) -> Protection:
         if not self._listener.hears_words:
             return found
         with self._desk.job("words", session) as job:
             job.check()
-            return replace(found, words_kept=self._listener.words_kept(original, swapped))
+            return replace(found, words_kept=self._listener.words_kept(original, swapped, job.check))
 
 
 def tab(do: Anonymizer, evaluation: str) -> "Tab":

@@ -61,7 +61,7 @@ original is compared with itself by its two halves.{doubt}</p>"""
 
 def _words(kept: float | None, listening: bool) -> str:
     if kept is not None:
-        said = f"A speech recogniser hears {kept:.0%} of the original's words in the swapped voice."
+        said = f"An English speech recogniser hears {kept:.0%} of the words that it hears in the original."
     elif listening:
         said = "A speech recogniser is listening …"
     else:

@@ -115,10 +115,22 @@ class Listener:
         if self._recogniser is not None:
             self.words_kept(noise, noise)
 
-    def likeness(self, original: np.ndarray, swapped: np.ndarray, target: np.ndarray | None) -> Protection:
-        """Compare three wavs (N,); `target` is None where nobody's recording was used."""
-        judge, half = self.judge, len(original) // 2
-        first, second, after = map(self._embed, (original[:half], original[half:], swapped))
+    def likeness(
+        self,
+        original: np.ndarray,
+        swapped: np.ndarray,
+        target: np.ndarray | None,
+        between: Callable[[], None] = lambda: None,
+    ) -> Protection:
+        """Compare three wavs (N,); `target` is None where nobody's recording was used.
+
+        ``between`` is called after each listening; what it raises ends the comparison.
+        """
+        judge, half, heard = self.judge, len(original) // 2, []
+        for wav in (original[:half], original[half:], swapped):
+            heard.append(self._embed(wav))
+            between()
+        first, second, after = heard
         # The whole is the mean of its halves, as embedders average over a clip: one listening less.
         source = self._embed(original) if first is None or second is None else first + second
         to_source = Likeness(_cosine(first, second), _cosine(source, after))
@@ -127,11 +139,13 @@ class Listener:
         other = self._embed(target)
         return Protection(judge, to_source, Likeness(_cosine(source, other), _cosine(after, other)))
 
-    def words_kept(self, original: np.ndarray, swapped: np.ndarray) -> float | None:
+    def words_kept(
+        self, original: np.ndarray, swapped: np.ndarray, between: Callable[[], None] = lambda: None
+    ) -> float | None:
         """Share (0 to 1) of the words heard in the original that are heard in the swapped clip; None: not measured."""
         if self._recogniser is None:
             return None
-        reference, heard = (normalize(self._recogniser.transcribe(wav)) for wav in (original, swapped))
+        reference, heard = (normalize(self._recogniser.transcribe(wav, between)) for wav in (original, swapped))
         edits = word_errors(reference, heard)
         return 1 - (edits.substitutions + edits.deletions) / edits.length if edits.length else None
 
