@@ -485,6 +485,8 @@ def test_nothing_that_gradio_would_record_or_share_is_on(page: gr.Blocks) -> Non
     assert page.enable_monitoring is False and page.share is False
     buttons = [part["props"]["buttons"] for part in config["components"] if part["type"] in ("audio", "image")]
     assert len(buttons) == 8 and not any("share" in names for names in buttons)
+    kinds = [part["props"]["type"] for part in config["components"] if part["type"] == "audio"]
+    assert set(kinds) == {"filepath"}  # as arrays, Gradio would decode what is sent, without limits
     assert page.max_file_size is None  # the guard bounds uploads; Gradio's page would show their names
     assert page._queue.max_size == 20
 
@@ -597,6 +599,18 @@ def test_an_upload_over_the_limit_stops_there(http: httpx.Client, page: gr.Block
     blob = bytes(LIMITS.max_bytes + 2**20)
     answer = http.post("/gradio_api/upload", files={"files": ("Jane Doe.wav", blob)}, timeout=60)
     assert answer.status_code == 413 and "60 MB" in answer.text and "Jane" not in answer.text
+    assert set(page.desk.store.folder.iterdir()) == before
+
+
+def test_who_comes_when_the_queue_or_the_disk_is_full_is_told(http: httpx.Client, page, monkeypatch) -> None:
+    monkeypatch.setattr(page._queue, "max_size", 0)
+    clip = {"path": str(next(page.desk.store.bundled.iterdir())), "meta": {"_type": "gradio.FileData"}}
+    answer = http.post("/gradio_api/call/convert", json={"data": [clip, None]})
+    assert answer.status_code == 503 and "queue is full" in answer.text.lower()
+    before = set(page.desk.store.folder.iterdir())
+    monkeypatch.setattr(page.desk.store, "max_bytes", 0)
+    answer = http.post("/gradio_api/upload", files={"files": ("Jane Doe.wav", b"-")})
+    assert answer.status_code == 507 and "The server is full" in answer.text
     assert set(page.desk.store.folder.iterdir()) == before
 
 

@@ -74,7 +74,7 @@ def _range(usual) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    return "-" if value is None else f"{round(value, 2) + 0.0:.2f}"  # no "-0.00"
 
 
 def _percent(value: float) -> str:

@@ -125,7 +125,8 @@ CSS = """
 .card > .hide-container { flex-grow: 0; }  /* a heading stays with what it heads */
 .actions { align-items: stretch; flex-grow: 0; }
 #choice .wrap:has(label) { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.2rem, 1fr)); gap: .3rem; }
-#choice .wrap > label { padding: .4rem .35rem; column-gap: .25rem; white-space: nowrap; }
+#choice .wrap > label { padding: .4rem .35rem; white-space: nowrap; }
+#choice .wrap > label > span { margin-left: .35rem; }
 #choice .wrap > label:nth-last-child(-n+2) { grid-column: 1 / -1; }
 .heading { align-items: end; flex-wrap: nowrap !important; }
 .empty { border: 1.5px dashed var(--body-text-color-subdued); border-radius: 10px; padding: 2rem 1.25rem;
