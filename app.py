@@ -12,16 +12,18 @@ from saic import caches
 caches.leave_home()  # before the libraries below look where theirs are
 
 from saic.errors import SaicError
+from saic.evaluation.recogniser import Recogniser
 from saic.pipeline import Pipeline
 from saic.web import Documents, build_page, launch, load_examples
 
 ROOT = Path(__file__).parent
 
 
-def build(weights: str | None = None, recogniser: str | None = None):
-    """The page with these weights (None: the bundled ones), the voices and the documents."""
+def build(weights: str | None = None, asr: str | None = None):
+    """The page with the voices and the documents: of these weights (None: the bundled ones), with this recogniser."""
     pipeline = Pipeline.from_pretrained(weights)
     documents = Documents.read(ROOT, pipeline.info()["sha256"])
+    recogniser = Recogniser(asr, threads=1) if asr else None
     return build_page(pipeline, load_examples(ROOT / "assets" / "examples"), documents=documents, recogniser=recogniser)
 
 

@@ -68,9 +68,13 @@ class Sandbox:
             self._idle.put(worker)
 
     def warm_up(self) -> None:
-        """Start one worker now, so that the first upload does not wait for it."""
-        with contextlib.suppress(errors.SaicError):
-            self.load("")
+        """Start a worker now, without waiting for it, so that the first upload need not."""
+        worker = self._idle.get()
+        try:
+            if worker is None:
+                worker = _Worker()
+        finally:
+            self._idle.put(worker)
 
     def close(self) -> None:
         """End the workers that are idle."""

@@ -333,7 +333,7 @@ def test_a_voice_that_was_enrolled_is_known_again(open_page, recordings, served:
     expect(page.locator("#known")).to_contain_text("Nobody yet")
 
 
-def test_the_bundled_weights_convert_a_bundled_voice(open_page, watch: Watch, tmp_path: Path) -> None:
+def test_the_bundled_weights_convert_a_bundled_voice(open_page, watch: Watch, served: Served, tmp_path: Path) -> None:
     store = ClipStore(tmp_path)
     page = build_page(Pipeline.from_pretrained(), load_examples(ROOT / "assets" / "examples"), store=store)
     _, address, _ = launch(page, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
@@ -341,7 +341,7 @@ def test_the_bundled_weights_convert_a_bundled_voice(open_page, watch: Watch, tm
         visit = open_page(url=address)
         visit.locator("#example").click()
         wait_for_results(visit)
-        assert watch.complaints == []
+        assert watch.complaints == [] and watch.hosts == {urlsplit(address).netloc} and served.calls_out == []
     finally:
         page.close()
         store.close()

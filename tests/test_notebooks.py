@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
@@ -14,13 +15,17 @@ FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
-def run(path: Path, settings: dict[str, object]) -> nbformat.NotebookNode:
-    """Execute a notebook where it lies, with other values after its cell of parameters."""
+def run(path: Path, settings: dict[str, object], kernel: KernelManager) -> nbformat.NotebookNode:
+    """Execute a notebook in a kernel of its folder, with other values after its cell of parameters.
+
+    One kernel can run several: it forgets the names of the one before, and keeps what was imported, which takes long.
+    """
     notebook = nbformat.read(path, as_version=4)
     (place,) = (i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ()))
     lines = "\n".join(f"{name} = {value!r}" for name, value in settings.items())
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(lines))
-    return NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    return NotebookClient(notebook, km=kernel, timeout=300).execute()
 
 
 def shown(notebook: nbformat.NotebookNode) -> tuple[str, int]:

@@ -193,6 +193,15 @@ def test_identify_and_info_from_the_command_line(capfd, weights: Path, clips: di
     assert run(capfd, "info", "--weights", tmp_path / "none")[0] == 4
 
 
+@pytest.mark.parametrize("device", ["cuda", "gpu"])
+def test_a_device_that_is_not_here_is_a_sentence(capfd, device: str, clips: dict[str, Path]) -> None:
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("it is here")
+    for verb in (["info"], ["convert", clips["patient"]], ["evaluate", "--data", clips["patient"].parent]):
+        code, _, complaint = run(capfd, *verb, "--device", device)
+        assert code == 2 and "no such device" in complaint and "Traceback" not in complaint, verb
+
+
 def test_help_lists_the_verbs() -> None:
     text = CliRunner().invoke(cli.app, ["--help"]).output
     assert all(verb in text for verb in ("convert", "identify", "evaluate", "info"))

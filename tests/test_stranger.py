@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jupyter_client.manager import KernelManager
 
 from saic import weights
 from saic.model import Model
@@ -28,6 +29,17 @@ from tests.test_notebooks import FOLDER, run, shown
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "train" / "configs" / "tiny.yaml"
 START_CPU_S = 30
+RUN_COMMANDS = """
+import json, sys
+from saic import cli
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["saic", *command]
+    try:
+        cli.main()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+"""
 
 
 @dataclass(frozen=True)
@@ -47,8 +59,10 @@ def documented(start: str) -> list[str]:
     return arguments
 
 
-def python(arguments: list[str], environment: dict[str, str], cwd: Path) -> str:
-    done = subprocess.run([sys.executable, *arguments], env=environment, cwd=cwd, capture_output=True, text=True)
+def saic(*commands: list[str], environment: dict[str, str], cwd: Path) -> str:
+    """Run commands, one after another in one new process; what they print."""
+    told = [sys.executable, "-c", RUN_COMMANDS, json.dumps(commands)]
+    done = subprocess.run(told, env=environment, cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -78,14 +92,14 @@ def shared(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Shared:
     base = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | {"PYTHONPATH": str(ROOT)}
     with StandInHub() as hub:
         push = [word.replace("ORG/NAME", "clinic/tuned") for word in documented("saic push")]
-        name = json.loads(python(["-m", "saic", *push, "--json"], base | hub.environment(home), trained))["weights"]
+        said = saic([*push, "--json"], environment=base | hub.environment(home), cwd=trained)
+        name = json.loads(said)["weights"]
         environment = base | hub.environment(elsewhere)
         convert = [word.replace("ORG/NAME@COMMIT", name) for word in documented("saic convert")]
-        python(["-m", "saic", *convert], environment, trained)
-        assert (trained / "shared.wav").is_file()
-        space = documented("python -m saic space")
+        _, _, *space = documented("python -m saic space")
         space = [word.replace("ORG/NAME@COMMIT", name).replace("ORG/PAGE", "clinic/page") for word in space]
-        python(space, environment, ROOT)
+        saic(convert, space, environment=environment, cwd=trained)
+        assert (trained / "shared.wav").is_file()
         place = tmp_path_factory.mktemp("space")
         for path, content in hub.repos["space", "clinic/page"].files.items():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
@@ -138,19 +152,26 @@ def test_the_app_serves_shared_weights_without_a_network_and_without_a_home(
     assert "writable" not in log.read_text()
 
 
+@pytest.fixture(scope="module")
+def kernel(shared: Shared) -> Iterator[KernelManager]:
+    """A Jupyter kernel in the notebooks' folder, with the shared weights in its cache and no network."""
+    kernel = KernelManager(kernel_name="python3")
+    kernel.start_kernel(env=shared.environment, cwd=str(FOLDER))
+    yield kernel
+    kernel.shutdown_kernel(now=True)
+
+
 @pytest.mark.parametrize("stem", ["01_anonymize", "02_explore_embeddings", "03_train_your_own", "04_evaluate_privacy"])
 def test_the_notebooks_run_with_shared_weights_and_without_a_network(
-    shared: Shared, monkeypatch: pytest.MonkeyPatch, stem: str
+    shared: Shared, kernel: KernelManager, stem: str
 ) -> None:
-    for name, value in shared.environment.items():
-        monkeypatch.setenv(name, value)
     settings = {
         "01_anonymize": {"WEIGHTS": shared.name},
         "02_explore_embeddings": {"WEIGHTS": shared.name},
         "03_train_your_own": {"CONFIG": yaml.safe_load(TINY.read_text(encoding="utf-8"))},
         "04_evaluate_privacy": {},
     }[stem]
-    text, n_pictures = shown(run(FOLDER / f"{stem}.ipynb", settings))
+    text, n_pictures = shown(run(FOLDER / f"{stem}.ipynb", settings, kernel))
     assert n_pictures >= 1
     for said in {
         "01_anonymize": ["original       1.00  same person", "pseudonym"],

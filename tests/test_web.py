@@ -24,7 +24,7 @@ from gradio_client import Client, handle_file
 from saic import audio, web
 from saic.errors import DataError, UsageError
 from saic.pipeline import Pipeline
-from saic.web import Documents, Example, about, build_page, load_examples, protection
+from saic.web import Documents, Example, about, build_page, load_examples, protection, serve
 from saic.web import page as pages
 from saic.web.anonymize import Anonymizer
 from saic.web.card import card
@@ -217,6 +217,27 @@ def test_a_job_that_is_stopped_keeps_nothing(do: Anonymizer, store: ClipStore) -
     assert set(store.folder.iterdir()) == before
 
 
+@pytest.mark.parametrize("step", ["likeness", "words"])
+def test_a_card_that_is_stopped_ends_in_the_middle(step: str, desk: Desk, examples, monkeypatch) -> None:
+    """A long clip is listened to for long: in a clip of five minutes, between its parts."""
+    listened = []
+
+    def listen(wav: np.ndarray, between) -> str:
+        listened.append(len(wav))
+        do.stop(ME)
+        between()
+
+    bundled, _ = pages._bundle(examples, desk.store)
+    do = Anonymizer(FakePipeline(), desk, Listener(FakePipeline(), SimpleNamespace(transcribe=listen)), bundled)
+    low, high = bundled.values()
+    if step == "likeness":
+        monkeypatch.setattr(Listener, "_embed", lambda _, wav: listened.append(len(wav)) or do.stop(ME))
+    told = do.protected(low, high, high, "The high voice", ME)
+    with pytest.raises(gr.Error, match="Stopped"):
+        list(told)
+    assert len(listened) == 1 and not desk.jobs._running
+
+
 def test_another_person_must_have_agreed(do: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> None:
     warned = []
     monkeypatch.setattr(gr, "Warning", warned.append)
@@ -311,11 +332,10 @@ def test_similarity_is_told_before_and_after(store: ClipStore) -> None:
     json.dumps(found.to_dict())
 
 
-def test_words_that_are_kept_are_counted_and_added_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_that_are_kept_are_counted_and_added_ones_are_not() -> None:
     pytest.importorskip("whisper_normalizer")
     said = iter(["The cat sat down.", "the cat hat down and more"])
-    listener = Listener(FakePipeline(), "folder")
-    monkeypatch.setattr(protection, "Recogniser", lambda folder: SimpleNamespace(transcribe=lambda wav: next(said)))
+    listener = Listener(FakePipeline(), SimpleNamespace(transcribe=lambda wav, between: next(said)))
     assert listener.words_kept(np.zeros(1), np.zeros(1)) == pytest.approx(0.75)
 
 
@@ -465,6 +485,8 @@ def test_nothing_that_gradio_would_record_or_share_is_on(page: gr.Blocks) -> Non
     assert page.enable_monitoring is False and page.share is False
     buttons = [part["props"]["buttons"] for part in config["components"] if part["type"] in ("audio", "image")]
     assert len(buttons) == 8 and not any("share" in names for names in buttons)
+    kinds = [part["props"]["type"] for part in config["components"] if part["type"] == "audio"]
+    assert set(kinds) == {"filepath"}  # as arrays, Gradio would decode what is sent, without limits
     assert page.max_file_size is None  # the guard bounds uploads; Gradio's page would show their names
     assert page._queue.max_size == 20
 
@@ -473,6 +495,44 @@ def test_heavy_work_shares_one_bounded_queue(page: gr.Blocks) -> None:
     heavy = [fn for fn in page.fns.values() if fn.concurrency_id == "heavy"]
     assert {fn.name for fn in heavy} >= {"show", "protected", "enrol", "who", "convert", "identify", "explore"}
     assert {fn.concurrency_limit for fn in heavy} == {page.desk.jobs.slots}
+
+
+def test_the_page_warms_up_before_its_program_waits_for_the_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`gr.Blocks.launch` itself waits, as a program wants it to: what stands after it would never be reached."""
+    order = []
+    with gr.Blocks() as page:
+        page.desk = desk
+    monkeypatch.setattr(gr.Blocks, "launch", lambda page, **options: order.append(options["prevent_thread_lock"]))
+    monkeypatch.setattr(serve, "warm_up", lambda page: order.append("warm up"))
+    monkeypatch.setattr(gr.Blocks, "block_thread", lambda page: order.append("wait"))
+    web.launch(page)
+    assert order == [True, "warm up", "wait"]
+    web.launch(page, prevent_thread_lock=True)
+    assert order[3:] == [True, "warm up"]
+
+
+def test_warming_up_lets_visitors_go_first_and_survives_what_fails(desk: Desk, caplog) -> None:
+    done = []
+
+    def broken() -> None:
+        raise ValueError("/data/jane")
+
+    rehearsed = SimpleNamespace(desk=desk, warm_ups=(broken, lambda: done.append("warm")))
+    with caplog.at_level("INFO", logger="saic.web"):
+        with desk.job("convert", "me"):
+            thread = pages.warm_up(rehearsed)
+            time.sleep(0.3)
+            assert done == []
+        thread.join(10)
+    assert done == ["warm"] and "jane" not in caplog.text and "ValueError" in caplog.text
+
+
+def test_a_first_conversion_is_rehearsed_and_leaves_nothing(do: Anonymizer, store: ClipStore, monkeypatch) -> None:
+    before, calls = set(store.folder.rglob("*")), []
+    convert = FakePipeline.convert
+    monkeypatch.setattr(FakePipeline, "convert", lambda *clips, **told: calls.append(1) or convert(*clips, **told))
+    do.warm_up()
+    assert calls == [1] and set(store.folder.rglob("*")) == before
 
 
 def test_the_api_has_the_names_that_were_agreed(client: Client) -> None:
@@ -539,6 +599,18 @@ def test_an_upload_over_the_limit_stops_there(http: httpx.Client, page: gr.Block
     blob = bytes(LIMITS.max_bytes + 2**20)
     answer = http.post("/gradio_api/upload", files={"files": ("Jane Doe.wav", blob)}, timeout=60)
     assert answer.status_code == 413 and "60 MB" in answer.text and "Jane" not in answer.text
+    assert set(page.desk.store.folder.iterdir()) == before
+
+
+def test_who_comes_when_the_queue_or_the_disk_is_full_is_told(http: httpx.Client, page, monkeypatch) -> None:
+    monkeypatch.setattr(page._queue, "max_size", 0)
+    clip = {"path": str(next(page.desk.store.bundled.iterdir())), "meta": {"_type": "gradio.FileData"}}
+    answer = http.post("/gradio_api/call/convert", json={"data": [clip, None]})
+    assert answer.status_code == 503 and "queue is full" in answer.text.lower()
+    before = set(page.desk.store.folder.iterdir())
+    monkeypatch.setattr(page.desk.store, "max_bytes", 0)
+    answer = http.post("/gradio_api/upload", files={"files": ("Jane Doe.wav", b"-")})
+    assert answer.status_code == 507 and "The server is full" in answer.text
     assert set(page.desk.store.folder.iterdir()) == before
 
 

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from tqdm import tqdm
 
 from saic import manifest
 from saic.config import Config
+from saic.devices import present
 from saic.errors import SaicError, UsageError
 from saic.mel import FRAMES_PER_S
 from saic.training import distributed
@@ -23,14 +23,6 @@ ParallelOption = Annotated[
 RunOption = Annotated[Path, typer.Option("--run", help="Folder of this run; made if missing.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of differences from the defaults.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")]
-
-
-def present(device: str) -> str:
-    """A device that torch has here; raise :class:`UsageError` for another."""
-    # Asked without touching it: of several processes each would open the first GPU.
-    if device == "cpu" or (device.partition(":")[0] == "cuda" and torch.cuda.is_available()):
-        return device
-    raise UsageError("There is no such device here. --device is cpu, or cuda where torch finds a GPU.")
 
 
 DeviceOption = Annotated[str, typer.Option("--device", callback=present, help="cpu, or cuda for a GPU.")]

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from saic.devices import present
+
 WeightsOption = Annotated[
     str | None,
     typer.Option(
@@ -18,7 +20,7 @@ WeightsOption = Annotated[
         show_default="the bundled weights",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, or cuda for a GPU.")]
+DeviceOption = Annotated[str, typer.Option("--device", callback=present, help="cpu, or cuda for a GPU.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 

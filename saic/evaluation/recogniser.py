@@ -53,6 +53,8 @@ class Recogniser:
         ``ORG/NAME@40-HEX``, or None for :data:`MODEL`. The Hub is asked here and never later.
     device
         "cpu" (8-bit weights) or "cuda" (float16).
+    threads
+        How many it uses; None: as many as torch.
 
     Attributes
     ----------
@@ -68,7 +70,7 @@ class Recogniser:
         The model is damaged.
     """
 
-    def __init__(self, model: str | os.PathLike | None = None, device: str = "cpu"):
+    def __init__(self, model: str | os.PathLike | None = None, device: str = "cpu", threads: int | None = None):
         try:
             import ctranslate2
             import faster_whisper
@@ -82,27 +84,33 @@ class Recogniser:
         self.identity = "whisper " + hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         try:
             self._model = faster_whisper.WhisperModel(
-                str(folder), device=device, compute_type=compute_type, cpu_threads=torch.get_num_threads()
+                str(folder), device=device, compute_type=compute_type, cpu_threads=threads or torch.get_num_threads()
             )
         except Exception as error:  # its libraries raise nothing narrower for a broken tokenizer
             raise WeightsError(
                 f"The recogniser can't be loaded on {device}. Its model is damaged, or there is no such device."
             ) from error
 
-    def transcribe(self, wav: np.ndarray) -> str:
+    def transcribe(self, wav: np.ndarray, between: Callable[[], None] = lambda: None) -> str:
         """Write down what is heard.
 
         Parameters
         ----------
         wav
             (N,) float32, 16 kHz. Up to 30 s are heard at once; longer ones in parts of 30 s.
+        between
+            Called after each part; what it raises ends the listening.
 
         Returns
         -------
         Text with Whisper's case and punctuation; often some words even for silence.
         """
         segments, _ = self._model.transcribe(wav, **DECODING)
-        return " ".join(segment.text.strip() for segment in segments)
+        texts = []
+        for segment in segments:
+            texts.append(segment.text.strip())
+            between()
+        return " ".join(texts)
 
 
 def normalize(text: str) -> str:

@@ -1,5 +1,6 @@
 """The first tab: a recording in, the same words in another voice out, and what that protects."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import gradio as gr
 import numpy as np
 from matplotlib.figure import Figure
 
-from saic import plots
+from saic import audio, plots
 from saic.audio import SAMPLE_RATE
 from saic.web import words
 from saic.web.card import card
@@ -21,6 +22,7 @@ from saic.web.words import NOBODY, OWN_RECORDING
 
 _CONVERTING = 0.85  # share of the progress bar; the rest is drawing
 _DPI = 240
+_WARM_UP_S = 3
 _PROGRESS = gr.Progress()  # as a default value it tells Gradio to hand in the run's own
 
 
@@ -68,6 +70,13 @@ class Anonymizer:
         """Fill the tab: the first bundled voice speaks, the last one is the target."""
         source, *_, target = self.bundled
         return self.bundled[source], target, *self.choose(target)
+
+    def warm_up(self) -> None:
+        """Convert a few seconds to nowhere: what the first conversion compiles and loads is there then."""
+        wav = audio.load(next(iter(self.bundled.values())))[: _WARM_UP_S * SAMPLE_RATE]
+        result = self._pipeline.convert((wav, SAMPLE_RATE), (wav, SAMPLE_RATE))
+        matched([wav, result.reconstruction, result.wav])
+        plots.mel_comparison(result.mels).savefig(io.BytesIO(), dpi=_DPI)
 
     def stop(self, request: gr.Request) -> None:
         """Stop what this page runs."""
@@ -137,14 +146,14 @@ class Anonymizer:
     def _measure(self, original: np.ndarray, swapped: np.ndarray, other, session: str) -> Protection:
         with self._desk.job("compare", session) as job:
             job.check()
-            return self._listener.likeness(original, swapped, other)
+            return self._listener.likeness(original, swapped, other, job.check)
 
     def _words(self, found: Protection, original: np.ndarray, swapped: np.ndarray, session: str) -> Protection:
         if not self._listener.hears_words:
             return found
         with self._desk.job("words", session) as job:
             job.check()
-            return replace(found, words_kept=self._listener.words_kept(original, swapped))
+            return replace(found, words_kept=self._listener.words_kept(original, swapped, job.check))
 
 
 def tab(do: Anonymizer, evaluation: str) -> "Tab":

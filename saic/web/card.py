@@ -61,7 +61,7 @@ original is compared with itself by its two halves.{doubt}</p>"""
 
 def _words(kept: float | None, listening: bool) -> str:
     if kept is not None:
-        said = f"A speech recogniser hears {kept:.0%} of the original's words in the swapped voice."
+        said = f"An English speech recogniser hears {kept:.0%} of the words that it hears in the original."
     elif listening:
         said = "A speech recogniser is listening …"
     else:
@@ -74,7 +74,7 @@ def _range(usual) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    return "-" if value is None else f"{round(value, 2) + 0.0:.2f}"  # no "-0.00"
 
 
 def _percent(value: float) -> str:

@@ -23,6 +23,10 @@ class Explorer:
         self._pipeline, self._desk = pipeline, desk
         self._voices = pipeline.voices  # read now: weights without a gallery should fail at start, not in use
 
+    def warm_up(self) -> None:
+        """Draw the maps that everyone sees first."""
+        self._empty_maps  # noqa: B018 - it is kept
+
     def show(
         self,
         original: str | None,

@@ -89,6 +89,11 @@ class Jobs:
                     del self._running[session]
             _log.info("job %s: %s %s after %.1f s", job.number, verb, ended, time.monotonic() - began)
 
+    def wait_until_idle(self) -> None:
+        """Return once nobody's job runs or waits."""
+        while self._running:
+            time.sleep(0.1)
+
     def stop(self, session: str) -> None:
         """Stop what a session runs or waits for, at the next stage."""
         with self._mutex:

@@ -1,11 +1,14 @@
 """The page itself: the tabs, and what belongs to all of them."""
 
+import logging
 import os
 import threading
+import time
 
 import gradio as gr
 
 from saic import audio
+from saic.evaluation.recogniser import Recogniser
 from saic.web import about, anonymize, api, explore, identify, words
 from saic.web.about import Documents
 from saic.web.anonymize import Anonymizer
@@ -19,6 +22,8 @@ from saic.web.store import ClipStore
 
 NO_DOCUMENTS = Documents()
 
+_log = logging.getLogger(__name__)
+
 
 def build_page(
     pipeline,
@@ -26,7 +31,7 @@ def build_page(
     *,
     store: ClipStore | None = None,
     documents: Documents = NO_DOCUMENTS,
-    recogniser: str | None = None,
+    recogniser: Recogniser | None = None,
 ) -> gr.Blocks:
     """Build the page over any object with the verbs of `saic.Pipeline`; serve it with `saic.web.launch`.
 
@@ -37,7 +42,7 @@ def build_page(
     store : where clips are kept; None opens one. Gradio learns of it through the environment variable
         GRADIO_TEMP_DIR, so a process serves one page at a time.
     documents : what the page quotes
-    recogniser : folder of a faster-whisper model, to count the words that are kept; None: they are not counted
+    recogniser : counts the words that are kept; None: they are not counted
     """
     store = store or ClipStore()
     os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
@@ -62,18 +67,25 @@ def build_page(
         exploring.select(explorer.show, [*converted, drawn], [maps, drawn], show_progress_on=maps, **HEAVY)
         _wire_delete(desk, first, second, maps, drawn)
         api.offer(pipeline, desk, anonymizer, explorer)
-    page.desk, page.listener = desk, listener  # for launch
+    page.desk = desk  # for launch
+    page.warm_ups = (desk.sandbox.warm_up, anonymizer.warm_up, listener.warm_up, explorer.warm_up)
     return page
 
 
 def warm_up(page: gr.Blocks) -> threading.Thread:
-    """Load in the background what would make a visitor's first upload and first card slow."""
+    """Do once in the background what a first visitor would wait for; a visitor who is quicker goes first."""
 
-    def load() -> None:
-        page.desk.sandbox.warm_up()
-        page.listener.warm_up()
+    def rehearse() -> None:
+        began = time.monotonic()
+        for step in page.warm_ups:
+            page.desk.jobs.wait_until_idle()
+            try:
+                step()
+            except Exception as error:  # whoever needs it tries again, and is told
+                _log.error("warm-up: %s", type(error).__name__)
+        _log.info("warm after %.1f s", time.monotonic() - began)
 
-    thread = threading.Thread(target=load, name="saic-warm-up", daemon=True)
+    thread = threading.Thread(target=rehearse, name="saic-warm-up", daemon=True)
     thread.start()
     return thread
 

@@ -83,24 +83,23 @@ class Protection:
 
 
 class Listener:
-    """The judge of a page and its recogniser, loaded when first needed or in the background.
+    """The judge of a page, loaded when first needed or in the background, and its recogniser.
 
     Parameters
     ----------
     pipeline : gives the judge of last resort
-    recogniser : folder of a faster-whisper model; None: words are not measured
+    recogniser : hears words; None: they are not counted
     """
 
-    def __init__(self, pipeline: Any, recogniser: str | None = None) -> None:
-        self._pipeline, self._folder = pipeline, recogniser
+    def __init__(self, pipeline: Any, recogniser: Recogniser | None = None) -> None:
+        self._pipeline, self._recogniser = pipeline, recogniser
         self._lock = threading.Lock()
         self._judge: Judge | None = None
-        self._recogniser: Recogniser | None = None
 
     @property
     def hears_words(self) -> bool:
         """Whether a recogniser is there."""
-        return self._folder is not None
+        return self._recogniser is not None
 
     @property
     def judge(self) -> Judge:
@@ -111,13 +110,27 @@ class Listener:
 
     def warm_up(self) -> None:
         """Load and compile now what would make the first card slow."""
-        self.judge.embed(np.random.default_rng(0).uniform(-0.1, 0.1, SAMPLE_RATE).astype(np.float32))
-        self._load_recogniser()
+        noise = np.random.default_rng(0).uniform(-0.1, 0.1, SAMPLE_RATE).astype(np.float32)
+        self.judge.embed(noise)
+        if self._recogniser is not None:
+            self.words_kept(noise, noise)
 
-    def likeness(self, original: np.ndarray, swapped: np.ndarray, target: np.ndarray | None) -> Protection:
-        """Compare three wavs (N,); `target` is None where nobody's recording was used."""
-        judge, half = self.judge, len(original) // 2
-        first, second, after = map(self._embed, (original[:half], original[half:], swapped))
+    def likeness(
+        self,
+        original: np.ndarray,
+        swapped: np.ndarray,
+        target: np.ndarray | None,
+        between: Callable[[], None] = lambda: None,
+    ) -> Protection:
+        """Compare three wavs (N,); `target` is None where nobody's recording was used.
+
+        ``between`` is called after each listening; what it raises ends the comparison.
+        """
+        judge, half, heard = self.judge, len(original) // 2, []
+        for wav in (original[:half], original[half:], swapped):
+            heard.append(self._embed(wav))
+            between()
+        first, second, after = heard
         # The whole is the mean of its halves, as embedders average over a clip: one listening less.
         source = self._embed(original) if first is None or second is None else first + second
         to_source = Likeness(_cosine(first, second), _cosine(source, after))
@@ -126,12 +139,13 @@ class Listener:
         other = self._embed(target)
         return Protection(judge, to_source, Likeness(_cosine(source, other), _cosine(after, other)))
 
-    def words_kept(self, original: np.ndarray, swapped: np.ndarray) -> float | None:
+    def words_kept(
+        self, original: np.ndarray, swapped: np.ndarray, between: Callable[[], None] = lambda: None
+    ) -> float | None:
         """Share (0 to 1) of the words heard in the original that are heard in the swapped clip; None: not measured."""
-        recogniser = self._load_recogniser()
-        if recogniser is None:
+        if self._recogniser is None:
             return None
-        reference, heard = (normalize(recogniser.transcribe(wav)) for wav in (original, swapped))
+        reference, heard = (normalize(self._recogniser.transcribe(wav, between)) for wav in (original, swapped))
         edits = word_errors(reference, heard)
         return 1 - (edits.substitutions + edits.deletions) / edits.length if edits.length else None
 
@@ -140,12 +154,6 @@ class Listener:
             return self.judge.embed(wav)
         except AudioError:  # too little in it that counts as speech: it is still to be heard
             return None
-
-    def _load_recogniser(self) -> Recogniser | None:
-        with self._lock:
-            if self._recogniser is None and self._folder is not None:
-                self._recogniser = Recogniser(self._folder)
-            return self._recogniser
 
 
 def independent_judge() -> Judge | None:

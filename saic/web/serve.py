@@ -33,6 +33,9 @@ def launch(page: gr.Blocks, **options) -> tuple:
         "ssr_mode": False,
     }
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=page.desk.jobs.slots)
-    served = page.launch(**(settings | options))
+    blocks = not options.pop("prevent_thread_lock", False)
+    served = page.launch(**(settings | options), prevent_thread_lock=True)  # it would never come back to warm up
     warm_up(page)
+    if blocks:
+        page.block_thread()
     return served

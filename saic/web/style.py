@@ -125,7 +125,8 @@ CSS = """
 .card > .hide-container { flex-grow: 0; }  /* a heading stays with what it heads */
 .actions { align-items: stretch; flex-grow: 0; }
 #choice .wrap:has(label) { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.2rem, 1fr)); gap: .3rem; }
-#choice .wrap > label { padding: .4rem .45rem; white-space: nowrap; }
+#choice .wrap > label { padding: .4rem .35rem; white-space: nowrap; }
+#choice .wrap > label > span { margin-left: .35rem; }
 #choice .wrap > label:nth-last-child(-n+2) { grid-column: 1 / -1; }
 .heading { align-items: end; flex-wrap: nowrap !important; }
 .empty { border: 1.5px dashed var(--body-text-color-subdued); border-radius: 10px; padding: 2rem 1.25rem;
@@ -171,7 +172,8 @@ footer .divider { display: none; }
 /* Maps: on white in both modes, as the paper prints them. */
 .maps-menu { display: flex; justify-content: flex-end; margin: 0 0 .6rem !important; }
 .maps-menu select { margin-left: .5rem; padding: .3rem .5rem; border-radius: 6px; color: var(--body-text-color);
-  background: var(--input-background-fill); border: 1px solid var(--body-text-color-subdued); max-width: 60vw; }
+  background: var(--input-background-fill); border: 1px solid var(--body-text-color-subdued); max-width: 60vw;
+  appearance: auto; }
 .maps-pair { display: grid; gap: 1rem 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
 .maps figure { margin: 0; }
 .maps figcaption { min-height: 3.2em; margin-bottom: .4rem; line-height: 1.45; }
@@ -187,6 +189,7 @@ footer .divider { display: none; }
 .known { list-style: none; padding: 0; margin: 0; }
 .known li { display: flex; justify-content: space-between; padding: .45rem .2rem; margin: 0 !important;
   border-bottom: 1px solid var(--border-color-primary); }
+.known + .soft { margin-top: .6rem !important; }
 .answer h3 { font-size: 1.25rem; margin: .4rem 0 .8rem; }
 .scores { list-style: none; padding: 0; margin: 0 0 .8rem; }
 .scores li { display: grid; grid-template-columns: minmax(6rem, 1fr) 2fr 3rem; gap: .8rem; align-items: center;
@@ -214,13 +217,19 @@ footer .divider { display: none; }
 .picture { margin: .5rem 0 1rem; overflow-x: auto; contain: inline-size; }
 .picture svg { min-width: 640px; width: 100%; height: auto; display: block; }
 .picture text { fill: var(--body-text-color); font-size: 16px; text-anchor: middle; }
+.picture svg.tall { display: none; min-width: 0; max-width: 24rem; margin: 0 auto; }
 .picture .small, .picture .note text { font-size: 13px; fill: var(--body-text-color-subdued); }
 .picture rect { fill: var(--block-background-fill); stroke: var(--border-color-primary); stroke-width: 1.5; }
 .picture .strong rect { fill: var(--button-primary-background-fill); stroke: none; }
 .picture .strong text { fill: var(--button-primary-text-color); font-weight: 600; }
 .picture .tip { fill: var(--body-text-color-subdued); stroke: none; }
 .picture .flow path { fill: none; stroke: var(--body-text-color-subdued); stroke-width: 1.8; }
+@media (min-width: 641px) {
+  .key { display: grid; grid-template-rows: auto auto; grid-auto-flow: column; justify-content: start; }
+}
 @media (max-width: 640px) {
+  .picture svg.wide { display: none; }
+  .picture svg.tall { display: block; }
   .tab-container button { font-size: .95rem; padding-inline: .65rem; }
   .heading { flex-direction: column; align-items: stretch; }
   .card { padding: .8rem; }

@@ -36,7 +36,7 @@ CONSENT = "The person who speaks here has agreed to this use of their voice"
 EMPTY = f"""<div class="empty">
 <h2>Nothing converted yet</h2>
 <p>You will hear the original, the model's reconstruction of it, and the swapped voice, and see what was protected
-and what was not. Ten seconds of speech take about two, five minutes about one minute. Recordings over {_MINUTES}
+and what was not. Ten seconds of speech take about two, five minutes about half a minute. Recordings over {_MINUTES}
 minutes are refused: cut them first.</p>
 </div>"""
 
@@ -125,22 +125,27 @@ RETENTION = f"""
 ## What happens to recordings
 
 - **Not for real patient data on a public server: run it on your own machine.** With Python 3.11, in a copy of the
-  repository: `make app`. Without the page: `saic anonymize RECORDING --output anonymous.wav`.
+  repository: `make app`. Without the page,
+  `saic anonymize RECORDING --output anonymous.wav` does the same.
 - An upload is decoded to a plain 16 kHz copy, in a process of its own with little memory and time, and removed at once.
 - That copy and the results lie in a private temporary folder, under names that cannot be guessed. They stay while your
   page is open, and go {KEEP_S // 60} minutes after you close it. *Delete now* removes them at once; a restart of the
   server removes all.
+- *Cancel* frees your page at once. The server drops the run when the step that it is at ends, which takes up to five
+  seconds for a recording of five minutes, and keeps nothing of it.
 - Nothing is sent elsewhere: no analytics, no history in your browser, no fonts or scripts from other sites. The log
   holds numbers and durations, never a file name.
 - Recording needs your browser's permission to use the microphone. Away from the computer that runs this page, browsers
   allow that over https only.
 """
 
-PICTURE = """
-<figure class="picture" tabindex="0" role="group" aria-label="How it works"><svg viewBox="0 0 900 250"
-role="img" aria-label="From the recording, a content
-encoder takes what is said and a pitch tracker the melody; from the new voice, a speaker encoder takes who speaks; a
-decoder joins them to a mel spectrogram, and a vocoder makes sound of it.">
+_PICTURE_SAID = """From the recording, a content encoder takes what is said and a pitch tracker the melody; from the
+new voice, a speaker encoder takes who speaks; a decoder joins them to a mel spectrogram, and a vocoder makes sound of
+it."""
+
+PICTURE = f"""
+<figure class="picture" tabindex="0" role="group" aria-label="How it works">
+<svg class="wide" viewBox="0 0 900 250" role="img" aria-label="{_PICTURE_SAID}">
 <g class="box"><rect x="10" y="22" width="150" height="58" rx="8"/><text x="85" y="47">Your recording</text>
 <text x="85" y="67" class="small">the voice to protect</text></g>
 <g class="box"><rect x="10" y="168" width="150" height="58" rx="8"/><text x="85" y="193">The new voice</text>
@@ -164,5 +169,30 @@ decoder joins them to a mel spectrogram, and a vocoder makes sound of it.">
 <path d="M680 117H758" marker-end="url(#tip)"/></g>
 <g class="note"><text x="474" y="22">what is said</text><text x="461" y="76">melody</text>
 <text x="474" y="212">who speaks</text><text x="716" y="108">vocoder</text></g>
+</svg>
+<svg class="tall" viewBox="0 0 360 390" role="img" aria-label="{_PICTURE_SAID}">
+<g class="box"><rect x="8" y="6" width="164" height="56" rx="8"/><text x="90" y="30">Your recording</text>
+<text x="90" y="50" class="small">the voice to protect</text></g>
+<g class="box"><rect x="188" y="6" width="164" height="56" rx="8"/><text x="270" y="30">The new voice</text>
+<text x="270" y="50" class="small">a few seconds of it</text></g>
+<g class="box strong"><rect x="2" y="112" width="134" height="52" rx="8"/><text x="69" y="133">Content</text>
+<text x="69" y="153">encoder</text></g>
+<g class="box strong"><rect x="146" y="112" width="68" height="52" rx="8"/><text x="180" y="143">Pitch</text></g>
+<g class="box strong"><rect x="224" y="112" width="134" height="52" rx="8"/><text x="291" y="133">Speaker</text>
+<text x="291" y="153">encoder</text></g>
+<g class="box strong"><rect x="120" y="226" width="120" height="46" rx="8"/><text x="180" y="255">Decoder</text></g>
+<g class="box"><rect x="98" y="326" width="164" height="58" rx="8"/><text x="180" y="350">Swapped voice</text>
+<text x="180" y="371" class="small">same words</text></g>
+<defs><marker id="tip-tall" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto">
+<path class="tip" d="M0 0 10 5 0 10z"/></marker></defs>
+<g class="flow"><path d="M70 62V110" marker-end="url(#tip-tall)"/>
+<path d="M120 62C120 90 180 84 180 110" marker-end="url(#tip-tall)"/>
+<path d="M290 62V110" marker-end="url(#tip-tall)"/>
+<path d="M69 164C69 200 146 196 146 224" marker-end="url(#tip-tall)"/>
+<path d="M180 164V224" marker-end="url(#tip-tall)"/>
+<path d="M291 164C291 200 214 196 214 224" marker-end="url(#tip-tall)"/>
+<path d="M180 272V324" marker-end="url(#tip-tall)"/></g>
+<g class="note"><text x="52" y="206">what is said</text><text x="180" y="292" dx="34">vocoder</text>
+<text x="306" y="206">who speaks</text><text x="215" y="184">melody</text></g>
 </svg></figure>
 """
