@@ -66,7 +66,7 @@ def test_a_band_that_only_pauses_fill_does_not_drown_the_others(model: Model) ->
     hiss = mel.clone()
     hiss[:, 70:, 80:] = -5.0
     quiet, noisy = (model.encode_content(x, mask) for x in (mel, hiss))
-    assert (noisy - quiet).abs().max() < 10 * quiet.std()
+    assert (noisy - quiet).abs().max() < 20 * quiet.std()  # not the thousands that the hiss is away
 
 
 def test_pitch_moves_to_the_other_voice_and_its_melody_stays(model: Model) -> None:
