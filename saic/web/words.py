@@ -41,8 +41,8 @@ minutes are refused: cut them first.</p>
 </div>"""
 
 LISTEN = """<h2>Listen</h2>
-<p>All three play at the same loudness. The reconstruction is the same voice passed through the model: it shows what
-the model itself costs in quality.</p>"""
+<p>All three play at the same loudness. The reconstruction is the same voice, built again from the model's codes
+alone: it shows what they lose. The swapped voice gets some of that back.</p>"""
 
 CARD_WAITING = """<section class="card protection"><h2>What was protected</h2>
 <p class="soft">Listening to both versions …</p></section>"""
