@@ -263,7 +263,7 @@ class Pipeline:
         content = self.model.encode_content(speech.mel, speech.mask)
         tell("Changing the voice", 0.25)
         rebuilt = self.model.decode(content, own, f0, speech.mask)
-        rebuilt = timbre.transfer(rebuilt, speech.timbre, speech.mask)[0]
+        rebuilt = timbre.bound(timbre.transfer(rebuilt, speech.timbre, speech.mask), speech.timbre)[0]
         moved = pitch.transpose(f0, voice.register)
         converted = self.model.decode(content, voice.embedding, moved, speech.mask)
         converted = self._finish(converted, rebuilt, speech, voice)
@@ -280,12 +280,12 @@ class Pipeline:
     def _finish(self, mel: torch.Tensor, rebuilt: torch.Tensor, speech: _Speech, voice: _Voice) -> torch.Tensor:
         """(80, T) from the decoder's (1, 80, T): the voice's long-term spectrum, and some of what codes left out."""
         settings = self.model.config.decoder
-        moved = timbre.transfer(mel, voice.timbre, speech.mask, correlation=settings.correlation_share)[0]
+        moved = timbre.transfer(mel, voice.timbre, speech.mask, correlation=settings.correlation_share)
         if settings.detail_share:
             plain = timbre.transfer(mel, speech.timbre, speech.mask)[0]
             missing = detail.left_out(speech.mel[0], rebuilt, plain, speech.mask[0, 0])
-            moved = moved + settings.detail_share * missing * timbre.contrast(speech.timbre, voice.timbre)[0]
-        return moved
+            moved = moved + settings.detail_share * missing * timbre.contrast(speech.timbre, voice.timbre)
+        return timbre.bound(moved, voice.timbre)[0]
 
     def _read(self, clip: Clip) -> _Speech:
         wav = audio.from_array(*clip) if isinstance(clip, tuple) else audio.load(clip)

@@ -16,6 +16,7 @@ from saic.mel import N_MELS
 _STRETCH = (0.5, 2.5)  # of a band's deviation: more would blow up noise
 _SHRINKAGE = 0.3  # added to the diagonal of a correlation: some seconds of speech do not show 80 x 80 numbers
 _LEAST_DEVIATION = 1e-3
+_LOUDEST = 5.0  # deviations above the mean: one frame and band in a thousand of a recording is above 3
 
 
 def measure(mel: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -66,6 +67,16 @@ def match(mel: Tensor, recording: Tensor, mask: Tensor | None = None, recorded: 
     """
     wanted = masked_statistics(recording, mask if recorded is None else recorded)
     return _move(mel, masked_statistics(mel, mask), wanted)
+
+
+def bound(mel: Tensor, timbre: Tensor) -> Tensor:
+    """A (B, 80, T) log-mel, no louder in any band than a voice of that long-term spectrum gets.
+
+    A band at the edge of a codec is silent but for bursts; moved into a voice that speaks there, a burst would be the
+    loudest sound of all.
+    """
+    mean, deviation = _moments(timbre)
+    return torch.minimum(mel, mean + _LOUDEST * deviation)
 
 
 def contrast(own: Tensor, other: Tensor) -> Tensor:
