@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ class _Speech:
     mel: torch.Tensor
     mask: torch.Tensor
 
-    @property
+    @cached_property
     def timbre(self) -> torch.Tensor:
         """(1, 81, 80) long-term spectrum."""
         return timbre.measure(self.mel, self.mask)
