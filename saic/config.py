@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from saic.errors import ConfigError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Goes up when weights made before would load and then say something else."""
 
 
@@ -37,6 +37,7 @@ class ContentEncoder(_Section):
     kernel: int = Field(5, ge=3)
     code_channels: int = Field(64, ge=1)
     strides: tuple[Literal[1, 2], ...] = (1, 2, 1, 1, 1, 1)
+    instance_norm: bool = Field(True, description="False is an ablation: the speaker's level and colour pass")
 
 
 class SpeakerEncoder(_Section):
@@ -140,7 +141,7 @@ class Vocoder(_Section):
 class Config(_Section):
     """Everything that decides what a run does; one seed for all of it."""
 
-    format_version: Literal[2] = FORMAT_VERSION
+    format_version: Literal[3] = FORMAT_VERSION
     audio: Audio = Audio()
     content_encoder: ContentEncoder = ContentEncoder()
     speaker_encoder: SpeakerEncoder = SpeakerEncoder()

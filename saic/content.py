@@ -12,12 +12,12 @@ _LARGEST = 6.0  # deviations: a band without speech in it, as above a codec's ed
 class ContentBlock(nn.Module):
     """Residual block: two convolutions, each followed by instance norm; the second may halve the rate."""
 
-    def __init__(self, channels: int, kernel: int, stride: int):
+    def __init__(self, channels: int, kernel: int, stride: int, instance_norm: bool):
         super().__init__()
         self.stride = stride
         self.conv1 = Conv(channels, channels, kernel)
         self.conv2 = Conv(channels, channels, kernel, stride)
-        self.norm = InstanceNorm()
+        self.norm = InstanceNorm(instance_norm)
 
     def forward(
         self, x: Tensor, mask: Tensor | None, statistics: tuple[Tensor, Tensor] | None
@@ -35,8 +35,11 @@ class ContentEncoder(nn.Module):
     def __init__(self, config: Config, n_mels: int):
         super().__init__()
         self.bank = ConvBank(n_mels, config.channels, config.bank_kernels)
-        self.norm = InstanceNorm()  # without it the skip path carries the mean of every channel to the output
-        self.blocks = nn.ModuleList(ContentBlock(config.channels, config.kernel, s) for s in config.strides)
+        # Without it the skip path carries the mean of every channel to the output.
+        self.norm = InstanceNorm(config.instance_norm)
+        self.blocks = nn.ModuleList(
+            ContentBlock(config.channels, config.kernel, s, config.instance_norm) for s in config.strides
+        )
         self.out = Conv(config.channels, config.code_channels, 1)
         self.receptive_field = self.bank.receptive_field + _reach(config.kernel, config.strides)
 

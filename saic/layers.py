@@ -75,12 +75,18 @@ class InstanceNorm(nn.Module):
     """Instance normalization over speech frames, without affine parameters (Ulyanov et al. 2016).
 
     ``statistics``, (2, B, channels, 1) stacked mean and standard deviation, replaces the clip's own: a chunk of a
-    long recording is normalized as the whole would be.
+    long recording is normalized as the whole would be. Not ``active``, it passes everything as it is.
     """
+
+    def __init__(self, active: bool = True):
+        super().__init__()
+        self.active = active
 
     def forward(self, x: Tensor, mask: Tensor | None, statistics: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if statistics is None:
             statistics = torch.stack(masked_statistics(x, mask))
+        if not self.active:
+            return x, statistics
         mean, std = statistics
         return (x - mean) * (1 / std), statistics
 

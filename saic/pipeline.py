@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from saic import audio, detail, pitch, timbre, vocoder
+from saic import audio, detail, noise, pitch, timbre, vocoder
 from saic.activity import require_speech, speech_frames
 from saic.errors import UsageError, WeightsError
 from saic.mel import SAMPLE_RATE, log_mel
@@ -67,11 +67,16 @@ class Match:
 
 @dataclass(frozen=True)
 class _Speech:
-    """A checked clip: ``wav`` (N,), ``mel`` (1, 80, T) and speech ``mask`` (1, 1, T)."""
+    """A checked clip: ``wav`` (N,), ``recorded`` (1, 80, T) log-mel, and speech ``mask`` (1, 1, T)."""
 
     wav: np.ndarray
-    mel: torch.Tensor
+    recorded: torch.Tensor
     mask: torch.Tensor
+
+    @cached_property
+    def mel(self) -> torch.Tensor:
+        """(1, 80, T) log-mel without steady noise: what the model hears."""
+        return noise.suppress(self.recorded)
 
     @cached_property
     def timbre(self) -> torch.Tensor:
@@ -228,7 +233,7 @@ class Pipeline:
     def resynthesize(self, clip: Clip) -> np.ndarray:
         """(N,) float32: a clip to its mel and back through the vocoder alone, as a control."""
         speech = self._read(clip)
-        return self._sound(speech.mel[0], speech.f0[0], speech.wav)
+        return self._sound(speech.recorded[0], speech.f0[0], speech.wav)
 
     def with_griffin_lim(self) -> "Pipeline":
         """The same model with Griffin-Lim for its vocoder: what a trained one is measured against."""
@@ -275,7 +280,7 @@ class Pipeline:
         tell("Making sound: new voice", 0.65 if reconstruct else 0.35)
         wav = self._sound(converted, moved[0], speech.wav)
         tell("Done", 1.0)
-        mels = {"original": speech.mel[0], "reconstructed": rebuilt, "converted": converted}
+        mels = {"original": speech.recorded[0], "reconstructed": rebuilt, "converted": converted}
         return Conversion(wav, reconstruction, {name: mel.cpu().numpy() for name, mel in mels.items()})
 
     def _finish(self, mel: torch.Tensor, rebuilt: torch.Tensor, speech: _Speech, voice: _Voice) -> torch.Tensor:

@@ -16,7 +16,7 @@ from saic.mel import N_MELS
 _STRETCH = (0.5, 2.5)  # of a band's deviation: more would blow up noise
 _SHRINKAGE = 0.3  # added to the diagonal of a correlation: some seconds of speech do not show 80 x 80 numbers
 _LEAST_DEVIATION = 1e-3
-_LOUDEST = 5.0  # deviations above the mean: one frame and band in a thousand of a recording is above 3
+_LOUDEST = 2.5  # deviations above the mean: of the frames of a recording's band, 3 in a thousand are louder
 
 
 def measure(mel: Tensor, mask: Tensor | None = None) -> Tensor:

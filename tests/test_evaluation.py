@@ -99,6 +99,10 @@ class TilingPipeline:
         self._call("reconstruct" if reconstruct else "convert")
         return SimpleNamespace(wav=np.resize(targets[0][0], len(source[0])), reconstruction=source[0])
 
+    def anonymize(self, clip, *, seed):
+        self._call("anonymize")
+        return SimpleNamespace(wav=np.random.default_rng(seed).permutation(clip[0]))
+
     def resynthesize(self, clip):
         self._call("resynthesize")
         return clip[0]

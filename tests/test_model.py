@@ -59,6 +59,15 @@ def test_the_colour_and_level_of_a_recording_change_no_content_code(model: Model
     assert (model.encode_content(mel.roll(7, dims=-1)) - before).abs().max() > 0.1
 
 
+def test_without_instance_norm_the_colour_passes(model: Model) -> None:
+    """So that the ablation is one."""
+    parts = model.config.content_encoder.model_copy(update={"instance_norm": False})
+    bare = Model(model.config.model_copy(update={"content_encoder": parts})).eval()
+    bare.load_state_dict(model.state_dict())
+    mel = torch.randn(1, 80, 120, generator=torch.Generator().manual_seed(0))
+    assert (bare.encode_content(mel + 1.0) - bare.encode_content(mel)).abs().max() > 0.1
+
+
 def test_a_band_that_only_pauses_fill_does_not_drown_the_others(model: Model) -> None:
     mel = torch.randn(1, 80, 120, generator=torch.Generator().manual_seed(0))
     mel[:, 70:] = -11.5  # above a codec's edge
@@ -175,7 +184,7 @@ def test_weights_of_another_format_say_so(model: Model, tmp_path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"format_version": 1}))
     write_sums(tmp_path)
-    with pytest.raises(WeightsError, match=r"format 1.*format 2"):
+    with pytest.raises(WeightsError, match=r"format 1.*format 3"):
         Model.from_pretrained(tmp_path)
 
 

@@ -9,7 +9,7 @@ import soundfile as sf
 import torch
 from typer.testing import CliRunner
 
-from saic import audio, cli
+from saic import audio, cli, noise
 from saic.activity import speech_frames
 from saic.config import Config
 from saic.errors import SaicError, SilentAudio, TooShort, UsageError, WeightsError
@@ -100,9 +100,9 @@ def test_a_conversion_has_the_long_term_spectrum_of_its_voice(pipeline: Pipeline
 
     result = pipeline.convert(clips["patient"], clips["other"])
     source, target = audio.load(clips["patient"]), audio.load(clips["other"])
-    own, other = spectrum(result.mels["original"], source), spectrum(log_mel(torch.from_numpy(target)).numpy(), target)
-    np.testing.assert_allclose(spectrum(result.mels["converted"], source), other, atol=1e-3)
-    np.testing.assert_allclose(spectrum(result.mels["reconstructed"], source), own, atol=1e-3)
+    own, other = (spectrum(noise.suppress(log_mel(torch.from_numpy(x))[None])[0].numpy(), x) for x in (source, target))
+    for name, wanted in (("converted", other), ("reconstructed", own)):  # but for peaks that are bounded
+        np.testing.assert_allclose(spectrum(result.mels[name], source), wanted, atol=0.03)
     assert np.abs(own - other).max() > 0.1
 
 

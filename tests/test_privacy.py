@@ -396,7 +396,13 @@ def test_any_recording_can_be_anonymized_and_is_kept(tmp_path):
         calls.append("convert")
         return SimpleNamespace(wav=np.resize(targets[0][0], len(source[0])), reconstruction=source[0] / 2)
 
-    pipeline = SimpleNamespace(info=lambda: {"sha256": "ab"}, convert=convert, resynthesize=lambda clip: clip[0] / 3)
+    seeds = []
+    pipeline = SimpleNamespace(
+        info=lambda: {"sha256": "ab"},
+        convert=convert,
+        anonymize=lambda clip, *, seed: seeds.append(seed) or SimpleNamespace(wav=clip[0] / 4),
+        resynthesize=lambda clip: clip[0] / 3,
+    )
     parts = {name: Parts(name, "F", *[(Span(name, 0, 1),)] * 3) for name in wavs}
     corpus = SimpleNamespace(parts=parts, wav=lambda part: wavs[part[0].utterance], codec=round_trip)
     systems = Systems(pipeline, corpus, tmp_path, seed=0)
@@ -408,6 +414,8 @@ def test_any_recording_can_be_anonymized_and_is_kept(tmp_path):
     assert not np.array_equal(other, systems.output("convert", Trial("a", "b", True)))
     np.testing.assert_array_equal(systems.anonymized("convert", wavs["a"], wavs["c"]), other)
     assert len(calls) == n_calls + 1
+    systems.anonymized("pseudonym", wavs["c"], wavs["a"])
+    assert len(set(seeds)) == len(seeds) == 2  # one a recording, whoever it would be said to
     np.testing.assert_array_equal(systems.anonymized("real", wavs["c"], wavs["a"]), wavs["c"])
 
 

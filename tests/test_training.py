@@ -136,6 +136,13 @@ def test_stage_2_goes_on_from_weights_without_codes(corpus: Corpus) -> None:
         Stage2(corpus, wider, model, None)
 
 
+def test_stage_2_from_nothing_measures_the_mels_itself(corpus: Corpus) -> None:
+    stage = Stage2(corpus, TINY, None, None, unseen=corpus)
+    mean, std = corpus.statistics()
+    assert torch.equal(stage.model.mel_mean, mean) and torch.equal(stage.model.mel_std, std)
+    assert "content" not in stage.step(0)
+
+
 def test_losses_are_zero_for_equal_mels_and_grow_with_the_distance() -> None:
     target, noise = torch.randn(4, 80, 32), torch.randn(4, 80, 32)
     loss = ReconstructionLoss(MelFeatures((4, 8, 8, 8)), weight=1.0, share=0.5)

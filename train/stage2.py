@@ -1,6 +1,7 @@
 """Stage 2, the encoders: ``python -m train.stage2 --data MANIFEST --stage1 DIR --run DIR [--perceptual DIR]``.
 
 ``--init WEIGHTS`` in the place of ``--stage1`` goes on from finished weights: fine-tuning on a corpus of one's own.
+``--init random`` starts from nothing, without the codes of stage 1 to reach: an ablation.
 ``--parallel FOLDER`` adds the speech that ``train.kokoro`` rendered.
 
 Writes the finished weights to ``DIR/weights``, which every ``--weights`` option takes.
@@ -31,9 +32,11 @@ from train.entry import (
 )
 from train.stage1 import PerceptualOption
 
+_RANDOM = "random"
+
 Stage1Option = Annotated[Path | None, typer.Option("--stage1", help="Run folder of train.stage1.")]
 InitOption = Annotated[
-    str | None, typer.Option("--init", help='Weights to go on from instead: a folder, or "bundled".')
+    str | None, typer.Option("--init", help='Weights to go on from instead: a folder, "bundled" or "random".')
 ]
 
 
@@ -53,7 +56,7 @@ def main(
         raise UsageError("Stage 2 starts from --stage1 or from --init: give one of them.")
     distributed.start(device)
     settings = read_config(config)
-    first = _weights(init) if init else _codes(stage1)
+    first = None if init == _RANDOM else _weights(init) if init else _codes(stage1)
     start(run, settings, resume=resume)
     stage = Stage2(
         read_corpus(data, "train", settings, parallel),

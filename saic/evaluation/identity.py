@@ -25,7 +25,16 @@ CONTROL_GALLERY = 20  # with fewer speakers the controls are too coarse to stop 
 MIN_REPLAY_PERCENT = 60.0
 MAX_COPY_PERCENT = 20.0
 
-_CONTROLS_FIRST = ("real", "replay_target", "copy_source", "mcadams", "vocoder", "reconstruction", "convert")
+_CONTROLS_FIRST = (
+    "real",
+    "replay_target",
+    "copy_source",
+    "mcadams",
+    "vocoder",
+    "reconstruction",
+    "convert",
+    "pseudonym",
+)
 
 
 @dataclass(frozen=True)

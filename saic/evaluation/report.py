@@ -110,6 +110,8 @@ _NOTES = {
   accuracy on real speech: no system can be expected to do better than that.
 - `replay_target` plays the reference, `copy_source` the source: a high target top-1 alone shows neither that
   the words survived nor that the source is hidden. `mcadams` is VoicePrivacy's baseline B2.
+- `pseudonym` is the model with a voice that nobody has, mixed from two built-in ones and drawn anew for each recording:
+  what `saic anonymize` does.
 - Resemblyzer never trained this model, but was probably trained on VoxCeleb and LibriSpeech-other.
 - The paper's 96.1 % is on a gallery of 1,251 speakers: not comparable with a gallery of another size.
 """,

@@ -53,7 +53,8 @@ def evaluate(
     out
         Folder of the report. A report that is there is replaced.
     pipeline
-        A :class:`saic.pipeline.Pipeline`: its ``convert``, ``resynthesize``, ``embed`` and ``info`` are used.
+        A :class:`saic.pipeline.Pipeline`: its ``convert``, ``anonymize``, ``resynthesize``, ``embed`` and ``info`` are
+        used.
     judges
         The evaluators.
     attackers

@@ -19,6 +19,7 @@ HEARS = {  # whose audio an output hangs on: trials that agree in these share it
     "vocoder": ("source",),
     "reconstruction": ("source",),
     "convert": ("source", "target"),
+    "pseudonym": ("source",),
     "replay_target": ("target",),
     "copy_source": ("source",),
     "mcadams": ("source",),
@@ -27,7 +28,7 @@ HEARS = {  # whose audio an output hangs on: trials that agree in these share it
 }
 BASELINES = ("griffin_lim", "convert_griffin_lim")  # what another vocoder changes: the sound and, by it, the words
 SYSTEMS = tuple(name for name in HEARS if name not in BASELINES)
-PER_SPEAKER = ("real", "vocoder", "reconstruction")  # nobody asks these for a target
+PER_SPEAKER = ("real", "vocoder", "reconstruction", "pseudonym")  # nobody asks these for a target
 
 
 class Systems:
@@ -38,6 +39,7 @@ class Systems:
     ``vocoder``             the source's mel back to sound, without the model
     ``reconstruction``      the model's source with its own embedding
     ``convert``             the model's source with the target's embedding
+    ``pseudonym``           the model's source with a voice that nobody has, drawn anew for each recording
     ``replay_target``       control: the reference, whatever the source says
     ``copy_source``         control: the source, unchanged
     ``mcadams``             control: formants moved without a model (:mod:`saic.mcadams`)
@@ -95,15 +97,20 @@ class Systems:
                 return self._pipeline.convert(clip, [target], reconstruct=True).reconstruction
             case "convert":
                 return self._pipeline.convert(clip, [target], reconstruct=False).wav
+            case "pseudonym":
+                return self._pipeline.anonymize(clip, seed=self._seed_of(source)).wav
             case "griffin_lim":
                 return self._pipeline.with_griffin_lim().resynthesize(clip)
             case "convert_griffin_lim":
                 return self._pipeline.with_griffin_lim().convert(clip, [target], reconstruct=False).wav
             case "mcadams":
-                # A coefficient of its own for every recording, as in VoicePrivacy; the same one in every run.
-                digest = hashlib.sha256(str(self._seed).encode() + source.tobytes()).digest()
-                return mcadams.anonymize(source, seed=int.from_bytes(digest[:7]))
+                return mcadams.anonymize(source, seed=self._seed_of(source))
         raise ValueError(f"no such system: {system}")
+
+    def _seed_of(self, source: np.ndarray) -> int:
+        """Another one for every recording, as in VoicePrivacy; the same one in every run."""
+        digest = hashlib.sha256(str(self._seed).encode() + source.tobytes()).digest()
+        return int.from_bytes(digest[:7])
 
     def _path(self, system: str, *wavs: np.ndarray) -> Path:
         digest = hashlib.sha256(f"{self._run}|{system}".encode())

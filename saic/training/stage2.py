@@ -4,7 +4,8 @@ The content encoder hears a clip in disguise, or the same utterance in another s
 the speaker encoder hears other crops of the speaker, and the decoder must give the clip as that speaker said it. The
 content encoder never knows whose voice is wanted, so it cannot tell it.
 
-Started from weights instead of stage-1 codes, the same goes on without Eq. 2: there are no codes to reach.
+Started from weights instead of stage-1 codes, or from nothing, the same goes on without Eq. 2: there are no codes to
+reach.
 """
 
 from typing import Any
@@ -38,7 +39,7 @@ class Stage2:
         self,
         corpus: Corpus,
         config: Config,
-        start: dict[str, Any] | Model,
+        start: dict[str, Any] | Model | None,
         features: FeatureNetwork | None,
         *,
         unseen: Corpus | None = None,
@@ -52,6 +53,8 @@ class Stage2:
         if isinstance(start, Model):
             self._start_from(start)
         else:
+            self._measure_mels()
+        if isinstance(start, dict):
             self._start_from_codes(start)
         training = config.training
         self.loss = ReconstructionLoss(features, training.perceptual_weight, training.perceptual_share)
@@ -168,6 +171,8 @@ class Stage2:
             self.model.decoder.load_state_dict(stage1["decoder"])
         except RuntimeError:
             raise DataError("Stage 1 was run on other data or with another config: use the same for both.") from None
+
+    def _measure_mels(self) -> None:
         mean, std = self.corpus.statistics()
         self.model.mel_mean.copy_(mean)
         self.model.mel_std.copy_(std)
