@@ -89,6 +89,7 @@ class Stage2Weights(_Section):
     reconstruction: float = Field(1.0, ge=0)
     phones: float = Field(0.1, ge=0, description="of clips with a phones.json beside them")
     voice: float = Field(0.3, ge=0, description="of conversions to a random other speaker")
+    words: float = Field(0.5, ge=0, description="of what a recognizer hears in outputs and conversions")
 
 
 class Disguise(_Section):
@@ -120,6 +121,16 @@ class Perceptual(_Section):
     batch_size: int = Field(16, ge=2)
 
 
+class Recognizer(_Section):
+    """The phone recognizer behind the loss on words."""
+
+    channels: int = Field(256, ge=4)
+    blocks: int = Field(8, ge=2)
+    steps: int = Field(2_500, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    batch_s: float = Field(60.0, gt=0, description="seconds of speech in a batch")
+
+
 class Vocoder(_Section):
     """How a mel becomes a waveform, and how the neural vocoder is trained."""
 
@@ -148,6 +159,7 @@ class Config(_Section):
     decoder: Decoder = Decoder()
     training: Training = Training()
     perceptual: Perceptual = Perceptual()
+    recognizer: Recognizer = Recognizer()
     stage1: Stage1 = Stage1()
     stage2: Stage2 = Stage2()
     vocoder: Vocoder = Vocoder()

@@ -14,6 +14,7 @@ from saic.config import Config
 from saic.errors import UsageError
 from saic.training import distributed, loop
 from saic.training.perceptual import FEATURES, MelFeatures
+from saic.training.recognizer import FILE, Recognizer
 from saic.weights import write_tensors
 from tests import two_processes
 from train import prepare
@@ -28,12 +29,15 @@ def folder(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     values = yaml.safe_load((ROOT / "train" / "configs" / "tiny.yaml").read_text())
     # Of six clips the network sees five: three in one process, two in the other.
     values["training"] |= {"batch_size": 6, "perceptual_share": 0.8, "perceptual_weight": 1.0}
-    values["stage2"]["weights"] = dict.fromkeys(("content", "speaker", "pitch", "reconstruction"), 0.1)
+    values["stage2"]["weights"] = dict.fromkeys(("content", "speaker", "pitch", "reconstruction", "words"), 0.1)
     (folder / "tiny.yaml").write_text(yaml.safe_dump(values))
     (folder / "perceptual").mkdir()
     torch.manual_seed(0)
     network = MelFeatures(Config.from_dict(values).perceptual.channels)
     write_tensors(folder / "perceptual" / FEATURES, network.state_dict())
+    (folder / "recognizer").mkdir()
+    recognizer = Recognizer(Config.from_dict(values).recognizer, 5)
+    write_tensors(folder / "recognizer" / FILE, recognizer.state_dict())
     two_processes.main(folder, folder / "one")
     return folder
 

@@ -8,6 +8,7 @@ import torch
 
 from saic.training import distributed, loop
 from saic.training.perceptual import load_features
+from saic.training.recognizer import load_recognizer
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
 from train.entry import read_config, read_corpus
@@ -24,13 +25,14 @@ def main(folder: Path, runs: Path) -> None:
     config = read_config(folder / "tiny.yaml")
     train, dev = (read_corpus(folder / "manifest.jsonl", split, config) for split in ("train", "dev"))
     features = load_features(folder / "perceptual", config.perceptual.channels)
+    recognizer = load_recognizer(folder / "recognizer", config.recognizer)
     codes = Stage1(train, config, None).state_dict()
     for number in (1, 2):
 
         def stage(number: int = number) -> Any:
-            return (
-                Stage1(train, config, features) if number == 1 else Stage2(train, config, codes, features, unseen=dev)
-            )
+            if number == 1:
+                return Stage1(train, config, features)
+            return Stage2(train, config, codes, features, recognizer=recognizer, unseen=dev)
 
         first = stage()
         first.step(0)

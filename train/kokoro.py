@@ -35,7 +35,6 @@ import multiprocessing
 import os
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +51,7 @@ from saic.manifest import Clip
 from saic.mel import SAMPLE_RATE
 from saic.training.corpus import PHONES_NAME
 from train.entry import run
+from train.phonemes import phonemes
 
 MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 MODEL_RATE_HZ = 24_000
@@ -67,54 +67,6 @@ _WORDS = (9, 18)  # of a text: some 5 s
 _SHARED_WORDS = 5
 _LEVEL_RMS = 0.05  # of the whole file: about -26 dB re full scale over speech
 _PEAK = 0.89
-
-# espeak-ng writes IPA; Kokoro was trained on an alphabet that spends one letter on each diphthong and
-# affricate. The first list applies while phonemes are still set apart by "_", so that two phonemes which
-# merely meet ("nutshell") stay two. The others apply to the joined string, in order.
-_ONE_PHONEME = (
-    ("əl", "ᵊl"),
-    ("aɪ", "I"),
-    ("aʊ", "W"),
-    ("eɪ", "A"),
-    ("ɔɪ", "Y"),
-    ("oʊ", "O"),
-    ("əʊ", "Q"),
-    ("dʒ", "ʤ"),
-    ("tʃ", "ʧ"),
-)
-_BY_ACCENT = {
-    "en-us": (("ɜːɹ", "ɜɹ"), ("ɜː", "ɜɹ"), ("ɪə", "iə"), ("ː", "")),
-    "en-gb": (("eə", "ɛː"), ("iə", "ɪə")),
-}
-_ANY_ACCENT = (
-    ("n̩", "ᵊn"),
-    ("ʔ", "t"),
-    ("ɚ", "əɹ"),
-    ("ɐ", "ə"),
-    ("ɾ", "T"),
-    ("r", "ɹ"),
-    ("x", "k"),
-    ("ç", "k"),
-    ("ɬ", "l"),
-    ("e", "A"),
-    ("ɹɹ", "ɹ"),  # "for a": espeak-ng links the words with an r that the vowel already has
-)
-
-
-def phonemes(text: str, accent: str) -> str:
-    """Spell a text in Kokoro's alphabet; ``accent`` is "en-us" or "en-gb". Punctuation stays as pauses."""
-    # espeak-ng swallows punctuation, so it sees one clause at a time.
-    clauses = re.findall(r"([^,.;:!?]+)([,.;:!?]?)\s*", text)
-    spelled = " ".join(_espeak(words, accent) + mark for words, mark in clauses)
-    for old, new in (*_ONE_PHONEME, ("_", ""), *_BY_ACCENT[accent], *_ANY_ACCENT):
-        spelled = spelled.replace(old, new)
-    return spelled
-
-
-def _espeak(text: str, accent: str) -> str:
-    """IPA of one clause, phonemes set apart by ``_``."""
-    command = ["espeak-ng", "-q", "--ipa=1", "-v", accent, text]
-    return " ".join(subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
 
 
 @dataclass(frozen=True)

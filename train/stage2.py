@@ -1,5 +1,7 @@
 """Stage 2, the encoders: ``python -m train.stage2 --data MANIFEST --stage1 DIR --run DIR [--perceptual DIR]``.
 
+``--recognizer DIR`` adds a loss on words, by what ``train.recognizer`` wrote.
+
 ``--init WEIGHTS`` in the place of ``--stage1`` goes on from finished weights: fine-tuning on a corpus of one's own.
 ``--init random`` starts from nothing, without the codes of stage 1 to reach: an ablation.
 ``--parallel FOLDER`` adds the speech that ``train.kokoro`` rendered.
@@ -18,6 +20,7 @@ from saic.training import distributed
 from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import load_features
+from saic.training.recognizer import load_recognizer
 from saic.training.stage2 import Stage2
 from train.entry import (
     ConfigOption,
@@ -39,6 +42,10 @@ InitOption = Annotated[
     str | None, typer.Option("--init", help='Weights to go on from instead: a folder, "bundled" or "random".')
 ]
 
+RecognizerOption = Annotated[
+    Path | None, typer.Option("--recognizer", help="Run folder of train.recognizer; without it, no loss on words.")
+]
+
 
 def main(
     data: DataOption,
@@ -47,6 +54,7 @@ def main(
     init: InitOption = None,
     config: ConfigOption = None,
     perceptual: PerceptualOption = None,
+    recognizer: RecognizerOption = None,
     parallel: ParallelOption = None,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
@@ -63,6 +71,7 @@ def main(
         settings,
         first,
         load_features(perceptual, settings.perceptual.channels, device) if perceptual else None,
+        recognizer=load_recognizer(recognizer, settings.recognizer, device) if recognizer else None,
         unseen=read_corpus(data, "dev", settings),
         device=device,
     )

@@ -1,13 +1,12 @@
 """A VGG-style network on mels (Simonyan & Zisserman 2015, a quarter of its width), trained by the project.
 
-Its features stand in for ImageNet VGG16's in the perceptual loss. It learns to tell speakers apart and, on
-clips with a transcript, to spell what is said: both what must survive reconstruction.
+Its features stand in for ImageNet VGG16's in the perceptual loss. It learns to tell speakers apart: what makes a voice
+must survive reconstruction. Words are the recognizer's (:mod:`saic.training.recognizer`).
 """
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
@@ -16,17 +15,13 @@ from torch import Tensor, nn
 from saic.config import Config as FullConfig
 from saic.config import Perceptual as Config
 from saic.errors import UsageError
-from saic.mel import FRAMES_PER_S, N_MELS
 from saic.training.corpus import Corpus
 from saic.training.loop import cosine, generators
 from saic.training.vgg import Vgg16
 from saic.weights import write_tensors
 
 FEATURES = "features.safetensors"
-ALPHABET = " 'ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # CTC symbols 1..28; 0 is the blank
 _CONVOLUTIONS = (2, 2, 3, 3)  # VGG16's blocks up to relu4_3
-_SPELLED_S = 10.0  # transcribed clips up to this length train the spelling head
-_SPELLING_BLOCK = 2  # index of the block whose features spell: a quarter of the frame rate
 
 
 class MelFeatures(nn.Module):
@@ -53,35 +48,21 @@ class MelFeatures(nn.Module):
 
 
 class Listener(nn.Module):
-    """The feature network with its two training heads: who speaks, and which letters."""
+    """The feature network with its training head: who speaks."""
 
     def __init__(self, config: Config, n_speakers: int):
         super().__init__()
         self.features = MelFeatures(config.channels)
         self.speaker = nn.Linear(2 * config.channels[-1], n_speakers)
-        block = min(_SPELLING_BLOCK, len(config.channels) - 1)
-        self.spelling_block = block
-        self.letters = nn.Sequential(
-            nn.Conv1d(config.channels[block] * (N_MELS >> block), 192, 5, padding=2),
-            nn.ReLU(),
-            nn.Conv1d(192, 1 + len(ALPHABET), 5, padding=2),
-        )
 
-    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Speaker logits (B, K) and letter log-probabilities (B, symbols, T / 4)."""
-        maps = self.features(mel)
-        last = maps[-1].mean(dim=2)
-        pooled = torch.cat([last.mean(dim=-1), last.std(dim=-1)], dim=1)
-        return self.speaker(pooled), self.letters(maps[self.spelling_block].flatten(1, 2)).log_softmax(dim=1)
-
-
-def spell(text: str) -> Tensor:
-    """CTC symbols of a transcript, capitals or not; other characters are dropped."""
-    return torch.tensor([ALPHABET.index(c) + 1 for c in text.upper() if c in ALPHABET], dtype=torch.long)
+    def forward(self, mel: Tensor) -> Tensor:
+        """Speaker logits (B, K)."""
+        last = self.features(mel)[-1].mean(dim=2)
+        return self.speaker(torch.cat([last.mean(dim=-1), last.std(dim=-1)], dim=1))
 
 
 class PerceptualStage:
-    """Trains a :class:`Listener`: speakers from random crops, letters from whole transcribed clips."""
+    """Trains a :class:`Listener` on random crops."""
 
     def __init__(self, corpus: Corpus, config: FullConfig, device: str = "cpu"):
         torch.manual_seed(config.seed)
@@ -89,41 +70,22 @@ class PerceptualStage:
         self.mean, self.std = corpus.statistics()
         self.listener = Listener(config.perceptual, len(corpus.speakers)).to(device)
         self.optimizer = torch.optim.AdamW(self.listener.parameters(), lr=config.perceptual.lr)
-        limit = _SPELLED_S * FRAMES_PER_S
-        texts = [clip.text or "" for clip in corpus.clips]
-        self.spelled = [i for i, text in enumerate(texts) if len(spell(text)) and corpus.lengths[i] <= limit]
 
     def step(self, i: int) -> dict[str, float]:
-        """One step of both tasks."""
+        """One step."""
         config = self.config.perceptual
         random, _ = generators(self.config.seed, i)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * cosine(i, config.steps)
+        self.optimizer.param_groups[0]["lr"] = config.lr * cosine(i, config.steps)
         crops = self.corpus.sample(config.batch_size, random)
         speakers = crops.speaker.to(self.device)
-        logits, _ = self.listener(((crops.mel - self.mean) / self.std).to(self.device))
-        losses = {"speaker": F.cross_entropy(logits, speakers)}
-        if self.spelled:
-            losses["letters"] = self._letters(random.choice(self.spelled, size=config.batch_size // 8 + 1))
+        logits = self.listener(((crops.mel - self.mean) / self.std).to(self.device))
+        loss = F.cross_entropy(logits, speakers)
         self.optimizer.zero_grad()
-        sum(losses.values()).backward()
+        loss.backward()
         nn.utils.clip_grad_norm_(self.listener.parameters(), 5.0)
         self.optimizer.step()
         accuracy = (logits.argmax(dim=1) == speakers).float().mean()
-        return {"accuracy": float(accuracy)} | {name: float(loss.detach()) for name, loss in losses.items()}
-
-    def _letters(self, clips: np.ndarray) -> Tensor:
-        mels = [self.corpus.clip_mel(i) for i in clips]
-        texts = [spell(self.corpus.clips[i].text) for i in clips]
-        longest = max(mel.shape[1] for mel in mels)
-        batch = torch.stack([F.pad((mel - self.mean) / self.std, (0, longest - mel.shape[1])) for mel in mels])
-        _, letters = self.listener(batch.to(self.device))
-        rate = longest / letters.shape[-1]
-        lengths = torch.tensor([int(mel.shape[1] / rate) for mel in mels])
-        sizes = torch.tensor([len(text) for text in texts])
-        return F.ctc_loss(
-            letters.permute(2, 0, 1), torch.cat(texts).to(self.device), lengths, sizes, zero_infinity=True
-        )
+        return {"speaker": float(loss.detach()), "accuracy": float(accuracy)}
 
     def state_dict(self) -> dict[str, Any]:
         """Network and optimizer."""

@@ -25,11 +25,12 @@ from saic.training.disguise import Disguise, degrade
 from saic.training.distributed import average_gradients, gather, share
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, voice_distance
+from saic.training.recognizer import Recognizer, word_distance
 from saic.training.stage1 import Codes
 
 _VALIDATION_CROPS = 64
 _PHONE_KERNEL = 3
-_CONVERTED_SHARE = 0.125  # of a batch, for the voice loss
+_CONVERTED_SHARE = 0.1875  # of a batch, for the losses on conversions
 
 
 class Stage2:
@@ -42,11 +43,13 @@ class Stage2:
         start: dict[str, Any] | Model | None,
         features: FeatureNetwork | None,
         *,
+        recognizer: Recognizer | None = None,
         unseen: Corpus | None = None,
         device: str = "cpu",
     ):
         torch.manual_seed(config.seed)
         self.corpus, self.unseen, self.config, self.device = corpus, unseen, config, device
+        self.recognizer = recognizer
         self.model = Model(config).to(device)
         self.phones = Conv(config.content_encoder.code_channels, len(corpus.alphabet) or 1, _PHONE_KERNEL).to(device)
         self.codes = None
@@ -96,9 +99,12 @@ class Stage2:
             known = crops.phones.clamp_min(0)
             entropy = F.cross_entropy(self.phones(content), known, reduction="none")
             losses["phones"] = _mean_where(crops.phones >= 0, entropy)
-        if self.loss.network is not None and stage.weights.voice:
-            heard_voice = model.standardize(reference), reference_mask
-            losses["voice"] = self._voice_loss(content, speaker, f0, register, crops.mask, *heard_voice)
+        if self._hears_words:
+            losses["words"] = self._words(output, target)
+        if self._hears_words or self._hears_voices:
+            voices = model.standardize(reference), reference_mask, speaker, register
+            judged = self._judge_conversions(content, f0, crops.mask, target, *voices)
+            losses |= {name: losses.get(name, 0.0) + loss for name, loss in judged.items()}
         self.optimizer.zero_grad()
         sum(getattr(stage.weights, name) * loss for name, loss in losses.items()).backward()
         average_gradients([*model.parameters(), *self.phones.parameters()])
@@ -107,27 +113,46 @@ class Stage2:
         mel_l1 = (output.detach() - target).abs().mean()
         return {name: float(loss.detach()) for name, loss in losses.items()} | {"mel_l1": float(mel_l1)}
 
-    def _voice_loss(
+    @property
+    def _hears_voices(self) -> bool:
+        return self.loss.network is not None and self.config.stage2.weights.voice > 0
+
+    @property
+    def _hears_words(self) -> bool:
+        return self.recognizer is not None and self.config.stage2.weights.words > 0
+
+    def _words(self, output: Tensor, target: Tensor, *, last: bool = False) -> Tensor:
+        with precision(self.config, self.device):
+            return word_distance(self.recognizer, output, target, last=last)
+
+    def _judge_conversions(
         self,
         content: Tensor,
-        speaker: Tensor,
         f0: Tensor,
-        register: Tensor,
         mask: Tensor,
+        target: Tensor,
         reference: Tensor,
         reference_mask: Tensor,
-    ) -> Tensor:
-        """Say some clips of a batch in the voice of the clip after them; how far that is from the voice.
+        speaker: Tensor,
+        register: Tensor,
+    ) -> dict[str, Tensor]:
+        """Say some clips of a batch in the voice of the clip after them; how far that is from the voice and the words.
 
-        There is no recording of this to compare with, only other ones of the voice.
+        There is no recording of this to compare with: only other ones of the voice, and the words in another voice.
         """
         n = max(1, round(_CONVERTED_SHARE * len(content)))
         said, voice = slice(0, n), slice(1, n + 1)
         melody = pitch.transpose(f0[said], register[voice])
         with precision(self.config, self.device):
             output, _ = self.model.decoder(content[said], speaker[voice], melody, mask[said])
-        output = timbre.match(output.float(), reference[voice], mask[said], reference_mask[voice])
-        return voice_distance(self.loss.network, output, mask[said], reference[voice], reference_mask[voice])
+        wanted = reference[voice], reference_mask[voice]
+        output = timbre.match(output.float(), wanted[0], mask[said], wanted[1])
+        losses = {}
+        if self._hears_voices:
+            losses["voice"] = voice_distance(self.loss.network, output, mask[said], *wanted)
+        if self._hears_words:
+            losses["words"] = self._words(output, target[said], last=True)
+        return losses
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
