@@ -63,13 +63,23 @@ class Voices:
         return content_windows(content, self.content.shape[-1] // len(content))
 
     def pseudonym(self, random: np.random.Generator) -> Voice:
-        """A voice that nobody has: halfway between two voices of one sex, drawn at random."""
+        """A voice that nobody has: between two voices of one sex, drawn at random.
+
+        Halfway between two of them lies nearer to the middle of all than a voice does, by the square root of two if
+        they lie like independent draws, and near the middle everybody is similar. So embedding, register and mean
+        spectrum are moved away from the middle by that factor.
+        """
         sex = random.choice(sorted(set(self.sexes)))
         own = [k for k, label in enumerate(self.sexes) if label == sex]
         pair = random.choice(own, size=min(2, len(own)), replace=False)
-        return Voice(
-            self.speaker[pair].mean(axis=(0, 1)), self.register[pair].mean(axis=0), self.timbre[pair].mean(axis=0)
-        )
+
+        def mixed(values: np.ndarray) -> np.ndarray:
+            middle = values[own].mean(axis=0)
+            return middle + np.sqrt(len(pair)) * (values[pair].mean(axis=0) - middle)
+
+        timbre = self.timbre[pair].mean(axis=0)
+        timbre[0] = mixed(self.timbre[:, 0])
+        return Voice(mixed(self.speaker.mean(axis=1)), mixed(self.register), timbre)
 
     def save(self, path: Path) -> None:
         """Write a safetensors file (float16)."""

@@ -59,10 +59,10 @@ def test_the_python_of_the_readme_runs(workplace: Path) -> None:
 def test_the_training_commands_of_the_readme_have_their_options(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    lines = [line for block in blocks("sh") for line in block.replace("\\\n", "").splitlines()]
     modules = [shlex.split(line)[2:] for line in lines if line.startswith("python -m train.")]
     assert {module for module, *_ in modules} == {
-        f"train.{name}" for name in ("prepare", "perceptual", "stage1", "stage2", "voices", "vocoder")
+        f"train.{name}" for name in ("prepare", "perceptual", "recognizer", "stage1", "stage2", "voices", "vocoder")
     }
     for module, *arguments in modules:
         monkeypatch.setattr(sys, "argv", [module, "--help"])

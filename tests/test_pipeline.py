@@ -94,6 +94,20 @@ def test_a_pseudonym_is_a_voice_of_nobody_and_hangs_on_the_seed(pipeline: Pipeli
         assert v.timbre[0] == pytest.approx(-4.0) and v.timbre[1:] == pytest.approx(np.eye(80))
 
 
+def test_pseudonyms_lie_as_far_apart_as_voices_do() -> None:
+    random, n = np.random.default_rng(0), 200
+    arrays = [random.normal(size=size) for size in ((n, 2, 16), (n, 2, 8), (n, 2), (n, 81, 80))]
+    arrays[0][:, 1] = arrays[0][:, 0]
+    voices = Voices(tuple("v" * n), tuple("FM" * (n // 2)), *arrays, threshold=0.5)
+    drawn = [voices.pseudonym(np.random.default_rng(seed)) for seed in range(300)]
+    for made, real in (
+        (np.stack([v.embedding for v in drawn]), arrays[0][:, 0]),
+        (np.stack([v.register for v in drawn]), arrays[2]),
+        (np.stack([v.timbre[0] for v in drawn]), arrays[3][:, 0]),
+    ):
+        assert made.std(axis=0).mean() == pytest.approx(real.std(axis=0).mean(), rel=0.1)
+
+
 def test_a_conversion_has_the_long_term_spectrum_of_its_voice(pipeline: Pipeline, clips: dict[str, Path]) -> None:
     def spectrum(mel, wav):
         return mel[:, speech_frames(wav)].mean(axis=1)
