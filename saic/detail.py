@@ -39,7 +39,7 @@ def left_out(original: Tensor, rebuilt: Tensor, converted: Tensor, mask: Tensor)
     -------
     (80, T), a share of which is for the conversion; 0 in pauses.
     """
-    missing = mask * (_envelope().to(original) @ (original - rebuilt))
+    missing = mask * (envelope().to(original) @ (original - rebuilt))
     missing = missing - _lasting(missing)
     return mask * (warp.warp_matrix(warp.between(rebuilt, converted, mask)).to(missing) @ missing)
 
@@ -51,8 +51,8 @@ def _lasting(mel: Tensor) -> Tensor:
 
 
 @cache
-def _envelope() -> Tensor:
-    """(80, 80) projection on the slow cosines over mel bins, the first cepstral coefficients."""
+def envelope() -> Tensor:
+    """(80, 80) projection of a log-mel on its envelope, the slow cosines over bins: the first cepstral coefficients."""
     cosines = np.cos(np.pi * np.arange(_CEPSTRA)[:, None] * (np.arange(N_MELS) + 0.5) / N_MELS)
     cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
     return torch.from_numpy(cosines.T @ cosines).float()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from saic import audio, detail, noise, pitch, timbre, vocoder
+from saic import audio, detail, likeness, noise, pitch, timbre, vocoder
 from saic.activity import require_speech, speech_frames
 from saic.errors import UsageError, WeightsError
 from saic.mel import SAMPLE_RATE, log_mel
@@ -91,11 +91,12 @@ class _Speech:
 
 @dataclass(frozen=True)
 class _Voice:
-    """A :class:`~saic.voices.Voice` as tensors, batch of one first."""
+    """A :class:`~saic.voices.Voice` as tensors, batch of one first; what its recordings show, if there are any."""
 
     embedding: torch.Tensor
     register: torch.Tensor
     timbre: torch.Tensor
+    examples: likeness.Examples | None = None
 
 
 class Pipeline:
@@ -272,7 +273,7 @@ class Pipeline:
         rebuilt = timbre.bound(timbre.transfer(rebuilt, speech.timbre, speech.mask), speech.timbre)[0]
         moved = pitch.transpose(f0, voice.register)
         converted = self.model.decode(content, voice.embedding, moved, speech.mask)
-        converted = self._finish(converted, rebuilt, speech, voice)
+        converted = self._finish(converted, content, rebuilt, speech, voice)
         reconstruction = None
         if reconstruct:
             tell("Making sound: reconstruction", 0.35)
@@ -283,10 +284,15 @@ class Pipeline:
         mels = {"original": speech.recorded[0], "reconstructed": rebuilt, "converted": converted}
         return Conversion(wav, reconstruction, {name: mel.cpu().numpy() for name, mel in mels.items()})
 
-    def _finish(self, mel: torch.Tensor, rebuilt: torch.Tensor, speech: _Speech, voice: _Voice) -> torch.Tensor:
-        """(80, T) from the decoder's (1, 80, T): the voice's long-term spectrum, and some of what codes left out."""
+    def _finish(
+        self, mel: torch.Tensor, content: torch.Tensor, rebuilt: torch.Tensor, speech: _Speech, voice: _Voice
+    ) -> torch.Tensor:
+        """(80, T) from the decoder's (1, 80, T): more like the voice, with some of what codes left out of the clip."""
         settings = self.model.config.decoder
         moved = timbre.transfer(mel, voice.timbre, speech.mask, correlation=settings.correlation_share)
+        if voice.examples:
+            recalled = likeness.correction(content[0], speech.mask[0, 0], voice.examples)
+            moved = moved + settings.likeness_share * recalled
         if settings.detail_share:
             plain = timbre.transfer(mel, speech.timbre, speech.mask)[0]
             missing = detail.left_out(speech.mel[0], rebuilt, plain, speech.mask[0, 0])
@@ -313,9 +319,17 @@ class Pipeline:
     def _voice(self, heard: list[_Speech]) -> _Voice:
         """All of a voice that a conversion takes, from clips of it; a register that none shows is guessed."""
         embedding = self._speaker(heard)
-        registers = [pitch.statistics(f0) for h in heard if (f0 := h.f0[0]).any()]
+        tracks = [h.f0 for h in heard]
+        registers = [pitch.statistics(f0[0]) for f0 in tracks if f0.any()]
         register = torch.stack(registers).mean(dim=0)[None] if registers else self.model.pitch_of(embedding)
-        return _Voice(embedding, register, torch.stack([h.timbre for h in heard]).mean(dim=0))
+        spectrum = torch.stack([h.timbre for h in heard]).mean(dim=0)
+        settings, shown = self.model.config.decoder, []
+        for h, f0 in zip(heard, tracks, strict=True) if settings.likeness_share else ():
+            content = self.model.encode_content(h.mel, h.mask)
+            said = self.model.decode(content, embedding, f0, h.mask)
+            said = timbre.transfer(said, spectrum, h.mask, correlation=settings.correlation_share)
+            shown.append(likeness.examples(content[0], h.mel[0], said[0], h.mask[0, 0]))
+        return _Voice(embedding, register, spectrum, likeness.joined(shown) if shown else None)
 
     def _sound(self, mel: torch.Tensor, f0: torch.Tensor, like: np.ndarray) -> np.ndarray:
         """Vocode a (80, T) mel of pitch (T,) to the length and loudness of the wav that it came from."""
