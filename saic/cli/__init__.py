@@ -252,7 +252,7 @@ def evaluate(
 
         known = {"pipeline": pipeline, "seed": seed, "progress": tell}
         if protocol is Protocol.PAPER:
-            command = f"saic evaluate --protocol paper --seed {seed}"
+            command = f"saic evaluate --data DATA --protocol paper --seed {seed}"
             report = paper.evaluate(data, out, embedder=Resemblyzer(), command=command, **known)
         else:
             report = run_evaluation(
@@ -262,10 +262,17 @@ def evaluate(
                 judges=Judges.load(NO_ASR if quick and asr is None else asr, dnsmos=not quick, device=device),
                 attackers=attackers.value,
                 quick=quick,
-                command=f"saic evaluate --split {split} --seed {seed} --attackers {attackers}" + quick * " --quick",
+                command=_repeatable(split, seed, attackers, quick, asr),
                 **known,
             )
     show(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
+
+
+def _repeatable(split: str, seed: int, attackers: Attackers, quick: bool, asr: str | None) -> str:
+    """The command line for a report, which is published: folders of this machine have no name in it."""
+    command = f"saic evaluate --data DATA --split {split} --seed {seed} --attackers {attackers}"
+    hears = "" if asr is None else f" --asr {'FOLDER' if Path(asr).is_dir() else asr}"
+    return command + quick * " --quick" + hears
 
 
 @app.command()

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from saic import audio, plots
 from saic.audio import SAMPLE_RATE
+from saic.errors import UsageError
 from saic.web import words
 from saic.web.card import card
 from saic.web.desk import Desk, session_of
@@ -134,9 +135,16 @@ class Anonymizer:
             wavs = [self._desk.load(path, session) for path in (original, swapped)]
             other = None if choice == NOBODY else self._desk.load(target, session)
             found = self._measure(*wavs, other, session)
-            yield card(found, listening=self._listener.hears_words)
-            if self._listener.hears_words:
-                yield card(self._words(found, *wavs, session))
+            if not self._listener.hears_words:
+                yield card(found)
+                return
+            yield card(found, "listening")
+            try:
+                found = self._words(found, *wavs, session)
+            except UsageError:  # it took too long, or somebody pressed Cancel
+                yield card(found, "stopped")
+                raise
+            yield card(found)
 
     def protection(self, shown: Shown, target: np.ndarray | None, session: str) -> Protection:
         """The same for the API, as figures."""

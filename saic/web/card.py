@@ -1,11 +1,16 @@
 """The card "What was protected", as HTML."""
 
+from typing import Literal
+
 from saic.web import words
 from saic.web.protection import Judge, Likeness, Protection
 
+Count = Literal["absent", "listening", "stopped"]
+"""Why there is no figure of words: nothing can count them, they are being counted, or that was stopped."""
 
-def card(found: Protection, *, listening: bool = False) -> str:
-    """Draw a `Protection`; `listening`: the words are still being counted."""
+
+def card(found: Protection, count: Count = "absent") -> str:
+    """Draw a `Protection`; `count` says why it has no words."""
     judge = found.judge
     parts = [_verdict(found), _strip("Similarity to the speaker", "to its own voice", found.source, judge)]
     if found.target is None:
@@ -14,7 +19,7 @@ def card(found: Protection, *, listening: bool = False) -> str:
         parts.append(_strip("Similarity to the new voice", "to the new voice", found.target, judge))
     return f"""<section class="card protection"><h2>What was protected, in this recording</h2>
 <div class="columns"><div>{"".join(parts)}{_key(judge)}</div>
-<div>{_words(found.words_kept, listening)}{words.NOT_PROTECTED}</div></div></section>"""
+<div>{_words(found.words_kept, count)}{words.NOT_PROTECTED}</div></div></section>"""
 
 
 def _verdict(found: Protection) -> str:
@@ -59,13 +64,11 @@ def _key(judge: Judge) -> str:
 original is compared with itself by its two halves.{doubt}</p>"""
 
 
-def _words(kept: float | None, listening: bool) -> str:
+def _words(kept: float | None, count: Count) -> str:
     if kept is not None:
         said = f"An English speech recogniser hears {kept:.0%} of the words that it hears in the original."
-    elif listening:
-        said = "A speech recogniser is listening …"
     else:
-        said = "Not counted: no speech recogniser is installed on this server."
+        said = words.NOT_COUNTED[count]
     return f'<h3>Words kept</h3><p id="words-kept">{said}</p>'
 
 

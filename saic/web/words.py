@@ -48,6 +48,12 @@ alone: it shows what they lose. The swapped voice gets some of that back.</p>"""
 CARD_WAITING = """<section class="card protection"><h2>What was protected</h2>
 <p class="soft">Listening to both versions …</p></section>"""
 
+NOT_COUNTED = {
+    "absent": "Not counted: no speech recogniser is installed on this server.",
+    "listening": "A speech recogniser is listening …",
+    "stopped": "Not counted: the speech recogniser was stopped.",
+}
+
 NOT_PROTECTED = """<h3>What is not protected</h3>
 <ul class="plain">
 <li><strong>What is said.</strong> Names, dates, places and anything else that is spoken.</li>
