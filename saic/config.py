@@ -55,7 +55,7 @@ class Decoder(_Section):
 
     channels: int = Field(128, ge=4)
     kernel: int = Field(5, ge=3)
-    upsampling: tuple[Literal[1, 2], ...] = (1, 1, 1, 2, 1, 1)
+    upsampling: tuple[Literal[1, 2], ...] = (1, 1, 1, 2, 1, 1, 1, 1)
     correlation_share: float = Field(0.0, ge=0, le=1, description="of the target's, given to the output: saic.timbre")
     detail_share: float = Field(0.0, ge=0, le=1, description="of what codes leave out, given back: saic.detail")
     likeness_share: float = Field(0.0, ge=0, le=1, description="of the decoder's errors, put right: saic.likeness")
@@ -109,6 +109,7 @@ class Stage2(_Section):
 
     steps: int = Field(3_000, ge=1)
     lr: float = Field(5e-4, gt=0)
+    words_share: float = Field(0.5, gt=0, le=1, description="share of a batch whose words are compared")
     disguise: Disguise = Disguise()
     weights: Stage2Weights = Stage2Weights()
 
@@ -120,16 +121,6 @@ class Perceptual(_Section):
     steps: int = Field(1_000, ge=1)
     lr: float = Field(1e-3, gt=0)
     batch_size: int = Field(16, ge=2)
-
-
-class Recognizer(_Section):
-    """The phone recognizer behind the loss on words."""
-
-    channels: int = Field(256, ge=4)
-    blocks: int = Field(8, ge=2)
-    steps: int = Field(2_500, ge=1)
-    lr: float = Field(2e-3, gt=0)
-    batch_s: float = Field(60.0, gt=0, description="seconds of speech in a batch")
 
 
 class Vocoder(_Section):
@@ -160,7 +151,6 @@ class Config(_Section):
     decoder: Decoder = Decoder()
     training: Training = Training()
     perceptual: Perceptual = Perceptual()
-    recognizer: Recognizer = Recognizer()
     stage1: Stage1 = Stage1()
     stage2: Stage2 = Stage2()
     vocoder: Vocoder = Vocoder()

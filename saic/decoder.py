@@ -12,6 +12,8 @@ from saic.config import Decoder as Config
 from saic.layers import Conv, InstanceNorm, downsample_mask
 from saic.pitch import EXCITATION_CHANNELS, excitation
 
+_QUIET = 0.1  # how loud a hushed block is: at 0 nothing would ever teach it
+
 
 class AdaIN(nn.Module):
     """Adaptive instance normalization (Huang & Belongie 2017, Eq. 8): the speaker sets mean and scale."""
@@ -39,6 +41,14 @@ class DecoderBlock(nn.Module):
         self.conv2 = Conv(channels, channels * upsampling, kernel)
         self.adain1 = AdaIN(channels, condition_size)
         self.adain2 = AdaIN(channels, condition_size)
+
+    @torch.no_grad()
+    def hush(self) -> None:
+        """Let nearly everything pass as it is, whatever the speaker: a block that joins a trained decoder."""
+        shift, scale = self.adain2.affine.bias.chunk(2)
+        self.adain2.affine.weight.zero_()
+        shift.zero_()
+        scale.fill_(_QUIET - 1)
 
     def forward(
         self, x: Tensor, condition: Tensor, mask: Tensor | None, fine: Tensor | None, statistics: tuple | None

@@ -14,7 +14,7 @@ from saic.config import Config
 from saic.errors import UsageError
 from saic.training import distributed, loop
 from saic.training.perceptual import FEATURES, MelFeatures
-from saic.training.recognizer import FILE, Recognizer
+from saic.training.recognizer import Recognizer
 from saic.weights import write_tensors
 from tests import two_processes
 from train import prepare
@@ -36,8 +36,7 @@ def folder(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     network = MelFeatures(Config.from_dict(values).perceptual.channels)
     write_tensors(folder / "perceptual" / FEATURES, network.state_dict())
     (folder / "recognizer").mkdir()
-    recognizer = Recognizer(Config.from_dict(values).recognizer, 5)
-    write_tensors(folder / "recognizer" / FILE, recognizer.state_dict())
+    Recognizer(5, channels=8, n_blocks=2, kernel=3).save(folder / "recognizer")
     two_processes.main(folder, folder / "one")
     return folder
 

@@ -25,7 +25,7 @@ def main(folder: Path, runs: Path) -> None:
     config = read_config(folder / "tiny.yaml")
     train, dev = (read_corpus(folder / "manifest.jsonl", split, config) for split in ("train", "dev"))
     features = load_features(folder / "perceptual", config.perceptual.channels)
-    recognizer = load_recognizer(folder / "recognizer", config.recognizer)
+    recognizer = load_recognizer(folder / "recognizer")
     codes = Stage1(train, config, None).state_dict()
     for number in (1, 2):
 

@@ -71,7 +71,7 @@ def main(
         settings,
         first,
         load_features(perceptual, settings.perceptual.channels, device) if perceptual else None,
-        recognizer=load_recognizer(recognizer, settings.recognizer, device) if recognizer else None,
+        recognizer=load_recognizer(recognizer, device) if recognizer else None,
         unseen=read_corpus(data, "dev", settings),
         device=device,
     )

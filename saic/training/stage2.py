@@ -100,7 +100,8 @@ class Stage2:
             entropy = F.cross_entropy(self.phones(content), known, reduction="none")
             losses["phones"] = _mean_where(crops.phones >= 0, entropy)
         if self._hears_words:
-            losses["words"] = self._words(output, target)
+            seen = max(1, round(stage.words_share * len(output)))
+            losses["words"] = self._words(output[:seen], target[:seen])
         if self._hears_words or self._hears_voices:
             voices = model.standardize(reference), reference_mask, speaker, register
             judged = self._judge_conversions(content, f0, crops.mask, target, *voices)
@@ -121,9 +122,11 @@ class Stage2:
     def _hears_words(self) -> bool:
         return self.recognizer is not None and self.config.stage2.weights.words > 0
 
-    def _words(self, output: Tensor, target: Tensor, *, last: bool = False) -> Tensor:
+    def _words(self, output: Tensor, target: Tensor, *, same_voice: bool = True) -> Tensor:
+        """Standardized mels to how much is heard in one and not in the other."""
+        output, target = (mel * self.model.mel_std + self.model.mel_mean for mel in (output, target))
         with precision(self.config, self.device):
-            return word_distance(self.recognizer, output, target, last=last)
+            return word_distance(self.recognizer, output, target, same_voice=same_voice)
 
     def _judge_conversions(
         self,
@@ -151,7 +154,7 @@ class Stage2:
         if self._hears_voices:
             losses["voice"] = voice_distance(self.loss.network, output, mask[said], *wanted)
         if self._hears_words:
-            losses["words"] = self._words(output, target[said], last=True)
+            losses["words"] = self._words(output, target[said], same_voice=False)
         return losses
 
     @torch.no_grad()
@@ -203,10 +206,19 @@ class Stage2:
         self.model.mel_std.copy_(std)
 
     def _start_from(self, model: Model) -> None:
+        """Go on from weights; blocks that the config adds at the decoder's end pass what comes to them at first."""
+        blocks, n_known = self.model.decoder.blocks, len(model.decoder.blocks)
+        for block in blocks[n_known:]:
+            block.hush()
+        added = tuple(f"decoder.blocks.{i}." for i in range(n_known, len(blocks)))
+        fresh = {name: tensor for name, tensor in self.model.state_dict().items() if name.startswith(added)}
         try:
-            self.model.load_state_dict(model.state_dict())  # the mels' mean and deviation too: the weights know these
+            self.model.load_state_dict(fresh | model.state_dict())  # the mels' mean and deviation too
         except RuntimeError:
-            raise UsageError("The config names other sizes than those of the --init weights: leave them out.") from None
+            raise UsageError(
+                "The config names other sizes than those of the --init weights: leave them out. Only blocks at the"
+                " decoder's end may be added."
+            ) from None
 
 
 def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
