@@ -53,20 +53,19 @@ def transfer(mel: Tensor, timbre: Tensor, mask: Tensor | None = None, *, correla
     if not correlation:
         return moved
     own_mean, own_deviation = masked_statistics(moved, mask)  # the voice's, but where the stretch was bounded
-    change = _root(timbre, 0.5) @ _root(measure(moved, mask), -0.5)
+    with torch.no_grad():  # in training it is taken as it is: gradients of like eigenvalues explode
+        change = _root(timbre, 0.5) @ _root(measure(moved, mask), -0.5)
     coloured = change.to(mel) @ ((moved - own_mean) / own_deviation) * own_deviation + own_mean
     return (1 - correlation) * moved + correlation * coloured
 
 
-def match(mel: Tensor, recording: Tensor, mask: Tensor | None = None, recorded: Tensor | None = None) -> Tensor:
-    """Give a (B, 80, T) log-mel the mean and deviation that the bands of a recording have over speech.
+def match(mel: Tensor, recording: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Give a (B, 80, T) log-mel the mean and deviation that the bands of a recording as long have over speech.
 
-    ``mask`` and ``recorded`` (B, 1, T) are the speech frames of the two; None for ``recorded`` takes the mel's. In
-    training an output is compared with its target after this: the pipeline moves the timbre anyway, so that a decoder
-    would only spend itself on a colour that is measured.
+    ``mask`` (B, 1, T) are the speech frames of both. In training an output is compared with its target after this: the
+    pipeline moves the timbre anyway, so that a decoder would only spend itself on a colour that is measured.
     """
-    wanted = masked_statistics(recording, mask if recorded is None else recorded)
-    return _move(mel, masked_statistics(mel, mask), wanted)
+    return _move(mel, masked_statistics(mel, mask), masked_statistics(recording, mask))
 
 
 def bound(mel: Tensor, timbre: Tensor) -> Tensor:

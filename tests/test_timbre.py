@@ -43,6 +43,15 @@ def test_matched_to_itself_in_another_colour_a_mel_is_itself_again() -> None:
     torch.testing.assert_close(timbre.match(1.5 * mel + 2, mel, mask), mel, atol=1e-3, rtol=0)
 
 
+def test_training_goes_through_the_transfer_of_correlations() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mel = torch.randn(2, 80, 60, generator=generator).requires_grad_()
+    timbre.transfer(
+        mel, timbre.measure(torch.randn(2, 80, 90, generator=generator)), correlation=0.8
+    ).abs().mean().backward()
+    assert mel.grad.isfinite().all() and (mel.grad != 0).any(dim=-1).all()
+
+
 def test_bands_rise_together_as_they_do_in_the_voice() -> None:
     generator = torch.Generator().manual_seed(0)
     mel = torch.randn(1, 80, 4000, generator=generator)

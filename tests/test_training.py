@@ -136,6 +136,20 @@ def test_stage_2_goes_on_from_weights_without_codes(corpus: Corpus) -> None:
         Stage2(corpus, wider, model, None)
 
 
+def test_a_decoder_grows_at_its_end_and_says_nearly_the_same_at_first(corpus: Corpus) -> None:
+    torch.manual_seed(0)
+    short = TINY.model_copy(update={"decoder": TINY.decoder.model_copy(update={"upsampling": (1, 1, 1, 2)})})
+    model = Model(short).eval()
+    grown = Stage2(corpus, TINY, model, None).model.eval()
+    assert len(grown.decoder.blocks) == len(TINY.decoder.upsampling) > len(model.decoder.blocks)
+    crops = corpus.sample(4, np.random.default_rng(0))
+    with torch.no_grad():
+        before, after = (one(crops.mel, crops.mel, crops.f0, crops.mask, crops.mask) for one in (model, grown))
+    assert (after - before).abs().mean() < 0.2 * before.std()
+    with pytest.raises(UsageError, match="other sizes"):  # a trained block has no place in a smaller decoder
+        Stage2(corpus, short, Model(TINY), None)
+
+
 def test_stage_2_from_nothing_measures_the_mels_itself(corpus: Corpus) -> None:
     stage = Stage2(corpus, TINY, None, None, unseen=corpus)
     mean, std = corpus.statistics()

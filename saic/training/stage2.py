@@ -30,7 +30,7 @@ from saic.training.stage1 import Codes
 
 _VALIDATION_CROPS = 64
 _PHONE_KERNEL = 3
-_CONVERTED_SHARE = 0.1875  # of a batch, for the losses on conversions
+_CONVERTED_SHARE = 0.25  # of a batch, for the losses on conversions
 
 
 class Stage2:
@@ -149,7 +149,8 @@ class Stage2:
         with precision(self.config, self.device):
             output, _ = self.model.decoder(content[said], speaker[voice], melody, mask[said])
         wanted = reference[voice], reference_mask[voice]
-        output = timbre.match(output.float(), wanted[0], mask[said], wanted[1])
+        moving = timbre.measure(*wanted), mask[said]
+        output = timbre.transfer(output.float(), *moving, correlation=self.config.decoder.correlation_share)
         losses = {}
         if self._hears_voices:
             losses["voice"] = voice_distance(self.loss.network, output, mask[said], *wanted)
