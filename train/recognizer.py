@@ -31,7 +31,7 @@ _FLOOR = 1e-10
 _RIDGE = 1e-2  # added to the diagonal: two neighbouring bands of a narrow recording may be one and the same
 
 # What the exporter called the tensors that have no name of their own: numbers that grow by a step with each block.
-_STEM, _DEPTHWISE = "onnx::Conv_801", 804
+_LEAD, _DEPTHWISE = 801, 804
 _PRODUCTS, _PRODUCTS_STEP = 829, 9
 _PRODUCT_OF = {"ffn1.fc1": 0, "ffn1.fc2": 1, "attention.qkv": 2, "attention.out": 6, "ffn2.fc1": 7, "ffn2.fc2": 8}
 _BIAS_OF = {"attention.qkv": "attn.in_proj_bias", "attention.out": "attn.out_proj.bias"}
@@ -95,8 +95,8 @@ def network(archive: dict[str, Tensor]) -> Recognizer:
     output = archive[inner + "proj.weight"].squeeze(-1)
     recognizer = Recognizer(*output.shape)
     tensors = recognizer.state_dict() | {
-        "lead.weight": archive[_STEM],
-        "lead.bias": archive["onnx::Conv_802"],
+        "lead.weight": archive[f"onnx::Conv_{_LEAD}"],
+        "lead.bias": archive[f"onnx::Conv_{_LEAD + 1}"],
         "out.weight": output,
         "out.bias": archive[inner + "proj.bias"],
     }

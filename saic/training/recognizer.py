@@ -1,8 +1,7 @@
 """A phone recognizer that hears whether words survive: the loss on words of stage 2.
 
-A distance of mels counts a blurred consonant as little; a recognizer counts it as what it is, another word. A few hours
-of speech are too few to train one, so a public one is taken: the Conformer (Gulati et al. 2020) of the package
-``hama``, which writes phones by connectionist temporal classification (Graves et al. 2006). It reads another log-mel
+A distance of mels counts a blurred consonant as little; a recognizer counts it as what it is, another word. A corpus
+need not have transcripts to train one: a public one is taken, the Conformer (Gulati et al. 2020) of the package ``hama``, which writes phones by connectionist temporal classification (Graves et al. 2006). It reads another log-mel
 than ours; a linear map, found by least squares (``python -m train.recognizer``), leads from one to the other. It is no
 judge: figures are made by recognizers that never trained anything here.
 """
@@ -99,7 +98,13 @@ class Recognizer(nn.Module):
 
         T' = ceil(T * 5 / 8), one for every 20 ms.
         """
-        x = F.gelu(self.lead(self.matrix @ on_own_grid(mel) + self.offset)).transpose(1, 2)
+        with torch.autocast(mel.device.type, enabled=False):  # bfloat16 has too few digits for a sum over bands
+            mapped = self.matrix @ on_own_grid(mel.float()) + self.offset
+        return self.hear(mapped)
+
+    def hear(self, own_mel: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The same from the (B, 80, T) log-mel that the network was made for, 100 frames a second."""
+        x = F.gelu(self.lead(own_mel)).transpose(1, 2)
         features = []
         for block in self.blocks:
             x = block(x)
