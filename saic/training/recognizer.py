@@ -1,7 +1,8 @@
 """A phone recognizer that hears whether words survive: the loss on words of stage 2.
 
 A distance of mels counts a blurred consonant as little; a recognizer counts it as what it is, another word. A corpus
-need not have transcripts to train one: a public one is taken, the Conformer (Gulati et al. 2020) of the package ``hama``, which writes phones by connectionist temporal classification (Graves et al. 2006). It reads another log-mel
+need not have transcripts to train one: a public one is taken, the Conformer (Gulati et al. 2020) of the package
+``hama``, which writes phones by connectionist temporal classification (Graves et al. 2006). It reads another log-mel
 than ours; a linear map, found by least squares (``python -m train.recognizer``), leads from one to the other. It is no
 judge: figures are made by recognizers that never trained anything here.
 """
