@@ -3,8 +3,8 @@
 A decoder that learned from few speakers gives an unseen one a colour between those it knows. The colour itself is
 measured more surely than learned: mean and covariance of the mel bands over speech. Moving mean and deviation is
 classical in voice conversion (global variance, Toda et al. 2007) and what AdaIN does to features (Huang & Belongie
-2017, Eq. 8); moving the covariance is whitening and colouring (Li et al. 2017). It says which bands rise together, and
-with that where formants lie, but takes a blurred output further from what was said.
+2017, Eq. 8); moving the covariance too is optimal transport between Gaussians (Pitié & Kokaram 2007). It says which
+bands rise together, and with that where formants lie, but takes a blurred output further from what was said.
 """
 
 import torch
@@ -16,6 +16,7 @@ from saic.mel import N_MELS
 _STRETCH = (0.5, 2.5)  # of a band's deviation: more would blow up noise
 _SHRINKAGE = 0.3  # added to the diagonal of a correlation: some seconds of speech do not show 80 x 80 numbers
 _LEAST_DEVIATION = 1e-3
+_LEAST_EIGENVALUE = _SHRINKAGE**2 / 4  # of a product of two correlation matrices: not that of any real pair
 _LOUDEST = 2.5  # deviations above the mean: of the frames of a recording's band, 3 in a thousand are louder
 
 
@@ -54,7 +55,7 @@ def transfer(mel: Tensor, timbre: Tensor, mask: Tensor | None = None, *, correla
         return moved
     own_mean, own_deviation = masked_statistics(moved, mask)  # the voice's, but where the stretch was bounded
     with torch.no_grad():  # in training it is taken as it is: gradients of like eigenvalues explode
-        change = _root(timbre, 0.5) @ _root(measure(moved, mask), -0.5)
+        change = _change(measure(moved, mask), timbre)
     coloured = change.to(mel) @ ((moved - own_mean) / own_deviation) * own_deviation + own_mean
     return (1 - correlation) * moved + correlation * coloured
 
@@ -93,12 +94,27 @@ def _move(mel: Tensor, own: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]
     return (mel - mean) * (wanted_deviation / deviation).clamp(*_STRETCH) + wanted_mean
 
 
-def _root(timbre: Tensor, power: float) -> Tensor:
-    """A power of a timbre's shrunk correlation matrix, (B, 80, 80) in double precision.
+def _change(own: Tensor, wanted: Tensor) -> Tensor:
+    """(B, 80, 80): of all matrices that give one timbre's correlations to another, the one that moves least.
+
+    The linear Monge-Kantorovitch map (Pitié & Kokaram 2007). Whitening and then colouring ends at the same
+    correlations and turns the bands into each other on the way.
+    """
+    own, wanted = _correlation(own), _correlation(wanted)
+    there, back = _power(own, 0.5), _power(own, -0.5)
+    return back @ _power(there @ wanted @ there, 0.5) @ back
+
+
+def _correlation(timbre: Tensor) -> Tensor:
+    """A timbre's shrunk correlation matrix, (B, 80, 80) in double precision.
 
     Correlations, not covariances: a band that holds nothing, as above the edge of a codec, is then like any other.
     """
     deviation = _moments(timbre)[1].double().clamp_min(_LEAST_DEVIATION)
-    correlation = timbre[:, 1:].double() / deviation / deviation.transpose(1, 2)
-    values, vectors = torch.linalg.eigh(correlation + _SHRINKAGE * torch.eye(N_MELS).to(correlation))
-    return vectors * values.clamp_min(_SHRINKAGE / 2).pow(power).unsqueeze(1) @ vectors.transpose(1, 2)
+    return timbre[:, 1:].double() / deviation / deviation.transpose(1, 2) + _SHRINKAGE * torch.eye(N_MELS).to(deviation)
+
+
+def _power(matrix: Tensor, power: float) -> Tensor:
+    """A power of (B, 80, 80) symmetric matrices; what is stored in few digits may be barely definite."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors * values.clamp_min(_LEAST_EIGENVALUE).pow(power).unsqueeze(1) @ vectors.transpose(1, 2)

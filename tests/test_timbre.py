@@ -68,6 +68,18 @@ def test_bands_rise_together_as_they_do_in_the_voice() -> None:
     torch.testing.assert_close(timbre.transfer(voice, wanted, correlation=1.0), voice, atol=1e-3, rtol=1e-3)
 
 
+def test_correlations_move_without_turning_bands_into_each_other() -> None:
+    """The least movement between two Gaussians is a stretch along right angles: a symmetric, positive matrix."""
+    generator = torch.Generator().manual_seed(0)
+    mel, voice = (torch.randn(1, 80, 400, generator=generator, dtype=torch.float64) for _ in range(2))
+    mel, voice = mel + mel.roll(1, dims=1), voice + voice.roll(3, dims=1)
+    plain, coloured = (timbre.transfer(mel, timbre.measure(voice), correlation=share) for share in (0.0, 1.0))
+    units = [(x - x.mean(dim=-1, keepdim=True)) / plain.std(dim=-1, keepdim=True) for x in (plain, coloured)]
+    change = torch.linalg.lstsq(units[0][0].T, units[1][0].T).solution
+    torch.testing.assert_close(change, change.T, atol=0.005, rtol=0)
+    assert torch.linalg.eigvalsh(change).min() > 0 and (change - torch.eye(80)).abs().max() > 0.1
+
+
 def test_an_empty_band_stays_quiet_whatever_the_voice_has_there() -> None:
     generator = torch.Generator().manual_seed(0)
     mel = torch.randn(1, 80, 200, generator=generator)

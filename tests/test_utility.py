@@ -125,7 +125,7 @@ def test_decoding_is_by_the_rules(whisper):
     assert judge.transcribe(np.zeros(RATE, dtype=np.float32)) == "Hello there."
     ((folder, loading),) = whisper.loaded
     assert folder == str(whisper.folder)
-    assert loading == {"device": "cpu", "compute_type": "int8", "cpu_threads": torch.get_num_threads()}
+    assert loading == {"device": "cpu", "compute_type": "float32", "cpu_threads": torch.get_num_threads()}
     (options,) = whisper.options
     assert options["language"] == "en" and options["temperature"] == 0.0
     assert options["condition_on_previous_text"] is False and options["vad_filter"] is False

@@ -78,7 +78,8 @@ class Recogniser:
             raise UsageError(_INSTALL) from error
         _normalizer()  # at once, and not when the first text has been heard
         folder = _resolve(MODEL if model is None else os.fspath(model), faster_whisper.download_model)
-        compute_type = "int8" if device == "cpu" else "float16"
+        # In int8 it hears other words on other processors: seven in a hundred of a clean clip on one without VNNI.
+        compute_type = "float32" if device == "cpu" else "float16"
         versions = [faster_whisper.__version__, ctranslate2.__version__]
         facts = [_hashes(folder), DECODING, compute_type, versions]
         self.identity = "whisper " + hashlib.sha256(json.dumps(facts).encode()).hexdigest()

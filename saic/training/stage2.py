@@ -30,7 +30,7 @@ from saic.training.stage1 import Codes
 
 _VALIDATION_CROPS = 64
 _PHONE_KERNEL = 3
-_CONVERTED_SHARE = 0.25  # of a batch, for the losses on conversions
+_CONVERTED_SHARE = 0.5  # of a batch, for the losses on conversions
 
 
 class Stage2:
