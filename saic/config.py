@@ -55,7 +55,7 @@ class Decoder(_Section):
 
     channels: int = Field(128, ge=4)
     kernel: int = Field(5, ge=3)
-    upsampling: tuple[Literal[1, 2], ...] = (1, 1, 1, 2, 1, 1, 1, 1)
+    upsampling: tuple[Literal[1, 2], ...] = (1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1)
     correlation_share: float = Field(0.0, ge=0, le=1, description="of the target's, given to the output: saic.timbre")
     detail_share: float = Field(0.0, ge=0, le=1, description="of what codes leave out, given back: saic.detail")
     likeness_share: float = Field(0.0, ge=0, le=1, description="of the decoder's errors, put right: saic.likeness")
