@@ -115,8 +115,9 @@ def test_a_conversion_has_the_long_term_spectrum_of_its_voice(pipeline: Pipeline
     result = pipeline.convert(clips["patient"], clips["other"])
     source, target = audio.load(clips["patient"]), audio.load(clips["other"])
     own, other = (spectrum(noise.suppress(log_mel(torch.from_numpy(x))[None])[0].numpy(), x) for x in (source, target))
-    for name, wanted in (("converted", other), ("reconstructed", own)):  # but for peaks that are bounded
-        np.testing.assert_allclose(spectrum(result.mels[name], source), wanted, atol=0.03)
+    for name, wanted in (("converted", other), ("reconstructed", own)):
+        above = spectrum(result.mels[name], source) - wanted
+        assert above.max() < 0.01 and above.min() > -0.06  # peaks are bounded, which lowers a mean
     assert np.abs(own - other).max() > 0.1
 
 
