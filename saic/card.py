@@ -40,6 +40,9 @@ every file against `SHA256SUMS`, and reads nothing but safetensors and JSON.
 manner of speaking. Only use the voice of a person who agreed to it, and don't put recordings of patients on a public
 server.
 
+Where `config.json` has a listener, the content encoder holds the acoustic model of the package hama (Seongmin Park,
+Apache-2.0), changed by training.
+
 ## Figures
 
 {figures}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from saic.errors import ConfigError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Goes up when weights made before would load and then say something else."""
 
 
@@ -29,15 +29,24 @@ class Audio(_Section):
     n_mels: Literal[80] = 80
 
 
+class Listener(_Section):
+    """A phone recognizer's network (:mod:`saic.listener`); sizes of the one that ``train.recognizer`` gives."""
+
+    channels: int = Field(144, ge=1)
+    blocks: int = Field(4, ge=2)
+    kernel: int = Field(31, ge=1)
+
+
 class ContentEncoder(_Section):
-    """Paper 3.2; sizes after AdaIN-VC (the paper's reference 16)."""
+    """Paper 3.2; sizes after AdaIN-VC (the paper's reference 16). Without a listener it hears as the paper's does."""
 
     channels: int = Field(128, ge=4)
     bank_kernels: int = Field(4, ge=1, le=16)
     kernel: int = Field(5, ge=3)
     code_channels: int = Field(64, ge=1)
     strides: tuple[Literal[1, 2], ...] = (1, 2, 1, 1, 1, 1)
-    instance_norm: bool = Field(True, description="False is an ablation: the speaker's level and colour pass")
+    instance_norm: bool = Field(True, description="False is an ablation: the speaker's colour passes")
+    listener: Listener | None = Field(Listener(), description="in the place of the bank and the first blocks")
 
 
 class SpeakerEncoder(_Section):
@@ -88,8 +97,8 @@ class Stage2Weights(_Section):
     speaker: float = Field(1.0, ge=0)
     pitch: float = Field(1.0, ge=0)
     reconstruction: float = Field(1.0, ge=0)
-    phones: float = Field(0.1, ge=0, description="of clips with a phones.json beside them")
     voice: float = Field(0.3, ge=0, description="of conversions to a random other speaker")
+    listening: float = Field(0.5, ge=0, description="of what the listener hears in a disguise")
     words: float = Field(0.5, ge=0, description="of what a recognizer hears in outputs and conversions")
 
 
@@ -109,6 +118,7 @@ class Stage2(_Section):
 
     steps: int = Field(3_000, ge=1)
     lr: float = Field(5e-4, gt=0)
+    codes_first: int = Field(0, ge=0, description="steps in which a listener learns the codes of the --init weights")
     words_share: float = Field(0.5, gt=0, le=1, description="share of a batch whose words are compared")
     disguise: Disguise = Disguise()
     weights: Stage2Weights = Stage2Weights()
@@ -144,7 +154,7 @@ class Vocoder(_Section):
 class Config(_Section):
     """Everything that decides what a run does; one seed for all of it."""
 
-    format_version: Literal[3] = FORMAT_VERSION
+    format_version: Literal[4] = FORMAT_VERSION
     audio: Audio = Audio()
     content_encoder: ContentEncoder = ContentEncoder()
     speaker_encoder: SpeakerEncoder = SpeakerEncoder()

@@ -13,6 +13,7 @@ from saic.config import Config
 from saic.content import ContentEncoder
 from saic.decoder import Decoder
 from saic.errors import WeightsError
+from saic.layers import masked_statistics
 from saic.mel import N_MELS
 from saic.speaker import SpeakerEncoder
 from saic.weights import CONFIG, MODEL, VOICES, listed, load, resolve, save, write_sums
@@ -70,9 +71,14 @@ class Model(nn.Module):
         """Log-mel to zero mean and unit deviation per bin."""
         return (mel - self.mel_mean) / self.mel_std
 
+    def heard(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, 80, T) log-mel as the content encoder hears it: standardized, speech as loud as training's on average."""
+        level = masked_statistics(mel, mask)[0].mean(dim=1, keepdim=True)
+        return self.standardize(mel - level + self.mel_mean.mean())
+
     def encode_content(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, 80, T) log-mel to (B, C, ceil(T / stride)) content codes."""
-        return self.content_encoder(self.standardize(mel), mask)[0]
+        return self.content_encoder(self.heard(mel, mask), mask)[0]
 
     def encode_speaker(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, 80, T) log-mel to (B, E) speaker embeddings."""

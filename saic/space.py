@@ -11,7 +11,7 @@ from saic import hub, weights
 from saic.errors import UsageError
 
 _ROOT = Path(__file__).parents[1]
-_TREE = ("app.py", "requirements.txt", "LICENSE", "saic/**/*", "assets/README.md", "assets/examples/*")
+_TREE = ("app.py", "requirements.txt", "LICENSE", "NOTICE", "saic/**/*", "assets/README.md", "assets/examples/*")
 _ABOUT_BUNDLED = ("MODEL_CARD.md", "benchmarks/evaluation/report.*")
 _BUNDLED = "saic/weights/default"
 

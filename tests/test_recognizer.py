@@ -11,10 +11,11 @@ from saic import audio, manifest
 from saic.config import Config
 from saic.errors import UsageError
 from saic.evaluation.text import edits
+from saic.listener import OWN_HOP_SAMPLES, on_own_grid
 from saic.mel import HOP_SAMPLES, log_mel
 from saic.model import Model
 from saic.training.corpus import Corpus
-from saic.training.recognizer import OWN_HOP_SAMPLES, Recognizer, load_recognizer, on_own_grid, word_distance
+from saic.training.recognizer import Recognizer, load_recognizer, word_distance
 from saic.training.stage2 import Stage2
 from train import recognizer as entry
 

@@ -101,8 +101,7 @@ def test_renderings_share_codes_and_stand_in_for_each_other(corpus_folder: Path,
     low, high = voice(110, 3.0, seed=1), voice(220, 3.0, seed=1)
     for name, wav in (("low", low), ("high", high), ("else", voice(150, 3.0, seed=2))):
         audio.save(tmp_path / f"{name}.wav", wav)
-    about = {"phones": ["", "a", "ˈ", "b", "."], "frames": [8, 16, 16, 40, 40], "frames_per_s": 40}
-    (tmp_path / "phones.json").write_text(json.dumps(about), encoding="utf-8")
+    (tmp_path / "phones.json").write_text("{}", encoding="utf-8")
     for name, text in (("low", "SAME"), ("high", "SAME"), ("else", "OTHER")):
         clips.append(manifest.Clip(tmp_path / f"{name}.wav", name, f"speaker {name}", None, 3.0, text, "train"))
     clips[:2] = [replace(clip, text="SAME") for clip in clips[:2]]  # read by people, who do not keep time
@@ -115,14 +114,6 @@ def test_renderings_share_codes_and_stand_in_for_each_other(corpus_folder: Path,
     assert torch.equal(corpus.said_by_others(other, random).mel, other.mel)
     read = corpus.crops(np.array([0]), np.array([16]))
     assert torch.equal(corpus.said_by_others(read, random).mel, read.mel)
-    # Codes last 0.05 s: 0.2 s of pause, 0.4 s of "a", 0.4 s of a mark that has no sound, then "b".
-    start = corpus.crops(np.array([index["low"]]), np.array([0])).phones[0].tolist()
-    assert [corpus.alphabet[i] if i >= 0 else None for i in start] == [""] * 4 + ["a"] * 4
-    assert corpus.alphabet == ["", "a", "b"]
-    later = corpus.crops(np.array([index["low"]]), np.array([48])).phones[0].tolist()
-    assert [corpus.alphabet[i] if i >= 0 else None for i in later] == [None] * 8
-    first = corpus.crops(np.array([0]), np.array([0]))
-    assert (first.phones == -1).all()
 
 
 def test_stage_2_goes_on_from_weights_without_codes(corpus: Corpus) -> None:

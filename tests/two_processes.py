@@ -36,7 +36,7 @@ def main(folder: Path, runs: Path) -> None:
 
         first = stage()
         first.step(0)
-        parts = (first.codes, first.decoder) if number == 1 else (first.model, first.phones)
+        parts = (first.codes, first.decoder) if number == 1 else (first.model,)
         named = [(f"{i}.{name}", p.grad) for i, part in enumerate(parts) for name, p in part.named_parameters()]
         run = runs / f"stage{number}"
         loop.start(run, config, resume=False)

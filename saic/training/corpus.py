@@ -1,7 +1,6 @@
 """A corpus in memory: every clip's mel once, and crops of it on the content grid."""
 
 import hashlib
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable
@@ -18,14 +17,11 @@ from saic import audio, pitch
 from saic.activity import speech_frames
 from saic.errors import AudioError, DataError
 from saic.manifest import Clip
-from saic.mel import FRAMES_PER_S, log_mel
+from saic.mel import log_mel
 from saic.weights import write_tensors
 
 PHONES_NAME = "phones.json"
 """Beside clips that all say the same at the same time: ``phones``, the ``frames`` each lasts, ``frames_per_s``."""
-
-_NO_PHONE = frozenset(" ˈˌː")  # what an aligner gives a time but no sound of its own
-_PAUSE = frozenset(["", *",.;:!?"])
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,6 @@ class Crops:
     clip: Tensor
     offset: Tensor
     grid: Tensor
-    phones: Tensor
 
     def __len__(self) -> int:
         return len(self.mel)
@@ -104,7 +99,6 @@ class Corpus:
         self.clips_of = [np.flatnonzero(self.speaker_of == k) for k in range(len(self.speakers))]
         self._renderings = _renderings(self.clips, self.lengths)
         self._code_starts = np.array([self.starts[same[0]] for same in self._renderings]) // stride
-        self.alphabet, self._phones = _phones(self.clips, self.lengths, stride)
         seconds = np.array([self.lengths[c].sum() for c in self.clips_of], dtype=float)
         # The square root lies between 'every second alike' (a few long speakers would own the batch) and
         # 'every speaker alike' (one short clip would be seen hundreds of times).
@@ -147,7 +141,6 @@ class Corpus:
             clip=torch.from_numpy(clips),
             offset=torch.from_numpy(offsets),
             grid=torch.from_numpy(self._code_starts[clips] + offsets // self.stride)[:, None] + codes,
-            phones=self._phones[first[:, None] // self.stride + codes],
         )
 
     def said_by_others(self, crops: Crops, generator: np.random.Generator) -> Crops:
@@ -178,24 +171,6 @@ def _renderings(clips: list[Clip], lengths: np.ndarray) -> list[np.ndarray]:
         keys.append((clip.path.parent, clip.text, lengths[i]) if rendered else i)
         same[keys[i]].append(i)
     return [np.array(same[key]) for key in keys]
-
-
-def _phones(clips: list[Clip], lengths: np.ndarray, stride: int) -> tuple[list[str], Tensor]:
-    """The phones that occur, and which of them each content code of the corpus falls on, -1 for unknown."""
-    labels: list[list[str | None]] = []
-    for clip, length in zip(clips, lengths, strict=True):
-        path = clip.path.with_name(PHONES_NAME)
-        if not path.is_file():
-            labels.append([None] * (length // stride))
-            continue
-        about = json.loads(path.read_text(encoding="utf-8"))
-        ends = np.cumsum(about["frames"]) / about["frames_per_s"]
-        middles = (np.arange(length // stride) + 0.5) * stride / FRAMES_PER_S
-        said = [about["phones"][min(i, len(ends) - 1)] for i in np.searchsorted(ends, middles, side="right")]
-        labels.append([None if phone in _NO_PHONE else "" if phone in _PAUSE else phone for phone in said])
-    alphabet = sorted({phone for row in labels for phone in row if phone is not None})
-    index = {phone: i for i, phone in enumerate(alphabet)} | {None: -1}
-    return alphabet, torch.tensor([index[phone] for row in labels for phone in row])
 
 
 def _speech_offsets(speech: np.ndarray, segment_frames: int, stride: int) -> np.ndarray:

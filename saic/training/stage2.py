@@ -8,6 +8,7 @@ Started from weights instead of stage-1 codes, or from nothing, the same goes on
 reach.
 """
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,8 @@ from torch import Tensor, nn
 from saic import pitch, timbre
 from saic.config import Config
 from saic.errors import DataError, UsageError
-from saic.layers import Conv
 from saic.model import Model
-from saic.training.corpus import Corpus
+from saic.training.corpus import Corpus, Crops
 from saic.training.disguise import Disguise, degrade
 from saic.training.distributed import average_gradients, gather, share
 from saic.training.loop import cosine, generators, precision
@@ -29,7 +29,7 @@ from saic.training.recognizer import Recognizer, word_distance
 from saic.training.stage1 import Codes
 
 _VALIDATION_CROPS = 64
-_PHONE_KERNEL = 3
+_LISTENER_PACE = 0.25  # of the learning rate: it knows its task already
 _CONVERTED_SHARE = 0.5  # of a batch, for the losses on conversions
 
 
@@ -51,24 +51,29 @@ class Stage2:
         self.corpus, self.unseen, self.config, self.device = corpus, unseen, config, device
         self.recognizer = recognizer
         self.model = Model(config).to(device)
-        self.phones = Conv(config.content_encoder.code_channels, len(corpus.alphabet) or 1, _PHONE_KERNEL).to(device)
-        self.codes = None
+        self.listener = self.model.content_encoder.front.listener if config.content_encoder.listener else None
+        self.codes = self.teacher = None
         if isinstance(start, Model):
             self._start_from(start)
         else:
             self._measure_mels()
         if isinstance(start, dict):
             self._start_from_codes(start)
+        if self.listener is not None and not isinstance(start, Model):
+            self._lend_listener()
         training = config.training
         self.loss = ReconstructionLoss(features, training.perceptual_weight, training.perceptual_share)
-        parameters = [*self.model.parameters(), *self.phones.parameters()]
-        self.optimizer = torch.optim.Adam(parameters, lr=config.stage2.lr)
+        taught = [] if self.listener is None else list(self.listener.parameters())
+        fresh = [p for p in self.model.parameters() if all(p is not other for other in taught)]
+        groups = [{"params": fresh, "pace": 1.0}, {"params": taught, "pace": _LISTENER_PACE}]
+        self.optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=config.stage2.lr)
 
     def step(self, i: int) -> dict[str, float]:
         """One step of Eq. 2 to 4."""
         stage, training, model = self.config.stage2, self.config.training, self.model
         random, _ = generators(self.config.seed + 1, i)
-        self.optimizer.param_groups[0]["lr"] = stage.lr * cosine(i, stage.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["pace"] * stage.lr * cosine(i, stage.steps)
         crops = self.corpus.sample(training.batch_size, random)
         heard = self.corpus.said_by_others(crops, random)
         other = self.corpus.crops_of(crops.speaker.numpy(), random)
@@ -83,22 +88,26 @@ class Stage2:
         crops, heard = crops.to(self.device), heard.to(self.device)
 
         with precision(self.config, self.device):
-            content = model.encode_content(share(source), share(heard.mask))
+            mel = model.heard(share(source), share(heard.mask))
+            sounds = None if self.listener is None else self.listener.sounds(mel)
+            content, _ = model.content_encoder(mel, share(heard.mask), sounds=sounds)
+        losses = {}
+        if sounds is not None and self.recognizer is not None:
+            losses["listening"] = self._listening(sounds, heard.mel)
+        if self.teacher is not None and i < stage.codes_first:
+            losses["content"] = F.mse_loss(gather(content.float()), self._taught(heard))
+            return self._update(losses)
+
+        with precision(self.config, self.device):
             speaker = model.encode_speaker(share(reference), share(reference_mask))
             output, _ = model.decoder(content, speaker, share(f0), share(crops.mask))
         content, speaker, output = (gather(whole.float()) for whole in (content, speaker, output))
         output = timbre.match(output, target, crops.mask)
-        losses = {
-            "reconstruction": self.loss(output, target),
-            "pitch": F.l1_loss(model.pitch_of(speaker), register),
-        }
+        losses["reconstruction"] = self.loss(output, target)
+        losses["pitch"] = F.l1_loss(model.pitch_of(speaker), register)
         if self.codes is not None:
             losses["content"] = F.mse_loss(content, self.codes.content_of(crops))
             losses["speaker"] = _mean_where(plain, (speaker - self.codes.speaker_of(crops)).square().mean(dim=1))
-        if self.corpus.alphabet:
-            known = crops.phones.clamp_min(0)
-            entropy = F.cross_entropy(self.phones(content), known, reduction="none")
-            losses["phones"] = _mean_where(crops.phones >= 0, entropy)
         if self._hears_words:
             seen = max(1, round(stage.words_share * len(output)))
             losses["words"] = self._words(output[:seen], target[:seen])
@@ -106,13 +115,17 @@ class Stage2:
             voices = model.standardize(reference), reference_mask, speaker, register
             judged = self._judge_conversions(content, f0, crops.mask, target, *voices)
             losses |= {name: losses.get(name, 0.0) + loss for name, loss in judged.items()}
-        self.optimizer.zero_grad()
-        sum(getattr(stage.weights, name) * loss for name, loss in losses.items()).backward()
-        average_gradients([*model.parameters(), *self.phones.parameters()])
-        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        self.optimizer.step()
         mel_l1 = (output.detach() - target).abs().mean()
-        return {name: float(loss.detach()) for name, loss in losses.items()} | {"mel_l1": float(mel_l1)}
+        return self._update(losses) | {"mel_l1": float(mel_l1)}
+
+    def _update(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        """One step of the optimizer down the weighted sum of losses."""
+        self.optimizer.zero_grad()
+        sum(getattr(self.config.stage2.weights, name) * loss for name, loss in losses.items()).backward()
+        average_gradients(self.model.parameters())
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimizer.step()
+        return {name: float(loss.detach()) for name, loss in losses.items()}
 
     @property
     def _hears_voices(self) -> bool:
@@ -121,6 +134,22 @@ class Stage2:
     @property
     def _hears_words(self) -> bool:
         return self.recognizer is not None and self.config.stage2.weights.words > 0
+
+    @torch.no_grad()
+    def _taught(self, heard: Crops) -> Tensor:
+        """Content codes that the weights of the start, which had no listener, have for clips as they are."""
+        mask = share(heard.mask)
+        return gather(self.teacher(self.model.heard(share(heard.mel), mask), mask)[0])
+
+    def _listening(self, sounds: Tensor, mel: Tensor) -> Tensor:
+        """How far the listener is, in a disguise, from what the recognizer hears in the (B, 80, T) clips as they are.
+
+        L1 distance, relative to the deviation over time.
+        """
+        with torch.no_grad():
+            wanted = gather(self.recognizer.sounds(share(mel)))
+        deviation = (wanted - wanted.mean(dim=1, keepdim=True)).abs().mean()
+        return (gather(sounds) - wanted).abs().mean() / deviation
 
     def _words(self, output: Tensor, target: Tensor, *, same_voice: bool = True) -> Tensor:
         """Standardized mels to how much is heard in one and not in the other."""
@@ -182,14 +211,13 @@ class Stage2:
         return float((nearest == torch.arange(len(everyone))).float().mean())
 
     def state_dict(self) -> dict[str, Any]:
-        """Model, phone head and optimizer."""
-        parts = {"model": self.model, "phones": self.phones, "optimizer": self.optimizer}
+        """Model and optimizer."""
+        parts = {"model": self.model, "optimizer": self.optimizer}
         return {name: part.state_dict() for name, part in parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Undo :meth:`state_dict`."""
         self.model.load_state_dict(state["model"])
-        self.phones.load_state_dict(state["phones"])
         self.optimizer.load_state_dict(state["optimizer"])
 
     def _start_from_codes(self, stage1: dict[str, Any]) -> None:
@@ -207,19 +235,39 @@ class Stage2:
         self.model.mel_std.copy_(std)
 
     def _start_from(self, model: Model) -> None:
-        """Go on from weights; blocks that the config adds at the decoder's end pass what comes to them at first."""
+        """Go on from weights; blocks that the config adds at the decoder's end pass what comes to them at first.
+
+        A listener that it adds learns to say the codes that these weights say without.
+        """
         blocks, n_known = self.model.decoder.blocks, len(model.decoder.blocks)
         for block in blocks[n_known:]:
             block.hush()
         added = tuple(f"decoder.blocks.{i}." for i in range(n_known, len(blocks)))
+        known = model.state_dict()
+        if self.listener is not None and not model.config.content_encoder.listener:
+            front = "content_encoder.front."
+            added, known = (*added, front), {name: tensor for name, tensor in known.items() if front not in name}
+            self.teacher = copy.deepcopy(model.content_encoder).to(self.device)
         fresh = {name: tensor for name, tensor in self.model.state_dict().items() if name.startswith(added)}
         try:
-            self.model.load_state_dict(fresh | model.state_dict())  # the mels' mean and deviation too
+            self.model.load_state_dict(fresh | known)  # the mels' mean and deviation too
         except RuntimeError:
             raise UsageError(
                 "The config names other sizes than those of the --init weights: leave them out. Only blocks at the"
-                " decoder's end may be added."
+                " decoder's end and a listener may be added."
             ) from None
+        if self.teacher is not None:
+            self._lend_listener()
+
+    def _lend_listener(self) -> None:
+        """The recognizer's network, for mels as they are standardized here."""
+        if self.recognizer is None:
+            raise UsageError("The config has a listener: give --recognizer, whose network it is.")
+        lent = self.recognizer.listener(self.model.mel_mean, self.model.mel_std)
+        try:
+            self.listener.load_state_dict(lent.state_dict())
+        except RuntimeError:
+            raise UsageError("The config's listener has other sizes than the --recognizer.") from None
 
 
 def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
