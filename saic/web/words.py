@@ -43,7 +43,7 @@ minutes are refused: cut them first.</p>
 
 LISTEN = """<h2>Listen</h2>
 <p>All three play at the same loudness. The reconstruction is the same voice, built again from the model's codes
-alone: it shows what they lose. The swapped voice gets some of that back.</p>"""
+alone: it shows what they lose.</p>"""
 
 CARD_WAITING = """<section class="card protection"><h2>What was protected</h2>
 <p class="soft">Listening to both versions …</p></section>"""
