@@ -41,8 +41,8 @@ class Recognizer(Listener):
 
     def listener(self, mean: Tensor, deviation: Tensor) -> Listener:
         """All but the phones, for mels that are standardized by the (80, 1) ``mean`` and ``deviation``."""
-        lead = self.lead.out_channels, len(self.blocks), self.blocks[0].convolution.depthwise.kernel_size[0]
-        listener = Listener(*lead).to(mean.device)
+        sizes = self.lead.out_channels, len(self.blocks), self.blocks[0].convolution.depthwise.kernel_size[0]
+        listener = Listener(*sizes).to(mean.device)
         kept = {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("out.")}
         listener.load_state_dict(kept)
         listener.offset = self.matrix @ mean + self.offset

@@ -5,7 +5,7 @@ the speaker encoder hears other crops of the speaker, and the decoder must give 
 content encoder never knows whose voice is wanted, so it cannot tell it.
 
 Started from weights instead of stage-1 codes, or from nothing, the same goes on without Eq. 2: there are no codes to
-reach.
+reach. A listener that the weights did not have first learns to say their codes.
 """
 
 import copy
