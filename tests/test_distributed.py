@@ -37,7 +37,10 @@ def folder(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     write_tensors(folder / "perceptual" / FEATURES, network.state_dict())
     (folder / "recognizer").mkdir()
     Recognizer(5, channels=8, n_blocks=2, kernel=3).save(folder / "recognizer")
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the two have: sums of several threads round otherwise, and Adam makes steps of it
     two_processes.main(folder, folder / "one")
+    torch.set_num_threads(n_threads)
     return folder
 
 
