@@ -1,7 +1,7 @@
 """What hears phones in a mel: a Conformer (Gulati et al. 2020) without its phone classifier.
 
-The content encoder may listen through one (``content_encoder.listener`` in the config). It comes from a recognizer that
-was trained on more speech than any corpus here holds (:mod:`train.recognizer`), and learns on in stage 2.
+The content encoder may listen through one (``content_encoder.listener`` in the config). It comes from a public
+recognizer, brought to this project's mels (``python -m train.recognizer``), and learns on in stage 2.
 """
 
 import torch
