@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from saic.errors import ConfigError
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Goes up when weights made before would load and then say something else."""
 
 
@@ -66,7 +66,6 @@ class Decoder(_Section):
     kernel: int = Field(5, ge=3)
     upsampling: tuple[Literal[1, 2], ...] = (1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1)
     correlation_share: float = Field(0.0, ge=0, le=1, description="of the target's, given to the output: saic.timbre")
-    detail_share: float = Field(0.0, ge=0, le=1, description="of what codes leave out, given back: saic.detail")
     likeness_share: float = Field(0.0, ge=0, le=1, description="of the decoder's errors, put right: saic.likeness")
 
 
@@ -118,7 +117,7 @@ class Stage2(_Section):
 
     steps: int = Field(3_000, ge=1)
     lr: float = Field(5e-4, gt=0)
-    codes_first: int = Field(0, ge=0, description="steps in which a listener learns the codes of the --init weights")
+    codes_first: int = Field(0, ge=0, description="steps in which the encoder learns to say those of --init")
     words_share: float = Field(0.5, gt=0, le=1, description="share of a batch whose words are compared")
     disguise: Disguise = Disguise()
     weights: Stage2Weights = Stage2Weights()
@@ -148,13 +147,14 @@ class Vocoder(_Section):
     segment_frames: int = Field(64, ge=16)
     windows: tuple[int, ...] = Field((2048, 1024, 512), min_length=1, description="of the loss, in samples")
     gain_db: tuple[float, float] = (-20.0, 6.0)
-    hardened_share: float = Field(0.4, ge=0, le=1, description="share of a batch whose mels are blurred")
+    words: float = Field(0.5, ge=0, description="weight of what a recognizer hears")
+    hardened_share: float = Field(0.4, ge=0, le=1, description="share of a batch whose mels are blurred or rebuilt")
 
 
 class Config(_Section):
     """Everything that decides what a run does; one seed for all of it."""
 
-    format_version: Literal[4] = FORMAT_VERSION
+    format_version: Literal[5] = FORMAT_VERSION
     audio: Audio = Audio()
     content_encoder: ContentEncoder = ContentEncoder()
     speaker_encoder: SpeakerEncoder = SpeakerEncoder()

@@ -9,14 +9,17 @@ their own. Averaged over many moments it holds how the voice says such a sound, 
 """
 
 from dataclasses import dataclass
+from functools import cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from saic.detail import envelope
 from saic.layers import average_pool, downsample_mask
+from saic.mel import N_MELS
 
+_CEPSTRA = 20  # of 80: what varies over frequency more slowly than harmonics do
 _NEIGHBOURS = 16
 _TEMPERATURE = 0.05  # of cosine similarities
 _SMOOTHED_FRAMES = 3
@@ -46,7 +49,7 @@ def examples(content: Tensor, recording: Tensor, rebuilt: Tensor, mask: Tensor) 
     """
     stride = -(-recording.shape[-1] // content.shape[-1])
     spoken = downsample_mask(mask[None, None], stride)[0, 0] > 0
-    errors = average_pool((envelope().to(recording) @ (recording - rebuilt))[None], stride)[0]
+    errors = average_pool((_envelope().to(recording) @ (recording - rebuilt))[None], stride)[0]
     return Examples(_keys(content, spoken)[spoken], errors.T[spoken])
 
 
@@ -77,3 +80,11 @@ def _keys(content: Tensor, spoken: Tensor) -> Tensor:
     around = F.pad(content[None], (1, 1), mode="replicate")[0].unfold(1, 3, 1)  # (C, L, 3)
     keys = around.permute(1, 2, 0).flatten(1)
     return F.normalize(keys - keys[spoken].mean(dim=0), dim=1)
+
+
+@cache
+def _envelope() -> Tensor:
+    """(80, 80) projection of a log-mel on its envelope, the slow cosines over bins: the first cepstral coefficients."""
+    cosines = np.cos(np.pi * np.arange(_CEPSTRA)[:, None] * (np.arange(N_MELS) + 0.5) / N_MELS)
+    cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
+    return torch.from_numpy(cosines.T @ cosines).float()

@@ -22,12 +22,14 @@ FLOOR = 1e-5  # magnitude; ln(1e-5) is the quietest value a mel can hold
 
 
 @cache
+@torch.inference_mode(False)  # whoever asks first, the tensor serves training too
 def filterbank() -> torch.Tensor:
     """(513, 80) Slaney-normalised triangular filters from 0 to 8,000 Hz (Slaney, Auditory Toolbox, 1998)."""
     return AF.melscale_fbanks(N_FFT // 2 + 1, 0.0, F_MAX_HZ, N_MELS, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
 
 
 @cache
+@torch.inference_mode(False)
 def _window() -> torch.Tensor:
     return torch.hann_window(N_FFT)
 

@@ -83,11 +83,9 @@ class SourceFilter(nn.Module):
         """Complex gain of the pulses and real gain of the noise, each (B, 257, T)."""
         voice = excitation(f0)
         x = self.lead(torch.cat([(mel - self.mel_mean) / self.mel_std, voice], dim=1)).transpose(1, 2)
-        with torch.autocast(mel.device.type, torch.bfloat16, enabled=self.training):
-            for block in self.blocks:
-                x = block(x)
-            x = self.out(self.norm(x))
-        correction = x.float().transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        correction = self.out(self.norm(x)).transpose(1, 2)
         pulse_gain, noise_gain, delay = correction.split(BINS, dim=1)
         # Harmonics that the mel resolves are already in the pulses: divided by those of the pitch, what is left is
         # the envelope. A bin at the mel's floor holds nothing, so silence stays silence.

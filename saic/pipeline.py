@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from saic import audio, detail, likeness, noise, pitch, timbre, vocoder
+from saic import audio, likeness, pitch, timbre, vocoder
 from saic.activity import require_speech, speech_frames
 from saic.errors import UsageError, WeightsError
 from saic.mel import SAMPLE_RATE, log_mel
@@ -67,16 +67,11 @@ class Match:
 
 @dataclass(frozen=True)
 class _Speech:
-    """A checked clip: ``wav`` (N,), ``recorded`` (1, 80, T) log-mel, and speech ``mask`` (1, 1, T)."""
+    """A checked clip: ``wav`` (N,), ``mel`` (1, 80, T), and speech ``mask`` (1, 1, T)."""
 
     wav: np.ndarray
-    recorded: torch.Tensor
+    mel: torch.Tensor
     mask: torch.Tensor
-
-    @cached_property
-    def mel(self) -> torch.Tensor:
-        """(1, 80, T) log-mel without steady noise: what the model hears."""
-        return noise.suppress(self.recorded)
 
     @cached_property
     def timbre(self) -> torch.Tensor:
@@ -234,7 +229,7 @@ class Pipeline:
     def resynthesize(self, clip: Clip) -> np.ndarray:
         """(N,) float32: a clip to its mel and back through the vocoder alone, as a control."""
         speech = self._read(clip)
-        return self._sound(speech.recorded[0], speech.f0[0], speech.wav)
+        return self._sound(speech.mel[0], speech.f0[0], speech.wav)
 
     def with_griffin_lim(self) -> "Pipeline":
         """The same model with Griffin-Lim for its vocoder: what a trained one is measured against."""
@@ -273,7 +268,7 @@ class Pipeline:
         rebuilt = timbre.bound(timbre.transfer(rebuilt, speech.timbre, speech.mask), speech.timbre)[0]
         moved = pitch.transpose(f0, voice.register)
         converted = self.model.decode(content, voice.embedding, moved, speech.mask)
-        converted = self._finish(converted, content, rebuilt, speech, voice)
+        converted = self._finish(converted, content, speech, voice)
         reconstruction = None
         if reconstruct:
             tell("Making sound: reconstruction", 0.35)
@@ -281,22 +276,16 @@ class Pipeline:
         tell("Making sound: new voice", 0.65 if reconstruct else 0.35)
         wav = self._sound(converted, moved[0], speech.wav)
         tell("Done", 1.0)
-        mels = {"original": speech.recorded[0], "reconstructed": rebuilt, "converted": converted}
+        mels = {"original": speech.mel[0], "reconstructed": rebuilt, "converted": converted}
         return Conversion(wav, reconstruction, {name: mel.cpu().numpy() for name, mel in mels.items()})
 
-    def _finish(
-        self, mel: torch.Tensor, content: torch.Tensor, rebuilt: torch.Tensor, speech: _Speech, voice: _Voice
-    ) -> torch.Tensor:
-        """(80, T) from the decoder's (1, 80, T): more like the voice, with some of what codes left out of the clip."""
+    def _finish(self, mel: torch.Tensor, content: torch.Tensor, speech: _Speech, voice: _Voice) -> torch.Tensor:
+        """(80, T) from the decoder's (1, 80, T): more like the voice."""
         settings = self.model.config.decoder
         moved = timbre.transfer(mel, voice.timbre, speech.mask, correlation=settings.correlation_share)
         if voice.examples:
             recalled = likeness.correction(content[0], speech.mask[0, 0], voice.examples)
             moved = moved + settings.likeness_share * recalled
-        if settings.detail_share:
-            plain = timbre.transfer(mel, speech.timbre, speech.mask)[0]
-            missing = detail.left_out(speech.mel[0], rebuilt, plain, speech.mask[0, 0])
-            moved = moved + settings.detail_share * missing * timbre.contrast(speech.timbre, voice.timbre)
         return timbre.bound(moved, voice.timbre)[0]
 
     def _read(self, clip: Clip) -> _Speech:

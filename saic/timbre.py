@@ -79,11 +79,6 @@ def bound(mel: Tensor, timbre: Tensor) -> Tensor:
     return torch.minimum(mel, mean + _LOUDEST * deviation)
 
 
-def contrast(own: Tensor, other: Tensor) -> Tensor:
-    """(B, 80, 1) how much more the bands of another timbre vary than those of one, within what may be moved."""
-    return (_moments(other)[1] / _moments(own)[1]).clamp(*_STRETCH)
-
-
 def _moments(timbre: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation, each (B, 80, 1)."""
     return timbre[:, :1].transpose(1, 2), timbre[:, 1:].diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().unsqueeze(-1)

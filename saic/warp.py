@@ -9,8 +9,6 @@ from torch import Tensor
 from saic.mel import F_MAX_HZ, N_MELS, mel_frequencies_hz
 
 _KNEE = 0.8  # share of the band that is stretched linearly; the rest is bent so that 8 kHz stays 8 kHz
-_FACTORS = (0.82, 0.85, 0.88, 0.91, 0.94, 0.97, 1.0, 1.03, 1.06, 1.1, 1.14, 1.18, 1.22)
-_FORMANT_BINS = slice(5, 65)  # about 0.2 to 5 kHz: lower lies pitch, higher mostly noise
 
 
 @cache
@@ -26,20 +24,3 @@ def warp_matrix(factor: float) -> Tensor:
     matrix[rows, low] = 1 - (position - low)
     matrix[rows, low + 1] += position - low
     return torch.from_numpy(matrix)
-
-
-def between(one: Tensor, other: Tensor, mask: Tensor) -> float:
-    """The factor that brings the formants of one voice nearest to another's.
-
-    ``one`` and ``other`` are (80, T) log-mels of the same words at the same times, ``mask`` (T,) their speech frames
-    as 0 and 1; without any, the factor is 1. It is one of thirteen from 0.82 to 1.22.
-    """
-    speech = mask > 0
-    if not speech.any():
-        return 1.0
-    one, other = one[:, speech], other[:, speech]
-
-    def distance(factor: float) -> float:
-        return float((warp_matrix(factor).to(one) @ one - other)[_FORMANT_BINS].abs().mean())
-
-    return min(_FACTORS, key=distance)

@@ -30,8 +30,8 @@ def folder(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     # Of six clips the network sees five: three in one process, two in the other.
     values["training"] |= {"batch_size": 6, "perceptual_share": 0.8, "perceptual_weight": 1.0}
     values["content_encoder"]["listener"] = {"channels": 8, "blocks": 2, "kernel": 3}
-    losses = ("content", "speaker", "pitch", "reconstruction", "listening", "words")
-    values["stage2"]["weights"] = dict.fromkeys(losses, 0.05)
+    losses = ("content", "speaker", "pitch", "reconstruction", "voice", "listening", "words")
+    values["stage2"]["weights"] = dict.fromkeys(losses, 0.02)
     (folder / "tiny.yaml").write_text(yaml.safe_dump(values))
     (folder / "perceptual").mkdir()
     torch.manual_seed(0)

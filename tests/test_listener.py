@@ -85,8 +85,18 @@ def test_a_listener_that_is_added_learns_to_say_the_codes_of_before(corpus: Corp
         assert torch.equal(tensor, decoder[name]), name
     then = stage.step(60)
     assert "content" not in then and then["reconstruction"] > 0
-    after = Stage2(corpus, settings, stage.model, None, recognizer=recognizer, unseen=corpus)
-    assert after.step(0)["reconstruction"] > 0  # nothing was added: there is nothing to learn from before
+
+
+@pytest.mark.parametrize("codes_first", [0, 1])
+def test_codes_of_before_are_learned_first_whether_or_not_a_listener_is_added(
+    corpus: Corpus, recognizer: Recognizer, codes_first: int
+) -> None:
+    before = Model(config()).eval().requires_grad_(False)
+    stage = Stage2(corpus, config(codes_first=codes_first), before, None, recognizer=recognizer, unseen=corpus)
+    for name, tensor in stage.model.state_dict().items():
+        assert torch.equal(tensor, before.state_dict()[name]), name
+    losses = stage.step(0)
+    assert ("content" in losses, "reconstruction" in losses) == (codes_first == 1, codes_first == 0)
 
 
 def test_the_listener_learns_more_slowly_and_hears_through_disguises(corpus: Corpus, recognizer: Recognizer) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from saic import activity, audio
+from saic import activity, audio, mel
 from saic.errors import SilentAudio, TooShort
 from saic.mel import FLOOR, filterbank, log_mel, mel_frequencies_hz
 from saic.vocoder import GriffinLim
@@ -32,6 +32,16 @@ def test_silence_is_the_floor_and_a_batch_is_its_clips() -> None:
     batch = torch.randn(3, 5000)
     torch.testing.assert_close(log_mel(batch)[1], log_mel(batch[1]))
     assert filterbank().shape == (513, 80)
+
+
+def test_a_gradient_passes_though_the_first_mel_was_made_without() -> None:
+    filterbank.cache_clear()
+    mel._window.cache_clear()
+    with torch.inference_mode():
+        log_mel(torch.zeros(1_000))
+    wav = torch.randn(1_000, requires_grad=True)
+    log_mel(wav).sum().backward()
+    assert wav.grad.abs().sum() > 0
 
 
 def test_a_click_lands_in_the_frame_that_holds_it() -> None:

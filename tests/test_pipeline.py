@@ -9,7 +9,7 @@ import soundfile as sf
 import torch
 from typer.testing import CliRunner
 
-from saic import audio, cli, noise
+from saic import audio, cli
 from saic.activity import speech_frames
 from saic.config import Config
 from saic.errors import SaicError, SilentAudio, TooShort, UsageError, WeightsError
@@ -114,22 +114,21 @@ def test_a_conversion_has_the_long_term_spectrum_of_its_voice(pipeline: Pipeline
 
     result = pipeline.convert(clips["patient"], clips["other"])
     source, target = audio.load(clips["patient"]), audio.load(clips["other"])
-    own, other = (spectrum(noise.suppress(log_mel(torch.from_numpy(x))[None])[0].numpy(), x) for x in (source, target))
+    own, other = (spectrum(log_mel(torch.from_numpy(x)).numpy(), x) for x in (source, target))
     for name, wanted in (("converted", other), ("reconstructed", own)):
         above = spectrum(result.mels[name], source) - wanted
         assert above.max() < 0.01 and above.min() > -0.06  # peaks are bounded, which lowers a mean
     assert np.abs(own - other).max() > 0.1
 
 
-@pytest.mark.parametrize("share", ["likeness_share", "detail_share"])
 def test_what_the_decoder_gets_wrong_is_put_right_by_a_share(
-    weights: Path, clips: dict[str, Path], tmp_path: Path, share: str
+    weights: Path, clips: dict[str, Path], tmp_path: Path
 ) -> None:
     """In a voice's own clip the error is known: what is said in that voice must come nearer to the clip."""
     distances = []
     for value in (0.0, 0.5):
         model = Model.from_pretrained(weights)
-        decoder = model.config.decoder.model_copy(update={share: value})
+        decoder = model.config.decoder.model_copy(update={"likeness_share": value})
         model.config = model.config.model_copy(update={"decoder": decoder})
         mels = Pipeline(model).convert(clips["patient"], clips["patient"], reconstruct=False).mels
         distances.append(np.abs(mels["converted"] - mels["original"])[:, 10:-10].mean())

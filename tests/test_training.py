@@ -15,9 +15,10 @@ from safetensors.torch import save_file
 from saic import audio, manifest
 from saic.config import Config
 from saic.errors import DataError, TrainingError, UsageError
+from saic.mel import mel_frequencies_hz
 from saic.model import Model
 from saic.pipeline import Pipeline
-from saic.training import distributed, loop
+from saic.training import disguise, distributed, loop
 from saic.training.corpus import Corpus
 from saic.training.disguise import Disguise, degrade
 from saic.training.losses import ReconstructionLoss, multi_scale_l1, voice_distance
@@ -94,6 +95,16 @@ def test_degrading_adds_what_is_not_speech_and_takes_the_top() -> None:
     assert worse.shape == mel.shape and worse.isfinite().all()
     assert (worse[:, :30, 85:].mean(dim=(1, 2)) > np.log(2e-5)).all()  # the tail and the noise fill the pause
     assert (worse[:, 65:] == np.float32(np.log(1e-5))).all()
+
+
+def test_training_noise_is_like_the_mel_of_real_noise() -> None:
+    noise = disguise._noise(torch.ones(16, 80, 400), np.random.default_rng(0)).log()
+    octaves = np.log2(mel_frequencies_hz()[10:] / mel_frequencies_hz()[10])
+    falls_db = 20 / np.log(10) * np.polyfit(octaves, noise.mean(dim=2)[:, 10:].T.numpy(), 1)[0]
+    assert falls_db.min() > -6.5 and falls_db.max() < 0.5 and np.ptp(falls_db) > 3  # brown to white
+    around = noise - noise.mean(dim=2, keepdim=True)
+    alike = [float((around[..., lag:] * around[..., :-lag]).mean() / around.square().mean()) for lag in (1, 8)]
+    assert alike[0] > 0.5 > 0.1 > alike[1]  # neighbouring frames share most of their samples
 
 
 def test_renderings_share_codes_and_stand_in_for_each_other(corpus_folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The neural vocoder: identities of its sources, its filter and its training; what happens without its weights."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from saic.pipeline import Pipeline
 from saic.source import contour, cycles, noise, pulses, to_samples
 from saic.training import loop
 from saic.training.corpus import Corpus
+from saic.training.recognizer import Recognizer
 from saic.training.spectral import SpectralDistance
 from saic.training.vocoder import VocoderStage, harden
 from saic.training.waveforms import Waveforms, refine
@@ -167,11 +169,33 @@ def test_crops_are_what_their_mels_were_made_of(waveforms: Waveforms) -> None:
 
 
 def test_hardening_blurs_some_and_silences_none(waveforms: Waveforms) -> None:
-    mel = waveforms.sample(4, np.random.default_rng(0)).mel
-    draw = lambda share: harden(mel, np.random.default_rng(1), torch.Generator().manual_seed(1), share)  # noqa: E731
+    heard = waveforms.sample(4, np.random.default_rng(0))
+    mel = heard.mel
+    draw = lambda share: harden(heard, np.random.default_rng(1), torch.Generator().manual_seed(1), share)  # noqa: E731
     assert torch.equal(draw(0.0), mel)
     assert all((draw(1.0)[b] != mel[b]).any() for b in range(4))
     assert (draw(1.0) - mel).mean().abs() < 0.2
+
+
+def test_what_a_model_rebuilt_takes_the_place_of_a_blur(corpus_folder: Path) -> None:
+    corpus = Corpus(manifest.read(corpus_folder)[:2], segment_frames=16, stride=1)
+    waveforms = Waveforms(corpus, lambda wav: log_mel(torch.from_numpy(wav)).numpy() - 1)
+    heard = waveforms.sample(4, np.random.default_rng(0), gain_db=(-6.0, 6.0))
+    audible = heard.mel > np.log(FLOOR) + 2
+    torch.testing.assert_close(heard.rebuilt[audible], heard.mel[audible] - 1, atol=0.02, rtol=0)
+    hardened = harden(heard, np.random.default_rng(1), torch.Generator(), 1.0)
+    assert torch.equal(hardened, heard.rebuilt)
+
+
+def test_a_recognizer_counts_as_the_config_says(waveforms: Waveforms) -> None:
+    torch.manual_seed(0)
+    recognizer = Recognizer(5, channels=8, n_blocks=2, kernel=3).eval().requires_grad_(False)
+    heard = {}
+    for weight in (0.0, 0.5, 1.0):
+        config = TINY.model_copy(update={"vocoder": TINY.vocoder.model_copy(update={"words": weight})})
+        heard[weight] = VocoderStage(waveforms, config, recognizer=recognizer).step(0)
+    assert "words" not in heard[0.0]
+    assert heard[1.0]["words"] == pytest.approx(2 * heard[0.5]["words"], rel=1e-3) and heard[0.5]["words"] > 0
 
 
 def test_training_learns_and_a_killed_run_goes_on_exactly(waveforms: Waveforms, tmp_path: Path) -> None:
@@ -228,8 +252,12 @@ def test_the_entry_point_trains_goes_on_and_installs(corpus_folder: Path, tmp_pa
             assert wav.shape == source.shape
     assert not np.array_equal(made[0].wav, made[1].wav)
     assert yaml.safe_load((run / "config.yaml").read_text()) == TINY.to_dict()
-    main(data, tmp_path / "further", tiny, init=str(weights))
-    assert loop.latest(tmp_path / "further") is not None
+    (tmp_path / "recognizer").mkdir()
+    Recognizer(5, channels=8, n_blocks=2, kernel=3).save(tmp_path / "recognizer")
+    further = {"init": str(weights), "rebuilt_by": str(weights), "recognizer": tmp_path / "recognizer"}
+    main(data, tmp_path / "further", tiny, **further)
+    steps = [json.loads(line) for line in (tmp_path / "further" / "log.jsonl").read_text().splitlines()]
+    assert any("words" in step for step in steps)
 
 
 def test_griffin_lim_takes_the_place_of_nothing(tmp_path: Path) -> None:

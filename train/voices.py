@@ -13,7 +13,7 @@ import torch
 import typer
 from tqdm import tqdm
 
-from saic import audio, manifest, noise, pitch, timbre
+from saic import audio, manifest, pitch, timbre
 from saic.activity import speech_frames
 from saic.errors import DataError
 from saic.evaluation.metrics import equal_error_rate
@@ -74,7 +74,7 @@ def _hear(pipeline: Pipeline, clips: list[Clip]) -> tuple[list[Embedding], np.nd
     size = int(PART_S * SAMPLE_RATE)
     starts = np.linspace(0, len(wav) - size, N_POINTS).astype(int)
     register = pitch.statistics(torch.from_numpy(pitch.track(wav)))
-    mel = noise.suppress(log_mel(torch.from_numpy(wav))[None])
+    mel = log_mel(torch.from_numpy(wav))[None]
     mask = torch.from_numpy(speech_frames(wav)).float()[None, None]
     spectrum = timbre.measure(mel, mask)[0]
     embeddings = [pipeline.embed((wav[start : start + size], SAMPLE_RATE)) for start in starts]

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from saic.config import Disguise as Config
-from saic.mel import FLOOR, FRAMES_PER_S, N_MELS
+from saic.mel import FLOOR, FRAMES_PER_S, HOP_SAMPLES, N_MELS, log_mel, mel_frequencies_hz
 from saic.warp import warp_matrix
 
 _NEPER_PER_DB = np.log(10) / 20  # log-mels are natural logarithms of magnitudes
 _EQUALIZER_BENDS = 5
-_SNR_DB = (5.0, 30.0)
-_NOISE_SPREAD_NEPER = 0.5  # of a frame's noise about its mean: what a mel band of white noise has
+_SNR_DB = (0.0, 25.0)
+_NOISE_FALL_DB = (0.0, 6.0)  # an octave: white 0, pink 3, brown 6
 _REVERBERATION_S = (0.2, 0.8)  # time to decay by 60 dB
 _REVERBERATION_TAIL_S = 0.5
 _DIRECT_TO_ROOM_DB = (-2.0, 12.0)
@@ -97,11 +97,12 @@ def _reverberate(magnitude: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def _noise(magnitude: Tensor, random: np.random.Generator) -> Tensor:
-    """Steady noise of a random smooth colour at a random signal-to-noise ratio."""
+    """Steady noise, white to brown, at a random signal-to-noise ratio."""
     size, _, n_frames = magnitude.shape
-    slope = random.uniform(-2, 0.5, size=(size, 1, 1)) * np.linspace(0, 1, N_MELS)[:, None]
-    colour = torch.from_numpy(np.exp(slope + _NOISE_SPREAD_NEPER * random.normal(size=(size, N_MELS, n_frames))))
-    noise = colour.to(magnitude)
+    samples = random.standard_normal((size, n_frames * HOP_SAMPLES), dtype=np.float32)
+    octaves = np.log2(mel_frequencies_hz() / mel_frequencies_hz()[0])[:, None]
+    fall = random.uniform(*_NOISE_FALL_DB, size=(size, 1, 1)) * _NEPER_PER_DB * octaves
+    noise = (log_mel(torch.from_numpy(samples)) - torch.from_numpy(fall).float()).exp()
     snr = torch.from_numpy(10 ** (-random.uniform(*_SNR_DB, size=size) / 20)).to(magnitude).view(-1, 1, 1)
     level = (magnitude.square().mean(dim=(1, 2), keepdim=True) / noise.square().mean(dim=(1, 2), keepdim=True)).sqrt()
     return noise * level * snr

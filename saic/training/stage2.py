@@ -5,7 +5,8 @@ the speaker encoder hears other crops of the speaker, and the decoder must give 
 content encoder never knows whose voice is wanted, so it cannot tell it.
 
 Started from weights instead of stage-1 codes, or from nothing, the same goes on without Eq. 2: there are no codes to
-reach. A listener that the weights did not have first learns to say their codes.
+reach. For the first steps, though, if the config says so, the content encoder alone learns to say the codes that the
+weights have for clips as they are: so does a listener that they did not have, and so do they themselves in noise.
 """
 
 import copy
@@ -137,7 +138,7 @@ class Stage2:
 
     @torch.no_grad()
     def _taught(self, heard: Crops) -> Tensor:
-        """Content codes that the weights of the start, which had no listener, have for clips as they are."""
+        """Content codes that the weights of the start have for clips as they are."""
         mask = share(heard.mask)
         return gather(self.teacher(self.model.heard(share(heard.mel), mask), mask)[0])
 
@@ -237,7 +238,7 @@ class Stage2:
     def _start_from(self, model: Model) -> None:
         """Go on from weights; blocks that the config adds at the decoder's end pass what comes to them at first.
 
-        A listener that it adds learns to say the codes that these weights say without.
+        A listener that it adds is the recognizer's.
         """
         blocks, n_known = self.model.decoder.blocks, len(model.decoder.blocks)
         for block in blocks[n_known:]:
@@ -247,7 +248,6 @@ class Stage2:
         if self.listener is not None and not model.config.content_encoder.listener:
             front = "content_encoder.front."
             added, known = (*added, front), {name: tensor for name, tensor in known.items() if front not in name}
-            self.teacher = copy.deepcopy(model.content_encoder).to(self.device)
         fresh = {name: tensor for name, tensor in self.model.state_dict().items() if name.startswith(added)}
         try:
             self.model.load_state_dict(fresh | known)  # the mels' mean and deviation too
@@ -256,8 +256,10 @@ class Stage2:
                 "The config names other sizes than those of the --init weights: leave them out. Only blocks at the"
                 " decoder's end and a listener may be added."
             ) from None
-        if self.teacher is not None:
+        if self.listener is not None and not model.config.content_encoder.listener:
             self._lend_listener()
+        if self.config.stage2.codes_first:
+            self.teacher = copy.deepcopy(model.content_encoder).to(self.device)
 
     def _lend_listener(self) -> None:
         """The recognizer's network, for mels as they are standardized here."""

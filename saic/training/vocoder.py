@@ -1,4 +1,8 @@
-"""Training of the neural vocoder on recordings: their mels as they are, and as a conversion would blur them."""
+"""Training of the neural vocoder on recordings: their mels as they are, and as a conversion would blur them.
+
+A conversion has no recording to learn from. A recording that a model rebuilt in its own voice has, and is as blurred;
+where no model is given, averages over bands and frames stand for the blur.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +14,11 @@ from torch import Tensor, nn
 
 from saic.config import Config
 from saic.errors import WeightsError
-from saic.mel import FLOOR, HOP_SAMPLES, SAMPLE_RATE
+from saic.mel import FLOOR, HOP_SAMPLES, SAMPLE_RATE, log_mel
 from saic.neural_vocoder import SourceFilter
 from saic.source import pulses
 from saic.training.loop import cosine, generators
+from saic.training.recognizer import Recognizer, word_distance
 from saic.training.spectral import SpectralDistance
 from saic.training.waveforms import Heard, Waveforms
 
@@ -22,7 +27,10 @@ _BLURS = ((1, 3), (3, 1), (3, 3), (3, 5), (5, 3))  # bins, frames
 
 
 class VocoderStage:
-    """Optimizes a :class:`~saic.neural_vocoder.SourceFilter` by the spectral distance from recordings."""
+    """Optimizes a :class:`~saic.neural_vocoder.SourceFilter` by the distance from recordings.
+
+    That of spectra; with a ``recognizer`` also that of what it hears.
+    """
 
     def __init__(
         self,
@@ -30,6 +38,7 @@ class VocoderStage:
         config: Config,
         first: Mapping[str, Tensor] | None = None,
         *,
+        recognizer: Recognizer | None = None,
         unseen: Waveforms | None = None,
         device: str = "cpu",
     ):
@@ -43,6 +52,7 @@ class VocoderStage:
         torch.manual_seed(config.seed)
         settings = config.vocoder
         self.waveforms, self.unseen, self.config, self.device = waveforms, unseen, config, device
+        self.recognizer = recognizer
         self.network = SourceFilter(settings.channels, settings.layers, settings.kernel, settings.expansion).to(device)
         if first is None:
             mean, std = waveforms.corpus.statistics()
@@ -66,13 +76,17 @@ class VocoderStage:
         random, noise = generators(self.config.seed + 2, i)
         self.optimizer.param_groups[0]["lr"] = settings.lr * cosine(i, settings.steps)
         heard = self.waveforms.sample(settings.batch_size, random, gain_db=settings.gain_db)
-        output = self._output(heard, harden(heard.mel, random, noise, settings.hardened_share), noise)
-        loss = self.distance(output, heard.wav.to(self.device))
+        output = self._output(heard, harden(heard, random, noise, settings.hardened_share), noise)
+        losses = {"loss": self.distance(output, heard.wav.to(self.device))}
+        if self.recognizer is not None and settings.words:
+            losses["words"] = settings.words * word_distance(
+                self.recognizer, log_mel(output), heard.mel.to(self.device)
+            )
         self.optimizer.zero_grad()
-        loss.backward()
+        sum(losses.values()).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimizer.step()
-        return {"loss": float(loss.detach())}
+        return {name: float(loss.detach()) for name, loss in losses.items()}
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -104,12 +118,18 @@ class VocoderStage:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def harden(mel: Tensor, random: np.random.Generator, noise: torch.Generator, share: float) -> Tensor:
-    """Blur a share of a batch of log-mels (B, 80, T) as a decoder would, and add a little noise."""
-    result = mel.clone()
-    for b in np.flatnonzero(random.random(len(mel)) < share):
-        bins, frames = _BLURS[random.integers(len(_BLURS))]
-        x = F.pad(mel[b][None, None], (frames // 2, frames // 2, bins // 2, bins // 2), mode="replicate")
-        blurred = F.avg_pool2d(x, (bins, frames), stride=1)[0, 0]
-        result[b] = blurred + 0.1 * float(random.random()) * torch.randn(blurred.shape, generator=noise)
-    return result.clamp_min(float(np.log(FLOOR)))
+def harden(heard: Heard, random: np.random.Generator, noise: torch.Generator, share: float) -> Tensor:
+    """Mels (B, 80, T) of a batch, a share of them as a decoder would blur them."""
+    result = heard.mel.clone()
+    for b in np.flatnonzero(random.random(len(result)) < share):
+        result[b] = _blur(heard.mel[b], random, noise) if heard.rebuilt is None else heard.rebuilt[b]
+    return result
+
+
+def _blur(mel: Tensor, random: np.random.Generator, noise: torch.Generator) -> Tensor:
+    """(80, T) log-mel, averaged over some bands and frames, with a little noise."""
+    bins, frames = _BLURS[random.integers(len(_BLURS))]
+    x = F.pad(mel[None, None], (frames // 2, frames // 2, bins // 2, bins // 2), mode="replicate")
+    blurred = F.avg_pool2d(x, (bins, frames), stride=1)[0, 0]
+    noisy = blurred + 0.1 * float(random.random()) * torch.randn(blurred.shape, generator=noise)
+    return noisy.clamp_min(float(np.log(FLOOR)))

@@ -1,5 +1,6 @@
 """What teaches the vocoder: recordings as samples, beside a pitch exact enough that harmonics fall on theirs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,28 +25,33 @@ class Heard:
     """A batch for the vocoder.
 
     ``mel`` (B, 80, S); ``f0`` (B, S) in Hz, 0 for unvoiced, as tracked; ``hz`` (B, S) refined, without gaps; ``wav``
-    (B, 200 S).
+    (B, 200 S); ``rebuilt`` (B, 80, S) what a model makes of the mel, if one was asked.
     """
 
     mel: Tensor
     f0: Tensor
     hz: Tensor
     wav: Tensor
+    rebuilt: Tensor | None = None
 
 
 class Waveforms:
     """The samples of a :class:`~saic.training.corpus.Corpus` of stride 1, on the same time axis."""
 
-    def __init__(self, corpus: Corpus):
+    def __init__(self, corpus: Corpus, rebuild: Callable[[np.ndarray], np.ndarray] | None = None):
+        """``rebuild`` takes a wav (N,) and gives what a model makes of its mel, (80, ceil(N / 200))."""
         self.corpus = corpus
-        wavs, pitches = [], []
+        wavs, pitches, rebuilt = [], [], []
         for clip, start, length in zip(corpus.clips, corpus.starts, corpus.lengths, strict=True):
             wav = audio.load(clip.path)[: length * HOP_SAMPLES]
             wav = np.pad(wav, (0, length * HOP_SAMPLES - len(wav)))
             f0 = corpus.f0[start : start + length].numpy().astype(np.float64)
             wavs.append(np.round(wav * (_SHORT - 1)).astype(np.int16))
             pitches.append(contour(refine(wav, f0)).astype(np.float32))
+            if rebuild is not None:
+                rebuilt.append(torch.from_numpy(rebuild(wav)).half())
         self._wav, self._hz = np.concatenate(wavs), np.concatenate(pitches)
+        self._rebuilt = torch.cat(rebuilt, dim=1) if rebuilt else None
 
     def sample(self, size: int, generator: np.random.Generator, *, gain_db: tuple[float, float] = (0.0, 0.0)) -> Heard:
         """Random crops as :meth:`Corpus.sample`, each at a random gain."""
@@ -53,12 +59,16 @@ class Waveforms:
         frames = crops.grid.numpy()
         samples = frames[:, :1] * HOP_SAMPLES + np.arange(frames.shape[1] * HOP_SAMPLES)
         gain = torch.from_numpy(10 ** (generator.uniform(*gain_db, size=(size, 1)) / 20)).float()
-        mel = crops.mel + gain.log()[..., None]
+
+        def louder(mel: Tensor) -> Tensor:
+            return (mel + gain.log()[..., None]).clamp_min(float(np.log(FLOOR)))
+
         return Heard(
-            mel=mel.clamp_min(float(np.log(FLOOR))),
+            mel=louder(crops.mel),
             f0=crops.f0,
             hz=torch.from_numpy(self._hz[frames]),
             wav=torch.from_numpy(self._wav[samples].astype(np.float32) / _SHORT) * gain,
+            rebuilt=None if self._rebuilt is None else louder(self._rebuilt[:, frames].transpose(0, 1).float()),
         )
 
 
