@@ -58,3 +58,9 @@ def test_many_codes_are_looked_up_as_few_are(n_frames: int, monkeypatch: pytest.
     torch.testing.assert_close(likeness.correction(content, SPOKEN[:n_frames], voice), whole)
     few = likeness.Examples(voice.keys[:3], voice.errors[:3])
     assert likeness.correction(content, SPOKEN[:n_frames], few).isfinite().all()
+
+
+def test_what_stands_between_harmonics_is_no_error() -> None:
+    comb = torch.cos(torch.arange(N_MELS) * torch.pi * 0.6)[:, None].expand(-1, 120)
+    voice = likeness.examples(sounds([0, 1, 2, 0, 1, 2]), comb, torch.zeros(N_MELS, 120), SPOKEN)
+    assert voice.errors.square().mean() < 0.02 * comb.square().mean()

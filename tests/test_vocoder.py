@@ -195,6 +195,9 @@ def test_a_recognizer_counts_as_the_config_says(waveforms: Waveforms) -> None:
         config = TINY.model_copy(update={"vocoder": TINY.vocoder.model_copy(update={"words": weight})})
         heard[weight] = VocoderStage(waveforms, config, recognizer=recognizer).step(0)
     assert "words" not in heard[0.0]
+    perfect = VocoderStage(waveforms, config, recognizer=recognizer)
+    perfect._output = lambda heard, mel, noise: heard.wav.clone().requires_grad_()
+    assert perfect.step(0)["words"] < 1e-6  # the edges of a crop count on neither side
     assert heard[1.0]["words"] == pytest.approx(2 * heard[0.5]["words"], rel=1e-3) and heard[0.5]["words"] > 0
 
 

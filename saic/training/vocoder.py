@@ -77,11 +77,10 @@ class VocoderStage:
         self.optimizer.param_groups[0]["lr"] = settings.lr * cosine(i, settings.steps)
         heard = self.waveforms.sample(settings.batch_size, random, gain_db=settings.gain_db)
         output = self._output(heard, harden(heard, random, noise, settings.hardened_share), noise)
-        losses = {"loss": self.distance(output, heard.wav.to(self.device))}
+        truth = heard.wav.to(self.device)
+        losses = {"loss": self.distance(output, truth)}
         if self.recognizer is not None and settings.words:
-            losses["words"] = settings.words * word_distance(
-                self.recognizer, log_mel(output), heard.mel.to(self.device)
-            )
+            losses["words"] = settings.words * word_distance(self.recognizer, log_mel(output), log_mel(truth))
         self.optimizer.zero_grad()
         sum(losses.values()).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
