@@ -73,3 +73,8 @@ def read_corpus(data: Path, split: str, config: Config, parallel: Path | None = 
     print(f"{split}: {len(corpus.clips)} clips, {len(corpus.speakers)} speakers, {minutes:.0f} minutes", end="")
     print(f" ({corpus.skipped} clips shorter than a segment left out)" if corpus.skipped else "")
     return corpus
+
+
+def named_weights(name: str) -> str | None:
+    """What :func:`saic.weights.resolve` takes for the weights that an option names; "bundled" are its default."""
+    return None if name == "bundled" else name

@@ -29,6 +29,7 @@ from train.entry import (
     ParallelOption,
     ResumeOption,
     RunOption,
+    named_weights,
     read_config,
     read_corpus,
     run,
@@ -82,7 +83,7 @@ def main(
 
 
 def _weights(init: str) -> Model:
-    return Model.from_pretrained(None if init == "bundled" else init)
+    return Model.from_pretrained(named_weights(init))
 
 
 def _codes(stage1: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from saic.training.recognizer import load_recognizer
 from saic.training.vocoder import VocoderStage
 from saic.training.waveforms import Waveforms
 from saic.weights import load_vocoder, resolve, save_vocoder
-from train.entry import ConfigOption, DataOption, DeviceOption, ResumeOption, RunOption, read_config, run
+from train.entry import ConfigOption, DataOption, DeviceOption, ResumeOption, RunOption, named_weights, read_config, run
 from train.stage2 import RecognizerOption
 
 LOSSLESS = (".flac", ".wav")
@@ -56,8 +56,8 @@ def main(
 ) -> None:
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
-    first = None if init is None else load_vocoder(resolve(_named(init)))
-    rebuild = None if rebuilt_by is None else _rebuilder(Pipeline.from_pretrained(_named(rebuilt_by)))
+    first = None if init is None else load_vocoder(resolve(named_weights(init)))
+    rebuild = None if rebuilt_by is None else _rebuilder(Pipeline.from_pretrained(named_weights(rebuilt_by)))
     start(run, settings, resume=resume)
     if not _finished(run, settings.vocoder.steps):
         unseen = _read(data, "dev", settings.vocoder.segment_frames)
@@ -78,10 +78,6 @@ def main(
     if weights is not None:
         save_vocoder(weights, settings.vocoder, load_checkpoint(latest(run))["stage"]["network"])
         print(f"Vocoder in the weights: {weights}")
-
-
-def _named(weights: str) -> str | None:
-    return None if weights == "bundled" else weights
 
 
 def _rebuilder(pipeline: Pipeline) -> Callable[[np.ndarray], np.ndarray]:
