@@ -73,7 +73,8 @@ def transpose(f0: Tensor, register: Tensor) -> Tensor:
         (B, 2) median and spread of that voice's log2 F0, as :func:`statistics` gives them.
     """
     median, spread = register.unsqueeze(-1).unbind(dim=1)
-    own = torch.stack([statistics(track) for track in f0]).unsqueeze(-1)
+    # A GPU would take longer to be asked for them than they take to count.
+    own = torch.stack([statistics(track) for track in f0.cpu()]).to(f0.device).unsqueeze(-1)
     stretch = (spread / own[:, 1].clamp_min(1e-3)).clamp(*_STRETCH)
     moved = 2 ** (median + (f0.clamp_min(F0_MIN_HZ).log2() - own[:, 0]) * stretch)
     return torch.where(f0 > 0, moved.clamp(F0_MIN_HZ, F0_MAX_HZ), 0.0)

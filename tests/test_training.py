@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from saic import audio, manifest
 from saic.config import Config
 from saic.errors import DataError, TrainingError, UsageError
-from saic.mel import mel_frequencies_hz
+from saic.evaluation.degrade import RT60_S, add_room
+from saic.mel import log_mel, mel_frequencies_hz
 from saic.model import Model
 from saic.pipeline import Pipeline
 from saic.training import disguise, distributed, loop
@@ -97,14 +98,48 @@ def test_degrading_adds_what_is_not_speech_and_takes_the_top() -> None:
     assert (worse[:, 65:] == np.float32(np.log(1e-5))).all()
 
 
-def test_training_noise_is_like_the_mel_of_real_noise() -> None:
-    noise = disguise._noise(torch.ones(16, 80, 400), np.random.default_rng(0)).log()
+def test_training_noise_falls_with_frequency_as_little_or_as_much_as_white_and_brown_do() -> None:
+    random = np.random.default_rng(0)
+    silence = torch.ones(16, 80, 400)
+    noise = (disguise._steady(silence, random) * disguise._texture(silence, random)).log() / 2
     octaves = np.log2(mel_frequencies_hz()[10:] / mel_frequencies_hz()[10])
     falls_db = 20 / np.log(10) * np.polyfit(octaves, noise.mean(dim=2)[:, 10:].T.numpy(), 1)[0]
-    assert falls_db.min() > -6.5 and falls_db.max() < 0.5 and np.ptp(falls_db) > 3  # brown to white
+    assert falls_db.min() > -6.5 and falls_db.max() < 0.5 and np.ptp(falls_db) > 3
     around = noise - noise.mean(dim=2, keepdim=True)
     alike = [float((around[..., lag:] * around[..., :-lag]).mean() / around.square().mean()) for lag in (1, 8)]
     assert alike[0] > 0.5 > 0.1 > alike[1]  # neighbouring frames share most of their samples
+
+
+def test_what_is_added_to_a_mel_is_what_noise_adds_to_the_recording() -> None:
+    random = np.random.default_rng(0)
+    wav = torch.from_numpy(np.concatenate([voice(hz, 4.0, seed=hz) for hz in (100, 150, 220)]))
+    noise = 0.01 * torch.from_numpy(random.standard_normal(len(wav), dtype=np.float32))
+    clean, real = log_mel(wav), log_mel(wav + noise)
+    speech, power = (2 * clean).exp(), (2 * log_mel(noise)).exp().mean()
+    ours = (speech + power * disguise._texture(speech[None], random)[0]).log() / 2
+    n_compared = 0
+    for low, high in ((-3, -1), (-1, 0), (0, 1), (1, 3)):  # nepers that speech is above the noise
+        above = clean - power.log() / 2
+        chosen = (above > low) & (above < high)
+        n_compared += int(chosen.sum())
+        rise, wanted = (ours - clean)[chosen], (real - clean)[chosen]
+        assert rise.mean().item() == pytest.approx(wanted.mean().item(), abs=0.05)
+        assert rise.std().item() == pytest.approx(wanted.std().item(), abs=0.1)
+    assert n_compared > 10_000
+
+
+def test_a_room_adds_to_a_mel_what_its_response_adds_to_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disguise, "_REVERBERATION_S", (RT60_S, RT60_S))
+    monkeypatch.setattr(disguise, "_DIRECT_TO_ROOM_DB", (0.0, 0.0))
+    random = np.random.default_rng(0)
+    wav = np.concatenate([voice(hz, 4.0, seed=hz) for hz in (100, 150, 220)])
+    clean, real = log_mel(torch.from_numpy(wav)), log_mel(torch.from_numpy(add_room(wav, random)))
+    speech = (2 * clean).exp()[None]
+    ours = (speech + disguise._late(speech, random) * disguise._texture(speech, random)).log()[0] / 2
+    loudness = [mel.square().mean().sqrt().log() for mel in (clean.exp(), ours.exp(), real.exp())]
+    rises = ours - loudness[1] - clean + loudness[0], real - loudness[2] - clean + loudness[0]
+    rise, wanted = (np.quantile(r.numpy(), [0.1, 0.5, 0.9]) for r in rises)
+    assert rise == pytest.approx(wanted, abs=0.3)
 
 
 def test_renderings_share_codes_and_stand_in_for_each_other(corpus_folder: Path, tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ _EQUALIZER_BENDS = 5
 _SNR_DB = (0.0, 25.0)
 _NOISE_FALL_DB = (0.0, 6.0)  # an octave: white 0, pink 3, brown 6
 _REVERBERATION_S = (0.2, 0.8)  # time to decay by 60 dB
-_REVERBERATION_TAIL_S = 0.5
 _DIRECT_TO_ROOM_DB = (-2.0, 12.0)
 _NARROW_BINS = (42, 62)  # highest mel bin that passes: about 2.4 to 5 kHz
 
@@ -70,39 +69,42 @@ class Disguise:
 
 
 def degrade(mel: Tensor, share: float, random: np.random.Generator) -> Tensor:
-    """(B, 80, T) log-mel as a worse recording: noise, room, narrow band, each in ``share`` of the clips."""
-    size = len(mel)
-    noisy, roomy, narrow = (torch.from_numpy(random.random(size) < share).view(-1, 1, 1) for _ in range(3))
-    magnitude = mel.exp()
-    if roomy.any():
-        magnitude = torch.where(roomy, _reverberate(magnitude, random), magnitude)
-    if noisy.any():
-        magnitude = torch.where(noisy, (magnitude.square() + _noise(magnitude, random).square()).sqrt(), magnitude)
+    """(B, 80, T) log-mel as a worse recording: room, noise, narrow band, each in ``share`` of the clips."""
+    size, device = len(mel), mel.device
+    roomy, noisy, narrow = (torch.from_numpy(random.random(size) < share).view(-1, 1, 1) for _ in range(3))
     last = torch.from_numpy(random.integers(*_NARROW_BINS, size=size)).view(-1, 1, 1)
     cut = narrow & (torch.arange(N_MELS).view(1, -1, 1) > last)
-    return magnitude.masked_fill(cut, FLOOR).clamp_min(FLOOR).log()
+    power = (2 * mel).exp()
+    power = power + roomy.to(device) * _late(power, random) * _texture(power, random)
+    power = power + noisy.to(device) * _steady(power, random) * _texture(power, random)
+    return power.masked_fill(cut.to(device), 0).clamp_min(FLOOR**2).log() / 2
 
 
-def _reverberate(magnitude: Tensor, random: np.random.Generator) -> Tensor:
-    """Add a decaying tail to the power of every band (Polack's model of late reverberation)."""
-    size, _, n_frames = magnitude.shape
-    lags = torch.arange(1, round(_REVERBERATION_TAIL_S * FRAMES_PER_S))
-    decay = torch.from_numpy(random.uniform(*_REVERBERATION_S, size=size)).float().view(-1, 1)
-    tail = torch.exp(-np.log(1e6) * lags / FRAMES_PER_S / decay)
-    ratio = torch.from_numpy(10 ** (-random.uniform(*_DIRECT_TO_ROOM_DB, size=size) / 10)).float().view(-1, 1)
-    kernel = torch.cat([torch.ones(size, 1), ratio * tail / tail.sum(dim=1, keepdim=True)], dim=1)
+def _late(power: Tensor, random: np.random.Generator) -> Tensor:
+    """(B, 80, T) power of a room's late sound: that of every band, decaying (Polack's model of reverberation)."""
+    size, _, n_frames = power.shape
+    decay_s = torch.from_numpy(random.uniform(*_REVERBERATION_S, size=(size, 1, 1))).to(power)
+    ratio = torch.from_numpy(10 ** (-random.uniform(*_DIRECT_TO_ROOM_DB, size=(size, 1, 1)) / 10)).to(power)
+    tail = torch.exp(-np.log(1e6) / FRAMES_PER_S * torch.arange(n_frames).to(power) / decay_s)
     n = 2 * n_frames
-    spectrum = torch.fft.rfft(magnitude.square(), n) * torch.fft.rfft(kernel, n).unsqueeze(1)
-    return torch.fft.irfft(spectrum, n)[..., :n_frames].clamp_min(FLOOR**2).sqrt()
+    spectrum = torch.fft.rfft(power, n) * torch.fft.rfft(ratio * tail / tail.sum(dim=-1, keepdim=True), n)
+    return torch.fft.irfft(spectrum, n)[..., :n_frames].clamp_min(0)
 
 
-def _noise(magnitude: Tensor, random: np.random.Generator) -> Tensor:
-    """Steady noise, white to brown, at a random signal-to-noise ratio."""
-    size, _, n_frames = magnitude.shape
-    samples = random.standard_normal((size, n_frames * HOP_SAMPLES), dtype=np.float32)
+def _steady(power: Tensor, random: np.random.Generator) -> Tensor:
+    """(B, 80, 1) power of noise, white to brown, at a random signal-to-noise ratio."""
+    size = len(power)
     octaves = np.log2(mel_frequencies_hz() / mel_frequencies_hz()[0])[:, None]
-    fall = random.uniform(*_NOISE_FALL_DB, size=(size, 1, 1)) * _NEPER_PER_DB * octaves
-    noise = (log_mel(torch.from_numpy(samples)) - torch.from_numpy(fall).float()).exp()
-    snr = torch.from_numpy(10 ** (-random.uniform(*_SNR_DB, size=size) / 20)).to(magnitude).view(-1, 1, 1)
-    level = (magnitude.square().mean(dim=(1, 2), keepdim=True) / noise.square().mean(dim=(1, 2), keepdim=True)).sqrt()
-    return noise * level * snr
+    fall_db = random.uniform(*_NOISE_FALL_DB, size=(size, 1, 1)) * octaves
+    bands = torch.from_numpy(10 ** (-fall_db / 10)).to(power)
+    snr = torch.from_numpy(10 ** (random.uniform(*_SNR_DB, size=(size, 1, 1)) / 10)).to(power)
+    return bands / bands.mean(dim=1, keepdim=True) * power.mean(dim=(1, 2), keepdim=True) / snr
+
+
+def _texture(power: Tensor, random: np.random.Generator) -> Tensor:
+    """(B, 80, T) how the power of Gaussian noise goes up and down in every band, 1 on average."""
+    size, _, n_frames = power.shape
+    generator = torch.Generator(power.device).manual_seed(int(random.integers(2**63)))
+    samples = torch.randn(size, n_frames * HOP_SAMPLES, generator=generator, device=power.device)
+    white = (2 * log_mel(samples)).exp()
+    return white / white.mean(dim=(0, 2), keepdim=True)

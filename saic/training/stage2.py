@@ -77,16 +77,16 @@ class Stage2:
             group["lr"] = group["pace"] * stage.lr * cosine(i, stage.steps)
         crops = self.corpus.sample(training.batch_size, random)
         heard = self.corpus.said_by_others(crops, random)
-        other = self.corpus.crops_of(crops.speaker.numpy(), random)
+        other = self.corpus.crops_of(crops.speaker.numpy(), random).to(self.device)
+        crops, heard = crops.to(self.device), heard.to(self.device)
         mask = Disguise.draw(len(crops), stage.disguise, random)
         voice = Disguise.draw(len(crops), stage.disguise, random, share=stage.disguise.targets)
 
-        source = degrade(mask.mel(heard.mel), stage.disguise.degraded, random).to(self.device)
-        reference, reference_mask = voice.mel(other.mel).to(self.device), other.mask.to(self.device)
-        register = voice.register(other.pitch).to(self.device)
-        target = model.standardize(voice.mel(crops.mel).to(self.device))
-        f0, plain = voice.f0(crops.f0).to(self.device), voice.plain.to(self.device)
-        crops, heard = crops.to(self.device), heard.to(self.device)
+        source = degrade(mask.mel(heard.mel), stage.disguise.degraded, random)
+        reference, reference_mask = voice.mel(other.mel), other.mask
+        register = voice.register(other.pitch)
+        target = model.standardize(voice.mel(crops.mel))
+        f0, plain = voice.f0(crops.f0), voice.plain.to(self.device)
 
         with precision(self.config, self.device):
             mel = model.heard(share(source), share(heard.mask))
