@@ -118,6 +118,7 @@ class Stage2(_Section):
     steps: int = Field(3_000, ge=1)
     lr: float = Field(5e-4, gt=0)
     codes_first: int = Field(0, ge=0, description="steps in which the encoder learns to say those of --init")
+    listener_pace: float = Field(0.25, ge=0, description="of the learning rate: the listener knows its task already")
     words_share: float = Field(0.5, gt=0, le=1, description="share of a batch whose words are compared")
     disguise: Disguise = Disguise()
     weights: Stage2Weights = Stage2Weights()

@@ -55,7 +55,7 @@ def transfer(mel: Tensor, timbre: Tensor, mask: Tensor | None = None, *, correla
         return moved
     own_mean, own_deviation = masked_statistics(moved, mask)  # the voice's, but where the stretch was bounded
     with torch.no_grad():  # in training it is taken as it is: gradients of like eigenvalues explode
-        change = _change(measure(moved, mask), timbre)
+        change = _change(measure(moved, mask).cpu(), timbre.cpu())  # a GPU takes several times as long for eigenvectors
     coloured = change.to(mel) @ ((moved - own_mean) / own_deviation) * own_deviation + own_mean
     return (1 - correlation) * moved + correlation * coloured
 

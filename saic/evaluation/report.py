@@ -99,7 +99,14 @@ _SYSTEM_TABLES = {  # group: title, columns
     ),
 }
 _GROUP_OF = {"parts": "identity", "words": "utility", "sound": "utility"}
-_LABELS = {"wer": "WER", "wer_rise": "WER rise", "eer": "EER", "top1": "Top-1", "target_top1": "Target top-1"}
+_LABELS = {
+    "wer": "WER",
+    "wer_rise": "WER rise",
+    "wer_unconverted": "WER unconverted",
+    "eer": "EER",
+    "top1": "Top-1",
+    "target_top1": "Target top-1",
+}
 _FINE_UNITS = ("MOS", "r", "cosine")
 _ATTACKERS = {"ignorant": "Ignorant", "lazy": "Lazy-informed", "semi": "Semi-informed"}
 
@@ -146,7 +153,7 @@ _NOTES = {
 """,
     "robustness": """\
 - One conversion a speaker, from a worse recording; words against what is heard in the clean source, cosine between
-  the voices of both conversions.
+  the voices of both conversions. `unconverted` is the worse recording itself: what the recogniser loses anyway.
 """,
     "all": """\
 - Averages over source speakers, with 95 % intervals from a bootstrap by speaker. An interval without width at

@@ -1,7 +1,8 @@
 """What a worse recording does to a conversion: words that get lost, and a voice that gets blurred.
 
 One trial a source speaker. Its source part is degraded (:mod:`saic.evaluation.degrade`) after the codec, converted to
-the same reference as without, and both conversions are compared.
+the same reference as without, and both conversions are compared. What the recogniser loses in the degraded recording
+itself says how much of it is not the conversion's doing.
 """
 
 import zlib
@@ -30,11 +31,13 @@ CLEAN = "clean"
 class Outcome:
     """What one conversion gave.
 
-    ``wer_percent`` is against what the recogniser hears in the clean source; None without a recogniser, or if it hears
-    nothing there. ``embedding`` (E,) is None if there is no speech: then the speaker counts as nobody.
+    ``wer_percent`` of the conversion, and ``unconverted_percent`` of what was converted, are against what the
+    recogniser hears in the clean source; None without a recogniser, or if it hears nothing there. ``embedding`` (E,) is
+    None if there is no speech: then the speaker counts as nobody.
     """
 
     wer_percent: float | None
+    unconverted_percent: float | None
     embedding: np.ndarray | None
     is_target: bool
 
@@ -87,7 +90,8 @@ def measure(
                 output = systems.anonymized("convert", heard, reference)
                 embedding = embed(output)
             is_target = embedding is not None and metrics.rank(enrolled @ embedding, target) == 1
-            of_condition.append(Outcome(_wer_percent(said, output, judges), embedding, is_target))
+            words = _wer_percent(said, output, judges), _wer_percent(said, heard, judges)
+            of_condition.append(Outcome(*words, embedding, is_target))
             done += 1
             progress("robustness", done, len(trials) * len(outcomes))
     speakers = [trial.source for trial in trials]
@@ -115,8 +119,8 @@ def figures(
     -------
     ``wer``: word errors in % of what the recogniser hears in the clean source. ``target_top1``: share of conversions
     taken for the target. ``no_speech``: share without speech, or of a source that is refused for it; all their words
-    count as lost. With ``clean`` also ``wer_rise``, in percentage points, and ``cosine``, between the embeddings of
-    both conversions, where both hold speech.
+    count as lost. With ``clean`` also ``wer_rise``, in percentage points; ``wer_unconverted``, of the worse recording
+    itself; and ``cosine``, between the embeddings of both conversions, where both hold speech.
     """
 
     def leaf(values: Sequence[float | None], unit: str) -> dict[str, Any]:
@@ -131,6 +135,7 @@ def figures(
     if clean is not None:
         pairs = list(zip(outcomes, clean, strict=True))
         result["wer_rise"] = leaf([_minus(one.wer_percent, other.wer_percent) for one, other in pairs], "points")
+        result["wer_unconverted"] = leaf([outcome.unconverted_percent for outcome in outcomes], "%")
         result["cosine"] = leaf([_cosine(one.embedding, other.embedding) for one, other in pairs], "cosine")
     return result
 

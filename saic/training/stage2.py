@@ -30,7 +30,6 @@ from saic.training.recognizer import Recognizer, word_distance
 from saic.training.stage1 import Codes
 
 _VALIDATION_CROPS = 64
-_LISTENER_PACE = 0.25  # of the learning rate: it knows its task already
 _CONVERTED_SHARE = 0.5  # of a batch, for the losses on conversions
 
 
@@ -66,7 +65,7 @@ class Stage2:
         self.loss = ReconstructionLoss(features, training.perceptual_weight, training.perceptual_share)
         taught = [] if self.listener is None else list(self.listener.parameters())
         fresh = [p for p in self.model.parameters() if all(p is not other for other in taught)]
-        groups = [{"params": fresh, "pace": 1.0}, {"params": taught, "pace": _LISTENER_PACE}]
+        groups = [{"params": fresh, "pace": 1.0}, {"params": taught, "pace": config.stage2.listener_pace}]
         self.optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=config.stage2.lr)
 
     def step(self, i: int) -> dict[str, float]:
