@@ -29,7 +29,8 @@ SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
 <p>Record or upload up to {_MINUTES} minutes. A few sentences are enough.</p>"""
 
 TARGET = """<h2><span class="step">2</span> The new voice</h2>
-<p>Voices A to F are synthetic and belong to nobody. A voice that nobody has is mixed from two others, new each time.</p>"""
+<p>Voices A to F are synthetic and belong to nobody. A voice that nobody has is mixed from two others, new each
+time.</p>"""
 
 CONSENT = "The person who speaks here has agreed to this use of their voice"
 
