@@ -70,6 +70,8 @@ class Disguise:
 
 def degrade(mel: Tensor, share: float, random: np.random.Generator) -> Tensor:
     """(B, 80, T) log-mel as a worse recording: room, noise, narrow band, each in ``share`` of the clips."""
+    if share == 0:
+        return mel
     size, device = len(mel), mel.device
     roomy, noisy, narrow = (torch.from_numpy(random.random(size) < share).view(-1, 1, 1) for _ in range(3))
     last = torch.from_numpy(random.integers(*_NARROW_BINS, size=size)).view(-1, 1, 1)
