@@ -14,7 +14,6 @@ import functools
 import io
 import itertools
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 import soundfile as sf
 import soxr
 
+from saic import files
 from saic.errors import EmptyAudio, InvalidAudio, TooLong, UndecodableAudio, UsageError
 
 SAMPLE_RATE = 16_000
@@ -139,7 +139,7 @@ def save(path: str | os.PathLike, wav: np.ndarray, *, force: bool = False) -> No
         path = Path(path)
         if path.exists() and not path.is_file():  # replacing /dev/null would be legal
             raise UsageError("The output is a folder or a device. Name a file.")
-        _write(path, data, force)
+        files.write(path, data, force=force)
     except FileExistsError:
         raise UsageError("The output file exists. Choose another name, or force it to be replaced.") from None
     except (OSError, ValueError) as error:
@@ -341,21 +341,3 @@ def _encode(wav: np.ndarray) -> bytes:
     memory = io.BytesIO()
     sf.write(memory, pcm, SAMPLE_RATE, format="WAV", subtype="PCM_16")
     return memory.getvalue()
-
-
-def _write(path: Path, data: bytes, force: bool) -> None:
-    """Write beside `path`, then move; without `force`, FileExistsError if `path` exists by then."""
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    claimed = False
-    try:
-        with open(part, "xb") as file:
-            file.write(data)
-        if not force:
-            open(path, "xb").close()  # claims the name, which only looking at it would not
-            claimed = True
-        os.replace(part, path)
-    except BaseException:
-        if claimed:
-            path.unlink()
-        part.unlink(missing_ok=True)
-        raise

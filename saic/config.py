@@ -5,19 +5,21 @@ A YAML file holds only what differs from the defaults below. An unknown key or a
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from saic.errors import ConfigError
 
 FORMAT_VERSION = 5
 """Goes up when weights made before would load and then say something else."""
 
+_MAX_STRIDE = 64  # mel frames per content code, 0.8 s: a clip is padded to a multiple of them
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Audio(_Section):
@@ -35,6 +37,15 @@ class Listener(_Section):
     channels: int = Field(144, ge=1)
     blocks: int = Field(4, ge=2)
     kernel: int = Field(31, ge=1)
+
+    @model_validator(mode="after")
+    def _runs(self) -> "Listener":
+        """Refuse sizes whose network can be made, but fails on its first mel."""
+        if self.kernel % 2 == 0:
+            raise ValueError("kernel must be odd")
+        if self.channels % max(1, self.channels // 36):  # attention heads, as saic.listener counts them
+            raise ValueError("channels must be a multiple of the number of attention heads, one for every 36 channels")
+        return self
 
 
 class ContentEncoder(_Section):
@@ -137,7 +148,7 @@ class Vocoder(_Section):
     """How a mel becomes a waveform, and how the neural vocoder is trained."""
 
     kind: Literal["griffin-lim", "neural"] = "griffin-lim"
-    iterations: int = Field(32, ge=1, description="of Griffin-Lim")
+    iterations: int = Field(32, ge=1, le=1_000, description="of Griffin-Lim")
     channels: int = Field(256, ge=4)
     layers: int = Field(6, ge=1)
     kernel: Literal[3, 5, 7, 9] = 7
@@ -177,6 +188,8 @@ class Config(_Section):
         down, up = _product(config.content_encoder.strides), _product(config.decoder.upsampling)
         if down != up:
             raise ConfigError(f"decoder.upsampling makes {up}, content_encoder.strides {down}: they must agree.")
+        if down > _MAX_STRIDE:
+            raise ConfigError(f"content_encoder.strides makes {down}: at most {_MAX_STRIDE}.")
         if config.training.segment_frames % down:
             raise ConfigError(f"training.segment_frames must be a multiple of the content stride {down}.")
         return config
@@ -213,11 +226,19 @@ def _product(values: tuple[int, ...]) -> int:
 
 def _explain(root: type[BaseModel], error: dict[str, Any]) -> str:
     """One sentence for one pydantic error; an unknown key lists its valid siblings."""
+    if not error["loc"]:
+        return "The config must be a mapping of keys to values."
     *parents, _ = error["loc"]
-    where = ".".join(map(str, error["loc"]))
+    where = _printable(".".join(map(str, error["loc"])))
     if error["type"] != "extra_forbidden":
         return f"Config key '{where}': {error['msg']}."
     section = root
     for parent in parents:
-        section = section.model_fields[parent].annotation
+        kind = section.model_fields[parent].annotation
+        section = next(iter(get_args(kind)), kind)  # of "Section | None", the section
     return f"Unknown config key '{where}'. Valid keys here: {', '.join(section.model_fields)}."
+
+
+def _printable(key: str) -> str:
+    """A key from a file, short and without what could steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in key[:80])

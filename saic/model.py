@@ -12,11 +12,11 @@ from saic import pitch
 from saic.config import Config
 from saic.content import ContentEncoder
 from saic.decoder import Decoder
-from saic.errors import WeightsError
 from saic.layers import masked_statistics
 from saic.mel import N_MELS
 from saic.speaker import SpeakerEncoder
 from saic.weights import CONFIG, MODEL, VOICES, listed, load, resolve, save, write_sums
+from saic.weights.tensors import make_network
 
 LOG2_F0 = 7.3  # 158 Hz: about what the pitch head's output is the difference
 
@@ -101,12 +101,8 @@ class Model(nn.Module):
         """Load what :func:`saic.weights.resolve` finds under a name; frozen, in evaluation mode."""
         folder = resolve(weights, revision)
         config, tensors = load(folder)
-        model = cls(config)
+        model = make_network(lambda: cls(config), tensors, MODEL)
         model.folder = folder
-        try:
-            model.load_state_dict(tensors)
-        except RuntimeError:
-            raise WeightsError("The tensors do not fit the config beside them: get the weights again.") from None
         return model.to(device).eval().requires_grad_(False)
 
     def save_pretrained(self, folder: str | os.PathLike, *, half: bool = True) -> None:

@@ -17,7 +17,7 @@ from saic.errors import UsageError, WeightsError
 from saic.mel import SAMPLE_RATE, log_mel
 from saic.model import Model
 from saic.voices import Voices
-from saic.weights import MODEL, VOICES, fingerprint, resolve
+from saic.weights import MODEL, VOICES, fingerprint, resolve, verify
 
 Clip = str | os.PathLike | bytes | tuple[np.ndarray, int]
 """A path, the bytes of a file, or (samples, rate in Hz)."""
@@ -241,10 +241,22 @@ class Pipeline:
     def voices(self) -> Voices:
         """The built-in gallery of the weights."""
         if self._voices is None:
-            if self.folder is None or not (self.folder / VOICES).is_file():
-                raise WeightsError("These weights have no gallery of voices. Make one with python -m train.voices.")
-            self._voices = Voices.load(self.folder / VOICES)
+            self._voices = self._load_voices()
         return self._voices
+
+    def _load_voices(self) -> Voices:
+        make = "Make one with python -m train.voices."
+        if self.folder is not None:
+            verify(self.folder)  # again: it may be long ago that the model was loaded
+        if self.folder is None or not (self.folder / VOICES).is_file():
+            raise WeightsError(f"These weights have no gallery of voices. {make}")
+        voices, config = Voices.load(self.folder / VOICES), self.model.config
+        if (
+            voices.speaker.shape[-1] != config.speaker_encoder.embedding_size
+            or voices.content.shape[-1] % config.content_encoder.code_channels
+        ):
+            raise WeightsError(f"The gallery of voices was made for other weights. {make}")
+        return voices
 
     def info(self) -> dict[str, object]:
         """What is loaded: hash, sizes, sample rate, vocoder."""

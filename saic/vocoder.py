@@ -11,7 +11,8 @@ from saic.config import Vocoder as Config
 from saic.errors import WeightsError
 from saic.mel import HOP_SAMPLES, N_FFT, filterbank
 from saic.neural_vocoder import NeuralVocoder, SourceFilter
-from saic.weights import load_vocoder
+from saic.weights import VOCODER, load_vocoder
+from saic.weights.tensors import make_network
 
 
 class Vocoder(Protocol):
@@ -72,9 +73,6 @@ def build(config: Config, weights: Path | None = None, *, device: str = "cpu") -
         return GriffinLim(config.iterations)
     if weights is None:
         raise WeightsError("A neural vocoder has weights. Name their folder.")
-    network = SourceFilter(config.channels, config.layers, config.kernel, config.expansion)
-    try:
-        network.load_state_dict(load_vocoder(weights))
-    except RuntimeError:
-        raise WeightsError("The vocoder's tensors do not fit the config beside them: get the weights again.") from None
+    sizes = config.channels, config.layers, config.kernel, config.expansion
+    network = make_network(lambda: SourceFilter(*sizes), load_vocoder(weights), VOCODER)
     return NeuralVocoder(network.to(device).requires_grad_(False))

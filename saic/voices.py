@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 
 from saic.errors import WeightsError
+from saic.mel import N_MELS
 from saic.weights import write_tensors
+from saic.weights.tensors import read_tensors
 
 _ARRAYS = ("speaker", "content", "register", "timbre")
 
@@ -89,14 +90,34 @@ class Voices:
 
     @classmethod
     def load(cls, path: Path) -> "Voices":
-        """Read what :meth:`save` wrote; raise :class:`WeightsError` if it cannot be read."""
+        """Read what :meth:`save` wrote; raise :class:`WeightsError` if it is something else."""
         try:
-            with safe_open(path, "np") as file:
-                about = json.loads(file.metadata()["voices"])
-                arrays = {name: file.get_tensor(name).astype(np.float32) for name in _ARRAYS}
-            return cls(tuple(about["names"]), tuple(about["sexes"]), threshold=float(about["threshold"]), **arrays)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            tensors, metadata = read_tensors(path)
+            about = json.loads(metadata["voices"])
+            arrays = {name: tensors[name].numpy() for name in _ARRAYS}
+            labels, threshold = (about["names"], about["sexes"]), about["threshold"]
+            if len(tensors) != len(_ARRAYS) or not all(isinstance(each, list) for each in labels):
+                raise ValueError
+            voices = cls(*map(tuple, labels), threshold=threshold, **arrays)
+            if not voices._is_whole():
+                raise ValueError
+        except (WeightsError, KeyError, TypeError, ValueError, RecursionError):
             raise WeightsError("The gallery of voices cannot be read: get the weights again.") from None
+        return voices
+
+    def _is_whole(self) -> bool:
+        """Whether there are voices, all attributes tell of the same K and P, and the threshold is a cosine."""
+        n_voices, n_points, _ = shape = self.speaker.shape
+        return (
+            min(*shape, *self.content.shape) > 0
+            and self.content.shape[:-1] == (n_voices, n_points)
+            and self.register.shape == (n_voices, 2)
+            and self.timbre.shape == (n_voices, N_MELS + 1, N_MELS)
+            and len(self.names) == len(self.sexes) == n_voices
+            and all(isinstance(label, str) for label in (*self.names, *self.sexes))
+            and type(self.threshold) in (int, float)
+            and -1 <= self.threshold <= 1
+        )
 
 
 def content_windows(content: np.ndarray, length: int) -> np.ndarray:

@@ -475,10 +475,11 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path, monkeypatch, force):
         (tmp_path / "a.wav").write_bytes(b"precious")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
 
-    def disk_full(*_):
+    def disk_full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(audio.os, "replace", disk_full)
+    for name in ("link", "rename", "replace"):
+        monkeypatch.setattr(os, name, disk_full)
     with pytest.raises(UsageError, match="No space left"):
         save(tmp_path / "a.wav", tone(), force=force)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

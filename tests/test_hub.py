@@ -28,6 +28,7 @@ from saic.config import Config
 from saic.errors import HubError, UsageError, WeightsError
 from saic.model import Model
 from saic.pipeline import Pipeline
+from saic.weights.hub import explained
 from tests.standin_hub import TOKEN, StandInHub
 
 ROOT = Path(__file__).parents[1]
@@ -384,3 +385,8 @@ def test_the_pins_go_with_what_a_space_installs_besides() -> None:
             wanted.marker is None or wanted.marker.evaluate({"extra": e}) for e in ("", "oauth", "mcp")
         ):
             assert wanted.specifier.contains(pins[wanted.name]), line
+
+
+def test_a_proxy_that_the_client_has_no_package_for_is_explained() -> None:
+    with pytest.raises(HubError, match="SOCKS proxy"), explained("org/name"):
+        raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")

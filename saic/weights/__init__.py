@@ -3,8 +3,10 @@
 A weights folder holds ``config.json``, ``model.safetensors``, ``SHA256SUMS`` and, where there are any,
 ``vocoder.safetensors`` and ``voices.safetensors``.
 A source that is named is the one that is loaded, or there is an error: nothing else ever stands in for it.
+A folder may come from anybody: whatever its files are or hold, they are loaded or there is a :class:`WeightsError`.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -12,20 +14,25 @@ import re
 import tempfile
 from importlib import resources
 from pathlib import Path
+from typing import BinaryIO
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from saic import files
 from saic.config import FORMAT_VERSION, Config, Vocoder
 from saic.errors import ConfigError, UsageError, WeightsError
+from saic.weights.tensors import read_tensors
 
 CONFIG, MODEL, VOCODER = "config.json", "model.safetensors", "vocoder.safetensors"
 VOICES, SUMS = "voices.safetensors", "SHA256SUMS"
 FILES = (CONFIG, MODEL, VOCODER, VOICES)
 MAX_FILE_BYTES = 2_000_000_000
+MAX_TEXT_BYTES = 100_000
+"""Of ``config.json`` and ``SHA256SUMS``, which have a few thousand."""
 
-_HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+# The Hub's own limit is 96 characters: what is longer can only be a folder.
+_HUB_NAME = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(?:@(?P<revision>[\w./-]{1,250}))?")
 _OTHER_FORMAT = "These weights are of format {found}, and this version reads format {read}: get weights made for it."
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -46,7 +53,8 @@ def resolve(name: str | os.PathLike | None = None, revision: str | None = None) 
     UsageError
         A revision without a name on the Hub.
     WeightsError
-        The folder is missing or incomplete, a file differs from its hash, or a repository is named without its commit.
+        The folder is missing or incomplete, a file differs from its hash or has none, or a repository is named without
+        its commit.
     HubError
         The Hub does not give these weights.
     """
@@ -55,7 +63,7 @@ def resolve(name: str | os.PathLike | None = None, revision: str | None = None) 
 
         return hub.fetch(*at)
     folder = Path(str(resources.files("saic") / "weights" / "default")) if name is None else Path(name)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Path.is_dir raises an error for a name that is too long
         raise WeightsError("There is no such weights folder. Name one that holds config.json and model.safetensors.")
     verify(folder)
     return folder
@@ -77,7 +85,7 @@ def hub_commit(name: str | os.PathLike | None, revision: str | None = None) -> t
     repo, wanted = match["repo"], revision or match["revision"]
     if wanted and _COMMIT.fullmatch(wanted):
         return repo, wanted
-    if revision is None and Path(name).is_dir():
+    if revision is None and os.path.isdir(name):
         return None
     at = f", revision='{wanted}'" if wanted and _HUB_NAME.fullmatch(f"{repo}@{wanted}") else ""
     raise WeightsError(
@@ -90,14 +98,16 @@ def hub_commit(name: str | os.PathLike | None, revision: str | None = None) -> t
 def listed(folder: Path) -> dict[str, str]:
     """Names and SHA-256 of the files that a folder's ``SHA256SUMS`` lists; :class:`WeightsError` if it cannot be so."""
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = _text(folder / SUMS).splitlines()
+    except (OSError, ValueError):
         raise WeightsError(f"The weights folder has no readable {SUMS}: its files cannot be trusted.") from None
     digests = {}
     for line in lines:
         digest, _, name = line.partition("  ")
         if name not in FILES:
             raise WeightsError(f"{SUMS} lists a file that does not belong to a weights folder.")
+        if name in digests:
+            raise WeightsError(f"{SUMS} lists {name} twice: get the weights again.")
         digests[name] = digest
     for name in (CONFIG, MODEL):
         if name not in digests:
@@ -106,11 +116,19 @@ def listed(folder: Path) -> dict[str, str]:
 
 
 def verify(folder: Path) -> None:
-    """Check every file that ``SHA256SUMS`` lists; raise :class:`WeightsError` at the first that differs."""
-    for name, digest in listed(folder).items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES or sha256(path) != digest:
+    """Check every file of a weights folder.
+
+    Raises
+    ------
+    WeightsError
+        At the first file that differs from its hash in ``SHA256SUMS``, or that is there and not listed.
+    """
+    digests = listed(folder)
+    for name in FILES:
+        if name in digests and _digest(folder / name) != digests[name]:
             raise WeightsError(f"{name} is missing or differs from its hash: get the weights again.")
+        if name not in digests and os.path.lexists(folder / name):
+            raise WeightsError(f"{SUMS} does not list {name}. Remove that file, or get the weights again.")
 
 
 def sha256(path: Path) -> str:
@@ -127,30 +145,63 @@ def fingerprint(folder: Path) -> str:
 
 def load_vocoder(folder: Path) -> dict[str, Tensor]:
     """Tensors (float32) of the neural vocoder of a folder that :func:`resolve` returned."""
-    try:
-        tensors = load_file(folder / VOCODER)
-    except (OSError, SafetensorError):
-        raise WeightsError(
-            f"These weights name a neural vocoder but hold no readable {VOCODER}. Make one with train.vocoder."
-        ) from None
-    return {name: tensor.float() for name, tensor in tensors.items()}
+    if not os.path.lexists(folder / VOCODER):
+        raise WeightsError(f"These weights name a neural vocoder but hold no {VOCODER}. Make one with train.vocoder.")
+    return read_tensors(folder / VOCODER)[0]
 
 
 def load(folder: Path) -> tuple[Config, dict[str, Tensor]]:
     """Config and tensors (float32) of a folder that :func:`resolve` returned."""
+    return _config(folder), read_tensors(folder / MODEL)[0]
+
+
+def _config(folder: Path) -> Config:
+    """What ``config.json`` says; :class:`WeightsError` if it is no config of this format."""
     try:
-        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        config = Config.from_dict(_of_this_format(values))
-        tensors = load_file(folder / MODEL)
-    except (OSError, ValueError, ConfigError, SafetensorError) as error:
-        raise WeightsError(f"The weights cannot be read: {error}") from None
-    return config, {name: tensor.float() for name, tensor in tensors.items()}
-
-
-def _of_this_format(values: object) -> object:
+        values = json.loads(_text(folder / CONFIG))
+    except (OSError, ValueError, RecursionError):
+        raise WeightsError(f"{CONFIG} cannot be read as JSON: get the weights again.") from None
     if isinstance(values, dict) and (found := values.get("format_version")) != FORMAT_VERSION:
+        found = found if type(found) is int and abs(found) < 1_000 else "unknown"
         raise WeightsError(_OTHER_FORMAT.format(found=found, read=FORMAT_VERSION))
-    return values
+    try:
+        return Config.from_dict(values)
+    except ConfigError as error:
+        first, *_ = str(error).splitlines()
+        raise WeightsError(f"{CONFIG} is not valid. {first}") from None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A regular file, opened; :class:`OSError` if it is none: a pipe would block, a device never end."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    flags = getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has only the first, others the second
+    return os.fdopen(os.open(path, os.O_RDONLY | flags), "rb")
+
+
+def _text(path: Path) -> str:
+    """A short UTF-8 text; :class:`OSError` or :class:`ValueError` if it is none."""
+    with _opened(path) as file:
+        content = file.read(MAX_TEXT_BYTES + 1) or b""  # None where nothing can be read without waiting
+    if len(content) > MAX_TEXT_BYTES:
+        raise ValueError("too long")
+    return content.decode("utf-8")
+
+
+def _digest(path: Path) -> str | None:
+    """SHA-256 in hex digits; None where a file cannot be read, is not regular or is larger than the limit."""
+    try:
+        with _opened(path) as file:
+            left = os.fstat(file.fileno()).st_size
+            if left > MAX_FILE_BYTES:
+                return None
+            digest = hashlib.sha256()
+            while left > 0 and (chunk := file.read(min(left, 2**20))):  # not to its end: some in /proc have none
+                digest.update(chunk)
+                left -= len(chunk)
+            return digest.hexdigest()
+    except OSError:
+        return None
 
 
 def save(folder: Path, config: Config, tensors: dict[str, Tensor], *, half: bool = True) -> None:
@@ -165,8 +216,7 @@ def save(folder: Path, config: Config, tensors: dict[str, Tensor], *, half: bool
 def save_vocoder(folder: Path, vocoder: Vocoder, tensors: dict[str, Tensor]) -> None:
     """Put a neural vocoder (float16) into a folder of weights: its file, its config, the hashes."""
     verify(folder)
-    config = Config.from_dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-    config = config.model_copy(update={"vocoder": vocoder.model_copy(update={"kind": "neural"})})
+    config = _config(folder).model_copy(update={"vocoder": vocoder.model_copy(update={"kind": "neural"})})
     write_tensors(folder / VOCODER, {name: t.half().contiguous().cpu() for name, t in tensors.items()})
     _write_config(folder, config)
     write_sums(folder)
@@ -176,26 +226,15 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     """Write a safetensors file atomically."""
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         save_file(tensors, Path(scratch) / path.name, metadata)
-        _publish(Path(scratch) / path.name, path)
+        (Path(scratch) / path.name).chmod(0o644)  # a temporary file is its owner's alone
+        os.replace(Path(scratch) / path.name, path)
 
 
 def write_sums(folder: Path) -> None:
     """Write ``SHA256SUMS`` over the files that are there."""
-    names = [name for name in FILES if (folder / name).is_file()]
-    _replace(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in names).encode())
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in FILES if (folder / name).is_file()]
+    files.write(folder / SUMS, "".join(lines).encode(), force=True)
 
 
 def _write_config(folder: Path, config: Config) -> None:
-    _replace(folder / CONFIG, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    _publish(Path(file.name), path)
-
-
-def _publish(made: Path, path: Path) -> None:
-    """Move a finished file into place, readable by all: temporary files are their owner's alone."""
-    made.chmod(0o644)
-    os.replace(made, path)
+    files.write(folder / CONFIG, (json.dumps(config.to_dict(), indent=2) + "\n").encode(), force=True)

@@ -60,7 +60,7 @@ def explained(repo: str) -> Iterator[None]:
     """Turn what the Hub's client raises into a :class:`HubError` that says what to do."""
     try:
         yield
-    except (OSError, ValueError, HTTPError) as error:
+    except (OSError, ValueError, HTTPError, ImportError) as error:
         raise HubError(_explain(repo, error)) from error
 
 
@@ -86,6 +86,8 @@ def _explain(repo: str, error: Exception) -> str:
             return "The Hub is switched off by HF_HUB_OFFLINE. Unset it to go on."
         case HTTPError():
             return "The connection to the Hub broke off. Check it and try again."
+        case ImportError():
+            return "The Hub's client cannot use this proxy. For a SOCKS proxy: pip install 'httpx[socks]'"
         case HFValidationError():
             return f"{repo} is not a name that the Hub knows."
         case OSError() if error.errno is not None:

@@ -1,0 +1,81 @@
+"""Files that are written whole or not at all, whenever the process is killed."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write(path: Path, data: bytes, *, force: bool = False) -> None:
+    """Write a file so that its name never stands for a part of it.
+
+    The bytes go to another file first. When all of them are on the disk, that file gets the name in one system call.
+    On Linux the other file has no name, so nothing is left of it when the process is killed. With ``force``, on another
+    system, or on a file system that has no such files, it is hidden beside ``path``: a killed process leaves it there.
+
+    A file system without hard links, such as FAT, has no call that takes a name only if it is free. There the name is
+    looked up before the file is moved to it, so a file that another program makes in between is replaced. On Windows
+    that move fails instead.
+
+    Parameters
+    ----------
+    path
+        The file to write, in a folder that exists.
+    data
+        All of its content.
+    force
+        Replace the file if there is one.
+
+    Raises
+    ------
+    FileExistsError
+        The name is taken, and ``force`` is not set.
+    OSError
+        The file cannot be written. ``path`` is then as it was.
+    """
+    if not force and _write_nameless(path, data):
+        return
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with open(part, "xb") as file:
+            _fill(file, data)
+        if force:
+            os.replace(part, path)
+        else:
+            _take_name(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_nameless(path: Path, data: bytes) -> bool:
+    """Write a file that has no name until it is complete; False where that is not possible."""
+    if not hasattr(os, "O_TMPFILE"):
+        return False
+    try:
+        with os.fdopen(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666), "wb") as file:
+            _fill(file, data)
+            # Python follows the symbolic link in /proc only if a folder's number is given, which the system ignores.
+            os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
+    except FileExistsError:
+        raise
+    except OSError:  # of a file system without such files; any other error comes again from the file with a name
+        return False
+    return True
+
+
+def _fill(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())  # some file systems tell only now that they are full
+
+
+def _take_name(part: Path, path: Path) -> None:
+    """Give a file its name if that is free, else :class:`FileExistsError`."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here
+        if os.path.lexists(path):
+            raise FileExistsError from None
+        os.rename(part, path)

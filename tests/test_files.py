@@ -1,0 +1,201 @@
+"""Files that are written whole or not at all: by a process that is killed, by many at once, on a full disk."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from saic import files
+
+ROOT = Path(__file__).parents[1]
+
+# Kills a copy of itself at the first bytecode of a save, then one at the second, and so on until a save is finished.
+# One process for all of that: a copy takes a hundredth of the time that a new one takes to start.
+KILLED_ANYWHERE = """
+import json, os, signal, sys
+from pathlib import Path
+import saic
+
+folder, force, way = Path(sys.argv[1]), sys.argv[2] == "force", sys.argv[3]
+path, old, new = folder / "a.wav", b"precious", bytes(10_000)
+library = Path(saic.__file__).parent
+if way == "audio":
+    import numpy as np
+    from saic import audio
+
+    wav = np.linspace(-1, 1, 5_000)
+    new = audio._encode(wav)
+else:
+    from saic import files
+
+    if hasattr(os, "O_TMPFILE"):
+        del os.O_TMPFILE
+
+
+def refuse(*_, **__):
+    raise OSError(1, "Operation not permitted")
+
+
+if way == "no links":
+    os.link = refuse
+
+
+def save():
+    audio.save(path, wav, force=force) if way == "audio" else files.write(path, new, force=force)
+
+
+def traced(code):
+    file = Path(code.co_filename)
+    return file == library / "files.py" or file == library / "audio.py" and code.co_name in ("save", "_write")
+
+
+def save_and_die(left):
+    def trace(frame, event, _):
+        nonlocal left
+        if not traced(frame.f_code):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+        return trace
+
+    sys.settrace(trace)
+    save()
+    sys.settrace(None)
+    os._exit(0)
+
+
+n_killed, found = 0, {"old": 0, "new": 0, "nothing": 0, "a part": 0, "litter": 0}
+while True:
+    if force:
+        path.write_bytes(old)
+    if not (child := os.fork()):
+        save_and_die(n_killed)
+    status = os.waitpid(child, 0)[1]
+    content = path.read_bytes() if path.exists() else None
+    found[{None: "nothing", old: "old", new: "new"}.get(content, "a part")] += 1
+    path.unlink(missing_ok=True)
+    for litter in folder.iterdir():
+        found["litter"] += 1
+        litter.unlink()
+    if not os.WIFSIGNALED(status):
+        break
+    n_killed += 1
+print(json.dumps(found | {"killed": n_killed, "status": status, "torch": "torch" in sys.modules}))
+"""
+
+
+def has_nameless_files(folder: Path) -> bool:
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that copies itself")
+@pytest.mark.parametrize(("way", "force"), [("audio", False), ("audio", True), ("named", False), ("no links", False)])
+def test_a_save_that_is_killed_anywhere_leaves_all_or_nothing(tmp_path: Path, way: str, force: bool) -> None:
+    command = [sys.executable, "-c", KILLED_ANYWHERE, str(tmp_path), "force" if force else "", way]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["status"] == 0 and found["killed"] > 50 and found["new"] >= 1 and not found["torch"]
+    assert found["a part"] == 0 and found["nothing" if force else "old"] == 0
+    if way == "audio" and not force and has_nameless_files(tmp_path):
+        assert found["litter"] == 0
+
+
+@pytest.fixture(params=["nameless", "named", "no links"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The ways of writing without ``force``: Linux's, that of other systems, and that of FAT."""
+    if request.param != "nameless":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    if request.param == "no links":
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "link", refuse)
+    return request.param
+
+
+def test_a_name_that_is_taken_is_replaced_by_force_alone(way: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    files.write(path, b"first")
+    with pytest.raises(FileExistsError):
+        files.write(path, b"second")
+    assert path.read_bytes() == b"first"
+    files.write(path, b"third", force=True)
+    assert path.read_bytes() == b"third"
+    (tmp_path / "b").symlink_to("nowhere")
+    with pytest.raises(FileExistsError):
+        files.write(tmp_path / "b", b"-")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_a_written_file_has_the_permissions_that_the_user_gives_to_files(way: str, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    for force in (False, True):
+        files.write(tmp_path / "a", b"-", force=force)
+        assert (tmp_path / "a").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("way", ["nameless", "named"], indirect=True)
+def test_of_writers_at_once_exactly_one_wins(way: str, tmp_path: Path) -> None:
+    n_writers = 4
+    for round_ in range(20):
+        path, winners, start = tmp_path / f"{round_}", [], threading.Barrier(n_writers)
+
+        def write(content: bytes, path=path, winners=winners, start=start) -> None:
+            start.wait()
+            try:
+                files.write(path, content)
+                winners.append(content)
+            except FileExistsError:
+                pass
+
+        threads = [threading.Thread(target=write, args=(bytes([i]) * 100_000,)) for i in range(n_writers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert winners == [path.read_bytes()]
+    assert len(os.listdir(tmp_path)) == 20
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("step", ["fsync", "link and rename"])
+def test_a_full_disk_is_an_error_and_leaves_nothing(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, force: bool
+) -> None:
+    if force:
+        (tmp_path / "a").write_bytes(b"precious")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def disk_full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for name in ("fsync",) if step == "fsync" else ("link", "rename", "replace"):
+        monkeypatch.setattr(os, name, disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write(tmp_path / "a", b"new", force=force)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_interrupted_write_leaves_nothing(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    for force in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            files.write(tmp_path / "a", b"-", force=force)
+    assert os.listdir(tmp_path) == []
