@@ -1,9 +1,8 @@
 """Open the page: ``python app.py [--weights WEIGHTS] [--host 0.0.0.0]``; a Hugging Face Space runs this file too."""
 
 import argparse
-import logging
+import atexit
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -11,10 +10,17 @@ from saic import caches
 
 caches.leave_home()  # before the libraries below look where theirs are
 
+_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+_PROXIES = {name: os.environ.pop(name) for name in list(os.environ) if name.lower() in _VARIABLES}
+# Gradio makes a web client when it is imported, which fails with a proxy that it has no package for. The page asks
+# no other machine; weights from the Hub may need the proxy, so it is there again afterwards.
+from saic.web import Documents, build_page, ended_by_signals, keep_plain, launch, load_examples
+
+os.environ |= _PROXIES
+
 from saic.errors import SaicError
 from saic.evaluation.recogniser import Recogniser
 from saic.pipeline import Pipeline
-from saic.web import Documents, build_page, launch, load_examples
 
 ROOT = Path(__file__).parent
 
@@ -27,7 +33,8 @@ def build(weights: str | None = None, asr: str | None = None):
     return build_page(pipeline, load_examples(ROOT / "assets" / "examples"), documents=documents, recogniser=recogniser)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Parse, build, serve; ends the process."""
     parser = argparse.ArgumentParser(description="Open SAIC's page.")
     parser.add_argument(
         "--weights",
@@ -36,14 +43,33 @@ if __name__ == "__main__":
     )
     parser.add_argument("--host", help="address to listen on; default GRADIO_SERVER_NAME, else this computer only")
     parser.add_argument("--port", type=int, help="default GRADIO_SERVER_PORT, else the first free one from 7860")
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name under which browsers reach the page through a proxy or a container; repeat for more",
+    )
     parser.add_argument("--asr", metavar="FOLDER", help="a faster-whisper model: count the words that are kept")
     arguments = parser.parse_args()
-    logging.basicConfig(format="%(asctime)s %(message)s")
-    logging.getLogger("saic.web").setLevel(logging.INFO)
+    keep_plain()
+    code = 0
     try:
-        demo = build(arguments.weights, arguments.asr)
+        with ended_by_signals():
+            page = build(arguments.weights, arguments.asr)
+            launch(page, host=arguments.host, port=arguments.port, allow_hosts=arguments.allow_host)
     except SaicError as error:
         print(f"Error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as "docker stop" sends it: clips are removed at exit
-    launch(demo, server_name=arguments.host, server_port=arguments.port)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit as end:  # a signal
+        code = end.code
+    # Threads may be inside torch, which aborts the process when Python takes itself apart around them.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

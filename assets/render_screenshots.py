@@ -26,7 +26,7 @@ TABS = {
 def main() -> None:
     """Write ``page-1280.png``, ``page-390.png``, ``explore-1280.png``, ``identify-1280.png`` and ``about-1280.png``."""
     page = build()
-    _, address, _ = launch(page, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    server = launch(page, port=0, block=False)
     program = os.environ.get("CHROMIUM") or shutil.which("chromium")
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     FOLDER.mkdir(exist_ok=True)
@@ -36,12 +36,12 @@ def main() -> None:
         for width, scheme, tabs in ((1280, "light", list(TABS)), (390, "dark", ["Anonymize"])):
             visit = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
             visit.set_default_timeout(WAIT_MS)
-            visit.goto(address)
+            visit.goto(server.url)
             for name in tabs:
                 file = "page" if name == "Anonymize" else name.lower()
                 take(visit, name, TABS[name], FOLDER / f"{file}-{width}.png")
         browser.close()
-    page.close()
+    server.close()
 
 
 def take(visit: Page, name: str, ready: str, path: Path) -> None:

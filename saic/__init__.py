@@ -10,7 +10,7 @@ Names load when they are used: the process that decodes uploads (`saic.sandbox`)
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.9.0"
+__version__ = "0.9.1"
 
 _HOMES = {
     "SaicError": "saic.errors",

@@ -106,10 +106,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     pipeline, store = SlowPipeline(), ClipStore(tmp_path_factory.mktemp("store"))
     examples, documents = load_examples(ROOT / "assets" / "examples"), Documents.read(ROOT, None)
     page = build_page(pipeline, examples, store=store, documents=documents)
-    _, address, _ = launch(page, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-    yield Served(page, address, pipeline, calls_out)
-    page.close()
-    store.close()
+    server = launch(page, port=0, block=False)
+    yield Served(page, server.url, pipeline, calls_out)
+    server.close()
     patch.undo()
 
 
@@ -300,12 +299,12 @@ def test_cancel_reload_and_a_second_visitor_in_the_middle(open_page, served: Ser
     expect(page.get_by_text("Thinking slowly")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
-    until(lambda: not jobs._running)
+    until(lambda: not jobs.running)
     expect(page.locator(".player")).to_have_count(0)
     page.get_by_role("button", name="Convert").click()  # what was filled in is still there
     expect(page.get_by_text("Thinking slowly")).to_be_visible()
     page.reload()
-    until(lambda: not jobs._running)  # nobody waits for it any more
+    until(lambda: not jobs.running)  # nobody waits for it any more
     assert not [path for path in set(served.clips) - before if path.name == "swapped.wav"]
     served.pipeline.slow = False
     expect(clip_of(page, "target")).to_have_count(1)
@@ -336,15 +335,14 @@ def test_a_voice_that_was_enrolled_is_known_again(open_page, recordings, served:
 def test_the_bundled_weights_convert_a_bundled_voice(open_page, watch: Watch, served: Served, tmp_path: Path) -> None:
     store = ClipStore(tmp_path)
     page = build_page(Pipeline.from_pretrained(), load_examples(ROOT / "assets" / "examples"), store=store)
-    _, address, _ = launch(page, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    server = launch(page, port=0, block=False)
     try:
-        visit = open_page(url=address)
+        visit = open_page(url=server.url)
         visit.locator("#example").click()
         wait_for_results(visit)
-        assert watch.complaints == [] and watch.hosts == {urlsplit(address).netloc} and served.calls_out == []
+        assert watch.complaints == [] and watch.hosts == {urlsplit(server.url).netloc} and served.calls_out == []
     finally:
-        page.close()
-        store.close()
+        server.close()
 
 
 def until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:

@@ -32,7 +32,7 @@ from saic.web.desk import LIMITS, Desk
 from saic.web.explore import Explorer
 from saic.web.failures import told_plainly
 from saic.web.identify import MAX_VOICES, Identifier
-from saic.web.jobs import Jobs
+from saic.web.jobs import MAX_JOBS, Jobs
 from saic.web.loudness import loudness_lufs, matched
 from saic.web.protection import Judge, Likeness, Listener, Protection, Usual, independent_judge
 from saic.web.store import ClipStore
@@ -237,7 +237,7 @@ def test_a_card_that_is_stopped_ends_in_the_middle(step: str, desk: Desk, exampl
         for html in do.protected(low, high, high, "The high voice", ME):
             cards.append(html)
     assert step == "likeness" or ("is listening" in cards[0] and "recogniser was stopped" in cards[-1])
-    assert len(listened) == 1 and not desk.jobs._running
+    assert len(listened) == 1 and not desk.jobs.running
 
 
 def test_another_person_must_have_agreed(do: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -454,10 +454,10 @@ def page(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> I
     patch.setenv("GRADIO_TEMP_DIR", "")  # build_page sets it: let it be undone
     store = ClipStore(tmp_path_factory.mktemp("store"))
     page = build_page(FakePipeline(), examples, store=store)
-    web.launch(page, prevent_thread_lock=True, quiet=True)
+    server = web.launch(page, port=0, block=False)
+    page.local_url = server.url
     yield page
-    page.close()
-    store.close()
+    server.close()
     patch.undo()
 
 
@@ -493,24 +493,22 @@ def test_nothing_that_gradio_would_record_or_share_is_on(page: gr.Blocks) -> Non
     assert page._queue.max_size == 20
 
 
-def test_heavy_work_shares_one_bounded_queue(page: gr.Blocks) -> None:
+def test_heavy_work_waits_for_cores_in_jobs_and_not_in_gradios_queue(page: gr.Blocks) -> None:
     heavy = [fn for fn in page.fns.values() if fn.concurrency_id == "heavy"]
     assert {fn.name for fn in heavy} >= {"show", "protected", "enrol", "who", "convert", "identify", "explore"}
-    assert {fn.concurrency_limit for fn in heavy} == {page.desk.jobs.slots}
+    assert {fn.concurrency_limit for fn in heavy} == {MAX_JOBS}
+    assert page.max_threads > MAX_JOBS and page.api_open is False
+    assert page.fns and not any(fn.queue for fn in page.fns.values() if fn.api_name == "delete")
 
 
-def test_the_page_warms_up_before_its_program_waits_for_the_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`gr.Blocks.launch` itself waits, as a program wants it to: what stands after it would never be reached."""
+def test_the_page_warms_up_before_its_program_waits_for_the_end(store, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     with gr.Blocks() as page:
-        page.desk = desk
-    monkeypatch.setattr(gr.Blocks, "launch", lambda page, **options: order.append(options["prevent_thread_lock"]))
+        page.desk, page.verbs = Desk(store), {}
     monkeypatch.setattr(serve, "warm_up", lambda page: order.append("warm up"))
-    monkeypatch.setattr(gr.Blocks, "block_thread", lambda page: order.append("wait"))
-    web.launch(page)
-    assert order == [True, "warm up", "wait"]
-    web.launch(page, prevent_thread_lock=True)
-    assert order[3:] == [True, "warm up"]
+    monkeypatch.setattr(serve.Server, "wait", lambda server: order.append("wait") or server.close())
+    web.launch(page, port=0)
+    assert order == ["warm up", "wait"]
 
 
 def test_warming_up_lets_visitors_go_first_and_survives_what_fails(desk: Desk, caplog) -> None:

@@ -2,7 +2,17 @@
 
 from saic.web.about import Documents
 from saic.web.examples import Example, load_examples
+from saic.web.logs import keep_plain
 from saic.web.page import build_page
-from saic.web.serve import launch
+from saic.web.serve import Server, ended_by_signals, launch
 
-__all__ = ["Documents", "Example", "build_page", "launch", "load_examples"]
+__all__ = [
+    "Documents",
+    "Example",
+    "Server",
+    "build_page",
+    "ended_by_signals",
+    "keep_plain",
+    "launch",
+    "load_examples",
+]

@@ -5,23 +5,33 @@
 >>> *clips, spectrograms, protected = client.predict(handle_file("patient.wav"), api_name="/convert")
 """
 
+import inspect
 from collections.abc import Callable
 
 import gradio as gr
 from gradio import FileData
 
-from saic.audio import SAMPLE_RATE
 from saic.errors import UsageError
+from saic.web import maps
 from saic.web.anonymize import Anonymizer
 from saic.web.desk import Desk, session_of
 from saic.web.explore import Explorer
 from saic.web.failures import told_plainly
-from saic.web.identify import MAX_VOICES
-from saic.web.jobs import cores
+from saic.web.identify import MAX_VOICES, Identifier, Known
+from saic.web.jobs import MAX_JOBS
+from saic.web.store import UNNAMED_KEEP_S
+
+MAX_RECORDINGS = 24
+"""Recordings of known people in one call of /identify."""
+
+_UNNAMED = (
+    'Send the same "session_hash" with every call, so that it can be told what is yours. Results of calls without one'
+    f" go by themselves after {UNNAMED_KEEP_S // 60} minutes."
+)
 
 
-def offer(pipeline, desk: Desk, anonymizer: Anonymizer, explorer: Explorer) -> None:
-    """Register the four names on the page that is being built."""
+def offer(desk: Desk, anonymizer: Anonymizer, identifier: Identifier, explorer: Explorer) -> dict[str, tuple[str, ...]]:
+    """Register the four names on the page that is being built; returns them with the names of their parameters."""
     bundled = list(anonymizer.bundled.values())
 
     def convert(
@@ -39,8 +49,7 @@ def offer(pipeline, desk: Desk, anonymizer: Anonymizer, explorer: Explorer) -> N
         """
         with told_plainly():
             session = session_of(request)
-            wav = desk.load(_path(source), session)
-            other = desk.load(_path(target) if target else bundled[0], session)
+            wav, other = desk.load_all([_path(source), _path(target) if target else bundled[0]], session)
             shown = anonymizer.convert(wav, other, session, progress=_silent)
             found = anonymizer.protection(shown, other, session).to_dict()
             files = (shown.original, shown.reconstructed, shown.swapped, shown.spectrograms)
@@ -51,26 +60,26 @@ def offer(pipeline, desk: Desk, anonymizer: Anonymizer, explorer: Explorer) -> N
 
         Args:
             clip: the recording in question
-            names: of the people you know, one for each recording; a name may come more than once
-            recordings: one of each of them
+            names: of up to 12 people you know, one for each recording; a name may come more than once
+            recordings: of each of them, up to 24
 
         Returns:
             who it is ("name", null for nobody you know), the threshold, and the score of each name, best first
         """
         with told_plainly():
             session = session_of(request)
-            if len(names) != len(recordings) or not 1 <= len(set(names)) <= MAX_VOICES:
-                raise UsageError(f"Give as many names as recordings, of 1 to {MAX_VOICES} people.")
-            probe = (desk.load(_path(clip), session), SAMPLE_RATE)
-            known: dict[str, list] = {}
-            for name, recording in zip(names, recordings, strict=True):
-                known.setdefault(str(name), []).append((desk.load(_path(recording), session), SAMPLE_RATE))
-            with desk.job("identify", session) as job:
-                job.check()
-                found = pipeline.identify(probe, known)
+            if not (_is_list(names, str) and isinstance(recordings, list) and len(names) == len(recordings)):
+                raise UsageError("Give as many names as recordings.")
+            if not 1 <= len(set(names)) <= MAX_VOICES or len(recordings) > MAX_RECORDINGS:
+                raise UsageError(f"Give 1 to {MAX_VOICES} people and up to {MAX_RECORDINGS} recordings.")
+            probe, *wavs = desk.load_all([_path(file) for file in (clip, *recordings)], session)
+            known: Known = {}
+            for name, wav in zip(names, wavs, strict=True):
+                known.setdefault(name, []).append(identifier.embed(wav, session))
+            found = identifier.matches(identifier.embed(probe, session), known)
             return {
                 "name": found[0].name if found[0].accepted else None,
-                "threshold": pipeline.voices.threshold,
+                "threshold": identifier.threshold,
                 "scores": [{"name": match.name, "score": match.score} for match in found],
             }
 
@@ -86,18 +95,33 @@ def offer(pipeline, desk: Desk, anonymizer: Anonymizer, explorer: Explorer) -> N
         """
         with told_plainly():
             session = session_of(request)
-            clips = {str(k): desk.load(_path(clip), session) for k, clip in enumerate(recordings)}
-            return explorer.points(clips, session)
+            if not isinstance(recordings, list) or not 1 <= len(recordings) <= maps.MAX_CLIPS:
+                raise UsageError(f"A map shows 1 to {maps.MAX_CLIPS} recordings. Send so many.")
+            wavs = desk.load_all([_path(file) for file in recordings], session)
+            return explorer.points({str(k): wav for k, wav in enumerate(wavs)}, session)
 
-    def delete(request: gr.Request = None) -> str:
-        """Remove all recordings and results of this client from the server, now."""
-        desk.delete(session_of(request))
-        return "Deleted."
+    async def delete(request: gr.Request = None) -> str:
+        """Stop what this client runs and remove all its recordings and results from the server, now."""
+        with told_plainly():
+            session = session_of(request)
+            if not desk.store.is_named(session):
+                raise UsageError(_UNNAMED)
+            desk.delete(session)
+            return "Deleted."
 
     verbs: list[Callable] = [convert, identify, explore]
     for verb in verbs:
-        gr.api(verb, api_name=verb.__name__, concurrency_id="heavy", concurrency_limit=cores())
+        gr.api(verb, api_name=verb.__name__, concurrency_id="heavy", concurrency_limit=MAX_JOBS)
     gr.api(delete, api_name="delete", queue=False)
+    return {verb.__name__: tuple(_parameters(verb)) for verb in (*verbs, delete)}
+
+
+def _parameters(verb: Callable) -> list[str]:
+    return [name for name in inspect.signature(verb).parameters if name != "request"]
+
+
+def _is_list(values: object, kind: type) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
 def _path(file: FileData | dict | None) -> str:

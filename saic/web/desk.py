@@ -3,8 +3,7 @@
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,13 +13,16 @@ import numpy as np
 from saic import audio
 from saic.activity import require_speech
 from saic.audio import Limits
-from saic.errors import UsageError
+from saic.errors import TooLong, UsageError
 from saic.sandbox import Sandbox
 from saic.web.jobs import Job, Jobs
 from saic.web.store import ClipStore
 
 LIMITS = Limits(max_bytes=60 * 2**20, max_duration_s=300)
 """What a page takes: five minutes is a long dictation, and less than a minute of waiting."""
+
+MAX_CALL_S = 600.0
+"""Seconds of audio that one call may hold in all its recordings."""
 
 _GONE = "This recording is no longer on the server. Add it again."
 
@@ -47,38 +49,80 @@ class Desk:
         ------
         UsageError (it is not there, or somebody else's), AudioError
         """
-        with self._lock_of(path):
-            file = self.store.current(Path(path or ""))
-            if not self.store.may_read(session, file):
+        asked = Path(path or "")
+        if not self.store.is_upload(asked) and not self.store.was_upload(asked):
+            return self._load_own(asked, session)
+        # The core comes before the lock, so that nobody holds the lock while waiting for a core.
+        decoding = self.job("decode", session) if self.store.is_upload(asked) else contextlib.nullcontext()
+        with decoding, self._lock_of(path):
+            if not self.store.is_upload(asked):  # somebody was quicker
+                return self._load_own(self.store.current(asked), session)
+            if not self.store.may_read(session, asked):
                 raise UsageError(_GONE)
-            if self.store.is_upload(file):
-                try:
-                    return self.sandbox.load(file)
-                finally:
-                    self.store.discard(file)
-        return audio.load(file, limits=LIMITS)  # of our own writing
+            try:
+                return self.sandbox.load(asked)
+            finally:
+                self.store.discard(asked)
+
+    def _load_own(self, file: Path, session: str) -> np.ndarray:
+        if not self.store.may_read(session, file):
+            raise UsageError(_GONE)
+        return audio.load(file, limits=LIMITS)
+
+    def load_all(self, paths: list[str | None], session: str) -> list[np.ndarray]:
+        """The wavs of one call.
+
+        Raises
+        ------
+        UsageError, AudioError (as `load`; TooLong where all together hold more than `MAX_CALL_S`)
+        """
+        wavs, left_s = [], MAX_CALL_S
+        for path in paths:
+            wav = self.load(path, session)
+            left_s -= len(wav) / audio.SAMPLE_RATE
+            if left_s < 0:
+                raise TooLong(f"The recordings hold more than {MAX_CALL_S / 60:g} minutes together. Send fewer.")
+            wavs.append(wav)
+        return wavs
 
     def take_in(self, path: str | None, session: str, kind: str) -> str | dict | None:
         """Replace an upload by a plain 16 kHz copy with a neutral name; what is plain already stays as it is."""
         if path is None or not self.store.is_upload(Path(path)):
             return gr.skip()
-        with self._lock_of(path):
+        with self.job("take in", session), self._lock_of(path):
             wav = self.load(path, session)
             require_speech(wav)
-            copy = self.save(self.store.new(session, kind), "recording", wav)
+            copy = self.save(self.new(session, kind), "recording", wav)
             self.store.replace(Path(path), Path(copy))
         return copy
 
-    @staticmethod
-    def save(folder: Path, name: str, wav: np.ndarray) -> str:
-        """Write a wav (N,) as 16-bit PCM; returns its path."""
+    def new(self, session: str, kind: str) -> Path:
+        """A fresh folder of a session, see `ClipStore.new`; UsageError if the job that asks for it was stopped."""
+        with self.store.mutex:  # so that nothing is made once `delete` has begun to remove
+            self.jobs.check_stopped()
+            return self.store.new(session, kind)
+
+    def save(self, folder: Path, name: str, wav: np.ndarray) -> str:
+        """Write a wav (N,) as 16-bit PCM into a folder of `new`; returns its path."""
         path = folder / f"{name}.wav"
+        self.store.reserve(folder, 2 * len(wav) + 100)
         audio.save(path, wav)
         return str(path)
 
-    def job(self, verb: str, session: str) -> AbstractContextManager[Job]:
+    def write(self, folder: Path, name: str, data: bytes) -> str:
+        """Write a file into a folder of `new`; returns its path."""
+        self.store.reserve(folder, len(data))
+        try:
+            (folder / name).write_bytes(data)
+        except OSError:  # the folder was deleted meanwhile
+            raise UsageError(_GONE) from None
+        return str(folder / name)
+
+    @contextlib.contextmanager
+    def job(self, verb: str, session: str, waits: Callable[[int], None] = lambda before: None) -> Iterator[Job]:
         """See `Jobs.run`."""
-        return self.jobs.run(verb, session)
+        with self.store.working(session), self.jobs.run(verb, session, self.store.address_of(session), waits) as job:
+            yield job
 
     @contextlib.contextmanager
     def open_page(self, session: str) -> Iterator[None]:
@@ -88,10 +132,20 @@ class Desk:
         if not self.store.is_read(session):
             self.jobs.stop(session)
 
+    def withdraw(self, session: str, kind: str) -> None:
+        """Remove what a session has of one kind, now."""
+        self.store.withdraw(session, kind)
+
+    def delete(self, session: str) -> list[str]:
+        """Stop what a session's visitor runs and remove what it owns; returns the names of the visitor's sessions."""
+        self.jobs.stop(*self.store.sessions_with(session))
+        return self.store.delete(session)
+
+    def close(self) -> None:
+        """Stop all jobs, remove all files and end the workers."""
+        self.jobs.stop_all()
+        self.store.close()
+        self.sandbox.close()
+
     def _lock_of(self, path: str | None) -> threading.RLock:
         return self._taking[hash(path) % len(self._taking)]
-
-    def delete(self, session: str) -> None:
-        """Stop what a session runs and remove what it owns."""
-        self.jobs.stop(session)
-        self.store.delete(session)

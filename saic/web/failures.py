@@ -1,17 +1,12 @@
 """What a user is told when something fails, and what the log is: never a path, a name or a traceback."""
 
-import logging
-import secrets
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import gradio as gr
 
 from saic.errors import SaicError
-
-_log = logging.getLogger(__name__)
+from saic.web.logs import report
 
 
 @contextmanager
@@ -28,10 +23,7 @@ def told_plainly() -> Iterator[None]:
     except SaicError as error:
         raise _plain(str(error)) from None
     except Exception as error:
-        event_id = secrets.token_hex(4)
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        _log.error("event %s: %s at %s:%s", event_id, type(error).__name__, Path(place.filename).name, place.lineno)
-        raise _plain(f"Something went wrong on the server. Try again, or report event {event_id}.") from None
+        raise _plain(f"Something went wrong on the server. Try again, or report event {report(error)}.") from None
 
 
 def ask_for(missing: str) -> gr.Error:

@@ -1,30 +1,36 @@
 """What stands between the network and Gradio: only what the page needs comes through, and it comes in plain.
 
-Gradio fetches web addresses that a caller names as files, keeps uploads under the sender's name and the hash of
-their content, and answers many routes that this page never uses. Here:
+Gradio answers any Host and Origin, fetches web addresses that a caller names as files, keeps uploads under the
+sender's name and the hash of their content, and answers many routes that this page never uses. Here:
 
+- a request for another host or from a page of another origin is refused;
 - a route that is not listed does not exist;
+- a session belongs to the visitor who used its name first, a file to the visitor whose session it is of;
 - the files of a request must lie in the store; an address in their place is refused, their old names are removed;
-- uploads are written here, under neutral names, and stop at the limit;
+- bodies are small, and come in without long pauses;
 - every answer tells the browser to ask nobody else (Content-Security-Policy), and to keep no recording. Gradio's
   own scripts are inline and use `eval`, so the policy has to allow that; other hosts it does not allow.
 """
 
 import json
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.formparsers import MultiPartException
-from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from saic.manifest import AUDIO_SUFFIXES
+from saic.errors import UsageError
+from saic.web import uploads
+from saic.web.backlog import Backlog
 from saic.web.desk import Desk
+from saic.web.hosts import Hosts
+from saic.web.store import StoreFull
+from saic.web.visitors import COOKIE, Rate, Visitor, is_session, new_token
 
 _API = "/gradio_api"
 _ASKED = ("/", "/config", "/favicon.ico", "/manifest.json", "/robots.txt", "/theme.css")
@@ -34,23 +40,32 @@ _ASKED_OF_API_BELOW = ("/heartbeat/", "/call/", "/file=")
 _TOLD = ("/queue/join", "/cancel", "/reset")
 _TOLD_BELOW = ("/call/", "/run/", "/api/")
 
-_MAX_BODY_BYTES = 2**20  # a request without its files: names and paths
-_MAX_FILES = 16
-_MAX_DRAINED = 8  # times the limit: a browser shows our answer only if it may send to the end
+_MAX_BODY_BYTES = 2**18  # a request without its files: names and paths
+BURST, REQUESTS_PER_S = 400, 40
+"""Requests, besides those for the page's own scripts and styles, that an address may make at once and a second."""
 
+MAX_FILES = 30
+"""Recordings that one call may name."""
+
+_FRAMED_BY = "'self' https://huggingface.co" if os.environ.get("SPACE_HOST") else "'self'"
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
         "connect-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; "
-        "form-action 'self'"
+        f"form-action 'self'; frame-ancestors {_FRAMED_BY}"
     ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 
+_NOTHING = "There is nothing here."
 _ADDRESS = "A web address cannot be used as a recording. Upload the file itself."
 _ELSEWHERE = "This recording is not on the server. Upload it first."
+_ANOTHERS = "This page is out of date. Reload it."
+_TOO_MANY = "Too many requests. Wait a few seconds."
+_BUSY = "The results of too many calls were not fetched yet. Fetch them, or try again in a minute."
+_MALFORMED = "The request is not one that this page or its API makes."
 
 
 class Guard:
@@ -60,11 +75,24 @@ class Guard:
     ----------
     app : Gradio's
     desk : whose store recordings lie in, and whose jobs end with their page
+    hosts : under which names the page answers
     max_bytes : of one upload
+    backlog : what Gradio keeps for sessions
+    verbs : names of the calls that programs may make, each with the names of its parameters in order
     """
 
-    def __init__(self, app: ASGIApp, desk: Desk, max_bytes: int) -> None:
-        self._app, self._desk, self._store, self._max_bytes = app, desk, desk.store, max_bytes
+    def __init__(
+        self,
+        app: ASGIApp,
+        desk: Desk,
+        hosts: Hosts,
+        backlog: Backlog,
+        max_bytes: int,
+        verbs: Mapping[str, tuple[str, ...]],
+    ) -> None:
+        self._app, self._desk, self._store, self._backlog = app, desk, desk.store, backlog
+        self._hosts, self._max_bytes, self._verbs = hosts, max_bytes, verbs
+        self._rate = Rate(BURST, REQUESTS_PER_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -73,65 +101,103 @@ class Guard:
             return None
         path = scope["path"].removeprefix(scope.get("root_path", "")).removesuffix("/") or "/"
         api = path.removeprefix(_API) if path.startswith(_API) else None
-        answer = await self._answer(scope, receive, send, path, api)
+        scope = scope | {"headers": [item for item in scope["headers"] if self._passes(*item)]}
+        visitor = Visitor.of(scope)
+        send = _with_headers(send, api, _cookie(scope) if path == "/" and visitor.token is None else None)
+        if refusal := self._hosts.refusal(scope):
+            answer = PlainTextResponse(refusal, 403)
+        elif not path.startswith(_ASKED_BELOW) and not self._rate.allows(visitor.address):
+            answer = PlainTextResponse(_TOO_MANY, 429, {"Retry-After": "10"})
+        elif scope["method"] in ("GET", "HEAD"):
+            answer = await self._asked(scope, receive, send, path, api, visitor)
+        elif scope["method"] == "POST" and api == "/upload":
+            answer = await uploads.take(scope, receive, self._store, visitor, self._max_bytes)
+        elif scope["method"] == "POST" and api and (api in _TOLD or api.startswith(_TOLD_BELOW)):
+            answer = await self._told(scope, receive, send, api, visitor)
+        else:
+            answer = PlainTextResponse(_NOTHING, 404)
         if answer is not None:
-            await answer(scope, receive, _with_headers(send, api))
+            await answer(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, path: str, api: str | None) -> Response | None:
-        """What is answered here; None if Gradio did."""
-        headed = _with_headers(send, api)
-        if scope["method"] in ("GET", "HEAD"):
-            if api == "/upload_progress":
-                return Response('data: {"msg": "done"}\n\n', media_type="text/event-stream")
-            if api and api.startswith("/file="):
-                if refusal := self._refuse_file(api.removeprefix("/file=")):
-                    return refusal
-            elif not _listed(path, api):
-                return PlainTextResponse("There is nothing here.", 404)
-            if api and api.startswith("/heartbeat/"):
-                with self._desk.open_page(api.removeprefix("/heartbeat/")):
-                    await self._app(scope, receive, headed)
-            else:
-                await self._app(scope, receive, headed)
-            return None
-        if scope["method"] == "OPTIONS":
-            return await self._app(scope, receive, headed)
-        if scope["method"] != "POST" or api is None:
-            return PlainTextResponse("There is nothing here.", 404)
-        if api == "/upload":
-            return await self._upload(scope, receive)
-        if api not in _TOLD and not api.startswith(_TOLD_BELOW):
-            return PlainTextResponse("There is nothing here.", 404)
-        return await self._checked(scope, receive, headed)
+    def _passes(self, name: bytes, value: bytes) -> bool:
+        """Whether a header is given on: Gradio makes addresses of a forwarded host, whatever it is."""
+        return name != b"x-forwarded-host" or all(map(self._hosts.forwarded, value.decode("latin-1").split(",")))
 
-    def _refuse_file(self, name: str) -> Response | None:
-        """Only files of the store are given, and nothing is fetched for anybody."""
+    async def _asked(
+        self, scope: Scope, receive: Receive, send: Send, path: str, api: str | None, visitor: Visitor
+    ) -> Response | None:
+        """What is answered here to a GET; None if Gradio did."""
+        if api == "/upload_progress":
+            return Response('data: {"msg": "done"}\n\n', media_type="text/event-stream")
+        if api and api.startswith("/file="):
+            if refusal := self._refuse_file(api.removeprefix("/file="), visitor):
+                return refusal
+        elif not _listed(path, api):
+            return PlainTextResponse(_NOTHING, 404)
+        if api == "/queue/data":
+            query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+            if refusal := self._refuse_session(query.get("session_hash", [None])[0], visitor):
+                return refusal
+        if api and api.startswith("/heartbeat/"):
+            session = api.removeprefix("/heartbeat/")
+            if refusal := self._refuse_session(session, visitor):
+                return refusal
+            with self._desk.open_page(session):
+                await self._app(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+        return None
+
+    def _refuse_file(self, name: str, visitor: Visitor) -> Response | None:
+        """Only a visitor's own files of the store are given, and nothing is fetched for anybody."""
         path = Path(name)
         if self._store.was_upload(path):  # the player of an upload that has just become a plain copy
             return Response(status_code=204)
-        inside = path.is_absolute() and path.resolve().is_relative_to(self._store.folder)
-        if not inside or not path.is_file() or path.name.startswith("."):
+        if not self._store.may_give(visitor, path):
             return PlainTextResponse("This recording is no longer on the server.", 404)
         return None
 
-    async def _checked(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
-        """Pass a JSON request on once all its files are in the store."""
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            body += message.get("body", b"")
-            if len(body) > _MAX_BODY_BYTES:
-                return _refusal("The request is too large.", 413)
-            if not message.get("more_body"):
-                break
+    def _refuse_session(self, session: Any, visitor: Visitor, *, named: bool = True) -> Response | None:
+        """A session is its visitor's alone."""
+        if not is_session(session):
+            return _refusal(_MALFORMED, 400)
         try:
+            return None if self._store.claim(session, visitor, named=named) else _refusal(_ANOTHERS, 403)
+        except StoreFull as error:
+            return _refusal(str(error), 503)
+
+    async def _told(self, scope: Scope, receive: Receive, send: Send, api: str, visitor: Visitor) -> Response | None:
+        """Pass a JSON request on once all its files are in the store."""
+        try:
+            body = await _whole(receive)
             told = json.loads(body or b"{}")
-        except ValueError:
-            return _refusal("The request is not JSON.", 400)
-        for file in _files(told):
-            if refusal := self._refusal_of(file):
+            if not isinstance(told, dict):
+                raise ValueError
+            if api.startswith("/call/"):
+                name, told = self._call(api.removeprefix("/call/"), told)
+                path = f"{_API}/call/{name}"
+                scope = scope | {"path": scope.get("root_path", "") + path, "raw_path": path.encode()}
+            files = list(_files(told))
+        except uploads.TooLarge:
+            return _refusal("The request is too large.", 413)
+        except uploads.Stalled:
+            return PlainTextResponse("The request stopped.", 408, {"Connection": "close"})
+        except _Gone:
+            return PlainTextResponse(_NOTHING, 404)
+        except (ValueError, RecursionError):
+            return _refusal(_MALFORMED, 400)
+        if len(files) > MAX_FILES:
+            return _refusal(f"A call takes up to {MAX_FILES} recordings. Send fewer.", 400)
+        if named := told.get("session_hash") is not None:
+            session = told["session_hash"]
+        else:
+            session = told["session_hash"] = secrets.token_hex(16)
+        if refusal := self._refuse_session(session, visitor, named=named):
+            return refusal
+        if not self._backlog.has_room(session):
+            return _refusal(_BUSY, 503)
+        for file in files:
+            if refusal := self._refusal_of(file, visitor):
                 return _refusal(refusal, 400)
             file |= {"url": None, "orig_name": None}
         plain = json.dumps(told).encode()
@@ -140,69 +206,58 @@ class Guard:
         await self._app(scope, _replay(plain, receive), send)
         return None
 
-    def _refusal_of(self, file: dict) -> str | None:
+    def _call(self, name: str, told: dict) -> tuple[str, dict]:
+        """Name and body of a program's call with its arguments in a list, as ``/call/NAME`` takes them.
+
+        ``/call/v2/NAME`` takes them by name, and lets nobody name a session.
+
+        Raises
+        ------
+        _Gone (no such call), ValueError (its arguments do not fit)
+        """
+        by_name = name.startswith("v2/")
+        name = name.removeprefix("v2/")
+        if name not in self._verbs:
+            raise _Gone
+        parameters = self._verbs[name]
+        session = {"session_hash": told.pop("session_hash")} if "session_hash" in told else {}
+        if by_name:
+            if not told.keys() <= set(parameters):
+                raise ValueError
+            data = [told.get(parameter) for parameter in parameters]
+        else:
+            data = told.get("data")
+            if not isinstance(data, list) or len(data) > len(parameters):
+                raise ValueError
+            data = data + [None] * (len(parameters) - len(data))
+        return name, {"data": data, **session}
+
+    def _refusal_of(self, file: dict, visitor: Visitor) -> str | None:
         names = [file.get(key) for key in ("path", "url")]
         if any(isinstance(name, str) and "://" in name and not _own_address(name) for name in names):
             return _ADDRESS
         path = file.get("path")
-        if not isinstance(path, str) or "\0" in path or not Path(path).resolve().is_relative_to(self._store.folder):
+        if not isinstance(path, str):
             return _ELSEWHERE
-        return None
-
-    async def _upload(self, scope: Scope, receive: Receive) -> Response:
-        """Write the files of a form into the store; returns their paths, as Gradio's own route does."""
-        limited = _Limited(receive, self._max_bytes + 2**16)
-        paths: list[Path] = []
-        try:
-            if self._store.is_full:
-                await limited.drain(_MAX_DRAINED)
-                return PlainTextResponse("The server is full. Try again in half an hour.", 507)
-            async with Request(scope, limited).form(max_files=_MAX_FILES, max_fields=0) as form:
-                for file in form.getlist("files"):
-                    suffix = PurePosixPath(file.filename or "").suffix.lower()
-                    path = self._store.receive(suffix if suffix in AUDIO_SUFFIXES else "")
-                    paths.append(path)
-                    with open(path, "wb") as out:
-                        while chunk := await file.read(2**20):
-                            await run_in_threadpool(out.write, chunk)
-        except _TooLarge:
-            await limited.drain(_MAX_DRAINED)
-            megabytes = self._max_bytes // 2**20
-            sentence = f"The recording is larger than {megabytes} MB. Cut it, or use FLAC or MP3."
-            return PlainTextResponse(sentence, 413)
-        except (MultiPartException, AttributeError, OSError):
-            for path in paths:
-                self._store.discard(path)
-            return PlainTextResponse("The upload was not complete. Try again.", 400)
-        return JSONResponse([str(path) for path in paths])
+        # A page may name an upload once more that has just become a plain copy: whose that is, the desk asks.
+        its = self._store.may_give(visitor, Path(path)) or self._store.was_upload(Path(path))
+        return None if its else _ELSEWHERE
 
 
-class _TooLarge(Exception):
-    """More was sent than may be kept."""
+class _Gone(UsageError):
+    """What is asked for does not exist."""
 
 
-class _Limited:
-    """An ASGI `receive` that raises once more than `limit` bytes have come."""
-
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self._receive, self._limit, self._n_bytes, self._more = receive, limit, 0, True
-
-    async def __call__(self) -> Message:
-        message = await self._next()
-        if self._n_bytes > self._limit:
-            raise _TooLarge
-        return message
-
-    async def drain(self, times: int) -> None:
-        """Let the rest come and forget it, up to so many times the limit."""
-        while self._more and self._n_bytes < times * self._limit:
-            await self._next()
-
-    async def _next(self) -> Message:
-        message = await self._receive()
-        self._n_bytes += len(message.get("body", b""))
-        self._more = message.get("more_body", False)
-        return message
+async def _whole(receive: Receive) -> bytes:
+    """The body of a request; TooLarge or Stalled if it is over the limit or does not come."""
+    bounded, body = uploads.Bounded(receive, _MAX_BODY_BYTES), b""
+    while True:
+        message = await bounded()
+        if message["type"] == "http.disconnect":
+            raise uploads.Stalled
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
 
 
 def _listed(path: str, api: str | None) -> bool:
@@ -246,7 +301,17 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _with_headers(send: Send, api: str | None) -> Send:
+def _cookie(scope: Scope) -> str:
+    """A new visitor's cookie: for this browser alone, and for as long as it runs."""
+    flags = "; Secure" if scope.get("scheme") == "https" else ""
+    if flags and os.environ.get("SPACE_HOST"):  # the Hub shows a Space inside of its own page
+        flags += "; SameSite=None; Partitioned"
+    else:
+        flags += "; SameSite=Lax"
+    return f"{COOKIE}={new_token()}; Path=/; HttpOnly{flags}"
+
+
+def _with_headers(send: Send, api: str | None, cookie: str | None) -> Send:
     async def headed(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
@@ -254,6 +319,9 @@ def _with_headers(send: Send, api: str | None) -> Send:
                 headers[name] = value
             if api is not None:
                 headers["Cache-Control"] = "no-store"
+            if cookie:
+                headers.append("Set-Cookie", cookie)
+                headers["Cache-Control"] = "no-store"  # the next visitor gets a cookie of its own
         await send(message)
 
     return headed

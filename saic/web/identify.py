@@ -14,6 +14,7 @@ from saic.web.failures import ask_for, told_plainly
 from saic.web.parts import HEAVY, PRIVATE, QUICK, recorder
 
 MAX_VOICES = 12
+MAX_CLIPS = 12  # of one voice
 MAX_NAME = 40
 
 Known = dict[str, list[np.ndarray]]
@@ -32,7 +33,7 @@ class Identifier:
 
     def __init__(self, pipeline, desk: Desk, halves: dict[str, tuple[str, str]]) -> None:
         self._pipeline, self._desk, self._halves = pipeline, desk, halves
-        self._threshold = pipeline.voices.threshold
+        self.threshold = pipeline.voices.threshold
 
     def enrol(self, name: str, clip: str | None, known: Known, request: gr.Request = None) -> tuple:
         """Remember a voice: returns what is known, the list, and an emptied form."""
@@ -43,9 +44,11 @@ class Identifier:
             raise ask_for("Give the voice a name.")
         if name not in known and len(known) >= MAX_VOICES:
             raise ask_for(f"{MAX_VOICES} voices are enrolled, which is as many as fit. Remove them to start again.")
+        if len(known.get(name, [])) >= MAX_CLIPS:
+            raise ask_for(f"{MAX_CLIPS} clips of this voice are enrolled, which is as many as help.")
         with told_plainly():
             session = session_of(request)
-            embedding = self._embed(self._desk.load(clip, session), session)
+            embedding = self.embed(self._desk.load(clip, session), session)
         known = known | {name: [*known.get(name, []), embedding]}
         return known, listing(known), "", None
 
@@ -66,13 +69,13 @@ class Identifier:
             raise ask_for("Enrol at least one voice first.")
         with told_plainly():
             session = session_of(request)
-            return answer(self.matches(self._embed(self._desk.load(clip, session), session), known), self._threshold)
+            return answer(self.matches(self.embed(self._desk.load(clip, session), session), known), self.threshold)
 
     def matches(self, probe: np.ndarray, known: Known) -> list[Match]:
         """Best first, as `Pipeline.identify` gives them."""
         scores = {name: _cosine(probe, np.mean(embeddings, axis=0)) for name, embeddings in known.items()}
         best_first = sorted(scores, key=scores.get, reverse=True)
-        return [Match(name, scores[name], scores[name] >= self._threshold) for name in best_first]
+        return [Match(name, scores[name], scores[name] >= self.threshold) for name in best_first]
 
     def example(self, request: gr.Request = None) -> tuple:
         """Enrol the first half of every bundled voice, ask about the second half of the last, and say so."""
@@ -80,12 +83,13 @@ class Identifier:
             session = session_of(request)
             known = {}
             for label, (first, _) in self._halves.items():
-                known[label] = [self._embed(self._desk.load(first, session), session)]
+                known[label] = [self.embed(self._desk.load(first, session), session)]
             *_, (label, (_, question)) = self._halves.items()
             note = f"Their first halves. The recording in question is the second half of {escape(label)}."
             return known, listing(known) + f'<p class="soft">{note}</p>', question
 
-    def _embed(self, wav: np.ndarray, session: str) -> np.ndarray:
+    def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
+        """Speaker embedding (E,) of a wav (N,), as a job of its own."""
         with self._desk.job("identify", session) as job:
             job.check()
             return self._pipeline.embed((wav, SAMPLE_RATE)).speaker

@@ -16,7 +16,7 @@ from saic.web.desk import Desk, session_of
 from saic.web.examples import Example
 from saic.web.explore import Explorer
 from saic.web.identify import Identifier
-from saic.web.parts import HEAVY, PRIVATE
+from saic.web.parts import HEAVY, QUICK
 from saic.web.protection import Listener
 from saic.web.store import ClipStore
 
@@ -66,8 +66,8 @@ def build_page(
         converted = [first.players[0], first.players[2], first.target, first.choice]
         exploring.select(explorer.show, [*converted, drawn], [maps, drawn], show_progress_on=maps, **HEAVY)
         _wire_delete(desk, first, second, maps, drawn)
-        api.offer(pipeline, desk, anonymizer, explorer)
-    page.desk = desk  # for launch
+        page.verbs = api.offer(desk, anonymizer, identifier, explorer)
+    page.desk = desk  # for launch, as the verbs are
     page.warm_ups = (desk.sandbox.warm_up, anonymizer.warm_up, listener.warm_up, explorer.warm_up)
     return page
 
@@ -107,13 +107,12 @@ def _bundle(examples: list[Example], store: ClipStore) -> tuple[dict[str, str], 
 def _wire_delete(desk: Desk, first: anonymize.Tab, second: identify.Tab, maps: gr.HTML, drawn: gr.State) -> None:
     """*Delete now*: the server forgets, then the page does."""
 
-    def forget_all(request: gr.Request) -> tuple:
+    async def forget_all(request: gr.Request) -> tuple:  # async: it needs no thread, which others may hold
         desk.delete(session_of(request))
-        gr.Info("Nothing of yours is left on this server.", title="Deleted")
         clips = [None] * (1 + len(first.shown))
-        anonymized = [gr.update(visible=False), words.EMPTY, words.CARD_WAITING, None, words.EXPLORE_WAITING]
+        anonymized = [gr.update(visible=False), words.DELETED, words.CARD_WAITING, None, words.EXPLORE_WAITING]
         return *clips, *anonymized, {}, identify.listing({}), None, ""
 
     cleared = [first.source, *first.shown, first.results, first.intro, first.protection, drawn, maps]
     said = [second.known, second.listed, second.clip, second.said]
-    first.delete.click(forget_all, None, [*cleared, *said], show_progress="hidden", **PRIVATE)
+    first.delete.click(forget_all, None, [*cleared, *said], **QUICK)

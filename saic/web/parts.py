@@ -2,12 +2,12 @@
 
 import gradio as gr
 
-from saic.web.jobs import cores
+from saic.web.jobs import MAX_JOBS
 from saic.web.style import WAVEFORM
 
 PRIVATE = {"api_visibility": "private"}
 QUICK = {**PRIVATE, "queue": False, "show_progress": "hidden"}
-HEAVY = {**PRIVATE, "concurrency_id": "heavy", "concurrency_limit": cores()}
+HEAVY = {**PRIVATE, "concurrency_id": "heavy", "concurrency_limit": MAX_JOBS}  # `Jobs` shares out the cores
 
 
 def recorder(label: str, elem_id: str, **options) -> gr.Audio:

@@ -41,6 +41,9 @@ and what was not. Ten seconds of speech take about two, five minutes about half 
 minutes are refused: cut them first.</p>
 </div>"""
 
+DELETED = """<div class="empty" role="status"><h2>Deleted</h2>
+<p>Nothing of yours is left on this server.</p></div>"""
+
 LISTEN = """<h2>Listen</h2>
 <p>All three play at the same loudness. The reconstruction is the same voice, built again from the model's codes
 alone: it shows what they lose.</p>"""
@@ -136,8 +139,10 @@ RETENTION = f"""
   `saic anonymize RECORDING --output anonymous.wav` does the same.
 - An upload is decoded to a plain 16 kHz copy, in a process of its own with little memory and time, and removed at once.
 - That copy and the results lie in a private temporary folder, under names that cannot be guessed. They stay while your
-  page is open, and go {KEEP_S // 60} minutes after you close it. *Delete now* removes them at once; a restart of the
-  server removes all.
+  page is open, and go {KEEP_S // 60} minutes after you close it. *Delete now* stops what runs and removes all clips at
+  once, in all tabs of this browser. A restart of the server removes everything.
+- A cookie tells your browser from others, so that nobody else gets your recordings. It holds a random number and goes
+  when you close the browser.
 - *Cancel* frees your page at once. The server drops the run when the step that it is at ends, which takes up to five
   seconds for a recording of five minutes, and keeps nothing of it.
 - Nothing is sent elsewhere: no analytics, no history in your browser, no fonts or scripts from other sites. The log
