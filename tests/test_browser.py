@@ -184,6 +184,33 @@ def wait_for_results(page: Page) -> None:
     expect(page.locator(".player #duration", has_text="0:00")).to_have_count(0)
 
 
+def changed(page: Page, elem_id: str, path: Path) -> None:
+    """Put another recording in the place of one."""
+    page.locator(f"#{elem_id}").get_by_label("Clear").click()
+    upload(page, elem_id, path)
+
+
+def convert(page: Page, recording: Path) -> set[str]:
+    """Convert an upload to the first bundled voice; returns the addresses of what is shown."""
+    asked = set()
+    page.on("request", lambda request: asked.add(request.url))
+    upload(page, "source", recording)
+    page.get_by_role("button", name="Convert").click()
+    wait_for_results(page)
+    names = ("original.wav", "reconstructed.wav", "swapped.wav", "spectrograms.png")
+    addresses = {address for address in asked if address.endswith(names)}
+    assert len(addresses) == len(names)
+    return addresses
+
+
+def expect_no_result(page: Page, said: str = "The recording or the new voice changed") -> None:
+    """No player, card or spectrogram, and a sentence that says why."""
+    expect(page.locator("#intro")).to_contain_text(said)
+    expect(page.locator(".player, #protection, .figure")).to_have_count(0)
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    expect(page.locator(".toast-body")).to_have_count(0)
+
+
 def open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
@@ -315,6 +342,158 @@ def test_cancel_reload_and_a_second_visitor_in_the_middle(open_page, served: Ser
     expect(other.locator(".player")).to_have_count(0)
     open_tab(other, "Explore")
     expect(other.locator("#maps .legend li")).to_have_count(1)  # the gallery alone
+
+
+CHANGES: dict[str, Callable[[Page, dict[str, Path]], None]] = {
+    "another recording": lambda page, recordings: changed(page, "source", recordings["other"]),
+    "none": lambda page, recordings: page.locator("#source").get_by_label("Clear").click(),
+    "the microphone": lambda page, recordings: page.locator("#source").get_by_label("Record audio").click(),
+    "a part of it": lambda page, recordings: trim(page, "source"),
+    "another voice": lambda page, recordings: page.locator("#choice label").nth(1).click(),
+    "a voice of nobody's": lambda page, recordings: page.get_by_label(NOBODY).check(),
+    "another person's voice": lambda page, recordings: page.get_by_label(OWN_RECORDING).check(),
+}
+
+
+def trim(page: Page, elem_id: str) -> None:
+    """Cut a recording to a part of it."""
+    page.locator(f"#{elem_id}").get_by_label("Trim audio to selection").click()
+    with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
+        page.locator(f"#{elem_id}").get_by_role("button", name="Trim", exact=True).click()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_result_goes_when_what_it_was_made_from_changes(change, open_page, watch, recordings) -> None:
+    page = open_page()
+    addresses = convert(page, recordings["patient"])
+    assert {page.request.get(address).status for address in addresses} == {200}
+    open_tab(page, "Explore")
+    expect(page.locator("#maps .legend")).to_contain_text("Swapped")
+    open_tab(page, "Anonymize")
+    CHANGES[change](page, recordings)
+    expect_no_result(page)
+    assert {page.request.get(address).status for address in addresses} == {404}
+    expect(page.locator("#maps .legend li")).to_have_count(1)  # the gallery alone, before anybody looks
+    open_tab(page, "Explore")
+    expect(page.locator("#maps .legend li")).to_have_count(1)
+    assert watch.complaints == []
+
+
+def test_the_other_persons_recording_takes_the_result_and_the_consent_with_it(open_page, watch, recordings) -> None:
+    page = open_page()
+    upload(page, "source", recordings["patient"])
+    page.get_by_label(OWN_RECORDING).check()
+    upload(page, "target", recordings["other"])
+    page.get_by_label("has agreed").check()
+    page.get_by_role("button", name="Convert").click()
+    wait_for_results(page)
+    expect(page.get_by_label("has agreed")).to_be_checked()
+    changed(page, "target", recordings["patient"])
+    expect(page.get_by_label("has agreed")).not_to_be_checked()
+    expect_no_result(page)
+    page.get_by_role("button", name="Convert").click()
+    expect(page.get_by_text("Tick that the other person has agreed")).to_be_visible()
+    assert "Error" not in page.locator("main").inner_text()
+    page.get_by_label("has agreed").check()
+    page.get_by_role("button", name="Convert").click()
+    wait_for_results(page)
+    assert watch.complaints == []
+
+
+def test_a_tick_that_is_quicker_than_the_copy_counts(open_page, recordings) -> None:
+    page = open_page()
+    upload(page, "source", recordings["patient"])
+    page.get_by_label(OWN_RECORDING).check()
+    page.locator("#target input[type=file]").set_input_files(recordings["other"])
+    expect(clip_of(page, "target")).to_have_count(1)
+    page.get_by_label("has agreed").check()
+    page.get_by_role("button", name="Convert").click()
+    wait_for_results(page)
+
+
+def test_a_change_while_a_conversion_runs_stops_it(open_page, watch, served: Served, recordings) -> None:
+    page, jobs, before = open_page(), served.page.desk.jobs, set(served.clips)
+    upload(page, "source", recordings["patient"])
+    served.pipeline.slow = True
+    page.get_by_role("button", name="Convert").click()
+    expect(page.get_by_text("Thinking slowly")).to_be_visible()
+    changed(page, "source", recordings["other"])
+    expect_no_result(page)
+    expect(page.get_by_text("Thinking slowly")).to_have_count(0)
+    until(lambda: not jobs.running)
+    page.get_by_role("button", name="Convert").click()
+    expect(page.get_by_text("Thinking slowly")).to_be_visible()
+    page.get_by_label(NOBODY).check()
+    page.get_by_role("button", name="Convert").click()  # at once, while the other may still be stopping
+    served.pipeline.slow = False
+    wait_for_results(page)
+    expect(page.locator("#protection")).to_contain_text("belongs to nobody")
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    expect(page.locator(".toast-body")).to_have_count(0)
+    assert len([path for path in set(served.clips) - before if path.name == "swapped.wav"]) == 1
+    assert watch.complaints == []
+
+
+def test_a_result_that_comes_before_the_change_is_known_is_never_shown(open_page, served: Served, recordings) -> None:
+    """The network holds back what tells the server of the change, until after the result."""
+    page, held = open_page(), []
+    settle = next(number for number, fn in served.page.fns.items() if fn.name == "settle")
+    upload(page, "source", recordings["patient"])
+    served.pipeline.slow = True
+    page.get_by_role("button", name="Convert").click()
+    expect(page.get_by_text("Thinking slowly")).to_be_visible()
+    is_settle = lambda route: (route.request.post_data_json or {}).get("fn_index") == settle  # noqa: E731
+    page.route("**/run/**", lambda route: held.append(route) if is_settle(route) else route.continue_())
+    page.evaluate(
+        "new MutationObserver(() => { if (document.querySelector('.player')) window.seen = true; })"
+        ".observe(document.body, {childList: true, subtree: true})"
+    )
+    page.locator("#source").get_by_label("Clear").click()
+    page.wait_for_timeout(300)
+    assert held
+    served.pipeline.slow = False
+    expect_no_result(page)
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(500)
+    expect_no_result(page)
+    assert page.evaluate("window.seen") is None
+
+
+def test_the_example_can_be_tried_again_and_again(open_page, watch: Watch, recordings) -> None:
+    page = open_page()
+    convert(page, recordings["patient"])
+    for _ in range(3):
+        page.locator("#example").click()
+        expect(page.locator(".player")).to_have_count(0)
+        wait_for_results(page)
+    page.wait_for_timeout(500)
+    wait_for_results(page)
+    assert watch.complaints == []
+
+
+def test_the_verdict_goes_with_the_recording_and_with_who_is_enrolled(open_page, watch, recordings) -> None:
+    page = open_page()
+    open_tab(page, "Identify")
+    page.locator("#identify-example").click()
+    expect(page.locator("#answer .scores li")).to_have_count(6)
+    expect(page.locator("#question-note")).to_contain_text("The second half of")
+    changed(page, "question", recordings["patient"])
+    expect(page.locator("#answer")).to_be_empty()
+    expect(page.locator("#question-note")).to_be_empty()
+    page.locator("#ask").click()
+    expect(page.locator("#answer .scores li")).to_have_count(6)
+    page.get_by_label("Name").fill("Anna")
+    page.locator("#voice input[type=file]").set_input_files(recordings["patient"])
+    expect(clip_of(page, "voice")).to_have_count(1)
+    page.locator("#enrol").click()
+    expect(page.locator("#known li")).to_have_count(7)
+    expect(page.locator("#answer .scores li")).to_have_count(0)
+    page.locator("#ask").click()
+    expect(page.locator("#answer h3")).to_have_text("This is Anna.")
+    page.locator("#forget").click()
+    expect(page.locator("#answer h3")).to_have_count(0)
+    assert watch.complaints == []
 
 
 def test_a_voice_that_was_enrolled_is_known_again(open_page, recordings, served: Served) -> None:

@@ -26,7 +26,7 @@ from saic.errors import DataError, UsageError
 from saic.pipeline import Pipeline
 from saic.web import Documents, Example, about, build_page, load_examples, protection, serve
 from saic.web import page as pages
-from saic.web.anonymize import Anonymizer
+from saic.web.anonymize import Anonymizer, Run, Shown
 from saic.web.card import card
 from saic.web.desk import LIMITS, Desk
 from saic.web.explore import Explorer
@@ -179,7 +179,7 @@ def test_a_conversion_gives_three_plain_clips_at_one_loudness_and_a_figure(choic
     low, high = do.bundled.values()
     stages = []
     told = lambda share, desc: stages.append((share, desc))  # noqa: E731
-    *clips, mels = map(Path, do.show(low, high, choice, ME, told))
+    *clips, mels = map(Path, do.show(Run(low, None if choice == NOBODY else high, choice), ME, told))
     assert [clip.name for clip in clips] == ["original.wav", "reconstructed.wav", "swapped.wav"]
     for clip in clips:
         info = sf.info(clip)
@@ -196,12 +196,13 @@ def test_a_conversion_gives_three_plain_clips_at_one_loudness_and_a_figure(choic
 def test_nobody_gets_at_anothers_clips(do: Anonymizer, upload: Path) -> None:
     high = do.bundled["The high voice"]
     mine = do.take_source(str(upload), ME)
+    run = Run(mine, high, "The high voice")
     with pytest.raises(gr.Error, match="no longer on the server"):
-        do.show(mine, high, "The high voice", ANOTHER, QUIET)
-    original, _, swapped, _ = do.show(mine, high, "The high voice", ME, QUIET)
+        do.show(run, ANOTHER, QUIET)
+    do.show(run, ME, QUIET)
     with pytest.raises(gr.Error, match="no longer on the server"):
-        next(do.protected(original, swapped, high, "The high voice", ANOTHER))
-    assert "What was protected" in next(do.protected(original, swapped, high, "The high voice", ME))
+        next(do.protected(run, ANOTHER))
+    assert "What was protected" in next(do.protected(run, ME))
 
 
 def test_a_job_that_is_stopped_keeps_nothing(do: Anonymizer, store: ClipStore) -> None:
@@ -209,11 +210,11 @@ def test_a_job_that_is_stopped_keeps_nothing(do: Anonymizer, store: ClipStore) -
 
     def impatient(share: float, desc: str) -> None:
         if share > 0.2:
-            do.stop(ME)
+            do._desk.jobs.stop("me")
 
     before = set(store.folder.iterdir())
     with pytest.raises(gr.Error, match="Stopped"):
-        do.show(low, high, "The high voice", ME, impatient)
+        do.show(Run(low, high, "The high voice"), ME, impatient)
     assert set(store.folder.iterdir()) == before
 
 
@@ -224,17 +225,17 @@ def test_a_card_that_is_stopped_ends_in_the_middle(step: str, desk: Desk, exampl
 
     def listen(wav: np.ndarray, between) -> str:
         listened.append(len(wav))
-        do.stop(ME)
+        desk.jobs.stop("me")
         between()
 
     bundled, _ = pages._bundle(examples, desk.store)
     do = Anonymizer(FakePipeline(), desk, Listener(FakePipeline(), SimpleNamespace(transcribe=listen)), bundled)
     low, high = bundled.values()
     if step == "likeness":
-        monkeypatch.setattr(Listener, "_embed", lambda _, wav: listened.append(len(wav)) or do.stop(ME))
+        monkeypatch.setattr(Listener, "_embed", lambda _, wav: listened.append(len(wav)) or desk.jobs.stop("me"))
     cards = []
     with pytest.raises(gr.Error, match="Stopped"):
-        for html in do.protected(low, high, high, "The high voice", ME):
+        for html in do.protected(Run(low, high, "The high voice", shown=Shown(low, low, high, "-")), ME):
             cards.append(html)
     assert step == "likeness" or ("is listening" in cards[0] and "recogniser was stopped" in cards[-1])
     assert len(listened) == 1 and not desk.jobs.running
@@ -251,7 +252,7 @@ def test_another_person_must_have_agreed(do: Anonymizer, monkeypatch: pytest.Mon
         with pytest.raises(gr.Error):
             do.check(source, target, choice, consent)
     assert len(set(warned)) == 3 and "agreed" in warned[-1]
-    do.check("s", "t", OWN_RECORDING, True)
+    do.check("s", "t", OWN_RECORDING, True, "t")
     do.check("s", "t", "The low voice", False)
     do.check("s", None, NOBODY, False)
     assert len(warned) == 3
@@ -263,6 +264,92 @@ def test_consent_to_one_voice_is_not_consent_to_the_next(do: Anonymizer) -> None
     target, consent = do.choose("The high voice")
     assert Path(target["value"]).is_file() and not target["interactive"] and not consent["visible"]
     assert do.choose(NOBODY)[0]["visible"] is False
+
+
+def test_consent_is_to_one_recording(do: Anonymizer, store: ClipStore, upload: Path, monkeypatch) -> None:
+    monkeypatch.setattr(gr, "Warning", lambda sentence: None)
+    agreed = str(upload)  # the tick was quicker than the plain copy
+    copy = do.take_target(str(upload), ME)
+    other = do.take_target(sent(store, voice(110, 2.0)), ME)
+    do.check("s", copy, OWN_RECORDING, True, agreed)
+    assert do.keep_consent(copy, True, agreed) == gr.skip()
+    for target, ticked, of in [(other, True, agreed), (copy, False, agreed), (copy, True, None), (None, True, agreed)]:
+        with pytest.raises(gr.Error):
+            do.check("s", target, OWN_RECORDING, ticked, of)
+        if ticked:
+            assert do.keep_consent(target, True, of)["value"] is False
+    run = do.ask("s", other, "The high voice", False, None)
+    assert run.target == do.bundled["The high voice"]  # and not what the player may hold without consent
+
+
+@pytest.fixture
+def run(do: Anonymizer, store: ClipStore, upload: Path) -> tuple[Run, dict]:
+    """An upload that is asked to be converted to a bundled voice, and what the page holds."""
+    held = {"source": str(upload), "target": do.bundled["The high voice"], "choice": "The high voice"}
+    run = do.ask(*held.values(), False, None)
+    return run, held | {"source": do.take_source(str(upload), ME)}
+
+
+def is_without_result(updates: tuple) -> bool:
+    known, cancel, intro, progress, results, _, *files = updates
+    hidden = not any(part["visible"] for part in (cancel, progress, results))
+    return hidden and "Press Convert" in intro["value"] and known == "" and files == [None] * 4
+
+
+@pytest.mark.parametrize(
+    "change", [{"source": None}, {"source": "/another.wav"}, {"choice": "The low voice"}, {"choice": OWN_RECORDING}]
+)
+def test_a_result_goes_when_what_it_was_made_from_changes(change: dict, run, do: Anonymizer, store: ClipStore) -> None:
+    run, held = run
+    files = [Path(path) for path in do.show(run, ME, QUIET)]
+    assert do.uncover(**held, run=run, request=ME)[4]["visible"]
+    assert do.settle(**held, known=run.number, run=run, request=ME) == gr.skip()  # an upload's copy is the same
+    assert do.settle(**held | change, known="earlier", run=run, request=ME) == gr.skip()  # an event that is late
+    assert all(file.exists() for file in files)
+    assert is_without_result(do.settle(**held | change, known=run.number, run=run, request=ME))
+    assert not any(file.exists() for file in files)
+    assert do.settle(**held, known=run.number, run=run, request=ME) == gr.skip()
+    assert do.uncover(**held, run=run, request=ME) == gr.skip() and list(do.protected(run, ME)) == []
+    assert is_without_result(do.settle(**held, known=run.number, run=None, request=ME))  # the server has forgotten it
+
+
+def test_a_result_that_comes_after_a_change_is_withdrawn(run, do: Anonymizer, store: ClipStore) -> None:
+    run, held = run
+    files = [Path(path) for path in do.show(run, ME, QUIET)]
+    assert is_without_result(do.uncover(**held | {"source": None}, run=run, request=ME))
+    assert not any(file.exists() for file in files)
+
+
+@pytest.mark.parametrize("at", [None, 0.0, 0.2, 0.8])
+def test_a_change_while_a_conversion_runs_stops_it_without_an_error(at, run, do: Anonymizer, store) -> None:
+    run, held = run
+    change = lambda: do.settle(**held | {"source": None}, known=run.number, run=run, request=ME)  # noqa: E731
+    if at is None:
+        change()  # before it has begun
+    assert do.show(run, ME, lambda share, desc: share >= (at or 0) and change()) == gr.skip()
+    assert run.dropped and run.shown is None and not list(store.folder.glob("*/swapped.wav"))
+
+
+def test_the_next_run_takes_the_place_of_the_one_before(run, do: Anonymizer) -> None:
+    run, held = run
+    files = [Path(path) for path in do.show(run, ME, QUIET)]
+    *_, asked = do.example()
+    after, number, cancel, intro, progress, results, *_ = do.begin(asked, run, ME)
+    assert run.dropped and not any(file.exists() for file in files)
+    assert cancel["visible"] and progress["visible"] and not results["visible"] and intro["value"] == ""
+    assert after.number == number and do.uncover(**held, run=after, request=ME) == gr.skip()  # of the run before
+    low, high = do.bundled.values()
+    do.begin(asked, after, ME)  # by two buttons at once
+    do.show(after, ME, QUIET)
+    assert do.show(after, ME, QUIET) == gr.skip()
+    assert do.uncover(low, high, "The high voice", after, ME)[4]["visible"]
+
+
+def test_a_copy_that_is_late_leaves_a_player_alone_that_was_filled_anew(do: Anonymizer, store, upload: Path) -> None:
+    copy = do.take_source(str(upload), ME)
+    assert do.place(str(upload)) == copy
+    for path in (copy, sent(store, voice(110, 2.0)), None):
+        assert do.place(path) == gr.skip()
 
 
 # --- loudness and protection ------------------------------------------------------------------------------
@@ -363,10 +450,24 @@ def test_who_is_enrolled_is_known_and_a_stranger_is_nobody(identifier: Identifie
         assert emptied == "" and clip is None
     assert list(known) == ["Anna <b>", "Ben"] and "<b>" not in html and "Anna <b>" in unescape(html)
     assert not list(store.folder.glob("*/recording.wav"))  # no audio of who is enrolled is kept
-    html = identifier.who(sent(store, steady(110, 2.5, seed=3)), known, ME)
+    html = identifier.who(sent(store, steady(110, 2.5, seed=3)), known, ME).html
     assert "This is <strong>Anna &lt;b&gt;" in html
-    assert "Nobody I know" in identifier.who(sent(store, steady(310, 2.0)), known, ME)
+    assert "Nobody I know" in identifier.who(sent(store, steady(310, 2.0)), known, ME).html
     assert identifier.forget()[0] == {}
+
+
+def test_a_verdict_goes_with_its_recording_and_with_who_is_enrolled(identifier: Identifier, store: ClipStore) -> None:
+    known, _, question = identifier.example(ME)
+    verdict = identifier.who(question, known, ME)
+    note, said = identifier.tell(question, known, verdict)
+    assert "second half of The high voice" in note and said == verdict.html
+    upload = sent(store, steady(110, 2.0))
+    assert identifier.tell(upload, known, verdict) == ("", "")
+    assert identifier.tell(None, known, verdict) == ("", "")
+    assert identifier.tell(question, dict(known), verdict)[1] == ""
+    copy = identifier.take_clip(upload, ME)
+    verdict = identifier.who(upload, known, ME)
+    assert identifier.tell(copy, known, verdict)[1] == verdict.html and identifier.place(upload) == copy
 
 
 def test_identify_says_what_is_missing(identifier, store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,9 +502,22 @@ def test_the_maps_show_every_voice_and_mark_the_clips_once(desk: Desk) -> None:
     assert html.count('class="v v') == 2 * 40 and "Your &lt;clip&gt;" in html and "Your <clip>" not in html
     spots = re.findall(r"translate\(([\d.]+) ([\d.]+)\)", html)
     assert len(spots) >= 4 and all(0 <= float(xy) <= 400 for spot in spots for xy in spot)
-    assert explorer.show(None, None, None, "", (), ME)[0]["__type__"] == "update"  # drawn already
+    assert explorer.show(None, (), ME) == gr.skip()  # drawn already
     with pytest.raises(UsageError, match="up to 4"):
         explorer.points(dict.fromkeys("abcde", voice(110, 1.0)), "me")
+
+
+def test_the_maps_of_a_result_go_with_it(do: Anonymizer, desk: Desk) -> None:
+    explorer = Explorer(FakePipeline(), desk)
+    low, high = do.bundled.values()
+    run = do.ask(low, high, "The high voice", False, None)
+    assert "Swapped" not in explorer.show(run, None, ME)[0]
+    do.show(run, ME, QUIET)
+    html, drawn = explorer.show(run, (), ME)
+    assert "Swapped" in html and explorer.show(run, drawn, ME) == explorer.forget(drawn) == gr.skip()
+    do.cancel(run, ME)
+    for gone, drawn_now in (explorer.forget(drawn), explorer.show(run, drawn, ME)):
+        assert "Swapped" not in gone and drawn_now == ()
 
 
 # --- documents --------------------------------------------------------------------------------------------
@@ -452,6 +566,7 @@ def test_the_fake_has_the_pipelines_own_signatures() -> None:
 def page(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Blocks]:
     patch = pytest.MonkeyPatch()
     patch.setenv("GRADIO_TEMP_DIR", "")  # build_page sets it: let it be undone
+    patch.setattr(serve, "warm_up", lambda page: None)  # it may be at work when the tests are over
     store = ClipStore(tmp_path_factory.mktemp("store"))
     page = build_page(FakePipeline(), examples, store=store)
     server = web.launch(page, port=0, block=False)

@@ -1,13 +1,18 @@
-"""The first tab: a recording in, the same words in another voice out, and what that protects."""
+"""The first tab: a recording in, the same words in another voice out, and what that protects.
 
+A result belongs to the recordings and the choice that it was made from. Events of the page may come late and in any
+order, so none is trusted: what may be seen is what a `Run` says, compared with what the page holds at that moment.
+"""
+
+import contextlib
 import io
+import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
-from matplotlib.figure import Figure
 
 from saic import audio, plots
 from saic.audio import SAMPLE_RATE
@@ -24,6 +29,7 @@ from saic.web.words import NOBODY, OWN_RECORDING
 _CONVERTING = 0.85  # share of the progress bar; the rest is drawing
 _DPI = 240
 _WARM_UP_S = 3
+_AGREE = "(agreed, clip) => (agreed && clip ? clip.path : null)"
 _PROGRESS = gr.Progress()  # as a default value it tells Gradio to hand in the run's own
 
 
@@ -35,6 +41,40 @@ class Shown:
     reconstructed: str
     swapped: str
     spectrograms: str
+
+
+@dataclass(eq=False)
+class Run:
+    """A conversion that the page asked for.
+
+    Attributes
+    ----------
+    source, target, choice : what it was asked for with; `target` is None for a voice that nobody has
+    number : tells it from others
+    shown : its result, once there is one
+    works : whether it converts, or its result is being judged
+    dropped : whether nobody wants it any more: then nothing of it is shown, whenever it comes
+    """
+
+    source: str
+    target: str | None
+    choice: str
+    number: str = field(default_factory=lambda: secrets.token_hex(4))
+    shown: Shown | None = None
+    works: bool = False
+    dropped: bool = False
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Have something to stop. Once it is dropped, an error is no news: the page has said why it ended."""
+        self.works = True
+        try:
+            yield
+        except Exception:
+            if not self.dropped:
+                raise
+        finally:
+            self.works = False
 
 
 class Anonymizer:
@@ -61,16 +101,26 @@ class Anonymizer:
         with told_plainly():
             return self._desk.take_in(path, session_of(request), "target")
 
+    def place(self, path: str | None) -> str | dict:
+        """Put the plain copy into its player, unless that was filled anew while the copy was made."""
+        now = self._now(path)
+        return gr.skip() if now == path else now
+
     def choose(self, choice: str) -> tuple[dict, dict]:
         """Show a bundled voice, or make room for a recording and ask for consent."""
         own = choice == OWN_RECORDING
         clip = gr.update(value=self.bundled.get(choice), interactive=own, visible=choice != NOBODY)
         return clip, gr.update(visible=own, value=False)
 
+    def keep_consent(self, target: str | None, consent: bool, agreed: str | None) -> dict:
+        """Take the tick back if another recording has come in the place of the one that it was for."""
+        return gr.update(value=False) if consent and not self._is_same(target, agreed) else gr.skip()
+
     def example(self) -> tuple:
-        """Fill the tab: the first bundled voice speaks, the last one is the target."""
+        """Fill the tab and ask for a conversion: the first bundled voice speaks, the last one is the target."""
         source, *_, target = self.bundled
-        return self.bundled[source], target, *self.choose(target)
+        run = Run(self.bundled[source], self.bundled[target], target)
+        return self.bundled[source], target, *self.choose(target), run
 
     def warm_up(self) -> None:
         """Convert a few seconds to nowhere: what the first conversion compiles and loads is there then."""
@@ -79,33 +129,88 @@ class Anonymizer:
         matched([wav, result.reconstruction, result.wav])
         plots.mel_comparison(result.mels).savefig(io.BytesIO(), dpi=_DPI)
 
-    def stop(self, request: gr.Request) -> None:
-        """Stop what this page runs."""
-        self._desk.jobs.stop(session_of(request))
+    def check(
+        self, source: str | None, target: str | None, choice: str, consent: bool, agreed: str | None = None
+    ) -> None:
+        """Stop before a conversion that lacks a clip, or the consent that another person's voice needs.
 
-    def check(self, source: str | None, target: str | None, choice: str, consent: bool) -> None:
-        """Stop before a conversion that lacks a clip, or the consent that another person's voice needs."""
+        `agreed` is the recording that the box was ticked for: consent to one recording is none to the next.
+        """
         if source is None:
             raise ask_for("Record or upload the voice to protect first.")
-        if target is None and choice != NOBODY:
+        if target is None and choice == OWN_RECORDING:
             raise ask_for("Record or upload the other person's voice, or choose a bundled one.")
-        if choice == OWN_RECORDING and not consent:
+        if choice == OWN_RECORDING and not (consent and self._is_same(target, agreed)):
             raise ask_for("Tick that the other person has agreed to the use of their voice.")
 
-    def show(
-        self, source: str, target: str | None, choice: str, request: gr.Request = None, progress=_PROGRESS
-    ) -> tuple[str, str, str, str]:
+    def ask(self, source: str | None, target: str | None, choice: str, consent: bool, agreed: str | None) -> Run:
+        """Ask for a conversion of what the page holds."""
+        self.check(source, target, choice, consent, agreed)
+        return Run(source, self._voice(target, choice), choice)
+
+    def begin(self, run: Run, earlier: Run | None, request: gr.Request = None) -> tuple:
+        """Let a run take the place of the one before, of which nothing stays."""
+        if run is not earlier:
+            self._drop(earlier, request)
+        return run, *below(known=run.number, runs=True)
+
+    def settle(
+        self,
+        source: str | None,
+        target: str | None,
+        choice: str,
+        known: str | None,
+        run: Run | None,
+        request: gr.Request = None,
+    ) -> tuple | dict:
+        """Drop a run, and its result, if the page no longer holds what it was asked for with.
+
+        `known` is the number of the run that the page showed: what it held before it knew of a run says nothing
+        about that. A result whose run the server has forgotten goes, too.
+        """
+        if run is not None:
+            if run.number != known or run.dropped or self._is_of(run, source, target, choice):
+                return gr.skip()
+            self._drop(run, request)
+        return below(said=words.CHANGED) if known else gr.skip()
+
+    def cancel(self, run: Run | None, request: gr.Request = None) -> tuple:
+        """Stop a run at the next stage; nothing of it is kept."""
+        self._drop(run, request)
+        return below(said=words.EMPTY)
+
+    def show(self, run: Run | None, request: gr.Request = None, progress=_PROGRESS) -> tuple | dict:
         """Convert for the page: paths of the original, the reconstruction, the swapped voice and the spectrograms."""
-        with told_plainly():
+
+        def report(share: float, desc: str) -> None:
+            if run.dropped:  # perhaps before there was a job to stop
+                raise UsageError("The run was dropped.")
+            progress(share, desc=desc)
+
+        if run is None or run.works or run.shown:  # it was deleted meanwhile, or two buttons began the same run
+            return gr.skip()
+        with told_plainly(), run.working():
             session = session_of(request)
-            wav = self._desk.load(source, session)
-            other = None if choice == NOBODY else self._desk.load(target, session)
-            shown = self.convert(wav, other, session, progress)
-            return shown.original, shown.reconstructed, shown.swapped, shown.spectrograms
+            wav = self._desk.load(run.source, session)
+            other = None if run.target is None else self._desk.load(run.target, session)
+            run.shown = self.convert(wav, other, session, report)
+        return gr.skip() if run.dropped else astuple(run.shown)
+
+    def uncover(
+        self, source: str | None, target: str | None, choice: str, run: Run | None, request: gr.Request = None
+    ) -> tuple | dict:
+        """Show a result that has come, if the page still holds what it was made from."""
+        if run is None or run.dropped or run.shown is None:  # what came is of an earlier run
+            return gr.skip()
+        if self._is_of(run, source, target, choice):
+            return below(known=run.number, result=True)
+        self._drop(run, request)
+        return below(said=words.CHANGED)
 
     def convert(self, source: np.ndarray, target: np.ndarray | None, session: str, progress=_PROGRESS) -> Shown:
         """Say the words of a wav (N,) in the voice of another, or in one that nobody has (None)."""
-        with self._desk.job("convert", session) as job:
+        waits = lambda before: progress(0, desc=words.WAITING.format(before=before))  # noqa: E731
+        with self._desk.job("convert", session, waits) as job:
 
             def report(stage: str, share: float) -> None:
                 job.check()
@@ -118,33 +223,39 @@ class Anonymizer:
                 result = self._pipeline.convert(clip, (target, SAMPLE_RATE), progress=report)
             job.check()
             progress(_CONVERTING, desc="Drawing the spectrograms")
-            figure = plots.mel_comparison(result.mels)
+            picture = io.BytesIO()
+            plots.mel_comparison(result.mels).savefig(picture, dpi=_DPI)
             wavs = matched([source, result.reconstruction, result.wav])
             job.check()
-            folder = self._desk.store.new(session, "result")
+            folder = self._desk.new(session, "result")
             names = ("original", "reconstructed", "swapped")
             paths = [self._desk.save(folder, name, wav) for name, wav in zip(names, wavs, strict=True)]
-            return Shown(*paths, _draw(folder / "spectrograms.png", figure))
+            return Shown(*paths, self._desk.write(folder, "spectrograms.png", picture.getvalue()))
 
-    def protected(
-        self, original: str, swapped: str, target: str | None, choice: str, request: gr.Request = None
-    ) -> Iterator[str]:
+    def protected(self, run: Run | None, request: gr.Request = None) -> Iterator[str]:
         """Fill the card: first how alike the voices are, then how many words are still heard."""
-        with told_plainly():
-            session = session_of(request)
-            wavs = [self._desk.load(path, session) for path in (original, swapped)]
-            other = None if choice == NOBODY else self._desk.load(target, session)
-            found = self._measure(*wavs, other, session)
-            if not self._listener.hears_words:
-                yield card(found)
-                return
-            yield card(found, "listening")
-            try:
-                found = self._words(found, *wavs, session)
-            except UsageError:  # it took too long, or somebody pressed Cancel
-                yield card(found, "stopped")
-                raise
+        if run is None or run.shown is None:  # what came is of an earlier run
+            return
+        with told_plainly(), run.working():
+            for html in self._cards(run, run.shown, session_of(request)):
+                if run.dropped:
+                    return
+                yield html
+
+    def _cards(self, run: Run, shown: Shown, session: str) -> Iterator[str]:
+        wavs = [self._desk.load(path, session) for path in (shown.original, shown.swapped)]
+        other = None if run.target is None else self._desk.load(run.target, session)
+        found = self._measure(*wavs, other, session)
+        if not self._listener.hears_words:
             yield card(found)
+            return
+        yield card(found, "listening")
+        try:
+            found = self._words(found, *wavs, session)
+        except UsageError:  # it took too long, or was stopped
+            yield card(found, "stopped")
+            raise
+        yield card(found)
 
     def protection(self, shown: Shown, target: np.ndarray | None, session: str) -> Protection:
         """The same for the API, as figures."""
@@ -163,6 +274,40 @@ class Anonymizer:
             job.check()
             return replace(found, words_kept=self._listener.words_kept(original, swapped, job.check))
 
+    def _drop(self, run: Run | None, request: gr.Request | None) -> None:
+        """Stop a run, and let the addresses of its files answer nothing."""
+        if run is not None and not run.dropped:
+            session, run.dropped = session_of(request), True
+            if run.works:  # else nothing is stopped: the next recording may just be coming in
+                self._desk.jobs.stop(session)
+            self._desk.withdraw(session, "result")
+
+    def _is_of(self, run: Run, *held: str | None) -> bool:
+        """Whether a run was asked for with the source, target and choice that the page holds."""
+        return self._named(run.source, run.target, run.choice) == self._named(*held)
+
+    def _named(self, source: str | None, target: str | None, choice: str) -> tuple:
+        return self._now(source), self._now(self._voice(target, choice)), choice
+
+    def _voice(self, target: str | None, choice: str) -> str | None:
+        """The recording that a choice stands for; a player may still show another when the choice has just changed."""
+        return target if choice == OWN_RECORDING else self.bundled.get(choice)
+
+    def _is_same(self, one: str | None, other: str | None) -> bool:
+        """Whether two names are of one recording: an upload and its plain copy are."""
+        return one is not None and self._now(one) == self._now(other)
+
+    def _now(self, path: str | None) -> str | None:
+        """The name that a recording has by now."""
+        return path and str(self._desk.store.current(Path(path)))
+
+
+def below(*, said: str = "", known: str = "", runs: bool = False, result: bool = False) -> tuple:
+    """What stands below the buttons: a sentence, or how far a run is, or its result; `known` is the run's number."""
+    files = [gr.skip() if result else None] * 4
+    runs = gr.update(visible=runs)
+    return known, runs, gr.update(value=said), runs, gr.update(visible=result), words.CARD_WAITING, *files
+
 
 def tab(do: Anonymizer, evaluation: str) -> "Tab":
     """Lay out the tab; `evaluation` is HTML."""
@@ -180,11 +325,11 @@ def tab(do: Anonymizer, evaluation: str) -> "Tab":
         convert = gr.Button("Convert", variant="primary", elem_id="convert", scale=3)
         cancel = gr.Button("Cancel", elem_id="cancel", scale=1, visible=False)
         example = gr.Button("Try it with bundled voices", elem_id="example", scale=1)
+        delete = gr.Button("Delete now", elem_id="delete", scale=1, min_width=130)
     intro = gr.HTML(words.EMPTY, elem_id="intro")
+    progress = gr.HTML(words.CONVERTING, elem_id="progress", visible=False)
     with gr.Column(visible=False, elem_id="results") as results:
-        with gr.Row(elem_classes="heading"):
-            gr.HTML(words.LISTEN)
-            delete = gr.Button("Delete now", elem_id="delete", size="sm", scale=0, min_width=130)
+        gr.HTML(words.LISTEN)
         with gr.Row():
             players = [player("Original"), player("Reconstructed"), player("Swapped voice", "swapped")]
         protection = gr.HTML(words.CARD_WAITING, elem_id="protection")
@@ -192,12 +337,21 @@ def tab(do: Anonymizer, evaluation: str) -> "Tab":
             gr.HTML(evaluation)
         mels = figure("Spectrograms", words.MELS, words.MELS_ALT)
     inputs, buttons = (source, choice, target, consent), (convert, cancel, example, delete)
-    return Tab(*inputs, *buttons, intro, results, players, protection, mels)
+    states = gr.Textbox(visible=False), gr.State(None), gr.State(None), gr.Textbox(visible=False)
+    return Tab(*inputs, *buttons, intro, progress, results, players, protection, mels, *states)
 
 
 @dataclass(frozen=True)
 class Tab:
-    """The components of the tab."""
+    """The components of the tab, and what the server keeps for it.
+
+    Attributes
+    ----------
+    agreed : path of the recording that the consent was given for, in the browser
+    asked : the `Run` that was asked for last
+    run : the `Run` that was begun last
+    known : number of the run that the page shows, kept by the browser
+    """
 
     source: gr.Audio
     choice: gr.Radio
@@ -208,44 +362,51 @@ class Tab:
     example: gr.Button
     delete: gr.Button
     intro: gr.HTML
+    progress: gr.HTML
     results: gr.Column
     players: list[gr.Audio]
     protection: gr.HTML
     mels: gr.Image
+    agreed: gr.Textbox
+    asked: gr.State
+    run: gr.State
+    known: gr.Textbox
 
     @property
     def shown(self) -> list[gr.Component]:
         """What a conversion fills, in the order of `Shown`."""
         return [*self.players, self.mels]
 
+    @property
+    def below(self) -> list[gr.Component]:
+        """What stands below the buttons, in the order of `below`."""
+        return [self.known, self.cancel, self.intro, self.progress, self.results, self.protection, *self.shown]
+
 
 def wire(do: Anonymizer, tab: Tab) -> None:
     """Say which event of the tab calls what."""
+    held = [tab.source, tab.target, tab.choice]
+    # Gradio calls what belongs to one event in this order, each when the one before has ended: the quick ones first.
+    changes = [part.change for part in (*held, tab.known)]
+    gr.on(changes, do.settle, [*held, tab.known, tab.run], tab.below, trigger_mode="always_last", **QUICK)
+    tab.target.change(do.keep_consent, [tab.target, tab.consent, tab.agreed], tab.consent, **QUICK)
     for clip, take in ((tab.source, do.take_source), (tab.target, do.take_target)):
-        taken = clip.change(take, clip, clip, show_progress="hidden", **PRIVATE)
+        taken = clip.change(take, clip, gr.State(), show_progress="hidden", **PRIVATE)
+        taken.success(do.place, clip, clip, **QUICK)
         taken.failure(lambda: None, None, clip, **QUICK)
     tab.choice.input(do.choose, tab.choice, [tab.target, tab.consent], **QUICK)
-    inputs = [tab.source, tab.target, tab.choice, tab.consent]
-    checked = tab.convert.click(do.check, inputs, show_progress="hidden", **PRIVATE)  # a warning needs the queue
-    filled = tab.example.click(do.example, None, [tab.source, tab.choice, tab.target, tab.consent], **QUICK)
-    running = []
-    for ready in (checked, filled):
-        ready.success(lambda: gr.update(visible=True), None, tab.cancel, **QUICK)
-        done = ready.success(do.show, inputs[:3], tab.shown, show_progress_on=tab.intro, **HEAVY)
-        done.then(lambda: gr.update(visible=False), None, tab.cancel, **QUICK)
-        covered = [tab.intro, tab.results, tab.protection]
-        uncovered = done.success(_uncover, None, covered, scroll_to_output=True, **QUICK)
-        about = [tab.players[0], tab.players[2], tab.target, tab.choice]
-        judged = uncovered.success(do.protected, about, tab.protection, show_progress="hidden", **HEAVY)
-        running += [done, judged]
-    stop = tab.cancel.click(do.stop, None, None, cancels=running, **QUICK)
-    stop.then(lambda: gr.update(visible=False), None, tab.cancel, **QUICK)
-
-
-def _uncover() -> tuple[dict, dict, str]:
-    return gr.update(value=""), gr.update(visible=True), words.CARD_WAITING
-
-
-def _draw(path: Path, figure: Figure) -> str:
-    figure.savefig(path, dpi=_DPI)
-    return str(path)
+    # In the browser, so that no click can be quicker.
+    tab.consent.input(None, [tab.consent, tab.target], tab.agreed, js=_AGREE)
+    # A warning needs the queue. Its output is none that one sees: Gradio would write "Error" there for screen readers.
+    inputs = [*held, tab.consent, tab.agreed]
+    asked = tab.convert.click(do.ask, inputs, tab.asked, show_progress="hidden", **PRIVATE)
+    filled = [tab.source, tab.choice, tab.target, tab.consent, tab.asked]
+    example = tab.example.click(do.example, None, filled, **QUICK)
+    several = {"trigger_mode": "multiple"}  # a run that was dropped may be at its last stage when the next begins
+    for ready in (asked, example):
+        begun = ready.success(do.begin, [tab.asked, tab.run], [tab.run, *tab.below], **several, **QUICK)
+        done = begun.success(do.show, tab.run, tab.shown, show_progress_on=tab.progress, **several, **HEAVY)
+        done.failure(lambda: below(said=words.EMPTY), None, tab.below, **QUICK)
+        bare = done.success(do.uncover, [*held, tab.run], tab.below, scroll_to_output=True, **several, **QUICK)
+        bare.success(do.protected, tab.run, tab.protection, show_progress="hidden", **several, **HEAVY)
+    tab.cancel.click(do.cancel, tab.run, tab.below, **QUICK)

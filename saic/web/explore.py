@@ -11,9 +11,9 @@ from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, UsageError
 from saic.pipeline import Embedding
 from saic.web import maps, words
+from saic.web.anonymize import Run
 from saic.web.desk import Desk, session_of
 from saic.web.failures import told_plainly
-from saic.web.words import NOBODY
 
 
 class Explorer:
@@ -27,28 +27,28 @@ class Explorer:
         """Draw the maps that everyone sees first."""
         self._empty_maps  # noqa: B018 - it is kept
 
-    def show(
-        self,
-        original: str | None,
-        swapped: str | None,
-        target: str | None,
-        choice: str,
-        drawn: tuple | None,
-        request: gr.Request = None,
-    ) -> tuple:
+    def show(self, run: Run | None, drawn: Run | tuple | None, request: gr.Request = None) -> tuple | dict:
         """Draw the maps with what the first tab shows; nothing is done if that is drawn already."""
-        asked = (original, swapped, target) if original else ()
+        asked = run if run and run.shown and not run.dropped else ()
         if asked == drawn:
-            return gr.skip(), gr.skip()
+            return gr.skip()
+        if not asked:
+            return self._empty_maps, ()
         with told_plainly():
-            session = session_of(request)
-            clips = {}
-            if original:
-                clips["Your clip"] = self._desk.load(original, session)
-                if choice != NOBODY and target:
-                    clips["New voice"] = self._desk.load(target, session)
-                clips["Swapped"] = self._desk.load(swapped, session)
-            return self.draw(clips, session), asked
+            try:
+                html = self._draw_run(run, session_of(request))
+            except Exception:
+                if not run.dropped:
+                    raise
+        return (self._empty_maps, ()) if run.dropped else (html, run)
+
+    def forget(self, drawn: Run | tuple | None) -> tuple | dict:
+        """Take the clips of a result that is gone off the maps."""
+        return (self._empty_maps, ()) if drawn and drawn.dropped else gr.skip()
+
+    def _draw_run(self, run: Run, session: str) -> str:
+        paths = {"Your clip": run.shown.original, "New voice": run.target, "Swapped": run.shown.swapped}
+        return self.draw({label: self._desk.load(path, session) for label, path in paths.items() if path}, session)
 
     def draw(self, clips: dict[str, np.ndarray], session: str) -> str:
         """HTML of the maps; `clips` are wavs (N,)."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -19,6 +20,15 @@ MAX_NAME = 40
 
 Known = dict[str, list[np.ndarray]]
 """Name to the speaker embeddings (E,) of that person's clips; no audio."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Who speaks in a clip, as HTML, and what that was judged from."""
+
+    clip: str
+    known: Known
+    html: str
 
 
 class Identifier:
@@ -61,15 +71,28 @@ class Identifier:
         with told_plainly():
             return self._desk.take_in(path, session_of(request), "question")
 
-    def who(self, clip: str | None, known: Known, request: gr.Request = None) -> str:
-        """HTML: who speaks in a clip."""
+    def place(self, path: str | None) -> str | dict:
+        """Put the plain copy into its player, unless that was filled anew while the copy was made."""
+        now = self._now(path)
+        return gr.skip() if now == path else now
+
+    def tell(self, clip: str | None, known: Known, verdict: Verdict | None) -> tuple[str, str]:
+        """HTML of what is known of the clip in question, and of the verdict if it is on that clip and those voices."""
+        seconds = {second: label for label, (_, second) in self._halves.items()}
+        note = f'<p class="soft">The second half of {escape(seconds[clip])}.</p>' if clip in seconds else ""
+        stands = verdict and verdict.known is known and self._now(verdict.clip) == self._now(clip)
+        return note, verdict.html if stands else ""
+
+    def who(self, clip: str | None, known: Known, request: gr.Request = None) -> Verdict:
+        """Judge who speaks in a clip."""
         if clip is None:
             raise ask_for("Record or upload the recording in question first.")
         if not known:
             raise ask_for("Enrol at least one voice first.")
         with told_plainly():
             session = session_of(request)
-            return answer(self.matches(self.embed(self._desk.load(clip, session), session), known), self.threshold)
+            matches = self.matches(self.embed(self._desk.load(clip, session), session), known)
+            return Verdict(clip, known, answer(matches, self.threshold))
 
     def matches(self, probe: np.ndarray, known: Known) -> list[Match]:
         """Best first, as `Pipeline.identify` gives them."""
@@ -78,15 +101,18 @@ class Identifier:
         return [Match(name, scores[name], scores[name] >= self.threshold) for name in best_first]
 
     def example(self, request: gr.Request = None) -> tuple:
-        """Enrol the first half of every bundled voice, ask about the second half of the last, and say so."""
+        """Enrol the first half of every bundled voice, and put the second half of the last in question."""
         with told_plainly():
             session = session_of(request)
             known = {}
             for label, (first, _) in self._halves.items():
                 known[label] = [self.embed(self._desk.load(first, session), session)]
-            *_, (label, (_, question)) = self._halves.items()
-            note = f"Their first halves. The recording in question is the second half of {escape(label)}."
-            return known, listing(known) + f'<p class="soft">{note}</p>', question
+            *_, (_, question) = self._halves.values()
+            return known, listing(known) + '<p class="soft">Their first halves.</p>', question
+
+    def _now(self, path: str | None) -> str | None:
+        """The name that a recording has by now: an upload's plain copy has taken its place."""
+        return path and str(self._desk.store.current(Path(path)))
 
     def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
         """Speaker embedding (E,) of a wav (N,), as a job of its own."""
@@ -131,12 +157,14 @@ class Tab:
     """The components of the tab."""
 
     known: gr.State
+    verdict: gr.State
     name: gr.Textbox
     voice: gr.Audio
     enrol: gr.Button
     forget: gr.Button
     listed: gr.HTML
     clip: gr.Audio
+    note: gr.HTML
     ask: gr.Button
     example: gr.Button
     said: gr.HTML
@@ -144,7 +172,7 @@ class Tab:
 
 def tab() -> Tab:
     """Lay out the tab."""
-    known = gr.State({})
+    known, verdict = gr.State({}), gr.State(None)
     with gr.Row(equal_height=True):
         with gr.Column(elem_classes="card"):
             gr.HTML(words.IDENTIFY_ENROL)
@@ -157,21 +185,26 @@ def tab() -> Tab:
         with gr.Column(elem_classes="card"):
             gr.HTML(words.IDENTIFY_ASK)
             clip = recorder("Recording in question", "question")
+            note = gr.HTML("", elem_id="question-note")
             with gr.Row(elem_classes="actions"):
                 ask = gr.Button("Who speaks?", variant="primary", elem_id="ask", min_width=120)
                 example = gr.Button("Try it", elem_id="identify-example", min_width=120)
             said = gr.HTML("", elem_id="answer")
-    return Tab(known, name, voice, enrol, forget, listed, clip, ask, example, said)
+    return Tab(known, verdict, name, voice, enrol, forget, listed, clip, note, ask, example, said)
 
 
 def wire(do: Identifier, tab: Tab) -> None:
     """Say which event of the tab calls what."""
-    taken = tab.clip.change(do.take_clip, tab.clip, tab.clip, show_progress="hidden", **PRIVATE)
+    judged_from = [tab.clip, tab.known, tab.verdict]
+    # First of what a new clip calls: Gradio calls the next when this has ended.
+    gr.on([part.change for part in judged_from], do.tell, judged_from, [tab.note, tab.said], **QUICK)
+    taken = tab.clip.change(do.take_clip, tab.clip, gr.State(), show_progress="hidden", **PRIVATE)
+    taken.success(do.place, tab.clip, tab.clip, **QUICK)
     taken.failure(lambda: None, None, tab.clip, **QUICK)
     filled = [tab.known, tab.listed, tab.name, tab.voice]
     for asked in (tab.enrol.click, tab.name.submit):
         asked(do.enrol, [tab.name, tab.voice, tab.known], filled, show_progress="hidden", **HEAVY)
     tab.forget.click(do.forget, None, [tab.known, tab.listed, tab.said], **QUICK)
-    tab.ask.click(do.who, [tab.clip, tab.known], tab.said, show_progress_on=tab.said, **HEAVY)
+    tab.ask.click(do.who, [tab.clip, tab.known], tab.verdict, show_progress_on=tab.said, **HEAVY)
     ready = tab.example.click(do.example, None, [tab.known, tab.listed, tab.clip], show_progress="hidden", **HEAVY)
-    ready.success(do.who, [tab.clip, tab.known], tab.said, show_progress_on=tab.said, **HEAVY)
+    ready.success(do.who, [tab.clip, tab.known], tab.verdict, show_progress_on=tab.said, **HEAVY)

@@ -11,7 +11,7 @@ from saic import audio
 from saic.evaluation.recogniser import Recogniser
 from saic.web import about, anonymize, api, explore, identify, words
 from saic.web.about import Documents
-from saic.web.anonymize import Anonymizer
+from saic.web.anonymize import Anonymizer, Run
 from saic.web.desk import Desk, session_of
 from saic.web.examples import Example
 from saic.web.explore import Explorer
@@ -63,9 +63,9 @@ def build_page(
                 about.tab(documents, pipeline.info())
         anonymize.wire(anonymizer, first)
         identify.wire(identifier, second)
-        converted = [first.players[0], first.players[2], first.target, first.choice]
-        exploring.select(explorer.show, [*converted, drawn], [maps, drawn], show_progress_on=maps, **HEAVY)
-        _wire_delete(desk, first, second, maps, drawn)
+        exploring.select(explorer.show, [first.run, drawn], [maps, drawn], show_progress_on=maps, **HEAVY)
+        gr.on([first.known.change, first.intro.change], explorer.forget, drawn, [maps, drawn], **QUICK)
+        _wire_delete(desk, anonymizer, first, second, maps, drawn)
         page.verbs = api.offer(desk, anonymizer, identifier, explorer)
     page.desk = desk  # for launch, as the verbs are
     page.warm_ups = (desk.sandbox.warm_up, anonymizer.warm_up, listener.warm_up, explorer.warm_up)
@@ -104,15 +104,19 @@ def _bundle(examples: list[Example], store: ClipStore) -> tuple[dict[str, str], 
     return whole, halves
 
 
-def _wire_delete(desk: Desk, first: anonymize.Tab, second: identify.Tab, maps: gr.HTML, drawn: gr.State) -> None:
+def _wire_delete(
+    desk: Desk, do: Anonymizer, first: anonymize.Tab, second: identify.Tab, maps: gr.HTML, drawn: gr.State
+) -> None:
     """*Delete now*: the server forgets, then the page does."""
 
-    async def forget_all(request: gr.Request) -> tuple:  # async: it needs no thread, which others may hold
+    async def forget_all(choice: str, run: Run | None, request: gr.Request) -> tuple:
+        # async: it needs no thread, which others may hold
+        if run is not None:
+            run.dropped = True
         desk.delete(session_of(request))
-        clips = [None] * (1 + len(first.shown))
-        anonymized = [gr.update(visible=False), words.DELETED, words.CARD_WAITING, None, words.EXPLORE_WAITING]
-        return *clips, *anonymized, {}, identify.listing({}), None, ""
+        anonymized = [None, *do.choose(choice), None, *anonymize.below(said=words.DELETED)]
+        return *anonymized, None, words.EXPLORE_WAITING, {}, identify.listing({}), None, None, ""
 
-    cleared = [first.source, *first.shown, first.results, first.intro, first.protection, drawn, maps]
-    said = [second.known, second.listed, second.clip, second.said]
-    first.delete.click(forget_all, None, [*cleared, *said], **QUICK)
+    cleared = [first.source, first.target, first.consent, first.agreed, *first.below, drawn, maps]
+    said = [second.known, second.listed, second.voice, second.clip, second.said]
+    first.delete.click(forget_all, [first.choice, first.run], [*cleared, *said], **QUICK)

@@ -128,7 +128,6 @@ CSS = """
 #choice .wrap > label { padding: .4rem .35rem; white-space: nowrap; }
 #choice .wrap > label > span { margin-left: .35rem; }
 #choice .wrap > label:nth-last-child(-n+2) { grid-column: 1 / -1; }
-.heading { align-items: end; flex-wrap: nowrap !important; }
 .empty { border: 1.5px dashed var(--body-text-color-subdued); border-radius: 10px; padding: 2rem 1.25rem;
   text-align: center; }
 .empty p { max-width: 40rem; margin: .25rem auto 0; color: var(--body-text-color-subdued); }
@@ -231,7 +230,6 @@ footer .divider { display: none; }
   .picture svg.wide { display: none; }
   .picture svg.tall { display: block; }
   .tab-container button { font-size: .95rem; padding-inline: .65rem; }
-  .heading { flex-direction: column; align-items: stretch; }
   .card { padding: .8rem; }
   .figure-card { padding: 0 0 .8rem; }
   .figure-card .caption { padding: 0 .8rem; }

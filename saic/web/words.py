@@ -44,6 +44,13 @@ minutes are refused: cut them first.</p>
 DELETED = """<div class="empty" role="status"><h2>Deleted</h2>
 <p>Nothing of yours is left on this server.</p></div>"""
 
+CONVERTING = '<div class="empty"><h2>Converting …</h2></div>'
+
+WAITING = "Waiting for a free core, {before} before you"
+
+CHANGED = """<div class="empty" role="status"><h2>Not converted yet</h2>
+<p>The recording or the new voice changed. Press Convert to convert it.</p></div>"""
+
 LISTEN = """<h2>Listen</h2>
 <p>All three play at the same loudness. The reconstruction is the same voice, built again from the model's codes
 alone: it shows what they lose.</p>"""
