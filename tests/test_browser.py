@@ -460,6 +460,24 @@ def test_a_result_that_comes_before_the_change_is_known_is_never_shown(open_page
     assert page.evaluate("window.seen") is None
 
 
+def test_a_result_goes_though_another_page_has_deleted_its_recordings(open_page, served: Served, recordings) -> None:
+    """The server refuses a request that names a recording that is gone, so nobody compares."""
+    page, answers = open_page(), []
+    page.on("response", lambda response: answers.append(response.status))
+    page.get_by_label(OWN_RECORDING).check()
+    upload(page, "target", recordings["other"])
+    page.get_by_label("has agreed").check()
+    convert(page, recordings["patient"])
+    other = page.context.new_page()
+    other.goto(served.url)
+    other.get_by_role("button", name="Delete now").click()
+    expect(other.get_by_text("Nothing of yours is left")).to_be_visible()
+    page.bring_to_front()
+    page.locator("#source").get_by_label("Clear").click()
+    expect_no_result(page)
+    assert 400 in answers
+
+
 def test_the_example_can_be_tried_again_and_again(open_page, watch: Watch, recordings) -> None:
     page = open_page()
     convert(page, recordings["patient"])

@@ -388,7 +388,8 @@ def wire(do: Anonymizer, tab: Tab) -> None:
     held = [tab.source, tab.target, tab.choice]
     # Gradio calls what belongs to one event in this order, each when the one before has ended: the quick ones first.
     changes = [part.change for part in (*held, tab.known)]
-    gr.on(changes, do.settle, [*held, tab.known, tab.run], tab.below, trigger_mode="always_last", **QUICK)
+    settled = gr.on(changes, do.settle, [*held, tab.known, tab.run], tab.below, trigger_mode="always_last", **QUICK)
+    settled.failure(lambda: below(said=words.CHANGED), None, tab.below, **QUICK)  # a file of the page is gone
     tab.target.change(do.keep_consent, [tab.target, tab.consent, tab.agreed], tab.consent, **QUICK)
     for clip, take in ((tab.source, do.take_source), (tab.target, do.take_target)):
         taken = clip.change(take, clip, gr.State(), show_progress="hidden", **PRIVATE)

@@ -4,6 +4,8 @@ Gradio would keep the state of 10,000 sessions (130 KB each for this page) and a
 the session, and an address may only have so many results that nobody has fetched.
 """
 
+import time
+
 import gradio as gr
 
 from saic.web.store import MAX_SESSIONS, ClipStore
@@ -14,6 +16,8 @@ MAX_CALLS = 400
 
 SHARE = 0.25
 """Of the free places, what one address may hold."""
+
+_FETCHED_WITHIN_S = 60.0  # the answer to a call of /delete, above all
 
 
 class Backlog:
@@ -27,7 +31,7 @@ class Backlog:
 
     def __init__(self, page: gr.Blocks, store: ClipStore) -> None:
         self._page, self._store = page, store
-        self._later: set[str] = set()
+        self._later: dict[str, float] = {}
         # The store forgets a session first: Gradio would take the oldest, whose page may be open.
         page.state_session_capacity = 2 * MAX_SESSIONS
         page._queue.pending_messages_per_session.max_size = 2 * MAX_SESSIONS
@@ -44,18 +48,16 @@ class Backlog:
         return has_room(mine + 1, others, MAX_CALLS, SHARE)
 
     def forget(self, session: str) -> None:
-        """Drop all that Gradio has of a session; results of what still runs a little later."""
-        queue, states = self._page._queue, self._page.state_holder
+        """Drop what Gradio has of a session: its state now, and a minute later the results that nobody has fetched."""
+        queue, states, now = self._page._queue, self._page.state_holder, time.monotonic()
         with states.lock:
             states.session_data.pop(session, None)
             states.time_last_used.pop(session, None)
-        for one in (session, *tuple(self._later)):
-            if self._is_active(one):
-                self._later.add(one)
-            else:
-                self._later.discard(one)
-                queue.pending_messages_per_session.pop(one, None)
-                queue.pending_event_ids_session.pop(one, None)
+        self._later[session] = now + _FETCHED_WITHIN_S
+        for one in [one for one, when in list(self._later.items()) if when <= now and not self._is_active(one)]:
+            self._later.pop(one, None)
+            queue.pending_messages_per_session.pop(one, None)
+            queue.pending_event_ids_session.pop(one, None)
 
     def _is_active(self, session: str) -> bool:
         """Whether Gradio will still send something to a session: it fails if there is no place for that."""

@@ -279,6 +279,7 @@ class ClipStore:
             visitor = self._sessions[session].visitor if session in self._sessions else None
             for one in sessions:
                 self._forget(one)
+                self.on_forget(one)
             for folder in [f for f, its in self._uploads.items() if visitor and its.visitor.may_be(visitor)]:
                 del self._uploads[folder]
                 self._remove(folder)
@@ -328,6 +329,7 @@ class ClipStore:
             for session, its in list(self._sessions.items()):
                 if its.pages == its.jobs == 0 and its.seen < now - self._keeps_s(its):
                     self._forget(session)
+                    self.on_forget(session)
                 for folder in [folder for folder, its_own in its.folders.items() if its_own.goes < now]:
                     del its.folders[folder]
                     self._remove(folder)
@@ -386,7 +388,6 @@ class ClipStore:
             its.folders.clear()
         else:
             self._sessions.pop(session, None)
-        self.on_forget(session)
 
     def _remove(self, folder: Path) -> None:
         self._bytes.pop(folder, None)

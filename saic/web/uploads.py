@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from starlette.concurrency import run_in_threadpool
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope
 
@@ -107,7 +107,7 @@ async def _refusal(error: Exception, bounded: Bounded, max_bytes: int) -> Respon
             said, status = str(error), 507
         case UsageError():  # deleted while it came in
             said, status = str(error), 410
-        case MultiPartException() | AttributeError() | ValueError() | OSError():
+        case MultiPartException() | ClientDisconnect() | AttributeError() | ValueError() | OSError():
             return PlainTextResponse("The upload was not complete. Try again, with one file at a time.", 400)
         case _:
             raise error
