@@ -16,15 +16,13 @@ from saic.audio import Limits
 from saic.errors import TooLong, UsageError
 from saic.sandbox import Sandbox
 from saic.web.jobs import Job, Jobs
-from saic.web.store import ClipStore
+from saic.web.store import GONE, ClipStore
 
 LIMITS = Limits(max_bytes=60 * 2**20, max_duration_s=300)
 """What a page takes: five minutes is a long dictation, and less than a minute of waiting."""
 
 MAX_CALL_S = 600.0
 """Seconds of audio that one call may hold in all its recordings."""
-
-_GONE = "This recording is no longer on the server. Add it again."
 
 
 def session_of(request: gr.Request | None) -> str:
@@ -58,7 +56,7 @@ class Desk:
             if not self.store.is_upload(asked):  # somebody was quicker
                 return self._load_own(self.store.current(asked), session)
             if not self.store.may_read(session, asked):
-                raise UsageError(_GONE)
+                raise UsageError(GONE)
             try:
                 return self.sandbox.load(asked)
             finally:
@@ -66,7 +64,7 @@ class Desk:
 
     def _load_own(self, file: Path, session: str) -> np.ndarray:
         if not self.store.may_read(session, file):
-            raise UsageError(_GONE)
+            raise UsageError(GONE)
         return audio.load(file, limits=LIMITS)
 
     def load_all(self, paths: list[str | None], session: str) -> list[np.ndarray]:
@@ -115,7 +113,7 @@ class Desk:
         try:
             (folder / name).write_bytes(data)
         except OSError:  # the folder was deleted meanwhile
-            raise UsageError(_GONE) from None
+            raise UsageError(GONE) from None
         return str(folder / name)
 
     @contextlib.contextmanager

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
@@ -58,11 +59,9 @@ class Server:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listening],), name="saic-serve", daemon=True)
         self._thread.start()
-        ready = threading.Event()
-        for _ in range(int(_STARTS_WITHIN_S / 0.02)):
-            if self._server.started or not self._thread.is_alive():
-                break
-            ready.wait(0.02)
+        ends = time.monotonic() + _STARTS_WITHIN_S
+        while not self._server.started and self._thread.is_alive() and time.monotonic() < ends:
+            time.sleep(0.02)
         if not self._server.started:
             self.close()
             raise UsageError("The page did not start. The log says where it failed.")

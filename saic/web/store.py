@@ -61,7 +61,7 @@ _REMEMBERED = 1000  # uploads that are gone
 _PREFIX = "saic-web-"
 _BUNDLED = "bundled"
 _LOCK = ".lock"
-_GONE = "This recording is no longer on the server. Add it again."
+GONE = "This recording is no longer on the server. Add it again."
 
 _log = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ class ClipStore:
         """
         with self.mutex:
             if folder not in self._bytes:
-                raise UsageError(_GONE)
+                raise UsageError(GONE)
             address, size = self._bytes[folder]
             total = sum(size for _, size in self._bytes.values())
             mine = sum(size for its, size in self._bytes.values() if its == address)
