@@ -437,6 +437,22 @@ def test_an_address_makes_only_so_many_requests() -> None:
     assert len(rate._left) < 1100
 
 
+def test_who_sends_more_than_its_rate_is_read_more_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "BURST_BYTES", 2**20)
+    monkeypatch.setattr(uploads, "BYTES_PER_S", 2**20)
+    store = ClipStore(tmp_path)
+    behind = guard.Guard(PlainTextResponse("-"), Desk(store), Hosts(None, ["testserver"]), None, 2**22, {})
+    took_s = []
+    for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+        began = time.monotonic()
+        files = {"files": ("x.wav", bytes(2**20))}
+        answer = TestClient(behind, client=(address, 1)).post("/gradio_api/upload", files=files)
+        took_s.append(time.monotonic() - began)
+        assert answer.status_code == 200
+    assert took_s[1] > 0.7 > max(took_s[0], took_s[2])
+    store.close()
+
+
 def test_a_flood_of_requests_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "BURST", 20)
     store = ClipStore(tmp_path)

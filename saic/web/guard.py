@@ -91,7 +91,7 @@ class Guard:
         verbs: Mapping[str, tuple[str, ...]],
     ) -> None:
         self._app, self._desk, self._store, self._backlog = app, desk, desk.store, backlog
-        self._hosts, self._max_bytes, self._verbs = hosts, max_bytes, verbs
+        self._hosts, self._uploads, self._verbs = hosts, uploads.Uploads(desk.store, max_bytes), verbs
         self._rate = Rate(BURST, REQUESTS_PER_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +111,7 @@ class Guard:
         elif scope["method"] in ("GET", "HEAD"):
             answer = await self._asked(scope, receive, send, path, api, visitor)
         elif scope["method"] == "POST" and api == "/upload":
-            answer = await uploads.take(scope, receive, self._store, visitor, self._max_bytes)
+            answer = await self._uploads.take(scope, receive, visitor)
         elif scope["method"] == "POST" and api and (api in _TOLD or api.startswith(_TOLD_BELOW)):
             answer = await self._told(scope, receive, send, api, visitor)
         else:

@@ -73,12 +73,12 @@ def network_of(host: str) -> str:
 
 
 class Rate:
-    """How many requests each address may make: a bucket that fills at an even pace and is emptied by requests.
+    """How much each address may have: a bucket that fills at an even pace, and that is emptied by use.
 
     Parameters
     ----------
-    burst : requests that an address may make at once
-    per_s : requests a second that it may make for good
+    burst : what an address may have at once
+    per_s : what it may have a second for good
     """
 
     def __init__(self, burst: float, per_s: float) -> None:
@@ -86,17 +86,23 @@ class Rate:
         self._left: dict[str, tuple[float, float]] = {}
 
     def allows(self, address: str) -> bool:
-        """Count a request; whether it is within the rate."""
-        now = time.monotonic()
-        left = min(self._burst, self._left_at(address, now))
-        self._left[address] = (left - 1 if left >= 1 else left), now
-        if len(self._left) > 1000:
-            self._left = {other: its for other, its in self._left.items() if self._left_at(other, now) < self._burst}
-        return left >= 1
+        """Count one more, if there is room for it; whether there was."""
+        if self._left_of(address) < 1:
+            return False
+        self.wait_s(address, 1)
+        return True
 
-    def _left_at(self, address: str, now: float) -> float:
-        left, at = self._left.get(address, (self._burst, now))
-        return left + self._per_s * (now - at)
+    def wait_s(self, address: str, amount: float) -> float:
+        """Count an amount in any case; returns the seconds until the address is within its rate again."""
+        left, now = self._left_of(address) - amount, time.monotonic()
+        self._left[address] = left, now
+        if len(self._left) > 1000:
+            self._left = {other: its for other, its in self._left.items() if self._left_of(other) < self._burst}
+        return max(0.0, -left / self._per_s)
+
+    def _left_of(self, address: str) -> float:
+        left, at = self._left.get(address, (self._burst, 0.0))
+        return min(self._burst, left + self._per_s * (time.monotonic() - at))
 
 
 def has_room(held: float, others: float, capacity: float, share: float) -> bool:
