@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import anyio
 import gradio as gr
 import httpx
 import numpy as np
 import pytest
-from starlette.responses import PlainTextResponse
+from starlette.responses import FileResponse, PlainTextResponse
 from starlette.testclient import TestClient
 
 from saic import audio, web
@@ -244,6 +245,50 @@ def test_an_upload_that_is_being_decoded_is_deleted_with_the_rest(tmp_path: Path
             taken.result()
     assert [p for p in desk.store.folder.glob("*") if p.name not in (".lock", "bundled")] == []
     desk.close()
+
+
+def test_convert_may_decode_an_upload_before_its_plain_copy_is_asked_for(tmp_path: Path) -> None:
+    """The player then gets the copy that Convert made, and both read the same samples."""
+    visitor = Visitor("a" * 22, "192.0.2.1")
+    decodes, may_go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def load(self, path: Path) -> np.ndarray:
+            decodes.set()
+            may_go_on.wait()
+            return audio.load(path)
+
+        def close(self) -> None:
+            pass
+
+    desk = Desk(ClipStore(tmp_path), Jobs(2), Slow())
+    desk.store.claim("me", visitor)
+    path = desk.store.receive(".wav", visitor)
+    audio.save(path, voice(150, 2.0))
+    with ThreadPoolExecutor(2) as pool:
+        converted = pool.submit(desk.load, str(path), "me")
+        assert decodes.wait(10)
+        taken = pool.submit(desk.take_in, str(path), "me", "source")
+        time.sleep(0.5)  # it waits now for the other
+        may_go_on.set()
+        copy = taken.result(10)
+        assert np.array_equal(converted.result(10), audio.load(copy))
+    assert desk.store.may_read("me", Path(copy)) and not path.exists()
+    assert not desk._kinds
+    desk.close()
+
+
+def test_a_file_that_is_removed_while_it_is_asked_for_is_gone_and_no_failure(page: gr.Blocks, monkeypatch) -> None:
+    """It was there when its visitor was checked, and is not when Starlette opens it."""
+    clip = next(page.desk.store.bundled.glob("*.wav"))
+
+    async def removed(path: str) -> None:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", lambda stat, path, *rest, **options: removed(path))
+    app = guard.Guard(FileResponse(clip), page.desk, Hosts("127.0.0.1"), None, 1, {})
+    answer = TestClient(app, base_url="http://127.0.0.1").get(f"/gradio_api/file={clip}")
+    assert answer.status_code == 404 and "no longer on the server" in answer.text
 
 
 def test_a_call_that_cannot_be_told_apart_is_told_so(page: gr.Blocks) -> None:

@@ -31,7 +31,7 @@ from saic.web.card import card
 from saic.web.desk import LIMITS, Desk
 from saic.web.explore import Explorer
 from saic.web.failures import told_plainly
-from saic.web.identify import MAX_VOICES, Identifier
+from saic.web.identify import MAX_VOICES, Identifier, Known
 from saic.web.jobs import MAX_JOBS, Jobs
 from saic.web.loudness import loudness_lufs, matched
 from saic.web.protection import Judge, Likeness, Listener, Protection, Usual, independent_judge
@@ -444,7 +444,7 @@ def sent(store: ClipStore, wav: np.ndarray) -> str:
 
 
 def test_who_is_enrolled_is_known_and_a_stranger_is_nobody(identifier: Identifier, store: ClipStore) -> None:
-    known = {}
+    known = Known()
     for name, hz in {" Anna  <b> ": 110, "Ben": 230}.items():
         known, html, emptied, clip = identifier.enrol(name, sent(store, steady(hz, 2.0)), known, ME)
         assert emptied == "" and clip is None
@@ -453,18 +453,25 @@ def test_who_is_enrolled_is_known_and_a_stranger_is_nobody(identifier: Identifie
     html = identifier.who(sent(store, steady(110, 2.5, seed=3)), known, ME).html
     assert "This is <strong>Anna &lt;b&gt;" in html
     assert "Nobody I know" in identifier.who(sent(store, steady(310, 2.0)), known, ME).html
-    assert identifier.forget()[0] == {}
+    assert identifier.forget(known)[0] == {}
+
+
+def test_an_enrolment_that_ends_after_remove_all_enrols_nobody(identifier: Identifier, store: ClipStore) -> None:
+    known, clip = Known(), sent(store, steady(110, 2.0))
+    assert identifier.forget(known)[0] == {}  # while the enrolment, which was given `known`, still runs
+    assert identifier.enrol("Anna", clip, known, ME)[:2] == (gr.skip(), gr.skip())
+    assert identifier.example(known, ME)[:2] == (gr.skip(), gr.skip())
 
 
 def test_a_verdict_goes_with_its_recording_and_with_who_is_enrolled(identifier: Identifier, store: ClipStore) -> None:
-    known, _, question = identifier.example(ME)
+    known, _, question = identifier.example(Known(), ME)
     verdict = identifier.who(question, known, ME)
     note, said = identifier.tell(question, known, verdict)
     assert "second half of The high voice" in note and said == verdict.html
     upload = sent(store, steady(110, 2.0))
     assert identifier.tell(upload, known, verdict) == ("", "")
     assert identifier.tell(None, known, verdict) == ("", "")
-    assert identifier.tell(question, dict(known), verdict)[1] == ""
+    assert identifier.tell(question, Known(known), verdict)[1] == ""
     copy = identifier.take_clip(upload, ME)
     verdict = identifier.who(upload, known, ME)
     assert identifier.tell(copy, known, verdict)[1] == verdict.html and identifier.place(upload) == copy

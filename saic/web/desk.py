@@ -39,6 +39,7 @@ class Desk:
     sandbox: Sandbox = field(default_factory=lambda: Sandbox(LIMITS))
     # A click may be quicker than the copy of an upload: who comes second waits, and gets the copy.
     _taking: tuple = field(default_factory=lambda: tuple(threading.RLock() for _ in range(64)), repr=False)
+    _kinds: dict[str, str] = field(default_factory=dict, repr=False)  # of uploads that wait for their plain copy
 
     def load(self, path: str | None, session: str) -> np.ndarray:
         """The wav (N,) of a file that a session may read. An upload is removed, whatever comes of it.
@@ -58,9 +59,14 @@ class Desk:
             if not self.store.may_read(session, asked):
                 raise UsageError(GONE)
             try:
-                return self.sandbox.load(asked)
+                wav = self.sandbox.load(asked)
             finally:
                 self.store.discard(asked)
+            if path in self._kinds:  # whoever decodes an upload makes the copy that its player waits for
+                require_speech(wav)
+                copy = self.save(self.new(session, self._kinds[path]), "recording", wav)
+                self.store.replace(asked, Path(copy))
+            return wav
 
     def _load_own(self, file: Path, session: str) -> np.ndarray:
         if not self.store.may_read(session, file):
@@ -87,12 +93,13 @@ class Desk:
         """Replace an upload by a plain 16 kHz copy with a neutral name; what is plain already stays as it is."""
         if path is None or not self.store.is_upload(Path(path)):
             return gr.skip()
-        with self.job("take in", session), self._lock_of(path):
-            wav = self.load(path, session)
-            require_speech(wav)
-            copy = self.save(self.new(session, kind), "recording", wav)
-            self.store.replace(Path(path), Path(copy))
-        return copy
+        self._kinds[path] = kind
+        try:
+            with self.job("take in", session):
+                self.load(path, session)
+        finally:
+            self._kinds.pop(path, None)
+        return str(self.store.current(Path(path)))
 
     def new(self, session: str, kind: str) -> Path:
         """A fresh folder of a session, see `ClipStore.new`; UsageError if the job that asks for it was stopped."""

@@ -29,7 +29,7 @@ from saic.web import uploads
 from saic.web.backlog import Backlog
 from saic.web.desk import Desk
 from saic.web.hosts import Hosts
-from saic.web.store import StoreFull
+from saic.web.store import GONE, StoreFull
 from saic.web.visitors import COOKIE, Rate, Visitor, is_session, new_token
 
 _API = "/gradio_api"
@@ -132,6 +132,7 @@ class Guard:
         if api and api.startswith("/file="):
             if refusal := self._refuse_file(api.removeprefix("/file="), visitor):
                 return refusal
+            return await self._give_file(scope, receive, send)
         elif not _listed(path, api):
             return PlainTextResponse(_NOTHING, 404)
         if api == "/queue/data":
@@ -154,7 +155,24 @@ class Guard:
         if self._store.was_upload(path):  # the player of an upload that has just become a plain copy
             return Response(status_code=204)
         if not self._store.may_give(visitor, path):
-            return PlainTextResponse("This recording is no longer on the server.", 404)
+            return PlainTextResponse(GONE, 404)
+        return None
+
+    async def _give_file(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
+        """Send a file; what to answer where it was removed before its first byte was sent."""
+        has_begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except (OSError, RuntimeError):  # the latter is what Starlette makes of a file that is not there
+            if has_begun:
+                raise
+            return PlainTextResponse(GONE, 404)
         return None
 
     def _refuse_session(self, session: Any, visitor: Visitor, *, named: bool = True) -> Response | None:

@@ -18,8 +18,12 @@ MAX_VOICES = 12
 MAX_CLIPS = 12  # of one voice
 MAX_NAME = 40
 
-Known = dict[str, list[np.ndarray]]
-"""Name to the speaker embeddings (E,) of that person's clips; no audio."""
+
+class Known(dict[str, list[np.ndarray]]):
+    """Name to the speaker embeddings (E,) of that person's clips; no audio."""
+
+    removed = False
+    """Whether "Remove all" was pressed: an enrolment that still runs then must not bring the voices back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +63,15 @@ class Identifier:
         with told_plainly():
             session = session_of(request)
             embedding = self.embed(self._desk.load(clip, session), session)
-        known = known | {name: [*known.get(name, []), embedding]}
+        if known.removed:
+            return gr.skip(), gr.skip(), "", None
+        known = Known(known | {name: [*known.get(name, []), embedding]})
         return known, listing(known), "", None
 
-    def forget(self) -> tuple[Known, str, str]:
+    def forget(self, known: Known) -> tuple[Known, str, str]:
         """Remember nobody."""
-        return {}, listing({}), ""
+        known.removed = True
+        return Known(), listing(Known()), ""
 
     def take_clip(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the recording in question by a plain copy."""
@@ -100,15 +107,17 @@ class Identifier:
         best_first = sorted(scores, key=scores.get, reverse=True)
         return [Match(name, scores[name], scores[name] >= self.threshold) for name in best_first]
 
-    def example(self, request: gr.Request = None) -> tuple:
+    def example(self, known: Known, request: gr.Request = None) -> tuple:
         """Enrol the first half of every bundled voice, and put the second half of the last in question."""
         with told_plainly():
             session = session_of(request)
-            known = {}
+            bundled = Known()
             for label, (first, _) in self._halves.items():
-                known[label] = [self.embed(self._desk.load(first, session), session)]
+                bundled[label] = [self.embed(self._desk.load(first, session), session)]
             *_, (_, question) = self._halves.values()
-            return known, listing(known) + '<p class="soft">Their first halves.</p>', question
+            if known.removed:
+                return gr.skip(), gr.skip(), question
+            return bundled, listing(bundled) + '<p class="soft">Their first halves.</p>', question
 
     def _now(self, path: str | None) -> str | None:
         """The name that a recording has by now: an upload's plain copy has taken its place."""
@@ -172,7 +181,7 @@ class Tab:
 
 def tab() -> Tab:
     """Lay out the tab."""
-    known, verdict = gr.State({}), gr.State(None)
+    known, verdict = gr.State(Known()), gr.State(None)
     with gr.Row(equal_height=True):
         with gr.Column(elem_classes="card"):
             gr.HTML(words.IDENTIFY_ENROL)
@@ -204,7 +213,7 @@ def wire(do: Identifier, tab: Tab) -> None:
     filled = [tab.known, tab.listed, tab.name, tab.voice]
     for asked in (tab.enrol.click, tab.name.submit):
         asked(do.enrol, [tab.name, tab.voice, tab.known], filled, show_progress="hidden", **HEAVY)
-    tab.forget.click(do.forget, None, [tab.known, tab.listed, tab.said], **QUICK)
+    tab.forget.click(do.forget, tab.known, [tab.known, tab.listed, tab.said], **QUICK)
     tab.ask.click(do.who, [tab.clip, tab.known], tab.verdict, show_progress_on=tab.said, **HEAVY)
-    ready = tab.example.click(do.example, None, [tab.known, tab.listed, tab.clip], show_progress="hidden", **HEAVY)
+    ready = tab.example.click(do.example, tab.known, [tab.known, tab.listed, tab.clip], show_progress="hidden", **HEAVY)
     ready.success(do.who, [tab.clip, tab.known], tab.verdict, show_progress_on=tab.said, **HEAVY)
