@@ -54,6 +54,7 @@ class Run:
     shown : its result, once there is one
     works : whether it converts, or its result is being judged
     dropped : whether nobody wants it any more: then nothing of it is shown, whenever it comes
+    failed : whether it ended with an error
     """
 
     source: str
@@ -63,6 +64,7 @@ class Run:
     shown: Shown | None = None
     works: bool = False
     dropped: bool = False
+    failed: bool = False
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
@@ -71,6 +73,7 @@ class Run:
         try:
             yield
         except Exception:
+            self.failed = True
             if not self.dropped:
                 raise
         finally:
@@ -178,6 +181,10 @@ class Anonymizer:
         """Stop a run at the next stage; nothing of it is kept."""
         self._drop(run, request)
         return below(said=words.EMPTY)
+
+    def failed(self, run: Run | None) -> tuple | dict:
+        """Show that nothing runs, unless the run that failed was dropped and another has begun since."""
+        return below(said=words.EMPTY) if run is None or run.dropped or run.failed else gr.skip()
 
     def show(self, run: Run | None, request: gr.Request = None, progress=_PROGRESS) -> tuple | dict:
         """Convert for the page: paths of the original, the reconstruction, the swapped voice and the spectrograms."""
@@ -407,7 +414,7 @@ def wire(do: Anonymizer, tab: Tab) -> None:
     for ready in (asked, example):
         begun = ready.success(do.begin, [tab.asked, tab.run], [tab.run, *tab.below], **several, **QUICK)
         done = begun.success(do.show, tab.run, tab.shown, show_progress_on=tab.progress, **several, **HEAVY)
-        done.failure(lambda: below(said=words.EMPTY), None, tab.below, **QUICK)
+        done.failure(do.failed, tab.run, tab.below, **several, **QUICK)
         bare = done.success(do.uncover, [*held, tab.run], tab.below, scroll_to_output=True, **several, **QUICK)
         bare.success(do.protected, tab.run, tab.protection, show_progress="hidden", **several, **HEAVY)
     tab.cancel.click(do.cancel, tab.run, tab.below, **QUICK)
