@@ -19,7 +19,7 @@ from saic.web import Documents, build_page, ended_by_signals, keep_plain, launch
 os.environ |= _PROXIES
 
 from saic.errors import SaicError
-from saic.evaluation.recogniser import Recogniser
+from saic.evaluation.evaluators.whisper import Recogniser
 from saic.pipeline import Pipeline
 
 ROOT = Path(__file__).parent

@@ -16,8 +16,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from saic.activity import speech_frames
-from saic.mel import FRAMES_PER_S, HOP_SAMPLES, SAMPLE_RATE
+from saic.signal.mel import FRAMES_PER_S, HOP_SAMPLES, SAMPLE_RATE
+from saic.signal.vad import speech_frames
 from train.kokoro import MODEL_RATE_HZ, Kokoro, Voice
 
 SPEECH_LEVEL_DB = -26.0  # RMS over speech frames, dB re full scale

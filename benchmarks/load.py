@@ -30,7 +30,7 @@ import httpx
 import numpy as np
 
 from saic import audio
-from saic.mel import SAMPLE_RATE
+from saic.signal.mel import SAMPLE_RATE
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "assets" / "examples" / "voice_a.flac"

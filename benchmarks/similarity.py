@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from saic import manifest
-from saic.evaluation.corpus import Corpus
-from saic.evaluation.embedders import Resemblyzer
+from saic.data import manifest
+from saic.evaluation.data.evaluation_set import Corpus
+from saic.evaluation.evaluators.embedders import Resemblyzer
 
 OUTPUT = Path(__file__).parents[1] / "saic" / "web" / "usual.json"
 QUANTILES = {"low": 0.05, "median": 0.5, "high": 0.95}

@@ -13,9 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from saic import audio, mcadams, pitch
-from saic.mel import SAMPLE_RATE, log_mel
+from saic import audio
 from saic.pipeline import Pipeline
+from saic.signal import mcadams
+from saic.signal.f0 import (
+    track_f0,
+)
+from saic.signal.mel import SAMPLE_RATE, log_mel
 
 CLIP = Path(__file__).parents[1] / "assets" / "examples" / "voice_a.flac"
 
@@ -41,11 +45,11 @@ def main() -> None:
     pipeline = Pipeline.from_pretrained()
     wav = np.resize(audio.load(CLIP), int(arguments.seconds * SAMPLE_RATE))
     clip, mel = (wav, SAMPLE_RATE), log_mel(torch.from_numpy(wav))
-    f0 = torch.from_numpy(pitch.track(wav))[None]
+    f0 = torch.from_numpy(track_f0(wav))[None]
     with torch.inference_mode():
         parts = {
             "mel": lambda: log_mel(torch.from_numpy(wav)),
-            "pitch": lambda: pitch.track(wav),
+            "pitch": lambda: track_f0(wav),
             "encoders and decoder": lambda: pipeline.model(mel[None], mel[None], f0),
             "vocoder": lambda: pipeline.vocoder(mel, f0[0]),
             "convert": lambda: pipeline.convert(clip, clip, reconstruct=False),

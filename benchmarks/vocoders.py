@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from speed import CLIP, median_s
 
-from saic import audio, pitch
-from saic.mel import SAMPLE_RATE, log_mel
+from saic import audio
 from saic.pipeline import Pipeline
+from saic.signal.f0 import (
+    track_f0,
+)
+from saic.signal.mel import SAMPLE_RATE, log_mel
 
 
 def world(wav: np.ndarray) -> dict[str, Callable[[], object]]:
@@ -46,11 +49,11 @@ def main() -> None:
     pipeline = Pipeline.from_pretrained(arguments.weights)
     griffin_lim = pipeline.with_griffin_lim()
     wav = np.resize(audio.load(CLIP), int(arguments.seconds * SAMPLE_RATE))
-    mel, f0 = log_mel(torch.from_numpy(wav)), torch.from_numpy(pitch.track(wav))
+    mel, f0 = log_mel(torch.from_numpy(wav)), torch.from_numpy(track_f0(wav))
     with torch.inference_mode():
         parts = {
             "mel": partial(log_mel, torch.from_numpy(wav)),
-            "pitch": partial(pitch.track, wav),
+            "pitch": partial(track_f0, wav),
             f"the weights' own ({pipeline.info()['vocoder']})": partial(pipeline.vocoder, mel, f0),
             "Griffin-Lim": partial(griffin_lim.vocoder, mel, f0),
         }

@@ -4,7 +4,7 @@
 >>> pipeline = saic.Pipeline.from_pretrained()
 >>> conversion = pipeline.convert("patient.wav", "other.wav")
 
-Names load when they are used: the process that decodes uploads (`saic.sandbox`) imports this package without torch.
+Names load when they are used: the process that decodes uploads (`saic.audio.sandbox`) imports this package without torch.
 """
 
 from importlib import import_module
@@ -14,7 +14,7 @@ __version__ = "0.9.1"
 
 _HOMES = {
     "SaicError": "saic.errors",
-    "Model": "saic.model",
+    "Model": "saic.model.model",
     "Conversion": "saic.pipeline",
     "Embedding": "saic.pipeline",
     "Match": "saic.pipeline",

@@ -32,7 +32,7 @@ class Audio(_Section):
 
 
 class Listener(_Section):
-    """A phone recognizer's network (:mod:`saic.listener`); sizes of the one that ``train.recognizer`` gives."""
+    """A phone recognizer's network (:mod:`saic.model.phone_encoder`); sizes of the one that ``train.recognizer`` gives."""
 
     channels: int = Field(144, ge=1)
     blocks: int = Field(4, ge=2)
@@ -43,7 +43,7 @@ class Listener(_Section):
         """Refuse sizes whose network can be made, but fails on its first mel."""
         if self.kernel % 2 == 0:
             raise ValueError("kernel must be odd")
-        if self.channels % max(1, self.channels // 36):  # attention heads, as saic.listener counts them
+        if self.channels % max(1, self.channels // 36):  # attention heads, as saic.model.phone_encoder counts them
             raise ValueError("channels must be a multiple of the number of attention heads, one for every 36 channels")
         return self
 
@@ -76,8 +76,12 @@ class Decoder(_Section):
     channels: int = Field(128, ge=4)
     kernel: int = Field(5, ge=3)
     upsampling: tuple[Literal[1, 2], ...] = (1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1)
-    correlation_share: float = Field(0.0, ge=0, le=1, description="of the target's, given to the output: saic.timbre")
-    likeness_share: float = Field(0.0, ge=0, le=1, description="of the decoder's errors, put right: saic.likeness")
+    correlation_share: float = Field(
+        0.0, ge=0, le=1, description="of the target's, given to the output: saic.signal.mel_statistics"
+    )
+    likeness_share: float = Field(
+        0.0, ge=0, le=1, description="of the decoder's errors, put right: saic.model.spectral_correction"
+    )
 
 
 class Training(_Section):
@@ -113,7 +117,7 @@ class Stage2Weights(_Section):
 
 
 class Disguise(_Section):
-    """Other voices made from a clip's mel (:mod:`saic.training.disguise`)."""
+    """Other voices made from a clip's mel (:mod:`saic.training.augmentation`)."""
 
     warps: tuple[float, ...] = Field(
         (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.11, 1.18, 1.25), min_length=1, description="vocal tract lengths"

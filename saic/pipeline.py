@@ -11,12 +11,25 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from saic import audio, likeness, pitch, timbre, vocoder
-from saic.activity import require_speech, speech_frames
+from saic import audio
 from saic.errors import UsageError, WeightsError
-from saic.mel import SAMPLE_RATE, log_mel
-from saic.model import Model
-from saic.voices import Voices
+from saic.gallery import Voices
+from saic.model.model import Model
+from saic.model.spectral_correction import (
+    CorrectionExamples,
+    collect_examples,
+    join_examples,
+    spectral_correction,
+)
+from saic.signal.f0 import (
+    measure_f0_stats,
+    track_f0,
+    transpose_f0,
+)
+from saic.signal.mel import SAMPLE_RATE, log_mel
+from saic.signal.mel_statistics import limit_peaks, measure_mel_statistics, transfer_mel_statistics
+from saic.signal.vad import require_speech, speech_frames
+from saic.vocoder import vocoder
 from saic.weights import MODEL, VOICES, fingerprint, resolve, verify
 
 Clip = str | os.PathLike | bytes | tuple[np.ndarray, int]
@@ -76,22 +89,22 @@ class _Speech:
     @cached_property
     def timbre(self) -> torch.Tensor:
         """(1, 81, 80) long-term spectrum."""
-        return timbre.measure(self.mel, self.mask)
+        return measure_mel_statistics(self.mel, self.mask)
 
     @property
     def f0(self) -> torch.Tensor:
         """(1, T) pitch in Hz, 0 for unvoiced; tracked when asked for: to tell who speaks takes none."""
-        return torch.from_numpy(pitch.track(self.wav)).to(self.mel)[None]
+        return torch.from_numpy(track_f0(self.wav)).to(self.mel)[None]
 
 
 @dataclass(frozen=True)
 class _Voice:
-    """A :class:`~saic.voices.Voice` as tensors, batch of one first; what its recordings show, if there are any."""
+    """A :class:`~saic.gallery.Voice` as tensors, batch of one first; what its recordings show, if there are any."""
 
     embedding: torch.Tensor
     register: torch.Tensor
     timbre: torch.Tensor
-    examples: likeness.Examples | None = None
+    examples: CorrectionExamples | None = None
 
 
 class Pipeline:
@@ -277,8 +290,8 @@ class Pipeline:
         content = self.model.encode_content(speech.mel, speech.mask)
         tell("Changing the voice", 0.25)
         rebuilt = self.model.decode(content, own, f0, speech.mask)
-        rebuilt = timbre.bound(timbre.transfer(rebuilt, speech.timbre, speech.mask), speech.timbre)[0]
-        moved = pitch.transpose(f0, voice.register)
+        rebuilt = limit_peaks(transfer_mel_statistics(rebuilt, speech.timbre, speech.mask), speech.timbre)[0]
+        moved = transpose_f0(f0, voice.register)
         converted = self.model.decode(content, voice.embedding, moved, speech.mask)
         converted = self._finish(converted, content, speech, voice)
         reconstruction = None
@@ -294,11 +307,11 @@ class Pipeline:
     def _finish(self, mel: torch.Tensor, content: torch.Tensor, speech: _Speech, voice: _Voice) -> torch.Tensor:
         """(80, T) from the decoder's (1, 80, T): more like the voice."""
         settings = self.model.config.decoder
-        moved = timbre.transfer(mel, voice.timbre, speech.mask, correlation=settings.correlation_share)
+        moved = transfer_mel_statistics(mel, voice.timbre, speech.mask, correlation=settings.correlation_share)
         if voice.examples:
-            recalled = likeness.correction(content[0], speech.mask[0, 0], voice.examples)
+            recalled = spectral_correction(content[0], speech.mask[0, 0], voice.examples)
             moved = moved + settings.likeness_share * recalled
-        return timbre.bound(moved, voice.timbre)[0]
+        return limit_peaks(moved, voice.timbre)[0]
 
     def _read(self, clip: Clip) -> _Speech:
         wav = audio.from_array(*clip) if isinstance(clip, tuple) else audio.load(clip)
@@ -321,16 +334,16 @@ class Pipeline:
         """All of a voice that a conversion takes, from clips of it; a register that none shows is guessed."""
         embedding = self._speaker(heard)
         tracks = [h.f0 for h in heard]
-        registers = [pitch.statistics(f0[0]) for f0 in tracks if f0.any()]
+        registers = [measure_f0_stats(f0[0]) for f0 in tracks if f0.any()]
         register = torch.stack(registers).mean(dim=0)[None] if registers else self.model.pitch_of(embedding)
         spectrum = torch.stack([h.timbre for h in heard]).mean(dim=0)
         settings, shown = self.model.config.decoder, []
         for h, f0 in zip(heard, tracks, strict=True) if settings.likeness_share else ():
             content = self.model.encode_content(h.mel, h.mask)
             said = self.model.decode(content, embedding, f0, h.mask)
-            said = timbre.transfer(said, spectrum, h.mask, correlation=settings.correlation_share)
-            shown.append(likeness.examples(content[0], h.mel[0], said[0], h.mask[0, 0]))
-        return _Voice(embedding, register, spectrum, likeness.joined(shown) if shown else None)
+            said = transfer_mel_statistics(said, spectrum, h.mask, correlation=settings.correlation_share)
+            shown.append(collect_examples(content[0], h.mel[0], said[0], h.mask[0, 0]))
+        return _Voice(embedding, register, spectrum, join_examples(shown) if shown else None)
 
     def _sound(self, mel: torch.Tensor, f0: torch.Tensor, like: np.ndarray) -> np.ndarray:
         """Vocode a (80, T) mel of pitch (T,) to the length and loudness of the wav that it came from."""

@@ -16,8 +16,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
-from saic.mel import FRAMES_PER_S, N_MELS, mel_frequencies_hz
-from saic.voices import Voices
+from saic.gallery import Voices
+from saic.signal.mel import FRAMES_PER_S, N_MELS, mel_frequencies_hz
 
 if TYPE_CHECKING:
     from saic.pipeline import Embedding

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from saic import audio
-from saic.activity import require_speech
-from saic.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
+from saic.gallery import Voices
 from saic.pipeline import Clip, Conversion, Embedding, Match, Progress
-from saic.voices import Voices
+from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
+from saic.signal.vad import require_speech
 
 N_VOICES, N_POINTS, EMBEDDING_SIZE, CONTENT_CHANNELS, WINDOW_FRAMES = 40, 5, 128, 64, 40
 _PITCHES_HZ = np.geomspace(80, 320, N_VOICES)  # voice k of the fake gallery is the one that speaks at this pitch

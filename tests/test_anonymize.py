@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from saic import audio, cli, mcadams
-from saic.activity import require_speech
+from saic import audio, cli
 from saic.errors import WeightsError
+from saic.signal import mcadams
+from saic.signal.vad import require_speech
 from tests.conftest import RATE, voice
 
 

@@ -21,11 +21,11 @@ from starlette.testclient import TestClient
 
 from saic import audio, web
 from saic.errors import UsageError
-from saic.web import build_page, guard, load_examples, logs, protection, serve, uploads
-from saic.web.desk import Desk
+from saic.web import build_page, firewall, load_examples, logs, protection, serve, uploads
 from saic.web.hosts import Hosts
 from saic.web.jobs import Jobs
 from saic.web.logs import PlainFormatter
+from saic.web.recordings import Desk
 from saic.web.store import ClipStore
 from saic.web.visitors import COOKIE, Rate, Visitor, network_of
 from tests import attacks
@@ -286,7 +286,7 @@ def test_a_file_that_is_removed_while_it_is_asked_for_is_gone_and_no_failure(pag
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(anyio.to_thread, "run_sync", lambda stat, path, *rest, **options: removed(path))
-    app = guard.Guard(FileResponse(clip), page.desk, Hosts("127.0.0.1"), None, 1, {})
+    app = firewall.Guard(FileResponse(clip), page.desk, Hosts("127.0.0.1"), None, 1, {})
     answer = TestClient(app, base_url="http://127.0.0.1").get(f"/gradio_api/file={clip}")
     assert answer.status_code == 404 and "no longer on the server" in answer.text
 
@@ -418,7 +418,7 @@ def memory_mb() -> float:
 
 
 def test_a_call_holds_only_so_much_audio(page: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saic.web.desk.MAX_CALL_S", 20.0)
+    monkeypatch.setattr("saic.web.recordings.MAX_CALL_S", 20.0)
     with browser(page.local_url) as http:
         clips = [file_data(upload(http)) for _ in range(4)]
         how, said = call(http, "explore", clips)
@@ -486,7 +486,7 @@ def test_who_sends_more_than_its_rate_is_read_more_slowly(tmp_path: Path, monkey
     monkeypatch.setattr(uploads, "BURST_BYTES", 2**20)
     monkeypatch.setattr(uploads, "BYTES_PER_S", 2**20)
     store = ClipStore(tmp_path)
-    behind = guard.Guard(PlainTextResponse("-"), Desk(store), Hosts(None, ["testserver"]), None, 2**22, {})
+    behind = firewall.Guard(PlainTextResponse("-"), Desk(store), Hosts(None, ["testserver"]), None, 2**22, {})
     took_s = []
     for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
         began = time.monotonic()
@@ -499,9 +499,9 @@ def test_who_sends_more_than_its_rate_is_read_more_slowly(tmp_path: Path, monkey
 
 
 def test_a_flood_of_requests_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "BURST", 20)
+    monkeypatch.setattr(firewall, "BURST", 20)
     store = ClipStore(tmp_path)
-    behind = guard.Guard(PlainTextResponse("-"), Desk(store), Hosts(None, ["testserver"]), None, 100, {})
+    behind = firewall.Guard(PlainTextResponse("-"), Desk(store), Hosts(None, ["testserver"]), None, 100, {})
     flood, other = (TestClient(behind, client=(address, 1)) for address in ("192.0.2.1", "192.0.2.2"))
     answers = [flood.get("/config").status_code for _ in range(40)]
     assert answers[:20] == [200] * 20 and 429 in answers

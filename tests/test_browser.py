@@ -22,9 +22,9 @@ from playwright.sync_api import Error as PlaywrightError
 
 from saic.pipeline import Pipeline
 from saic.web import Documents, build_page, launch, load_examples, protection, serve
-from saic.web.desk import LIMITS
+from saic.web.recordings import LIMITS
 from saic.web.store import ClipStore
-from saic.web.words import NOBODY, OWN_RECORDING
+from saic.web.texts import NOBODY, OWN_RECORDING
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline
 

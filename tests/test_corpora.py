@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import soundfile as sf
 
-from saic import corpora, manifest
+from saic.data import corpora, manifest
 from saic.errors import DataError, UsageError
 from tests.conftest import RATE, voice
 from train import prepare

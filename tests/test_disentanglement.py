@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from saic.errors import DataError, UsageError
-from saic.evaluation import disentanglement
-from saic.evaluation.disentanglement import probes
-from saic.evaluation.trials import Parts, Span
+from saic.evaluation.data.trials import Parts, Span
+from saic.evaluation.measures import disentanglement
+from saic.evaluation.measures.disentanglement import probes
 from tests.conftest import voice
 
 RATE_HZ = 20.0

@@ -14,7 +14,7 @@ from saic.config import Config
 from saic.errors import UsageError
 from saic.training import distributed, loop
 from saic.training.perceptual import FEATURES, MelFeatures
-from saic.training.recognizer import Recognizer
+from saic.training.phone_recognizer import Recognizer
 from saic.weights import write_tensors
 from tests import two_processes
 from train import prepare

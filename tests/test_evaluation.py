@@ -12,16 +12,12 @@ import pytest
 import scipy.signal
 import soundfile
 
-from saic.activity import require_speech, speech_frames
+from saic.data.manifest import Clip, write
 from saic.errors import DataError, EmptyAudio, InvalidAudio, SaicError, SilentAudio, UsageError
-from saic.evaluation import identity, metrics
-from saic.evaluation.codec import round_trip
-from saic.evaluation.corpus import Corpus
-from saic.evaluation.embedders import Resemblyzer
-from saic.evaluation.judges import Judges
-from saic.evaluation.run import evaluate
-from saic.evaluation.systems import BASELINES, SYSTEMS, Systems
-from saic.evaluation.trials import (
+from saic.evaluation import metrics
+from saic.evaluation.data.codec import round_trip
+from saic.evaluation.data.evaluation_set import Corpus
+from saic.evaluation.data.trials import (
     Parts,
     Span,
     assert_disjoint,
@@ -30,7 +26,12 @@ from saic.evaluation.trials import (
     choose_speakers,
     cut,
 )
-from saic.manifest import Clip, write
+from saic.evaluation.evaluators.embedders import Resemblyzer
+from saic.evaluation.evaluators.evaluators import Judges
+from saic.evaluation.measures import identity
+from saic.evaluation.run import evaluate
+from saic.evaluation.systems import BASELINES, SYSTEMS, Systems
+from saic.signal.vad import require_speech, speech_frames
 
 RATE = 16_000
 

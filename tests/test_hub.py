@@ -21,14 +21,15 @@ from huggingface_hub import ModelCard, constants, file_download, snapshot_downlo
 from huggingface_hub.utils import _http
 from packaging.requirements import Requirement
 
-from saic import hub as hub_api
-from saic import space, weights
+from saic import weights
 from saic.cli import main
 from saic.config import Config
 from saic.errors import HubError, UsageError, WeightsError
-from saic.model import Model
+from saic.model.model import Model
 from saic.pipeline import Pipeline
-from saic.weights.hub import explained
+from saic.publish import space
+from saic.publish import upload as hub_api
+from saic.weights.download import explained
 from tests.standin_hub import TOKEN, StandInHub
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from saic import manifest
+from saic.data import manifest
 from saic.errors import DataError
 
 ROW = {

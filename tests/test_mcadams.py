@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from saic import mcadams
 from saic.errors import EmptyAudio, InvalidAudio, UsageError
-from saic.mcadams import anonymize, linear_prediction, move_poles
+from saic.signal import mcadams
+from saic.signal.mcadams import anonymize, linear_prediction, move_poles
 from tests.conftest import RATE, voice
 
 FORMANTS_HZ = (500.0, 1500.0, 3600.0, 5200.0)  # two below the angle of 1 radian, two above

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from saic import activity, audio, mel
+from saic import audio
 from saic.errors import SilentAudio, TooShort
-from saic.mel import FLOOR, filterbank, log_mel, mel_frequencies_hz
-from saic.vocoder import GriffinLim
+from saic.signal import mel
+from saic.signal import vad as activity
+from saic.signal.mel import FLOOR, filterbank, log_mel, mel_frequencies_hz
+from saic.vocoder.vocoder import GriffinLim
 from tests.conftest import voice
 
 
@@ -85,9 +87,9 @@ def test_griffin_lim_keeps_length_place_and_level(n_samples: int) -> None:
 
 
 def test_training_and_pipeline_see_the_same_mel(tmp_path) -> None:
-    from saic.manifest import Clip
+    from saic.data.manifest import Clip
     from saic.pipeline import Pipeline
-    from saic.training.corpus import Corpus
+    from saic.training.training_set import Corpus
 
     path = tmp_path / "clip.wav"
     audio.save(path, voice(130, 2.0))

@@ -5,12 +5,15 @@ import json
 import pytest
 import torch
 
-from saic import pitch
 from saic.config import Config
-from saic.content import ContentEncoder
 from saic.errors import ConfigError, WeightsError
-from saic.layers import masked_statistics
-from saic.model import Model
+from saic.model.content_encoder import ContentEncoder
+from saic.model.model import Model
+from saic.signal.f0 import (
+    measure_f0_stats,
+    transpose_f0,
+)
+from saic.signal.masking import masked_statistics
 from saic.weights import write_sums
 
 TINY = {
@@ -83,16 +86,16 @@ def test_pitch_moves_to_the_other_voice_and_its_melody_stays(model: Model) -> No
     melody = 100 * 2 ** (0.2 * torch.sin(torch.arange(400) / 20))
     f0 = torch.where(torch.arange(400) % 50 < 30, melody, 0)[None]
     speaker = torch.randn(1, 6)
-    moved = pitch.transpose(f0, model.pitch_of(speaker))
+    moved = transpose_f0(f0, model.pitch_of(speaker))
     assert torch.equal(moved > 0, f0 > 0)
-    median, spread = pitch.statistics(moved[0])
+    median, spread = measure_f0_stats(moved[0])
     wanted = model.pitch_of(speaker)[0]
     assert abs(median - wanted[0]) < 0.01
-    own_spread = pitch.statistics(f0[0])[1]
+    own_spread = measure_f0_stats(f0[0])[1]
     assert abs(spread / own_spread - (wanted[1] / own_spread).clamp(0.7, 1.4)) < 0.02
     voiced = f0[0] > 0
     assert torch.corrcoef(torch.stack([f0[0, voiced].log(), moved[0, voiced].log()]))[0, 1] > 0.999
-    assert pitch.transpose(torch.zeros(1, 9), model.pitch_of(speaker)).eq(0).all()
+    assert transpose_f0(torch.zeros(1, 9), model.pitch_of(speaker)).eq(0).all()
 
 
 def test_the_decoder_hears_the_pitch_it_is_given(model: Model) -> None:

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from saic import cli, corpora
+from saic import cli
+from saic.data import corpora
 from saic.errors import DataError, UsageError
 from saic.evaluation.paper import PaperGallery, evaluate, one_target_each
 from tests.test_evaluation import RATE, SPEAKERS, SpectrumEmbedder, TilingPipeline, voice

@@ -10,13 +10,13 @@ import torch
 from typer.testing import CliRunner
 
 from saic import audio, cli
-from saic.activity import speech_frames
 from saic.config import Config
 from saic.errors import SaicError, SilentAudio, TooShort, UsageError, WeightsError
-from saic.mel import log_mel
-from saic.model import Model
+from saic.gallery import Voices
+from saic.model.model import Model
 from saic.pipeline import Pipeline
-from saic.voices import Voices
+from saic.signal.mel import log_mel
+from saic.signal.vad import speech_frames
 from saic.weights import VOICES, write_sums
 from tests.conftest import RATE, voice
 

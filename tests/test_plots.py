@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from saic.evaluation import metrics, plots
-from saic.mel import log_mel
 from saic.pipeline import Embedding
 from saic.plots import PANELS, embedding_maps, mel_comparison, same_voice_rate, voice_style
+from saic.signal.mel import log_mel
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline, fake_voices
 

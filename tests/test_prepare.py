@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import soundfile as sf
 
-from saic import manifest
+from saic.data import manifest
 from saic.errors import DataError, UsageError
 from tests.conftest import RATE, voice
 from train import prepare

@@ -8,15 +8,16 @@ import pytest
 import scipy.stats
 import soundfile
 
+from saic.data.manifest import Clip
 from saic.errors import DataError, SilentAudio, UsageError
-from saic.evaluation import classification, metrics, privacy
-from saic.evaluation.codec import round_trip
-from saic.evaluation.embedders import OwnEncoder, VoiceFilter
-from saic.evaluation.plda import Plda
-from saic.evaluation.privacy import Heard, Pairs
+from saic.evaluation import metrics
+from saic.evaluation.data.codec import round_trip
+from saic.evaluation.data.trials import Parts, Span, Trial, assign_targets
+from saic.evaluation.evaluators.embedders import OwnEncoder, VoiceFilter
+from saic.evaluation.measures import classification, privacy
+from saic.evaluation.measures.plda import Plda
+from saic.evaluation.measures.privacy import Heard, Pairs
 from saic.evaluation.systems import SYSTEMS, Systems
-from saic.evaluation.trials import Parts, Span, Trial, assign_targets
-from saic.manifest import Clip
 from tests.conftest import RATE, voice
 
 

@@ -14,10 +14,10 @@ import soundfile as sf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saic import audio, sandbox
-from saic.audio import Limits
+from saic import audio
+from saic.audio import Limits, sandbox
+from saic.audio.sandbox import Sandbox
 from saic.errors import SaicError, TooLong, UndecodableAudio
-from saic.sandbox import Sandbox
 from tests.conftest import RATE, voice
 
 LIMITS = Limits(max_bytes=2**20, max_duration_s=20)

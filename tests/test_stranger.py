@@ -22,7 +22,7 @@ import yaml
 from jupyter_client.manager import KernelManager
 
 from saic import weights
-from saic.model import Model
+from saic.model.model import Model
 from tests.standin_hub import StandInHub
 from tests.test_notebooks import FOLDER, run, shown
 

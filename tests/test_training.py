@@ -12,22 +12,23 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from saic import audio, manifest
+from saic import audio
 from saic.config import Config
+from saic.data import manifest
 from saic.errors import DataError, TrainingError, UsageError
-from saic.evaluation.degrade import RT60_S, add_room
-from saic.mel import log_mel, mel_frequencies_hz
-from saic.model import Model
+from saic.evaluation.data.degradations import RT60_S, add_room
+from saic.model.model import Model
 from saic.pipeline import Pipeline
-from saic.training import disguise, distributed, loop
-from saic.training.corpus import Corpus
-from saic.training.disguise import Disguise, degrade
+from saic.signal.mel import log_mel, mel_frequencies_hz
+from saic.signal.vtlp import warp_matrix
+from saic.training import augmentation, distributed, loop
+from saic.training.augmentation import Disguise, degrade
 from saic.training.losses import ReconstructionLoss, multi_scale_l1, voice_distance
 from saic.training.perceptual import MelFeatures, load_features
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
+from saic.training.training_set import Corpus
 from saic.training.vgg import Vgg16
-from saic.warp import warp_matrix
 from tests.conftest import RATE, voice
 from train.entry import present
 
@@ -70,15 +71,15 @@ def test_warping_moves_frequencies_and_keeps_totals() -> None:
 def test_a_disguise_moves_pitch_with_the_formants_and_spares_whom_it_should() -> None:
     random = np.random.default_rng(0)
     config = TINY.stage2.disguise.model_copy(update={"warps": (1.25,), "equalizer_db": 0.0})
-    disguise = Disguise.draw(64, config, random, share=0.5)
-    assert 0 < disguise.plain.sum() < 64
+    augmentation = Disguise.draw(64, config, random, share=0.5)
+    assert 0 < augmentation.plain.sum() < 64
     mel, f0 = torch.full((64, 80, 4), -10.0), torch.full((64, 4), 100.0)
     mel[:, 20] = 0.0
-    moved = disguise.mel(mel)[..., 0].argmax(dim=1)
-    assert (moved[disguise.plain] == 20).all() and (moved[~disguise.plain] > 20).all()
-    torch.testing.assert_close(disguise.f0(f0)[:, 0], torch.where(disguise.plain, 100.0, 125.0))
-    register = disguise.register(torch.tensor([[7.0, 0.2]]).expand(64, 2))
-    torch.testing.assert_close(register[~disguise.plain][0], torch.tensor([7.0 + np.log2(1.25), 0.2]).float())
+    moved = augmentation.mel(mel)[..., 0].argmax(dim=1)
+    assert (moved[augmentation.plain] == 20).all() and (moved[~augmentation.plain] > 20).all()
+    torch.testing.assert_close(augmentation.f0(f0)[:, 0], torch.where(augmentation.plain, 100.0, 125.0))
+    register = augmentation.register(torch.tensor([[7.0, 0.2]]).expand(64, 2))
+    torch.testing.assert_close(register[~augmentation.plain][0], torch.tensor([7.0 + np.log2(1.25), 0.2]).float())
 
 
 def test_an_equalizer_has_the_deviation_asked_for() -> None:
@@ -101,7 +102,7 @@ def test_degrading_adds_what_is_not_speech_and_takes_the_top() -> None:
 def test_training_noise_falls_with_frequency_as_little_or_as_much_as_white_and_brown_do() -> None:
     random = np.random.default_rng(0)
     silence = torch.ones(16, 80, 400)
-    noise = (disguise._steady(silence, random) * disguise._texture(silence, random)).log() / 2
+    noise = (augmentation._steady(silence, random) * augmentation._texture(silence, random)).log() / 2
     octaves = np.log2(mel_frequencies_hz()[10:] / mel_frequencies_hz()[10])
     falls_db = 20 / np.log(10) * np.polyfit(octaves, noise.mean(dim=2)[:, 10:].T.numpy(), 1)[0]
     assert falls_db.min() > -6.5 and falls_db.max() < 0.5 and np.ptp(falls_db) > 3
@@ -116,7 +117,7 @@ def test_what_is_added_to_a_mel_is_what_noise_adds_to_the_recording() -> None:
     noise = 0.01 * torch.from_numpy(random.standard_normal(len(wav), dtype=np.float32))
     clean, real = log_mel(wav), log_mel(wav + noise)
     speech, power = (2 * clean).exp(), (2 * log_mel(noise)).exp().mean()
-    ours = (speech + power * disguise._texture(speech[None], random)[0]).log() / 2
+    ours = (speech + power * augmentation._texture(speech[None], random)[0]).log() / 2
     n_compared = 0
     for low, high in ((-3, -1), (-1, 0), (0, 1), (1, 3)):  # nepers that speech is above the noise
         above = clean - power.log() / 2
@@ -129,13 +130,13 @@ def test_what_is_added_to_a_mel_is_what_noise_adds_to_the_recording() -> None:
 
 
 def test_a_room_adds_to_a_mel_what_its_response_adds_to_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disguise, "_REVERBERATION_S", (RT60_S, RT60_S))
-    monkeypatch.setattr(disguise, "_DIRECT_TO_ROOM_DB", (0.0, 0.0))
+    monkeypatch.setattr(augmentation, "_REVERBERATION_S", (RT60_S, RT60_S))
+    monkeypatch.setattr(augmentation, "_DIRECT_TO_ROOM_DB", (0.0, 0.0))
     random = np.random.default_rng(0)
     wav = np.concatenate([voice(hz, 4.0, seed=hz) for hz in (100, 150, 220)])
     clean, real = log_mel(torch.from_numpy(wav)), log_mel(torch.from_numpy(add_room(wav, random)))
     speech = (2 * clean).exp()[None]
-    ours = (speech + disguise._late(speech, random) * disguise._texture(speech, random)).log()[0] / 2
+    ours = (speech + augmentation._late(speech, random) * augmentation._texture(speech, random)).log()[0] / 2
     loudness = [mel.square().mean().sqrt().log() for mel in (clean.exp(), ours.exp(), real.exp())]
     rises = ours - loudness[1] - clean + loudness[0], real - loudness[2] - clean + loudness[0]
     rise, wanted = (np.quantile(r.numpy(), [0.1, 0.5, 0.9]) for r in rises)

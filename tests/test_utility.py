@@ -14,18 +14,21 @@ import pytest
 import soundfile
 import torch
 
-from saic import pitch
+from saic.data.manifest import Clip
 from saic.errors import SaicError, SilentAudio, UsageError, WeightsError
-from saic.evaluation import prosody, recogniser, utility
-from saic.evaluation.codec import lossless
-from saic.evaluation.corpus import Corpus
-from saic.evaluation.judges import Opinions
-from saic.evaluation.quality import Dnsmos, at_level, trim
-from saic.evaluation.recogniser import DECODING, MODEL, Recogniser, normalize
+from saic.evaluation.data.codec import lossless
+from saic.evaluation.data.evaluation_set import Corpus
+from saic.evaluation.evaluators import whisper as whisper_module
+from saic.evaluation.evaluators.dnsmos import Dnsmos, at_level, trim
+from saic.evaluation.evaluators.evaluators import Opinions
+from saic.evaluation.evaluators.whisper import DECODING, MODEL, Recogniser, normalize
+from saic.evaluation.measures import prosody, utility
+from saic.evaluation.measures.text_errors import Edits, character_errors, edits, pooled, word_errors
+from saic.evaluation.measures.utility import Row, check_control, figures, measure
 from saic.evaluation.systems import BASELINES, SYSTEMS, Systems
-from saic.evaluation.text import Edits, character_errors, edits, pooled, word_errors
-from saic.evaluation.utility import Row, check_control, figures, measure
-from saic.manifest import Clip
+from saic.signal.f0 import (
+    track_f0,
+)
 from tests.conftest import RATE, voice
 
 # Words ----------------------------------------------------------------------------------------------------
@@ -143,7 +146,7 @@ def test_the_identity_hangs_on_files_and_options_and_not_on_the_folder(whisper, 
     assert Recogniser(other).identity == identity
     (other / "model.bin").write_text("another model")
     assert Recogniser(other).identity != identity
-    monkeypatch.setitem(recogniser.DECODING, "beam_size", 1)
+    monkeypatch.setitem(whisper_module.DECODING, "beam_size", 1)
     assert Recogniser(whisper.folder).identity != identity
 
 
@@ -154,8 +157,8 @@ def test_a_hub_id_is_fetched_at_its_revision(whisper, monkeypatch):
     with pytest.raises(WeightsError, match="differs from its hashes"):
         Recogniser()
     assert whisper.downloads[1] == (MODEL[:-41], {"revision": MODEL[-40:]})
-    hashes = {path.name: recogniser.sha256(path) for path in whisper.folder.iterdir()}
-    monkeypatch.setattr(recogniser, "MODEL_SHA256", hashes)
+    hashes = {path.name: whisper.sha256(path) for path in whisper.folder.iterdir()}
+    monkeypatch.setattr(whisper, "MODEL_SHA256", hashes)
     Recogniser()
 
 
@@ -203,7 +206,7 @@ def test_a_damaged_model_is_told(whisper, tmp_path):
 )
 def test_missing_packages_are_told_with_the_command_that_installs_them(monkeypatch, package, make):
     monkeypatch.setitem(sys.modules, package, None)
-    recogniser._normalizer.cache_clear()
+    whisper._normalizer.cache_clear()
     with pytest.raises(UsageError, match=r"pip install 'saic\[eval\]'"):
         make()
 
@@ -266,7 +269,7 @@ def _bursts(*lengths_s: float) -> np.ndarray:
 
 def test_a_clip_keeps_its_own_prosody():
     wav = np.concatenate([voice(150, 2), np.zeros(RATE, dtype=np.float32), voice(150, 1)])
-    track = pitch.track(wav)
+    track = track_f0(wav)
     assert prosody.f0_correlation(track, track) == pytest.approx(1)
     assert prosody.voicing_error(track, track) == prosody.mel_distance(wav, wav) == 0
     assert prosody.pauses_kept(wav, wav) == prosody.rate_kept(wav, wav) == 1
@@ -338,7 +341,7 @@ class PitchRecogniser:
         if self.calls >= self._fail_after:
             raise RuntimeError("power cut")
         self.calls += 1
-        track = pitch.track(wav[:RATE])
+        track = track_f0(wav[:RATE])
         if not track.any():
             return ""
         hz = np.median(track[track > 0])

@@ -8,21 +8,24 @@ import pytest
 import torch
 import yaml
 
-from saic import manifest, pitch
 from saic.config import Config
+from saic.data import manifest
 from saic.errors import DataError, WeightsError
-from saic.mel import FLOOR, log_mel
-from saic.model import Model
-from saic.neural_vocoder import BINS, WINDOW, NeuralVocoder, SourceFilter, minimum_phase
+from saic.model.model import Model
 from saic.pipeline import Pipeline
-from saic.source import contour, cycles, noise, pulses, to_samples
+from saic.signal.f0 import (
+    track_f0,
+)
+from saic.signal.mel import FLOOR, log_mel
 from saic.training import loop
-from saic.training.corpus import Corpus
-from saic.training.recognizer import Recognizer
-from saic.training.spectral import SpectralDistance
+from saic.training.phone_recognizer import Recognizer
+from saic.training.spectral_loss import SpectralDistance
+from saic.training.training_set import Corpus
 from saic.training.vocoder import VocoderStage, harden
-from saic.training.waveforms import Waveforms, refine
-from saic.vocoder import GriffinLim, build
+from saic.training.waveform_set import Waveforms, refine
+from saic.vocoder.excitation import contour, cycles, noise, pulses, to_samples
+from saic.vocoder.source_filter import BINS, WINDOW, NeuralVocoder, SourceFilter, minimum_phase
+from saic.vocoder.vocoder import GriffinLim, build
 from saic.weights import VOCODER, fingerprint, save_vocoder, write_sums
 from tests.conftest import RATE, voice
 
@@ -42,7 +45,7 @@ def network() -> SourceFilter:
 def spoken() -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
     """A wav, its mel and its pitch."""
     wav = voice(140, 3.0)
-    return wav, log_mel(torch.from_numpy(wav)), torch.from_numpy(pitch.track(wav))
+    return wav, log_mel(torch.from_numpy(wav)), torch.from_numpy(track_f0(wav))
 
 
 def test_a_pitch_track_becomes_one_smooth_curve() -> None:

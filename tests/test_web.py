@@ -27,16 +27,16 @@ from saic.pipeline import Pipeline
 from saic.web import Documents, Example, about, build_page, load_examples, protection, serve
 from saic.web import page as pages
 from saic.web.anonymize import Anonymizer, Run, Shown
-from saic.web.card import card
-from saic.web.desk import LIMITS, Desk
 from saic.web.explore import Explorer
 from saic.web.failures import told_plainly
 from saic.web.identify import MAX_VOICES, Identifier, Known
 from saic.web.jobs import MAX_JOBS, Jobs
 from saic.web.loudness import loudness_lufs, matched
 from saic.web.protection import Judge, Likeness, Listener, Protection, Usual, independent_judge
+from saic.web.protection_card import card
+from saic.web.recordings import LIMITS, Desk
 from saic.web.store import ClipStore
-from saic.web.words import NOBODY, OWN_RECORDING
+from saic.web.texts import NOBODY, OWN_RECORDING
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline
 

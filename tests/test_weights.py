@@ -23,10 +23,10 @@ from safetensors.torch import load, load_file, save, save_file
 from saic import cli, weights
 from saic.config import Config
 from saic.errors import ConfigError, HubError, WeightsError
-from saic.model import Model
-from saic.neural_vocoder import SourceFilter
+from saic.gallery import Voices
+from saic.model.model import Model
 from saic.pipeline import Pipeline
-from saic.voices import Voices
+from saic.vocoder.source_filter import SourceFilter
 from saic.weights import CONFIG, FILES, MODEL, SUMS, VOCODER, VOICES, save_vocoder, write_sums
 from saic.weights.tensors import read_tensors
 from tests.test_hub import NAME, StandInHub, hub  # noqa: F401 - a fixture

@@ -8,7 +8,7 @@ import torch
 
 from saic.training import distributed, loop
 from saic.training.perceptual import load_features
-from saic.training.recognizer import load_recognizer
+from saic.training.phone_recognizer import load_recognizer
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
 from train.entry import read_config, read_corpus

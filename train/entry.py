@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from saic import manifest
 from saic.config import Config
+from saic.data import manifest
 from saic.devices import present
 from saic.errors import SaicError, UsageError
-from saic.mel import FRAMES_PER_S
+from saic.signal.mel import FRAMES_PER_S
 from saic.training import distributed
-from saic.training.corpus import Corpus
+from saic.training.training_set import Corpus
 
 DataOption = Annotated[Path, typer.Option("--data", help="Manifest (JSONL), or a folder of speaker/clip audio.")]
 ParallelOption = Annotated[

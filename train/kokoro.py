@@ -45,11 +45,11 @@ import soxr
 import typer
 from tqdm import tqdm
 
-from saic import manifest
+from saic.data import manifest
+from saic.data.manifest import Clip
 from saic.errors import DataError, UsageError
-from saic.manifest import Clip
-from saic.mel import SAMPLE_RATE
-from saic.training.corpus import PHONES_NAME
+from saic.signal.mel import SAMPLE_RATE
+from saic.training.training_set import PHONES_NAME
 from train.entry import run
 from train.phonemes import phonemes
 

@@ -1,6 +1,6 @@
 """Make a manifest: ``python -m train.prepare FOLDER --out manifest.jsonl``.
 
-FOLDER is LibriSpeech (or one subset of it), VCTK 0.92 or VoxCeleb1 as they are unpacked, see :mod:`saic.corpora`, or
+FOLDER is LibriSpeech (or one subset of it), VCTK 0.92 or VoxCeleb1 as they are unpacked, see :mod:`saic.data.corpora`, or
 holds one folder per speaker with that speaker's clips below it. Audio stays where it is.
 
 Splits that the corpus has stay. Those of dev and test that it lacks are drawn from its training speakers, whole
@@ -18,11 +18,12 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
-from saic import audio, corpora, manifest
-from saic.activity import require_speech
-from saic.corpora import DEV, TEST, TRAIN
+from saic import audio
+from saic.data import corpora, manifest
+from saic.data.corpora import DEV, TEST, TRAIN
+from saic.data.manifest import Clip
 from saic.errors import AudioError, DataError, UsageError
-from saic.manifest import Clip
+from saic.signal.vad import require_speech
 from train.entry import run
 
 _CLIPS_AT_ONCE = 64  # handed to a process

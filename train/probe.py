@@ -19,16 +19,21 @@ import typer
 from torch import Tensor
 from tqdm import tqdm
 
-from saic import audio, pitch, timbre, vocoder
-from saic.activity import speech_frames
+from saic import audio
 from saic.config import Config
 from saic.errors import SilentAudio, TooShort, UsageError
-from saic.evaluation.embedders import Resemblyzer
-from saic.mel import HOP_SAMPLES, log_mel
-from saic.model import Model
-from saic.training.corpus import Corpus
+from saic.evaluation.evaluators.embedders import Resemblyzer
+from saic.model.model import Model
+from saic.signal.f0 import (
+    measure_f0_stats,
+)
+from saic.signal.mel import HOP_SAMPLES, log_mel
+from saic.signal.mel_statistics import measure_mel_statistics, transfer_mel_statistics
+from saic.signal.vad import speech_frames
 from saic.training.loop import latest, load_checkpoint
 from saic.training.stage1 import Codes
+from saic.training.training_set import Corpus
+from saic.vocoder import vocoder
 from train.entry import DataOption, RunOption, read_corpus, run
 
 GAP_FRAMES = 40  # half a second between what enrols and what is decoded
@@ -103,7 +108,7 @@ def _halves(corpus: Corpus, config: Config, state: dict, n_speakers: int) -> tup
         else:
             content, speaker = model.encode_content(mel[None], mask), model.encode_speaker(*heard)
         f0 = corpus.f0[part].float()
-        halves.append(Half(content, speaker, f0, corpus.pitch[clip], timbre.measure(*heard), mask, mel, wav))
+        halves.append(Half(content, speaker, f0, corpus.pitch[clip], measure_mel_statistics(*heard), mask, mel, wav))
     return model, halves
 
 
@@ -119,13 +124,13 @@ def _judge(model: Model, halves: list[Half]) -> tuple[dict[str, list[bool]], flo
 
     def say(half: Half, voice: Half, f0: Tensor) -> Tensor:
         mel = model.decode(half.content, voice.speaker, f0[None], half.mask)
-        return timbre.transfer(mel, voice.timbre, half.mask)[0]
+        return transfer_mel_statistics(mel, voice.timbre, half.mask)[0]
 
     counts, distances = defaultdict(list), []
     for k, half in enumerate(tqdm(halves, desc="voices", leave=False)):
         other = (k + 1) % len(halves)
         rebuilt = say(half, half, half.f0)
-        own = pitch.statistics(half.f0)
+        own = measure_f0_stats(half.f0)
         moved = torch.where(half.f0 > 0, half.f0 * 2 ** (halves[other].register[0] - own[0]), 0)
         converted = best_match(say(half, halves[other], moved), moved)
         counts["vocoder alone: speaker recognised"].append(best_match(half.mel, half.f0) == k)

@@ -18,11 +18,12 @@ import typer
 from torch import Tensor
 from tqdm import tqdm
 
-from saic import audio, manifest
+from saic import audio
+from saic.data import manifest
 from saic.errors import AudioError, DataError, UsageError
-from saic.listener import OWN_HOP_SAMPLES, on_own_grid
-from saic.mel import N_MELS, log_mel
-from saic.training.recognizer import Recognizer
+from saic.model.phone_encoder import OWN_HOP_SAMPLES, on_own_grid
+from saic.signal.mel import N_MELS, log_mel
+from saic.training.phone_recognizer import Recognizer
 from train.entry import DataOption, RunOption, run
 
 WEIGHTS_SHA256 = "a9fcfe73e179ca48e399cd76a90a6b3e1887bf5037ecc52b778d13a149563328"

@@ -15,12 +15,12 @@ from typing import Annotated, Any
 import typer
 
 from saic.errors import UsageError
-from saic.model import Model
+from saic.model.model import Model
 from saic.training import distributed
 from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import load_features
-from saic.training.recognizer import load_recognizer
+from saic.training.phone_recognizer import load_recognizer
 from saic.training.stage2 import Stage2
 from train.entry import (
     ConfigOption,

@@ -17,17 +17,17 @@ import torch
 import typer
 from matplotlib.figure import Figure
 
-from saic import manifest
+from saic.data import manifest
 from saic.errors import DataError
-from saic.mel import SAMPLE_RATE, log_mel
-from saic.neural_vocoder import NeuralVocoder
 from saic.pipeline import Pipeline
-from saic.training.corpus import Corpus
+from saic.signal.mel import SAMPLE_RATE, log_mel
 from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
-from saic.training.recognizer import load_recognizer
+from saic.training.phone_recognizer import load_recognizer
+from saic.training.training_set import Corpus
 from saic.training.vocoder import VocoderStage
-from saic.training.waveforms import Waveforms
+from saic.training.waveform_set import Waveforms
+from saic.vocoder.source_filter import NeuralVocoder
 from saic.weights import load_vocoder, resolve, save_vocoder
 from train.entry import ConfigOption, DataOption, DeviceOption, ResumeOption, RunOption, named_weights, read_config, run
 from train.stage2 import RecognizerOption

@@ -13,14 +13,20 @@ import torch
 import typer
 from tqdm import tqdm
 
-from saic import audio, manifest, pitch, timbre
-from saic.activity import speech_frames
+from saic import audio
+from saic.data import manifest
+from saic.data.manifest import Clip
 from saic.errors import DataError
 from saic.evaluation.metrics import equal_error_rate
-from saic.manifest import Clip
-from saic.mel import FRAMES_PER_S, SAMPLE_RATE, log_mel
+from saic.gallery import Voices, content_windows
 from saic.pipeline import Embedding, Pipeline
-from saic.voices import Voices, content_windows
+from saic.signal.f0 import (
+    measure_f0_stats,
+    track_f0,
+)
+from saic.signal.mel import FRAMES_PER_S, SAMPLE_RATE, log_mel
+from saic.signal.mel_statistics import measure_mel_statistics
+from saic.signal.vad import speech_frames
 from saic.weights import VOICES, write_sums
 from train.entry import DataOption, run
 
@@ -73,10 +79,10 @@ def _hear(pipeline: Pipeline, clips: list[Clip]) -> tuple[list[Embedding], np.nd
     wav = np.concatenate([audio.load(clip.path) for clip in clips[:N_POINTS]])
     size = int(PART_S * SAMPLE_RATE)
     starts = np.linspace(0, len(wav) - size, N_POINTS).astype(int)
-    register = pitch.statistics(torch.from_numpy(pitch.track(wav)))
+    register = measure_f0_stats(torch.from_numpy(track_f0(wav)))
     mel = log_mel(torch.from_numpy(wav))[None]
     mask = torch.from_numpy(speech_frames(wav)).float()[None, None]
-    spectrum = timbre.measure(mel, mask)[0]
+    spectrum = measure_mel_statistics(mel, mask)[0]
     embeddings = [pipeline.embed((wav[start : start + size], SAMPLE_RATE)) for start in starts]
     return embeddings, register.numpy(), spectrum.numpy()
 

@@ -14,13 +14,15 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from saic import __version__, audio, mcadams, recordings
-from saic.cli.hub import push, space
+from saic import __version__, audio
+from saic.cli import batch
 from saic.cli.options import DeviceOption, ForceOption, JsonOption, WeightsOption, progress_bar, show
+from saic.cli.publish import push, space
 from saic.errors import AudioError, PartialFailure, SaicError, UsageError
-from saic.mel import SAMPLE_RATE
 from saic.pipeline import Pipeline
 from saic.pipeline import Progress as Tell
+from saic.signal import mcadams
+from saic.signal.mel import SAMPLE_RATE
 
 app = typer.Typer(
     help="Change the voice in a recording, keep the words; tell who speaks. Recordings stay on this machine.",
@@ -107,10 +109,10 @@ def anonymize(
         raise UsageError("The method mcadams has no target voice. Leave out --target, or use --method saic.")
     if target and seed is not None:
         raise UsageError("With --target no pseudonym is drawn. Leave out --seed, or --target.")
-    jobs, n_skipped = recordings.jobs(source, output)
-    if not force and (n_there := sum(job.output.exists() for job in jobs)):
+    items, n_skipped = batch.plan(source, output)
+    if not force and (n_there := sum(item.output.exists() for item in items)):
         raise UsageError(
-            f"{n_there} of {len(jobs)} outputs exist already. Add --force to replace them, or name another output."
+            f"{n_there} of {len(items)} outputs exist already. Add --force to replace them, or name another output."
         )
     if seed is None and not target:
         seed = secrets.randbits(53)  # exact in every reader of JSON, and too many to try
@@ -118,26 +120,26 @@ def anonymize(
     failures: dict[int, AudioError | UsageError] = {}
     duration_s = 0.0
     with progress_bar(as_json) as progress:
-        task = progress.add_task("", total=len(jobs))
-        for number, job in enumerate(jobs, start=1):
+        task = progress.add_task("", total=len(items))
+        for number, item in enumerate(items, start=1):
 
             def tell(stage: str, share: float, number: int = number) -> None:
-                stage = f"File {number} of {len(jobs)}: {stage}" if len(jobs) > 1 else stage
+                stage = f"File {number} of {len(items)}: {stage}" if len(items) > 1 else stage
                 progress.update(task, description=stage, completed=number - 1 + share)
 
             tell("Reading the recording", 0.0)
             try:
-                wav = change(job.source, job.seed(seed), tell)
-                job.save(wav, force)
+                wav = change(item.source, item.seed(seed), tell)
+                item.save(wav, force)
                 duration_s += len(wav) / SAMPLE_RATE
             except (AudioError, UsageError) as error:  # of this file; other errors end the run
-                if len(jobs) == 1:
+                if len(items) == 1:
                     raise
                 failures[number] = error
                 # The name only where the user alone can see it: what is no terminal may be a log.
-                label = f"File {number} ({job.printable_name})" if sys.stderr.isatty() else f"File {number}"
+                label = f"File {number} ({item.printable_name})" if sys.stderr.isatty() else f"File {number}"
                 progress.console.print(f"{label}: {error}", markup=False, highlight=False, soft_wrap=True)
-    n_written = len(jobs) - len(failures)
+    n_written = len(items) - len(failures)
     facts = {
         "output": str(output),
         "method": method,
@@ -148,8 +150,8 @@ def anonymize(
         "failed": [{"number": n, "error": type(e).__name__, "reason": str(e)} for n, e in failures.items()],
     }
     others = f"; {n_skipped} other files left out" if n_skipped else ""
-    show(as_json, facts, f"Wrote {n_written} of {len(jobs)} recordings, {duration_s:.1f} s, to {output}{others}")
-    _raise_failures(failures, len(jobs))
+    show(as_json, facts, f"Wrote {n_written} of {len(items)} recordings, {duration_s:.1f} s, to {output}{others}")
+    _raise_failures(failures, len(items))
 
 
 @app.command()
@@ -236,8 +238,8 @@ def evaluate(
     # Here, since it needs packages that the other commands do without.
     try:
         from saic.evaluation import paper
-        from saic.evaluation.embedders import Resemblyzer
-        from saic.evaluation.judges import NO_ASR, Judges
+        from saic.evaluation.evaluators.embedders import Resemblyzer
+        from saic.evaluation.evaluators.evaluators import NO_ASR, Judges
         from saic.evaluation.run import evaluate as run_evaluation
     except ImportError:
         raise UsageError("The evaluation needs more packages. Install them with: pip install 'saic[eval]'") from None
@@ -311,13 +313,13 @@ def _changer(
     return lambda clip, seed, tell: pipeline.anonymize(clip, seed=seed, progress=tell).wav
 
 
-def _raise_failures(failures: dict[int, AudioError | UsageError], n_jobs: int) -> None:
+def _raise_failures(failures: dict[int, AudioError | UsageError], n_items: int) -> None:
     """Raise what the exit code should tell of a folder's failures, if there were any."""
     if not failures:
         return
-    if len(failures) < n_jobs:
-        raise PartialFailure(f"{len(failures)} of {n_jobs} recordings failed, for the reasons given.")
+    if len(failures) < n_items:
+        raise PartialFailure(f"{len(failures)} of {n_items} recordings failed, for the reasons given.")
     for error in failures.values():
         if not isinstance(error, AudioError):
             raise error
-    raise AudioError(f"None of the {n_jobs} recordings can be used, for the reasons given.")
+    raise AudioError(f"None of the {n_items} recordings can be used, for the reasons given.")

@@ -10,11 +10,11 @@ import numpy as np
 from saic.audio import SAMPLE_RATE
 from saic.errors import SilentAudio, TooShort
 from saic.evaluation import metrics, plots
-from saic.evaluation.corpus import Corpus, Progress
-from saic.evaluation.identity import Measured as Identity
-from saic.evaluation.privacy import Measured as Privacy
+from saic.evaluation.data.evaluation_set import Corpus, Progress
+from saic.evaluation.measures.identity import Measured as Identity
+from saic.evaluation.measures.privacy import Measured as Privacy
 from saic.evaluation.systems import Systems
-from saic.voices import content_windows
+from saic.gallery import content_windows
 
 N_POINTS = 5
 WINDOW_S = 2.0

@@ -17,19 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from saic import corpora, manifest
-from saic.activity import require_speech
 from saic.audio import SAMPLE_RATE
-from saic.corpora import TEST, TRAIN
+from saic.data import corpora, manifest
+from saic.data.corpora import TEST, TRAIN
+from saic.data.manifest import Clip
 from saic.errors import DataError, SilentAudio, TooShort
-from saic.evaluation import identity, report
-from saic.evaluation.codec import lossless
-from saic.evaluation.corpus import MIN_SPEECH_S, Gallery, Progress, clips_by_speaker
-from saic.evaluation.embedders import Embedder, OwnEncoder
-from saic.evaluation.judges import Judges
+from saic.evaluation import report
+from saic.evaluation.data.codec import lossless
+from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, Gallery, Progress, clips_by_speaker
+from saic.evaluation.data.trials import MAX_PART_S, Part, Parts, Span, Trial, assert_disjoint, choose_clips
+from saic.evaluation.evaluators.embedders import Embedder, OwnEncoder
+from saic.evaluation.evaluators.evaluators import Judges
+from saic.evaluation.measures import identity
 from saic.evaluation.systems import Systems
-from saic.evaluation.trials import MAX_PART_S, Part, Parts, Span, Trial, assert_disjoint, choose_clips
-from saic.manifest import Clip
+from saic.signal.vad import require_speech
 
 MEASURED = ("real", "convert", "replay_target", "copy_source")
 

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.special import ndtri
 
-from saic.activity import speech_frames
-from saic.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
+from saic.gallery import Voices
 from saic.plots import FONT_PT, PANELS, WIDTH_IN, embedding_maps, mel_comparison
-from saic.voices import Voices
+from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
+from saic.signal.vad import speech_frames
 
 DPI = 200
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from saic import __version__
-from saic.evaluation.codec import KBPS
-from saic.evaluation.corpus import Gallery
-from saic.evaluation.judges import Judges
+from saic.evaluation.data.codec import KBPS
+from saic.evaluation.data.evaluation_set import Gallery
+from saic.evaluation.data.trials import MIN_GALLERY_S
+from saic.evaluation.evaluators.evaluators import Judges
 from saic.evaluation.systems import HEARS
-from saic.evaluation.trials import MIN_GALLERY_S
 
 SCHEMA = 2
 

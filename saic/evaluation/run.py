@@ -5,21 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from saic import manifest
-from saic.evaluation import (
-    classification,
-    disentanglement,
-    identity,
-    illustrations,
-    privacy,
-    report,
-    robustness,
-    utility,
-)
-from saic.evaluation.codec import lossless
-from saic.evaluation.corpus import Corpus, Progress
-from saic.evaluation.embedders import OwnEncoder
-from saic.evaluation.judges import Judges
+from saic.data import manifest
+from saic.evaluation import illustrations, report
+from saic.evaluation.data.codec import lossless
+from saic.evaluation.data.evaluation_set import Corpus, Progress
+from saic.evaluation.evaluators.embedders import OwnEncoder
+from saic.evaluation.evaluators.evaluators import Judges
+from saic.evaluation.measures import classification, disentanglement, identity, privacy, robustness, utility
 from saic.evaluation.systems import Systems
 
 Attackers = Literal["basic", "all"]
@@ -47,7 +39,7 @@ def evaluate(
     Parameters
     ----------
     manifest_or_folder
-        See :func:`saic.manifest.read`.
+        See :func:`saic.data.manifest.read`.
     split
         Split to evaluate on.
     out

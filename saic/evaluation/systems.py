@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from saic import mcadams
 from saic.audio import SAMPLE_RATE
-from saic.evaluation.corpus import Gallery
-from saic.evaluation.trials import Trial
+from saic.evaluation.data.evaluation_set import Gallery
+from saic.evaluation.data.trials import Trial
+from saic.signal import mcadams
 
 HEARS = {  # whose audio an output hangs on: trials that agree in these share it
     "real": ("source",),
@@ -42,7 +42,7 @@ class Systems:
     ``pseudonym``           the model's source with a voice that nobody has, drawn anew for each recording
     ``replay_target``       control: the reference, whatever the source says
     ``copy_source``         control: the source, unchanged
-    ``mcadams``             control: formants moved without a model (:mod:`saic.mcadams`)
+    ``mcadams``             control: formants moved without a model (:mod:`saic.signal.mcadams`)
     ``griffin_lim``         as ``vocoder``, by Griffin-Lim whatever the weights' own vocoder is
     ``convert_griffin_lim`` as ``convert``, by Griffin-Lim
     ======================  =======================================================================

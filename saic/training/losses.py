@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saic.layers import downsample_mask, masked_statistics
+from saic.signal.masking import downsample_mask, masked_statistics
 from saic.training import distributed
 
 FeatureNetwork = Callable[[Tensor], Sequence[Tensor]]

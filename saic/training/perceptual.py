@@ -1,7 +1,7 @@
 """A VGG-style network on mels (Simonyan & Zisserman 2015, a quarter of its width), trained by the project.
 
 Its features stand in for ImageNet VGG16's in the perceptual loss. It learns to tell speakers apart: what makes a voice
-must survive reconstruction. Words are the recognizer's (:mod:`saic.training.recognizer`).
+must survive reconstruction. Words are the recognizer's (:mod:`saic.training.phone_recognizer`).
 """
 
 from pathlib import Path
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from saic.config import Config as FullConfig
 from saic.config import Perceptual as Config
 from saic.errors import UsageError
-from saic.training.corpus import Corpus
 from saic.training.loop import cosine, generators
+from saic.training.training_set import Corpus
 from saic.training.vgg import Vgg16
 from saic.weights import write_tensors
 

@@ -5,14 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saic import timbre
 from saic.config import Config
-from saic.decoder import Decoder
-from saic.mel import N_MELS
-from saic.training.corpus import Corpus, Crops
+from saic.model.decoder import Decoder
+from saic.signal.mel import N_MELS
+from saic.signal.mel_statistics import match_mel_moments
 from saic.training.distributed import average_gradients, gather, replicated, share
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss
+from saic.training.training_set import Corpus, Crops
 
 
 class Codes(nn.Module):
@@ -66,7 +66,7 @@ class Stage1:
         noise = torch.randn(content.shape, generator=noise_source).to(self.device) * stage.noise_std
         with precision(self.config, self.device):
             output, _ = self.decoder(share(content + noise), share(speaker), share(crops.f0), share(crops.mask))
-        output = timbre.match(gather(output.float()), target, crops.mask)
+        output = match_mel_moments(gather(output.float()), target, crops.mask)
         reconstruction = self.loss(output, target)
         decay = stage.content_decay * content.square().sum(dim=(1, 2)).mean()
         for optimizer in self.optimizers.values():

@@ -17,17 +17,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saic import pitch, timbre
 from saic.config import Config
 from saic.errors import DataError, UsageError
-from saic.model import Model
-from saic.training.corpus import Corpus, Crops
-from saic.training.disguise import Disguise, degrade
+from saic.model.model import Model
+from saic.signal.f0 import (
+    transpose_f0,
+)
+from saic.signal.mel_statistics import match_mel_moments, measure_mel_statistics, transfer_mel_statistics
+from saic.training.augmentation import Disguise, degrade
 from saic.training.distributed import average_gradients, gather, share
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, voice_distance
-from saic.training.recognizer import Recognizer, word_distance
+from saic.training.phone_recognizer import Recognizer, word_distance
 from saic.training.stage1 import Codes
+from saic.training.training_set import Corpus, Crops
 
 _VALIDATION_CROPS = 64
 _CONVERTED_SHARE = 0.5  # of a batch, for the losses on conversions
@@ -102,7 +105,7 @@ class Stage2:
             speaker = model.encode_speaker(share(reference), share(reference_mask))
             output, _ = model.decoder(content, speaker, share(f0), share(crops.mask))
         content, speaker, output = (gather(whole.float()) for whole in (content, speaker, output))
-        output = timbre.match(output, target, crops.mask)
+        output = match_mel_moments(output, target, crops.mask)
         losses["reconstruction"] = self.loss(output, target)
         losses["pitch"] = F.l1_loss(model.pitch_of(speaker), register)
         if self.codes is not None:
@@ -174,12 +177,12 @@ class Stage2:
         """
         n = max(1, round(_CONVERTED_SHARE * len(content)))
         said, voice = slice(0, n), slice(1, n + 1)
-        melody = pitch.transpose(f0[said], register[voice])
+        melody = transpose_f0(f0[said], register[voice])
         with precision(self.config, self.device):
             output, _ = self.model.decoder(content[said], speaker[voice], melody, mask[said])
         wanted = reference[voice], reference_mask[voice]
-        moving = timbre.measure(*wanted), mask[said]
-        output = timbre.transfer(output.float(), *moving, correlation=self.config.decoder.correlation_share)
+        moving = measure_mel_statistics(*wanted), mask[said]
+        output = transfer_mel_statistics(output.float(), *moving, correlation=self.config.decoder.correlation_share)
         losses = {}
         if self._hears_voices:
             losses["voice"] = voice_distance(self.loss.network, output, mask[said], *wanted)
@@ -196,7 +199,7 @@ class Stage2:
         crops = crops.to(self.device)
         self.model.eval()
         output = self.model(crops.mel, reference.mel, crops.f0, crops.mask, reference.mask)
-        output = timbre.match(output, crops.mel, crops.mask)
+        output = match_mel_moments(output, crops.mel, crops.mask)
         self.model.train()
         standardized = self.model.standardize(output), self.model.standardize(crops.mel)
         return {"loss": float(multi_scale_l1(*standardized)), "speaker_top1": self._speaker_top1(random)}

@@ -14,20 +14,20 @@ from torch import Tensor, nn
 
 from saic.config import Config
 from saic.errors import WeightsError
-from saic.mel import FLOOR, HOP_SAMPLES, SAMPLE_RATE, log_mel
-from saic.neural_vocoder import SourceFilter
-from saic.source import pulses
+from saic.signal.mel import FLOOR, HOP_SAMPLES, SAMPLE_RATE, log_mel
 from saic.training.loop import cosine, generators
-from saic.training.recognizer import Recognizer, word_distance
-from saic.training.spectral import SpectralDistance
-from saic.training.waveforms import Heard, Waveforms
+from saic.training.phone_recognizer import Recognizer, word_distance
+from saic.training.spectral_loss import SpectralDistance
+from saic.training.waveform_set import Heard, Waveforms
+from saic.vocoder.excitation import pulses
+from saic.vocoder.source_filter import SourceFilter
 
 _VALIDATION_CROPS = 32
 _BLURS = ((1, 3), (3, 1), (3, 3), (3, 5), (5, 3))  # bins, frames
 
 
 class VocoderStage:
-    """Optimizes a :class:`~saic.neural_vocoder.SourceFilter` by the distance from recordings.
+    """Optimizes a :class:`~saic.vocoder.source_filter.SourceFilter` by the distance from recordings.
 
     That of spectra; with a ``recognizer`` also that of what it hears.
     """

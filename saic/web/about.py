@@ -8,14 +8,14 @@ from pathlib import Path
 import gradio as gr
 from markdown_it import MarkdownIt
 
-from saic.web import words
+from saic.web import texts
 
 
 @dataclass(frozen=True)
 class Documents:
     """Documents that the page quotes, as HTML."""
 
-    evaluation: str = words.NO_EVALUATION
+    evaluation: str = texts.NO_EVALUATION
     model_card: str | None = None
 
     @classmethod
@@ -27,12 +27,12 @@ class Documents:
         root : of the repository
         weights_sha256 : of the loaded weights: figures of other weights are marked as such
         """
-        evaluation, card = words.NO_EVALUATION, None
+        evaluation, card = texts.NO_EVALUATION, None
         report = root / "benchmarks" / "evaluation" / "report.json"
         try:
             measured = json.loads(report.read_text(encoding="utf-8"))["weights_sha256"]
             text = report.with_suffix(".md").read_text(encoding="utf-8")
-            evaluation = ("" if measured == weights_sha256 else words.OTHER_WEIGHTS) + html(text)
+            evaluation = ("" if measured == weights_sha256 else texts.OTHER_WEIGHTS) + html(text)
         except (OSError, ValueError, KeyError):
             pass  # not there: the page says so
         if (path := root / "MODEL_CARD.md").is_file():
@@ -63,10 +63,10 @@ def without_figures(markdown: str) -> str:
 def tab(documents: Documents, info: dict) -> None:
     """Lay out the tab; `info` is that of `Pipeline.info`."""
     with gr.Column(elem_classes="about"):
-        gr.Markdown(words.ABOUT)
-        gr.HTML(words.PICTURE)
-        gr.Markdown(words.RETENTION)
-        gr.Markdown(words.LIMITS_AND_ETHICS)
+        gr.Markdown(texts.ABOUT)
+        gr.HTML(texts.PICTURE)
+        gr.Markdown(texts.RETENTION)
+        gr.Markdown(texts.LIMITS_AND_ETHICS)
         gr.Markdown(_loaded(info))
         if documents.model_card:
             with gr.Accordion("Model card", open=False):

@@ -17,14 +17,14 @@ import numpy as np
 from saic import audio, plots
 from saic.audio import SAMPLE_RATE
 from saic.errors import UsageError
-from saic.web import words
-from saic.web.card import card
-from saic.web.desk import Desk, session_of
+from saic.web import texts
 from saic.web.failures import ask_for, told_plainly
 from saic.web.loudness import matched
 from saic.web.parts import HEAVY, PRIVATE, QUICK, figure, player, recorder
 from saic.web.protection import Listener, Protection
-from saic.web.words import NOBODY, OWN_RECORDING
+from saic.web.protection_card import card
+from saic.web.recordings import Desk, session_of
+from saic.web.texts import NOBODY, OWN_RECORDING
 
 _CONVERTING = 0.85  # share of the progress bar; the rest is drawing
 _DPI = 240
@@ -175,16 +175,16 @@ class Anonymizer:
             if run.number != known or run.dropped or self._is_of(run, source, target, choice):
                 return gr.skip()
             self._drop(run, request)
-        return below(said=words.CHANGED) if known else gr.skip()
+        return below(said=texts.CHANGED) if known else gr.skip()
 
     def cancel(self, run: Run | None, request: gr.Request = None) -> tuple:
         """Stop a run at the next stage; nothing of it is kept."""
         self._drop(run, request)
-        return below(said=words.EMPTY)
+        return below(said=texts.EMPTY)
 
     def failed(self, run: Run | None) -> tuple | dict:
         """Show that nothing runs, unless the run that failed was dropped and another has begun since."""
-        return below(said=words.EMPTY) if run is None or run.dropped or run.failed else gr.skip()
+        return below(said=texts.EMPTY) if run is None or run.dropped or run.failed else gr.skip()
 
     def show(self, run: Run | None, request: gr.Request = None, progress=_PROGRESS) -> tuple | dict:
         """Convert for the page: paths of the original, the reconstruction, the swapped voice and the spectrograms."""
@@ -212,11 +212,11 @@ class Anonymizer:
         if self._is_of(run, source, target, choice):
             return below(known=run.number, result=True)
         self._drop(run, request)
-        return below(said=words.CHANGED)
+        return below(said=texts.CHANGED)
 
     def convert(self, source: np.ndarray, target: np.ndarray | None, session: str, progress=_PROGRESS) -> Shown:
         """Say the words of a wav (N,) in the voice of another, or in one that nobody has (None)."""
-        waits = lambda before: progress(0, desc=words.WAITING.format(before=before))  # noqa: E731
+        waits = lambda before: progress(0, desc=texts.WAITING.format(before=before))  # noqa: E731
         with self._desk.job("convert", session, waits) as job:
 
             def report(stage: str, share: float) -> None:
@@ -313,36 +313,36 @@ def below(*, said: str = "", known: str = "", runs: bool = False, result: bool =
     """What stands below the buttons: a sentence, or how far a run is, or its result; `known` is the run's number."""
     files = [gr.skip() if result else None] * 4
     runs = gr.update(visible=runs)
-    return known, runs, gr.update(value=said), runs, gr.update(visible=result), words.CARD_WAITING, *files
+    return known, runs, gr.update(value=said), runs, gr.update(visible=result), texts.CARD_WAITING, *files
 
 
 def tab(do: Anonymizer, evaluation: str) -> "Tab":
     """Lay out the tab; `evaluation` is HTML."""
     with gr.Row(equal_height=True):
         with gr.Column(elem_classes="card"):
-            gr.HTML(words.SOURCE)
+            gr.HTML(texts.SOURCE)
             source = recorder("Voice to protect", "source")
         with gr.Column(elem_classes="card"):
-            gr.HTML(words.TARGET)
+            gr.HTML(texts.TARGET)
             labels = list(do.bundled)
             choice = gr.Radio([*labels, NOBODY, OWN_RECORDING], value=labels[0], label="Voice", elem_id="choice")
             target = recorder("New voice", "target", value=do.bundled[labels[0]], interactive=False)
-            consent = gr.Checkbox(label=words.CONSENT, visible=False, elem_id="consent", container=False)
+            consent = gr.Checkbox(label=texts.CONSENT, visible=False, elem_id="consent", container=False)
     with gr.Row(elem_classes="actions"):
         convert = gr.Button("Convert", variant="primary", elem_id="convert", scale=3)
         cancel = gr.Button("Cancel", elem_id="cancel", scale=1, visible=False)
         example = gr.Button("Try it with bundled voices", elem_id="example", scale=1)
         delete = gr.Button("Delete now", elem_id="delete", scale=1, min_width=130)
-    intro = gr.HTML(words.EMPTY, elem_id="intro")
-    progress = gr.HTML(words.CONVERTING, elem_id="progress", visible=False)
+    intro = gr.HTML(texts.EMPTY, elem_id="intro")
+    progress = gr.HTML(texts.CONVERTING, elem_id="progress", visible=False)
     with gr.Column(visible=False, elem_id="results") as results:
-        gr.HTML(words.LISTEN)
+        gr.HTML(texts.LISTEN)
         with gr.Row():
             players = [player("Original"), player("Reconstructed"), player("Swapped voice", "swapped")]
-        protection = gr.HTML(words.CARD_WAITING, elem_id="protection")
+        protection = gr.HTML(texts.CARD_WAITING, elem_id="protection")
         with gr.Accordion("How well it works on average: the evaluation", open=False, elem_id="evaluation"):
             gr.HTML(evaluation)
-        mels = figure("Spectrograms", words.MELS, words.MELS_ALT)
+        mels = figure("Spectrograms", texts.MELS, texts.MELS_ALT)
     inputs, buttons = (source, choice, target, consent), (convert, cancel, example, delete)
     states = gr.Textbox(visible=False), gr.State(None), gr.State(None), gr.Textbox(visible=False)
     return Tab(*inputs, *buttons, intro, progress, results, players, protection, mels, *states)
@@ -396,7 +396,7 @@ def wire(do: Anonymizer, tab: Tab) -> None:
     # Gradio calls what belongs to one event in this order, each when the one before has ended: the quick ones first.
     changes = [part.change for part in (*held, tab.known)]
     settled = gr.on(changes, do.settle, [*held, tab.known, tab.run], tab.below, trigger_mode="always_last", **QUICK)
-    settled.failure(lambda: below(said=words.CHANGED), None, tab.below, **QUICK)  # a file of the page is gone
+    settled.failure(lambda: below(said=texts.CHANGED), None, tab.below, **QUICK)  # a file of the page is gone
     tab.target.change(do.keep_consent, [tab.target, tab.consent, tab.agreed], tab.consent, **QUICK)
     for clip, take in ((tab.source, do.take_source), (tab.target, do.take_target)):
         taken = clip.change(take, clip, gr.State(), show_progress="hidden", **PRIVATE)

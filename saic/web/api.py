@@ -14,11 +14,11 @@ from gradio import FileData
 from saic.errors import UsageError
 from saic.web import maps
 from saic.web.anonymize import Anonymizer
-from saic.web.desk import Desk, session_of
 from saic.web.explore import Explorer
 from saic.web.failures import told_plainly
 from saic.web.identify import MAX_VOICES, Identifier, Known
 from saic.web.jobs import MAX_JOBS
+from saic.web.recordings import Desk, session_of
 from saic.web.store import UNNAMED_KEEP_S
 
 MAX_RECORDINGS = 24

@@ -10,10 +10,10 @@ from saic import plots
 from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, UsageError
 from saic.pipeline import Embedding
-from saic.web import maps, words
+from saic.web import maps, texts
 from saic.web.anonymize import Run
-from saic.web.desk import Desk, session_of
 from saic.web.failures import told_plainly
+from saic.web.recordings import Desk, session_of
 
 
 class Explorer:
@@ -91,8 +91,8 @@ class Explorer:
 
 def tab() -> tuple[gr.HTML, gr.State]:
     """Lay out the tab: the maps, and what they show."""
-    gr.HTML(words.EXPLORE)
+    gr.HTML(texts.EXPLORE)
     with gr.Column(elem_classes="card"):
-        drawing = gr.HTML(words.EXPLORE_WAITING, elem_id="maps", min_height=300)
-    gr.HTML(words.EXPLORE_HELP)
+        drawing = gr.HTML(texts.EXPLORE_WAITING, elem_id="maps", min_height=300)
+    gr.HTML(texts.EXPLORE_HELP)
     return drawing, gr.State(None)

@@ -9,10 +9,10 @@ import numpy as np
 
 from saic.audio import SAMPLE_RATE
 from saic.pipeline import Match
-from saic.web import words
-from saic.web.desk import Desk, session_of
+from saic.web import texts
 from saic.web.failures import ask_for, told_plainly
 from saic.web.parts import HEAVY, PRIVATE, QUICK, recorder
+from saic.web.recordings import Desk, session_of
 
 MAX_VOICES = 12
 MAX_CLIPS = 12  # of one voice
@@ -137,7 +137,7 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
 def listing(known: Known) -> str:
     """HTML of who is enrolled."""
     if not known:
-        return words.NOBODY_ENROLLED
+        return texts.NOBODY_ENROLLED
     items = "".join(
         f"<li><span>{escape(name)}</span><span class='soft'>{len(clips)} clip{'s' * (len(clips) > 1)}</span></li>"
         for name, clips in known.items()
@@ -184,15 +184,15 @@ def tab() -> Tab:
     known, verdict = gr.State(Known()), gr.State(None)
     with gr.Row(equal_height=True):
         with gr.Column(elem_classes="card"):
-            gr.HTML(words.IDENTIFY_ENROL)
+            gr.HTML(texts.IDENTIFY_ENROL)
             name = gr.Textbox(label="Name", max_lines=1, max_length=MAX_NAME, elem_id="name")
             voice = recorder("Voice to enrol", "voice")
             with gr.Row(elem_classes="actions"):
                 enrol = gr.Button("Enrol", variant="primary", elem_id="enrol", min_width=120)
                 forget = gr.Button("Remove all", elem_id="forget", min_width=120)
-            listed = gr.HTML(words.NOBODY_ENROLLED, elem_id="known")
+            listed = gr.HTML(texts.NOBODY_ENROLLED, elem_id="known")
         with gr.Column(elem_classes="card"):
-            gr.HTML(words.IDENTIFY_ASK)
+            gr.HTML(texts.IDENTIFY_ASK)
             clip = recorder("Recording in question", "question")
             note = gr.HTML("", elem_id="question-note")
             with gr.Row(elem_classes="actions"):

@@ -7,8 +7,8 @@ from html import escape
 
 import numpy as np
 
+from saic.gallery import Voices
 from saic.plots import Plane, voice_style
-from saic.voices import Voices
 
 _SIZE = 400  # of a map in its own units
 _MARGIN = 22

@@ -8,16 +8,16 @@ import time
 import gradio as gr
 
 from saic import audio
-from saic.evaluation.recogniser import Recogniser
-from saic.web import about, anonymize, api, explore, identify, words
+from saic.evaluation.evaluators.whisper import Recogniser
+from saic.web import about, anonymize, api, explore, identify, texts
 from saic.web.about import Documents
 from saic.web.anonymize import Anonymizer, Run
-from saic.web.desk import Desk, session_of
 from saic.web.examples import Example
 from saic.web.explore import Explorer
 from saic.web.identify import Identifier
 from saic.web.parts import HEAVY, QUICK
 from saic.web.protection import Listener
+from saic.web.recordings import Desk, session_of
 from saic.web.store import ClipStore
 
 NO_DOCUMENTS = Documents()
@@ -50,8 +50,8 @@ def build_page(
     bundled, halves = _bundle(examples, store)
     anonymizer = Anonymizer(pipeline, desk, listener, bundled)
     explorer, identifier = Explorer(pipeline, desk), Identifier(pipeline, desk, halves)
-    with gr.Blocks(title=words.TITLE, analytics_enabled=False) as page:
-        gr.HTML(words.HEADER)
+    with gr.Blocks(title=texts.TITLE, analytics_enabled=False) as page:
+        gr.HTML(texts.HEADER)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Anonymize"):
                 first = anonymize.tab(anonymizer, documents.evaluation)
@@ -114,8 +114,8 @@ def _wire_delete(
         if run is not None:
             run.dropped = True
         desk.delete(session_of(request))
-        anonymized = [None, *do.choose(choice), None, *anonymize.below(said=words.DELETED)]
-        return *anonymized, None, words.EXPLORE_WAITING, {}, identify.listing({}), None, None, ""
+        anonymized = [None, *do.choose(choice), None, *anonymize.below(said=texts.DELETED)]
+        return *anonymized, None, texts.EXPLORE_WAITING, {}, identify.listing({}), None, None, ""
 
     cleared = [first.source, first.target, first.consent, first.agreed, *first.below, drawn, maps]
     said = [second.known, second.listed, second.voice, second.clip, second.said]

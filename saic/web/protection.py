@@ -16,10 +16,10 @@ import numpy as np
 
 from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, UsageError
-from saic.evaluation.embedders import OwnEncoder, Resemblyzer
-from saic.evaluation.recogniser import Recogniser, normalize
-from saic.evaluation.text import word_errors
-from saic.voices import Voices
+from saic.evaluation.evaluators.embedders import OwnEncoder, Resemblyzer
+from saic.evaluation.evaluators.whisper import Recogniser, normalize
+from saic.evaluation.measures.text_errors import word_errors
+from saic.gallery import Voices
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Listener:
 
 def independent_judge() -> Judge | None:
     """Resemblyzer, or None where it is not installed."""
-    measured = json.loads((resources.files("saic.web") / "usual.json").read_text(encoding="utf-8"))
+    measured = json.loads((resources.files("saic.web") / "typical_similarity.json").read_text(encoding="utf-8"))
     try:
         embedder = Resemblyzer()
     except UsageError:

@@ -20,12 +20,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from saic.errors import UsageError
 from saic.web.backlog import Backlog
-from saic.web.desk import LIMITS
-from saic.web.guard import Guard
+from saic.web.firewall import Guard
 from saic.web.hosts import Hosts
 from saic.web.jobs import MAX_JOBS
 from saic.web.logs import quieten_libraries
 from saic.web.page import warm_up
+from saic.web.recordings import LIMITS
 from saic.web.style import CSS, SCRIPT, theme
 from saic.web.visitors import has_room, network_of
 

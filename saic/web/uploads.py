@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope
 
+from saic.data.manifest import AUDIO_SUFFIXES
 from saic.errors import UsageError
-from saic.manifest import AUDIO_SUFFIXES
 from saic.web.store import ClipStore, StoreFull
 from saic.web.visitors import Rate, Visitor
 

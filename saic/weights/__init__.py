@@ -59,9 +59,9 @@ def resolve(name: str | os.PathLike | None = None, revision: str | None = None) 
         The Hub does not give these weights.
     """
     if at := hub_commit(name, revision):
-        from saic.weights import hub  # here, since nothing else needs the Hub's client
+        from saic.weights import download  # here, since nothing else needs the Hub's client
 
-        return hub.fetch(*at)
+        return download.fetch(*at)
     folder = Path(str(resources.files("saic") / "weights" / "default")) if name is None else Path(name)
     if not os.path.isdir(folder):  # Path.is_dir raises an error for a name that is too long
         raise WeightsError("There is no such weights folder. Name one that holds config.json and model.safetensors.")

@@ -1,0 +1,48 @@
+"""The commands that upload to the Hugging Face Hub."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from saic import weights as resolver
+from saic.cli.options import JsonOption, WeightsOption, show
+
+RepoOption = Annotated[str, typer.Option("--repo", metavar="ORG/NAME", help="Repository; made if it is not there.")]
+PublicOption = Annotated[
+    bool,
+    typer.Option(
+        "--public", help="Let everyone read it: tensors and gallery, which holds embeddings of training speakers."
+    ),
+]
+
+
+def push(
+    repo: RepoOption,
+    weights: WeightsOption = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="report.json of saic evaluate on these weights, for the model card.")
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option("--license", help="Licence of the weights, as the Hub names it: cc-by-4.0.")
+    ] = None,
+    public: PublicOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Upload weights with a model card to the Hugging Face Hub, private unless --public; log in with: hf auth login."""
+    folder = resolver.resolve(weights)
+    from saic.publish import upload as hub  # here, since the other commands do without the Hub's client
+
+    name = hub.push(folder, repo, report=report, private=not public, license=license)
+    show(as_json, {"weights": name, "public": public}, f"Uploaded. They are loaded by --weights {name}")
+
+
+def space(
+    repo: RepoOption, weights: WeightsOption = None, public: PublicOption = False, as_json: JsonOption = False
+) -> None:
+    """Upload the page with its weights as a Hugging Face Space, private unless --public; from SAIC's source tree."""
+    folder = resolver.resolve(weights)
+    from saic.publish import space
+
+    commit = space.push(folder, repo, private=not public)
+    show(as_json, {"space": repo, "commit": commit, "public": public}, f"Uploaded. The Hub now builds the Space {repo}")

@@ -1,0 +1,1 @@
+"""Which recordings a corpus holds, and who speaks in them."""

@@ -1,0 +1,112 @@
+"""The audio of an evaluation: which speakers take part, and what each of their parts sounds like."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from saic import audio
+from saic.data.manifest import Clip
+from saic.errors import SilentAudio, TooShort
+from saic.evaluation.data import trials
+from saic.evaluation.data.codec import round_trip
+from saic.signal.vad import require_speech
+
+TARGETS_PER_SEX = 2
+QUICK_SPEAKERS = 12
+QUICK_TARGETS_PER_SEX = 1
+MIN_SPEECH_S = 1.0  # of each part
+
+_KEPT_WAVS = 128  # all parts of 40 speakers: 120 MB at most
+
+Codec = Callable[[np.ndarray], np.ndarray]
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage's name, how many of its steps are done, and how many there are."""
+
+
+class Gallery:
+    """Speakers, trials, and the audio that they name: empty at first.
+
+    Attributes
+    ----------
+    parts
+        The gallery: speaker to the parts of its audio.
+    trials
+        Who is converted to whom, grouped by source speaker.
+    left_out
+        How many speakers of the data can't join the gallery, by reason.
+    wav
+        Function of a part: (N,) its spans end to end, through the codec. Recent ones are kept.
+    codec
+        What all audio passes: one round trip, or nothing where all of it is lossless.
+    """
+
+    def __init__(self, clips: Sequence[Clip], codec: Codec):
+        self.codec = codec
+        self.left_out: dict[str, int] = {}
+        self.parts: dict[str, trials.Parts] = {}
+        self.trials: list[trials.Trial] = []
+        self.wav = lru_cache(maxsize=_KEPT_WAVS)(self._wav)
+        self._paths = {clip.utterance: clip.path for clip in clips}
+
+    def first_trials(self) -> list[trials.Trial]:
+        """One trial a source speaker, for what doesn't depend on the target."""
+        first: dict[str, trials.Trial] = {}
+        for trial in self.trials:
+            first.setdefault(trial.source, trial)
+        return list(first.values())
+
+    def _wav(self, part: trials.Part) -> np.ndarray:
+        """``wav`` without its memory."""
+        return self.codec(_join({span.utterance: audio.load(self._paths[span.utterance]) for span in part}, part))
+
+
+class Corpus(Gallery):
+    """Speakers each cut into the three parts of :mod:`saic.evaluation.data.trials`, converted to some of each sex.
+
+    ``left_out`` counts those with too little audio, "short", and with a part that is "silent".
+    """
+
+    def __init__(self, clips: Sequence[Clip], *, seed: int, quick: bool, progress: Progress, codec: Codec = round_trip):
+        super().__init__(clips, codec)
+        by_speaker = clips_by_speaker(clips)
+        long = {
+            speaker: of_speaker
+            for speaker, of_speaker in by_speaker.items()
+            if sum(clip.duration_s for clip in of_speaker) >= trials.MIN_GALLERY_S
+        }
+        self.left_out = {"short": len(by_speaker) - len(long), "silent": 0}
+        sexes = {speaker: of_speaker[0].sex for speaker, of_speaker in long.items()}
+        chosen = trials.choose_speakers(sexes, QUICK_SPEAKERS, seed) if quick else sorted(long)
+        for done, speaker in enumerate(chosen, start=1):
+            self._cut(trials.choose_clips(long[speaker], seed))
+            progress("prepare", done, len(chosen))
+        per_sex = QUICK_TARGETS_PER_SEX if quick else TARGETS_PER_SEX
+        self.trials = trials.assign_targets({name: sexes[name] for name in self.parts}, per_sex, seed)
+
+    def _cut(self, clips: Sequence[Clip]) -> None:
+        wavs = {clip.utterance: audio.load(clip.path) for clip in clips}
+        if sum(map(len, wavs.values())) < trials.MIN_GALLERY_S * audio.SAMPLE_RATE:
+            self.left_out["short"] += 1  # the manifest promised more
+            return
+        parts = trials.cut(clips[0].speaker, clips[0].sex, wavs)
+        try:
+            for part in (parts.enrolment, parts.source, parts.reference):
+                require_speech(_join(wavs, part), MIN_SPEECH_S)
+        except (SilentAudio, TooShort):
+            self.left_out["silent"] += 1
+            return
+        self.parts[parts.speaker] = parts
+
+
+def clips_by_speaker(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
+    """Speaker to clips."""
+    by_speaker: dict[str, list[Clip]] = {}
+    for clip in clips:
+        by_speaker.setdefault(clip.speaker, []).append(clip)
+    return by_speaker
+
+
+def _join(wavs: dict[str, np.ndarray], part: trials.Part) -> np.ndarray:
+    return np.concatenate([wavs[span.utterance][span.start : span.stop] for span in part])

@@ -1,0 +1,11 @@
+"""The trainable model: content encoder, speaker encoder, decoder."""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Model":
+        raise AttributeError(f"module 'saic.model' has no attribute {name!r}")
+    from saic.model.model import Model  # when it is used: a module of this package may be imported without it
+
+    return Model

@@ -1,0 +1,146 @@
+"""The trainable model: content encoder, speaker encoder and decoder composed (paper Fig. 1 and 2)."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from saic.config import Config
+from saic.model.content_encoder import ContentEncoder
+from saic.model.decoder import Decoder
+from saic.model.speaker_encoder import SpeakerEncoder
+from saic.signal.f0 import (
+    transpose_f0,
+)
+from saic.signal.masking import masked_statistics
+from saic.signal.mel import N_MELS
+from saic.weights import CONFIG, MODEL, VOICES, listed, load, resolve, save, write_sums
+from saic.weights.tensors import make_network
+
+LOG2_F0 = 7.3  # 158 Hz: about what the pitch head's output is the difference
+
+
+class Model(nn.Module):
+    """Mel in, mel out: the content of one, the voice of another.
+
+    Holds the per-bin mean and standard deviation of the training mels, so that a checkpoint is complete.
+    """
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.folder: Path | None = None  # where the tensors were loaded from
+        self.content_encoder = ContentEncoder(config.content_encoder, N_MELS)
+        self.speaker_encoder = SpeakerEncoder(config.speaker_encoder, N_MELS)
+        self.decoder = Decoder(
+            config.decoder, N_MELS, config.content_encoder.code_channels, config.speaker_encoder.embedding_size
+        )
+        self.pitch_head = nn.Linear(config.speaker_encoder.embedding_size, 2)
+        self.register_buffer("mel_mean", torch.zeros(N_MELS, 1))
+        self.register_buffer("mel_std", torch.ones(N_MELS, 1))
+
+    def forward(
+        self,
+        source: Tensor,
+        target: Tensor,
+        f0: Tensor,
+        source_mask: Tensor | None = None,
+        target_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Convert.
+
+        Parameters
+        ----------
+        source, target
+            (B, 80, T) and (B, 80, T') log-mels.
+        f0
+            (B, T) pitch of the source in Hz, 0 for unvoiced.
+        source_mask, target_mask
+            (B, 1, T) and (B, 1, T') of 0 and 1: speech frames.
+
+        Returns
+        -------
+        (B, 80, T) log-mel: the words and timing of ``source`` in the voice of ``target``.
+        """
+        content = self.encode_content(source, source_mask)
+        speaker = self.encode_speaker(target, target_mask)
+        return self.decode(content, speaker, transpose_f0(f0, self.pitch_of(speaker)), source_mask)
+
+    def standardize(self, mel: Tensor) -> Tensor:
+        """Log-mel to zero mean and unit deviation per bin."""
+        return (mel - self.mel_mean) / self.mel_std
+
+    def heard(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, 80, T) log-mel as the content encoder hears it: standardized, speech as loud as training's on average."""
+        level = masked_statistics(mel, mask)[0].mean(dim=1, keepdim=True)
+        return self.standardize(mel - level + self.mel_mean.mean())
+
+    def encode_content(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, 80, T) log-mel to (B, C, ceil(T / stride)) content codes."""
+        return self.content_encoder(self.heard(mel, mask), mask)[0]
+
+    def encode_speaker(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, 80, T) log-mel to (B, E) speaker embeddings."""
+        return self.speaker_encoder(self.standardize(mel), mask)
+
+    def pitch_of(self, embedding: Tensor) -> Tensor:
+        """(B, E) embeddings to (B, 2): median and spread of the speaker's log2 F0, F0 in Hz."""
+        median, spread = self.pitch_head(embedding).unbind(dim=1)
+        return torch.stack([median + LOG2_F0, spread.clamp_min(0)], dim=1)
+
+    def decode(self, content: Tensor, embedding: Tensor, f0: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Content codes, (B, E) embeddings and (B, T) pitch in Hz to a (B, 80, T) log-mel."""
+        mel, _ = self.decoder(content, embedding, f0, mask)
+        return mel * self.mel_std + self.mel_mean
+
+    @classmethod
+    def from_pretrained(
+        cls, weights: str | os.PathLike | None = None, *, revision: str | None = None, device: str = "cpu"
+    ) -> "Model":
+        """Load what :func:`saic.weights.resolve` finds under a name; frozen, in evaluation mode."""
+        folder = resolve(weights, revision)
+        config, tensors = load(folder)
+        model = make_network(lambda: cls(config), tensors, MODEL)
+        model.folder = folder
+        return model.to(device).eval().requires_grad_(False)
+
+    def save_pretrained(self, folder: str | os.PathLike, *, half: bool = True) -> None:
+        """Write config, tensors (float16 unless ``half`` is false) and hashes to a folder."""
+        save(Path(folder), self.config, self.state_dict(), half=half)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        report: str | os.PathLike | None = None,
+        private: bool = True,
+        license: str | None = None,
+    ) -> str:
+        """Upload these weights and a model card; see :func:`saic.publish.upload.push`.
+
+        What was loaded from a folder and not changed goes up as it is there. After training, the gallery of voices
+        stays behind, for it belongs to other tensors: ``python -m train.voices`` makes a new one.
+
+        Returns
+        -------
+        ``ORG/NAME@COMMIT``, which :meth:`from_pretrained` takes anywhere.
+        """
+        from saic.publish import upload as hub  # here, since nothing else needs the Hub's client
+
+        options = {"report": None if report is None else Path(report), "private": private, "license": license}
+        if self.folder is not None and self._is_as_in(self.folder):
+            return hub.push(self.folder, repo, **options)
+        with tempfile.TemporaryDirectory() as scratch:
+            self.save_pretrained(scratch)
+            for name in listed(self.folder) if self.folder is not None else ():
+                if name not in (CONFIG, MODEL, VOICES):
+                    shutil.copyfile(self.folder / name, Path(scratch) / name)
+            write_sums(Path(scratch))
+            return hub.push(Path(scratch), repo, **options)
+
+    def _is_as_in(self, folder: Path) -> bool:
+        _, stored = load(folder)
+        return all(torch.equal(tensor.cpu(), stored[name]) for name, tensor in self.state_dict().items())

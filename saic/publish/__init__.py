@@ -1,0 +1,1 @@
+"""Uploads to the Hugging Face Hub: weights, model card, Space."""

@@ -1,0 +1,95 @@
+"""A Hugging Face Space that serves the page: this source tree, with the chosen weights in place of the bundled ones.
+
+Nothing is downloaded when it starts. ``packages.txt`` is not needed: soundfile and PyAV bring their libraries.
+"""
+
+from pathlib import Path
+
+import yaml
+
+from saic import weights
+from saic.errors import UsageError
+from saic.publish import upload as hub
+
+_ROOT = Path(__file__).parents[1]
+_TREE = ("app.py", "requirements.txt", "LICENSE", "NOTICE", "saic/**/*", "assets/README.md", "assets/examples/*")
+_ABOUT_BUNDLED = ("MODEL_CARD.md", "benchmarks/evaluation/report.*")
+_BUNDLED = "saic/weights/default"
+
+_TEXT = """\
+# SAIC: the same words, another voice
+
+Record or upload one voice, choose another, and hear the first one's words in the second one's voice.
+
+**It changes the voice, not the words**, and the output is not anonymous to everyone: names, dates and places that are
+spoken stay in the recording, and so does the manner of speaking. Recordings that you give to this page reach the server
+that runs it. **Don't use recordings of patients here**: run SAIC on your own machine for that. Only use the voice of a
+person who agreed to it.
+"""
+
+
+def files(folder: Path) -> dict[str, bytes | Path]:
+    """Path in the Space to content: app, package, requirements, examples, and the weights of a folder.
+
+    The documents of the bundled weights come with these alone.
+
+    Raises
+    ------
+    UsageError
+        This is an installed package and not a source tree.
+    WeightsError
+        The weights are incomplete or damaged.
+    """
+    weights.verify(folder)
+    if not (_ROOT / "app.py").is_file() or not (_ROOT / "assets" / "examples").is_dir():
+        raise UsageError("A Space is made from SAIC's source tree. Run this command there, as python -m saic space.")
+    are_bundled = weights.fingerprint(folder) == weights.fingerprint(_ROOT / _BUNDLED)
+    found = {
+        path.relative_to(_ROOT).as_posix(): path
+        for pattern in (*_TREE, *(_ABOUT_BUNDLED if are_bundled else ()))
+        for path in sorted(_ROOT.glob(pattern))
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    made: dict[str, bytes | Path] = {path: at for path, at in found.items() if not path.startswith(f"{_BUNDLED}/")}
+    made |= {f"{_BUNDLED}/{name}": folder / name for name in (weights.SUMS, *weights.listed(folder))}
+    made["README.md"] = (
+        f"---\n{yaml.safe_dump(front_matter(), sort_keys=False, allow_unicode=True)}---\n\n{_TEXT}".encode()
+    )
+    return made
+
+
+def front_matter() -> dict[str, str | bool]:
+    """What the Hub reads off the Space's README.md; Gradio's version is the one of requirements.txt."""
+    lines = (_ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    (gradio,) = (line.partition("==")[2] for line in lines if line.startswith("gradio=="))
+    return {
+        "title": "SAIC",
+        "emoji": "🎭",
+        "colorFrom": "blue",
+        "colorTo": "indigo",
+        "sdk": "gradio",
+        "sdk_version": gradio,
+        "python_version": "3.11",
+        "app_file": "app.py",
+        "pinned": False,
+        "license": "apache-2.0",
+        "short_description": "The same words in another voice",
+    }
+
+
+def push(folder: Path, repo: str, *, private: bool = True) -> str:
+    """Upload a Space that serves a folder's weights; returns the commit.
+
+    Raises
+    ------
+    UsageError, WeightsError, HubError
+        As :func:`files` and :func:`saic.publish.upload.upload`.
+    """
+    return hub.upload(
+        repo,
+        files(folder),
+        kind="space",
+        private=private,
+        message="Upload SAIC",
+        replaces=lambda path: path.startswith(("saic/", "assets/", "benchmarks/")) or path == "MODEL_CARD.md",
+    )

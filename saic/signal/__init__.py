@@ -1,0 +1,1 @@
+"""Signal processing on waveforms and log-mels, without trained weights."""

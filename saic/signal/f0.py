@@ -1,0 +1,172 @@
+"""Pitch: a fundamental-frequency track on the mel's frames, and the harmonics it stands for in a mel.
+
+The track follows RAPT (Talkin 1995): normalized cross-correlation per frame, then the cheapest path through
+pitch candidates and one unvoiced state.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from saic.signal.mel import FLOOR, HOP_SAMPLES, N_MELS, SAMPLE_RATE, log_mel
+
+F0_MIN_HZ, F0_MAX_HZ = 55.0, 550.0
+HARMONIC_MEL_CHANNELS = N_MELS + 1
+_STEPS_PER_OCTAVE = 48
+_WINDOW = 640  # 40 ms: two periods of the lowest voices
+_FFT = 1024
+_TYPICAL_LAG = 110  # 145 Hz, between men and women
+_BAND_HZ = (70.0, 100.0, 1_000.0, 1_400.0)  # mains hum below, formants that outshine the first harmonics above
+_LAG_WEIGHT = 0.15  # the highest pitch among multiples of a period wins
+_UNVOICED_COST = 0.55  # a frame whose best correlation is lower is unvoiced
+_SWITCH_COST = 0.35  # between voiced and unvoiced
+_OCTAVE_COST = 1.0  # for a jump of one octave between two frames; much more flattens the melody
+_STRETCH = 0.7, 1.4  # a melody is made flatter or livelier by no more than this
+_QUIET_DB = -35.0  # below the clip's loud frames, correlation counts for less and less
+
+
+def candidates_hz() -> np.ndarray:
+    """(K,) pitch grid, 48 steps an octave."""
+    octaves = np.log2(F0_MAX_HZ / F0_MIN_HZ)
+    return F0_MIN_HZ * 2 ** (np.arange(int(octaves * _STEPS_PER_OCTAVE) + 1) / _STEPS_PER_OCTAVE)
+
+
+def track_f0(wav: np.ndarray) -> np.ndarray:
+    """Fundamental frequency of every mel frame.
+
+    Parameters
+    ----------
+    wav
+        (N,) float32 in [-1, 1], 16 kHz.
+
+    Returns
+    -------
+    (T,) float32 in Hz, T = ceil(N / 200); 0 where the frame is not voiced.
+    """
+    correlation = _correlation(torch.from_numpy(_band_pass(wav))).numpy()
+    grid = candidates_hz()
+    cost = 1 - correlation * (1 - _LAG_WEIGHT * F0_MIN_HZ / grid)
+    path = _cheapest_path(cost)
+    return np.where(path < 0, 0.0, grid[path]).astype(np.float32)
+
+
+def measure_f0_stats(f0: Tensor) -> Tensor:
+    """(2,) median and spread (16th to 84th percentile, halved) of log2 of a (T,) track's voiced frames, or zeros."""
+    voiced = f0[f0 > 0].log2()
+    if len(voiced) == 0:
+        return f0.new_zeros(2)
+    low, median, high = (voiced.kthvalue(1 + round(q * (len(voiced) - 1))).values for q in (0.16, 0.5, 0.84))
+    return torch.stack([median, (high - low) / 2])
+
+
+def transpose_f0(f0: Tensor, register: Tensor) -> Tensor:
+    """Move a pitch track to another voice's register; the melody stays.
+
+    Parameters
+    ----------
+    f0
+        (B, T) Hz, 0 for unvoiced.
+    register
+        (B, 2) median and spread of that voice's log2 F0, as :func:`statistics` gives them.
+    """
+    median, spread = register.unsqueeze(-1).unbind(dim=1)
+    # A GPU would take longer to be asked for them than they take to count.
+    own = torch.stack([measure_f0_stats(track) for track in f0.cpu()]).to(f0.device).unsqueeze(-1)
+    stretch = (spread / own[:, 1].clamp_min(1e-3)).clamp(*_STRETCH)
+    moved = 2 ** (median + (f0.clamp_min(F0_MIN_HZ).log2() - own[:, 0]) * stretch)
+    return torch.where(f0 > 0, moved.clamp(F0_MIN_HZ, F0_MAX_HZ), 0.0)
+
+
+def harmonic_mel(f0: Tensor) -> Tensor:
+    """What a voice source of the given pitch looks like to the mel front end.
+
+    Parameters
+    ----------
+    f0
+        (B, T) Hz, 0 for unvoiced.
+
+    Returns
+    -------
+    (B, 81, T): the log-mel of equally strong harmonics about its mean, and 1 where voiced; 0 where not.
+    """
+    steps = (f0.clamp(F0_MIN_HZ, F0_MAX_HZ) / F0_MIN_HZ).log2() * _STEPS_PER_OCTAVE
+    rows = torch.where(f0 > 0, steps.round().long() + 1, 0)
+    return F.embedding(rows, _harmonics().to(f0.device)).transpose(1, 2)
+
+
+@cache
+def _harmonics() -> Tensor:
+    """(1 + K, 81) row 0 for unvoiced, then the excitation of each pitch of the grid."""
+    grid = candidates_hz()
+    time = torch.arange(4 * _FFT) / SAMPLE_RATE
+    rows = torch.zeros(1 + len(grid), HARMONIC_MEL_CHANNELS)
+    generator = torch.Generator().manual_seed(0)
+    for row, hz in zip(rows[1:], grid, strict=True):
+        multiples = torch.arange(1, int(SAMPLE_RATE / 2 / hz) + 1)
+        phases = 2 * torch.pi * torch.rand(len(multiples), 1, generator=generator)
+        wav = torch.cos(2 * torch.pi * hz * multiples[:, None] * time + phases).sum(dim=0)
+        mel = log_mel(wav)[:, 4:-4].exp().mean(dim=-1).clamp_min(FLOOR).log()
+        row[:N_MELS] = mel - mel.mean()
+    rows[1:, -1] = 1
+    return rows
+
+
+def _band_pass(wav: np.ndarray) -> np.ndarray:
+    """The band where the first harmonics lie, by a spectral window with raised-cosine edges."""
+    n_samples = max(len(wav), 1)
+    size = 1 << (n_samples - 1).bit_length()
+    hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
+    gain = np.interp(hz, _BAND_HZ, [0, 1, 1, 0])
+    spectrum = np.fft.rfft(wav, size) * (0.5 - 0.5 * np.cos(np.pi * gain))
+    return np.fft.irfft(spectrum, size)[: len(wav)].astype(np.float32)
+
+
+def _correlation(wav: Tensor) -> Tensor:
+    """(T, K) normalized cross-correlation of each frame with itself one candidate period later."""
+    grid = candidates_hz()
+    lags = SAMPLE_RATE / grid
+    longest = int(np.ceil(lags.max()))
+    span = _WINDOW + longest
+    n_frames = -(-len(wav) // HOP_SAMPLES)
+    left = (_WINDOW + _TYPICAL_LAG - HOP_SAMPLES) // 2  # the middle of both windows is the middle of the frame
+    padded = F.pad(wav, (left, n_frames * HOP_SAMPLES - len(wav) + span))
+    frames = padded.unfold(0, span, HOP_SAMPLES)[:n_frames]
+    head = F.pad(frames[:, :_WINDOW], (0, _FFT - _WINDOW))
+    product = torch.fft.irfft(torch.fft.rfft(head).conj() * torch.fft.rfft(frames, _FFT), _FFT)[:, : longest + 1]
+    squares = F.pad(frames.double().square().cumsum(dim=1), (1, 0))
+    energy = (squares[:, _WINDOW:] - squares[:, : longest + 1]).float()
+    loud = float(np.quantile(energy[:, 0].numpy(), 0.9))
+    floor = loud * 10 ** (_QUIET_DB / 10) + 1e-9
+    normalized = product / ((energy[:, :1] + floor) * (energy + floor)).sqrt()
+    low = torch.from_numpy(lags).floor().long()
+    part = torch.from_numpy(lags - np.floor(lags)).float()
+    return normalized[:, low] * (1 - part) + normalized[:, (low + 1).clamp_max(longest)] * part
+
+
+def _cheapest_path(cost: np.ndarray) -> np.ndarray:
+    """Viterbi over (T, K) costs and an unvoiced state; returns (T,) indices, -1 for unvoiced."""
+    n_frames, n_states = cost.shape
+    steps = np.arange(n_states)
+    jump = (_OCTAVE_COST / _STEPS_PER_OCTAVE * np.abs(steps[:, None] - steps)).astype(np.float32)
+    from_voiced = np.zeros((n_frames, n_states), dtype=np.int16)
+    from_silent = np.zeros(n_frames, dtype=np.int16)
+    voiced, silent = cost[0].astype(np.float32), np.float32(_UNVOICED_COST)
+    for t in range(1, n_frames):
+        moves = jump + voiced
+        source = moves.argmin(axis=1)
+        stay = moves[steps, source]
+        enter = silent + _SWITCH_COST
+        from_voiced[t] = np.where(enter < stay, -1, source)
+        leave = voiced.argmin()
+        from_silent[t] = -1 if silent <= voiced[leave] + _SWITCH_COST else leave
+        silent = min(silent, voiced[leave] + _SWITCH_COST) + _UNVOICED_COST
+        voiced = np.minimum(stay, enter) + cost[t]
+    path = np.empty(n_frames, dtype=np.int64)
+    state = -1 if silent < voiced.min() else int(voiced.argmin())
+    for t in range(n_frames - 1, -1, -1):
+        path[t] = state
+        state = int(from_silent[t]) if state < 0 else int(from_voiced[t][state])
+    return path

@@ -1,0 +1,26 @@
+"""Stretching the frequency axis of a mel, as a vocal tract of another length would (Jaitly & Hinton 2013)."""
+
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saic.signal.mel import F_MAX_HZ, N_MELS, mel_frequencies_hz
+
+_KNEE = 0.8  # share of the band that is stretched linearly; the rest is bent so that 8 kHz stays 8 kHz
+
+
+@cache
+def warp_matrix(factor: float) -> Tensor:
+    """(80, 80) matrix that moves content at f Hz to ``factor`` * f Hz when it multiplies a log-mel."""
+    centres = mel_frequencies_hz()
+    knee = _KNEE * F_MAX_HZ * min(1.0, factor)
+    source = np.interp(centres, [0.0, knee, F_MAX_HZ], [0.0, knee / factor, F_MAX_HZ])
+    position = np.interp(source, centres, np.arange(len(centres)))
+    low = np.minimum(position.astype(int), N_MELS - 2)
+    matrix = np.zeros((N_MELS, N_MELS), dtype=np.float32)
+    rows = np.arange(N_MELS)
+    matrix[rows, low] = 1 - (position - low)
+    matrix[rows, low + 1] += position - low
+    return torch.from_numpy(matrix)

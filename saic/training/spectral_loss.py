@@ -1,0 +1,57 @@
+"""How far a waveform is from another to an ear: short-time spectra at several window lengths (Yamamoto et al. 2020)."""
+
+from collections.abc import Sequence
+
+import torch
+import torchaudio.functional as AF
+from torch import Tensor, nn
+
+from saic.signal.mel import F_MAX_HZ, N_MELS, SAMPLE_RATE
+
+_SMALLEST = 1e-4  # magnitude below which a bin counts as silent: about a least bit of 16
+_SAMPLES_A_BAND = 16  # of a window: bands of two bins or more
+
+
+class SpectralDistance(nn.Module):
+    """L2 of log-magnitudes by frame, and L1 of mel bands' magnitudes and their logarithms, over window lengths.
+
+    Bins count as ears do, by 1 / (1 + f / 1 kHz): about alike on a mel scale. The linear term is relative to the
+    truth's mean magnitude, so that a quiet crop counts as much as a loud one. Windows must be long enough to hold two
+    periods of a voice: to shorter ones, pulses that fall elsewhere than the recording's are worse than noise. Complex
+    spectra are not compared for the same reason.
+
+    The L1 terms take bands, not bins: of two independent noises' bins, L1 is least where one is 2.3 dB too weak
+    (a Rayleigh variable X scaled by a is nearest to another Y where (1 + a^2)^(3/2) = 2), and consonants fade. Means
+    over a band hardly scatter, so little is left of that, and logarithms of like distributions have no such pull.
+    """
+
+    def __init__(self, windows: Sequence[int]):
+        super().__init__()
+        self.windows = tuple(windows)
+        for size in windows:
+            n_bins = size // 2 + 1
+            self.register_buffer(f"window{size}", torch.hann_window(size), persistent=False)
+            weight = 1 / (1 + torch.linspace(0, SAMPLE_RATE / 2, n_bins) / 1_000)[:, None]
+            self.register_buffer(f"weight{size}", weight / weight.mean(), persistent=False)
+            n_bands = min(N_MELS, size // _SAMPLES_A_BAND)
+            bank = AF.melscale_fbanks(n_bins, 0.0, F_MAX_HZ, n_bands, SAMPLE_RATE, mel_scale="slaney").T
+            self.register_buffer(f"bands{size}", bank / bank.sum(dim=1, keepdim=True), persistent=False)
+
+    def forward(self, output: Tensor, truth: Tensor) -> Tensor:
+        """Scalar distance of (B, N) from (B, N), in nepers and shares of the mean magnitude; next to 0 if equal."""
+        total = torch.zeros(()).to(output)
+        for size in self.windows:
+            made, true = (self._magnitude(wav, size) for wav in (output, truth))
+            weight, bands = getattr(self, f"weight{size}"), getattr(self, f"bands{size}")
+            log = ((weight * (made.log() - true.log()).square()).mean(dim=1) + 1e-6).sqrt().mean()
+            made, true = bands @ made, bands @ true
+            linear = ((made - true).abs() / true.mean(dim=(1, 2), keepdim=True)).mean()
+            total = total + log + linear + (made.log() - true.log()).abs().mean()
+        return total / len(self.windows)
+
+    def _magnitude(self, wav: Tensor, size: int) -> Tensor:
+        """(B, N) to (B, size / 2 + 1, frames half a window apart)."""
+        window = getattr(self, f"window{size}")
+        spectrum = torch.stft(wav, size, size // 2, window=window, center=False, return_complex=True)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return (power + (_SMALLEST * window.sum()) ** 2).sqrt()

@@ -1,0 +1,1 @@
+"""Log-mel and F0 to waveform."""

@@ -1,0 +1,78 @@
+"""Log-mel and pitch to waveform, behind one small interface."""
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torchaudio.functional as AF
+from torch import Tensor
+
+from saic.config import Vocoder as Config
+from saic.errors import WeightsError
+from saic.signal.mel import HOP_SAMPLES, N_FFT, filterbank
+from saic.vocoder.source_filter import NeuralVocoder, SourceFilter
+from saic.weights import VOCODER, load_vocoder
+from saic.weights.tensors import make_network
+
+
+class Vocoder(Protocol):
+    """Anything that turns a mel of :mod:`saic.signal.mel` back into its waveform."""
+
+    def __call__(self, mel: Tensor, f0: Tensor) -> Tensor:
+        """(80, T) natural-log mel magnitude and (T,) pitch in Hz, 0 for unvoiced, to (200 * T,) waveform at 16 kHz."""
+        ...
+
+
+class GriffinLim:
+    """Fast Griffin-Lim (Perraudin et al. 2013) on a least-squares estimate of the linear spectrum.
+
+    Deterministic: the phase starts from zero, so the same mel always gives the same waveform. Pitch is not used.
+    """
+
+    def __init__(self, iterations: int):
+        self.iterations = iterations
+        self.inverse = torch.linalg.pinv(filterbank().T)  # (513, 80)
+        self.window = torch.hann_window(N_FFT)
+
+    def __call__(self, mel: Tensor, f0: Tensor) -> Tensor:
+        """As :class:`Vocoder`."""
+        magnitude = (self.inverse.to(mel) @ mel.float().exp()).clamp_min(0)
+        # The STFT below centres frame t on sample t * hop, the mel on t * hop + hop / 2: one more frame on
+        # either side and half a hop cut from both ends bring the two grids together.
+        magnitude = torch.cat([magnitude[:, :1], magnitude, magnitude[:, -1:]], dim=1)
+        length = (magnitude.shape[1] - 1) * HOP_SAMPLES
+        wav = AF.griffinlim(
+            magnitude,
+            self.window.to(magnitude),
+            N_FFT,
+            HOP_SAMPLES,
+            N_FFT,
+            power=1.0,
+            n_iter=self.iterations,
+            momentum=0.99,
+            length=length,
+            rand_init=False,
+        )
+        return wav[HOP_SAMPLES // 2 : length - HOP_SAMPLES // 2]
+
+
+def build(config: Config, weights: Path | None = None, *, device: str = "cpu") -> Vocoder:
+    """The vocoder that a config names.
+
+    Parameters
+    ----------
+    weights
+        Folder of weights that a neural vocoder is read from.
+
+    Raises
+    ------
+    WeightsError
+        A neural vocoder is named, and its weights are missing or do not fit. Nothing else takes its place.
+    """
+    if config.kind == "griffin-lim":
+        return GriffinLim(config.iterations)
+    if weights is None:
+        raise WeightsError("A neural vocoder has weights. Name their folder.")
+    sizes = config.channels, config.layers, config.kernel, config.expansion
+    network = make_network(lambda: SourceFilter(*sizes), load_vocoder(weights), VOCODER)
+    return NeuralVocoder(network.to(device).requires_grad_(False))

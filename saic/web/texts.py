@@ -1,0 +1,217 @@
+"""The sentences of the page, so that they can be read, checked and translated in one place."""
+
+from saic.web.recordings import LIMITS
+from saic.web.store import KEEP_S
+
+TITLE = "Speech anonymizer"
+_MINUTES = f"{LIMITS.max_duration_s / 60:g}"
+
+HEADER = """
+<header>
+<h1>Speech anonymizer</h1>
+<p class="lead">The same words, another voice.</p>
+<ul class="notes" aria-label="Before you start">
+  <li><strong>It changes the voice, not the words.</strong>
+      Names, dates and places that are spoken stay in the recording.</li>
+  <li><strong>Not for real patient data on a public server.</strong>
+      This is a research tool, not a certified safeguard. Run it on your own machine instead: see About.</li>
+</ul>
+</header>
+<p id="microphone-note" class="warning" role="status" hidden></p>
+"""
+
+# --- Anonymize ---------------------------------------------------------------------------------------------
+
+NOBODY = "A voice that nobody has"
+OWN_RECORDING = "Another person's recording"
+
+SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
+<p>Record or upload up to {_MINUTES} minutes. A few sentences are enough.</p>"""
+
+TARGET = """<h2><span class="step">2</span> The new voice</h2>
+<p>Voices A to F are synthetic and belong to nobody. A voice that nobody has is mixed from two others, new each
+time.</p>"""
+
+CONSENT = "The person who speaks here has agreed to this use of their voice"
+
+EMPTY = f"""<div class="empty">
+<h2>Nothing converted yet</h2>
+<p>You will hear the original, the model's reconstruction of it, and the swapped voice, and see what was protected
+and what was not. Ten seconds of speech take about two, five minutes about half a minute. Recordings over {_MINUTES}
+minutes are refused: cut them first.</p>
+</div>"""
+
+DELETED = """<div class="empty" role="status"><h2>Deleted</h2>
+<p>Nothing of yours is left on this server.</p></div>"""
+
+CONVERTING = '<div class="empty"><h2>Converting …</h2></div>'
+
+WAITING = "Waiting for a free core, {before} before you"
+
+CHANGED = """<div class="empty" role="status"><h2>Not converted yet</h2>
+<p>The recording or the new voice changed. Press Convert to convert it.</p></div>"""
+
+LISTEN = """<h2>Listen</h2>
+<p>All three play at the same loudness. The reconstruction is the same voice, built again from the model's codes
+alone: it shows what they lose.</p>"""
+
+CARD_WAITING = """<section class="card protection"><h2>What was protected</h2>
+<p class="soft">Listening to both versions …</p></section>"""
+
+NOT_COUNTED = {
+    "absent": "Not counted: no speech recogniser is installed on this server.",
+    "listening": "A speech recogniser is listening …",
+    "stopped": "Not counted: the speech recogniser was stopped.",
+}
+
+NOT_PROTECTED = """<h3>What is not protected</h3>
+<ul class="plain">
+<li><strong>What is said.</strong> Names, dates, places and anything else that is spoken.</li>
+<li><strong>How it is said.</strong> Rhythm, pauses, melody, accent and choice of words stay.</li>
+<li><strong>Against who knows this system.</strong> An attacker who trains on its output links it to the speaker
+more often than chance.</li>
+</ul>"""
+
+MELS = """<h3>What changed in the sound</h3>
+<p>Time runs to the right, pitch upwards; bright is loud. All three share one scale.</p>
+<p>The reconstruction should look like the original. In the swapped voice the words keep their timing, while
+the fine stripes, the pitch of the voice, move.</p>
+<p class="soft">Click the picture to enlarge it.</p>"""
+MELS_ALT = "Mel spectrograms of the original, the reconstruction and the swapped voice, side by side"
+
+NO_EVALUATION = """<p>The evaluation is not part of this installation. It stands in
+<code>benchmarks/evaluation/report.md</code> of the repository, and <code>saic evaluate</code> makes it again.</p>"""
+OTHER_WEIGHTS = "<p><strong>These figures are of other weights than the ones that are loaded.</strong></p>"
+
+# --- Explore -----------------------------------------------------------------------------------------------
+
+EXPLORE = """<h2>Whose voice, and what is said</h2>
+<p>Each dot is a short stretch of speech of a voice of the built-in gallery; a colour and shape together stand for
+one voice. Point at a dot, or choose a voice, and it stands out in both maps. Clips that you converted are
+marked.</p>"""
+
+EXPLORE_HELP = """<div class="columns">
+<p><strong>Speaker embeddings</strong> should form an island for each voice. The swapped clip should lie with the new
+voice, away from the original.</p>
+<p><strong>Content embeddings</strong> should mix in one cloud, for content should not tell who speaks. The swapped
+clip should lie with the original.</p>
+<p>A map (PCA, then t-SNE) shows neighbours. The distance between two islands means nothing. The figure over each map
+is taken before it is flattened.</p></div>"""
+
+EXPLORE_WAITING = '<div class="empty"><p>Drawing the maps …</p></div>'
+
+# --- Identify ----------------------------------------------------------------------------------------------
+
+IDENTIFY_ENROL = """<h2><span class="step">1</span> Voices you know</h2>
+<p>Give each a name and a few seconds of speech. Only a summary of the voice is kept, and only until you close the
+page.</p>"""
+
+IDENTIFY_ASK = """<h2><span class="step">2</span> Who is this?</h2>
+<p>A recording of one speaker.</p>"""
+
+NOBODY_ENROLLED = '<p class="empty">Nobody yet.</p>'
+
+# --- About -------------------------------------------------------------------------------------------------
+
+ABOUT = """
+## How it works
+
+SAIC separates a recording into *what is said* (content), *who speaks* (a speaker embedding) and the melody (pitch). It
+puts the content together with another voice's embedding and makes sound of that. It implements *SAIC: Integration of
+Speech Anonymization and Identity Classification* (Cheng, Diao, Cheng and Liu). It runs on this computer's processor and
+asks no other service.
+"""
+
+LIMITS_AND_ETHICS = """
+## Limits
+
+- A research prototype, trained on read English. Other languages, children, singing, several speakers at once and noisy
+  rooms were not tested or work worse.
+- The output sounds processed, and words are lost: the evaluation says how many.
+- **The output is not anonymous in the legal sense.** It is harder to link to the speaker than the original. Whoever
+  knows the speaker's manner, or this system, can still succeed. Judge each recording before you pass it on.
+
+## Ethics
+
+- Convert to a person's voice only with that person's consent. The bundled voices are synthetic for this reason.
+- Don't use it to speak in somebody's name, or to mislead about who spoke.
+- To identify people by voice needs their consent, and in many places a legal basis: a voice is biometric data.
+"""
+
+RETENTION = f"""
+## What happens to recordings
+
+- **Not for real patient data on a public server: run it on your own machine.** With Python 3.11, in a copy of the
+  repository: `make app`. Without the page,
+  `saic anonymize RECORDING --output anonymous.wav` does the same.
+- An upload is decoded to a plain 16 kHz copy, in a process of its own with little memory and time, and removed at once.
+- That copy and the results lie in a private temporary folder, under names that cannot be guessed. They stay while your
+  page is open, and go {KEEP_S // 60} minutes after you close it. *Delete now* stops what runs and removes all clips at
+  once, in all tabs of this browser. A restart of the server removes everything.
+- A cookie tells your browser from others, so that nobody else gets your recordings. It holds a random number and goes
+  when you close the browser.
+- *Cancel* frees your page at once. The server drops the run when the step that it is at ends, which takes up to five
+  seconds for a recording of five minutes, and keeps nothing of it.
+- Nothing is sent elsewhere: no analytics, no history in your browser, no fonts or scripts from other sites. The log
+  holds numbers and durations, never a file name.
+- Recording needs your browser's permission to use the microphone. Away from the computer that runs this page, browsers
+  allow that over https only.
+"""
+
+_PICTURE_SAID = """From the recording, a content encoder takes what is said and a pitch tracker the melody; from the
+new voice, a speaker encoder takes who speaks; a decoder joins them to a mel spectrogram, and a vocoder makes sound of
+it."""
+
+PICTURE = f"""
+<figure class="picture" tabindex="0" role="group" aria-label="How it works">
+<svg class="wide" viewBox="0 0 900 250" role="img" aria-label="{_PICTURE_SAID}">
+<g class="box"><rect x="10" y="22" width="150" height="58" rx="8"/><text x="85" y="47">Your recording</text>
+<text x="85" y="67" class="small">the voice to protect</text></g>
+<g class="box"><rect x="10" y="168" width="150" height="58" rx="8"/><text x="85" y="193">The new voice</text>
+<text x="85" y="213" class="small">a few seconds of it</text></g>
+<g class="box strong"><rect x="240" y="6" width="170" height="42" rx="8"/>
+<text x="325" y="32">Content encoder</text></g>
+<g class="box strong"><rect x="240" y="62" width="170" height="42" rx="8"/><text x="325" y="88">Pitch</text></g>
+<g class="box strong"><rect x="240" y="176" width="170" height="42" rx="8"/>
+<text x="325" y="202">Speaker encoder</text></g>
+<g class="box strong"><rect x="560" y="88" width="120" height="58" rx="8"/><text x="620" y="122">Decoder</text></g>
+<g class="box"><rect x="760" y="88" width="130" height="58" rx="8"/><text x="825" y="113">Swapped voice</text>
+<text x="825" y="133" class="small">same words</text></g>
+<defs><marker id="tip" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto">
+<path class="tip" d="M0 0 10 5 0 10z"/></marker></defs>
+<g class="flow"><path d="M160 42H238" marker-end="url(#tip)"/>
+<path d="M160 62C200 62 200 83 238 83" marker-end="url(#tip)"/>
+<path d="M160 197H238" marker-end="url(#tip)"/>
+<path d="M410 27C500 27 500 104 558 104" marker-end="url(#tip)"/>
+<path d="M410 83C480 83 480 117 558 117" marker-end="url(#tip)"/>
+<path d="M410 197C500 197 500 131 558 131" marker-end="url(#tip)"/>
+<path d="M680 117H758" marker-end="url(#tip)"/></g>
+<g class="note"><text x="474" y="22">what is said</text><text x="461" y="76">melody</text>
+<text x="474" y="212">who speaks</text><text x="716" y="108">vocoder</text></g>
+</svg>
+<svg class="tall" viewBox="0 0 360 390" role="img" aria-label="{_PICTURE_SAID}">
+<g class="box"><rect x="8" y="6" width="164" height="56" rx="8"/><text x="90" y="30">Your recording</text>
+<text x="90" y="50" class="small">the voice to protect</text></g>
+<g class="box"><rect x="188" y="6" width="164" height="56" rx="8"/><text x="270" y="30">The new voice</text>
+<text x="270" y="50" class="small">a few seconds of it</text></g>
+<g class="box strong"><rect x="2" y="112" width="134" height="52" rx="8"/><text x="69" y="133">Content</text>
+<text x="69" y="153">encoder</text></g>
+<g class="box strong"><rect x="146" y="112" width="68" height="52" rx="8"/><text x="180" y="143">Pitch</text></g>
+<g class="box strong"><rect x="224" y="112" width="134" height="52" rx="8"/><text x="291" y="133">Speaker</text>
+<text x="291" y="153">encoder</text></g>
+<g class="box strong"><rect x="120" y="226" width="120" height="46" rx="8"/><text x="180" y="255">Decoder</text></g>
+<g class="box"><rect x="98" y="326" width="164" height="58" rx="8"/><text x="180" y="350">Swapped voice</text>
+<text x="180" y="371" class="small">same words</text></g>
+<defs><marker id="tip-tall" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto">
+<path class="tip" d="M0 0 10 5 0 10z"/></marker></defs>
+<g class="flow"><path d="M70 62V110" marker-end="url(#tip-tall)"/>
+<path d="M120 62C120 90 180 84 180 110" marker-end="url(#tip-tall)"/>
+<path d="M290 62V110" marker-end="url(#tip-tall)"/>
+<path d="M69 164C69 200 146 196 146 224" marker-end="url(#tip-tall)"/>
+<path d="M180 164V224" marker-end="url(#tip-tall)"/>
+<path d="M291 164C291 200 214 196 214 224" marker-end="url(#tip-tall)"/>
+<path d="M180 272V324" marker-end="url(#tip-tall)"/></g>
+<g class="note"><text x="52" y="206">what is said</text><text x="180" y="292" dx="34">vocoder</text>
+<text x="306" y="206">who speaks</text><text x="215" y="184">melody</text></g>
+</svg></figure>
+"""

@@ -1,0 +1,68 @@
+"""Pitch: known tones come out, noise and silence do not, and the harmonics stand where they should."""
+
+import numpy as np
+import pytest
+import torch
+
+from saic.signal.f0 import (
+    harmonic_mel,
+    measure_f0_stats,
+    track_f0,
+)
+from saic.signal.mel import log_mel, mel_frequencies_hz
+from tests.conftest import RATE
+
+
+def tone(f0_hz: np.ndarray | float, seconds: float = 1.0) -> np.ndarray:
+    """(N,) ten harmonics of a pitch, falling by 6 dB an octave."""
+    n = int(seconds * RATE)
+    phase = 2 * np.pi * np.cumsum(np.broadcast_to(f0_hz, n)) / RATE
+    return sum(np.sin(k * phase) / k for k in range(1, 11)).astype(np.float32) / 4
+
+
+@pytest.mark.parametrize("f0_hz", [65, 80, 110, 147, 208, 311, 500])
+@pytest.mark.parametrize("gain", [1.0, 0.01])
+def test_a_tone_is_heard_within_two_percent_at_any_level(f0_hz: float, gain: float) -> None:
+    track = track_f0(gain * tone(f0_hz))
+    assert len(track) == 80
+    np.testing.assert_allclose(track[5:-5], f0_hz, rtol=0.02)
+
+
+def test_a_glide_is_followed_without_delay() -> None:
+    f0_hz = np.geomspace(100, 250, 2 * RATE)
+    np.testing.assert_allclose(track_f0(tone(f0_hz, 2.0))[5:-5], f0_hz[100::200][5:-5], rtol=0.03)
+
+
+def test_mains_hum_and_an_offset_do_not_hide_the_voice() -> None:
+    hum = 0.3 * np.sin(2 * np.pi * 50 * np.arange(RATE) / RATE) + 0.2
+    np.testing.assert_allclose(track_f0(tone(180) + hum.astype(np.float32))[5:-5], 180, rtol=0.02)
+
+
+@pytest.mark.parametrize("n_samples", [1, 199, 200, 201, 1000, 16_001])
+def test_silence_and_noise_have_no_pitch_at_any_length(n_samples: int) -> None:
+    noise = np.random.default_rng(0).standard_normal(n_samples).astype(np.float32)
+    for wav in (np.zeros(n_samples, dtype=np.float32), 0.1 * noise):
+        track = track_f0(wav)
+        assert track.shape == (-(-n_samples // 200),) and np.isfinite(track).all()
+        assert (track > 0).mean() <= (0.2 if n_samples > 3_000 else 1)
+
+
+def test_a_pause_between_tones_is_unvoiced() -> None:
+    wav = np.concatenate([tone(120), np.zeros(RATE, dtype=np.float32), tone(120)])
+    voiced = track_f0(wav) > 0
+    assert voiced[5:75].all() and not voiced[85:155].any() and voiced[165:235].all()
+
+
+def test_statistics_by_hand() -> None:
+    median, spread = measure_f0_stats(torch.tensor([0.0, 100.0, 200.0, 400.0, 0.0]))
+    assert float(median) == pytest.approx(np.log2(200)) and float(spread) == pytest.approx(1.0)
+    assert measure_f0_stats(torch.zeros(4)).tolist() == [0, 0]
+
+
+def test_the_excitation_has_its_peaks_at_the_harmonics_of_a_real_tone() -> None:
+    mel = log_mel(torch.from_numpy(tone(200)))[:, 40]
+    excitation = harmonic_mel(torch.tensor([[200.0, 0.0]]))[0]
+    below_2_khz = mel_frequencies_hz() < 1_900
+    alike = np.corrcoef(mel[below_2_khz], excitation[:80, 0][below_2_khz])[0, 1]
+    assert alike > 0.8
+    assert excitation[80].tolist() == [1, 0] and excitation[:, 1].eq(0).all()
