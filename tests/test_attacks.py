@@ -25,7 +25,7 @@ from saic.web import build_page, firewall, load_examples, logs, protection, serv
 from saic.web.hosts import Hosts
 from saic.web.jobs import Jobs
 from saic.web.logs import PlainFormatter
-from saic.web.recordings import Desk
+from saic.web.recordings import Recordings
 from saic.web.store import ClipStore
 from saic.web.visitors import COOKIE, Rate, Visitor, network_of
 from tests import attacks
@@ -72,7 +72,7 @@ def served_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Blocks]
 @pytest.fixture
 def page(served_page: gr.Blocks) -> gr.Blocks:
     """The page, with nothing in its store."""
-    store = served_page.desk.store
+    store = served_page.recordings.store
     for session in list(store._sessions):
         store.delete(session)
     for folder in list(store._uploads):
@@ -82,7 +82,7 @@ def page(served_page: gr.Blocks) -> gr.Blocks:
 
 def kept(page: gr.Blocks) -> list[Path]:
     """Everything in the store that is not bundled."""
-    return [path for path in page.desk.store.folder.glob("*/*") if path.parent != page.desk.store.bundled]
+    return [path for path in page.recordings.store.folder.glob("*/*") if path.parent != page.recordings.store.bundled]
 
 
 def until(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
@@ -217,7 +217,7 @@ def test_delete_works_beside_a_full_queue_and_leaves_no_file(page: gr.Blocks, mo
 
 
 def test_an_upload_that_is_being_decoded_is_deleted_with_the_rest(tmp_path: Path) -> None:
-    desk = Desk(ClipStore(tmp_path), Jobs(1))
+    recordings = Recordings(ClipStore(tmp_path), Jobs(1))
     decodes, may_go_on = threading.Event(), threading.Event()
 
     class Slow:
@@ -230,21 +230,21 @@ def test_an_upload_that_is_being_decoded_is_deleted_with_the_rest(tmp_path: Path
         def close(self) -> None:
             pass
 
-    desk = Desk(desk.store, Jobs(1), Slow())
+    recordings = Recordings(recordings.store, Jobs(1), Slow())
     visitor = Visitor("a" * 22, "192.0.2.1")
-    desk.store.claim("me", visitor)
-    path = desk.store.receive(".wav", visitor)
+    recordings.store.claim("me", visitor)
+    path = recordings.store.receive(".wav", visitor)
     audio.save(path, voice(150, 2.0))
     with ThreadPoolExecutor(2) as pool:
-        taken = pool.submit(desk.take_in, str(path), "me", "source")
+        taken = pool.submit(recordings.take_in, str(path), "me", "source")
         assert decodes.wait(10)
-        desk.delete("me")
-        assert [p for p in desk.store.folder.glob("*/*") if p.parent != desk.store.bundled] == []
+        recordings.delete("me")
+        assert [p for p in recordings.store.folder.glob("*/*") if p.parent != recordings.store.bundled] == []
         may_go_on.set()
         with pytest.raises(UsageError, match="Stopped"):
             taken.result()
-    assert [p for p in desk.store.folder.glob("*") if p.name not in (".lock", "bundled")] == []
-    desk.close()
+    assert [p for p in recordings.store.folder.glob("*") if p.name not in (".lock", "bundled")] == []
+    recordings.close()
 
 
 def test_convert_may_decode_an_upload_before_its_plain_copy_is_asked_for(tmp_path: Path) -> None:
@@ -261,32 +261,32 @@ def test_convert_may_decode_an_upload_before_its_plain_copy_is_asked_for(tmp_pat
         def close(self) -> None:
             pass
 
-    desk = Desk(ClipStore(tmp_path), Jobs(2), Slow())
-    desk.store.claim("me", visitor)
-    path = desk.store.receive(".wav", visitor)
+    recordings = Recordings(ClipStore(tmp_path), Jobs(2), Slow())
+    recordings.store.claim("me", visitor)
+    path = recordings.store.receive(".wav", visitor)
     audio.save(path, voice(150, 2.0))
     with ThreadPoolExecutor(2) as pool:
-        converted = pool.submit(desk.load, str(path), "me")
+        converted = pool.submit(recordings.load, str(path), "me")
         assert decodes.wait(10)
-        taken = pool.submit(desk.take_in, str(path), "me", "source")
+        taken = pool.submit(recordings.take_in, str(path), "me", "source")
         time.sleep(0.5)  # it waits now for the other
         may_go_on.set()
         copy = taken.result(10)
         assert np.array_equal(converted.result(10), audio.load(copy))
-    assert desk.store.may_read("me", Path(copy)) and not path.exists()
-    assert not desk._kinds
-    desk.close()
+    assert recordings.store.may_read("me", Path(copy)) and not path.exists()
+    assert not recordings._kinds
+    recordings.close()
 
 
 def test_a_file_that_is_removed_while_it_is_asked_for_is_gone_and_no_failure(page: gr.Blocks, monkeypatch) -> None:
     """It was there when its visitor was checked, and is not when Starlette opens it."""
-    clip = next(page.desk.store.bundled.glob("*.wav"))
+    clip = next(page.recordings.store.bundled.glob("*.wav"))
 
     async def removed(path: str) -> None:
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(anyio.to_thread, "run_sync", lambda stat, path, *rest, **options: removed(path))
-    app = firewall.Guard(FileResponse(clip), page.desk, Hosts("127.0.0.1"), None, 1, {})
+    app = firewall.Firewall(FileResponse(clip), page.recordings, Hosts("127.0.0.1"), None, 1, {})
     answer = TestClient(app, base_url="http://127.0.0.1").get(f"/gradio_api/file={clip}")
     assert answer.status_code == 404 and "no longer on the server" in answer.text
 
@@ -310,8 +310,8 @@ def test_who_goes_away_in_the_middle_of_an_upload_leaves_nothing(page: gr.Blocks
     head = "POST /gradio_api/upload HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
     with connection(page) as gone:
         gone.sendall(f"{head}Host: localhost\r\nContent-Length: 1000\r\n\r\n--x\r\n".encode())
-        until(lambda: page.desk.store._uploads)
-    until(lambda: not page.desk.store._uploads)
+        until(lambda: page.recordings.store._uploads)
+    until(lambda: not page.recordings.store._uploads)
     assert kept(page) == [] and "uvicorn" not in "".join(capfd.readouterr())
 
 
@@ -398,7 +398,7 @@ def test_after_a_refused_call_memory_is_what_it_was(page: gr.Blocks) -> None:
 def test_what_gradio_keeps_of_sessions_goes_with_them(page: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("saic.web.backlog.MAX_CALLS", 80)
     monkeypatch.setattr("saic.web.backlog._FETCHED_WITHIN_S", 0.0)
-    queue, store, address = page._queue, page.desk.store, "127.0.0.88"
+    queue, store, address = page._queue, page.recordings.store, "127.0.0.88"
     queue.pending_event_ids_session.clear()  # of other tests
     queue.pending_messages_per_session.clear()
     with httpx.Client(base_url=page.local_url, transport=httpx.HTTPTransport(local_address=address)) as greedy:
@@ -427,7 +427,7 @@ def test_a_call_holds_only_so_much_audio(page: gr.Blocks, monkeypatch: pytest.Mo
 
 
 def test_the_store_holds_no_more_than_it_may_while_uploads_come_in(page: gr.Blocks, monkeypatch) -> None:
-    store = page.desk.store
+    store = page.recordings.store
     monkeypatch.setattr(store, "max_bytes", 20 * 2**20)
     most, stop = [0], threading.Event()
 
@@ -486,7 +486,7 @@ def test_who_sends_more_than_its_rate_is_read_more_slowly(tmp_path: Path, monkey
     monkeypatch.setattr(uploads, "BURST_BYTES", 2**20)
     monkeypatch.setattr(uploads, "BYTES_PER_S", 2**20)
     store = ClipStore(tmp_path)
-    behind = firewall.Guard(PlainTextResponse("-"), Desk(store), Hosts(None, ["testserver"]), None, 2**22, {})
+    behind = firewall.Firewall(PlainTextResponse("-"), Recordings(store), Hosts(None, ["testserver"]), None, 2**22, {})
     took_s = []
     for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
         began = time.monotonic()
@@ -501,7 +501,7 @@ def test_who_sends_more_than_its_rate_is_read_more_slowly(tmp_path: Path, monkey
 def test_a_flood_of_requests_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(firewall, "BURST", 20)
     store = ClipStore(tmp_path)
-    behind = firewall.Guard(PlainTextResponse("-"), Desk(store), Hosts(None, ["testserver"]), None, 100, {})
+    behind = firewall.Firewall(PlainTextResponse("-"), Recordings(store), Hosts(None, ["testserver"]), None, 100, {})
     flood, other = (TestClient(behind, client=(address, 1)) for address in ("192.0.2.1", "192.0.2.2"))
     answers = [flood.get("/config").status_code for _ in range(40)]
     assert answers[:20] == [200] * 20 and 429 in answers

@@ -61,7 +61,7 @@ class Served:
     @property
     def clips(self) -> list[Path]:
         """Everything in the store that is not bundled."""
-        store = self.page.desk.store
+        store = self.page.recordings.store
         return [path for path in store.folder.glob("*/*") if path.parent != store.bundled]
 
 
@@ -320,7 +320,7 @@ def test_a_broken_and_an_oversize_file_are_told_and_taken_off_the_page(open_page
 
 
 def test_cancel_reload_and_a_second_visitor_in_the_middle(open_page, served: Served) -> None:
-    page, jobs, before = open_page(), served.page.desk.jobs, set(served.clips)
+    page, jobs, before = open_page(), served.page.recordings.jobs, set(served.clips)
     served.pipeline.slow = True
     page.locator("#example").click()
     expect(page.get_by_text("Thinking slowly")).to_be_visible()
@@ -412,7 +412,7 @@ def test_a_tick_that_is_quicker_than_the_copy_counts(open_page, recordings) -> N
 
 
 def test_a_change_while_a_conversion_runs_stops_it(open_page, watch, served: Served, recordings) -> None:
-    page, jobs, before = open_page(), served.page.desk.jobs, set(served.clips)
+    page, jobs, before = open_page(), served.page.recordings.jobs, set(served.clips)
     upload(page, "source", recordings["patient"])
     served.pipeline.slow = True
     page.get_by_role("button", name="Convert").click()

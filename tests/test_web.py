@@ -33,8 +33,7 @@ from saic.web.identify import MAX_VOICES, Identifier, Known
 from saic.web.jobs import MAX_JOBS, Jobs
 from saic.web.loudness import loudness_lufs, matched
 from saic.web.protection import Judge, Likeness, Listener, Protection, Usual, independent_judge
-from saic.web.protection_card import card
-from saic.web.recordings import LIMITS, Desk
+from saic.web.recordings import LIMITS, Recordings
 from saic.web.store import ClipStore
 from saic.web.texts import NOBODY, OWN_RECORDING
 from tests.conftest import RATE, voice
@@ -64,14 +63,14 @@ def store(tmp_path: Path) -> Iterator[ClipStore]:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator:
-    sandbox = web.page.Desk.__dataclass_fields__["sandbox"].default_factory()
+    sandbox = web.page.Recordings.__dataclass_fields__["sandbox"].default_factory()
     yield sandbox
     sandbox.close()
 
 
 @pytest.fixture
-def desk(store: ClipStore, sandbox) -> Desk:
-    return Desk(store, Jobs(1), sandbox)
+def recordings(store: ClipStore, sandbox) -> Recordings:
+    return Recordings(store, Jobs(1), sandbox)
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +93,14 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
 
 
 @pytest.fixture
-def do(desk: Desk, examples: list[Example]) -> Anonymizer:
-    bundled, _ = pages._bundle(examples, desk.store)
-    return Anonymizer(FakePipeline(), desk, Listener(FakePipeline()), bundled)
+def do(recordings: Recordings, examples: list[Example]) -> Anonymizer:
+    bundled, _ = pages._bundle(examples, recordings.store)
+    return Anonymizer(FakePipeline(), recordings, Listener(FakePipeline()), bundled)
 
 
 @pytest.fixture
 def upload(store: ClipStore) -> Path:
-    """A recording as the guard keeps it."""
+    """A recording as the firewall keeps it."""
     path = store.receive(".wav")
     audio.save(path, voice(150, 2.0))
     return path
@@ -142,7 +141,9 @@ def test_an_upload_becomes_a_plain_copy_and_is_gone_at_once(do: Anonymizer, stor
     assert copy.name == "recording.wav" and store.may_read("me", copy) and not store.may_read("another", copy)
     assert np.allclose(audio.load(copy), sent, atol=2 / 2**15)
     assert not upload.exists()
-    assert np.array_equal(do._desk.load(str(upload), "me"), audio.load(copy))  # a click that was quicker than the copy
+    assert np.array_equal(
+        do._recordings.load(str(upload), "me"), audio.load(copy)
+    )  # a click that was quicker than the copy
     assert do.take_source(str(copy), ME)["__type__"] == "update" and copy.exists()  # plain already: left alone
 
 
@@ -151,7 +152,7 @@ def test_a_click_that_is_quicker_than_the_copy_gets_the_copy(do: Anonymizer, upl
         taken = pool.submit(do.take_source, str(upload), ME)
         while upload.exists():  # until it is decoded, and its copy perhaps not yet written
             time.sleep(0.001)
-        wav = do._desk.load(str(upload), "me")
+        wav = do._recordings.load(str(upload), "me")
     assert np.array_equal(wav, audio.load(taken.result()))
 
 
@@ -210,7 +211,7 @@ def test_a_job_that_is_stopped_keeps_nothing(do: Anonymizer, store: ClipStore) -
 
     def impatient(share: float, desc: str) -> None:
         if share > 0.2:
-            do._desk.jobs.stop("me")
+            do._recordings.jobs.stop("me")
 
     before = set(store.folder.iterdir())
     with pytest.raises(gr.Error, match="Stopped"):
@@ -219,26 +220,26 @@ def test_a_job_that_is_stopped_keeps_nothing(do: Anonymizer, store: ClipStore) -
 
 
 @pytest.mark.parametrize("step", ["likeness", "words"])
-def test_a_card_that_is_stopped_ends_in_the_middle(step: str, desk: Desk, examples, monkeypatch) -> None:
+def test_a_card_that_is_stopped_ends_in_the_middle(step: str, recordings: Recordings, examples, monkeypatch) -> None:
     """A long clip is listened to for long: in a clip of five minutes, between its parts."""
     listened = []
 
     def listen(wav: np.ndarray, between) -> str:
         listened.append(len(wav))
-        desk.jobs.stop("me")
+        recordings.jobs.stop("me")
         between()
 
-    bundled, _ = pages._bundle(examples, desk.store)
-    do = Anonymizer(FakePipeline(), desk, Listener(FakePipeline(), SimpleNamespace(transcribe=listen)), bundled)
+    bundled, _ = pages._bundle(examples, recordings.store)
+    do = Anonymizer(FakePipeline(), recordings, Listener(FakePipeline(), SimpleNamespace(transcribe=listen)), bundled)
     low, high = bundled.values()
     if step == "likeness":
-        monkeypatch.setattr(Listener, "_embed", lambda _, wav: listened.append(len(wav)) or desk.jobs.stop("me"))
+        monkeypatch.setattr(Listener, "_embed", lambda _, wav: listened.append(len(wav)) or recordings.jobs.stop("me"))
     cards = []
     with pytest.raises(gr.Error, match="Stopped"):
         for html in do.protected(Run(low, high, "The high voice", shown=Shown(low, low, high, "-")), ME):
             cards.append(html)
     assert step == "likeness" or ("is listening" in cards[0] and "recogniser was stopped" in cards[-1])
-    assert len(listened) == 1 and not desk.jobs.running
+    assert len(listened) == 1 and not recordings.jobs.running
 
 
 def test_another_person_must_have_agreed(do: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,10 +384,12 @@ JUDGE = Judge("J", lambda wav: wav, Usual(0.8, 0.9, 0.95), Usual(0.4, 0.5, 0.7),
     [(0.85, "may still take"), (0.75, "less like"), (0.6, "as strangers"), (None, "-")],
 )
 def test_the_verdict_follows_what_is_usual(after: float | None, verdict: str) -> None:
-    html = card(Protection(JUDGE, Likeness(0.9, after), Likeness(0.5, 0.72), words_kept=0.64))
+    html = protection_card(Protection(JUDGE, Likeness(0.9, after), Likeness(0.5, 0.72), words_kept=0.64))
     assert verdict in html and "64%" in html and "0.40 to 0.70" in html and "0.80 to 0.95" in html
     assert "no independent judge" not in html and "What is not protected" in html
-    assert "no independent judge" in card(Protection(replace(JUDGE, independent=False), Likeness(0.9, after), None))
+    assert "no independent judge" in protection_card(
+        Protection(replace(JUDGE, independent=False), Likeness(0.9, after), None)
+    )
 
 
 def test_the_independent_judge_stands_beside_measured_values_or_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,9 +435,9 @@ def test_words_that_are_kept_are_counted_and_added_ones_are_not() -> None:
 
 
 @pytest.fixture
-def identifier(desk: Desk, examples: list[Example]) -> Identifier:
-    _, halves = pages._bundle(examples, desk.store)
-    return Identifier(FakePipeline(), desk, halves)
+def identifier(recordings: Recordings, examples: list[Example]) -> Identifier:
+    _, halves = pages._bundle(examples, recordings.store)
+    return Identifier(FakePipeline(), recordings, halves)
 
 
 def sent(store: ClipStore, wav: np.ndarray) -> str:
@@ -503,8 +506,8 @@ def test_matches_agree_with_the_pipeline(identifier: Identifier) -> None:
     assert [m.score for m in matches] == pytest.approx([m.score for m in truth])
 
 
-def test_the_maps_show_every_voice_and_mark_the_clips_once(desk: Desk) -> None:
-    explorer = Explorer(FakePipeline(), desk)
+def test_the_maps_show_every_voice_and_mark_the_clips_once(recordings: Recordings) -> None:
+    explorer = Explorer(FakePipeline(), recordings)
     html = explorer.draw({"Your <clip>": voice(110, 3.0), "Swapped": voice(260, 3.0)}, "me")
     assert html.count('class="v v') == 2 * 40 and "Your &lt;clip&gt;" in html and "Your <clip>" not in html
     spots = re.findall(r"translate\(([\d.]+) ([\d.]+)\)", html)
@@ -514,8 +517,8 @@ def test_the_maps_show_every_voice_and_mark_the_clips_once(desk: Desk) -> None:
         explorer.points(dict.fromkeys("abcde", voice(110, 1.0)), "me")
 
 
-def test_the_maps_of_a_result_go_with_it(do: Anonymizer, desk: Desk) -> None:
-    explorer = Explorer(FakePipeline(), desk)
+def test_the_maps_of_a_result_go_with_it(do: Anonymizer, recordings: Recordings) -> None:
+    explorer = Explorer(FakePipeline(), recordings)
     low, high = do.bundled.values()
     run = do.ask(low, high, "The high voice", False, None)
     assert "Swapped" not in explorer.show(run, None, ME)[0]
@@ -611,7 +614,7 @@ def test_nothing_that_gradio_would_record_or_share_is_on(page: gr.Blocks) -> Non
     assert len(buttons) == 8 and not any("share" in names for names in buttons)
     kinds = [part["props"]["type"] for part in config["components"] if part["type"] == "audio"]
     assert set(kinds) == {"filepath"}  # as arrays, Gradio would decode what is sent, without limits
-    assert page.max_file_size is None  # the guard bounds uploads; Gradio's page would show their names
+    assert page.max_file_size is None  # the firewall bounds uploads; Gradio's page would show their names
     assert page._queue.max_size == 20
 
 
@@ -626,22 +629,22 @@ def test_heavy_work_waits_for_cores_in_jobs_and_not_in_gradios_queue(page: gr.Bl
 def test_the_page_warms_up_before_its_program_waits_for_the_end(store, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     with gr.Blocks() as page:
-        page.desk, page.verbs = Desk(store), {}
+        page.recordings, page.verbs = Recordings(store), {}
     monkeypatch.setattr(serve, "warm_up", lambda page: order.append("warm up"))
     monkeypatch.setattr(serve.Server, "wait", lambda server: order.append("wait") or server.close())
     web.launch(page, port=0)
     assert order == ["warm up", "wait"]
 
 
-def test_warming_up_lets_visitors_go_first_and_survives_what_fails(desk: Desk, caplog) -> None:
+def test_warming_up_lets_visitors_go_first_and_survives_what_fails(recordings: Recordings, caplog) -> None:
     done = []
 
     def broken() -> None:
         raise ValueError("/data/jane")
 
-    rehearsed = SimpleNamespace(desk=desk, warm_ups=(broken, lambda: done.append("warm")))
+    rehearsed = SimpleNamespace(recordings=recordings, warm_ups=(broken, lambda: done.append("warm")))
     with caplog.at_level("INFO", logger="saic.web"):
-        with desk.job("convert", "me"):
+        with recordings.job("convert", "me"):
             thread = pages.warm_up(rehearsed)
             time.sleep(0.3)
             assert done == []
@@ -676,10 +679,12 @@ def test_a_program_converts_identifies_explores_and_deletes(client: Client, file
     assert client.predict(files["Jane again"], ["ben"], [files["Other"]], api_name="/identify")["name"] is None
     maps = client.predict([files["Jane Doe"]], api_name="/explore")
     assert len(maps["speaker"]["gallery"]) == 40 and len(maps["content"]["recordings"]) == 1
-    kept = [path for path in page.desk.store.folder.glob("*/*") if path.parent != page.desk.store.bundled]
+    kept = [path for path in page.recordings.store.folder.glob("*/*") if path.parent != page.recordings.store.bundled]
     assert {path.name for path in kept} == {Path(path).name for path in (*clips, spectrograms)}
     assert client.predict(api_name="/delete") == "Deleted."
-    assert not [path for path in page.desk.store.folder.glob("*/*") if path.parent != page.desk.store.bundled]
+    assert not [
+        path for path in page.recordings.store.folder.glob("*/*") if path.parent != page.recordings.store.bundled
+    ]
 
 
 def test_the_example_of_the_readme_runs(page: gr.Blocks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -711,29 +716,29 @@ def test_an_upload_has_a_neutral_name_and_is_nobody_elses(http: httpx.Client, pa
     one, other = (Path(answer.json()[0]) for answer in sent)
     assert one != other and one.name == "recording.ogg" and one.read_bytes() == b"same"
     assert http.get(f"/gradio_api/file={one}").headers["cache-control"] == "no-store"
-    page.desk.store.discard(one)
-    page.desk.store.discard(other)
+    page.recordings.store.discard(one)
+    page.recordings.store.discard(other)
     assert http.get(f"/gradio_api/file={one}").status_code == 204  # its player asks once more: no error for the console
 
 
 def test_an_upload_over_the_limit_stops_there(http: httpx.Client, page: gr.Blocks) -> None:
-    before = set(page.desk.store.folder.iterdir())
+    before = set(page.recordings.store.folder.iterdir())
     blob = bytes(LIMITS.max_bytes + 2**20)
     answer = http.post("/gradio_api/upload", files={"files": ("Jane Doe.wav", blob)}, timeout=60)
     assert answer.status_code == 413 and "60 MB" in answer.text and "Jane" not in answer.text
-    assert set(page.desk.store.folder.iterdir()) == before
+    assert set(page.recordings.store.folder.iterdir()) == before
 
 
 def test_who_comes_when_the_queue_or_the_disk_is_full_is_told(http: httpx.Client, page, monkeypatch) -> None:
     monkeypatch.setattr(page._queue, "max_size", 0)
-    clip = {"path": str(next(page.desk.store.bundled.iterdir())), "meta": {"_type": "gradio.FileData"}}
+    clip = {"path": str(next(page.recordings.store.bundled.iterdir())), "meta": {"_type": "gradio.FileData"}}
     answer = http.post("/gradio_api/call/convert", json={"data": [clip, None]})
     assert answer.status_code == 503 and "queue is full" in answer.text.lower()
-    before = set(page.desk.store.folder.iterdir())
-    monkeypatch.setattr(page.desk.store, "max_bytes", 0)
+    before = set(page.recordings.store.folder.iterdir())
+    monkeypatch.setattr(page.recordings.store, "max_bytes", 0)
     answer = http.post("/gradio_api/upload", files={"files": ("Jane Doe.wav", b"-")})
     assert answer.status_code == 507 and "The server is full" in answer.text
-    assert set(page.desk.store.folder.iterdir()) == before
+    assert set(page.recordings.store.folder.iterdir()) == before
 
 
 @pytest.mark.parametrize(
@@ -756,7 +761,7 @@ def test_who_comes_when_the_queue_or_the_disk_is_full_is_told(http: httpx.Client
     ],
 )
 def test_what_the_page_does_not_need_does_not_exist(method: str, path: str, http: httpx.Client, page) -> None:
-    answer = http.request(method, path.format(store=page.desk.store.folder))
+    answer = http.request(method, path.format(store=page.recordings.store.folder))
     assert answer.status_code == 404 and "etc" not in answer.text
 
 
@@ -776,7 +781,7 @@ def test_what_the_page_does_not_need_does_not_exist(method: str, path: str, http
 def test_an_address_is_never_fetched(route: str, file: dict, http: httpx.Client, page: gr.Blocks) -> None:
     with socket.create_server(("127.0.0.1", 0)) as trap:
         trap.setblocking(False)
-        filled = {"port": trap.getsockname()[1], "clip": next(page.desk.store.bundled.iterdir())}
+        filled = {"port": trap.getsockname()[1], "clip": next(page.recordings.store.bundled.iterdir())}
         file = {key: value and value.format(**filled) for key, value in file.items()}
         file |= {"meta": {"_type": "gradio.FileData"}}
         fn = next(k for k, fn in page.fns.items() if fn.name in ("show", "take_source"))
@@ -812,5 +817,5 @@ def test_app_py_builds_the_page_with_the_weights_that_are_named(monkeypatch: pyt
     for weights in (None, "a/folder"):
         page = build(weights)
         assert isinstance(page, gr.Blocks)
-        page.desk.store.close()
+        page.recordings.store.close()
     assert named == [None, "a/folder"]

@@ -22,8 +22,7 @@ from saic.web.failures import ask_for, told_plainly
 from saic.web.loudness import matched
 from saic.web.parts import HEAVY, PRIVATE, QUICK, figure, player, recorder
 from saic.web.protection import Listener, Protection
-from saic.web.protection_card import card
-from saic.web.recordings import Desk, session_of
+from saic.web.recordings import Recordings, session_of
 from saic.web.texts import NOBODY, OWN_RECORDING
 
 _CONVERTING = 0.85  # share of the progress bar; the rest is drawing
@@ -86,23 +85,23 @@ class Anonymizer:
     Parameters
     ----------
     pipeline : a `saic.Pipeline`
-    desk : where recordings come in and results go out
+    recordings : where recordings come in and results go out
     listener : judges what was protected
     bundled : label to path of the synthetic voices
     """
 
-    def __init__(self, pipeline, desk: Desk, listener: Listener, bundled: dict[str, str]) -> None:
-        self._pipeline, self._desk, self._listener, self.bundled = pipeline, desk, listener, bundled
+    def __init__(self, pipeline, recordings: Recordings, listener: Listener, bundled: dict[str, str]) -> None:
+        self._pipeline, self._recordings, self._listener, self.bundled = pipeline, recordings, listener, bundled
 
     def take_source(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the recording by a plain copy, so that what was sent is gone at once."""
         with told_plainly():
-            return self._desk.take_in(path, session_of(request), "source")
+            return self._recordings.take_in(path, session_of(request), "source")
 
     def take_target(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Do the same for the other person's recording."""
         with told_plainly():
-            return self._desk.take_in(path, session_of(request), "target")
+            return self._recordings.take_in(path, session_of(request), "target")
 
     def place(self, path: str | None) -> str | dict:
         """Put the plain copy into its player, unless that was filled anew while the copy was made."""
@@ -198,8 +197,8 @@ class Anonymizer:
             return gr.skip()
         with told_plainly(), run.working():
             session = session_of(request)
-            wav = self._desk.load(run.source, session)
-            other = None if run.target is None else self._desk.load(run.target, session)
+            wav = self._recordings.load(run.source, session)
+            other = None if run.target is None else self._recordings.load(run.target, session)
             run.shown = self.convert(wav, other, session, report)
         return gr.skip() if run.dropped else astuple(run.shown)
 
@@ -217,7 +216,7 @@ class Anonymizer:
     def convert(self, source: np.ndarray, target: np.ndarray | None, session: str, progress=_PROGRESS) -> Shown:
         """Say the words of a wav (N,) in the voice of another, or in one that nobody has (None)."""
         waits = lambda before: progress(0, desc=texts.WAITING.format(before=before))  # noqa: E731
-        with self._desk.job("convert", session, waits) as job:
+        with self._recordings.job("convert", session, waits) as job:
 
             def report(stage: str, share: float) -> None:
                 job.check()
@@ -234,10 +233,10 @@ class Anonymizer:
             plots.mel_comparison(result.mels).savefig(picture, dpi=_DPI)
             wavs = matched([source, result.reconstruction, result.wav])
             job.check()
-            folder = self._desk.new(session, "result")
+            folder = self._recordings.new(session, "result")
             names = ("original", "reconstructed", "swapped")
-            paths = [self._desk.save(folder, name, wav) for name, wav in zip(names, wavs, strict=True)]
-            return Shown(*paths, self._desk.write(folder, "spectrograms.png", picture.getvalue()))
+            paths = [self._recordings.save(folder, name, wav) for name, wav in zip(names, wavs, strict=True)]
+            return Shown(*paths, self._recordings.write(folder, "spectrograms.png", picture.getvalue()))
 
     def protected(self, run: Run | None, request: gr.Request = None) -> Iterator[str]:
         """Fill the card: first how alike the voices are, then how many words are still heard."""
@@ -250,34 +249,34 @@ class Anonymizer:
                 yield html
 
     def _cards(self, run: Run, shown: Shown, session: str) -> Iterator[str]:
-        wavs = [self._desk.load(path, session) for path in (shown.original, shown.swapped)]
-        other = None if run.target is None else self._desk.load(run.target, session)
+        wavs = [self._recordings.load(path, session) for path in (shown.original, shown.swapped)]
+        other = None if run.target is None else self._recordings.load(run.target, session)
         found = self._measure(*wavs, other, session)
         if not self._listener.hears_words:
-            yield card(found)
+            yield protection_card(found)
             return
-        yield card(found, "listening")
+        yield protection_card(found, "listening")
         try:
             found = self._words(found, *wavs, session)
         except UsageError:  # it took too long, or was stopped
-            yield card(found, "stopped")
+            yield protection_card(found, "stopped")
             raise
-        yield card(found)
+        yield protection_card(found)
 
     def protection(self, shown: Shown, target: np.ndarray | None, session: str) -> Protection:
         """The same for the API, as figures."""
-        wavs = [self._desk.load(path, session) for path in (shown.original, shown.swapped)]
+        wavs = [self._recordings.load(path, session) for path in (shown.original, shown.swapped)]
         return self._words(self._measure(*wavs, target, session), *wavs, session)
 
     def _measure(self, original: np.ndarray, swapped: np.ndarray, other, session: str) -> Protection:
-        with self._desk.job("compare", session) as job:
+        with self._recordings.job("compare", session) as job:
             job.check()
             return self._listener.likeness(original, swapped, other, job.check)
 
     def _words(self, found: Protection, original: np.ndarray, swapped: np.ndarray, session: str) -> Protection:
         if not self._listener.hears_words:
             return found
-        with self._desk.job("words", session) as job:
+        with self._recordings.job("words", session) as job:
             job.check()
             return replace(found, words_kept=self._listener.words_kept(original, swapped, job.check))
 
@@ -286,8 +285,8 @@ class Anonymizer:
         if run is not None and not run.dropped:
             session, run.dropped = session_of(request), True
             if run.works:  # else nothing is stopped: the next recording may just be coming in
-                self._desk.jobs.stop(session)
-            self._desk.withdraw(session, "result")
+                self._recordings.jobs.stop(session)
+            self._recordings.withdraw(session, "result")
 
     def _is_of(self, run: Run, *held: str | None) -> bool:
         """Whether a run was asked for with the source, target and choice that the page holds."""
@@ -306,7 +305,7 @@ class Anonymizer:
 
     def _now(self, path: str | None) -> str | None:
         """The name that a recording has by now."""
-        return path and str(self._desk.store.current(Path(path)))
+        return path and str(self._recordings.store.current(Path(path)))
 
 
 def below(*, said: str = "", known: str = "", runs: bool = False, result: bool = False) -> tuple:

@@ -18,7 +18,7 @@ from saic.web.explore import Explorer
 from saic.web.failures import told_plainly
 from saic.web.identify import MAX_VOICES, Identifier, Known
 from saic.web.jobs import MAX_JOBS
-from saic.web.recordings import Desk, session_of
+from saic.web.recordings import Recordings, session_of
 from saic.web.store import UNNAMED_KEEP_S
 
 MAX_RECORDINGS = 24
@@ -30,7 +30,9 @@ _UNNAMED = (
 )
 
 
-def offer(desk: Desk, anonymizer: Anonymizer, identifier: Identifier, explorer: Explorer) -> dict[str, tuple[str, ...]]:
+def offer(
+    inbox: Recordings, anonymizer: Anonymizer, identifier: Identifier, explorer: Explorer
+) -> dict[str, tuple[str, ...]]:
     """Register the four names on the page that is being built; returns them with the names of their parameters."""
     bundled = list(anonymizer.bundled.values())
 
@@ -49,7 +51,7 @@ def offer(desk: Desk, anonymizer: Anonymizer, identifier: Identifier, explorer: 
         """
         with told_plainly():
             session = session_of(request)
-            wav, other = desk.load_all([_path(source), _path(target) if target else bundled[0]], session)
+            wav, other = inbox.load_all([_path(source), _path(target) if target else bundled[0]], session)
             shown = anonymizer.convert(wav, other, session, progress=_silent)
             found = anonymizer.protection(shown, other, session).to_dict()
             files = (shown.original, shown.reconstructed, shown.swapped, shown.spectrograms)
@@ -72,7 +74,7 @@ def offer(desk: Desk, anonymizer: Anonymizer, identifier: Identifier, explorer: 
                 raise UsageError("Give as many names as recordings.")
             if not 1 <= len(set(names)) <= MAX_VOICES or len(recordings) > MAX_RECORDINGS:
                 raise UsageError(f"Give 1 to {MAX_VOICES} people and up to {MAX_RECORDINGS} recordings.")
-            probe, *wavs = desk.load_all([_path(file) for file in (clip, *recordings)], session)
+            probe, *wavs = inbox.load_all([_path(file) for file in (clip, *recordings)], session)
             known: Known = {}
             for name, wav in zip(names, wavs, strict=True):
                 known.setdefault(name, []).append(identifier.embed(wav, session))
@@ -97,16 +99,16 @@ def offer(desk: Desk, anonymizer: Anonymizer, identifier: Identifier, explorer: 
             session = session_of(request)
             if not isinstance(recordings, list) or not 1 <= len(recordings) <= maps.MAX_CLIPS:
                 raise UsageError(f"A map shows 1 to {maps.MAX_CLIPS} recordings. Send so many.")
-            wavs = desk.load_all([_path(file) for file in recordings], session)
+            wavs = inbox.load_all([_path(file) for file in recordings], session)
             return explorer.points({str(k): wav for k, wav in enumerate(wavs)}, session)
 
     async def delete(request: gr.Request = None) -> str:
         """Stop what this client runs and remove all its recordings and results from the server, now."""
         with told_plainly():
             session = session_of(request)
-            if not desk.store.is_named(session):
+            if not inbox.store.is_named(session):
                 raise UsageError(_UNNAMED)
-            desk.delete(session)
+            inbox.delete(session)
             return "Deleted."
 
     verbs: list[Callable] = [convert, identify, explore]

@@ -13,14 +13,14 @@ from saic.pipeline import Embedding
 from saic.web import maps, texts
 from saic.web.anonymize import Run
 from saic.web.failures import told_plainly
-from saic.web.recordings import Desk, session_of
+from saic.web.recordings import Recordings, session_of
 
 
 class Explorer:
     """Maps clips among the voices of the built-in gallery."""
 
-    def __init__(self, pipeline, desk: Desk) -> None:
-        self._pipeline, self._desk = pipeline, desk
+    def __init__(self, pipeline, recordings: Recordings) -> None:
+        self._pipeline, self._recordings = pipeline, recordings
         self._voices = pipeline.voices  # read now: weights without a gallery should fail at start, not in use
 
     def warm_up(self) -> None:
@@ -48,7 +48,9 @@ class Explorer:
 
     def _draw_run(self, run: Run, session: str) -> str:
         paths = {"Your clip": run.shown.original, "New voice": run.target, "Swapped": run.shown.swapped}
-        return self.draw({label: self._desk.load(path, session) for label, path in paths.items() if path}, session)
+        return self.draw(
+            {label: self._recordings.load(path, session) for label, path in paths.items() if path}, session
+        )
 
     def draw(self, clips: dict[str, np.ndarray], session: str) -> str:
         """HTML of the maps; `clips` are wavs (N,)."""
@@ -72,7 +74,7 @@ class Explorer:
         return found
 
     def _planes(self, clips: dict[str, np.ndarray], session: str) -> tuple[plots.Plane, plots.Plane]:
-        with self._desk.job("map", session) as job:
+        with self._recordings.job("map", session) as job:
             embeddings: dict[str, Embedding] = {}
             for label, wav in clips.items():
                 job.check()

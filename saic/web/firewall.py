@@ -28,7 +28,7 @@ from saic.errors import UsageError
 from saic.web import uploads
 from saic.web.backlog import Backlog
 from saic.web.hosts import Hosts
-from saic.web.recordings import Desk
+from saic.web.recordings import Recordings
 from saic.web.store import GONE, StoreFull
 from saic.web.visitors import COOKIE, Rate, Visitor, is_session, new_token
 
@@ -68,13 +68,13 @@ _BUSY = "The results of too many calls were not fetched yet. Fetch them, or try 
 _MALFORMED = "The request is not one that this page or its API makes."
 
 
-class Guard:
+class Firewall:
     """An ASGI application around another.
 
     Parameters
     ----------
     app : Gradio's
-    desk : whose store recordings lie in, and whose jobs end with their page
+    recordings : whose store recordings lie in, and whose jobs end with their page
     hosts : under which names the page answers
     max_bytes : of one upload
     backlog : what Gradio keeps for sessions
@@ -84,14 +84,14 @@ class Guard:
     def __init__(
         self,
         app: ASGIApp,
-        desk: Desk,
+        recordings: Recordings,
         hosts: Hosts,
         backlog: Backlog,
         max_bytes: int,
         verbs: Mapping[str, tuple[str, ...]],
     ) -> None:
-        self._app, self._desk, self._store, self._backlog = app, desk, desk.store, backlog
-        self._hosts, self._uploads, self._verbs = hosts, uploads.Uploads(desk.store, max_bytes), verbs
+        self._app, self._recordings, self._store, self._backlog = app, recordings, recordings.store, backlog
+        self._hosts, self._uploads, self._verbs = hosts, uploads.Uploads(recordings.store, max_bytes), verbs
         self._rate = Rate(BURST, REQUESTS_PER_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -143,7 +143,7 @@ class Guard:
             session = api.removeprefix("/heartbeat/")
             if refusal := self._refuse_session(session, visitor):
                 return refusal
-            with self._desk.open_page(session):
+            with self._recordings.open_page(session):
                 await self._app(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -257,7 +257,7 @@ class Guard:
         path = file.get("path")
         if not isinstance(path, str):
             return _ELSEWHERE
-        # A page may name an upload once more that has just become a plain copy: whose that is, the desk asks.
+        # A page may name an upload once more that has just become a plain copy: whose that is, the recordings asks.
         its = self._store.may_give(visitor, Path(path)) or self._store.was_upload(Path(path))
         return None if its else _ELSEWHERE
 

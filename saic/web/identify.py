@@ -12,7 +12,7 @@ from saic.pipeline import Match
 from saic.web import texts
 from saic.web.failures import ask_for, told_plainly
 from saic.web.parts import HEAVY, PRIVATE, QUICK, recorder
-from saic.web.recordings import Desk, session_of
+from saic.web.recordings import Recordings, session_of
 
 MAX_VOICES = 12
 MAX_CLIPS = 12  # of one voice
@@ -41,12 +41,12 @@ class Identifier:
     Parameters
     ----------
     pipeline : a `saic.Pipeline`
-    desk : where recordings come in
+    recordings : where recordings come in
     halves : label to the paths of two disjoint halves of each bundled voice
     """
 
-    def __init__(self, pipeline, desk: Desk, halves: dict[str, tuple[str, str]]) -> None:
-        self._pipeline, self._desk, self._halves = pipeline, desk, halves
+    def __init__(self, pipeline, recordings: Recordings, halves: dict[str, tuple[str, str]]) -> None:
+        self._pipeline, self._recordings, self._halves = pipeline, recordings, halves
         self.threshold = pipeline.voices.threshold
 
     def enrol(self, name: str, clip: str | None, known: Known, request: gr.Request = None) -> tuple:
@@ -62,7 +62,7 @@ class Identifier:
             raise ask_for(f"{MAX_CLIPS} clips of this voice are enrolled, which is as many as help.")
         with told_plainly():
             session = session_of(request)
-            embedding = self.embed(self._desk.load(clip, session), session)
+            embedding = self.embed(self._recordings.load(clip, session), session)
         if known.removed:
             return gr.skip(), gr.skip(), "", None
         known = Known(known | {name: [*known.get(name, []), embedding]})
@@ -76,7 +76,7 @@ class Identifier:
     def take_clip(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the recording in question by a plain copy."""
         with told_plainly():
-            return self._desk.take_in(path, session_of(request), "question")
+            return self._recordings.take_in(path, session_of(request), "question")
 
     def place(self, path: str | None) -> str | dict:
         """Put the plain copy into its player, unless that was filled anew while the copy was made."""
@@ -98,7 +98,7 @@ class Identifier:
             raise ask_for("Enrol at least one voice first.")
         with told_plainly():
             session = session_of(request)
-            matches = self.matches(self.embed(self._desk.load(clip, session), session), known)
+            matches = self.matches(self.embed(self._recordings.load(clip, session), session), known)
             return Verdict(clip, known, answer(matches, self.threshold))
 
     def matches(self, probe: np.ndarray, known: Known) -> list[Match]:
@@ -113,7 +113,7 @@ class Identifier:
             session = session_of(request)
             bundled = Known()
             for label, (first, _) in self._halves.items():
-                bundled[label] = [self.embed(self._desk.load(first, session), session)]
+                bundled[label] = [self.embed(self._recordings.load(first, session), session)]
             *_, (_, question) = self._halves.values()
             if known.removed:
                 return gr.skip(), gr.skip(), question
@@ -121,11 +121,11 @@ class Identifier:
 
     def _now(self, path: str | None) -> str | None:
         """The name that a recording has by now: an upload's plain copy has taken its place."""
-        return path and str(self._desk.store.current(Path(path)))
+        return path and str(self._recordings.store.current(Path(path)))
 
     def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
         """Speaker embedding (E,) of a wav (N,), as a job of its own."""
-        with self._desk.job("identify", session) as job:
+        with self._recordings.job("identify", session) as job:
             job.check()
             return self._pipeline.embed((wav, SAMPLE_RATE)).speaker
 

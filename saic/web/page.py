@@ -17,7 +17,7 @@ from saic.web.explore import Explorer
 from saic.web.identify import Identifier
 from saic.web.parts import HEAVY, QUICK
 from saic.web.protection import Listener
-from saic.web.recordings import Desk, session_of
+from saic.web.recordings import Recordings, session_of
 from saic.web.store import ClipStore
 
 NO_DOCUMENTS = Documents()
@@ -46,10 +46,10 @@ def build_page(
     """
     store = store or ClipStore()
     os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
-    desk, listener = Desk(store), Listener(pipeline, recogniser)
+    recordings, listener = Recordings(store), Listener(pipeline, recogniser)
     bundled, halves = _bundle(examples, store)
-    anonymizer = Anonymizer(pipeline, desk, listener, bundled)
-    explorer, identifier = Explorer(pipeline, desk), Identifier(pipeline, desk, halves)
+    anonymizer = Anonymizer(pipeline, recordings, listener, bundled)
+    explorer, identifier = Explorer(pipeline, recordings), Identifier(pipeline, recordings, halves)
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False) as page:
         gr.HTML(texts.HEADER)
         with gr.Tabs(elem_id="tabs"):
@@ -65,10 +65,10 @@ def build_page(
         identify.wire(identifier, second)
         exploring.select(explorer.show, [first.run, drawn], [maps, drawn], show_progress_on=maps, **HEAVY)
         gr.on([first.known.change, first.intro.change], explorer.forget, drawn, [maps, drawn], **QUICK)
-        _wire_delete(desk, anonymizer, first, second, maps, drawn)
-        page.verbs = api.offer(desk, anonymizer, identifier, explorer)
-    page.desk = desk  # for launch, as the verbs are
-    page.warm_ups = (desk.sandbox.warm_up, anonymizer.warm_up, listener.warm_up, explorer.warm_up)
+        _wire_delete(recordings, anonymizer, first, second, maps, drawn)
+        page.verbs = api.offer(recordings, anonymizer, identifier, explorer)
+    page.recordings = recordings  # for launch, as the verbs are
+    page.warm_ups = (recordings.sandbox.warm_up, anonymizer.warm_up, listener.warm_up, explorer.warm_up)
     return page
 
 
@@ -78,7 +78,7 @@ def warm_up(page: gr.Blocks) -> threading.Thread:
     def rehearse() -> None:
         began = time.monotonic()
         for step in page.warm_ups:
-            page.desk.jobs.wait_until_idle()
+            page.recordings.jobs.wait_until_idle()
             try:
                 step()
             except Exception as error:  # whoever needs it tries again, and is told
@@ -105,7 +105,7 @@ def _bundle(examples: list[Example], store: ClipStore) -> tuple[dict[str, str], 
 
 
 def _wire_delete(
-    desk: Desk, do: Anonymizer, first: anonymize.Tab, second: identify.Tab, maps: gr.HTML, drawn: gr.State
+    recordings: Recordings, do: Anonymizer, first: anonymize.Tab, second: identify.Tab, maps: gr.HTML, drawn: gr.State
 ) -> None:
     """*Delete now*: the server forgets, then the page does."""
 
@@ -113,7 +113,7 @@ def _wire_delete(
         # async: it needs no thread, which others may hold
         if run is not None:
             run.dropped = True
-        desk.delete(session_of(request))
+        recordings.delete(session_of(request))
         anonymized = [None, *do.choose(choice), None, *anonymize.below(said=texts.DELETED)]
         return *anonymized, None, texts.EXPLORE_WAITING, {}, identify.listing({}), None, None, ""
 

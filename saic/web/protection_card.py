@@ -9,7 +9,7 @@ Count = Literal["absent", "listening", "stopped"]
 """Why there is no figure of words: nothing can count them, they are being counted, or that was stopped."""
 
 
-def card(found: Protection, count: Count = "absent") -> str:
+def protection_card(found: Protection, count: Count = "absent") -> str:
     """Draw a `Protection`; `count` says why it has no words."""
     judge = found.judge
     parts = [_verdict(found), _strip("Similarity to the speaker", "to its own voice", found.source, judge)]

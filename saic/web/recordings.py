@@ -31,7 +31,7 @@ def session_of(request: gr.Request | None) -> str:
 
 
 @dataclass(frozen=True)
-class Desk:
+class Recordings:
     """The store, the workers that decode, and the jobs of one server."""
 
     store: ClipStore

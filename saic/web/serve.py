@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from saic.errors import UsageError
 from saic.web.backlog import Backlog
-from saic.web.firewall import Guard
+from saic.web.firewall import Firewall
 from saic.web.hosts import Hosts
 from saic.web.jobs import MAX_JOBS
 from saic.web.logs import quieten_libraries
@@ -77,7 +77,7 @@ class Server:
         self._page._queue.close()
         self._page.is_running = False
         self._server.should_exit = True
-        self._page.desk.close()
+        self._page.recordings.close()
         self._thread.join(_ENDS_WITHIN_S + 5)
         self._socket.close()
 
@@ -157,12 +157,12 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _app(page: gr.Blocks, hosts: Hosts) -> Guard:
-    """The page as an ASGI application, with everything off that would tell or keep, behind its guard."""
+def _app(page: gr.Blocks, hosts: Hosts) -> Firewall:
+    """The page as an ASGI application, with everything off that would tell or keep, behind its firewall."""
     page.max_threads = _THREADS
     # Direct calls would pass by the queue; only events that are quick may come so.
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_JOBS, api_open=False)
-    backlog = Backlog(page, page.desk.store)
+    backlog = Backlog(page, page.recordings.store)
     outer = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         page,
@@ -178,7 +178,7 @@ def _app(page: gr.Blocks, hosts: Hosts) -> Guard:
         ssr_mode=False,
     )
     page.app = outer.routes[-1].app  # whose heartbeats are to end
-    return Guard(outer, page.desk, hosts, backlog, LIMITS.max_bytes, page.verbs)
+    return Firewall(outer, page.recordings, hosts, backlog, LIMITS.max_bytes, page.verbs)
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
