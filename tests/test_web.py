@@ -33,6 +33,7 @@ from saic.web.identify import MAX_VOICES, Identifier, Known
 from saic.web.jobs import MAX_JOBS, Jobs
 from saic.web.loudness import loudness_lufs, matched
 from saic.web.protection import Judge, Likeness, Listener, Protection, Usual, independent_judge
+from saic.web.protection_card import protection_card
 from saic.web.recordings import LIMITS, Recordings
 from saic.web.store import ClipStore
 from saic.web.texts import NOBODY, OWN_RECORDING

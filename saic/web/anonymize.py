@@ -22,6 +22,7 @@ from saic.web.failures import ask_for, told_plainly
 from saic.web.loudness import matched
 from saic.web.parts import HEAVY, PRIVATE, QUICK, figure, player, recorder
 from saic.web.protection import Listener, Protection
+from saic.web.protection_card import protection_card
 from saic.web.recordings import Recordings, session_of
 from saic.web.texts import NOBODY, OWN_RECORDING
 
