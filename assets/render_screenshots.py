@@ -1,7 +1,8 @@
 """Take the README's pictures of the page: ``python -m assets.render_screenshots``.
 
-Opens the page with the bundled weights in a headless Chromium ($CHROMIUM, else the system's or Playwright's own),
-converts a bundled voice and saves every tab into ``assets/screenshots``; the first one on a telephone too, in the dark.
+Opens the page with the bundled weights in a headless Chromium ($CHROMIUM, else the system's or
+Playwright's own), converts a bundled voice and saves every tab into ``assets/screenshots``. The
+first tab is saved for a phone in dark mode too.
 """
 
 import os
@@ -24,7 +25,7 @@ TABS = {
 
 
 def main() -> None:
-    """Write ``page-1280.png``, ``page-390.png``, ``explore-1280.png``, ``identify-1280.png`` and ``about-1280.png``."""
+    """Write page-1280.png, page-390.png, explore-1280.png, identify-1280.png and about-1280.png."""
     page = build()
     server = launch(page, port=0, block=False)
     program = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 def take(visit: Page, name: str, ready: str, path: Path) -> None:
-    """Save one tab once it shows what it can show."""
+    """Save one tab once its content is complete."""
     visit.get_by_role("tab", name=name).click()
     if name in ("Anonymize", "Identify"):
         visit.locator("#example" if name == "Anonymize" else "#identify-example").click()
@@ -54,7 +55,7 @@ def take(visit: Page, name: str, ready: str, path: Path) -> None:
         expect(visit.locator(".player audio[src]")).to_have_count(3)
         visit.wait_for_function("[...document.querySelectorAll('.figure img')].every(image => image.naturalWidth > 0)")
     visit.mouse.move(0, 0)
-    visit.wait_for_timeout(2_000)  # the players draw their waveforms, a tab fades in
+    visit.wait_for_timeout(2_000)  # until the waveforms are drawn and the tab has faded in
     visit.screenshot(path=path, full_page=True)
 
 

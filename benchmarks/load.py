@@ -1,14 +1,17 @@
-"""Whether the page holds out: ``python -m benchmarks.load [--users 20] [--conversions 200] [--seconds 10]``.
+"""Load test of the page.
 
-Starts the page in a process of its own, and talks to it over HTTP as programs do, each user from an address of its own
-(127.0.1.k; Linux gives all of 127.0.0.0/8). Three parts:
+``python -m benchmarks.load [--users 20] [--conversions 200] [--seconds 10]`` starts the page in a
+process and calls it over HTTP. Each user has an address of its own (127.0.1.k; Linux gives all of
+127.0.0.0/8 to this computer). Three parts:
 
-1. All users convert at once: each must be served, or told that the server is busy.
-2. They do so again while one hostile visitor, from one address and in as many sessions as it likes, asks for long
-   conversions, maps and identifications, stalls uploads and holds connections: the users' median wait may not double.
-3. Conversions follow one another: memory, open files and temporary files of the server must stay flat.
+1. Burst: all users convert at once. Each must be served, or refused because the server is busy.
+2. Burst under attack: the same while a hostile client, from one address and in any number of
+   sessions, asks for long conversions, maps and identifications, stalls uploads and holds
+   connections. The users' median wait must be less than twice that of part 1.
+3. Soak: conversions one after another. Memory, open files and temporary files of the server must
+   not grow (`MAX_GROWTH_MB`, `MAX_FILES_GROWTH`).
 
-Linux only: it reads /proc. Exit status 1 if one part does not hold.
+Linux only: it reads /proc. Exit status 1 if one part fails or recordings are left after the end.
 """
 
 import argparse
@@ -34,18 +37,19 @@ from saic.signal.mel import SAMPLE_RATE
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "assets" / "examples" / "voice_a.flac"
-WARM_UP = 20  # conversions before the first measurement: caches fill
+WARM_UP = 20  # conversions before the first measurement of the soak: caches fill
 MAX_GROWTH_MB = 60.0
 MAX_FILES_GROWTH = 10
-PATIENCE_S = 300.0
-SETTLES_S = 20.0  # until what the hostile visitor left is done
+TIMEOUT_S = 300.0
+SETTLE_S = 20.0  # for the jobs and connections that the hostile client left
 HOSTILE_THREADS, HOSTILE_CONNECTIONS = 30, 200
 HOSTILE_ADDRESS = "127.0.2.1"
+SERVED, BUSY = "served", "refused as busy"
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What the server's process holds."""
+    """Resources of the server's process."""
 
     memory_mb: float
     open_files: int
@@ -53,44 +57,44 @@ class Usage:
 
     @classmethod
     def of(cls, pid: int, folder: Path) -> "Usage":
+        """Measure a process whose store is in a folder."""
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         clips = sum(path.is_file() for store in folder.glob("saic-web-*") for path in store.glob("[!b]*/*"))
         return cls(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(os.listdir(f"/proc/{pid}/fd")), clips)
 
 
 class User:
-    """A program that calls the page from an address of this computer, as one session."""
+    """An API client with an address of this computer and one session."""
 
     def __init__(self, url: str, address: str, session: str) -> None:
         transport = httpx.HTTPTransport(local_address=address)
-        self.http = httpx.Client(base_url=url, transport=transport, timeout=PATIENCE_S)
+        self.http = httpx.Client(base_url=url, transport=transport, timeout=TIMEOUT_S)
         self.session = session
 
     def upload(self, data: bytes) -> dict:
-        """Send a recording; returns how calls name it."""
+        """Upload a recording; returns its JSON for calls."""
         answer = self.http.post("/gradio_api/upload", files={"files": ("clip.wav", data)})
         answer.raise_for_status()
         return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
 
-    def call(self, verb: str, *arguments: object) -> str:
-        """ "served", "told that the server is busy", or what went wrong."""
+    def call(self, endpoint: str, *arguments: object) -> str:
+        """Call an endpoint; returns `SERVED`, `BUSY`, or the end of the error's text."""
         body = {"data": list(arguments), "session_hash": self.session}
-        answer = self.http.post(f"/gradio_api/call/{verb}", json=body)
-        said = answer.text
+        answer = self.http.post(f"/gradio_api/call/{endpoint}", json=body)
+        text = answer.text
         if answer.status_code == 200:
-            said = self.http.get(f"/gradio_api/call/{verb}/{answer.json()['event_id']}").text
-        if "event: complete" in said:
-            return "served"
-        return (
-            "told that the server is busy" if re.search("queue is full|is busy", said, re.IGNORECASE) else said[-300:]
-        )
+            text = self.http.get(f"/gradio_api/call/{endpoint}/{answer.json()['event_id']}").text
+        if "event: complete" in text:
+            return SERVED
+        return BUSY if re.search("queue is full|is busy", text, re.IGNORECASE) else text[-300:]
 
     def convert(self, data: bytes) -> tuple[str, float]:
-        """Convert a recording: how it ended, and after how many seconds."""
+        """Convert a recording; returns the outcome of `call` and the seconds that it took."""
         began = time.monotonic()
         return self.call("convert", self.upload(data), None), time.monotonic() - began
 
     def close(self) -> None:
+        """Delete the user's recordings and disconnect."""
         self.call("delete")
         self.http.close()
 
@@ -103,35 +107,35 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=7871)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        clip, long_clip = (clip_of(seconds, Path(folder)) for seconds in (arguments.seconds, 300))
+        clip, long_clip = (make_clip(seconds, Path(folder)) for seconds in (arguments.seconds, 300))
         server, url = start(arguments.port, Path(folder))
         try:
-            print(f"one alone: {describe([User(url, '127.0.1.1', 'first').convert(clip)])}")
-            served, quiet_s = rush(url, clip, arguments.users)
-            with hostile(url, long_clip):
-                time.sleep(SETTLES_S / 4)  # until it holds all it can get
-                also_served, besieged_s = rush(url, clip, arguments.users)
-            print(f"median wait beside a hostile visitor: {besieged_s / quiet_s:.2f} times that without")
-            good = served and also_served and besieged_s < 2 * quiet_s
-            time.sleep(SETTLES_S)
-            good &= marathon(url, clip, arguments.conversions, server.pid, Path(folder))
+            print(f"one user: {describe([User(url, '127.0.1.1', 'first').convert(clip)])}")
+            passed, median_s = burst(url, clip, arguments.users)
+            with hostile_client(url, long_clip):
+                time.sleep(SETTLE_S / 4)  # until it holds all that it can get
+                passed_under_attack, attacked_s = burst(url, clip, arguments.users)
+            print(f"median wait with a hostile client: {attacked_s / median_s:.2f} times that without")
+            passed = passed and passed_under_attack and attacked_s < 2 * median_s
+            time.sleep(SETTLE_S)
+            passed &= soak(url, clip, arguments.conversions, server.pid, Path(folder))
         finally:
             server.terminate()
             server.wait()
         left = [path for store in Path(folder).glob("saic-web-*") for path in store.glob("*/*")]
         print(f"left after the end: {len(left)} files")
-    sys.exit(0 if good and not left else 1)
+    sys.exit(0 if passed and not left else 1)
 
 
-def clip_of(seconds: float, folder: Path) -> bytes:
-    """A WAV file of a bundled voice that says its sentence again and again."""
+def make_clip(seconds: float, folder: Path) -> bytes:
+    """A WAV file of a bundled voice, repeated to the given length."""
     path = folder / f"{seconds:g}.wav"
     audio.save(path, np.resize(audio.load(CLIP), int(seconds * SAMPLE_RATE)))
     return path.read_bytes()
 
 
 def start(port: int, folder: Path) -> tuple[subprocess.Popen, str]:
-    """The page in a process of its own, once it answers and is warm."""
+    """Start the page in a process and wait until it answers; returns the process and the URL."""
     began = time.monotonic()
     environment = os.environ | {"TMPDIR": str(folder)}
     command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
@@ -148,49 +152,59 @@ def start(port: int, folder: Path) -> tuple[subprocess.Popen, str]:
     raise SystemExit("The page did not start.")
 
 
-def rush(url: str, clip: bytes, n_users: int) -> tuple[bool, float]:
-    """All users at once: whether each was served or told, and their median wait in seconds."""
+def burst(url: str, clip: bytes, n_users: int) -> tuple[bool, float]:
+    """Let all users convert at once.
+
+    Returns
+    -------
+    passed : whether each user was served or refused as busy, and one at least was served
+    median_s : median wait in seconds of those served; infinite if not passed
+    """
     users = [User(url, f"127.0.1.{k + 1}", f"user-{k}-{time.monotonic_ns()}") for k in range(n_users)]
     with ThreadPoolExecutor(n_users) as pool:
-        ended = list(pool.map(lambda user: user.convert(clip), users))
+        results = list(pool.map(lambda user: user.convert(clip), users))
     for user in users:
         user.close()
-    print(f"{n_users} users at once: {describe(ended)}")
-    answers = {answer for answer, _ in ended}
-    good = answers <= {"served", "told that the server is busy"} and "served" in answers
-    return good, statistics.median(waited_s for answer, waited_s in ended if answer == "served") if good else np.inf
+    print(f"{n_users} users at once: {describe(results)}")
+    outcomes = {outcome for outcome, _ in results}
+    passed = outcomes <= {SERVED, BUSY} and SERVED in outcomes
+    return passed, statistics.median(wait_s for outcome, wait_s in results if outcome == SERVED) if passed else np.inf
 
 
-def describe(ended: list[tuple[str, float]]) -> str:
-    waits = [waited_s for _, waited_s in ended]
-    answers = [answer for answer, _ in ended]
-    counted = ", ".join(f"{answers.count(answer)} {answer}" for answer in sorted(set(answers)))
-    return f"{counted}, median after {statistics.median(waits):.1f} s, last after {max(waits):.1f} s"
+def describe(results: list[tuple[str, float]]) -> str:
+    """Counts of the outcomes, and the median and longest wait."""
+    waits_s = [wait_s for _, wait_s in results]
+    outcomes = [outcome for outcome, _ in results]
+    counts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in sorted(set(outcomes)))
+    return f"{counts}, median after {statistics.median(waits_s):.1f} s, last after {max(waits_s):.1f} s"
 
 
 @contextlib.contextmanager
-def hostile(url: str, long_clip: bytes):
-    """One address that asks for all it can think of, again and again, in sessions without number."""
-    stop, answers = threading.Event(), []
+def hostile_client(url: str, long_clip: bytes):
+    """Attack the server from `HOSTILE_ADDRESS` while the block runs.
+
+    Threads make long calls, each in a new session; one more holds connections and stalls uploads.
+    """
+    stop, outcomes = threading.Event(), []
     host, port = url.removeprefix("http://").split(":")
 
-    def ask(number: int) -> None:
+    def make_calls(number: int) -> None:
         count = 0
         while not stop.is_set():
             count += 1
             with contextlib.suppress(httpx.HTTPError, OSError):
                 user = User(url, HOSTILE_ADDRESS, f"hostile-{number}-{count}")
                 file = user.upload(long_clip)
-                verb, data = [
+                endpoint, data = [
                     ("convert", [file, file]),
                     ("identify", [file, ["a"] * 20, [file] * 20]),
                     ("explore", [[file] * 1500]),
                 ][(number + count) % 3]
                 user.http.post("/gradio_api/run/convert", json={"data": [file, file]})
-                answers.append(user.call(verb, *data))
+                outcomes.append(user.call(endpoint, *data))
                 user.http.close()
 
-    def hold() -> None:
+    def hold_connections() -> None:
         held = []
         upload = b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\n"
         upload += b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
@@ -204,24 +218,24 @@ def hostile(url: str, long_clip: bytes):
         for connection in held:
             connection.close()
 
-    threads = [threading.Thread(target=ask, args=[k], daemon=True) for k in range(HOSTILE_THREADS)]
-    threads.append(threading.Thread(target=hold, daemon=True))
+    threads = [threading.Thread(target=make_calls, args=[k], daemon=True) for k in range(HOSTILE_THREADS)]
+    threads.append(threading.Thread(target=hold_connections, daemon=True))
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
         stop.set()
-        print(f"the hostile visitor: {answers.count('served')} of {len(answers)} calls served")
+        print(f"the hostile client: {outcomes.count(SERVED)} of {len(outcomes)} calls served")
 
 
-def marathon(url: str, clip: bytes, conversions: int, pid: int, folder: Path) -> bool:
-    """One user, one conversion after another."""
-    user = User(url, "127.0.1.1", "marathon")
+def soak(url: str, clip: bytes, conversions: int, pid: int, folder: Path) -> bool:
+    """Convert again and again as one user; returns whether the server's usage stayed in bounds."""
+    user = User(url, "127.0.1.1", "soak")
     first = None
     for done in range(1, conversions + 1):
-        if (ended := user.convert(clip)[0]) != "served":
-            print(ended)
+        if (outcome := user.convert(clip)[0]) != SERVED:
+            print(outcome)
             return False
         if done in (min(WARM_UP, conversions // 2), conversions):
             user.call("delete")

@@ -1,8 +1,9 @@
-"""What a listening machine usually says of one person's and of two people's recordings.
+"""Typical speaker similarities of one person's and of two people's recordings.
 
-``python -m benchmarks.similarity --data MANIFEST_OR_FOLDER --split SPLIT`` embeds two disjoint parts of every speaker,
-after the MP3 round trip of the evaluation, with Resemblyzer, which has nothing to do with this project's weights. It
-writes quantiles of the cosine similarities to ``saic/web/usual.json``; the page shows them beside a visitor's own.
+``python -m benchmarks.similarity --data MANIFEST_OR_FOLDER --split SPLIT`` embeds two disjoint
+parts of every speaker with Resemblyzer, after the MP3 round trip of the evaluation. Resemblyzer is
+independent of this project's weights. The quantiles of the cosine similarities go to
+``saic/web/typical_similarity.json``; the page shows them beside those of a visitor's recording.
 """
 
 import argparse
@@ -15,11 +16,11 @@ from saic.data import manifest
 from saic.evaluation.data.evaluation_set import Corpus
 from saic.evaluation.evaluators.embedders import Resemblyzer
 
-OUTPUT = Path(__file__).parents[1] / "saic" / "web" / "usual.json"
+OUTPUT = Path(__file__).parents[1] / "saic" / "web" / "typical_similarity.json"
 QUANTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
 
 
-def usual(similarities: np.ndarray) -> dict[str, float]:
+def quantiles(similarities: np.ndarray) -> dict[str, float]:
     """Quantiles of similarities (n,)."""
     return {name: round(float(np.quantile(similarities, q)), 3) for name, q in QUANTILES.items()}
 
@@ -30,23 +31,23 @@ def main() -> None:
     parser.add_argument("--split", required=True)
     arguments = parser.parse_args()
     corpus = Corpus(manifest.read(arguments.data, [arguments.split]), seed=0, quick=False, progress=lambda *_: None)
-    judge = Resemblyzer()
-    judge.warm_up()
+    embedder = Resemblyzer()
+    embedder.warm_up()
     first, second = (
-        np.stack([judge.embed(corpus.wav(getattr(parts, name))) for parts in corpus.parts.values()])
+        np.stack([embedder.embed(corpus.wav(getattr(parts, name))) for parts in corpus.parts.values()])
         for name in ("enrolment", "source")
     )
     similarity = first @ second.T
     one_person = np.eye(len(similarity), dtype=bool)
-    found = {
-        "embedder": judge.name,
-        "same": usual(similarity[one_person]),
-        "different": usual(similarity[~one_person]),
+    result = {
+        "embedder": embedder.name,
+        "same": quantiles(similarity[one_person]),
+        "different": quantiles(similarity[~one_person]),
         "speakers": len(similarity),
         "command": f"python -m benchmarks.similarity --data MANIFEST --split {arguments.split}",
     }
-    OUTPUT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=2))
+    OUTPUT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How fast the path is: ``python benchmarks/speed.py [--seconds 10] [--threads 2]``.
+"""Measure the speed of a conversion: ``python benchmarks/speed.py [--seconds 10] [--threads 2]``.
 
-Every part runs on the same clip in the same process, so the ratios hold on any machine. The figures are shares of
-real time: 0.01 means a hundredth of the clip's own length.
+All parts run on one clip in one process, so their ratios are comparable between machines. Figures are real-time
+factors: duration of the computation over duration of the clip.
 """
 
 import argparse
@@ -16,16 +16,14 @@ import torch
 from saic import audio
 from saic.pipeline import Pipeline
 from saic.signal import mcadams
-from saic.signal.f0 import (
-    track_f0,
-)
+from saic.signal.f0 import track_f0
 from saic.signal.mel import SAMPLE_RATE, log_mel
 
 CLIP = Path(__file__).parents[1] / "assets" / "examples" / "voice_a.flac"
 
 
 def median_s(action: Callable[[], object], repeats: int = 5) -> float:
-    """Median duration of an action, after one run to warm up."""
+    """Median duration of an action, after one warm-up run."""
     action()
     durations = []
     for _ in range(repeats):
@@ -36,7 +34,7 @@ def median_s(action: Callable[[], object], repeats: int = 5) -> float:
 
 
 def main() -> None:
-    """Print one line a part."""
+    """Print one line per part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -49,7 +47,7 @@ def main() -> None:
     with torch.inference_mode():
         parts = {
             "mel": lambda: log_mel(torch.from_numpy(wav)),
-            "pitch": lambda: track_f0(wav),
+            "F0 track": lambda: track_f0(wav),
             "encoders and decoder": lambda: pipeline.model(mel[None], mel[None], f0),
             "vocoder": lambda: pipeline.vocoder(mel, f0[0]),
             "convert": lambda: pipeline.convert(clip, clip, reconstruct=False),

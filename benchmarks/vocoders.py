@@ -1,9 +1,9 @@
-"""How fast vocoders are: ``python benchmarks/vocoders.py [--seconds 10] [--threads 2]``.
+"""Measure the speed of vocoders: ``python benchmarks/vocoders.py [--seconds 10] [--threads 2]``.
 
-The weights' own vocoder, Griffin-Lim and WORLD (Morise et al. 2016, by pyworld: ``pip install 'saic[bench]'``) on the
-same clip in the same process. WORLD has parameters of its own instead of a mel, so its analysis is a row too; the other
-two need a mel and, the neural one, a pitch track, whose rows stand beside them. Shares of real time: 0.01 means a
-hundredth of the clip's own length.
+The vocoder of the weights, Griffin-Lim and WORLD (Morise et al. 2016, by pyworld: ``pip install 'saic[bench]'``) run on
+one clip in one process. WORLD has parameters of its own instead of a mel, so its analysis has a row too; the other two
+need a mel and, the neural one, an F0 track, which also have rows. Figures are real-time factors: duration of the
+computation over duration of the clip.
 """
 
 import argparse
@@ -17,18 +17,16 @@ from speed import CLIP, median_s
 
 from saic import audio
 from saic.pipeline import Pipeline
-from saic.signal.f0 import (
-    track_f0,
-)
+from saic.signal.f0 import track_f0
 from saic.signal.mel import SAMPLE_RATE, log_mel
 
 
 def world(wav: np.ndarray) -> dict[str, Callable[[], object]]:
-    """Analysis and synthesis by WORLD; nothing where pyworld is not installed."""
+    """Analysis and synthesis by WORLD; empty if pyworld is not installed."""
     try:
         import pyworld
     except ImportError:
-        print("WORLD is left out: pip install 'saic[bench]'")
+        print("WORLD is left out. Install it with: pip install 'saic[bench]'")
         return {}
     samples = wav.astype(np.float64)
     parameters = pyworld.wav2world(samples, SAMPLE_RATE)
@@ -39,7 +37,7 @@ def world(wav: np.ndarray) -> dict[str, Callable[[], object]]:
 
 
 def main() -> None:
-    """Print one line a part."""
+    """Print one line per part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, help="folder of weights; without it, the bundled ones")
     parser.add_argument("--seconds", type=float, default=10.0)
@@ -53,8 +51,8 @@ def main() -> None:
     with torch.inference_mode():
         parts = {
             "mel": partial(log_mel, torch.from_numpy(wav)),
-            "pitch": partial(track_f0, wav),
-            f"the weights' own ({pipeline.info()['vocoder']})": partial(pipeline.vocoder, mel, f0),
+            "F0 track": partial(track_f0, wav),
+            f"vocoder of the weights ({pipeline.info()['vocoder']})": partial(pipeline.vocoder, mel, f0),
             "Griffin-Lim": partial(griffin_lim.vocoder, mel, f0),
         }
         print(f"{arguments.seconds:g} s clip, {arguments.threads} threads")

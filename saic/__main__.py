@@ -1,4 +1,4 @@
-"""``python -m saic`` is the ``saic`` command."""
+"""``python -m saic`` runs the ``saic`` command."""
 
 from saic.cli import main
 

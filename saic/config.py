@@ -1,8 +1,9 @@
-"""The one configuration: strict, frozen, saved beside the weights.
+"""The configuration of model and training: strict, frozen, saved beside the weights.
 
-A YAML file holds only what differs from the defaults below. An unknown key or a value out of range is a
-:class:`~saic.errors.ConfigError` that names the valid keys.
-"""
+A YAML file holds only what differs from the defaults below. An unknown key or a value out of range
+is a
+:class:`~saic.errors.ConfigError` that names the valid keys. Keys of version 0.9 are renamed by
+:mod:`saic.migration`."""
 
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,9 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from saic.errors import ConfigError
-
-FORMAT_VERSION = 5
-"""Goes up when weights made before would load and then say something else."""
+from saic.migration import FORMAT_VERSION, migrate_config
 
 _MAX_STRIDE = 64  # mel frames per content code, 0.8 s: a clip is padded to a multiple of them
 
@@ -23,7 +22,10 @@ class _Section(BaseModel):
 
 
 class Audio(_Section):
-    """The front end that the weights were trained on. Only this one exists; saved so a reader can check."""
+    """The mel front end of the weights. Only this one exists.
+
+    It is saved so that a reader can check.
+    """
 
     sample_rate_hz: Literal[16_000] = 16_000
     n_fft: Literal[1024] = 1024
@@ -31,16 +33,19 @@ class Audio(_Section):
     n_mels: Literal[80] = 80
 
 
-class Listener(_Section):
-    """A phone recognizer's network (:mod:`saic.model.phone_encoder`); sizes of the one that ``train.recognizer`` gives."""
+class PhoneEncoder(_Section):
+    """Sizes of the Conformer in :mod:`saic.model.phone_encoder`.
+
+    The defaults are those of ``train.recognizer``.
+    """
 
     channels: int = Field(144, ge=1)
     blocks: int = Field(4, ge=2)
     kernel: int = Field(31, ge=1)
 
     @model_validator(mode="after")
-    def _runs(self) -> "Listener":
-        """Refuse sizes whose network can be made, but fails on its first mel."""
+    def _runs(self) -> "PhoneEncoder":
+        """Refuse sizes whose network can be built but fails on its first mel."""
         if self.kernel % 2 == 0:
             raise ValueError("kernel must be odd")
         if self.channels % max(1, self.channels // 36):  # attention heads, as saic.model.phone_encoder counts them
@@ -49,19 +54,21 @@ class Listener(_Section):
 
 
 class ContentEncoder(_Section):
-    """Paper 3.2; sizes after AdaIN-VC (the paper's reference 16). Without a listener it hears as the paper's does."""
+    """Content encoder (paper 3.2), sizes after AdaIN-VC (the paper's reference 16)."""
 
     channels: int = Field(128, ge=4)
     bank_kernels: int = Field(4, ge=1, le=16)
     kernel: int = Field(5, ge=3)
     code_channels: int = Field(64, ge=1)
     strides: tuple[Literal[1, 2], ...] = (1, 2, 1, 1, 1, 1)
-    instance_norm: bool = Field(True, description="False is an ablation: the speaker's colour passes")
-    listener: Listener | None = Field(Listener(), description="in the place of the bank and the first blocks")
+    instance_norm: bool = Field(True, description="False is an ablation: content codes then hold the speaker")
+    phone_encoder: PhoneEncoder | None = Field(
+        PhoneEncoder(), description="replaces the convolution bank and the first blocks; null is the paper's encoder"
+    )
 
 
 class SpeakerEncoder(_Section):
-    """Paper 3.3."""
+    """Speaker encoder (paper 3.3)."""
 
     channels: int = Field(128, ge=4)
     bank_kernels: int = Field(4, ge=1, le=16)
@@ -71,16 +78,21 @@ class SpeakerEncoder(_Section):
 
 
 class Decoder(_Section):
-    """Paper 3.4. ``upsampling`` must undo the content encoder's ``strides``."""
+    """Decoder (paper 3.4). ``upsampling`` must undo the content encoder's ``strides``."""
 
     channels: int = Field(128, ge=4)
     kernel: int = Field(5, ge=3)
     upsampling: tuple[Literal[1, 2], ...] = (1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1)
+
+
+class Conversion(_Section):
+    """What :mod:`saic.conversion` does to the decoder's output."""
+
     correlation_share: float = Field(
-        0.0, ge=0, le=1, description="of the target's, given to the output: saic.signal.mel_statistics"
+        0.0, ge=0, le=1, description="share of the target's correlation between mel bands that the output is given"
     )
-    likeness_share: float = Field(
-        0.0, ge=0, le=1, description="of the decoder's errors, put right: saic.model.spectral_correction"
+    spectral_correction_share: float = Field(
+        0.0, ge=0, le=1, description="share of the predicted decoder error that is corrected"
     )
 
 
@@ -88,10 +100,10 @@ class Training(_Section):
     """What both stages share."""
 
     batch_size: int = Field(32, ge=2)
-    segment_frames: int = Field(160, ge=16, description="crop length; a multiple of the content stride")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="of convolutions and products")
+    segment_frames: int = Field(160, ge=16, description="length of a crop; a multiple of the content stride")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of convolutions and matrix products")
     perceptual_weight: float = Field(0.3, ge=0)
-    perceptual_share: float = Field(0.125, ge=0, le=1, description="share of a batch that the network sees")
+    perceptual_share: float = Field(0.125, ge=0, le=1, description="share of a batch that the perceptual loss uses")
 
 
 class Stage1(_Section):
@@ -105,26 +117,32 @@ class Stage1(_Section):
 
 
 class Stage2Weights(_Section):
-    """The lambdas of Eq. 4."""
+    """Weights of the losses of stage 2; the first, second and fourth are the lambdas of Eq. 4."""
 
     content: float = Field(1.0, ge=0)
     speaker: float = Field(1.0, ge=0)
-    pitch: float = Field(1.0, ge=0)
+    f0: float = Field(1.0, ge=0, description="of the predicted median and spread of log2 F0")
     reconstruction: float = Field(1.0, ge=0)
-    voice: float = Field(0.3, ge=0, description="of conversions to a random other speaker")
-    listening: float = Field(0.5, ge=0, description="of what the listener hears in a disguise")
-    words: float = Field(0.5, ge=0, description="of what a recognizer hears in outputs and conversions")
+    speaker_style: float = Field(0.3, ge=0, description="feature statistics of conversions to another speaker")
+    phone_features: float = Field(0.5, ge=0, description="phone-encoder features of augmented against clean clips")
+    phone_loss: float = Field(0.5, ge=0, description="phone recognizer on reconstructions and conversions")
 
 
-class Disguise(_Section):
-    """Other voices made from a clip's mel (:mod:`saic.training.augmentation`)."""
+class Augmentation(_Section):
+    """Augmentation of log-mels (:mod:`saic.training.augmentation`)."""
 
-    warps: tuple[float, ...] = Field(
-        (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.11, 1.18, 1.25), min_length=1, description="vocal tract lengths"
+    vtlp_factors: tuple[float, ...] = Field(
+        (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.11, 1.18, 1.25),
+        min_length=1,
+        description="frequency warps of vocal-tract-length perturbation",
     )
-    equalizer_db: float = Field(5.0, ge=0, description="standard deviation over bands")
-    targets: float = Field(0.5, ge=0, le=1, description="share of targets that are disguised, references with them")
-    degraded: float = Field(0.2, ge=0, le=1, description="share of what is heard with noise, a room, a narrow band")
+    equalizer_db: float = Field(5.0, ge=0, description="standard deviation of the random equalizer over bands")
+    target_share: float = Field(
+        0.5, ge=0, le=1, description="share of targets that are augmented with their references"
+    )
+    degraded_share: float = Field(
+        0.2, ge=0, le=1, description="share of inputs with noise, and with reverberation, and band-limited"
+    )
 
 
 class Stage2(_Section):
@@ -132,15 +150,17 @@ class Stage2(_Section):
 
     steps: int = Field(3_000, ge=1)
     lr: float = Field(5e-4, gt=0)
-    codes_first: int = Field(0, ge=0, description="steps in which the encoder learns to say those of --init")
-    listener_pace: float = Field(0.25, ge=0, description="of the learning rate: the listener knows its task already")
-    words_share: float = Field(0.5, gt=0, le=1, description="share of a batch whose words are compared")
-    disguise: Disguise = Disguise()
+    distill_steps: int = Field(
+        0, ge=0, description="first steps, in which the content encoder alone learns the codes of the --init weights"
+    )
+    phone_encoder_lr_scale: float = Field(0.25, ge=0, description="learning rate of the phone encoder, relative to lr")
+    phone_loss_share: float = Field(0.5, gt=0, le=1, description="share of a batch that the phone loss uses")
+    augmentation: Augmentation = Augmentation()
     weights: Stage2Weights = Stage2Weights()
 
 
 class Perceptual(_Section):
-    """The quarter-width VGG-style network behind the perceptual loss."""
+    """The VGG-style network of a quarter of VGG16's width behind the perceptual loss."""
 
     channels: tuple[int, ...] = (16, 32, 64, 128)
     steps: int = Field(1_000, ge=1)
@@ -149,7 +169,7 @@ class Perceptual(_Section):
 
 
 class Vocoder(_Section):
-    """How a mel becomes a waveform, and how the neural vocoder is trained."""
+    """Which vocoder, and its sizes."""
 
     kind: Literal["griffin-lim", "neural"] = "griffin-lim"
     iterations: int = Field(32, ge=1, le=1_000, description="of Griffin-Lim")
@@ -157,36 +177,50 @@ class Vocoder(_Section):
     layers: int = Field(6, ge=1)
     kernel: Literal[3, 5, 7, 9] = 7
     expansion: int = Field(3, ge=1)
+
+
+class VocoderTraining(_Section):
+    """Training of the neural vocoder."""
+
     steps: int = Field(4_700, ge=1)
     lr: float = Field(1e-3, gt=0)
     batch_size: int = Field(8, ge=1)
     segment_frames: int = Field(64, ge=16)
-    windows: tuple[int, ...] = Field((2048, 1024, 512), min_length=1, description="of the loss, in samples")
-    gain_db: tuple[float, float] = (-20.0, 6.0)
-    words: float = Field(0.5, ge=0, description="weight of what a recognizer hears")
-    hardened_share: float = Field(0.4, ge=0, le=1, description="share of a batch whose mels are blurred or rebuilt")
+    windows: tuple[int, ...] = Field(
+        (2048, 1024, 512), min_length=1, description="STFT windows of the loss, in samples"
+    )
+    gain_db: tuple[float, float] = Field((-20.0, 6.0), description="range of the random gain of crops")
+    phone_loss_weight: float = Field(0.5, ge=0, description="of the phone recognizer's loss")
+    blurred_share: float = Field(
+        0.4, ge=0, le=1, description="share of a batch whose mels are blurred or reconstructed"
+    )
 
 
 class Config(_Section):
-    """Everything that decides what a run does; one seed for all of it."""
+    """Everything that determines a training run, and the networks that it gives."""
 
-    format_version: Literal[5] = FORMAT_VERSION
+    format_version: Literal[6] = FORMAT_VERSION
     audio: Audio = Audio()
     content_encoder: ContentEncoder = ContentEncoder()
     speaker_encoder: SpeakerEncoder = SpeakerEncoder()
     decoder: Decoder = Decoder()
+    conversion: Conversion = Conversion()
     training: Training = Training()
     perceptual: Perceptual = Perceptual()
     stage1: Stage1 = Stage1()
     stage2: Stage2 = Stage2()
     vocoder: Vocoder = Vocoder()
+    vocoder_training: VocoderTraining = VocoderTraining()
     seed: int = 0
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
-        """Build from nested plain values; raise :class:`ConfigError` naming what is wrong and what is valid."""
+        """Build from nested plain values.
+
+        Raise :class:`ConfigError` naming what is wrong and what is valid.
+        """
         try:
-            config = cls.model_validate(values)
+            config = cls.model_validate(migrate_config(values) if isinstance(values, dict) else values)
         except ValidationError as error:
             raise ConfigError("\n".join(_explain(cls, e) for e in error.errors())) from None
         down, up = _product(config.content_encoder.strides), _product(config.decoder.upsampling)

@@ -1,1 +1,169 @@
-"""One conversion."""
+"""Voice conversion of log-mels, as pipeline, validation, probe and stage 2 use it.
+
+::
+
+    source   Speech: content codes, F0, speech mask
+    target   Voice: embedding, F0 statistics, mel statistics, correction examples
+
+    F0 ── transpose_f0 ──┐
+    content codes ───────┼─► decoder ─► mel statistics ─► spectral correction ─► limit_peaks ─► mel
+    embedding ───────────┘
+
+A :class:`Voice` is measured once and kept for all recordings that are converted to it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saic.model.model import Model
+from saic.model.spectral_correction import CorrectionExamples, collect_examples, join_examples, spectral_correction
+from saic.signal.f0 import measure_f0_stats, track_f0, transpose_f0
+from saic.signal.mel import log_mel
+from saic.signal.mel_statistics import limit_peaks, measure_mel_statistics, transfer_mel_statistics
+from saic.signal.vad import speech_frames
+
+
+@dataclass(frozen=True)
+class Speech:
+    """One recording, or a batch of crops, as the model takes it.
+
+    Attributes
+    ----------
+    mel
+        (B, 80, T) log-mel.
+    mask
+        (B, 1, T) of 0 and 1: speech frames.
+    wav
+        (N,) float32 at 16 kHz, of a single recording; None where only its mel is known.
+    tracked_f0
+        (B, T) F0 in Hz where it is known already.
+    """
+
+    mel: Tensor
+    mask: Tensor
+    wav: np.ndarray | None = None
+    tracked_f0: Tensor | None = None
+
+    @classmethod
+    def from_wav(cls, wav: np.ndarray, device: str = "cpu") -> "Speech":
+        """Analyze a (N,) waveform at 16 kHz."""
+        mel = log_mel(torch.from_numpy(wav).to(device))
+        mask = torch.from_numpy(speech_frames(wav)).to(mel)
+        return cls(mel[None], mask[None, None], wav)
+
+    @cached_property
+    def f0(self) -> Tensor:
+        """(B, T) F0 in Hz, 0 where unvoiced.
+
+        Tracked at first use, since identification does not need it.
+        """
+        if self.tracked_f0 is not None:
+            return self.tracked_f0
+        return torch.from_numpy(track_f0(self.wav)).to(self.mel)[None]
+
+    @cached_property
+    def mel_statistics(self) -> Tensor:
+        """(B, 81, 80) mean and covariance of the mel bands over speech."""
+        return measure_mel_statistics(self.mel, self.mask)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A target voice, or a batch of them.
+
+    Attributes
+    ----------
+    embedding
+        (B, E) speaker embedding.
+    f0_stats
+        (B, 2) median and spread of log2 F0, see :func:`saic.signal.f0.measure_f0_stats`.
+    mel_statistics
+        (B, 81, 80) mean and covariance of the mel bands, see :mod:`saic.signal.mel_statistics`.
+    examples
+        For the spectral correction, B = 1; None without recordings (a pseudonym) or where it is
+        off.
+    """
+
+    embedding: Tensor
+    f0_stats: Tensor
+    mel_statistics: Tensor
+    examples: CorrectionExamples | None = None
+
+    @classmethod
+    def from_speech(cls, model: Model, recordings: Sequence[Speech]) -> "Voice":
+        """Measure a voice on one or several recordings of one speaker.
+
+        The median F0 of a speaker without any voiced frame is predicted from the embedding.
+        """
+        embedding = mean_embedding(model, recordings)
+        measured = [measure_f0_stats(speech.f0[0]) for speech in recordings if speech.f0.any()]
+        f0_stats = torch.stack(measured).mean(dim=0)[None] if measured else model.predict_f0_stats(embedding)
+        mel_statistics = torch.stack([speech.mel_statistics for speech in recordings]).mean(dim=0)
+        settings = model.config.conversion
+        if not settings.spectral_correction_share:
+            return cls(embedding, f0_stats, mel_statistics)
+        examples = []
+        for speech in recordings:
+            content = model.encode_content(speech.mel, speech.mask)
+            decoded = model.decode(content, embedding, speech.f0, speech.mask)
+            decoded = transfer_mel_statistics(
+                decoded, mel_statistics, speech.mask, correlation=settings.correlation_share
+            )
+            examples.append(collect_examples(content[0], speech.mel[0], decoded[0], speech.mask[0, 0]))
+        return cls(embedding, f0_stats, mel_statistics, join_examples(examples))
+
+    def to(self, device: str | torch.device) -> "Voice":
+        """The voice on another device."""
+        examples = self.examples and CorrectionExamples(*(x.to(device) for x in vars(self.examples).values()))
+        return Voice(*(x.to(device) for x in (self.embedding, self.f0_stats, self.mel_statistics)), examples)
+
+
+def mean_embedding(model: Model, recordings: Sequence[Speech]) -> Tensor:
+    """(1, E) mean speaker embedding of recordings of one speaker."""
+    return torch.stack([model.encode_speaker(speech.mel, speech.mask) for speech in recordings]).mean(dim=0)
+
+
+def convert_mel(model: Model, content: Tensor, f0: Tensor, mask: Tensor, voice: Voice) -> tuple[Tensor, Tensor]:
+    """Convert speech to a voice (paper Fig. 2).
+
+    Parameters
+    ----------
+    content
+        (B, C, L) content codes of the source.
+    f0
+        (B, T) F0 of the source in Hz, 0 where unvoiced.
+    mask
+        (B, 1, T) of 0 and 1: speech frames of the source.
+    voice
+        The target, as many as the batch has sources.
+
+    Returns
+    -------
+    mel: (B, 80, T) log-mel with the words and timing of the source in the target voice. f0: (B, T)
+    its F0 in Hz."""
+    settings = model.config.conversion
+    f0 = transpose_f0(f0, voice.f0_stats)
+    mel = model.decode(content, voice.embedding, f0, mask).float()
+    with torch.autocast(mel.device.type, enabled=False):
+        mel = transfer_mel_statistics(mel, voice.mel_statistics, mask, correlation=settings.correlation_share)
+        if voice.examples is not None:
+            correction = spectral_correction(content[0], mask[0, 0], voice.examples)
+            mel = mel + settings.spectral_correction_share * correction
+        return limit_peaks(mel, voice.mel_statistics), f0
+
+
+def reconstruct_mel(model: Model, speech: Speech, content: Tensor | None = None) -> Tensor:
+    """(B, 80, T) log-mel of a recording through encoders and decoder in its own voice.
+
+    ``content`` are its codes (B, C, L) if they are known already.
+    """
+    if content is None:
+        content = model.encode_content(speech.mel, speech.mask)
+    embedding = model.encode_speaker(speech.mel, speech.mask)
+    mel = model.decode(content, embedding, speech.f0, speech.mask)
+    return limit_peaks(transfer_mel_statistics(mel, speech.mel_statistics, speech.mask), speech.mel_statistics)

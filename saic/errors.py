@@ -1,24 +1,24 @@
 """Every error that SAIC raises on purpose.
 
-A message is one or two sentences that say what is wrong and what to do; it never holds a file name of
-the user's, because messages reach logs and pages. ``exit_code`` is what the command line returns.
+A message is one or two sentences: what is wrong and what to do. It never contains a file name of the user's, because
+messages reach logs and pages. ``exit_code`` is what the command line returns.
 """
 
 
 class SaicError(Exception):
-    """Base of all errors that are the input's fault, never a bug."""
+    """Base of all errors: the input or the call is at fault, not the program."""
 
     exit_code = 1
 
 
 class UsageError(SaicError):
-    """The call makes no sense: an unknown option, a missing target, an existing output file."""
+    """The call cannot be carried out: an unknown option, a missing target, an existing output file."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A configuration holds an unknown key or a value out of range."""
+    """A configuration has an unknown key or a value out of range."""
 
 
 class DataError(UsageError):
@@ -26,7 +26,7 @@ class DataError(UsageError):
 
 
 class TrainingError(SaicError):
-    """A training run went wrong and stopped."""
+    """A training run failed and stopped."""
 
 
 class AudioError(SaicError):
@@ -40,7 +40,7 @@ class UndecodableAudio(AudioError):
 
 
 class EmptyAudio(AudioError):
-    """No samples at all."""
+    """The recording has no samples."""
 
 
 class InvalidAudio(AudioError):
@@ -48,15 +48,15 @@ class InvalidAudio(AudioError):
 
 
 class SilentAudio(AudioError):
-    """Samples, but no speech."""
+    """The recording has samples, but no speech."""
 
 
 class TooShort(AudioError):
-    """Less speech than the method needs."""
+    """The recording has less speech than the method needs."""
 
 
 class TooLong(AudioError):
-    """More seconds or bytes than the limit."""
+    """The recording has more seconds or bytes than the limit."""
 
 
 class WeightsError(SaicError):
@@ -66,10 +66,10 @@ class WeightsError(SaicError):
 
 
 class HubError(WeightsError):
-    """The Hub cannot be reached, refuses, or gives something else than what was named."""
+    """The Hub cannot be reached, refuses the request, or sends other content than requested."""
 
 
 class PartialFailure(SaicError):
-    """Some recordings of a folder could not be used; the others are done."""
+    """Some recordings of a folder could not be used; the others were processed."""
 
     exit_code = 5

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, whenever the process is killed."""
+"""Atomic writes: a file is complete or not there, even if the process is killed."""
 
 import os
 import secrets
@@ -7,15 +7,16 @@ from typing import BinaryIO
 
 
 def write(path: Path, data: bytes, *, force: bool = False) -> None:
-    """Write a file so that its name never stands for a part of it.
+    """Write a file atomically: ``path`` never names an incomplete file.
 
-    The bytes go to another file first. When all of them are on the disk, that file gets the name in one system call.
-    On Linux the other file has no name, so nothing is left of it when the process is killed. With ``force``, on another
-    system, or on a file system that has no such files, it is hidden beside ``path``: a killed process leaves it there.
+    The bytes go to a temporary file first. When all of them are on the disk, one system call gives that file its name.
+    On Linux the temporary file has no name (``O_TMPFILE``), so nothing is left of it when the process is killed. With
+    ``force``, on another system, or on a file system without such files, it is a hidden file beside ``path``, and a
+    killed process leaves it there.
 
     A file system without hard links, such as FAT, has no call that takes a name only if it is free. There the name is
-    looked up before the file is moved to it, so a file that another program makes in between is replaced. On Windows
-    that move fails instead.
+    looked up before the file is moved, so a file that another program makes in between is replaced. On Windows that
+    move fails instead.
 
     Parameters
     ----------
@@ -48,17 +49,17 @@ def write(path: Path, data: bytes, *, force: bool = False) -> None:
 
 
 def _write_nameless(path: Path, data: bytes) -> bool:
-    """Write a file that has no name until it is complete; False where that is not possible."""
+    """Write a file that has no name until it is complete; False where the system cannot do that."""
     if not hasattr(os, "O_TMPFILE"):
         return False
     try:
         with os.fdopen(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666), "wb") as file:
             _fill(file, data)
-            # Python follows the symbolic link in /proc only if a folder's number is given, which the system ignores.
+            # Python follows the symbolic link in /proc only if src_dir_fd is given, which the system ignores.
             os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
     except FileExistsError:
         raise
-    except OSError:  # of a file system without such files; any other error comes again from the file with a name
+    except OSError:  # a file system without O_TMPFILE; any other error occurs again with the named file
         return False
     return True
 
@@ -66,11 +67,11 @@ def _write_nameless(path: Path, data: bytes) -> bool:
 def _fill(file: BinaryIO, data: bytes) -> None:
     file.write(data)
     file.flush()
-    os.fsync(file.fileno())  # some file systems tell only now that they are full
+    os.fsync(file.fileno())  # some file systems report only now that they are full
 
 
 def _take_name(part: Path, path: Path) -> None:
-    """Give a file its name if that is free, else :class:`FileExistsError`."""
+    """Give a file its name; raise :class:`FileExistsError` if the name is taken."""
     try:
         os.link(part, path)
     except FileExistsError:

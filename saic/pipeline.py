@@ -1,10 +1,9 @@
-"""The user's verbs: convert, embed, identify. Everything from a recording to a recording, in one place."""
+"""The user's verbs: convert, anonymize, embed, identify. From recordings to recordings."""
 
 import copy
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,45 +11,35 @@ import torch
 import torch.nn.functional as F
 
 from saic import audio
+from saic.conversion import Speech, Voice, convert_mel, mean_embedding, reconstruct_mel
 from saic.errors import UsageError, WeightsError
-from saic.gallery import Voices
+from saic.gallery import Gallery
 from saic.model.model import Model
-from saic.model.spectral_correction import (
-    CorrectionExamples,
-    collect_examples,
-    join_examples,
-    spectral_correction,
-)
-from saic.signal.f0 import (
-    measure_f0_stats,
-    track_f0,
-    transpose_f0,
-)
-from saic.signal.mel import SAMPLE_RATE, log_mel
-from saic.signal.mel_statistics import limit_peaks, measure_mel_statistics, transfer_mel_statistics
-from saic.signal.vad import require_speech, speech_frames
-from saic.vocoder import vocoder
+from saic.signal.mel import SAMPLE_RATE
+from saic.signal.vad import require_speech
+from saic.vocoder.vocoder import GriffinLim, build_vocoder
 from saic.weights import MODEL, VOICES, fingerprint, resolve, verify
 
 Clip = str | os.PathLike | bytes | tuple[np.ndarray, int]
 """A path, the bytes of a file, or (samples, rate in Hz)."""
 
-Progress = Callable[[str, float], None]
+ProgressCallback = Callable[[str, float], None]
 """Called with the name of the stage that begins and the share of the work that is done, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What :meth:`Pipeline.convert` gives.
+    """Result of :meth:`Pipeline.convert` and :meth:`Pipeline.anonymize`.
 
     Attributes
     ----------
     wav
-        (N,) float32: the source's words in the target's voice, exactly as long as the source.
+        (N,) float32: the source's words in the target voice, exactly as long as the source.
     reconstruction
         (N,) float32: the source through the model in its own voice; None unless asked for.
     mels
-        "original", "reconstructed" and "converted", each (80, T) natural-log magnitude (paper Fig. 4).
+        "original", "converted" and, if asked for, "reconstructed": each (80, T) natural-log
+        magnitude (paper Fig. 4).
     sample_rate
         16,000 Hz.
     """
@@ -63,7 +52,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class Embedding:
-    """A clip in the model's two spaces: ``speaker`` (E,) and ``content`` (C, ceil(T / stride))."""
+    """Embeddings of a clip: ``speaker`` (E,) and ``content`` (C, ceil(T / stride))."""
 
     speaker: np.ndarray
     content: np.ndarray
@@ -71,40 +60,11 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Match:
-    """One enrolled voice: cosine similarity to the clip, and whether it passes the threshold."""
+    """One enrolled voice: cosine similarity to the clip, and whether it reaches the threshold."""
 
     name: str
     score: float
     accepted: bool
-
-
-@dataclass(frozen=True)
-class _Speech:
-    """A checked clip: ``wav`` (N,), ``mel`` (1, 80, T), and speech ``mask`` (1, 1, T)."""
-
-    wav: np.ndarray
-    mel: torch.Tensor
-    mask: torch.Tensor
-
-    @cached_property
-    def timbre(self) -> torch.Tensor:
-        """(1, 81, 80) long-term spectrum."""
-        return measure_mel_statistics(self.mel, self.mask)
-
-    @property
-    def f0(self) -> torch.Tensor:
-        """(1, T) pitch in Hz, 0 for unvoiced; tracked when asked for: to tell who speaks takes none."""
-        return torch.from_numpy(track_f0(self.wav)).to(self.mel)[None]
-
-
-@dataclass(frozen=True)
-class _Voice:
-    """A :class:`~saic.gallery.Voice` as tensors, batch of one first; what its recordings show, if there are any."""
-
-    embedding: torch.Tensor
-    register: torch.Tensor
-    timbre: torch.Tensor
-    examples: CorrectionExamples | None = None
 
 
 class Pipeline:
@@ -117,9 +77,9 @@ class Pipeline:
 
     def __init__(self, model: Model, *, folder: Path | None = None, device: str = "cpu"):
         self.model = model.to(device).eval()
-        self.vocoder = vocoder.build(model.config.vocoder, folder, device=device)
+        self.vocoder = build_vocoder(model.config.vocoder, folder, device=device)
         self.folder, self.device = folder, device
-        self._voices: Voices | None = None
+        self._gallery: Gallery | None = None
 
     @classmethod
     def from_pretrained(
@@ -137,7 +97,8 @@ class Pipeline:
         Raises
         ------
         WeightsError
-            The weights are missing, incomplete, damaged or of another format, or the Hub does not give them.
+            The weights are missing, incomplete, damaged or of another format, or the Hub does not
+            give them.
         """
         folder = resolve(weights, revision)
         return cls(Model.from_pretrained(folder), folder=folder, device=device)
@@ -146,23 +107,25 @@ class Pipeline:
     def convert(
         self,
         source: Clip,
-        targets: Clip | list[Clip],
+        targets: Clip | list[Clip] | Voice,
         *,
         reconstruct: bool = True,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Conversion:
-        """Say the source's words in the target's voice (paper Fig. 2).
+        """Convert a recording to a target voice (paper Fig. 2).
 
         Parameters
         ----------
         source
             Recording with at least half a second of speech.
         targets
-            One recording, or several of one voice: their embeddings are averaged.
+            One recording, several recordings of one voice (their embeddings are averaged), or the
+            result of
+            :meth:`voice`.
         reconstruct
-            Whether to make the reconstruction audible too, which takes as long again.
+            Whether to return the reconstruction too, which takes about as long again.
         progress
-            Told before each stage.
+            Called before each stage.
 
         Raises
         ------
@@ -172,34 +135,47 @@ class Pipeline:
         tell = progress or (lambda stage, share: None)
         tell("Reading the recordings", 0.0)
         speech = self._read(source)
-        tell("Listening to both voices", 0.1)
-        return self._change(speech, self._voice(self._hear(targets)), reconstruct, tell)
+        tell("Analyzing the target voice", 0.1)
+        voice = targets if isinstance(targets, Voice) else self.voice(targets)
+        return self._convert(speech, voice, reconstruct, tell)
 
     @torch.inference_mode()
     def anonymize(
-        self, clip: Clip, *, seed: int | None = None, reconstruct: bool = False, progress: Progress | None = None
+        self,
+        clip: Clip,
+        *,
+        seed: int | None = None,
+        reconstruct: bool = False,
+        progress: ProgressCallback | None = None,
     ) -> Conversion:
-        """Say a clip's words in a voice that nobody has: a seeded mixture of voices of the built-in gallery.
+        """Convert a recording to a pseudonym: a random blend of gallery voices.
 
         Parameters
         ----------
         clip
             Recording with at least half a second of speech.
         seed
-            Same seed, same voice; None draws a new one.
-        reconstruct
+            The same seed gives the same pseudonym; None draws a new one.
+        reconstruct, progress
             As for :meth:`convert`.
-        progress
-            Told before each stage.
         """
         tell = progress or (lambda stage, share: None)
         tell("Reading the recording", 0.0)
         speech = self._read(clip)
-        tell("Choosing a voice", 0.1)
-        drawn = self.voices.pseudonym(np.random.default_rng(seed))
-        parts = drawn.embedding, drawn.register, drawn.timbre
-        voice = _Voice(*(torch.from_numpy(part).to(speech.mel)[None] for part in parts))
-        return self._change(speech, voice, reconstruct, tell)
+        tell("Drawing a pseudonym", 0.1)
+        voice = self.gallery.pseudonym(np.random.default_rng(seed)).to(self.device)
+        return self._convert(speech, voice, reconstruct, tell)
+
+    @torch.inference_mode()
+    def voice(self, clips: Clip | list[Clip]) -> Voice:
+        """Measure a target voice once, to convert many recordings to it.
+
+        Parameters
+        ----------
+        clips
+            One recording or several of one speaker, each with at least half a second of speech.
+        """
+        return Voice.from_speech(self.model, self._read_all(clips))
 
     @torch.inference_mode()
     def embed(self, clip: Clip) -> Embedding:
@@ -213,66 +189,71 @@ class Pipeline:
     def identify(
         self, clip: Clip, enrolled: Mapping[str, Clip | list[Clip]], threshold: float | None = None
     ) -> list[Match]:
-        """Which enrolled voice speaks in a clip.
+        """Compare a clip with enrolled voices.
 
         Parameters
         ----------
         clip
             The recording in question.
         enrolled
-            Name to one recording, or several, of that person.
+            Name to one recording, or several, of that speaker.
         threshold
-            Cosine similarity from which a match is accepted; None takes the one measured for the weights.
+            Cosine similarity from which a match is accepted; None takes the gallery's.
 
         Returns
         -------
-        One :class:`Match` per enrolled voice, best first. None accepted means: nobody enrolled.
-        """
+        One :class:`Match` per enrolled voice, best first. If none is accepted, nobody enrolled
+        speaks in the clip."""
         if not enrolled:
             raise UsageError("Nobody is enrolled. Give at least one name with a recording.")
-        limit = self.voices.threshold if threshold is None else threshold
-        probe = self._speaker(self._hear(clip))
+        limit = self.gallery.threshold if threshold is None else threshold
+        probe = mean_embedding(self.model, self._read_all(clip))
         matches = []
         for name, clips in enrolled.items():
-            score = float(F.cosine_similarity(probe, self._speaker(self._hear(clips))))
+            score = float(F.cosine_similarity(probe, mean_embedding(self.model, self._read_all(clips))))
             matches.append(Match(name, score, score >= limit))
         return sorted(matches, key=lambda match: -match.score)
 
     @torch.inference_mode()
     def resynthesize(self, clip: Clip) -> np.ndarray:
-        """(N,) float32: a clip to its mel and back through the vocoder alone, as a control."""
+        """(N,) float32: a clip's mel through the vocoder alone, as a control."""
         speech = self._read(clip)
-        return self._sound(speech.mel[0], speech.f0[0], speech.wav)
+        return self._vocode(speech.mel[0], speech.f0[0], speech.wav)
 
     def with_griffin_lim(self) -> "Pipeline":
-        """The same model with Griffin-Lim for its vocoder: what a trained one is measured against."""
+        """The same model with Griffin-Lim as its vocoder, the baseline of a trained one."""
         other = copy.copy(self)
-        other.vocoder = vocoder.GriffinLim(self.model.config.vocoder.iterations)
+        other.vocoder = GriffinLim(self.model.config.vocoder.iterations)
         return other
 
     @property
-    def voices(self) -> Voices:
+    def gallery(self) -> Gallery:
         """The built-in gallery of the weights."""
-        if self._voices is None:
-            self._voices = self._load_voices()
-        return self._voices
+        if self._gallery is None:
+            self._gallery = self._load_gallery()
+        return self._gallery
 
-    def _load_voices(self) -> Voices:
+    @property
+    def voices(self) -> Gallery:
+        """:attr:`gallery`, by its name until 0.9."""
+        return self.gallery
+
+    def _load_gallery(self) -> Gallery:
         make = "Make one with python -m train.voices."
         if self.folder is not None:
-            verify(self.folder)  # again: it may be long ago that the model was loaded
+            verify(self.folder)  # again: the model may have been loaded long ago
         if self.folder is None or not (self.folder / VOICES).is_file():
             raise WeightsError(f"These weights have no gallery of voices. {make}")
-        voices, config = Voices.load(self.folder / VOICES), self.model.config
+        gallery, config = Gallery.load(self.folder / VOICES), self.model.config
         if (
-            voices.speaker.shape[-1] != config.speaker_encoder.embedding_size
-            or voices.content.shape[-1] % config.content_encoder.code_channels
+            gallery.speaker.shape[-1] != config.speaker_encoder.embedding_size
+            or gallery.content.shape[-1] % config.content_encoder.code_channels
         ):
             raise WeightsError(f"The gallery of voices was made for other weights. {make}")
-        return voices
+        return gallery
 
     def info(self) -> dict[str, object]:
-        """What is loaded: hash, sizes, sample rate, vocoder."""
+        """What is loaded: hash, sizes, sample rate, vocoder, device."""
         count = {name: sum(p.numel() for p in part.parameters()) for name, part in self.model.named_children()}
         path = None if self.folder is None else self.folder / MODEL
         return {
@@ -285,69 +266,37 @@ class Pipeline:
             "device": self.device,
         }
 
-    def _change(self, speech: _Speech, voice: _Voice, reconstruct: bool, tell: Progress) -> Conversion:
-        own, f0 = self.model.encode_speaker(speech.mel, speech.mask), speech.f0
+    def _convert(self, speech: Speech, voice: Voice, reconstruct: bool, tell: ProgressCallback) -> Conversion:
+        tell("Converting", 0.25)
         content = self.model.encode_content(speech.mel, speech.mask)
-        tell("Changing the voice", 0.25)
-        rebuilt = self.model.decode(content, own, f0, speech.mask)
-        rebuilt = limit_peaks(transfer_mel_statistics(rebuilt, speech.timbre, speech.mask), speech.timbre)[0]
-        moved = transpose_f0(f0, voice.register)
-        converted = self.model.decode(content, voice.embedding, moved, speech.mask)
-        converted = self._finish(converted, content, speech, voice)
-        reconstruction = None
+        converted, f0 = convert_mel(self.model, content, speech.f0, speech.mask, voice)
+        mels, reconstruction = {"original": speech.mel[0]}, None
         if reconstruct:
-            tell("Making sound: reconstruction", 0.35)
-            reconstruction = self._sound(rebuilt, f0[0], speech.wav)
-        tell("Making sound: new voice", 0.65 if reconstruct else 0.35)
-        wav = self._sound(converted, moved[0], speech.wav)
+            mels["reconstructed"] = reconstruct_mel(self.model, speech, content)[0]
+            tell("Vocoding the reconstruction", 0.35)
+            reconstruction = self._vocode(mels["reconstructed"], speech.f0[0], speech.wav)
+        mels["converted"] = converted[0]
+        tell("Vocoding the new voice", 0.65 if reconstruct else 0.35)
+        wav = self._vocode(converted[0], f0[0], speech.wav)
         tell("Done", 1.0)
-        mels = {"original": speech.mel[0], "reconstructed": rebuilt, "converted": converted}
         return Conversion(wav, reconstruction, {name: mel.cpu().numpy() for name, mel in mels.items()})
 
-    def _finish(self, mel: torch.Tensor, content: torch.Tensor, speech: _Speech, voice: _Voice) -> torch.Tensor:
-        """(80, T) from the decoder's (1, 80, T): more like the voice."""
-        settings = self.model.config.decoder
-        moved = transfer_mel_statistics(mel, voice.timbre, speech.mask, correlation=settings.correlation_share)
-        if voice.examples:
-            recalled = spectral_correction(content[0], speech.mask[0, 0], voice.examples)
-            moved = moved + settings.likeness_share * recalled
-        return limit_peaks(moved, voice.timbre)[0]
-
-    def _read(self, clip: Clip) -> _Speech:
+    def _read(self, clip: Clip) -> Speech:
         wav = audio.from_array(*clip) if isinstance(clip, tuple) else audio.load(clip)
         require_speech(wav)
-        mel = log_mel(torch.from_numpy(wav).to(self.device))
-        mask = torch.from_numpy(speech_frames(wav)).to(mel)
-        return _Speech(wav, mel[None], mask[None, None])
+        return Speech.from_wav(wav, self.device)
 
-    def _hear(self, clips: Clip | list[Clip]) -> list[_Speech]:
+    def _read_all(self, clips: Clip | list[Clip]) -> list[Speech]:
         several = clips if isinstance(clips, list) else [clips]
         if not several:
             raise UsageError("There is no target recording. Give at least one.")
         return [self._read(clip) for clip in several]
 
-    def _speaker(self, heard: list[_Speech]) -> torch.Tensor:
-        """(1, E) mean embedding of clips of one voice."""
-        return torch.stack([self.model.encode_speaker(h.mel, h.mask) for h in heard]).mean(dim=0)
-
-    def _voice(self, heard: list[_Speech]) -> _Voice:
-        """All of a voice that a conversion takes, from clips of it; a register that none shows is guessed."""
-        embedding = self._speaker(heard)
-        tracks = [h.f0 for h in heard]
-        registers = [measure_f0_stats(f0[0]) for f0 in tracks if f0.any()]
-        register = torch.stack(registers).mean(dim=0)[None] if registers else self.model.pitch_of(embedding)
-        spectrum = torch.stack([h.timbre for h in heard]).mean(dim=0)
-        settings, shown = self.model.config.decoder, []
-        for h, f0 in zip(heard, tracks, strict=True) if settings.likeness_share else ():
-            content = self.model.encode_content(h.mel, h.mask)
-            said = self.model.decode(content, embedding, f0, h.mask)
-            said = transfer_mel_statistics(said, spectrum, h.mask, correlation=settings.correlation_share)
-            shown.append(collect_examples(content[0], h.mel[0], said[0], h.mask[0, 0]))
-        return _Voice(embedding, register, spectrum, join_examples(shown) if shown else None)
-
-    def _sound(self, mel: torch.Tensor, f0: torch.Tensor, like: np.ndarray) -> np.ndarray:
-        """Vocode a (80, T) mel of pitch (T,) to the length and loudness of the wav that it came from."""
+    def _vocode(self, mel: torch.Tensor, f0: torch.Tensor, like: np.ndarray) -> np.ndarray:
+        """Vocode a (80, T) mel with F0 (T,) to the length and rms level of the wav that it came
+        from.
+        """
         wav = self.vocoder(mel, f0)[: len(like)].cpu().numpy()
-        level, wanted = (np.sqrt(np.mean(np.square(x[: len(wav)]))) for x in (wav, like))
-        wav = wav * (wanted / max(level, 1e-8))
+        rms, wanted = (np.sqrt(np.mean(np.square(x[: len(wav)]))) for x in (wav, like))
+        wav = wav * (wanted / max(rms, 1e-8))
         return (wav / max(1.0, np.abs(wav).max())).astype(np.float32)

@@ -1,8 +1,9 @@
-"""The paper's two figures from arrays: mel spectrograms side by side (Fig. 4) and t-SNE maps (Fig. 5).
+"""The paper's two figures: mel spectrograms side by side (Fig.
 
-Both are 4.8 inches wide with 11-point text, so that they can still be read on a 390-pixel telephone. They are
-plain `Figure` objects: no pyplot, so no global state and no display.
-"""
+4) and t-SNE maps of embeddings (Fig. 5).
+
+Both are 4.8 inches wide with 11-point text, so that they are legible on a 390-pixel phone. They are
+plain `Figure` objects without pyplot, hence without global state and display."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
-from saic.gallery import Voices
+from saic.gallery import Gallery
 from saic.signal.mel import FRAMES_PER_S, N_MELS, mel_frequencies_hz
 
 if TYPE_CHECKING:
@@ -29,29 +30,31 @@ PANELS = {"original": "Original", "reconstructed": "Reconstructed", "converted":
 """Title of each mel, in the order of Fig. 4."""
 
 _DB_PER_NEPER = 20 / np.log(10)  # a mel is ln magnitude
-_DEPTH_DB = 80.0  # below the loudest point; what is quieter than that is not heard
+_DEPTH_DB = 80.0  # range of the color scale below the loudest point; quieter sounds are inaudible beside it
 _TICKS_HZ = (250, 500, 1000, 2000, 4000)
 
-# 10 colours that stay apart for colour-blind readers (Tol's "muted" and a grey), times 4 shapes: 40 voices.
+# 10 colors that color-blind readers can distinguish (Tol's "muted" and a gray), times 4 shapes: 40
+# voices.
 _COLOURS = (
     *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
     *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777"),
 )
 _SHAPES = ("o", "s", "^", "D")
-# Clips have black edges and shrink from first to last: where they coincide, all stay visible.
+# Clips have black edges and decreasing sizes, so that all are visible where they coincide.
 _CLIP_STYLES = (("o", "none", 16), ("P", "#ffd92f", 13), ("*", "#ff5a36", 10), ("v", "#66c2ff", 7))
 
-_MAX_PER_VOICE = 6  # points of one voice or clip: more add time and no information
+_MAX_PER_VOICE = 6  # points of one voice or clip; more take time and add little
 _PCA_SIZE = 40
 
 
 def mel_comparison(mels: dict[str, np.ndarray]) -> Figure:
-    """Draw the mels side by side on one colour scale and one time scale (Fig. 4).
+    """Draw mels side by side on one color scale and one time scale (Fig. 4).
 
     Parameters
     ----------
     mels
-        (80, T) ln magnitude for each of ``original``, ``reconstructed``, ``converted``; T may differ.
+        (80, T) ln magnitude for each of ``original``, ``reconstructed``, ``converted``; T may
+        differ.
 
     Returns
     -------
@@ -77,16 +80,18 @@ def mel_comparison(mels: dict[str, np.ndarray]) -> Figure:
     return figure
 
 
-def embedding_maps(voices: Voices, clips: dict[str, "Embedding"], *, seed: int = 0) -> Figure:
-    """Map the gallery's speaker and content embeddings to the plane, with the given clips marked (Fig. 5).
+def embedding_maps(gallery: Gallery, clips: dict[str, "Embedding"], *, seed: int = 0) -> Figure:
+    """Map the gallery's speaker and content embeddings to the plane, with the given clips marked
+    (Fig. 5).
 
-    Each panel is PCA then t-SNE of all its points together. Under it stands what the eye should find, as a
-    number taken before t-SNE: how often a gallery point's nearest neighbour is of the same voice.
+    Each panel is PCA and then t-SNE of all its points together. Its caption gives the separation as
+    a number measured before t-SNE: how often the nearest neighbor of a gallery point belongs to the
+    same voice.
 
     Parameters
     ----------
-    voices
-        the gallery: speaker (K, P, E) and content (K, P, D)
+    gallery
+        speaker (K, P, E) and content (K, P, D) embeddings
     clips
         a `saic.pipeline.Embedding` for each legend entry, at most four
     seed
@@ -98,21 +103,20 @@ def embedding_maps(voices: Voices, clips: dict[str, "Embedding"], *, seed: int =
     """
     figure = Figure(figsize=(WIDTH_IN, 3.9), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2)
-    _draw_map(left, speaker_plane(voices, clips, seed=seed))
+    _draw_map(left, speaker_plane(gallery, clips, seed=seed))
     left.set_title("Speaker embeddings", fontsize=FONT_PT)
-    _draw_map(right, content_plane(voices, clips, seed=seed))
+    _draw_map(right, content_plane(gallery, clips, seed=seed))
     right.set_title("Content embeddings", fontsize=FONT_PT)
-    figure.legend(handles=_legend(len(voices.names), list(clips)), **_LEGEND_STYLE, ncols=2)
+    figure.legend(handles=_legend(len(gallery.names), list(clips)), **_LEGEND_STYLE, ncols=2)
     return figure
 
 
 @dataclass(frozen=True)
 class Plane:
-    """One map: where t-SNE put a gallery's points and clips' points.
+    """One map: t-SNE coordinates of the gallery's and the clips' points.
 
-    ``same_voice`` is the share of gallery points whose nearest neighbour, before t-SNE, is of the same voice, and
-    ``chance`` what it would be by chance; both in 0 to 1.
-    """
+    ``same_voice`` is the share of gallery points whose nearest neighbor before t-SNE belongs to the
+    same voice, and ``chance`` its value for random neighbors; both 0 to 1."""
 
     gallery: np.ndarray  # (K, P, 2)
     clips: dict[str, np.ndarray]  # (n, 2) each
@@ -120,16 +124,16 @@ class Plane:
     chance: float
 
 
-def speaker_plane(voices: Voices, clips: dict[str, "Embedding"], *, seed: int = 0) -> Plane:
+def speaker_plane(gallery: Gallery, clips: dict[str, "Embedding"], *, seed: int = 0) -> Plane:
     """Map speaker embeddings; arguments as for :func:`embedding_maps`."""
     own = {label: _unit(clip.speaker[None]) for label, clip in clips.items()}
-    return map_to_plane(_unit(voices.speaker), own, seed=seed)
+    return map_to_plane(_unit(gallery.speaker), own, seed=seed)
 
 
-def content_plane(voices: Voices, clips: dict[str, "Embedding"], *, seed: int = 0) -> Plane:
+def content_plane(gallery: Gallery, clips: dict[str, "Embedding"], *, seed: int = 0) -> Plane:
     """Map windows of content codes; arguments as for :func:`embedding_maps`."""
-    own = {label: _evenly(voices.windows(clip.content)) for label, clip in clips.items()}
-    return map_to_plane(voices.content, own, seed=seed)
+    own = {label: _evenly(gallery.windows(clip.content)) for label, clip in clips.items()}
+    return map_to_plane(gallery.content, own, seed=seed)
 
 
 def map_to_plane(gallery: np.ndarray, clips: dict[str, np.ndarray], *, seed: int = 0) -> Plane:
@@ -148,22 +152,22 @@ def map_to_plane(gallery: np.ndarray, clips: dict[str, np.ndarray], *, seed: int
 
 
 def same_voice_rate(points: np.ndarray, voice: np.ndarray) -> float:
-    """Return the share of points (n, d) whose nearest neighbour has the same ``voice`` (n,), in 0 to 1."""
+    """Share, 0 to 1, of points (n, d) whose nearest neighbor has the same ``voice`` (n,)."""
     _, nearest = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(points)
-    # A point's first neighbour is itself, unless a duplicate of it comes first.
+    # A point's first neighbor is itself, unless a duplicate of it comes first.
     other = np.where(nearest[:, 0] == np.arange(len(points)), nearest[:, 1], nearest[:, 0])
     return float(np.mean(voice[other] == voice))
 
 
 def _draw_mel(axes: Axes, level_db: np.ndarray):
-    """Draw one mel (80, T) in dB re the common maximum; returns the image that carries the colour scale."""
+    """Draw one mel (80, T) in dB re the common maximum; returns the image, for the color bar."""
     extent = (0, level_db.shape[1] / FRAMES_PER_S, -0.5, N_MELS - 0.5)
     scale = {"vmin": -_DEPTH_DB, "vmax": 0.0, "cmap": "magma"}
     return axes.imshow(level_db, origin="lower", aspect="auto", extent=extent, interpolation="nearest", **scale)
 
 
 def _bin_of(hz: tuple[int, ...]) -> np.ndarray:
-    """Return the (fractional) mel bin of each frequency."""
+    """Fractional mel bin of each frequency."""
     return np.interp(hz, mel_frequencies_hz(), np.arange(N_MELS))
 
 
@@ -181,27 +185,32 @@ def _draw_map(axes: Axes, plane: Plane) -> None:
 
 
 def _tsne(points: np.ndarray, seed: int) -> np.ndarray:
-    """Map points (n, d) to (n, 2). PCA first: it removes noise dimensions, and its order makes runs alike."""
+    """Map points (n, d) to (n, 2).
+
+    PCA first removes noise dimensions and makes runs reproducible.
+    """
     size = min(_PCA_SIZE, *points.shape)
     points = PCA(size, svd_solver="full").fit_transform(points.astype(np.float64))
-    perplexity = float(np.clip(len(points) / 20, 5, 30))  # about twice a voice's points: islands, not shreds
+    perplexity = float(np.clip(len(points) / 20, 5, 30))  # about twice the points of a voice
     return TSNE(perplexity=perplexity, max_iter=500, random_state=seed, n_jobs=1).fit_transform(points)
 
 
 def _evenly(points: np.ndarray) -> np.ndarray:
-    """Return at most `_MAX_PER_VOICE` rows of points (n, d), evenly spread."""
+    """At most `_MAX_PER_VOICE` rows of points (n, d), evenly spaced."""
     if len(points) <= _MAX_PER_VOICE:
         return points
     return points[np.linspace(0, len(points) - 1, _MAX_PER_VOICE).round().astype(int)]
 
 
 def _unit(points: np.ndarray) -> np.ndarray:
-    """Scale points (..., d) to length 1: identity is compared by cosine."""
+    """Scale points (..., d) to length 1, since speaker embeddings are compared by cosine
+    similarity.
+    """
     return points / np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), 1e-12)
 
 
 def voice_style(k: int) -> dict[str, str]:
-    """Colour and shape of voice ``k``: together they differ for 40 voices."""
+    """Color and shape of voice ``k``; the combinations differ for 40 voices."""
     return {"color": _COLOURS[k % len(_COLOURS)], "marker": _SHAPES[k // len(_COLOURS) % len(_SHAPES)]}
 
 

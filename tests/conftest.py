@@ -1,4 +1,4 @@
-"""Shared test material: generated voices, and a corpus small enough to train on in seconds."""
+"""Shared test data: synthetic speech, and a speech corpus small enough to train on in seconds."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ RATE = 16_000
 
 
 def voice(pitch_hz: float, duration_s: float, seed: int = 0, formant_hz: float = 700.0) -> np.ndarray:
-    """Something speech-like: gliding harmonics under a formant, in syllables with pauses between."""
+    """(N,) synthetic speech: harmonics of a gliding F0 under one formant, syllables and pauses."""
     random = np.random.default_rng(seed)
     time = np.arange(int(duration_s * RATE)) / RATE
     glide = pitch_hz * (1 + 0.1 * np.sin(2 * np.pi * (0.7 + random.random()) * time + random.random() * 6))
@@ -23,7 +23,7 @@ def voice(pitch_hz: float, duration_s: float, seed: int = 0, formant_hz: float =
 
 @pytest.fixture(scope="session")
 def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ``speaker/clip`` folder: six speakers with three clips of 3 s each."""
+    """A speech corpus, ``speaker/clip.wav``: six speakers with three clips of 3 s each."""
     folder = tmp_path_factory.mktemp("corpus")
     for k in range(6):
         (folder / f"speaker{k}").mkdir()
@@ -35,7 +35,7 @@ def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Keep what tests cache out of the user's own cache."""
+    """Cache in a temporary folder instead of the user's cache."""
     patch = pytest.MonkeyPatch()
     patch.setenv("SAIC_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield

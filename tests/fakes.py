@@ -1,7 +1,7 @@
-"""A stand-in for the page's tests: a pipeline without weights.
+"""A fake pipeline without weights, for the tests of the page.
 
-The fake pipeline really decodes, and really gives the source's loudness curve the target's pitch, so that
-what the page shows has the shape of the true thing. It reads nothing but its input: same clips, same result.
+It decodes its input and gives the source's loudness curve the target's pitch, so that results have
+the shapes of real ones. It is deterministic.
 """
 
 from collections.abc import Mapping
@@ -10,47 +10,47 @@ import numpy as np
 import torch
 
 from saic import audio
-from saic.gallery import Voices
-from saic.pipeline import Clip, Conversion, Embedding, Match, Progress
+from saic.gallery import Gallery
+from saic.pipeline import Clip, Conversion, Embedding, Match, ProgressCallback
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
 from saic.signal.vad import require_speech
 
 N_VOICES, N_POINTS, EMBEDDING_SIZE, CONTENT_CHANNELS, WINDOW_FRAMES = 40, 5, 128, 64, 40
-_PITCHES_HZ = np.geomspace(80, 320, N_VOICES)  # voice k of the fake gallery is the one that speaks at this pitch
+_PITCHES_HZ = np.geomspace(80, 320, N_VOICES)  # of the voices of the fake gallery
 _FRAMES_PER_CODE = 4
 
 
-def fake_voices(seed: int = 0) -> Voices:
-    """Return a gallery of 40 clear speaker clusters whose contents have nothing to do with the voice."""
+def fake_gallery(seed: int = 0) -> Gallery:
+    """A gallery of 40 well separated speaker clusters; its contents do not depend on the voice."""
     rng = np.random.default_rng(seed)
-    speaker = _centres()[:, None] + 0.25 * rng.standard_normal((N_VOICES, N_POINTS, EMBEDDING_SIZE))
+    speaker = _centers()[:, None] + 0.25 * rng.standard_normal((N_VOICES, N_POINTS, EMBEDDING_SIZE))
     content = rng.standard_normal((N_VOICES, N_POINTS, CONTENT_CHANNELS * WINDOW_FRAMES))
-    return Voices(
+    return Gallery(
         names=tuple(f"Voice {k + 1:02d}" for k in range(N_VOICES)),
         sexes=tuple("FM"[k % 2] for k in range(N_VOICES)),
         speaker=speaker.astype(np.float32),
         content=content.astype(np.float32),
-        register=np.stack([np.log2(_PITCHES_HZ), np.full(N_VOICES, 0.2)], axis=1).astype(np.float32),
-        timbre=np.zeros((N_VOICES, 81, 80), dtype=np.float32),
+        f0_stats=np.stack([np.log2(_PITCHES_HZ), np.full(N_VOICES, 0.2)], axis=1).astype(np.float32),
+        mel_statistics=np.zeros((N_VOICES, 81, 80), dtype=np.float32),
         threshold=0.5,
     )
 
 
 def embedding_of(wav: np.ndarray) -> Embedding:
-    """Return speaker (E,) from a wav's pitch, and content (C, T/4) from its loudness curve."""
+    """Speaker (E,) from a wav's pitch, and content (C, T/4) from its loudness curve."""
     k = int(np.abs(np.log(_PITCHES_HZ / _pitch_hz(wav))).argmin())
     loudness = _loudness(wav)[:: HOP_SAMPLES * _FRAMES_PER_CODE]
-    rng = np.random.default_rng([len(loudness), int(loudness.argmax()) // 8])  # the words: what and when
+    rng = np.random.default_rng([len(loudness), int(loudness.argmax()) // 8])  # stands for the words and their timing
     content = 0.5 * loudness + rng.standard_normal((CONTENT_CHANNELS, len(loudness)))
-    speaker = _centres()[k] + 0.1 * rng.standard_normal(EMBEDDING_SIZE)
+    speaker = _centers()[k] + 0.1 * rng.standard_normal(EMBEDDING_SIZE)
     return Embedding(speaker.astype(np.float32), content.astype(np.float32))
 
 
 class FakePipeline:
-    """`saic.Pipeline` as far as the page uses it."""
+    """The methods of `saic.Pipeline` that the page uses."""
 
     def __init__(self) -> None:
-        self.voices = fake_voices()
+        self.gallery = fake_gallery()
 
     def convert(
         self,
@@ -58,9 +58,9 @@ class FakePipeline:
         targets: Clip | list[Clip],
         *,
         reconstruct: bool = True,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Conversion:
-        """Return a Conversion: the source's loudness curve at the target's pitch."""
+        """Give the source's loudness curve the target's pitch."""
         report = progress or (lambda stage, fraction: None)
         report("Reading", 0.0)
         wav, target = _wav(source), _wav(targets[0] if isinstance(targets, list) else targets)
@@ -76,30 +76,35 @@ class FakePipeline:
         return Conversion(converted, reconstruction if reconstruct else None, mels)
 
     def anonymize(
-        self, clip: Clip, *, seed: int | None = None, reconstruct: bool = False, progress: Progress | None = None
+        self,
+        clip: Clip,
+        *,
+        seed: int | None = None,
+        reconstruct: bool = False,
+        progress: ProgressCallback | None = None,
     ) -> Conversion:
-        """Return a Conversion to a buzz of 140 Hz."""
+        """Convert to a buzz of 140 Hz."""
         target = _buzz(np.ones(SAMPLE_RATE), 140.0)
         return self.convert(clip, (target, SAMPLE_RATE), reconstruct=reconstruct, progress=progress)
 
     def identify(
         self, clip: Clip, enrolled: Mapping[str, Clip | list[Clip]], threshold: float | None = None
     ) -> list[Match]:
-        """Return a Match for each name, best first."""
-        limit, probe = threshold or self.voices.threshold, self.embed(clip).speaker
+        """A Match for each name, best first."""
+        limit, query = threshold or self.gallery.threshold, self.embed(clip).speaker
         matches = []
         for name, clips in enrolled.items():
             several = clips if isinstance(clips, list) else [clips]
-            score = _cosine(probe, np.mean([self.embed(one).speaker for one in several], axis=0))
+            score = _cosine(query, np.mean([self.embed(one).speaker for one in several], axis=0))
             matches.append(Match(name, score, score >= limit))
         return sorted(matches, key=lambda match: -match.score)
 
     def info(self) -> dict[str, object]:
-        """Return nothing that is true of weights: there are none."""
+        """Without a hash: there are no weights."""
         return {"sha256": None, "vocoder": "buzz"}
 
     def embed(self, clip: Clip) -> Embedding:
-        """Return an Embedding, see `embedding_of`; silence is an error, as for the true one."""
+        """See `embedding_of`; silence raises an error, as in the real pipeline."""
         wav = _wav(clip)
         require_speech(wav)
         return embedding_of(wav)
@@ -113,26 +118,26 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def _centres() -> np.ndarray:
+def _centers() -> np.ndarray:
     return np.random.default_rng(1).standard_normal((N_VOICES, EMBEDDING_SIZE))
 
 
 def _loudness(wav: np.ndarray) -> np.ndarray:
-    """Return the loudness curve (N,), smoothed over 40 ms, its maximum at 1."""
+    """Loudness curve (N,), smoothed over 40 ms, with a maximum of 1."""
     smooth = np.convolve(np.abs(wav), np.hanning(640) / 320, mode="same")
     return smooth / max(smooth.max(), 1e-9)
 
 
 def _pitch_hz(wav: np.ndarray) -> float:
-    """Return the pitch at the autocorrelation's peak, between 70 and 340 Hz."""
+    """Pitch at the peak of the autocorrelation between 70 and 340 Hz."""
     power = np.abs(np.fft.rfft(wav, 2 * len(wav))) ** 2
-    likeness = np.fft.irfft(power)[: SAMPLE_RATE // 70]
+    autocorrelation = np.fft.irfft(power)[: SAMPLE_RATE // 70]
     first = SAMPLE_RATE // 340
-    return SAMPLE_RATE / (first + int(likeness[first:].argmax()))
+    return SAMPLE_RATE / (first + int(autocorrelation[first:].argmax()))
 
 
 def _buzz(loudness: np.ndarray, pitch_hz: float) -> np.ndarray:
-    """Return harmonics of a pitch that fall by 6 dB an octave, under a loudness curve (N,)."""
+    """Harmonics of a pitch, falling by 6 dB per octave, under a loudness curve (N,)."""
     phase = 2 * np.pi * pitch_hz * np.arange(len(loudness)) / SAMPLE_RATE
     harmonics = range(1, int(7500 / pitch_hz))
     return (0.25 * loudness * sum(np.sin(k * phase) / k for k in harmonics)).astype(np.float32)

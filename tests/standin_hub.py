@@ -1,10 +1,10 @@
-"""A stand-in for the Hugging Face Hub on loopback: as much as uploads and downloads of SAIC need, and what goes wrong.
+"""A stand-in for the Hugging Face Hub on loopback: the endpoints that SAIC's uploads and downloads use, and faults.
 
 Expected usage::
 
     with StandInHub() as hub:
         subprocess.run(..., env=os.environ | hub.environment(home))
-        hub.fault = "truncate"  # from here on, downloads break off
+        hub.fault = "truncate"  # from now on, downloads break off
 """
 
 import base64
@@ -23,13 +23,13 @@ import yaml
 
 TOKEN = "hf_" + "standin" * 5
 Fault = Literal["error", "stall", "short", "truncate", "break", "tamper", "other_commit"]
-"""What goes wrong with files: status 500; silence; fewer bytes than were announced; a connection that ends half way,
-every time or only the next; a changed byte; another commit's files."""
+"""Fault of file downloads: status 500; no answer; fewer bytes than the file has; a connection that ends half way, at
+every download or only at the next; a changed byte; the answer names another commit."""
 
 
 @dataclass
 class Repo:
-    """One repository: commits are whole trees, path to content."""
+    """One repository. A commit is all its files: path to content."""
 
     private: bool
     sdk: str | None = None
@@ -46,12 +46,12 @@ class Repo:
     def files(self) -> dict[str, bytes]:
         return self.commits[self.head]
 
-    def named(self, revision: str | None) -> str:
+    def commit_of(self, revision: str | None) -> str:
         return self.head if revision in (None, "main") else revision
 
 
 class StandInHub(ThreadingHTTPServer):
-    """The server, running from ``with`` to its end; ``requests`` has every method and path that came in."""
+    """The server, which runs inside ``with``. ``requests`` has the method and path of every request."""
 
     daemon_threads = True
 
@@ -67,7 +67,7 @@ class StandInHub(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def environment(self, home: Path, *, token: str | None = TOKEN) -> dict[str, str]:
-        """Variables that point the Hub's client here, with its cache under ``home`` and without Xet storage."""
+        """Variables with which the Hub's client uses this server, a cache under ``home`` and no Xet storage."""
         login = {"HF_TOKEN": token} if token else {"HF_TOKEN_PATH": str(home / "no-token")}
         return {
             "HF_ENDPOINT": self.url,
@@ -78,7 +78,7 @@ class StandInHub(ThreadingHTTPServer):
         }
 
     def add(self, name: str, folder: Path, *, private: bool = False) -> str:
-        """Put a folder's files into a model repository; returns the commit."""
+        """Add a folder's files to a model repository; return the commit."""
         repo = self.repos.setdefault(("model", name), Repo(private))
         return repo.commit({path.name: path.read_bytes() for path in folder.iterdir()})
 
@@ -91,7 +91,7 @@ class StandInHub(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of connections that the client gave up."""
+        """Print nothing about connections that the client closed."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if (repo := self._repo(kind, name)) is None:
             return
-        commit = repo.named(revision)
+        commit = repo.commit_of(revision)
         if commit not in repo.commits:
             self._send(404, {}, {"X-Error-Code": "RevisionNotFound"})
             return
@@ -160,14 +160,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def info(self, kind: str, name: str, revision: str | None = None) -> None:
         if repo := self._repo(kind, name):
-            commit = repo.named(revision)
+            commit = repo.commit_of(revision)
             siblings = [{"rfilename": path} for path in repo.commits.get(commit, {})]
             facts = {"id": name, "private": repo.private, "sha": commit, "siblings": siblings, "tags": []}
             self._send(200, facts | ({"sdk": repo.sdk} if repo.sdk else {}))
 
     def tree(self, kind: str, name: str, revision: str) -> None:
         if repo := self._repo(kind, name):
-            files = repo.commits[repo.named(revision)].items()
+            files = repo.commits[repo.commit_of(revision)].items()
             entries = [
                 {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
                 for path, content in files
@@ -177,14 +177,14 @@ class _Handler(BaseHTTPRequestHandler):
     # --- writing -----------------------------------------------------------------------------------------
 
     def create(self) -> None:
-        asked = json.loads(self.body)
-        kind, name = asked.get("type", "model"), f"{asked['organization']}/{asked['name']}"
+        request = json.loads(self.body)
+        kind, name = request.get("type", "model"), f"{request['organization']}/{request['name']}"
         if not self._may_write():
             return
         if (kind, name) in self.server.repos:
-            self._send(409, {"error": "there is one", "url": self.server.url})
+            self._send(409, {"error": "it exists", "url": self.server.url})
             return
-        repo = Repo(asked.get("visibility", "public") == "private", asked.get("sdk"))
+        repo = Repo(request.get("visibility", "public") == "private", request.get("sdk"))
         repo.commit({".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"})
         self.server.repos[kind, name] = repo
         self._send(200, {"url": f"{self.server.url}/{name}", "id": name})
@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
     def validate(self) -> None:
         """Check a card's front matter, roughly as the Hub does."""
         _, front, _ = json.loads(self.body)["content"].split("---\n", 2)
-        errors = [] if isinstance(yaml.safe_load(front), dict) else [{"message": "no mapping"}]
+        errors = [] if isinstance(yaml.safe_load(front), dict) else [{"message": "not a mapping"}]
         self._send(400 if errors else 200, {"errors": errors, "warnings": []})
 
     def preupload(self, kind: str, name: str, revision: str) -> None:
@@ -210,10 +210,10 @@ class _Handler(BaseHTTPRequestHandler):
     def batch(self, kind: str | None, name: str) -> None:
         if self._may_write() and self._repo(kind, name):
             objects = []
-            for wanted in json.loads(self.body)["objects"]:
-                there = wanted["oid"] in self.server.large
-                upload = {"upload": {"href": f"{self.server.url}/large/{wanted['oid']}"}}
-                objects.append(wanted | ({} if there else {"actions": upload}))
+            for blob in json.loads(self.body)["objects"]:
+                exists = blob["oid"] in self.server.large
+                upload = {"upload": {"href": f"{self.server.url}/large/{blob['oid']}"}}
+                objects.append(blob | ({} if exists else {"actions": upload}))
             self._send(200, {"transfer": "basic", "objects": objects})
 
     def put(self, oid: str) -> None:
@@ -221,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.large[oid] = self.body
             self._send(200, {})
         else:
-            self._send(400, {"error": "another content"})
+            self._send(400, {"error": "wrong hash"})
 
     def commit(self, kind: str, name: str, revision: str) -> None:
         if not self._may_write() or (repo := self._repo(kind, name)) is None:
@@ -242,19 +242,19 @@ class _Handler(BaseHTTPRequestHandler):
     # --- both --------------------------------------------------------------------------------------------
 
     def _repo(self, kind: str | None, name: str) -> Repo | None:
-        """The repository, or None after an answer: to a stranger a private one looks like a missing one."""
+        """The repository, or None after an error answer. Without the token a private one looks like a missing one."""
         repo = self.server.repos.get(((kind or "model").removesuffix("s"), name))
-        if repo is None or (repo.private and not self._knows_token()):
+        if repo is None or (repo.private and not self._has_token()):
             self._send(401 if repo else 404, {}, {"X-Error-Code": "RepoNotFound"})
             return None
         return repo
 
     def _may_write(self) -> bool:
-        if not self._knows_token():
-            self._send(403, {"error": "not yours"})
-        return self._knows_token()
+        if not self._has_token():
+            self._send(403, {"error": "no write access"})
+        return self._has_token()
 
-    def _knows_token(self) -> bool:
+    def _has_token(self) -> bool:
         return self.headers.get("Authorization") == f"Bearer {TOKEN}"
 
     def _send(self, status: int, answer: dict | bytes, headers: dict[str, str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""``saic anonymize``: one file, a folder, what fails, what is never overwritten, and which pseudonym a file gets."""
+"""``saic anonymize``: files and folders, failures, existing outputs, and the pseudonym of each file."""
 
 import json
 import os
@@ -14,18 +14,20 @@ import pytest
 import soundfile as sf
 
 from saic import audio, cli
+from saic.cli import anonymize as command
 from saic.errors import WeightsError
 from saic.signal import mcadams
 from saic.signal.vad import require_speech
 from tests.conftest import RATE, voice
 
 
-class Pseudonyms:
-    """A pipeline whose voices are plain levels, drawn by the seed; it remembers what it was asked."""
+class FakePipeline:
+    """A pipeline whose pseudonyms are constant samples, by the seed. It records its calls."""
 
     def __init__(self) -> None:
         self.seeds: list[int] = []
-        self.targets: list[list[Path]] = []
+        self.targets: list[tuple[Path, ...]] = []
+        self.voices_measured = 0
         self.stop_at, self.stop_with = 0, KeyboardInterrupt
 
     def from_pretrained(self, weights=None, *, device="cpu"):
@@ -40,15 +42,19 @@ class Pseudonyms:
         progress("Making sound", 0.5)
         return SimpleNamespace(wav=np.full(len(wav), seed % 1000 / 2000, dtype=np.float32))
 
-    def convert(self, clip, targets, *, reconstruct=True, progress=None):
-        self.targets.append(targets)
+    def voice(self, clips):
+        self.voices_measured += 1
+        return tuple(clips)
+
+    def convert(self, clip, voice, *, reconstruct=True, progress=None):
+        self.targets.append(voice)
         return SimpleNamespace(wav=audio.load(clip))
 
 
 @pytest.fixture
-def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pseudonyms:
-    fake = Pseudonyms()
-    monkeypatch.setattr(cli, "Pipeline", fake)
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
+    fake = FakePipeline()
+    monkeypatch.setattr("saic.pipeline.Pipeline", fake)
     return fake
 
 
@@ -64,7 +70,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sf.write(folder / "ward" / "Smith.wav", wav, RATE)
     sf.write(folder / "ward" / "b" / "Doe.ogg", wav, RATE)
     sf.write(folder / ".hidden" / "x.wav", wav, RATE)
-    (folder / "ward" / "._Smith.wav").write_bytes(b"what a Mac leaves behind")
+    (folder / "ward" / "._Smith.wav").write_bytes(b"metadata that macOS writes")
     (folder / "ward" / "notes.txt").write_text("not a recording")
     return folder
 
@@ -94,22 +100,22 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def break_one(recordings: Path) -> None:
+def damage_one(recordings: Path) -> None:
     (recordings / "ward" / "Miller.FLAC").write_bytes(b"no audio at all")
 
 
-def test_a_folder_keeps_its_tree(anonymize, pipeline: Pseudonyms, recordings: Path, tmp_path: Path) -> None:
-    code, said, _ = anonymize(recordings, "-o", tmp_path / "deep" / "out", "--json")
+def test_outputs_keep_the_folder_tree(anonymize, pipeline: FakePipeline, recordings: Path, tmp_path: Path) -> None:
+    code, stdout, _ = anonymize(recordings, "-o", tmp_path / "deep" / "out", "--json")
     assert code == 0 and files(tmp_path / "deep" / "out") == OUTPUTS
-    facts = json.loads(said)
+    facts = json.loads(stdout)
     assert (facts["written"], facts["skipped"], facts["failed"]) == (4, 1, [])
     assert facts["duration_s"] == pytest.approx(6.0, abs=0.1)
     for name in OUTPUTS[:3]:
         assert sf.info(tmp_path / "deep" / "out" / name).frames == 1.5 * RATE
 
 
-def test_the_seed_of_a_run_repeats_it_and_every_run_draws_its_own(
-    anonymize, pipeline: Pseudonyms, recordings: Path, tmp_path: Path
+def test_runs_draw_new_seeds_and_a_seed_repeats_its_run(
+    anonymize, pipeline: FakePipeline, recordings: Path, tmp_path: Path
 ) -> None:
     drawn = [json.loads(anonymize(recordings, "-o", tmp_path / name, "--json")[1])["seed"] for name in "ab"]
     assert drawn[0] != drawn[1] and max(drawn) < 2**53
@@ -119,14 +125,14 @@ def test_the_seed_of_a_run_repeats_it_and_every_run_draws_its_own(
         assert (tmp_path / "c" / name).read_bytes() == (tmp_path / "a" / name).read_bytes()
 
 
-def test_a_random_seed_is_not_printed_unless_asked_for(anonymize, pipeline, recordings, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(cli.secrets, "randbits", lambda n_bits: 4242424242)
-    said = anonymize(recordings, "-o", tmp_path / "out")[1:]
-    assert "4242424242" not in "".join(said)
+def test_random_seed_is_not_printed_without_json(anonymize, pipeline, recordings, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(command.secrets, "randbits", lambda n_bits: 4242424242)
+    _, *printed = anonymize(recordings, "-o", tmp_path / "out")
+    assert "4242424242" not in "".join(printed)
 
 
-def test_each_file_has_a_pseudonym_that_hangs_on_seed_and_path_alone(
-    anonymize, pipeline: Pseudonyms, recordings: Path, tmp_path: Path
+def test_pseudonym_of_a_file_depends_only_on_seed_and_path(
+    anonymize, pipeline: FakePipeline, recordings: Path, tmp_path: Path
 ) -> None:
     anonymize(recordings, "-o", tmp_path / "a", "--seed", 1)
     assert len(set(pipeline.seeds)) == 4
@@ -138,7 +144,7 @@ def test_each_file_has_a_pseudonym_that_hangs_on_seed_and_path_alone(
     assert not set(pipeline.seeds[8:]) & set(pipeline.seeds[:8])
 
 
-def test_an_accent_counts_alike_on_every_file_system(anonymize, pipeline, recordings, tmp_path) -> None:
+def test_names_in_nfc_and_nfd_give_the_same_pseudonym(anonymize, pipeline, recordings, tmp_path) -> None:
     for form in ("NFC", "NFD"):
         path = tmp_path / form / unicodedata.normalize(form, "Müller.wav")
         path.parent.mkdir()
@@ -147,20 +153,20 @@ def test_an_accent_counts_alike_on_every_file_system(anonymize, pipeline, record
     assert pipeline.seeds[0] == pipeline.seeds[1]
 
 
-def test_a_bad_file_is_told_by_its_number_and_the_others_go_on(anonymize, pipeline, recordings, tmp_path) -> None:
-    break_one(recordings)
-    code, said, complaint = anonymize(recordings, "-o", tmp_path / "out", "--json")
+def test_unusable_file_is_reported_by_number_and_skipped(anonymize, pipeline, recordings, tmp_path) -> None:
+    damage_one(recordings)
+    code, stdout, stderr = anonymize(recordings, "-o", tmp_path / "out", "--json")
     assert code == 5 and files(tmp_path / "out") == [name for name in OUTPUTS if "Miller" not in name]
-    (failure,) = json.loads(said)["failed"]
+    (failure,) = json.loads(stdout)["failed"]
     assert (failure["number"], failure["error"]) == (2, "UndecodableAudio")
-    assert "File 2: " + failure["reason"] in complaint and "1 of 4" in complaint
-    assert "Miller" not in said + complaint and "Traceback" not in complaint
+    assert "File 2: " + failure["reason"] in stderr and "1 of 4" in stderr
+    assert "Miller" not in stdout + stderr and "Traceback" not in stderr
 
 
-def test_names_are_shown_on_a_terminal_only_and_cannot_steer_it(
-    monkeypatch, pipeline: Pseudonyms, recordings: Path, tmp_path: Path
+def test_names_are_printed_only_on_a_terminal_and_without_control_characters(
+    monkeypatch, pipeline: FakePipeline, recordings: Path, tmp_path: Path
 ) -> None:
-    break_one(recordings)
+    damage_one(recordings)
     (recordings / "ward" / "Miller.FLAC").rename(recordings / "ward" / "Mil\x1b]0;ler[red].flac")
     terminal = StringIO()
     terminal.isatty = lambda: True
@@ -173,18 +179,18 @@ def test_names_are_shown_on_a_terminal_only_and_cannot_steer_it(
     assert "File 4 of 4" in terminal.getvalue()
 
 
-def test_exit_codes_when_nothing_can_be_used(anonymize, pipeline, recordings, tmp_path) -> None:
+def test_exit_code_is_3_if_no_recording_can_be_used(anonymize, pipeline, recordings, tmp_path) -> None:
     bad = tmp_path / "bad"
     bad.mkdir()
     sf.write(bad / "silent.wav", np.zeros(RATE), RATE)
     (bad / "broken.wav").write_bytes(b"no audio at all")
-    code, said, _ = anonymize(bad, "-o", tmp_path / "out", "--json")
-    assert code == 3 and json.loads(said)["written"] == 0 and not (tmp_path / "out").is_file()
-    code, _, complaint = anonymize(bad / "silent.wav", "-o", tmp_path / "out.wav")
-    assert code == 3 and "silent." in complaint and not (tmp_path / "out.wav").exists()
+    code, stdout, _ = anonymize(bad, "-o", tmp_path / "out", "--json")
+    assert code == 3 and json.loads(stdout)["written"] == 0 and not (tmp_path / "out").is_file()
+    code, _, stderr = anonymize(bad / "silent.wav", "-o", tmp_path / "out.wav")
+    assert code == 3 and "silent." in stderr and not (tmp_path / "out.wav").exists()
 
 
-def test_outputs_that_cannot_be_written_are_no_bad_audio(anonymize, pipeline, recordings, tmp_path) -> None:
+def test_exit_code_is_2_if_outputs_cannot_be_written(anonymize, pipeline, recordings, tmp_path) -> None:
     shutil.rmtree(recordings / "ward" / "b")
     (recordings / "Jones.wav").unlink()
     (tmp_path / "out").mkdir()
@@ -192,25 +198,25 @@ def test_outputs_that_cannot_be_written_are_no_bad_audio(anonymize, pipeline, re
     assert anonymize(recordings, "-o", tmp_path / "out")[0] == 2
 
 
-def test_a_fault_of_the_weights_ends_the_run(anonymize, pipeline, recordings, tmp_path) -> None:
+def test_weights_error_ends_the_run(anonymize, pipeline, recordings, tmp_path) -> None:
     pipeline.stop_at, pipeline.stop_with = 2, WeightsError
     assert anonymize(recordings, "-o", tmp_path / "out")[0] == 4
     assert files(tmp_path / "out") == OUTPUTS[:1]
 
 
-def test_nothing_is_overwritten_and_that_is_known_before_any_work(anonymize, pipeline, recordings, tmp_path) -> None:
+def test_existing_output_is_refused_before_any_conversion(anonymize, pipeline, recordings, tmp_path) -> None:
     out = tmp_path / "out"
     (out / "ward").mkdir(parents=True)
     (out / "ward" / "Smith.wav").write_bytes(b"precious")
-    code, _, complaint = anonymize(recordings, "-o", out)
-    assert code == 2 and "1 of 4 outputs" in complaint and "--force" in complaint
+    code, _, stderr = anonymize(recordings, "-o", out)
+    assert code == 2 and "1 of 4 outputs" in stderr and "--force" in stderr
     assert pipeline.seeds == [] and files(out) == ["ward/Smith.wav"]
     assert (out / "ward" / "Smith.wav").read_bytes() == b"precious"
     assert anonymize(recordings, "-o", out, "--force")[0] == 0
     assert sf.info(out / "ward" / "Smith.wav").frames == 1.5 * RATE
 
 
-def test_an_interrupt_leaves_whole_files_only(anonymize, pipeline, recordings, tmp_path) -> None:
+def test_interrupt_leaves_only_complete_files(anonymize, pipeline, recordings, tmp_path) -> None:
     pipeline.stop_at = 3
     assert anonymize(recordings, "-o", tmp_path / "out")[0] == 130
     assert files(tmp_path / "out") == OUTPUTS[:2]
@@ -232,7 +238,9 @@ def test_an_interrupt_leaves_whole_files_only(anonymize, pipeline, recordings, t
         (("twins", "-o", "out"), "Files 1 and 2"),
     ],
 )
-def test_calls_that_make_no_sense(anonymize, pipeline, recordings, tmp_path, monkeypatch, arguments, reason) -> None:
+def test_unsuitable_arguments_exit_with_2(
+    anonymize, pipeline, recordings, tmp_path, monkeypatch, arguments, reason
+) -> None:
     monkeypatch.chdir(tmp_path)
     (recordings / ".hidden" / "y").mkdir()
     (recordings / "ward" / "ward").mkdir()
@@ -242,12 +250,12 @@ def test_calls_that_make_no_sense(anonymize, pipeline, recordings, tmp_path, mon
     for name in ("a.mp3", "a.wav"):
         (tmp_path / "twins" / name).touch()
     before = files(tmp_path)
-    code, _, complaint = anonymize(*arguments)
-    assert code == 2 and reason in complaint
+    code, _, stderr = anonymize(*arguments)
+    assert code == 2 and reason in stderr
     assert files(tmp_path) == before
 
 
-def test_a_folder_that_cannot_be_listed_is_an_error(anonymize, pipeline, recordings, tmp_path, monkeypatch) -> None:
+def test_folder_that_cannot_be_listed_is_a_usage_error(anonymize, pipeline, recordings, tmp_path, monkeypatch) -> None:
     listing = os.scandir
 
     def scandir(path):
@@ -256,26 +264,27 @@ def test_a_folder_that_cannot_be_listed_is_an_error(anonymize, pipeline, recordi
         return listing(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    code, _, complaint = anonymize(recordings, "-o", tmp_path / "out")
-    assert code == 2 and "Permission denied" in complaint and not (tmp_path / "out").exists()
+    code, _, stderr = anonymize(recordings, "-o", tmp_path / "out")
+    assert code == 2 and "Permission denied" in stderr and not (tmp_path / "out").exists()
 
 
-def test_targets_go_to_the_model(anonymize, pipeline, recordings, tmp_path) -> None:
+def test_target_voice_is_measured_once_for_all_recordings(anonymize, pipeline, recordings, tmp_path) -> None:
     target = recordings / "Jones.wav"
-    code, said, _ = anonymize(
+    code, stdout, _ = anonymize(
         recordings / "ward", "-o", tmp_path / "out", "--target", target, "--target", target, "--json"
     )
-    assert code == 0 and pipeline.targets == [[target, target]] * 3 and json.loads(said)["seed"] is None
+    assert code == 0 and pipeline.targets == [(target, target)] * 3 and json.loads(stdout)["seed"] is None
+    assert pipeline.voices_measured == 1
 
 
-def test_mcadams_needs_no_model(anonymize, monkeypatch, recordings, tmp_path) -> None:
-    monkeypatch.setattr(cli, "Pipeline", None)
+def test_mcadams_loads_no_model(anonymize, monkeypatch, recordings, tmp_path) -> None:
+    monkeypatch.setattr("saic.pipeline.Pipeline", None)
     seeds = []
     change = mcadams.anonymize
     monkeypatch.setattr(mcadams, "anonymize", lambda wav, *, seed: seeds.append(seed) or change(wav, seed=seed))
     out = tmp_path / "out.wav"
-    code, said, _ = anonymize(recordings / "Jones.wav", "-o", out, "--method", "mcadams", "--seed", 3)
-    assert code == 0 and "1 of 1" in said
+    code, stdout, _ = anonymize(recordings / "Jones.wav", "-o", out, "--method", "mcadams", "--seed", 3)
+    assert code == 0 and "1 of 1" in stdout
     source = audio.load(recordings / "Jones.wav")
     assert np.abs(audio.load(out) - change(source, seed=seeds[0])).max() < 2 / 32768
     assert np.abs(audio.load(out) - source).max() > 0.05

@@ -1,4 +1,4 @@
-"""The example voices that ship with the page: complete, described, and in the one format."""
+"""The bundled voices of the page: format, level, metadata and size."""
 
 import json
 from pathlib import Path
@@ -20,33 +20,33 @@ def test_clip_is_16_khz_mono_of_6_to_12_s(example):
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["file"])
-def test_clip_is_neither_silent_nor_clipped(example):
+def test_clip_has_speech_level_without_clipping(example):
     wav, _ = soundfile.read(EXAMPLES_DIR / example["file"])
     assert -32 < 20 * np.log10(np.sqrt(np.mean(wav**2))) < -22
     assert np.abs(wav).max() < 0.9
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["file"])
-def test_clip_states_its_origin(example):
+def test_clip_has_complete_metadata(example):
     assert set(example) == {"file", "label", "sex", "text", "source", "licence"}
     assert all(value.strip() for value in example.values())
     assert example["sex"] in {"F", "M"}
     assert {"F": "(female)", "M": "(male)"}[example["sex"]] in example["label"]
 
 
-def test_every_file_of_the_folder_is_listed_once():
+def test_examples_json_lists_every_file_once():
     listed = [example["file"] for example in EXAMPLES]
     present = {path.name for path in EXAMPLES_DIR.iterdir()} - {"examples.json"}
     assert len(set(listed)) == len(listed)
     assert set(listed) == present
 
 
-def test_there_are_voices_of_both_sexes():
+def test_half_of_the_voices_are_female():
     sexes = [example["sex"] for example in EXAMPLES]
     assert sexes.count("F") == sexes.count("M") == 3
 
 
-def test_the_readme_names_every_clip_with_its_text():
+def test_readme_lists_every_clip_with_text_and_licence():
     readme = (EXAMPLES_DIR.parent / "README.md").read_text(encoding="utf-8")
     rows = [line for line in readme.splitlines() if line.startswith("|")]
     for example in EXAMPLES:
@@ -55,5 +55,5 @@ def test_the_readme_names_every_clip_with_its_text():
         assert example["licence"] in row
 
 
-def test_the_clips_stay_small():
+def test_all_clips_together_stay_under_the_size_limit():
     assert sum(path.stat().st_size for path in EXAMPLES_DIR.iterdir()) < MAX_TOTAL_BYTES

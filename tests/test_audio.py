@@ -1,4 +1,4 @@
-"""Reading and writing audio: round trips in every format, every refusal, and files that lie or break off."""
+"""Reading and writing audio: round trips in every format, all errors, false headers and truncated files."""
 
 import io
 import os
@@ -13,8 +13,7 @@ import pytest
 import soundfile as sf
 import soxr
 
-from saic import audio
-from saic.audio import SAMPLE_RATE, Limits, from_array, load, save
+from saic.audio import SAMPLE_RATE, Limits, files, from_array, load, save
 from saic.errors import AudioError, EmptyAudio, InvalidAudio, TooLong, UndecodableAudio, UsageError
 from tests.conftest import voice
 
@@ -34,7 +33,7 @@ def with_soundfile(samples: np.ndarray, rate_hz: int, fmt: str = "WAV", subtype:
 
 
 def with_pyav(samples: np.ndarray, rate_hz: int, fmt: str, codec: str, layout="mono", video=None, bit_rate=None):
-    """Encode samples (n,) of one channel, put into each of `layout`, beside a `video` track of ten frames."""
+    """Encode samples (n,) into every channel of `layout`, beside a `video` track of ten frames."""
     memory = io.BytesIO()
     with av.open(memory, "w", format=fmt) as container:
         if video:
@@ -94,8 +93,8 @@ def assert_is_wav(wav: np.ndarray) -> None:
     assert np.isfinite(wav).all() and np.abs(wav).max() <= 1.0
 
 
-def wav_or_refusal(data: bytes) -> np.ndarray | None:
-    """The wav, or None for an AudioError; anything else fails the test."""
+def wav_or_audio_error(data: bytes) -> np.ndarray | None:
+    """The wav, or None for an AudioError; any other error fails the test."""
     try:
         wav = load(data)
     except AudioError:
@@ -104,25 +103,25 @@ def wav_or_refusal(data: bytes) -> np.ndarray | None:
     return wav
 
 
-# --- what goes in comes out
+# --- decoding
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_a_tone_keeps_its_pitch_level_and_duration(recordings, name):
+def test_tone_keeps_pitch_level_and_duration_in_every_format(recordings, name):
     wav = load(recordings[name])
     assert_is_wav(wav)
     assert len(wav) / SAMPLE_RATE == pytest.approx(1.0, abs=0.05)  # codecs pad
     middle = wav[SAMPLE_RATE // 4 : -SAMPLE_RATE // 4]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 2**17))
     assert np.argmax(spectrum) * SAMPLE_RATE / 2**17 == pytest.approx(TONE_HZ, abs=1.0)
-    heard = 7 / 8 if "7.1" in name else 1  # the eighth channel carries nothing above 120 Hz
-    assert np.sqrt(2 * np.mean(middle**2)) == pytest.approx(heard * TONE_PEAK, rel=0.05)
+    gain = 7 / 8 if "7.1" in name else 1  # the LFE channel has nothing above 120 Hz
+    assert np.sqrt(2 * np.mean(middle**2)) == pytest.approx(gain * TONE_PEAK, rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["wav 44.1 kHz", "flac", "ogg opus", "mp3", "m4a aac", "webm opus"])
-def test_a_path_bytes_and_file_objects_load_the_same(recordings, name, tmp_path):
+def test_path_bytes_and_file_objects_give_the_same_wav(recordings, name, tmp_path):
     data = recordings[name]
-    path = tmp_path / "Füße – 声 .raw"  # soundfile would ask for the rate of a .raw that it opens by name
+    path = tmp_path / "Füße – 声 .raw"  # soundfile needs a rate for a .raw that it opens by name
     path.write_bytes(data)
     wav = load(data)
     behind_a_header = io.BytesIO(b"12345" + data)
@@ -135,7 +134,7 @@ def test_a_path_bytes_and_file_objects_load_the_same(recordings, name, tmp_path)
 
 
 class Pipe:
-    """A file object that can only be read, and gives less than it is asked for."""
+    """A file object that cannot seek and returns fewer bytes than requested."""
 
     def __init__(self, data: bytes):
         self._file = io.BytesIO(data)
@@ -145,21 +144,21 @@ class Pipe:
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100, 48_000, 96_000])
-def test_resampling_in_blocks_is_resampling_at_once(rate_hz):
+def test_resampling_in_blocks_equals_resampling_the_whole(rate_hz):
     samples = np.random.default_rng(0).uniform(-0.3, 0.3, 3 * rate_hz + 17).astype(np.float32)
     whole = soxr.resample(samples, rate_hz, SAMPLE_RATE)
     np.testing.assert_allclose(from_array(samples, rate_hz), whole, atol=1e-5)
 
 
-def test_16_khz_samples_are_left_alone():
-    samples = tone() + 0.1  # a DC offset stays, too
+def test_16_khz_samples_are_unchanged():
+    samples = tone() + 0.1  # with a DC offset, which is kept
     np.testing.assert_array_equal(from_array(samples, SAMPLE_RATE), samples)
     np.testing.assert_array_equal(load(with_soundfile(samples, SAMPLE_RATE, subtype="FLOAT")), samples)
 
 
-def test_a_change_of_rate_within_a_recording_is_followed():
+def test_rate_may_change_within_a_recording():
     blocks = ((tone(rate_hz)[:, None], rate_hz) for rate_hz in (48_000, 8_000))
-    wav = audio._to_wav(blocks, Limits())
+    wav = files._to_wav(blocks, Limits())
     np.testing.assert_allclose(wav, np.concatenate([from_array(tone(r), r) for r in (48_000, 8_000)]), atol=1e-6)
 
 
@@ -181,12 +180,12 @@ def test_integers_are_scaled_by_their_full_range(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_floats_are_taken_as_they_are_and_clipped(dtype):
+def test_floats_are_not_scaled_and_are_clipped(dtype):
     wav = from_array(np.array([-2.0, -0.5, 0.0, 0.25, 1.5], dtype), SAMPLE_RATE)
     np.testing.assert_array_equal(wav, np.float32([-1.0, -0.5, 0.0, 0.25, 1.0]))
 
 
-# --- refusals
+# --- errors
 
 
 @pytest.mark.parametrize(
@@ -202,27 +201,27 @@ def test_floats_are_taken_as_they_are_and_clipped(dtype):
         b"RIFF\xff\xff\xff\xffWAVE",
     ],
 )
-def test_what_is_not_audio_is_undecodable(data):
+def test_data_that_is_not_audio_raises_undecodable_audio(data):
     with pytest.raises(UndecodableAudio):
         load(data)
 
 
-def test_a_video_without_sound_says_so():
+def test_video_without_sound_raises_undecodable_audio():
     with pytest.raises(UndecodableAudio, match="no sound track"):
         load(with_pyav(None, 0, "mp4", None, video="mpeg4"))
 
 
-def test_a_playlist_does_not_reach_other_files(tmp_path, monkeypatch):
+def test_playlist_cannot_open_other_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save("private.wav", tone())
     playlist = b"ffconcat version 1.0\nfile private.wav\n"
-    with av.open(io.BytesIO(playlist)) as container:  # what FFmpeg does unless it is told not to
+    with av.open(io.BytesIO(playlist)) as container:  # FFmpeg's default
         assert sum(frame.samples for frame in container.decode(audio=0)) == SAMPLE_RATE
     with pytest.raises(UndecodableAudio):
         load(playlist)
 
 
-def test_no_samples_is_empty(tmp_path):
+def test_no_samples_raises_empty_audio(tmp_path):
     (tmp_path / "empty.wav").touch()
     for source in (b"", io.BytesIO(), tmp_path / "empty.wav", with_soundfile(np.zeros(0), 16_000)):
         with pytest.raises(EmptyAudio):
@@ -233,7 +232,7 @@ def test_no_samples_is_empty(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e4])
-def test_samples_that_are_no_sound_are_invalid(bad):
+def test_nan_infinite_and_unscaled_samples_raise_invalid_audio(bad):
     samples = tone()
     samples[-1] = bad
     with pytest.raises(InvalidAudio):
@@ -243,7 +242,7 @@ def test_samples_that_are_no_sound_are_invalid(bad):
             load(with_soundfile(samples, SAMPLE_RATE, fmt, subtype))
 
 
-def test_a_rate_or_a_channel_count_out_of_range_is_invalid():
+def test_rate_or_channel_count_out_of_range_raises_invalid_audio():
     for rate_hz in (0, -16_000, 1_000, 400_000, float("nan"), float("inf")):
         with pytest.raises(InvalidAudio, match="sample rate"):
             from_array(tone(), rate_hz)
@@ -260,12 +259,12 @@ def test_a_rate_or_a_channel_count_out_of_range_is_invalid():
 
 
 @pytest.mark.parametrize("samples", [np.float32(1), np.zeros((4, 2, 2)), np.zeros(4, np.int64), np.zeros(4, complex)])
-def test_an_array_of_another_shape_or_type_is_invalid(samples):
+def test_array_of_wrong_shape_or_type_raises_invalid_audio(samples):
     with pytest.raises(InvalidAudio):
         from_array(samples, SAMPLE_RATE)
 
 
-def test_a_source_that_is_no_file_is_a_usage_error(tmp_path):
+def test_source_that_is_not_a_file_raises_usage_error(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for source in (tmp_path / "missing.wav", tmp_path, tmp_path / "pipe", "", "nul\0.wav", "x" * 5000):
         with pytest.raises(UsageError):
@@ -275,7 +274,7 @@ def test_a_source_that_is_no_file_is_a_usage_error(tmp_path):
             load(source)
 
 
-def test_more_bytes_than_the_limit_are_too_long(recordings, tmp_path):
+def test_more_bytes_than_the_limit_raise_too_long(recordings, tmp_path):
     data = recordings["wav 16 kHz"]
     (tmp_path / "a.wav").write_bytes(data)
     sources = (data, tmp_path / "a.wav", io.BytesIO(data))
@@ -286,13 +285,13 @@ def test_more_bytes_than_the_limit_are_too_long(recordings, tmp_path):
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_more_seconds_than_the_limit_are_too_long(recordings, name):
+def test_more_seconds_than_the_limit_raise_too_long(recordings, name):
     with pytest.raises(TooLong, match=r"longer than 0\.9 s\. Cut it"):
         load(recordings[name], limits=Limits(max_duration_s=0.9))
     assert_is_wav(load(recordings[name], limits=Limits(max_duration_s=1.1)))
 
 
-def test_an_array_of_exactly_the_limit_passes():
+def test_array_of_exactly_the_limit_is_accepted():
     for rate_hz in (16_000, 44_100, 48_000):
         samples = np.zeros(10 * rate_hz + rate_hz // 100, np.int16)
         assert len(from_array(samples[: 10 * rate_hz], rate_hz, limits=Limits(max_duration_s=10))) == 160_000
@@ -300,20 +299,20 @@ def test_an_array_of_exactly_the_limit_passes():
             from_array(samples, rate_hz, limits=Limits(max_duration_s=10))
 
 
-# --- files that lie or break off
+# --- false headers, damaged and truncated files
 
 
 def flac_claiming(n_samples: int, data: bytes) -> bytes:
-    """A FLAC whose header gives another number of samples (36 bits, 21 bytes in; 0 means unknown)."""
+    """Set the number of samples in a FLAC header (36 bits at byte 21; 0 means unknown)."""
     high = (data[21] & 0xF0) | (n_samples >> 32)
     return data[:21] + bytes([high]) + struct.pack(">I", n_samples & 0xFFFFFFFF) + data[26:]
 
 
-@pytest.mark.parametrize("hidden", ["flac without a length", "webm without a duration"])
-def test_decoding_stops_at_the_limit(hidden):
-    """A minute that no header tells of: the cap must hold while decoding, and in memory."""
+@pytest.mark.parametrize("container", ["flac without a length", "webm without a duration"])
+def test_decoding_stops_at_the_limit_without_a_duration_in_the_header(container):
+    """A minute of silence: the limit must hold during decoding, and for memory."""
     silence = np.zeros(60 * 48_000, np.int16)
-    if hidden.startswith("flac"):
+    if container.startswith("flac"):
         data = flac_claiming(0, with_soundfile(silence, 48_000, "FLAC"))
     else:
         data = with_pyav_in_parts(silence, 48_000, "webm", "libopus")
@@ -328,7 +327,7 @@ def test_decoding_stops_at_the_limit(hidden):
 
 
 def with_pyav_in_parts(samples: np.ndarray, rate_hz: int, fmt: str, codec: str) -> bytes:
-    """Encode in frames of a second: FFmpeg's allocations are bounded once a file was read through PyAV."""
+    """Encode in frames of a second, because load() limits the size of FFmpeg's allocations in this process."""
     memory = io.BytesIO()
     with av.open(memory, "w", format=fmt) as container:
         sound = container.add_stream(codec, rate=rate_hz, layout="mono")
@@ -340,7 +339,7 @@ def with_pyav_in_parts(samples: np.ndarray, rate_hz: int, fmt: str, codec: str) 
     return memory.getvalue()
 
 
-def test_a_header_that_tells_of_too_much_is_refused_before_decoding(recordings):
+def test_flac_header_over_the_limit_raises_too_long_before_decoding(recordings):
     claims = flac_claiming(2**35, recordings["flac"])
     with pytest.raises(TooLong):
         load(claims)
@@ -350,7 +349,7 @@ def filled(data: bytes, start: int, end: int, filling: bytes) -> bytes:
     return data[:start] + filling * (end - start) + data[end:]
 
 
-def test_an_mp4_index_that_tells_of_too_much_is_refused_before_decoding(recordings):
+def test_mp4_index_over_the_limit_raises_too_long_before_decoding(recordings):
     data = recordings["m4a aac"]
     broken = filled(data, data.index(b"mdat") + 4, data.index(b"moov") - 4, b"\xff")
     with pytest.raises(UndecodableAudio):
@@ -359,9 +358,9 @@ def test_an_mp4_index_that_tells_of_too_much_is_refused_before_decoding(recordin
         load(broken, limits=Limits(max_duration_s=0.9))
 
 
-def test_an_mp4_that_claims_a_tenth_of_its_duration_is_found_out(recordings):
+def test_mp4_that_claims_a_tenth_of_its_duration_raises_too_long(recordings):
     data = recordings["m4a aac"]
-    duration = data.index(b"mdhd") + 20  # after the type: version, two times, units a second
+    duration = data.index(b"mdhd") + 20  # after the type come version, two times, units per second
     claims = data[:duration] + struct.pack(">I", 4_410) + data[duration + 4 :]
     with av.open(io.BytesIO(claims)) as container:
         assert container.streams.audio[0].duration == 4_410
@@ -369,8 +368,8 @@ def test_an_mp4_that_claims_a_tenth_of_its_duration_is_found_out(recordings):
         load(claims, limits=Limits(max_duration_s=0.9))
 
 
-def test_a_duration_that_ffmpeg_guesses_is_not_believed():
-    """Of bare AAC frames it takes the first ones' bit rate for that of all: low, if it begins in silence."""
+def test_duration_that_ffmpeg_guesses_is_ignored():
+    """FFmpeg assumes the bit rate of the first AAC frames for all, which is too low if they are silent."""
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * 44_100)
     data = with_pyav(np.concatenate([np.zeros(4 * 44_100), noise]).astype(np.float32), 44_100, "adts", "aac")
     with av.open(io.BytesIO(data)) as container:
@@ -381,7 +380,7 @@ def test_a_duration_that_ffmpeg_guesses_is_not_believed():
 
 @pytest.mark.parametrize("name", ["m4a aac", "adts aac", "mp3"])
 @pytest.mark.parametrize("filling", [b"\0", b"\xff"])
-def test_a_hole_in_a_file_costs_only_what_it_held(recordings, name, filling):
+def test_overwritten_bytes_lose_only_the_frames_around_them(recordings, name, filling):
     data = recordings[name]
     middle = len(data) // 2
     wav = load(filled(data, middle, middle + 300, filling))
@@ -389,7 +388,7 @@ def test_a_hole_in_a_file_costs_only_what_it_held(recordings, name, filling):
     assert (1 - lost) * SAMPLE_RATE < len(wav) <= 1.05 * SAMPLE_RATE
 
 
-def test_a_file_that_is_mostly_broken_is_refused(recordings):
+def test_mostly_broken_file_raises_undecodable_audio(recordings):
     data = recordings["m4a aac"]
     start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
     with pytest.raises(UndecodableAudio):
@@ -397,54 +396,54 @@ def test_a_file_that_is_mostly_broken_is_refused(recordings):
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, 31_999, 32_001, 0x7FFFFFFF, 0xFFFFFFFF])
-def test_a_wav_header_with_a_wrong_length_gives_no_more_than_there_is(recordings, n_bytes):
+def test_wav_header_with_wrong_length_gives_at_most_the_samples_in_the_file(recordings, n_bytes):
     data = recordings["wav 16 kHz"]
     for riff in (data[4:8], struct.pack("<I", n_bytes)):
-        wav = wav_or_refusal(data[:4] + riff + data[8:40] + struct.pack("<I", n_bytes) + data[44:])
+        wav = wav_or_audio_error(data[:4] + riff + data[8:40] + struct.pack("<I", n_bytes) + data[44:])
         if n_bytes > 32_000:
-            assert len(wav) == SAMPLE_RATE  # as recorders write that stream or were killed
+            assert len(wav) == SAMPLE_RATE  # as recorders write that stream or that were killed
         assert wav is None or len(wav) <= SAMPLE_RATE
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_a_file_cut_anywhere_gives_a_wav_or_an_audio_error(recordings, name):
+def test_file_truncated_anywhere_gives_a_wav_or_an_audio_error(recordings, name):
     data = recordings[name]
     for n_bytes in {*range(1, 100, 9), *np.linspace(100, len(data) - 1, 12, dtype=int).tolist()}:
-        wav_or_refusal(data[:n_bytes])
+        wav_or_audio_error(data[:n_bytes])
 
 
 @pytest.mark.parametrize("name", sorted(set(STREAMABLE) - {"ogg vorbis", "ogg opus", "mkv 5.0 flac"}))
-def test_half_a_file_gives_about_half_the_sound(recordings, name):
+def test_truncated_file_gives_its_first_part(recordings, name):
     data = recordings[name]
     assert len(load(data[: len(data) * 6 // 10])) > 0.3 * SAMPLE_RATE
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_a_damaged_file_gives_a_wav_or_an_audio_error(recordings, name):
+def test_file_with_random_bytes_changed_gives_a_wav_or_an_audio_error(recordings, name):
     rng = np.random.default_rng(len(name))
     for _ in range(8):
         data = np.frombuffer(recordings[name], np.uint8).copy()
         where = rng.integers(len(data) if rng.random() < 0.5 else 300, size=rng.integers(1, 20))
         data[where] = rng.choice([0, 127, 255, rng.integers(256)], size=len(where))
-        wav_or_refusal(data.tobytes())
+        wav_or_audio_error(data.tobytes())
 
 
-def test_an_mp4_index_cannot_take_gigabytes(recordings):
+def test_mp4_index_cannot_allocate_gigabytes(recordings):
     data = bytearray(recordings["m4a aac"])
     sizes, chunks = data.index(b"stsz") + 4, data.index(b"stsc") + 4
     n_samples = 40_000_000
-    data[sizes + 4 : sizes + 12] = struct.pack(">II", 1, n_samples)  # all of one size: no table needed
+    data[sizes + 4 : sizes + 12] = struct.pack(">II", 1, n_samples)  # all of one size, so there is no table
     data[chunks + 12 : chunks + 16] = struct.pack(">I", n_samples)
     with pytest.raises(AudioError):
         load(bytes(data))
-    with pytest.raises(MemoryError):  # FFmpeg's index would have needed 24 bytes a sample
+    with pytest.raises(MemoryError):  # FFmpeg's index would need 24 bytes per sample
         av.AudioFrame(format="u8", layout="mono", samples=n_samples)
 
 
 # --- writing
 
 
-def test_saved_16_bit_samples_come_back_exactly(tmp_path):
+def test_saved_16_bit_samples_are_read_back_exactly(tmp_path):
     samples = np.arange(-32768, 32768, dtype=np.int16)
     save(tmp_path / "声.wav", from_array(samples, SAMPLE_RATE))
     written, rate_hz = sf.read(tmp_path / "声.wav", dtype="int16")
@@ -454,12 +453,12 @@ def test_saved_16_bit_samples_come_back_exactly(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "声.wav"), from_array(samples, SAMPLE_RATE))
 
 
-def test_saving_clips(tmp_path):
+def test_save_clips_samples(tmp_path):
     save(tmp_path / "a.wav", np.array([-3.0, 0.0, 3.0]))
     np.testing.assert_array_equal(sf.read(tmp_path / "a.wav", dtype="int16")[0], [-32768, 0, 32767])
 
 
-def test_an_existing_file_is_only_replaced_by_force(tmp_path):
+def test_existing_file_is_replaced_only_with_force(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(b"precious")
     with pytest.raises(UsageError, match="exists"):
@@ -470,7 +469,7 @@ def test_an_existing_file_is_only_replaced_by_force(tmp_path):
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_failed_save_leaves_nothing_behind(tmp_path, monkeypatch, force):
+def test_failed_save_leaves_no_file(tmp_path, monkeypatch, force):
     if force:
         (tmp_path / "a.wav").write_bytes(b"precious")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
@@ -486,13 +485,13 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path, monkeypatch, force):
 
 
 @pytest.mark.parametrize("wav", [np.zeros(0), np.zeros((4, 2)), np.array([0.0, np.nan]), np.array([np.inf])])
-def test_what_is_no_wav_is_not_saved(tmp_path, wav):
+def test_invalid_wav_is_not_saved(tmp_path, wav):
     with pytest.raises(AudioError):
         save(tmp_path / "a.wav", wav)
     assert os.listdir(tmp_path) == []
 
 
-def test_an_output_that_cannot_be_a_file_is_a_usage_error(tmp_path):
+def test_output_that_cannot_be_a_file_raises_usage_error(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (
         tmp_path,
@@ -508,7 +507,7 @@ def test_an_output_that_cannot_be_a_file_is_a_usage_error(tmp_path):
     assert os.listdir(tmp_path) == ["pipe"]
 
 
-def test_of_many_writers_one_wins_and_its_file_is_whole(tmp_path):
+def test_of_concurrent_saves_one_succeeds_with_a_complete_file(tmp_path):
     outcomes = []
 
     def write(level: float) -> None:
@@ -528,7 +527,7 @@ def test_of_many_writers_one_wins_and_its_file_is_whole(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "a.wav"), np.full(50_000, winner, np.float32))
 
 
-def test_no_message_holds_a_file_name(tmp_path, capfd):
+def test_messages_contain_no_file_name(tmp_path, capfd):
     name = "Jane_Doe_confession"
     contents = {".wav": b"no audio", ".mp4": b"", ".m3u8": b"#EXTM3U\n", ".mp3": b"\xff\xfb\x90\x64" * 50}
     calls = [lambda: load(tmp_path / f"{name}.missing"), lambda: load(f"{name}\0")]
@@ -545,9 +544,9 @@ def test_no_message_holds_a_file_name(tmp_path, capfd):
     assert name not in "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize(("rate_hz", "bit_rate"), [(16_000, 24_000), (44_100, 40_000)])  # both need carried bits
-def test_long_mp3_is_decoded_as_in_one_go(rate_hz, bit_rate):
-    """Read in blocks through libsndfile, an MP3 lost the bits carried over at every block."""
+@pytest.mark.parametrize(("rate_hz", "bit_rate"), [(16_000, 24_000), (44_100, 40_000)])  # both carry bits over
+def test_long_mp3_equals_decoding_the_whole(rate_hz, bit_rate):
+    """Reading an MP3 in blocks through libsndfile loses the bits carried over from the previous frame."""
     samples = np.concatenate([voice(120 + k, 5.0, seed=k) for k in range(5)])
     samples = soxr.resample(samples, SAMPLE_RATE, rate_hz)
     data = with_pyav(samples, rate_hz, "mp3", "libmp3lame", bit_rate=bit_rate)

@@ -1,7 +1,7 @@
-"""The page in a real browser: what a visitor does, sees and is told, and no word of it to anyone else.
+"""The page in a real browser: use, messages, accessibility, and no connection to other hosts.
 
-Needs Chromium: the program that $CHROMIUM names, the system's, or the one that Playwright installed. All but one
-test run over a fake pipeline, which is quick and can be slowed down.
+Needs Chromium: the program in $CHROMIUM, the system's, or Playwright's own. All tests but one use a
+fake pipeline, which is fast and can be slowed down.
 """
 
 import os
@@ -24,7 +24,7 @@ from saic.pipeline import Pipeline
 from saic.web import Documents, build_page, launch, load_examples, protection, serve
 from saic.web.recordings import LIMITS
 from saic.web.store import ClipStore
-from saic.web.texts import NOBODY, OWN_RECORDING
+from saic.web.texts import OWN_RECORDING, PSEUDONYM
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline
 
@@ -36,7 +36,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0")
 
 
 class SlowPipeline(FakePipeline):
-    """A fake whose conversions last, in stages, while `slow` is set."""
+    """A fake whose conversions take up to a minute, in stages, while `slow` is set."""
 
     slow = False
 
@@ -44,7 +44,7 @@ class SlowPipeline(FakePipeline):
         for stage in range(600):
             if not self.slow:
                 break
-            progress("Thinking slowly", stage / 1200)
+            progress("Converting slowly", stage / 1200)
             time.sleep(0.1)
         return super().convert(source, targets, reconstruct=reconstruct, progress=progress)
 
@@ -60,31 +60,31 @@ class Served:
 
     @property
     def clips(self) -> list[Path]:
-        """Everything in the store that is not bundled."""
+        """All files in the store but the bundled ones."""
         store = self.page.recordings.store
         return [path for path in store.folder.glob("*/*") if path.parent != store.bundled]
 
 
 @dataclass
 class Watch:
-    """What a page did that a visitor doesn't see: the hosts it asked, and what it complained of."""
+    """What a visitor does not see of a page: the hosts that it contacted, and its errors."""
 
     hosts: set[str] = field(default_factory=set)
-    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     def on(self, page: Page) -> None:
         page.on("request", self._request)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
 
     def _request(self, request: Request) -> None:
-        if request.url.startswith("http"):  # else blob: or data:, which stay in the browser
+        if request.url.startswith("http"):  # not blob: or data:, which stay in the browser
             self.hosts.add(urlsplit(request.url).netloc)
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Serve the page over the fake, on a free port, and note every connection to elsewhere."""
+    """Serve the page with the fake on a free port, and note every connection to other hosts."""
     patch, calls_out = pytest.MonkeyPatch(), []
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
@@ -100,9 +100,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
     patch.setattr(socket.socket, "connect", noted_connect)
     patch.setattr(socket, "getaddrinfo", noted_look_up)
-    patch.setattr(protection, "independent_judge", lambda: None)  # Resemblyzer takes long to load
+    patch.setattr(protection, "independent_verifier", lambda: None)  # Resemblyzer is slow to load
     patch.setattr(serve, "warm_up", lambda page: None)
-    patch.setenv("GRADIO_TEMP_DIR", "")  # build_page sets it: let it be undone
+    patch.setenv("GRADIO_TEMP_DIR", "")  # build_page sets it; now undo() restores it
     pipeline, store = SlowPipeline(), ClipStore(tmp_path_factory.mktemp("store"))
     examples, documents = load_examples(ROOT / "assets" / "examples"), Documents.read(ROOT, None)
     page = build_page(pipeline, examples, store=store, documents=documents)
@@ -114,7 +114,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A patient's and another person's recording, under names that may not show up anywhere."""
+    """Recordings of a patient and another person; their file names must not appear anywhere."""
     folder = tmp_path_factory.mktemp("recordings")
     paths = {"patient": folder / "Jane Doe 1960.wav", "other": folder / "John Roe.flac"}
     for path, hz in zip(paths.values(), (220, 110), strict=True):
@@ -145,7 +145,7 @@ def watch() -> Watch:
 
 @pytest.fixture
 def open_page(browser: Browser, served: Served, watch: Watch) -> Iterator[Callable[..., Page]]:
-    """Open the page at a width and in a colour scheme, after a script of its own."""
+    """Open the page with a width, a color scheme and a script that runs first."""
     contexts = []
 
     def opened(width: int = 1280, scheme: str = "light", script: str = "", url: str = served.url) -> Page:
@@ -171,7 +171,7 @@ def clip_of(page: Page, elem_id: str) -> Locator:
 
 
 def upload(page: Page, elem_id: str, path: Path) -> None:
-    """Choose a file, and wait until the server's plain copy has taken its place."""
+    """Choose a file, and wait until the player shows the server's plain copy."""
     with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
         page.locator(f"#{elem_id} input[type=file]").set_input_files(path)
     expect(clip_of(page, elem_id)).to_have_count(1)
@@ -184,28 +184,28 @@ def wait_for_results(page: Page) -> None:
     expect(page.locator(".player #duration", has_text="0:00")).to_have_count(0)
 
 
-def changed(page: Page, elem_id: str, path: Path) -> None:
-    """Put another recording in the place of one."""
+def replace_clip(page: Page, elem_id: str, path: Path) -> None:
+    """Replace a recording by another."""
     page.locator(f"#{elem_id}").get_by_label("Clear").click()
     upload(page, elem_id, path)
 
 
 def convert(page: Page, recording: Path) -> set[str]:
-    """Convert an upload to the first bundled voice; returns the addresses of what is shown."""
-    asked = set()
-    page.on("request", lambda request: asked.add(request.url))
+    """Convert an upload to the first bundled voice; returns the URLs of the result."""
+    requested = set()
+    page.on("request", lambda request: requested.add(request.url))
     upload(page, "source", recording)
     page.get_by_role("button", name="Convert").click()
     wait_for_results(page)
     names = ("original.wav", "reconstructed.wav", "swapped.wav", "spectrograms.png")
-    addresses = {address for address in asked if address.endswith(names)}
+    addresses = {address for address in requested if address.endswith(names)}
     assert len(addresses) == len(names)
     return addresses
 
 
-def expect_no_result(page: Page, said: str = "The recording or the new voice changed") -> None:
-    """No player, card or spectrogram, and a sentence that says why."""
-    expect(page.locator("#intro")).to_contain_text(said)
+def expect_no_result(page: Page, message: str = "The recording or the new voice changed") -> None:
+    """Expect a message, and no player, card or spectrogram."""
+    expect(page.locator("#intro")).to_contain_text(message)
     expect(page.locator(".player, #protection, .figure")).to_have_count(0)
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     expect(page.locator(".toast-body")).to_have_count(0)
@@ -224,7 +224,7 @@ def violations(page: Page) -> list[str]:
     return [f"{v['id']}: {[node['html'] for node in v['nodes']]}" for v in found]
 
 
-def test_a_visit_from_two_uploads_to_delete_now(open_page, watch: Watch, served: Served, recordings) -> None:
+def test_visit_from_two_uploads_to_delete_now(open_page, watch: Watch, served: Served, recordings) -> None:
     page, before = open_page(), set(served.clips)
     page.get_by_role("button", name="Convert").click()
     expect(page.get_by_text("Record or upload the voice to protect first.")).to_be_visible()
@@ -251,20 +251,20 @@ def test_a_visit_from_two_uploads_to_delete_now(open_page, watch: Watch, served:
     expect(page.get_by_text("Nothing of yours is left")).to_be_visible()
     expect(page.locator(".player audio[src]")).to_have_count(0)
     assert not own & set(served.clips)
-    assert watch.complaints == [] and watch.hosts == {urlsplit(served.url).netloc} and served.calls_out == []
+    assert watch.errors == [] and watch.hosts == {urlsplit(served.url).netloc} and served.calls_out == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_every_tab_can_be_read_by_everyone(width, scheme, open_page, watch: Watch) -> None:
+def test_every_tab_passes_wcag_without_overflow(width, scheme, open_page, watch: Watch) -> None:
     page = open_page(width, scheme)
-    page.get_by_label(NOBODY).check()
+    page.get_by_label(PSEUDONYM).check()
     page.locator("#example").focus()
     page.keyboard.press("Enter")
     wait_for_results(page)
     for name, ready in {
         "Anonymize": "#results",
         "Explore": "#maps svg.map >> nth=0",
-        "Identify": "#enrol",
+        "Identify": "#enroll",
         "About": ".picture",
     }.items():
         open_tab(page, name)
@@ -278,10 +278,10 @@ def test_every_tab_can_be_read_by_everyone(width, scheme, open_page, watch: Watc
         page.wait_for_timeout(300)  # a tab fades in
         assert violations(page) == [], name
         assert overflow_px(page) == 0, name
-    assert watch.complaints == []
+    assert watch.errors == []
 
 
-def test_a_recording_from_the_microphone_is_taken(open_page, watch: Watch) -> None:
+def test_microphone_recording_becomes_the_source(open_page, watch: Watch) -> None:
     page = open_page()
     page.locator("#source").get_by_label("Record audio").click()
     page.locator("#source").get_by_role("button", name="Record", exact=True).click()
@@ -289,49 +289,52 @@ def test_a_recording_from_the_microphone_is_taken(open_page, watch: Watch) -> No
     with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
         page.locator("#source").get_by_role("button", name="Stop").first.click()
     expect(clip_of(page, "source")).to_have_count(1)
-    assert watch.complaints == []
+    assert watch.errors == []
 
 
-def test_a_microphone_that_cannot_be_used_explains_itself(open_page) -> None:
+def test_unusable_microphone_shows_the_reason(open_page) -> None:
     refuse = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', window.why); };"
     page = open_page(script=refuse)
     page.locator("#source").get_by_label("Record audio").click()
-    for why, said in {"NotAllowedError": "does not let this page", "NotFoundError": "No microphone was found"}.items():
+    for why, message in {
+        "NotAllowedError": "does not let this page",
+        "NotFoundError": "No microphone was found",
+    }.items():
         page.evaluate(f"window.why = '{why}'")
         page.locator("#source").get_by_role("button", name="Record", exact=True).click()
-        expect(page.locator("#microphone-note")).to_contain_text(said)
+        expect(page.locator("#microphone-note")).to_contain_text(message)
     page = open_page(script="Object.defineProperty(window, 'isSecureContext', {value: false});")
     page.locator("#source").get_by_label("Record audio").click()
     expect(page.locator("#microphone-note")).to_contain_text("only over https")
 
 
-def test_a_broken_and_an_oversize_file_are_told_and_taken_off_the_page(open_page, served, tmp_path: Path) -> None:
+def test_broken_or_oversize_file_shows_error_and_is_removed(open_page, served, tmp_path: Path) -> None:
     broken, large = tmp_path / "Jane Doe.wav", tmp_path / "Jane Doe large.wav"
     broken.write_bytes(b"not audio" * 100)
     with open(large, "wb") as file:
         file.truncate(LIMITS.max_bytes + 2**20)
     page, before = open_page(), len(served.clips)
-    for path, said in ((broken, "no recording that can be decoded"), (large, "larger than 60 MB")):
+    for path, message in ((broken, "no recording that can be decoded"), (large, "larger than 60 MB")):
         page.locator("#source input[type=file]").set_input_files(path)
-        expect(page.get_by_text(said)).to_be_visible(timeout=WAIT_MS)
+        expect(page.get_by_text(message)).to_be_visible(timeout=WAIT_MS)
         expect(clip_of(page, "source")).to_have_count(0)
         assert "Jane" not in page.content()
     assert len(served.clips) == before
 
 
-def test_cancel_reload_and_a_second_visitor_in_the_middle(open_page, served: Served) -> None:
+def test_cancel_and_reload_stop_the_job_and_other_visitor_sees_nothing(open_page, served: Served) -> None:
     page, jobs, before = open_page(), served.page.recordings.jobs, set(served.clips)
     served.pipeline.slow = True
     page.locator("#example").click()
-    expect(page.get_by_text("Thinking slowly")).to_be_visible()
+    expect(page.get_by_text("Converting slowly")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     until(lambda: not jobs.running)
     expect(page.locator(".player")).to_have_count(0)
-    page.get_by_role("button", name="Convert").click()  # what was filled in is still there
-    expect(page.get_by_text("Thinking slowly")).to_be_visible()
+    page.get_by_role("button", name="Convert").click()  # the inputs are still there
+    expect(page.get_by_text("Converting slowly")).to_be_visible()
     page.reload()
-    until(lambda: not jobs.running)  # nobody waits for it any more
+    until(lambda: not jobs.running)  # its page is gone
     assert not [path for path in set(served.clips) - before if path.name == "swapped.wav"]
     served.pipeline.slow = False
     expect(clip_of(page, "target")).to_have_count(1)
@@ -345,25 +348,25 @@ def test_cancel_reload_and_a_second_visitor_in_the_middle(open_page, served: Ser
 
 
 CHANGES: dict[str, Callable[[Page, dict[str, Path]], None]] = {
-    "another recording": lambda page, recordings: changed(page, "source", recordings["other"]),
-    "none": lambda page, recordings: page.locator("#source").get_by_label("Clear").click(),
-    "the microphone": lambda page, recordings: page.locator("#source").get_by_label("Record audio").click(),
-    "a part of it": lambda page, recordings: trim(page, "source"),
+    "another recording": lambda page, recordings: replace_clip(page, "source", recordings["other"]),
+    "no recording": lambda page, recordings: page.locator("#source").get_by_label("Clear").click(),
+    "microphone": lambda page, recordings: page.locator("#source").get_by_label("Record audio").click(),
+    "a trimmed recording": lambda page, recordings: trim(page, "source"),
     "another voice": lambda page, recordings: page.locator("#choice label").nth(1).click(),
-    "a voice of nobody's": lambda page, recordings: page.get_by_label(NOBODY).check(),
+    "a pseudonym": lambda page, recordings: page.get_by_label(PSEUDONYM).check(),
     "another person's voice": lambda page, recordings: page.get_by_label(OWN_RECORDING).check(),
 }
 
 
 def trim(page: Page, elem_id: str) -> None:
-    """Cut a recording to a part of it."""
+    """Trim a recording."""
     page.locator(f"#{elem_id}").get_by_label("Trim audio to selection").click()
     with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
         page.locator(f"#{elem_id}").get_by_role("button", name="Trim", exact=True).click()
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_result_goes_when_what_it_was_made_from_changes(change, open_page, watch, recordings) -> None:
+def test_result_is_removed_when_an_input_changes(change, open_page, watch, recordings) -> None:
     page = open_page()
     addresses = convert(page, recordings["patient"])
     assert {page.request.get(address).status for address in addresses} == {200}
@@ -373,13 +376,13 @@ def test_a_result_goes_when_what_it_was_made_from_changes(change, open_page, wat
     CHANGES[change](page, recordings)
     expect_no_result(page)
     assert {page.request.get(address).status for address in addresses} == {404}
-    expect(page.locator("#maps .legend li")).to_have_count(1)  # the gallery alone, before anybody looks
+    expect(page.locator("#maps .legend li")).to_have_count(1)  # the gallery alone, before the tab is opened
     open_tab(page, "Explore")
     expect(page.locator("#maps .legend li")).to_have_count(1)
-    assert watch.complaints == []
+    assert watch.errors == []
 
 
-def test_the_other_persons_recording_takes_the_result_and_the_consent_with_it(open_page, watch, recordings) -> None:
+def test_new_target_recording_removes_result_and_consent(open_page, watch, recordings) -> None:
     page = open_page()
     upload(page, "source", recordings["patient"])
     page.get_by_label(OWN_RECORDING).check()
@@ -388,7 +391,7 @@ def test_the_other_persons_recording_takes_the_result_and_the_consent_with_it(op
     page.get_by_role("button", name="Convert").click()
     wait_for_results(page)
     expect(page.get_by_label("has agreed")).to_be_checked()
-    changed(page, "target", recordings["patient"])
+    replace_clip(page, "target", recordings["patient"])
     expect(page.get_by_label("has agreed")).not_to_be_checked()
     expect_no_result(page)
     page.get_by_role("button", name="Convert").click()
@@ -397,10 +400,10 @@ def test_the_other_persons_recording_takes_the_result_and_the_consent_with_it(op
     page.get_by_label("has agreed").check()
     page.get_by_role("button", name="Convert").click()
     wait_for_results(page)
-    assert watch.complaints == []
+    assert watch.errors == []
 
 
-def test_a_tick_that_is_quicker_than_the_copy_counts(open_page, recordings) -> None:
+def test_consent_before_the_plain_copy_is_valid(open_page, recordings) -> None:
     page = open_page()
     upload(page, "source", recordings["patient"])
     page.get_by_label(OWN_RECORDING).check()
@@ -411,39 +414,39 @@ def test_a_tick_that_is_quicker_than_the_copy_counts(open_page, recordings) -> N
     wait_for_results(page)
 
 
-def test_a_change_while_a_conversion_runs_stops_it(open_page, watch, served: Served, recordings) -> None:
+def test_change_of_input_stops_running_conversion(open_page, watch, served: Served, recordings) -> None:
     page, jobs, before = open_page(), served.page.recordings.jobs, set(served.clips)
     upload(page, "source", recordings["patient"])
     served.pipeline.slow = True
     page.get_by_role("button", name="Convert").click()
-    expect(page.get_by_text("Thinking slowly")).to_be_visible()
-    changed(page, "source", recordings["other"])
+    expect(page.get_by_text("Converting slowly")).to_be_visible()
+    replace_clip(page, "source", recordings["other"])
     expect_no_result(page)
-    expect(page.get_by_text("Thinking slowly")).to_have_count(0)
+    expect(page.get_by_text("Converting slowly")).to_have_count(0)
     until(lambda: not jobs.running)
     page.get_by_role("button", name="Convert").click()
-    expect(page.get_by_text("Thinking slowly")).to_be_visible()
-    page.get_by_label(NOBODY).check()
-    page.get_by_role("button", name="Convert").click()  # at once, while the other may still be stopping
+    expect(page.get_by_text("Converting slowly")).to_be_visible()
+    page.get_by_label(PSEUDONYM).check()
+    page.get_by_role("button", name="Convert").click()  # at once; the previous run may still be stopping
     served.pipeline.slow = False
     wait_for_results(page)
-    expect(page.locator("#protection")).to_contain_text("belongs to nobody")
+    expect(page.locator("#protection")).to_contain_text("belongs to no real person")
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     expect(page.locator(".toast-body")).to_have_count(0)
     assert len([path for path in set(served.clips) - before if path.name == "swapped.wav"]) == 1
-    assert watch.complaints == []
+    assert watch.errors == []
 
 
-def test_a_result_that_comes_before_the_change_is_known_is_never_shown(open_page, served: Served, recordings) -> None:
-    """The network holds back what tells the server of the change, until after the result."""
+def test_result_is_never_shown_if_the_change_event_is_late(open_page, served: Served, recordings) -> None:
+    """The network delays the event of the change until after the result."""
     page, held = open_page(), []
-    settle = next(number for number, fn in served.page.fns.items() if fn.name == "settle")
+    change_handler = next(number for number, fn in served.page.fns.items() if fn.name == "drop_if_changed")
     upload(page, "source", recordings["patient"])
     served.pipeline.slow = True
     page.get_by_role("button", name="Convert").click()
-    expect(page.get_by_text("Thinking slowly")).to_be_visible()
-    is_settle = lambda route: (route.request.post_data_json or {}).get("fn_index") == settle  # noqa: E731
-    page.route("**/run/**", lambda route: held.append(route) if is_settle(route) else route.continue_())
+    expect(page.get_by_text("Converting slowly")).to_be_visible()
+    is_change = lambda route: (route.request.post_data_json or {}).get("fn_index") == change_handler  # noqa: E731
+    page.route("**/run/**", lambda route: held.append(route) if is_change(route) else route.continue_())
     page.evaluate(
         "new MutationObserver(() => { if (document.querySelector('.player')) window.seen = true; })"
         ".observe(document.body, {childList: true, subtree: true})"
@@ -460,8 +463,8 @@ def test_a_result_that_comes_before_the_change_is_known_is_never_shown(open_page
     assert page.evaluate("window.seen") is None
 
 
-def test_a_result_goes_though_another_page_has_deleted_its_recordings(open_page, served: Served, recordings) -> None:
-    """The server refuses a request that names a recording that is gone, so nobody compares."""
+def test_result_is_removed_after_delete_in_another_tab(open_page, served: Served, recordings) -> None:
+    """The server refuses the event, because it names a deleted recording; the page still reacts."""
     page, answers = open_page(), []
     page.on("response", lambda response: answers.append(response.status))
     page.get_by_label(OWN_RECORDING).check()
@@ -478,7 +481,7 @@ def test_a_result_goes_though_another_page_has_deleted_its_recordings(open_page,
     assert 400 in answers
 
 
-def test_the_example_can_be_tried_again_and_again(open_page, watch: Watch, recordings) -> None:
+def test_example_can_be_repeated(open_page, watch: Watch, recordings) -> None:
     page = open_page()
     convert(page, recordings["patient"])
     for _ in range(3):
@@ -487,49 +490,49 @@ def test_the_example_can_be_tried_again_and_again(open_page, watch: Watch, recor
         wait_for_results(page)
     page.wait_for_timeout(500)
     wait_for_results(page)
-    assert watch.complaints == []
+    assert watch.errors == []
 
 
-def test_the_verdict_goes_with_the_recording_and_with_who_is_enrolled(open_page, watch, recordings) -> None:
+def test_answer_is_removed_when_clip_or_enrolled_voices_change(open_page, watch, recordings) -> None:
     page = open_page()
     open_tab(page, "Identify")
     page.locator("#identify-example").click()
     expect(page.locator("#answer .scores li")).to_have_count(6)
-    expect(page.locator("#question-note")).to_contain_text("The second half of")
-    changed(page, "question", recordings["patient"])
+    expect(page.locator("#query-note")).to_contain_text("The second half of")
+    replace_clip(page, "query", recordings["patient"])
     expect(page.locator("#answer")).to_be_empty()
-    expect(page.locator("#question-note")).to_be_empty()
-    page.locator("#ask").click()
+    expect(page.locator("#query-note")).to_be_empty()
+    page.locator("#identify").click()
     expect(page.locator("#answer .scores li")).to_have_count(6)
     page.get_by_label("Name").fill("Anna")
     page.locator("#voice input[type=file]").set_input_files(recordings["patient"])
     expect(clip_of(page, "voice")).to_have_count(1)
-    page.locator("#enrol").click()
-    expect(page.locator("#known li")).to_have_count(7)
+    page.locator("#enroll").click()
+    expect(page.locator("#enrolled li")).to_have_count(7)
     expect(page.locator("#answer .scores li")).to_have_count(0)
-    page.locator("#ask").click()
+    page.locator("#identify").click()
     expect(page.locator("#answer h3")).to_have_text("This is Anna.")
-    page.locator("#forget").click()
+    page.locator("#remove-all").click()
     expect(page.locator("#answer h3")).to_have_count(0)
-    assert watch.complaints == []
+    assert watch.errors == []
 
 
-def test_a_voice_that_was_enrolled_is_known_again(open_page, recordings, served: Served) -> None:
+def test_enrolled_voice_is_identified(open_page, recordings, served: Served) -> None:
     page = open_page()
     open_tab(page, "Identify")
     page.get_by_label("Name").fill("Anna")
     page.locator("#voice input[type=file]").set_input_files(recordings["patient"])
     expect(clip_of(page, "voice")).to_have_count(1)
-    page.locator("#enrol").click()
-    expect(page.locator("#known li")).to_have_text(["Anna1 clip"])
-    upload(page, "question", recordings["patient"])
-    page.locator("#ask").click()
+    page.locator("#enroll").click()
+    expect(page.locator("#enrolled li")).to_have_text(["Anna1 clip"])
+    upload(page, "query", recordings["patient"])
+    page.locator("#identify").click()
     expect(page.locator("#answer h3")).to_have_text("This is Anna.")
-    page.locator("#forget").click()
-    expect(page.locator("#known")).to_contain_text("Nobody yet")
+    page.locator("#remove-all").click()
+    expect(page.locator("#enrolled")).to_contain_text("Nobody is enrolled yet")
 
 
-def test_the_bundled_weights_convert_a_bundled_voice(open_page, watch: Watch, served: Served, tmp_path: Path) -> None:
+def test_bundled_weights_convert_a_bundled_voice(open_page, watch: Watch, served: Served, tmp_path: Path) -> None:
     store = ClipStore(tmp_path)
     page = build_page(Pipeline.from_pretrained(), load_examples(ROOT / "assets" / "examples"), store=store)
     server = launch(page, port=0, block=False)
@@ -537,7 +540,7 @@ def test_the_bundled_weights_convert_a_bundled_voice(open_page, watch: Watch, se
         visit = open_page(url=server.url)
         visit.locator("#example").click()
         wait_for_results(visit)
-        assert watch.complaints == [] and watch.hosts == {urlsplit(server.url).netloc} and served.calls_out == []
+        assert watch.errors == [] and watch.hosts == {urlsplit(server.url).netloc} and served.calls_out == []
     finally:
         server.close()
 

@@ -1,4 +1,4 @@
-"""Public corpora from tiny trees of their own layouts: speakers, sexes, texts, splits."""
+"""Reading public corpora from small folders in their layouts: speakers, sexes, texts, splits."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def vctk(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def voxceleb(tmp_path: Path) -> Path:
-    """Three speakers of verification's dev, one of its test; everybody has a clip in each split of identification."""
+    """Three speakers in dev and one in test of verification; each has a clip in every split of identification."""
     root = tmp_path / "VoxCeleb1"
     lines, sets = [], {"id10001": "dev", "id10002": "dev", "id10003": "dev", "id10270": "test"}
     for speaker in sets:
@@ -64,7 +64,7 @@ def voxceleb(tmp_path: Path) -> Path:
     return root
 
 
-def test_librispeech_subsets_are_splits(librispeech: Path) -> None:
+def test_librispeech_subsets_become_splits(librispeech: Path) -> None:
     for folder in (librispeech, librispeech.parent):
         clips = {clip.speaker: clip for clip in corpora.read(folder).clips}
         splits = {name: clip.split for name, clip in clips.items()}
@@ -74,7 +74,7 @@ def test_librispeech_subsets_are_splits(librispeech: Path) -> None:
         assert clips["4"].duration_s == pytest.approx(1.5)
 
 
-def test_a_split_that_a_corpus_lacks_is_drawn_from_its_training_speakers(librispeech: Path, tmp_path: Path) -> None:
+def test_missing_split_is_drawn_from_the_training_speakers(librispeech: Path, tmp_path: Path) -> None:
     for path in (librispeech / "dev-other").rglob("*.flac"):
         path.unlink()
     prepare.main(librispeech, tmp_path / "manifest.jsonl")
@@ -82,7 +82,7 @@ def test_a_split_that_a_corpus_lacks_is_drawn_from_its_training_speakers(librisp
     assert splits["5"] == "test" and sorted(splits[name] for name in "123") == ["dev", "train", "train"]
 
 
-def test_vctk_is_heard_by_its_first_microphone(vctk: Path) -> None:
+def test_vctk_lists_the_first_microphone_only(vctk: Path) -> None:
     for folder in (vctk, vctk.parent):
         clips = corpora.read(folder).clips
         assert [clip.utterance for clip in clips] == ["p225_001", "p315_001", "s5_001"]
@@ -91,7 +91,7 @@ def test_vctk_is_heard_by_its_first_microphone(vctk: Path) -> None:
         assert [clip.text for clip in clips] == ["Please call Stella.", None, "Please call Stella."]
 
 
-def test_voxceleb_splits_its_speakers_or_everybodys_recordings(voxceleb: Path) -> None:
+def test_voxceleb_splits_by_speaker_or_by_recording(voxceleb: Path) -> None:
     clips = corpora.read(voxceleb).clips
     assert {clip.speaker for clip in clips if clip.split == "test"} == {"id10270"}
     assert {clip.speaker for clip in clips if clip.split == "train"} == {"id10001", "id10002", "id10003"}
@@ -105,7 +105,7 @@ def test_voxceleb_splits_its_speakers_or_everybodys_recordings(voxceleb: Path) -
         ]
 
 
-def test_voxceleb_as_two_archives_is_read_alike(voxceleb: Path) -> None:
+def test_voxceleb_in_dev_and_test_folders_gives_the_same_clips(voxceleb: Path) -> None:
     whole = [clip.utterance for clip in corpora.read(voxceleb).clips]
     (voxceleb / "test" / "wav").mkdir(parents=True)
     (voxceleb / "wav" / "id10270").rename(voxceleb / "test" / "wav" / "id10270")
@@ -114,7 +114,7 @@ def test_voxceleb_as_two_archives_is_read_alike(voxceleb: Path) -> None:
     assert [clip.utterance for clip in corpora.read(voxceleb).clips] == whole
 
 
-def test_what_is_missing_is_named(voxceleb: Path, vctk: Path, tmp_path: Path) -> None:
+def test_missing_lists_are_named_in_the_error(voxceleb: Path, vctk: Path, tmp_path: Path) -> None:
     (voxceleb / "iden_split.txt").unlink()
     with pytest.raises(DataError, match=r"iden_split\.txt"):
         corpora.read(voxceleb, identification=True)

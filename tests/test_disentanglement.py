@@ -1,4 +1,4 @@
-"""Speaker probes: a code that carries the speaker is found out wherever it does, and one that doesn't is not."""
+"""Speaker probes find identity in the mean, the deviation and the time course of codes, and none in noise."""
 
 import sys
 from types import SimpleNamespace
@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from saic.errors import DataError, UsageError
-from saic.evaluation.data.trials import Parts, Span
+from saic.evaluation.data.trials import Span, SpeakerParts
 from saic.evaluation.measures import disentanglement
 from saic.evaluation.measures.disentanglement import probes
 from tests.conftest import voice
 
 RATE_HZ = 20.0
-K, C, L = 8, 6, 400  # 20 s a speaker
+K, C, L = 8, 6, 400  # 20 s per speaker
 CHANCE = 100 / K
 
 
@@ -25,10 +25,10 @@ def _codes(make, n_speakers: int = K, length: int = L) -> dict[str, np.ndarray]:
 
 
 def _values(codes, **options) -> dict[str, float]:
-    return {name: leaf["value"] for name, leaf in probes(codes, rate_hz=RATE_HZ, seed=0, **options).items()}
+    return {name: accuracy.value for name, accuracy in probes(codes, rate_hz=RATE_HZ, seed=0, **options).items()}
 
 
-def test_a_code_that_carries_the_speaker_is_found_out():
+def test_speaker_in_the_mean_is_found_by_both_probes():
     values = _values(_codes(lambda noise, own, k: 0.3 * noise + own))
     assert values["frame"] > 95 and values["window"] > 95 and values["chance"] == CHANCE
 
@@ -38,15 +38,15 @@ def test_noise_is_at_chance():
     assert values["frame"] == pytest.approx(CHANCE, abs=6) and values["window"] == pytest.approx(CHANCE, abs=10)
 
 
-def test_a_speaker_in_the_deviation_alone_is_found_by_windows_only():
+def test_speaker_in_the_deviation_is_found_by_the_window_probe_only():
     values = _values(_codes(lambda noise, own, k: noise * np.exp(0.7 * own)))
     assert values["frame"] < 2 * CHANCE
     assert values["window"] > 90
     assert values["stronger"] == values["window"]
 
 
-def test_what_is_known_only_before_the_gap_is_over_helps_nobody():
-    """Learning is from the first part, and trying begins a second later: neighbours in time are alike."""
+def test_identity_before_the_end_of_the_gap_gives_chance():
+    """Training is on the first part and testing begins a second later, since neighboring codes are correlated."""
     stop = round(disentanglement.TRAIN_SHARE * (L - RATE_HZ)) + round(RATE_HZ)
     early = np.arange(L) < stop
     values = _values(_codes(lambda noise, own, k: 0.3 * noise + early * own))
@@ -55,32 +55,32 @@ def test_what_is_known_only_before_the_gap_is_over_helps_nobody():
     assert late["frame"] > 95
 
 
-def test_shuffled_names_are_at_chance_even_if_the_code_tells_all():
+def test_shuffled_labels_give_chance():
     values = _values(_codes(lambda noise, own, k: 0.3 * noise + own), shuffled=True)
     assert values["frame"] < 3 * CHANCE and values["window"] < 3 * CHANCE
 
 
-def test_scale_and_offset_of_a_code_do_not_matter():
+def test_scale_and_offset_of_codes_do_not_matter():
     codes = _codes(lambda noise, own, k: noise + own)
     moved = {name: 1000 * x + 5 for name, x in codes.items()}
     assert _values(moved) == pytest.approx(_values(codes), abs=1.5)
 
 
-def test_a_channel_that_never_changes_is_no_error():
+def test_constant_channel_is_accepted():
     values = _values(_codes(lambda noise, own, k: np.vstack([0.3 * noise + own, np.ones(L)])))
     assert values["frame"] > 95
 
 
-def test_figures_hang_on_the_seed_alone_and_count_speakers():
+def test_probes_depend_on_the_seed_only_and_count_speakers():
     codes = _codes(lambda noise, own, k: noise + 0.3 * own)
-    leaves = probes(codes, rate_hz=RATE_HZ, seed=0)
-    assert leaves == probes(dict(reversed(codes.items())), rate_hz=RATE_HZ, seed=0)
-    assert leaves != probes(codes, rate_hz=RATE_HZ, seed=1)
-    for leaf in (leaves["frame"], leaves["window"]):
-        assert leaf["low"] < leaf["value"] < leaf["high"] and (leaf["n"], leaf["unit"]) == (K, "%")
+    found = probes(codes, rate_hz=RATE_HZ, seed=0)
+    assert found == probes(dict(reversed(codes.items())), rate_hz=RATE_HZ, seed=0)
+    assert found != probes(codes, rate_hz=RATE_HZ, seed=1)
+    for accuracy in (found["frame"], found["window"]):
+        assert accuracy.low < accuracy.value < accuracy.high and (accuracy.n, accuracy.unit) == (K, "%")
 
 
-def test_everyone_is_cut_to_the_length_at_which_most_codes_take_part():
+def test_speakers_are_cut_to_the_length_that_uses_most_codes():
     codes = _codes(lambda noise, own, k: 0.3 * noise + own, 4)
     long_and_short = codes | {"brief": codes["0"][:, :50]}
     assert _values(long_and_short) == _values(codes)  # 4 x 400 codes are more than 5 x 50
@@ -89,26 +89,26 @@ def test_everyone_is_cut_to_the_length_at_which_most_codes_take_part():
 
 
 @pytest.mark.parametrize(("n_speakers", "length"), [(1, 400), (4, 50), (0, 0)])
-def test_too_little_is_an_error(n_speakers, length):
+def test_too_few_codes_raise_data_error(n_speakers, length):
     with pytest.raises(DataError, match="at least two speakers"):
         probes(_codes(lambda noise, own, k: noise, n_speakers, length), rate_hz=RATE_HZ, seed=0)
 
 
-def test_probes_say_how_to_install_what_they_need(monkeypatch):
+def test_missing_scikit_learn_raises_usage_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     with pytest.raises(UsageError, match=r"pip install 'saic\[eval\]'"):
         probes(_codes(lambda noise, own, k: noise), rate_hz=RATE_HZ, seed=0)
 
 
-def test_codes_of_real_speech_beside_what_they_are_compared_with():
-    """A pipeline whose content is noise: the voice is in the mel and in the speaker embedding, not in the content."""
+def test_measure_of_noise_content_is_at_chance_and_controls_are_not():
+    """A pipeline whose content is noise: identity is in the mel and in the speaker embedding, not in the content."""
     names = [f"{k}" for k in range(4)]
     wavs = {(name, i): voice(90 + 50 * k, 5.0, i, 500 + 250 * k) for k, name in enumerate(names) for i in range(3)}
     parts = {
-        name: Parts(name, "F", *[(Span(name, place, place + 1),) for place in (0, 1, 1)])  # source is reference
+        name: SpeakerParts(name, "F", *[(Span(name, place, place + 1),) for place in (0, 1, 1)])  # source is reference
         for name in names
     }
-    corpus = SimpleNamespace(parts=parts, wav=lambda part: wavs[part[0].utterance, part[0].start])
+    dataset = SimpleNamespace(parts=parts, wav=lambda part: wavs[part[0].utterance, part[0].start])
     rng, lengths_s, stages = np.random.default_rng(0), [], {}
 
     def embed(clip):
@@ -119,11 +119,11 @@ def test_codes_of_real_speech_beside_what_they_are_compared_with():
 
     pipeline = SimpleNamespace(embed=embed, info=lambda: {"content_codes_per_s": RATE_HZ})
     measured = disentanglement.measure(
-        corpus, pipeline, seed=0, progress=lambda stage, done, total: stages.update({stage: (done, total)})
+        dataset, pipeline, seed=0, progress=lambda stage, done, total: stages.update({stage: (done, total)})
     )
-    assert stages == {"listen for probes": (4, 4), "probe": (4, 4)}
-    assert lengths_s.count(5.0) == 8 and lengths_s.count(2.0) == 32  # the part that is both is heard once
-    value = {name: leaves["frame"]["value"] for name, leaves in measured.items()}
+    assert stages == {"embed for probes": (4, 4), "probe": (4, 4)}
+    assert lengths_s.count(5.0) == 8 and lengths_s.count(2.0) == 32  # a part with two roles is embedded once
+    value = {name: accuracies["frame"].value for name, accuracies in measured.items()}
     assert set(measured["content"]) == set(measured["log_mel"]) == set(measured["shuffled"])
     assert set(measured["speaker"]) == {"frame", "chance"}
     assert value["log_mel"] > 80 and value["speaker"] > 80

@@ -1,4 +1,4 @@
-"""Two processes of torchrun train what one does."""
+"""Data-parallel training: two processes of ``torchrun`` train the same weights as one process."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from saic.config import Config
 from saic.errors import UsageError
 from saic.training import distributed, loop
 from saic.training.perceptual import FEATURES, MelFeatures
-from saic.training.phone_recognizer import Recognizer
+from saic.training.phone_recognizer import PhoneRecognizer
 from saic.weights import write_tensors
 from tests import two_processes
 from train import prepare
@@ -27,10 +27,10 @@ def folder(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("distributed")
     prepare.main(corpus_folder, folder / "manifest.jsonl")
     values = yaml.safe_load((ROOT / "train" / "configs" / "tiny.yaml").read_text())
-    # Of six clips the network sees five: three in one process, two in the other.
+    # The perceptual loss uses five of six clips: two in one process, three in the other.
     values["training"] |= {"batch_size": 6, "perceptual_share": 0.8, "perceptual_weight": 1.0}
-    values["content_encoder"]["listener"] = {"channels": 8, "blocks": 2, "kernel": 3}
-    losses = ("content", "speaker", "pitch", "reconstruction", "voice", "listening", "words")
+    values["content_encoder"]["phone_encoder"] = {"channels": 8, "blocks": 2, "kernel": 3}
+    losses = ("content", "speaker", "f0", "reconstruction", "speaker_style", "phone_features", "phone_loss")
     values["stage2"]["weights"] = dict.fromkeys(losses, 0.02)
     (folder / "tiny.yaml").write_text(yaml.safe_dump(values))
     (folder / "perceptual").mkdir()
@@ -38,9 +38,11 @@ def folder(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     network = MelFeatures(Config.from_dict(values).perceptual.channels)
     write_tensors(folder / "perceptual" / FEATURES, network.state_dict())
     (folder / "recognizer").mkdir()
-    Recognizer(5, channels=8, n_blocks=2, kernel=3).save(folder / "recognizer")
+    PhoneRecognizer(5, channels=8, n_blocks=2, kernel=3).save(folder / "recognizer")
     n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the two have: sums of several threads round otherwise, and Adam makes steps of it
+    # As in the two processes: more threads round sums differently, which Adam can turn into whole
+    # steps.
+    torch.set_num_threads(1)
     two_processes.main(folder, folder / "one")
     torch.set_num_threads(n_threads)
     return folder
@@ -50,17 +52,17 @@ def records(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_take_the_steps_of_one(folder: Path) -> None:
+def test_two_processes_give_the_losses_gradients_and_weights_of_one(folder: Path) -> None:
     command = ["torch.distributed.run", "--nproc-per-node", "2", "-m", "--", "tests.two_processes"]
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", *command, folder, folder / "two"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("train: ") == 1  # one of them speaks
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.count("train: ") == 1  # only the first process prints
     for stage, parts in (("stage1", ("codes", "decoder")), ("stage2", ("model",))):
         one, two = records(folder / "one" / stage), records(folder / "two" / stage)
         assert len(one) == len(two) == (1 if stage == "stage1" else 2)
@@ -68,11 +70,12 @@ def test_two_processes_take_the_steps_of_one(folder: Path) -> None:
             expected.pop("s_per_step", None)
             assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-5)
         one, two = (torch.load(folder / n / stage / "gradients.pt", weights_only=True) for n in ("one", "two"))
-        assert 0.1 < norm(one) < 4.9  # not clipped: that would hide a wrong size
+        assert 0.1 < norm(one) < 4.9  # below 5, where clipping would hide a wrong scale
         for name, gradient in one.items():
             torch.testing.assert_close(two[name], gradient, atol=1e-6, rtol=1e-3, msg=f"{stage} {name}")
-        # Adam walks a whole step after a rounding error where there is no other gradient, as in a bias before
-        # normalization: single weights may differ by more than their gradients do.
+        # Adam scales each gradient to unit size. Where the exact gradient is 0, as of a bias before
+        # normalization, the rounding error becomes a whole step, so that single weights may differ
+        # by more than their gradients.
         one, two = (loop.load_checkpoint(loop.latest(folder / n / stage))["stage"] for n in ("one", "two"))
         for part in parts:
             assert norm({name: two[part][name] - one[part][name] for name in one[part]}) < 1e-3 * norm(one[part]), part
@@ -82,14 +85,16 @@ def norm(tensors: dict[str, torch.Tensor]) -> float:
     return float(torch.cat([tensor.flatten().double() for tensor in tensors.values()]).norm())
 
 
-def test_rows_are_shared_out_whole_and_a_batch_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_cover_a_batch_once_and_a_batch_that_cannot_be_shared_evenly_raises_usage_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(distributed, "_n_processes", lambda: 3)
     monkeypatch.setattr(distributed.dist, "is_initialized", lambda: True)
-    shared = []
+    covered = []
     for rank in range(3):
         monkeypatch.setattr(distributed.dist, "get_rank", lambda rank=rank: rank)
-        shared += range(7)[distributed.rows(7)]
+        covered += range(7)[distributed.rows(7)]
         assert distributed.share(torch.arange(6)).tolist() == [2 * rank, 2 * rank + 1]
-    assert shared == list(range(7))
+    assert covered == list(range(7))
     with pytest.raises(UsageError, match="multiple"):
         distributed.share(torch.zeros(7))

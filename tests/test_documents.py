@@ -1,4 +1,4 @@
-"""What the documents say is so: their commands run, their figures are the report's, the report is of these weights."""
+"""The documents: commands run, links lead somewhere, figures are the report's, and the report is of these weights."""
 
 import contextlib
 import io
@@ -20,22 +20,41 @@ from saic.evaluation import report as reports
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REPORT = ROOT / "benchmarks" / "evaluation" / "report.json"
+README_TABLES = {
+    "System": {
+        "Semi-informed, EER %": "Attackers (resemblyzer)",
+        "Ignorant, EER %": "Attackers (resemblyzer)",
+        "Target top-1, %": "Identity (Resemblyzer)",
+        "Source top-1, %": "Identity (Resemblyzer)",
+        "WER, %": "Words",
+    },
+    "Input": dict.fromkeys(
+        ("WER, %", "Target top-1, %", "WER rise, points", "WER unconverted, %"), "Degraded recordings"
+    ),
+}
+"""First header of a README table to its other columns, each with the heading of the report's table that has it."""
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
+def shell_commands(start: str) -> list[list[str]]:
+    """The arguments of each command in the README's ``sh`` blocks that starts with ``start``."""
+    lines = [line for block in blocks("sh") for line in block.replace("\\\n", "").splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith(start)]
+
+
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder from which the documents' relative paths work."""
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in a folder where the relative paths of the documents work."""
     (tmp_path / "assets").symlink_to(ROOT / "assets")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_the_commands_of_the_readme_run(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process, since each new one takes seconds to start; tests/test_stranger.py starts some."""
+def test_readme_commands_run(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, because a new one takes seconds to start; tests/test_stranger.py starts some."""
     commands = [line for block in blocks("bash") for line in block.splitlines() if line]
     assert len(commands) >= 3
     for command in commands:
@@ -45,22 +64,21 @@ def test_the_commands_of_the_readme_run(workplace: Path, monkeypatch: pytest.Mon
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert ended.value.code in (0, None), command
-    assert (workplace / "anonymous.wav").is_file()
+    assert (workspace / "anonymous.wav").is_file()
 
 
-def test_the_python_of_the_readme_runs(workplace: Path) -> None:
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+def test_readme_python_runs(workspace: Path) -> None:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
         for block in blocks("python"):
             exec(compile(block, "README.md", "exec"), {})
-    assert (workplace / "anonymous.wav").is_file() and "(80, " in said.getvalue()
+    assert (workspace / "anonymous.wav").is_file() and "(80, " in printed.getvalue()
 
 
-def test_the_training_commands_of_the_readme_have_their_options(
+def test_readme_training_commands_have_their_options(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [line for block in blocks("sh") for line in block.replace("\\\n", "").splitlines()]
-    modules = [shlex.split(line)[2:] for line in lines if line.startswith("python -m train.")]
+    modules = [command[2:] for command in shell_commands("python -m train.")]
     assert {module for module, *_ in modules} == {
         f"train.{name}" for name in ("prepare", "perceptual", "recognizer", "stage1", "stage2", "voices", "vocoder")
     }
@@ -69,20 +87,59 @@ def test_the_training_commands_of_the_readme_have_their_options(
         monkeypatch.delitem(sys.modules, module, raising=False)  # another test may have imported it
         with pytest.raises(SystemExit):
             runpy.run_module(module, run_name="__main__")
-        said = capsys.readouterr().out
-        assert all(option in said for option in arguments if option.startswith("--")), module
+        usage = capsys.readouterr().out
+        assert all(option in usage for option in arguments if option.startswith("--")), module
 
 
-def test_every_link_of_the_documents_leads_somewhere() -> None:
+def test_readme_evaluation_and_hub_commands_have_their_options(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = [command[1:] for command in shell_commands("saic ")]
+    assert {command for command, *_ in commands} == {"convert", "evaluate", "evaluate-paper", "push"}
+    for command, *arguments in commands:
+        monkeypatch.setattr(sys, "argv", ["saic", command, "--help"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code in (0, None)
+        usage = capsys.readouterr().out
+        assert all(option in usage for option in arguments if option.startswith("--")), command
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def sections(markdown: str) -> dict[str, str]:
+    """Anchor of each heading to the text below it, up to the next heading; lines of code are no headings."""
+    found: dict[str, str] = {}
+    heading, in_code = "", False
+    for line in markdown.splitlines():
+        in_code ^= line.startswith("```")
+        if line.startswith("#") and not in_code:
+            heading = anchor(line.lstrip("#").strip())
+        found[heading] = f"{found.get(heading, '')}{line}\n"
+    return found
+
+
+def test_links_of_the_documents_lead_to_existing_files_and_headings() -> None:
     for document in ROOT.glob("*.md"):
-        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
-            assert (ROOT / link).exists(), f"{document.name}: {link}"
+        for path, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", document.read_text(encoding="utf-8")):
+            target = ROOT / path if path else document
+            assert target.exists(), f"{document.name}: {path}"
+            if heading:
+                assert heading in sections(target.read_text(encoding="utf-8")), f"{document.name}: {path}#{heading}"
 
 
-def test_the_map_names_every_module() -> None:
+def test_architecture_names_every_package_and_every_module_of_the_model() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     for path in (ROOT / "saic").glob("*.py"):
         assert path.name == "__init__.py" or path.name == "__main__.py" or f"saic/{path.name}" in text, path.name
+    for path in (ROOT / "saic").glob("*/__init__.py"):
+        assert f"saic/{path.parent.name}/" in text, path.parent.name
+    for package in ("signal", "data", "model", "vocoder"):
+        for path in (ROOT / "saic" / package).glob("[!_]*.py"):
+            assert re.search(rf"\b{path.stem}\b", text), f"{package}/{path.name}"
 
 
 def tables(markdown: str) -> dict[str, str]:
@@ -91,23 +148,56 @@ def tables(markdown: str) -> dict[str, str]:
     return {heading: body.partition("\n\n")[0] for heading, _, body in parts if body.startswith("|")}
 
 
-def test_the_tables_are_those_of_a_report_of_the_bundled_weights() -> None:
+def report_cells() -> dict[str, dict[str, dict[str, str]]]:
+    """Heading of each of the report's tables to its cells, as in :func:`cells`."""
+    shown = tables(reports.markdown(json.loads(REPORT.read_text(encoding="utf-8"))))
+    return {heading: cells(table) for heading, table in shown.items()}
+
+
+def cells(table: str) -> dict[str, dict[str, str]]:
+    """First cell of each row to its cells by column."""
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+    return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+
+
+def test_report_is_of_the_bundled_weights_and_the_model_card_has_its_tables() -> None:
     report = json.loads(REPORT.read_text(encoding="utf-8"))
     assert report["weights_sha256"] == weights.fingerprint(weights.resolve())
     markdown = reports.markdown(report)
     assert REPORT.with_suffix(".md").read_text(encoding="utf-8") == markdown
     shown = tables(markdown)
     assert len(shown) >= 7
-    for document, headings in {
-        "README.md": ("Identity (Resemblyzer)", "Attackers (resemblyzer)", "Words"),
-        "MODEL_CARD.md": shown,
-    }.items():
-        text = (ROOT / document).read_text(encoding="utf-8")
-        for heading in headings:
-            assert shown[heading] in text, f"{document}: {heading}"
+    card = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for heading, table in shown.items():
+        assert table in card, heading
 
 
-def test_the_bundled_weights_are_small_and_of_a_known_config() -> None:
+def test_readme_tables_have_the_figures_of_the_report() -> None:
+    report = report_cells()
+    found = {table[2:].partition(" |")[0]: cells(table) for table in re.findall(r"(?:^\|.*\n)+", README, flags=re.M)}
+    assert found.keys() == README_TABLES.keys()
+    for first, columns in README_TABLES.items():
+        for name, row in found[first].items():
+            assert list(row) == [first, *columns] and len(row) <= 6
+            for column, heading in columns.items():
+                assert row[column] == report[heading].get(name, {}).get(column, "-"), f"{name}: {column}"
+    assert found["System"].keys() == report["Identity (Resemblyzer)"].keys()  # all controls
+    by_wer = sorted(report["Degraded recordings"].items(), key=lambda item: -float(item[1]["WER, %"].split()[0]))
+    assert found["Input"].keys() == {"`clean`", by_wer[0][0], by_wer[1][0]}  # the worst beside the best
+
+
+def test_readme_begins_with_the_strongest_attacker() -> None:
+    attackers = [rows for heading, rows in report_cells().items() if heading.startswith("Attackers")]
+    lowest = {
+        system: min(float(v.split()[0]) for rows in attackers for c, v in rows[system].items() if "EER" in c)
+        for system in ("`convert`", "`pseudonym`")
+    }
+    first = " ".join(README.partition("\n## ")[0].split())
+    claim = f"EER of {lowest['`convert`']:.0f} % on conversions and {lowest['`pseudonym`']:.0f} % on pseudonyms"
+    assert claim in first and "no patient's speech has been measured" in first
+
+
+def test_bundled_weights_are_small_and_their_config_loads() -> None:
     folder = weights.resolve()
     assert (folder / "model.safetensors").stat().st_size < 16e6
     assert sum(path.stat().st_size for path in folder.iterdir()) < 24e6
@@ -142,8 +232,8 @@ def test_pins_and_ranges_agree() -> None:
     assert set(pins) <= {Requirement(text).name.lower().replace("_", "-") for text in wanted}
 
 
-def test_nothing_private_is_named() -> None:
-    """No path of a machine in what is published."""
+def test_no_published_file_contains_a_home_path() -> None:
+    """No path of a user's home folder in a published file."""
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     for name in tracked:
         path = ROOT / name
@@ -152,15 +242,15 @@ def test_nothing_private_is_named() -> None:
             assert not re.search(r"(?<![\w.])/(home|root|Users)/", path.read_text(encoding="utf-8")), name
 
 
-def test_each_reader_finds_a_way_in() -> None:
-    """Three readers, three sections near the top, each with something to do and links for more."""
-    first = README.partition("\n## How good is it")[0]
+def test_readme_begins_with_a_way_in_for_each_reader() -> None:
+    """Three readers, each with links to sections that hold something to do and a link to more."""
+    first = README.partition("\n## ")[0]
+    found = sections(README)
     for reader, does in {
-        "clinician": "make app",
-        "reviewer": "benchmarks/evaluation",
-        "engineer": "saic convert",
+        "Clinicians": "make app",
+        "Reviewers": "benchmarks/evaluation",
+        "Engineers": "saic convert",
     }.items():
-        heading, section = re.search(rf"^## ([^\n]*for an? {reader})\n(.*?)(?=^## |\Z)", first, re.M | re.S).groups()
-        anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        assert f"](#{anchor})" in first.partition("\n## ")[0].replace("\n", " ")
-        assert does in section and "](" in section
+        (entry,) = re.findall(rf"^- {reader}: (.*?)(?=^- |^$)", first, re.M | re.S)
+        linked = "".join(found[heading] for heading in re.findall(r"\]\(#([^)]+)\)", entry))
+        assert does in linked and re.search(r"\]\([^#)]", entry + linked)

@@ -1,4 +1,4 @@
-"""The evaluation: figures by hand, trials by their properties, the whole with a fake model."""
+"""Metrics, parts, trials, codec, identity, and a complete evaluation with a fake pipeline."""
 
 import itertools
 import json
@@ -15,29 +15,31 @@ import soundfile
 from saic.data.manifest import Clip, write
 from saic.errors import DataError, EmptyAudio, InvalidAudio, SaicError, SilentAudio, UsageError
 from saic.evaluation import metrics
+from saic.evaluation import report as reports
 from saic.evaluation.data.codec import round_trip
-from saic.evaluation.data.evaluation_set import Corpus
+from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.data.trials import (
-    Parts,
     Span,
+    SpeakerParts,
     assert_disjoint,
     assign_targets,
     choose_clips,
     choose_speakers,
-    cut,
+    cut_parts,
 )
 from saic.evaluation.evaluators.embedders import Resemblyzer
-from saic.evaluation.evaluators.evaluators import Judges
+from saic.evaluation.evaluators.evaluators import Evaluators
 from saic.evaluation.measures import identity
+from saic.evaluation.metrics import Estimate
 from saic.evaluation.run import evaluate
-from saic.evaluation.systems import BASELINES, SYSTEMS, Systems
+from saic.evaluation.systems import MAIN_SYSTEMS, SYSTEMS, VOCODER_BASELINES, SystemOutputs, controls_first
 from saic.signal.vad import require_speech, speech_frames
 
 RATE = 16_000
 
 
 def voice(seconds: float, f0_hz: float, formants_hz: tuple[float, ...], seed: int = 0) -> np.ndarray:
-    """(N,) buzz through formants, in words of a second or so with pauses of 0.8 s: enough of a voice."""
+    """(N,) voice-like sawtooth through formant filters, in words of about 1 s with pauses of 0.8 s."""
     rng = np.random.default_rng(seed)
     n = round(seconds * RATE)
     knots = np.arange(0, n + RATE, RATE // 4)
@@ -80,7 +82,7 @@ def corpus_folder(tmp_path_factory) -> Path:
 
 
 class TilingPipeline:
-    """A perfect converter: the target's own voice, as long as the source. Breaks off after ``fail_after``."""
+    """A perfect converter: the target's recording, as long as the source. Fails after ``fail_after`` calls."""
 
     def __init__(self, fail_after: int = 10**9):
         self.calls: list[str] = []
@@ -90,7 +92,7 @@ class TilingPipeline:
         return {"sha256": "ab" * 32, "content_codes_per_s": 20}
 
     def embed(self, clip):
-        """Content that knows nothing of the voice: when there is speech, and noise."""
+        """Content without identity: speech activity and noise."""
         codes = speech_frames(clip[0])[::4].astype(np.float32)
         noise = np.random.default_rng(len(codes)).standard_normal((4, len(codes)))
         spectrum = np.abs(np.fft.rfft(clip[0][: len(clip[0]) // 512 * 512].reshape(-1, 512))).mean(axis=0)
@@ -117,62 +119,55 @@ class TilingPipeline:
         self.calls.append(name)
 
 
-# Figures ------------------------------------------------------------------------------------------------
+# Metrics ------------------------------------------------------------------------------------------------
 
 
-def test_rank_by_hand():
+def test_rank_matches_hand_computation():
     scores = np.array([0.2, 0.9, 0.5])
     assert [metrics.rank(scores, wanted) for wanted in range(3)] == [3, 1, 2]
 
 
-def test_rank_gives_nothing_for_ties_or_nan():
+def test_ties_and_nan_rank_last():
     assert metrics.rank(np.full(5, 0.7), 2) == 5
     assert metrics.rank(np.full(5, np.nan), 0) == 5
 
 
-def test_a_smaller_gallery_is_easier_by_as_much_as_counting_says():
+def test_top1_among_fewer_speakers_matches_enumeration():
     for rank in range(1, 6):
-        galleries = list(itertools.combinations(range(1, 6), 3))
-        holding = [g for g in galleries if rank in g]
-        expected = np.mean([min(g) == rank for g in holding])
-        assert metrics.top1_in_gallery(rank, 5, 3) == pytest.approx(expected)
-        assert metrics.top1_in_gallery(rank, 5, 5) == (rank == 1)
+        subsets = [subset for subset in itertools.combinations(range(1, 6), 3) if rank in subset]
+        expected = np.mean([min(subset) == rank for subset in subsets])
+        assert metrics.top1_among(rank, 5, 3) == pytest.approx(expected)
+        assert metrics.top1_among(rank, 5, 5) == (rank == 1)
 
 
-def test_a_speaker_counts_once_however_many_trials():
-    leaf = metrics.figure([1, 1, 1, 1, 0], ["a", "a", "a", "a", "b"], "%")
-    assert (leaf["value"], leaf["n"], leaf["unit"]) == (0.5, 2, "%")
-    assert (leaf["low"], leaf["high"]) == (0, 1)  # of two speakers either may be drawn twice
+def test_mean_weights_speakers_equally():
+    estimate = metrics.estimate_mean([1, 1, 1, 1, 0], ["a", "a", "a", "a", "b"], "%")
+    assert estimate == Estimate(0.5, 0, 1, 2, "%")  # of two speakers either may be drawn twice
 
 
-def test_the_interval_is_that_of_the_binomial():
-    leaf = metrics.figure([0, 1] * 50, [str(i) for i in range(100)], "%", seed=3)
+def test_interval_of_binary_values_is_binomial():
+    estimate = metrics.estimate_mean([0, 1] * 50, [str(i) for i in range(100)], "%", seed=3)
     half_width = 1.96 * np.sqrt(0.25 / 100)
-    assert leaf["low"] == pytest.approx(0.5 - half_width, abs=0.02)
-    assert leaf["high"] == pytest.approx(0.5 + half_width, abs=0.02)
+    assert estimate.low == pytest.approx(0.5 - half_width, abs=0.02)
+    assert estimate.high == pytest.approx(0.5 + half_width, abs=0.02)
 
 
-def test_more_trials_of_the_same_speakers_do_not_narrow_the_interval():
-    few = metrics.figure([0, 1, 1, 0], list("abcd"), "%", seed=1)
-    many = metrics.figure([0, 1, 1, 0] * 50, list("abcd") * 50, "%", seed=1)
+def test_more_trials_of_the_same_speakers_give_the_same_interval():
+    few = metrics.estimate_mean([0, 1, 1, 0], list("abcd"), "%", seed=1)
+    many = metrics.estimate_mean([0, 1, 1, 0] * 50, list("abcd") * 50, "%", seed=1)
     assert few == many
 
 
-def test_the_interval_hangs_on_the_seed_alone():
+def test_interval_depends_on_the_seed_only():
     values, speakers = np.random.default_rng(0).random(12), list("abcdefghijkl")
-    assert metrics.figure(values, speakers, "%", seed=5) == metrics.figure(values, speakers, "%", seed=5)
-    assert metrics.figure(values, speakers, "%", seed=5) != metrics.figure(values, speakers, "%", seed=6)
+    assert metrics.estimate_mean(values, speakers, "%", seed=5) == metrics.estimate_mean(values, speakers, "%", seed=5)
+    assert metrics.estimate_mean(values, speakers, "%", seed=5) != metrics.estimate_mean(values, speakers, "%", seed=6)
 
 
-def test_no_values_and_one_speaker_have_no_interval():
-    assert metrics.figure([], [], "%") == {"value": None, "low": None, "high": None, "n": 0, "unit": "%"}
-    assert metrics.figure([3], ["a"], "rank") == {
-        "value": 3,
-        "low": None,
-        "high": None,
-        "n": 1,
-        "unit": "rank",
-    }
+def test_fewer_than_two_speakers_give_no_interval():
+    assert metrics.estimate_mean([], [], "%") == Estimate(None, None, None, 0, "%")
+    assert metrics.estimate_mean([None], ["a"], "%") == Estimate(None, None, None, 0, "%")
+    assert metrics.estimate_mean([3, None], ["a", "b"], "rank") == Estimate(3, None, None, 1, "rank")
 
 
 # Parts --------------------------------------------------------------------------------------------------
@@ -186,17 +181,17 @@ def _length_s(part) -> float:
     "durations_s", [(8.0,), (11.9,), (12.0,), (15.7,), (90.0,), (3, 2, 4), (14.7,) * 4, (0.4,) * 40]
 )
 @pytest.mark.parametrize("pauses", [True, False])
-def test_parts_are_disjoint_capped_and_leave_little(durations_s, pauses):
+def test_parts_are_disjoint_at_most_15_s_and_use_nearly_all_audio(durations_s, pauses):
     noise = 0.1 * np.random.default_rng(0).standard_normal(RATE * 90).astype(np.float32)
     wavs = {
         f"u{i}": voice(s, 120, (500, 1500), seed=i) if pauses else noise[: round(s * RATE)]
         for i, s in enumerate(durations_s)
     }
-    parts = cut("x", "F", wavs)
+    parts = cut_parts("x", "F", wavs)
     total_s = sum(map(len, wavs.values())) / RATE
     three = total_s >= 12
     assert (parts.source != parts.reference) == three
-    used = [parts.enrolment, parts.source] + [parts.reference] * three
+    used = [parts.enrollment, parts.source] + [parts.reference] * three
     for i, one in enumerate(used):
         assert min(2, 0.2 * total_s) <= _length_s(one) <= 15
         for other in used[i + 1 :]:
@@ -206,10 +201,10 @@ def test_parts_are_disjoint_capped_and_leave_little(durations_s, pauses):
     assert sum(map(_length_s, used)) >= min(total_s - 1.05, 40)
 
 
-def test_cuts_lose_no_speech_where_there_are_pauses():
+def test_cuts_are_in_pauses():
     wav = voice(14, 120, (500, 1500))
-    parts = cut("x", None, {"u": wav})
-    ends = sorted((s.start, s.stop) for p in (parts.enrolment, parts.source, parts.reference) for s in p)
+    parts = cut_parts("x", None, {"u": wav})
+    ends = sorted((s.start, s.stop) for p in (parts.enrollment, parts.source, parts.reference) for s in p)
     gaps = [(stop, start) for (_, stop), (start, _) in itertools.pairwise(ends)]
     assert len(gaps) == 2
     for stop, start in gaps:
@@ -217,22 +212,22 @@ def test_cuts_lose_no_speech_where_there_are_pauses():
         assert not speech_frames(wav)[stop // 200 : start // 200].any()
 
 
-def test_less_than_eight_seconds_can_not_be_cut():
+def test_less_than_8_s_raises_data_error():
     with pytest.raises(DataError, match="at least 8 s"):
-        cut("x", "F", {"u": voice(7.9, 120, (500,))})
+        cut_parts("x", "F", {"u": voice(7.9, 120, (500,))})
 
 
 @pytest.mark.parametrize("start", [0, 500, 1000, 8999])
-def test_parts_that_touch_or_come_too_close_are_refused(start):
+def test_overlapping_or_close_parts_raise_assertion_error(start):
     with pytest.raises(AssertionError):
         assert_disjoint((Span("u", 0, 1000),), (Span("v", 0, 9), Span("u", start, start + 2000)))
 
 
-def test_parts_half_a_second_apart_or_of_different_clips_are_accepted():
+def test_parts_half_a_second_apart_or_of_different_clips_are_disjoint():
     assert_disjoint((Span("u", 0, 1000),), (Span("u", 9000, 9001), Span("v", 0, 1000)))
 
 
-def test_choice_of_clips_is_seeded_and_stops_when_there_is_enough():
+def test_choose_clips_depends_on_the_seed_and_stops_at_three_full_parts():
     clips = [Clip(Path(str(i)), f"u{i:02}", "a", "F", 5.0, None, "test") for i in range(40)]
     chosen = choose_clips(clips, 0)
     assert chosen == choose_clips(clips[::-1], 0) != choose_clips(clips, 1)
@@ -249,7 +244,7 @@ def _sexes(n_female: int, n_male: int) -> dict[str, str]:
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("per_sex", [1, 2])
 @pytest.mark.parametrize(("n_female", "n_male"), [(20, 20), (18, 17), (3, 3), (9, 4), (6, 1), (2, 2), (5, 0), (1, 1)])
-def test_targets_are_balanced(n_female, n_male, per_sex, seed):
+def test_speakers_are_targets_equally_often(n_female, n_male, per_sex, seed):
     sexes = _sexes(n_female, n_male)
     trials = assign_targets(sexes, per_sex, seed)
     assert len({(t.source, t.target) for t in trials}) == len(trials)
@@ -268,31 +263,31 @@ def test_targets_are_balanced(n_female, n_male, per_sex, seed):
     assert all(t.same_sex == (sexes[t.source] == sexes[t.target]) for t in trials)
 
 
-def test_forty_speakers_make_a_hundred_and_sixty_trials_with_four_a_target():
+def test_40_speakers_give_160_trials_4_per_target():
     trials = assign_targets(_sexes(20, 20), 2, 0)
     assert len(trials) == 160
     assert set(Counter(t.target for t in trials).values()) == {4}
 
 
-def test_targets_hang_on_the_seed_and_not_on_the_order():
+def test_targets_depend_on_the_seed_and_not_on_the_order():
     sexes = _sexes(8, 7)
-    turned = dict(reversed(sexes.items()))
-    assert assign_targets(sexes, 2, 0) == assign_targets(turned, 2, 0) != assign_targets(sexes, 2, 1)
+    reordered = dict(reversed(sexes.items()))
+    assert assign_targets(sexes, 2, 0) == assign_targets(reordered, 2, 0) != assign_targets(sexes, 2, 1)
 
 
-def test_without_known_sexes_everyone_has_as_many_targets():
+def test_unknown_sexes_give_equally_many_targets():
     trials = assign_targets(_sexes(4, 3) | {"x": None}, 2, 0)
     assert set(Counter(t.target for t in trials).values()) == {4}
     assert {t.same_sex for t in trials} == {None}
 
 
-def test_one_speaker_alone_is_an_error():
+def test_one_speaker_raises_data_error():
     with pytest.raises(DataError, match="two speakers"):
         assign_targets({"a": "F"}, 2, 0)
 
 
 @pytest.mark.parametrize(("n_female", "n_male", "expected"), [(20, 20, 6), (20, 3, 9), (4, 0, 4)])
-def test_a_quick_choice_takes_both_sexes_alike(n_female, n_male, expected):
+def test_choose_speakers_balances_sexes(n_female, n_male, expected):
     sexes = _sexes(n_female, n_male)
     chosen = choose_speakers(sexes, 12, 0)
     assert len(chosen) == len(set(chosen)) == min(12, len(sexes))
@@ -303,11 +298,11 @@ def test_a_quick_choice_takes_both_sexes_alike(n_female, n_male, expected):
 
 
 @pytest.mark.parametrize("n", [1, 100, 1151, 16_000, 30_001])
-def test_the_round_trip_keeps_the_length(n):
+def test_round_trip_keeps_the_length(n):
     assert round_trip(np.full(n, 0.1, dtype=np.float32)).shape == (n,)
 
 
-def test_the_round_trip_keeps_the_time_and_changes_the_samples():
+def test_round_trip_keeps_the_timing_and_changes_samples():
     wav = voice(3, 120, (500, 1500))
     coded = round_trip(wav)
     lags = scipy.signal.correlation_lags(len(wav), len(coded))
@@ -316,21 +311,21 @@ def test_the_round_trip_keeps_the_time_and_changes_the_samples():
     assert coded.dtype == np.float32
 
 
-def test_the_round_trip_refuses_what_is_no_sound():
+def test_round_trip_of_empty_or_nan_audio_raises():
     with pytest.raises(EmptyAudio):
         round_trip(np.zeros(0, dtype=np.float32))
     with pytest.raises(InvalidAudio):
         round_trip(np.array([0, np.nan], dtype=np.float32))
 
 
-def test_loud_output_is_clipped_and_not_wrapped():
+def test_round_trip_clips_loud_audio():
     assert np.abs(round_trip(3 * voice(2, 120, (500,)) / 0.3)).max() <= 1
 
 
 # Embedder -----------------------------------------------------------------------------------------------
 
 
-def test_resemblyzer_knows_a_voice_again():
+def test_resemblyzer_is_more_similar_for_the_same_voice():
     embedder = Resemblyzer()
     one, again, other = (
         embedder.embed(wav)
@@ -344,34 +339,34 @@ def test_resemblyzer_knows_a_voice_again():
     assert one @ again > one @ other
 
 
-def test_resemblyzer_is_never_asked_about_silence():
+def test_resemblyzer_raises_silent_audio():
     with pytest.raises(SilentAudio):
         Resemblyzer().embed(np.zeros(RATE, dtype=np.float32))
 
 
-def test_resemblyzer_says_how_to_install_it(monkeypatch):
+def test_missing_resemblyzer_raises_usage_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
     with pytest.raises(UsageError, match=r"pip install 'saic\[eval\]'"):
         Resemblyzer()
 
 
-# Identity, with voices that are plain numbers ----------------------------------------------------------
+# Identity, where a wav is the number of a voice ---------------------------------------------------------
 
 
 def _numbers(n_speakers: int, outputs: dict[str, str]):
-    """Stand-ins: speaker k sounds like k, a system gives the ``source``, the ``target`` or ``silence``."""
+    """Fakes: the voice of speaker k is k; each system outputs the ``source``, the ``target`` or ``silence``."""
     sexes = {f"{k:02}": "FM"[k % 2] for k in range(n_speakers)}
-    parts = {name: Parts(name, sex, *[(Span(name, 0, 1),)] * 3) for name, sex in sexes.items()}
+    parts = {name: SpeakerParts(name, sex, *[(Span(name, 0, 1),)] * 3) for name, sex in sexes.items()}
     trials = assign_targets(sexes, 2, 0)
-    corpus = SimpleNamespace(
+    dataset = SimpleNamespace(
         parts=parts,
         trials=trials,
         wav=lambda part: np.array([int(part[0].utterance)]),
-        first_trials=lambda: list({t.source: t for t in trials}.values()),
+        one_trial_per_source=lambda: list({t.source: t for t in trials}.values()),
     )
-    kinds = dict.fromkeys(SYSTEMS, "source") | {"replay_target": "target"} | outputs
-    systems = SimpleNamespace(
-        output=lambda system, trial: np.array([int(getattr(trial, kinds[system], -1))]),
+    kinds = dict.fromkeys(MAIN_SYSTEMS, "source") | {"replay_target": "target"} | outputs
+    system_outputs = SimpleNamespace(
+        of_trial=lambda system, trial: np.array([int(getattr(trial, kinds[system], -1))]),
     )
 
     def embed(wav):
@@ -379,18 +374,18 @@ def _numbers(n_speakers: int, outputs: dict[str, str]):
             raise SilentAudio("silent")
         return np.eye(n_speakers)[wav[0]]
 
-    return corpus, systems, embed
+    return dataset, system_outputs, embed
 
 
 def _measure(n_speakers: int, **outputs: str):
     quiet = {"seed": 0, "progress": lambda *step: None}
-    return identity.measure(*_numbers(n_speakers, outputs), **quiet).figures
+    return identity.measure(*_numbers(n_speakers, outputs), **quiet).estimates
 
 
-def test_figures_of_known_outputs():
+def test_identity_of_known_outputs():
     measured = _measure(24, convert="target")
-    assert tuple(measured) == SYSTEMS
-    value = {s: {name: leaf["value"] for name, leaf in leaves.items()} for s, leaves in measured.items()}
+    assert tuple(measured) == MAIN_SYSTEMS
+    value = {s: {name: estimate.value for name, estimate in figures.items()} for s, figures in measured.items()}
     both = {"source_top1": 100, "source_top1_women": 100, "source_top1_men": 100}
     assert value["real"] == both | {"source_rank": 1, "no_speech": 0}
     for system in ("convert", "replay_target"):
@@ -399,28 +394,33 @@ def test_figures_of_known_outputs():
         assert value[system]["target_top1_of_10"] == value[system]["target_top1_of_20"] == 100
     assert (value["copy_source"]["target_top1"], value["copy_source"]["source_top1"]) == (0, 100)
     expected = {True: 12, False: 24}
-    for name, leaf in [item for leaves in measured.values() for item in leaves.items()]:
-        assert leaf["n"] == expected[name.endswith("men")], name
+    for name, estimate in [item for figures in measured.values() for item in figures.items()]:
+        assert estimate.n == expected[name.endswith("men")], name
 
 
-def test_an_output_without_speech_matches_nobody():
-    leaves = _measure(8, convert="silence")["convert"]
-    assert [leaves[name]["value"] for name in ("no_speech", "target_top1", "source_top1")] == [100, 0, 0]
-    assert leaves["target_rank"]["value"] == leaves["source_rank"]["value"] == 8
+def test_output_without_speech_ranks_last():
+    figures = _measure(8, convert="silence")["convert"]
+    assert [figures[name].value for name in ("no_speech", "target_top1", "source_top1")] == [100, 0, 0]
+    assert figures["target_rank"].value == figures["source_rank"].value == 8
 
 
 @pytest.mark.parametrize("broken", [{"replay_target": "source"}, {"copy_source": "target"}])
-def test_a_control_out_of_range_stops_the_evaluation(broken):
+def test_control_out_of_range_raises(broken):
     with pytest.raises(SaicError, match="Control out of range"):
         _measure(20, **broken)
-    _measure(19, **broken)  # too few speakers to judge by
+    _measure(19, **broken)  # too few speakers for a control
 
 
-# The whole ----------------------------------------------------------------------------------------------
+def test_controls_are_measured_first():
+    assert controls_first(MAIN_SYSTEMS)[:3] == ["real", "replay_target", "copy_source"]
+    assert controls_first(("convert", "real")) == ["real", "convert"]
+
+
+# A complete evaluation ----------------------------------------------------------------------------------
 
 
 class SpectrumEmbedder:
-    """A judge that costs nothing: the shape of the long-term spectrum."""
+    """A fast embedder: the normalized long-term spectrum."""
 
     name = "spectrum"
 
@@ -430,76 +430,77 @@ class SpectrumEmbedder:
         return (spectrum / np.linalg.norm(spectrum)).astype(np.float32)
 
 
-class RhythmRecogniser:
-    """Hears a word wherever somebody begins to speak: the word is when."""
+class OnsetASR:
+    """One word per onset of speech, named by its time."""
 
     identity = "rhythm"
 
     def __init__(self):
-        self.heard = 0
+        self.n_calls = 0
 
     def transcribe(self, wav):
-        self.heard += 1
+        self.n_calls += 1
         starts = np.flatnonzero(np.diff(speech_frames(wav).astype(int)) > 0)
         return " ".join(chr(ord("a") + start // 8 % 26) * 3 for start in starts)
 
 
-class LevelOpinion:
+class LevelDnsmos:
     identity = "level"
 
     def score(self, wav):
         return {"ovrl": 3.0, "sig": 3.0 + float(np.abs(wav).max()), "bak": 3.0}
 
 
-def _judges() -> Judges:
-    return Judges([SpectrumEmbedder()], RhythmRecogniser(), LevelOpinion())
+def _evaluators() -> Evaluators:
+    return Evaluators([SpectrumEmbedder()], OnsetASR(), LevelDnsmos())
 
 
-LEAF = {"value", "low", "high", "n", "unit"}
+ESTIMATE_KEYS = ["value", "low", "high", "n", "unit"]
 
 
 @pytest.fixture(scope="module")
 def whole(corpus_folder, tmp_path_factory):
-    """Out folder, report, pipeline and stages of a whole run."""
+    """Output folder, report, pipeline and stages of a complete run."""
     out, pipeline, stages = tmp_path_factory.mktemp("whole"), TilingPipeline(), Counter()
     report = evaluate(
         corpus_folder,
         "test",
         out,
         pipeline=pipeline,
-        judges=_judges(),
+        evaluators=_evaluators(),
         progress=lambda stage, done, total: stages.update({stage: 1 if done <= total else 99}),
         command="saic evaluate",
     )
     return out, report, pipeline, stages
 
 
-def test_the_whole_report(whole):
+def test_report_has_all_groups_and_counts(whole):
     out, report, pipeline, stages = whole
     assert json.loads((out / "report.json").read_text()) == report
     assert set(report) == {
-        *("schema", "command", "seed", "weights_sha256", "versions", "data", "judges", "systems", "claims")
+        *("schema", "command", "seed", "weights_sha256", "versions", "data", "evaluators", "systems", "claims")
     }
     assert report["weights_sha256"] == "ab" * 32 and len(report["data"]["manifest_sha256"]) == 64
-    # Six speakers, three of each sex: two targets of the own sex, two of the other.
+    # Six speakers, three of each sex: two same-sex and two cross-sex targets.
     assert report["data"]["gallery_speakers"] == 6 and report["data"]["trials"] == 24
     assert report["data"]["left_out"] == {"short": 1, "silent": 0}
     assert (stages["identity: convert"], stages["lossless: convert"], max(stages.values()) < 99) == (24, 24, True)
     assert pipeline.calls.count("reconstruct") >= 6
-    assert tuple(report["systems"]) == (*SYSTEMS, *BASELINES)
-    assert all(set(report["systems"][system]) == {"utility"} for system in BASELINES)
+    assert list(report["systems"]) == list(SYSTEMS)
+    assert all(set(report["systems"][system]) == {"utility"} for system in VOCODER_BASELINES)
     for system, groups in report["systems"].items():
-        assert system in BASELINES or {"identity", "privacy", "utility"} <= set(groups), system
-        for leaf in [leaf for leaves in groups.values() for leaf in leaves.values()]:
-            assert set(leaf) == LEAF
-            assert leaf["value"] is None or leaf["low"] is None or leaf["low"] <= leaf["value"] <= leaf["high"]
+        assert system in VOCODER_BASELINES or {"identity", "privacy", "utility"} <= set(groups), system
+        for estimate in [estimate for figures in groups.values() for estimate in figures.values()]:
+            assert list(estimate) == ESTIMATE_KEYS
+            value, low, high, _, _ = estimate.values()
+            assert value is None or low is None or low <= value <= high
     assert {"disentanglement", "robustness"} <= set(report["systems"]["convert"])
     assert report["systems"]["real"]["classification"]["spectrum.top1"]["value"] >= 80
     assert set(report["claims"]["convert"]) >= {"spectrum.eer_ignorant", "spectrum.eer_lazy"}
 
 
-def test_the_figures_of_a_perfect_converter_and_of_the_controls(whole):
-    systems = {name: groups for name, groups in whole[1]["systems"].items() if name not in BASELINES}
+def test_perfect_conversion_and_controls_give_expected_figures(whole):
+    systems = {name: groups for name, groups in whole[1]["systems"].items() if name in MAIN_SYSTEMS}
     identity = {name: {k: v["value"] for k, v in groups["identity"].items()} for name, groups in systems.items()}
     assert identity["real"]["source_top1"] >= 80 and identity["convert"]["target_top1"] >= 80
     assert identity["copy_source"]["target_top1"] <= 20 <= 80 <= identity["replay_target"]["target_top1"]
@@ -509,17 +510,17 @@ def test_the_figures_of_a_perfect_converter_and_of_the_controls(whole):
     assert words["real"] == 0 and words["copy_source"] <= 20 <= words["replay_target"]
 
 
-def test_the_report_to_read_has_every_table_and_row(whole):
+def test_markdown_has_every_table_and_row(whole):
     out, report, _, _ = whole
     markdown = (out / "report.md").read_text()
-    assert "gallery of 6 speakers (chance 16.7 %)" in markdown
+    assert "6 enrolled speakers (chance 16.7 %)" in markdown
     headings = [line for line in markdown.splitlines() if line.startswith("## ")]
     assert [heading.removeprefix("## ") for heading in headings] == [
-        *("Identity (Resemblyzer)", "Identity by sex of the source and by size of the gallery"),
+        *("Identity (Resemblyzer)", "Identity by sex of the source and by number of enrolled speakers"),
         *("Attackers (spectrum)", "Identity without the codec", "Words", "Sound and prosody"),
-        *("Speakers of real recordings", "Speaker probes", "Worse recordings", "All figures"),
+        *("Speaker recognition on real recordings", "Speaker probes", "Degraded recordings", "All figures"),
     ]
-    for system in SYSTEMS:
+    for system in MAIN_SYSTEMS:
         assert markdown.count(f"| `{system}` |") == 5 + (system in ("real", "vocoder", "convert")), system
     for table in markdown.split("\n## ")[1:]:
         rows = [line for line in table.splitlines() if line.startswith("|")]
@@ -527,7 +528,13 @@ def test_the_report_to_read_has_every_table_and_row(whole):
     assert report["systems"]["real"]["privacy"]["spectrum.eer_lazy"]["n"] == 6
 
 
-def test_the_plots_are_pictures(whole):
+def test_markdown_reads_reports_of_schema_2(whole):
+    new = whole[1]
+    old = {name: value for name, value in new.items() if name != "evaluators"} | {"judges": new["evaluators"]}
+    assert reports.markdown(old | {"schema": 2}) == reports.markdown(new)
+
+
+def test_plots_are_png_files(whole):
     plots = {path.name: path for path in (whole[0] / "plots").iterdir()}
     assert set(plots) == {
         *("target_top1.png", "det_spectrum.png", "fig4_within_one_sex.png", "fig4_across_sexes.png", "fig5.png")
@@ -535,63 +542,63 @@ def test_the_plots_are_pictures(whole):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.values())
 
 
-def test_a_run_that_broke_off_goes_on_and_gives_the_same(corpus_folder, tmp_path):
+def test_interrupted_run_continues_and_gives_the_same_report(corpus_folder, tmp_path):
     data, whole_out, parts_out = corpus_folder / "small.jsonl", tmp_path / "whole", tmp_path / "parts"
     whole, broken, resumed, again = (TilingPipeline(n) for n in (10**9, 9, 10**9, 0))
-    report = evaluate(data, "test", whole_out, pipeline=whole, judges=_judges(), quick=True)
+    report = evaluate(data, "test", whole_out, pipeline=whole, evaluators=_evaluators(), quick=True)
     with pytest.raises(RuntimeError, match="power cut"):
-        evaluate(data, "test", parts_out, pipeline=broken, judges=_judges(), quick=True)
+        evaluate(data, "test", parts_out, pipeline=broken, evaluators=_evaluators(), quick=True)
     assert not (parts_out / "report.json").exists()
-    assert evaluate(data, "test", parts_out, pipeline=resumed, judges=_judges(), quick=True) == report
+    assert evaluate(data, "test", parts_out, pipeline=resumed, evaluators=_evaluators(), quick=True) == report
     assert len(broken.calls) == 9 and len(broken.calls) + len(resumed.calls) == len(whole.calls)
-    judges = _judges()
-    assert evaluate(data, "test", parts_out, pipeline=again, judges=judges, quick=True) == report
-    assert judges.recogniser.heard == 0
+    evaluators = _evaluators()
+    assert evaluate(data, "test", parts_out, pipeline=again, evaluators=evaluators, quick=True) == report
+    assert evaluators.asr.n_calls == 0
 
 
-def test_a_folder_without_manifest_can_be_evaluated_quickly(corpus_folder, tmp_path):
+def test_quick_evaluation_of_a_folder_without_manifest(corpus_folder, tmp_path):
     for name in ("anna", "dave", "emil"):
         (tmp_path / "data" / name).mkdir(parents=True)
         clip = (corpus_folder / f"{name}-0.flac").read_bytes()
         (tmp_path / "data" / name / "1.flac").write_bytes(clip)
-    judges = Judges([SpectrumEmbedder()])
-    report = evaluate(tmp_path / "data", "test", tmp_path / "out", pipeline=TilingPipeline(), judges=judges, quick=True)
+    evaluators, pipeline = Evaluators([SpectrumEmbedder()]), TilingPipeline()
+    report = evaluate(tmp_path / "data", "test", tmp_path / "out", pipeline=pipeline, evaluators=evaluators, quick=True)
     assert report["data"]["trials"] == 6  # sexes unknown: two targets of any
-    leaf = report["systems"]["convert"]["identity"]["target_top1_same_sex"]
-    assert (leaf["value"], leaf["n"]) == (None, 0)
+    estimate = report["systems"]["convert"]["identity"]["target_top1_same_sex"]
+    assert (estimate["value"], estimate["n"]) == (None, 0)
     assert report["systems"]["convert"]["utility"]["wer"]["value"] is None
     markdown = (tmp_path / "out/report.md").read_text()
     assert "| - |" in markdown and "## Words" not in markdown
 
 
-def test_cached_outputs_belong_to_weights_and_seed(corpus_folder, tmp_path):
+def test_cached_outputs_depend_on_weights_and_seed(corpus_folder, tmp_path):
     clips = [Clip(corpus_folder / f"{n}-0.flac", n, n, "F", 12.5, None, "test") for n in ("anna", "dave")]
-    corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None)
+    dataset = PartitionedSet(clips, seed=0, quick=False, progress=lambda *step: None)
     pipeline = TilingPipeline()
     other, unsaved = TilingPipeline(), TilingPipeline()
     other.info = lambda: {"sha256": "cd" * 32}
     unsaved.info = lambda: {"sha256": None}
     for maker, seed in ((pipeline, 0), (pipeline, 0), (pipeline, 1), (other, 0), (unsaved, 0), (unsaved, 0)):
-        Systems(maker, corpus, tmp_path, seed=seed).output("convert", corpus.trials[0])
+        SystemOutputs(maker, dataset, tmp_path, seed=seed).of_trial("convert", dataset.trials[0])
     assert (len(pipeline.calls), len(other.calls), len(unsaved.calls)) == (2, 1, 2)
 
 
-def test_a_speaker_whose_part_is_silent_is_left_out(corpus_folder, tmp_path):
+def test_speaker_with_a_silent_part_is_left_out(corpus_folder, tmp_path):
     wav = voice(14, 120, (500, 1500))
     wav[6 * RATE :] = 0
     soundfile.write(tmp_path / "half.flac", wav, RATE)
     paths = {"anna": corpus_folder / "anna-0.flac", "dave": corpus_folder / "dave-0.flac"}
     paths["half"] = tmp_path / "half.flac"
     clips = [Clip(path, name, name, "F", 13.0, None, "test") for name, path in paths.items()]
-    corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None)
-    assert set(corpus.parts) == {"anna", "dave"} and corpus.left_out == {"short": 0, "silent": 1}
+    dataset = PartitionedSet(clips, seed=0, quick=False, progress=lambda *step: None)
+    assert set(dataset.parts) == {"anna", "dave"} and dataset.left_out == {"short": 0, "silent": 1}
 
 
-def test_a_pipeline_that_returns_nan_is_an_error(corpus_folder, tmp_path):
+def test_nan_from_the_pipeline_raises_invalid_audio(corpus_folder, tmp_path):
     clips = [Clip(corpus_folder / f"{n}-0.flac", n, n, "F", 12.5, None, "test") for n in ("anna", "dave")]
-    corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None)
+    dataset = PartitionedSet(clips, seed=0, quick=False, progress=lambda *step: None)
     pipeline = TilingPipeline()
     pipeline.resynthesize = lambda clip: np.full(100, np.nan)
     with pytest.raises(InvalidAudio, match="NaN"):
-        Systems(pipeline, corpus, tmp_path, seed=0).output("vocoder", corpus.trials[0])
+        SystemOutputs(pipeline, dataset, tmp_path, seed=0).of_trial("vocoder", dataset.trials[0])
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: by a process that is killed, by many at once, on a full disk."""
+"""Atomic writes: in a process that is killed, by concurrent writers, on a full disk."""
 
 import errno
 import json
@@ -14,8 +14,8 @@ from saic import files
 
 ROOT = Path(__file__).parents[1]
 
-# Kills a copy of itself at the first bytecode of a save, then one at the second, and so on until a save is finished.
-# One process for all of that: a copy takes a hundredth of the time that a new one takes to start.
+# Forks and kills the child at the first bytecode of a save, then at the second, and so on until a save finishes.
+# Forks of one process, since a fork takes a hundredth of the time that starting a new process takes.
 KILLED_ANYWHERE = """
 import json, os, signal, sys
 from pathlib import Path
@@ -27,9 +27,10 @@ library = Path(saic.__file__).parent
 if way == "audio":
     import numpy as np
     from saic import audio
+    from saic.audio.files import _encode
 
     wav = np.linspace(-1, 1, 5_000)
-    new = audio._encode(wav)
+    new = _encode(wav)
 else:
     from saic import files
 
@@ -51,7 +52,7 @@ def save():
 
 def traced(code):
     file = Path(code.co_filename)
-    return file == library / "files.py" or file == library / "audio.py" and code.co_name in ("save", "_write")
+    return file == library / "files.py" or file == library / "audio" / "files.py" and code.co_name == "save"
 
 
 def save_and_die(left):
@@ -72,7 +73,7 @@ def save_and_die(left):
     os._exit(0)
 
 
-n_killed, found = 0, {"old": 0, "new": 0, "nothing": 0, "a part": 0, "litter": 0}
+n_killed, found = 0, {"old": 0, "new": 0, "nothing": 0, "a part": 0, "leftovers": 0}
 while True:
     if force:
         path.write_bytes(old)
@@ -82,9 +83,9 @@ while True:
     content = path.read_bytes() if path.exists() else None
     found[{None: "nothing", old: "old", new: "new"}.get(content, "a part")] += 1
     path.unlink(missing_ok=True)
-    for litter in folder.iterdir():
-        found["litter"] += 1
-        litter.unlink()
+    for leftover in folder.iterdir():
+        found["leftovers"] += 1
+        leftover.unlink()
     if not os.WIFSIGNALED(status):
         break
     n_killed += 1
@@ -93,6 +94,7 @@ print(json.dumps(found | {"killed": n_killed, "status": status, "torch": "torch"
 
 
 def has_nameless_files(folder: Path) -> bool:
+    """Whether the file system of a folder has O_TMPFILE."""
     try:
         os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY))
     except (AttributeError, OSError):
@@ -102,7 +104,7 @@ def has_nameless_files(folder: Path) -> bool:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that copies itself")
 @pytest.mark.parametrize(("way", "force"), [("audio", False), ("audio", True), ("named", False), ("no links", False)])
-def test_a_save_that_is_killed_anywhere_leaves_all_or_nothing(tmp_path: Path, way: str, force: bool) -> None:
+def test_save_killed_at_any_bytecode_leaves_the_old_or_the_new_file(tmp_path: Path, way: str, force: bool) -> None:
     command = [sys.executable, "-c", KILLED_ANYWHERE, str(tmp_path), "force" if force else "", way]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -110,12 +112,12 @@ def test_a_save_that_is_killed_anywhere_leaves_all_or_nothing(tmp_path: Path, wa
     assert found["status"] == 0 and found["killed"] > 50 and found["new"] >= 1 and not found["torch"]
     assert found["a part"] == 0 and found["nothing" if force else "old"] == 0
     if way == "audio" and not force and has_nameless_files(tmp_path):
-        assert found["litter"] == 0
+        assert found["leftovers"] == 0
 
 
 @pytest.fixture(params=["nameless", "named", "no links"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The ways of writing without ``force``: Linux's, that of other systems, and that of FAT."""
+    """The ways of writing without ``force``: on Linux, on other systems, and on FAT."""
     if request.param != "nameless":
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     if request.param == "no links":
@@ -127,7 +129,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return request.param
 
 
-def test_a_name_that_is_taken_is_replaced_by_force_alone(way: str, tmp_path: Path) -> None:
+def test_existing_file_is_replaced_only_with_force(way: str, tmp_path: Path) -> None:
     path = tmp_path / "a"
     files.write(path, b"first")
     with pytest.raises(FileExistsError):
@@ -141,7 +143,7 @@ def test_a_name_that_is_taken_is_replaced_by_force_alone(way: str, tmp_path: Pat
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
-def test_a_written_file_has_the_permissions_that_the_user_gives_to_files(way: str, tmp_path: Path) -> None:
+def test_written_file_has_the_default_permissions(way: str, tmp_path: Path) -> None:
     (tmp_path / "other").touch()
     for force in (False, True):
         files.write(tmp_path / "a", b"-", force=force)
@@ -149,7 +151,7 @@ def test_a_written_file_has_the_permissions_that_the_user_gives_to_files(way: st
 
 
 @pytest.mark.parametrize("way", ["nameless", "named"], indirect=True)
-def test_of_writers_at_once_exactly_one_wins(way: str, tmp_path: Path) -> None:
+def test_of_concurrent_writers_exactly_one_succeeds(way: str, tmp_path: Path) -> None:
     n_writers = 4
     for round_ in range(20):
         path, winners, start = tmp_path / f"{round_}", [], threading.Barrier(n_writers)
@@ -173,7 +175,7 @@ def test_of_writers_at_once_exactly_one_wins(way: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("step", ["fsync", "link and rename"])
-def test_a_full_disk_is_an_error_and_leaves_nothing(
+def test_full_disk_raises_an_error_and_leaves_no_file(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, force: bool
 ) -> None:
     if force:
@@ -190,7 +192,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_an_interrupted_write_leaves_nothing(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_write_leaves_no_file(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 

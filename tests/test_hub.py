@@ -1,4 +1,4 @@
-"""Weights from the Hub, against a stand-in on loopback: what is named arrives whole, or an error says why not."""
+"""Downloads from and uploads to a stand-in Hub on loopback: complete and checked, or an error."""
 
 import json
 import os
@@ -27,9 +27,9 @@ from saic.config import Config
 from saic.errors import HubError, UsageError, WeightsError
 from saic.model.model import Model
 from saic.pipeline import Pipeline
-from saic.publish import space
-from saic.publish import upload as hub_api
-from saic.weights.download import explained
+from saic.publish import space, upload
+from saic.publish.model_card import model_card, read_report
+from saic.weights.download import hub_errors
 from tests.standin_hub import TOKEN, StandInHub
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +39,7 @@ NAME = "clinic/tiny"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a tiny model, as training leaves them."""
+    """Weights of a tiny model, as training saves them."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights")
     Model(TINY).save_pretrained(folder)
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInHub]:
-    """A stand-in Hub that the client in this process talks to, without its waits, with an empty cache."""
+    """A stand-in Hub for the client in this process, with an empty cache and without the waits between retries."""
     with StandInHub() as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
         template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
@@ -72,10 +72,10 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-# --- what a name means ---------------------------------------------------------------------------------------
+# --- names of weights ----------------------------------------------------------------------------------------
 
 
-def test_the_default_and_folders_open_no_connection_and_need_no_client(folder: Path) -> None:
+def test_bundled_weights_and_folders_open_no_connection_and_import_no_client(folder: Path) -> None:
     script = (
         "import socket, sys\n"
         "def refuse(*_): raise AssertionError('a connection was opened')\n"
@@ -90,7 +90,7 @@ def test_the_default_and_folders_open_no_connection_and_need_no_client(folder: P
 
 
 @pytest.mark.parametrize("revision", [None, "main"])
-def test_a_repository_without_its_commit_is_refused_with_the_command_that_prints_it(
+def test_repository_without_commit_is_refused_with_a_command_that_prints_it(
     hub: StandInHub, folder: Path, revision: str | None, tmp_path: Path
 ) -> None:
     commit = hub.add(NAME, folder)
@@ -105,7 +105,7 @@ def test_a_repository_without_its_commit_is_refused_with_the_command_that_prints
     assert done.stdout.strip() == f"{NAME}@{commit}", done.stderr
 
 
-def test_a_revision_goes_with_a_repository_alone(folder: Path) -> None:
+def test_revision_is_accepted_only_for_a_repository(folder: Path) -> None:
     commit = "0" * 40
     for name in (None, folder, str(folder), f"{NAME}@{commit}"):
         with pytest.raises(UsageError, match="ORG/NAME"):
@@ -114,7 +114,7 @@ def test_a_revision_goes_with_a_repository_alone(folder: Path) -> None:
         weights.resolve(NAME, "main'; import os #")
 
 
-def test_a_folder_whose_name_could_be_a_repository_is_a_folder(
+def test_existing_folder_named_like_a_repository_is_a_folder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_network: None
 ) -> None:
     (tmp_path / "clinic").mkdir()
@@ -123,7 +123,7 @@ def test_a_folder_whose_name_could_be_a_repository_is_a_folder(
     assert weights.resolve("clinic/tiny") == Path("clinic/tiny")
 
 
-def test_the_command_line_says_so_with_the_exit_code_of_weights(
+def test_command_line_refuses_a_repository_without_commit_with_exit_code_4(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["saic", "info", "--weights", NAME])
@@ -132,10 +132,10 @@ def test_the_command_line_says_so_with_the_exit_code_of_weights(
     assert stopped.value.code == 4 and "model_info" in capsys.readouterr().err
 
 
-# --- what arrives --------------------------------------------------------------------------------------------
+# --- downloads -----------------------------------------------------------------------------------------------
 
 
-def test_the_named_commit_arrives_whole_and_stays_readable_without_a_connection(
+def test_named_commit_is_downloaded_and_then_loads_offline(
     hub: StandInHub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = hub.add(NAME, folder)
@@ -146,30 +146,30 @@ def test_the_named_commit_arrives_whole_and_stays_readable_without_a_connection(
         Pipeline.from_pretrained(NAME, revision=commit).model.state_dict(),
     ):
         assert all(torch.equal(tensor, expected[name]) for name, tensor in tensors.items())
-    asked = len(hub.requests)
+    n_requests = len(hub.requests)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert weights.fingerprint(weights.resolve(f"{NAME}@{commit}")) == weights.fingerprint(folder)
-    assert len(hub.requests) == asked
+    assert len(hub.requests) == n_requests
 
 
-def test_what_the_hubs_own_command_downloaded_needs_no_connection(
+def test_weights_downloaded_by_the_hubs_own_command_load_offline(
     hub: StandInHub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for a machine without a network: ``hf download ORG/NAME --revision COMMIT`` elsewhere, then a copy."""
+    """For a machine without a network: ``hf download ORG/NAME --revision COMMIT`` elsewhere, then copy the cache."""
     commit = hub.add(NAME, folder)
     snapshot_download(NAME, revision=commit)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert weights.fingerprint(weights.resolve(f"{NAME}@{commit}")) == weights.fingerprint(folder)
 
 
-def test_a_download_that_is_interrupted_goes_on(hub: StandInHub, folder: Path) -> None:
+def test_interrupted_download_is_resumed(hub: StandInHub, folder: Path) -> None:
     commit = hub.add(NAME, folder)
     hub.fault = "break"
     weights.verify(weights.resolve(f"{NAME}@{commit}"))
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"),
+    ("fault", "message"),
     [
         ("error", "status 500"),
         ("stall", "broke off"),
@@ -179,27 +179,27 @@ def test_a_download_that_is_interrupted_goes_on(hub: StandInHub, folder: Path) -
         ("other_commit", "another commit"),
     ],
 )
-def test_what_goes_wrong_is_an_error_and_leaves_nothing_that_harms(
-    hub: StandInHub, folder: Path, fault: str, says: str
+def test_failed_download_raises_hub_error_and_the_next_try_succeeds(
+    hub: StandInHub, folder: Path, fault: str, message: str
 ) -> None:
     commit = hub.add(NAME, folder)
     hub.fault = fault
-    with pytest.raises(HubError, match=says):
+    with pytest.raises(HubError, match=message):
         Model.from_pretrained(f"{NAME}@{commit}")
     hub.fault = None
     Model.from_pretrained(f"{NAME}@{commit}")
 
 
-def test_no_server_no_repository_no_commit_and_no_weights_are_told_apart(
+def test_missing_server_repository_commit_and_weights_have_different_messages(
     hub: StandInHub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = hub.add(NAME, folder, private=True)
-    for name, says in {
+    for name, message in {
         f"clinic/other@{commit}": "no repository",
         f"{NAME}@{'0' * 40}": "no such commit",
-        f"clinic--x/tiny@{commit}": "not a name",
+        f"clinic--x/tiny@{commit}": "not a valid name",
     }.items():
-        with pytest.raises(HubError, match=says):
+        with pytest.raises(HubError, match=message):
             weights.resolve(name)
     with pytest.raises(HubError, match="no complete SAIC weights"):
         weights.resolve(f"{NAME}@{hub.repos['model', NAME].commit({'README.md': b'-'})}")
@@ -212,7 +212,7 @@ def test_no_server_no_repository_no_commit_and_no_weights_are_told_apart(
         weights.resolve(f"{NAME}@{commit}")
 
 
-def test_a_cache_that_was_changed_is_not_used(hub: StandInHub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_file_in_the_cache_is_not_used(hub: StandInHub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"{NAME}@{hub.add(NAME, folder)}"
     path = weights.resolve(name) / weights.MODEL
     path.write_bytes(path.read_bytes()[:-1] + b"!")
@@ -220,10 +220,10 @@ def test_a_cache_that_was_changed_is_not_used(hub: StandInHub, folder: Path, mon
         offline.setattr(constants, "HF_HUB_OFFLINE", True)
         with pytest.raises(HubError, match="damaged"):
             weights.resolve(name)
-    weights.resolve(name)  # downloaded anew
+    weights.resolve(name)  # downloaded again
 
 
-def test_nothing_but_weights_is_fetched(hub: StandInHub, folder: Path) -> None:
+def test_other_files_of_a_repository_are_not_downloaded(hub: StandInHub, folder: Path) -> None:
     sums = (folder / weights.SUMS).read_bytes()
     repo = hub.repos["model", NAME] if hub.add(NAME, folder) else None
     commit = repo.commit({**repo.files, "model.pkl": b"-", weights.SUMS: sums + b"0" * 64 + b"  model.pkl\n"})
@@ -232,7 +232,7 @@ def test_nothing_but_weights_is_fetched(hub: StandInHub, folder: Path) -> None:
     assert not any(request.endswith("model.pkl") for request in hub.requests)
 
 
-# --- what is uploaded ----------------------------------------------------------------------------------------
+# --- uploads -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def report(folder: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_pushed_weights_are_private_and_come_back_the_same(hub: StandInHub, folder: Path, report: Path) -> None:
+def test_pushed_weights_are_private_and_load_unchanged(hub: StandInHub, folder: Path, report: Path) -> None:
     name = Model.from_pretrained(folder).push_to_hub(NAME, report=report, license="cc-by-4.0")
     repo = hub.repos["model", NAME]
     assert repo.private and set(repo.files) == {
@@ -260,7 +260,7 @@ def test_pushed_weights_are_private_and_come_back_the_same(hub: StandInHub, fold
     assert all(torch.equal(t, expected[key]) for key, t in Model.from_pretrained(name).state_dict().items())
 
 
-def test_a_second_push_replaces_what_the_first_one_left(hub: StandInHub, folder: Path) -> None:
+def test_second_push_deletes_weights_files_of_the_first(hub: StandInHub, folder: Path) -> None:
     first = Model.from_pretrained(folder).push_to_hub(NAME)
     repo = hub.repos["model", NAME]
     repo.commit({**repo.files, "voices.safetensors": b"old", "notes.md": b"-"})
@@ -273,7 +273,7 @@ def test_a_second_push_replaces_what_the_first_one_left(hub: StandInHub, folder:
         torch.testing.assert_close(tensor, trained.state_dict()[key].half().float())
 
 
-def test_a_trained_model_leaves_the_gallery_of_its_old_tensors_behind(hub: StandInHub) -> None:
+def test_push_of_a_changed_model_has_no_gallery(hub: StandInHub) -> None:
     model = Model.from_pretrained()
     model.push_to_hub("clinic/whole")
     assert weights.VOICES in hub.repos["model", "clinic/whole"].files
@@ -282,61 +282,71 @@ def test_a_trained_model_leaves_the_gallery_of_its_old_tensors_behind(hub: Stand
     assert weights.VOICES not in hub.repos["model", "clinic/trained"].files
 
 
-def test_the_card_has_the_figures_of_the_report_and_no_other(hub: StandInHub, folder: Path, report: Path) -> None:
+def test_card_has_the_figures_of_the_report(hub: StandInHub, folder: Path, report: Path) -> None:
     figures = json.loads(report.read_text(encoding="utf-8"))
     figures["claims"]["convert"]["voicefilter.eer_lazy"] = False
     report.write_text(json.dumps(figures), encoding="utf-8")
-    hub_api.push(folder, NAME, report=report)
+    upload.push(folder, NAME, report=report)
     card = ModelCard(hub.repos["model", NAME].files["README.md"].decode())
     assert card.data.pipeline_tag == "audio-to-audio" and card.data.library_name == "saic"
     results = {result.metric_name: result for result in card.data.eval_results}
-    leaves = figures["systems"]["convert"]
-    for heading, leaf in {
-        "Taken for the target, %": leaves["identity"]["target_top1"],
-        "Semi-informed attacker (resemblyzer), EER %": leaves["privacy"]["resemblyzer.eer_semi"],
-        "Word errors, %": leaves["utility"]["wer"],
+    estimates = figures["systems"]["convert"]
+    for heading, estimate in {
+        "Target top-1, %": estimates["identity"]["target_top1"],
+        "Semi-informed attacker (resemblyzer), EER %": estimates["privacy"]["resemblyzer.eer_semi"],
+        "WER, %": estimates["utility"]["wer"],
     }.items():
-        assert results[heading].metric_value == pytest.approx(leaf["value"], abs=0.005)
-        assert results[heading].metric_args["n"] == leaf["n"]
-        assert f"{leaf['value']:.1f} [{leaf['low']:.1f}, {leaf['high']:.1f}]" in card.text
-    assert "Lazy-informed attacker (voicefilter), EER %" not in results  # it carries no claim
-    assert f"({leaves['privacy']['voicefilter.eer_lazy']['value']:.1f} [" in card.text
+        assert results[heading].metric_value == pytest.approx(estimate["value"], abs=0.005)
+        assert results[heading].metric_args["n"] == estimate["n"]
+        assert f"{estimate['value']:.1f} [{estimate['low']:.1f}, {estimate['high']:.1f}]" in card.text
+    assert "Lazy-informed attacker (voicefilter), EER %" not in results  # it supports no claim
+    assert f"({estimates['privacy']['voicefilter.eer_lazy']['value']:.1f} [" in card.text
     assert all(f"`{system}`" in card.text for system in ("copy_source", "replay_target", "mcadams"))
-    hub_api.push(folder, NAME)
-    bare = ModelCard(hub.repos["model", NAME].files["README.md"].decode())
-    assert bare.data.eval_results is None and "report.json" not in hub.repos["model", NAME].files
+    upload.push(folder, NAME)
+    without_report = ModelCard(hub.repos["model", NAME].files["README.md"].decode())
+    assert without_report.data.eval_results is None and "report.json" not in hub.repos["model", NAME].files
 
 
-def test_what_must_not_be_uploaded_is_not(
+@pytest.mark.parametrize("key", ["evaluators", "judges"])
+def test_report_is_read_with_its_old_and_its_new_keys(report: Path, folder: Path, key: str) -> None:
+    figures = json.loads(report.read_text(encoding="utf-8"))
+    evaluators = figures.pop("judges", None) or figures.pop("evaluators")
+    report.write_text(json.dumps(figures | {key: evaluators}), encoding="utf-8")
+    read = read_report(report, weights.fingerprint(folder))
+    assert read["evaluators"] == evaluators and "judges" not in read
+    assert "Semi-informed attacker (resemblyzer), EER %" in model_card(NAME, read, None)
+
+
+def test_push_refuses_wrong_reports_damaged_weights_and_public_repositories(
     hub: StandInHub, folder: Path, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match="other weights"):
-        hub_api.push(weights.resolve(), NAME, report=report)
+        upload.push(weights.resolve(), NAME, report=report)
     shutil.copytree(folder, tmp_path / "damaged")
     (tmp_path / "damaged" / weights.MODEL).write_bytes(b"-")
     with pytest.raises(WeightsError, match="differs"):
-        hub_api.push(tmp_path / "damaged", NAME)
+        upload.push(tmp_path / "damaged", NAME)
     for text in ("[]", "{}", "-"):
         (tmp_path / "other.json").write_text(text)
         with pytest.raises(UsageError, match=r"report\.json"):
-            hub_api.push(folder, NAME, report=tmp_path / "other.json")
+            upload.push(folder, NAME, report=tmp_path / "other.json")
     with pytest.raises(UsageError, match="ORG/NAME"):
-        hub_api.push(folder, "tiny")
+        upload.push(folder, "tiny")
     with monkeypatch.context() as offline, pytest.raises(HubError, match="HF_HUB_OFFLINE"):
         offline.setattr(constants, "HF_HUB_OFFLINE", True)
-        hub_api.push(folder, NAME)
+        upload.push(folder, NAME)
     assert hub.requests == []
     hub.add("clinic/open", folder)
     with pytest.raises(UsageError, match="is public"):
-        hub_api.push(folder, "clinic/open")
-    hub_api.push(folder, "clinic/open", private=False)
+        upload.push(folder, "clinic/open")
+    upload.push(folder, "clinic/open", private=False)
     monkeypatch.setenv("HF_TOKEN", "hf_somebody_else")
     with pytest.raises(HubError, match="does not allow"):
-        hub_api.push(folder, "clinic/open", private=False)
+        upload.push(folder, "clinic/open", private=False)
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
     with pytest.raises(HubError, match="not logged in"):
-        hub_api.push(folder, "clinic/open", private=False)
+        upload.push(folder, "clinic/open", private=False)
 
 
 # --- the Space -----------------------------------------------------------------------------------------------
@@ -346,8 +356,8 @@ def front_matter(readme: bytes) -> dict:
     return yaml.safe_load(readme.decode().split("---\n")[1])
 
 
-def test_a_space_has_the_app_the_package_and_the_weights(hub: StandInHub, folder: Path) -> None:
-    hub_api.upload(
+def test_space_has_the_app_the_package_and_the_weights(hub: StandInHub, folder: Path) -> None:
+    upload.upload(
         "clinic/page", {"saic/old.py": b"-", "my.txt": b"-"}, kind="space", private=True, message="-", replaces=bool
     )
     space.push(folder, "clinic/page")
@@ -362,12 +372,12 @@ def test_a_space_has_the_app_the_package_and_the_weights(hub: StandInHub, folder
     assert about_bundled <= set(space.files(weights.resolve())) and not about_bundled & set(repo.files)
 
 
-def test_the_front_matter_is_what_the_hub_knows_and_agrees_with_the_pins(folder: Path) -> None:
+def test_front_matter_has_valid_keys_and_agrees_with_the_pins(folder: Path) -> None:
     front = front_matter(space.files(folder)["README.md"])
-    known = {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "pinned"}
-    assert set(front) == known | {"license", "short_description"}
-    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
-    assert {front["colorFrom"], front["colorTo"]} <= colours and len(front["short_description"]) <= 60
+    valid = {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "pinned"}
+    assert set(front) == valid | {"license", "short_description"}
+    colors = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {front["colorFrom"], front["colorTo"]} <= colors and len(front["short_description"]) <= 60
     assert front["sdk"] == "gradio" and front["app_file"] == "app.py"
     requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert f"gradio=={front['sdk_version']}" in requirements
@@ -375,7 +385,7 @@ def test_the_front_matter_is_what_the_hub_knows_and_agrees_with_the_pins(folder:
     assert front["python_version"] == "3.11" and project["requires-python"].startswith(">=3.11,<3.12")
 
 
-def test_the_pins_go_with_what_a_space_installs_besides() -> None:
+def test_pins_fit_the_packages_that_a_space_installs() -> None:
     """A Space installs gradio[oauth,mcp] together with requirements.txt."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pins = {r.name: next(iter(r.specifier)).version for r in map(Requirement, filter(re.compile(r"\w").match, lines))}
@@ -388,6 +398,6 @@ def test_the_pins_go_with_what_a_space_installs_besides() -> None:
             assert wanted.specifier.contains(pins[wanted.name]), line
 
 
-def test_a_proxy_that_the_client_has_no_package_for_is_explained() -> None:
-    with pytest.raises(HubError, match="SOCKS proxy"), explained("org/name"):
+def test_unsupported_proxy_raises_hub_error() -> None:
+    with pytest.raises(HubError, match="SOCKS proxy"), hub_errors("org/name"):
         raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")

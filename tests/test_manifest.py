@@ -1,4 +1,4 @@
-"""Manifests and folders of clips."""
+"""Reading and writing manifests, and reading folders of clips."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def _manifest(folder: Path, *rows: dict | str) -> Path:
     return path
 
 
-def test_write_then_read_gives_the_same_clips(tmp_path):
+def test_written_manifest_is_read_back(tmp_path):
     for name in ("1", "2"):
         _wav(tmp_path / "audio" / f"{name}.wav")
     clips = [
@@ -46,7 +46,7 @@ def test_write_then_read_gives_the_same_clips(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["manifest.jsonl"]
 
 
-def test_paths_are_relative_to_the_manifest_even_outside_its_folder(tmp_path):
+def test_paths_are_relative_to_the_manifest_also_outside_its_folder(tmp_path):
     _wav(tmp_path / "corpus/1.wav")
     (tmp_path / "run").mkdir()
     clip = manifest.Clip(tmp_path / "corpus/1.wav", "1", "a", "M", 0.5, None, "train")
@@ -74,25 +74,25 @@ def test_paths_are_relative_to_the_manifest_even_outside_its_folder(tmp_path):
         (ROW | {"utterance": "b", "path": "a/secret.wav"}, "line 2: the audio file does not exist"),
     ],
 )
-def test_a_bad_line_is_named_by_its_number_and_not_its_file(tmp_path, second_line, message):
+def test_invalid_line_is_reported_by_number_without_file_name(tmp_path, second_line, message):
     _wav(tmp_path / "a/1.wav")
     with pytest.raises(DataError, match=message) as caught:
         manifest.read(_manifest(tmp_path, ROW, second_line))
     assert "secret" not in str(caught.value)
 
 
-def test_blank_lines_and_further_keys_are_let_through(tmp_path):
+def test_blank_lines_and_extra_keys_are_ignored(tmp_path):
     _wav(tmp_path / "a/1.wav")
     assert len(manifest.read(_manifest(tmp_path, "", ROW | {"note": "x"}, ""))) == 1
 
 
-def test_an_absent_split_tells_which_there_are(tmp_path):
+def test_missing_split_lists_the_existing_ones(tmp_path):
     _wav(tmp_path / "a/1.wav")
     with pytest.raises(DataError, match="has these splits: test"):
         manifest.read(_manifest(tmp_path, ROW), ["dev"])
 
 
-def test_a_folder_of_speakers_needs_no_manifest(tmp_path):
+def test_folder_of_speakers_is_read_without_a_manifest(tmp_path):
     _wav(tmp_path / "id2/video/00001.wav", 0.75)
     _wav(tmp_path / "id1/00001.flac", 0.5)
     (tmp_path / "id1/notes.txt").write_text("not audio")
@@ -104,20 +104,20 @@ def test_a_folder_of_speakers_needs_no_manifest(tmp_path):
     assert {(clip.sex, clip.text, clip.split) for clip in clips} == {(None, None, "test")}
 
 
-def test_a_folder_with_a_clip_that_is_no_audio_is_an_error(tmp_path):
+def test_folder_with_an_unreadable_clip_raises_data_error(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/1.wav").write_bytes(b"not audio")
     with pytest.raises(DataError, match="Clip 1 of the folder"):
         manifest.read(tmp_path)
 
 
-def test_a_folder_with_the_same_clip_in_two_formats_is_an_error(tmp_path):
+def test_folder_with_one_clip_in_two_formats_raises_data_error(tmp_path):
     _wav(tmp_path / "a/1.wav")
     _wav(tmp_path / "a/1.flac")
     with pytest.raises(DataError, match="only in its format"):
         manifest.read(tmp_path)
 
 
-def test_nothing_at_the_path_is_an_error(tmp_path):
+def test_missing_path_raises_data_error(tmp_path):
     with pytest.raises(DataError, match="no manifest or folder"):
         manifest.read(tmp_path / "absent")

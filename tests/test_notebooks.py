@@ -1,4 +1,7 @@
-"""The notebooks: stripped, thin, and installing no torch. tests/test_stranger.py runs them."""
+"""The notebooks have no outputs and short cells, and never install torch.
+
+``tests/test_stranger.py`` runs them.
+"""
 
 import re
 import subprocess
@@ -16,32 +19,34 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 def run(path: Path, settings: dict[str, object], kernel: KernelManager) -> nbformat.NotebookNode:
-    """Execute a notebook in a kernel of its folder, with other values after its cell of parameters.
+    """Execute a notebook in a running kernel.
 
-    One kernel can run several: it forgets the names of the one before, and keeps what was imported, which takes long.
+    ``settings`` are assigned after the cell tagged "parameters". The kernel's working folder is the
+    notebooks' own. Several notebooks can share a kernel: names are reset, imported modules stay
+    loaded.
     """
     notebook = nbformat.read(path, as_version=4)
-    (place,) = (i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ()))
+    (parameters,) = (i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ()))
     lines = "\n".join(f"{name} = {value!r}" for name, value in settings.items())
-    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(lines))
+    notebook.cells.insert(parameters + 1, nbformat.v4.new_code_cell(lines))
     notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
     return NotebookClient(notebook, km=kernel, timeout=300).execute()
 
 
 def shown(notebook: nbformat.NotebookNode) -> tuple[str, int]:
-    """All text of a run notebook, and how many pictures it has."""
+    """All text output of an executed notebook, and its number of images."""
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     texts = (o.text if o.output_type == "stream" else o.get("data", {}).get("text/markdown", "") for o in outputs)
     return "\n".join(texts), sum("image/png" in output.get("data", {}) for output in outputs)
 
 
-def test_there_are_four() -> None:
+def test_four_notebooks_exist() -> None:
     names = ["01_anonymize", "02_explore_embeddings", "03_train_your_own", "04_evaluate_privacy"]
     assert [path.stem for path in NOTEBOOKS] == names
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_stripped_and_thin(path: Path) -> None:
+def test_notebook_has_no_outputs_and_short_cells(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -50,7 +55,7 @@ def test_a_notebook_is_stripped_and_thin(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_first_cell_installs_what_is_missing_and_never_torch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_cell_installs_missing_packages_but_never_torch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = next(cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
     calls = []
     monkeypatch.chdir(FOLDER)
@@ -59,7 +64,7 @@ def test_the_first_cell_installs_what_is_missing_and_never_torch(path: Path, mon
     script = re.sub("^%.*", "", first.source, flags=re.MULTILINE)
     exec(script, {})
     assert calls == []
-    monkeypatch.setitem(sys.modules, "saic.plots", None)  # an import fails
+    monkeypatch.setitem(sys.modules, "saic.plots", None)  # its import raises ImportError
     exec(script, {})
     ((python, *pip),) = calls
     assert python == sys.executable and pip[:3] == ["-m", "pip", "install"]

@@ -1,4 +1,4 @@
-"""The paper's protocol on a small tree of VoxCeleb1's layout: who is heard, who is enrolled, what comes out."""
+"""The paper's protocol on a small folder in VoxCeleb1's layout: enrollment, trials and report."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from saic import cli
 from saic.data import corpora
 from saic.errors import DataError, UsageError
-from saic.evaluation.paper import PaperGallery, evaluate, one_target_each
+from saic.evaluation.paper import PaperSet, evaluate, one_target_each
 from tests.test_evaluation import RATE, SPEAKERS, SpectrumEmbedder, TilingPipeline, voice
 
 VOICES = [(f0_hz, formants_hz) for _, f0_hz, formants_hz, _ in SPEAKERS.values()][:5]
@@ -44,7 +44,7 @@ def top1(report: dict, name: str) -> dict:
     return {s: groups["identity"].get(name, {}).get("value") for s, groups in systems.items() if groups}
 
 
-def test_everybody_becomes_a_random_other_once() -> None:
+def test_each_speaker_has_one_target_and_is_one_target() -> None:
     sexes = {f"{k:04}": "FM"[k % 2] for k in range(1251)}
     trials = one_target_each(sexes, 0)
     assert all(
@@ -55,30 +55,30 @@ def test_everybody_becomes_a_random_other_once() -> None:
     assert 0.4 < np.mean([trial.same_sex for trial in trials]) < 0.6
 
 
-def test_enrolment_is_of_train_and_what_is_converted_of_test(voxceleb: Path) -> None:
+def test_enrollment_is_of_train_and_trials_are_of_test(voxceleb: Path) -> None:
     clips = corpora.read(voxceleb, identification=True).clips
-    gallery = PaperGallery(clips, seed=0, progress=lambda *step: None)
-    assert list(gallery.parts) == [f"id1000{k}" for k in range(1, 6)] and gallery.left_out["silent"] == 1
-    for speaker, parts in gallery.parts.items():
-        assert {span.utterance for span in parts.enrolment} == {f"{speaker}/video{video}/00001" for video in (0, 1)}
+    dataset = PaperSet(clips, seed=0, progress=lambda *step: None)
+    assert list(dataset.parts) == [f"id1000{k}" for k in range(1, 6)] and dataset.left_out["silent"] == 1
+    for speaker, parts in dataset.parts.items():
+        assert {span.utterance for span in parts.enrollment} == {f"{speaker}/video{video}/00001" for video in (0, 1)}
         assert {span.utterance for span in (*parts.source, *parts.reference)} == {f"{speaker}/video2/00001"}
-        assert len(gallery.wav(parts.enrolment)) == 8 * RATE
+        assert len(dataset.wav(parts.enrollment)) == 8 * RATE
 
 
-def test_a_perfect_converter_and_one_that_does_nothing(voxceleb: Path, tmp_path: Path) -> None:
+def test_perfect_and_unchanged_conversions_give_expected_figures(voxceleb: Path, tmp_path: Path) -> None:
     perfect = measure(voxceleb, tmp_path / "perfect")
     assert top1(perfect, "target_top1") == {"real": None, "convert": 100, "replay_target": 100, "copy_source": 0}
     assert top1(perfect, "source_top1") == {"real": 100, "convert": 0, "replay_target": 0, "copy_source": 100}
-    leaf = perfect["systems"]["convert"]["identity"]["target_top1"]
-    assert (leaf["n"], leaf["low"], leaf["high"], leaf["unit"]) == (5, 100, 100, "%")
-    known = perfect["systems"]["real"]["classification"]
-    assert {name: leaf["n"] for name, leaf in known.items()} == {"saic.top1": 5, "spectrum.top1": 5}
+    estimate = perfect["systems"]["convert"]["identity"]["target_top1"]
+    assert (estimate["n"], estimate["low"], estimate["high"], estimate["unit"]) == (5, 100, 100, "%")
+    classification = perfect["systems"]["real"]["classification"]
+    assert {name: estimate["n"] for name, estimate in classification.items()} == {"saic.top1": 5, "spectrum.top1": 5}
     lazy = TilingPipeline()
     lazy.convert = lambda source, targets, *, reconstruct: SimpleNamespace(wav=source[0])
     assert top1(measure(voxceleb, tmp_path / "lazy", lazy), "target_top1")["convert"] == 0
 
 
-def test_the_report_is_written_and_says_what_the_figure_means(voxceleb: Path, tmp_path: Path) -> None:
+def test_report_is_written_with_notes(voxceleb: Path, tmp_path: Path) -> None:
     report = measure(voxceleb, tmp_path)
     assert json.loads((tmp_path / "report.json").read_text()) == report
     text = (tmp_path / "report.md").read_text()
@@ -86,13 +86,13 @@ def test_the_report_is_written_and_says_what_the_figure_means(voxceleb: Path, tm
     assert "96.1 %" in text and "1,251 speakers" in text and "MP3" not in text
 
 
-def test_data_without_such_splits_is_refused(voxceleb: Path, tmp_path: Path) -> None:
+def test_data_without_identification_splits_raises(voxceleb: Path, tmp_path: Path) -> None:
     (tmp_path / "folder" / "anna").mkdir(parents=True)
     with pytest.raises(UsageError, match="VoxCeleb1"):
         measure(tmp_path / "folder", tmp_path / "out")
     clips = [clip for clip in corpora.read(voxceleb, identification=True).clips if clip.split == "test"]
     with pytest.raises(DataError, match="--identification"):
-        PaperGallery(clips, seed=0, progress=lambda *step: None)
+        PaperSet(clips, seed=0, progress=lambda *step: None)
     done = CliRunner().invoke(
         cli.app, ["evaluate", "--protocol", "paper", "--quick", "--data", str(voxceleb), "--out", str(tmp_path / "out")]
     )

@@ -1,4 +1,4 @@
-"""The recognizer behind the loss on words: it is the package's, hears the same in our mel, and tells words apart."""
+"""The recognizer of the phone loss: its output equals the package's, also on this project's mel."""
 
 from pathlib import Path
 
@@ -13,17 +13,17 @@ from saic.data import manifest
 from saic.errors import UsageError
 from saic.evaluation.measures.text_errors import edits
 from saic.model.model import Model
-from saic.model.phone_encoder import OWN_HOP_SAMPLES, on_own_grid
+from saic.model.phone_encoder import OWN_HOP_SAMPLES, to_recognizer_frames
 from saic.signal.mel import HOP_SAMPLES, log_mel
-from saic.training.phone_recognizer import Recognizer, load_recognizer, word_distance
+from saic.training.phone_recognizer import PhoneRecognizer, load_recognizer, phone_loss
 from saic.training.stage2 import Stage2
-from saic.training.training_set import Corpus
+from saic.training.training_set import TrainingSet
 from train import recognizer as entry
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
 EXAMPLES = sorted((ROOT / "assets" / "examples").glob("*.flac"))
-FIRST_MARK = 189  # of the package's symbols: word boundary, blank and unused ones come after the phones
+FIRST_NON_PHONE = 189  # of the package's symbols: word boundary, blank and unused ones come after the phones
 
 
 @pytest.fixture(scope="module")
@@ -32,35 +32,36 @@ def archive() -> dict[str, Tensor]:
 
 
 @pytest.fixture
-def small() -> Recognizer:
+def recognizer() -> PhoneRecognizer:
     torch.manual_seed(0)
-    return Recognizer(5, channels=8, n_blocks=2, kernel=3).eval().requires_grad_(False)
+    return PhoneRecognizer(5, channels=8, n_blocks=2, kernel=3).eval().requires_grad_(False)
 
 
 def phones(log_probabilities: Tensor) -> list[int]:
+    """Greedy decoding of (T, phones): the most probable symbols without repetitions and blanks."""
     best = log_probabilities.argmax(dim=-1).tolist()
-    kept = [here for before, here in zip([None, *best], best, strict=False) if here != before]
-    return [symbol for symbol in kept if symbol < FIRST_MARK]
+    changes = [symbol for previous, symbol in zip([None, *best], best, strict=False) if symbol != previous]
+    return [symbol for symbol in changes if symbol < FIRST_NON_PHONE]
 
 
-def test_the_network_gives_what_the_package_gives(archive: dict[str, Tensor]) -> None:
+def test_network_gives_the_symbols_of_the_package(archive: dict[str, Tensor]) -> None:
     from hama.asr import ASRModel
 
     wav = audio.load(EXAMPLES[0])[: 3 * audio.SAMPLE_RATE]
     package = ASRModel()
-    theirs = package.transcribe_waveform(wav, audio.SAMPLE_RATE)
-    ours = entry.network(archive).hear(entry.own_log_mel(archive, torch.from_numpy(wav))[None])[1][0]
-    ours = ours / 0.95  # the package sharpens a little, and disfavours the blank
-    ours[:, package.blank_id] -= 0.1
-    assert ours.argmax(dim=-1).tolist() == theirs.frame_token_ids
-    assert len(theirs.phonemes) > 10
+    expected = package.transcribe_waveform(wav, audio.SAMPLE_RATE)
+    found = entry.network(archive).recognize_own_mel(entry.own_log_mel(archive, torch.from_numpy(wav))[None])[1][0]
+    found = found / 0.95  # the package uses a temperature of 0.95 and lowers the blank by 0.1
+    found[:, package.blank_id] -= 0.1
+    assert found.argmax(dim=-1).tolist() == expected.frame_token_ids
+    assert len(expected.phonemes) > 10
 
 
-def test_through_the_map_it_hears_nearly_the_same_in_our_mel(archive: dict[str, Tensor], tmp_path: Path) -> None:
-    """The map is found on one half of the examples and tried on the other."""
-    known, others = EXAMPLES[::2], EXAMPLES[1::2]
+def test_phone_error_rate_with_the_fitted_map_is_below_20_percent(archive: dict[str, Tensor], tmp_path: Path) -> None:
+    """The map is fitted on one half of the examples and tested on the other half."""
+    fitted, held_out = EXAMPLES[::2], EXAMPLES[1::2]
     network = entry.network(archive)
-    clips = [manifest.Clip(path, path.stem, path.stem, None, 1.0, None, "train") for path in known]
+    clips = [manifest.Clip(path, path.stem, path.stem, None, 1.0, None, "train") for path in fitted]
     mapped = entry.network(archive)
     mapped.matrix, mapped.offset, error = entry.fit(archive, clips)
     assert 0 < error < 1.5
@@ -68,15 +69,15 @@ def test_through_the_map_it_hears_nearly_the_same_in_our_mel(archive: dict[str, 
     loaded = load_recognizer(tmp_path)
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     errors = length = 0
-    for path in others:
+    for path in held_out:
         wav = torch.from_numpy(audio.load(path))
-        wanted = phones(network.hear(entry.own_log_mel(archive, wav)[None])[1][0])
-        found = edits(wanted, phones(loaded(log_mel(wav)[None])[1][0]))
+        expected = phones(network.recognize_own_mel(entry.own_log_mel(archive, wav)[None])[1][0])
+        found = edits(expected, phones(loaded(log_mel(wav)[None])[1][0]))
         errors, length = errors + found.errors, length + found.length
     assert length > 50 and errors / length < 0.2
 
 
-def test_another_package_than_the_expected_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_weights_or_a_missing_package_raise_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entry, "WEIGHTS_SHA256", "0" * 64)
     with pytest.raises(UsageError, match="pip install hama=="):
         entry.read_archive()
@@ -89,10 +90,12 @@ def test_another_package_than_the_expected_one_is_refused(monkeypatch: pytest.Mo
         entry.read_archive()
 
 
-def test_a_folder_without_a_recognizer_is_refused(small: Recognizer, tmp_path: Path) -> None:
-    small.save(tmp_path)
+def test_saved_recognizer_loads_unchanged_and_a_folder_without_one_raises_usage_error(
+    recognizer: PhoneRecognizer, tmp_path: Path
+) -> None:
+    recognizer.save(tmp_path)
     mel = torch.randn(2, 80, 32)
-    assert torch.equal(load_recognizer(tmp_path)(mel)[1], small(mel)[1])
+    assert torch.equal(load_recognizer(tmp_path)(mel)[1], recognizer(mel)[1])
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "recognizer.safetensors").write_bytes(b"no tensors")
     for folder in (tmp_path / "nowhere", tmp_path / "other"):
@@ -101,42 +104,47 @@ def test_a_folder_without_a_recognizer_is_refused(small: Recognizer, tmp_path: P
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 33, 160])
-def test_frames_are_read_off_where_the_recognizer_has_its_own(n_frames: int) -> None:
+def test_mel_is_interpolated_at_the_recognizers_frames(n_frames: int) -> None:
     times = (torch.arange(n_frames) * HOP_SAMPLES + HOP_SAMPLES / 2).float()
-    found = on_own_grid(times.expand(1, 80, -1))
+    found = to_recognizer_frames(times.expand(1, 80, -1))
     assert found.shape[-1] == -(-n_frames * HOP_SAMPLES // OWN_HOP_SAMPLES)
-    wanted = (torch.arange(found.shape[-1]) * OWN_HOP_SAMPLES).float().clamp(times[0], times[-1])
-    torch.testing.assert_close(found[0, 0], wanted)
+    expected = (torch.arange(found.shape[-1]) * OWN_HOP_SAMPLES).float().clamp(times[0], times[-1])
+    torch.testing.assert_close(found[0, 0], expected)
 
 
-def test_it_hears_fifty_moments_a_second(small: Recognizer) -> None:
-    features, heard = small(torch.randn(2, 80, 160))
-    assert heard.shape == (2, 100, 5) and {f.shape for f in features} == {(2, 100, 8)} and len(features) == 2
-    torch.testing.assert_close(heard.exp().sum(dim=-1), torch.ones(2, 100))
+def test_recognizer_gives_features_and_phone_probabilities_for_50_frames_per_second(
+    recognizer: PhoneRecognizer,
+) -> None:
+    features, log_probabilities = recognizer(torch.randn(2, 80, 160))
+    assert (
+        log_probabilities.shape == (2, 100, 5) and {f.shape for f in features} == {(2, 100, 8)} and len(features) == 2
+    )
+    torch.testing.assert_close(log_probabilities.exp().sum(dim=-1), torch.ones(2, 100))
 
 
-def test_the_distance_of_words_is_zero_for_equal_mels_and_grows(small: Recognizer) -> None:
+def test_phone_loss_is_zero_for_equal_mels_and_grows_with_noise(recognizer: PhoneRecognizer) -> None:
     target, noise = torch.randn(4, 80, 32), torch.randn(4, 80, 32)
     for same_voice in (False, True):
         near, far = (
-            word_distance(small, target + scale * noise, target, same_voice=same_voice) for scale in (0.1, 1.0)
+            phone_loss(recognizer, target + scale * noise, target, same_voice=same_voice) for scale in (0.1, 1.0)
         )
-        assert word_distance(small, target, target, same_voice=same_voice) == 0
+        assert phone_loss(recognizer, target, target, same_voice=same_voice) == 0
         assert 0 < near < far
 
 
-def test_stage_2_hears_words_in_what_it_decodes(corpus_folder: Path, small: Recognizer) -> None:
+def test_stage_2_has_a_phone_loss_unless_its_weight_is_zero(corpus_folder: Path, recognizer: PhoneRecognizer) -> None:
     settings = {"segment_frames": TINY.training.segment_frames, "stride": TINY.content_stride}
-    corpus = Corpus(manifest.read(corpus_folder), **settings)
-    stage = Stage2(corpus, TINY, Model(TINY), None, recognizer=small, unseen=corpus)
-    assert stage.step(0)["words"] > 0
-    silent = TINY.stage2.model_copy(update={"weights": TINY.stage2.weights.model_copy(update={"words": 0.0})})
-    deaf = Stage2(corpus, TINY.model_copy(update={"stage2": silent}), Model(TINY), None, recognizer=small)
-    assert "words" not in deaf.step(0)
+    training_set = TrainingSet(manifest.read(corpus_folder), **settings)
+    stage = Stage2(training_set, TINY, Model(TINY), None, recognizer=recognizer, unseen=training_set)
+    assert stage.step(0)["phone_loss"] > 0
+    weights = TINY.stage2.weights.model_copy(update={"phone_loss": 0.0})
+    config = TINY.model_copy(update={"stage2": TINY.stage2.model_copy(update={"weights": weights})})
+    without_phone_loss = Stage2(training_set, config, Model(TINY), None, recognizer=recognizer)
+    assert "phone_loss" not in without_phone_loss.step(0)
 
 
-def test_words_weigh_more_than_blur(archive: dict[str, Tensor]) -> None:
-    """Time turned round leaves every band's statistics as they were and no word; a little noise leaves all words."""
+def test_phone_loss_of_weak_noise_is_smaller_than_that_of_reversed_time(archive: dict[str, Tensor]) -> None:
+    """Reversed time keeps every band's statistics but not the phones; weak noise keeps the phones."""
     network, mel = entry.network(archive), log_mel(torch.from_numpy(audio.load(EXAMPLES[0])))[None]
     noisy = mel + 0.1 * torch.from_numpy(np.random.default_rng(0).normal(size=mel.shape)).float()
-    assert word_distance(network, noisy, mel) < 0.3 * word_distance(network, mel.flip(-1), mel)
+    assert phone_loss(network, noisy, mel) < 0.3 * phone_loss(network, mel.flip(-1), mel)

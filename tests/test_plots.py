@@ -16,7 +16,7 @@ from saic.pipeline import Embedding
 from saic.plots import PANELS, embedding_maps, mel_comparison, same_voice_rate, voice_style
 from saic.signal.mel import log_mel
 from tests.conftest import RATE, voice
-from tests.fakes import FakePipeline, fake_voices
+from tests.fakes import FakePipeline, fake_gallery
 
 TELEPHONE_PX = 340  # what a 390-pixel page leaves for a figure
 
@@ -43,7 +43,7 @@ def clips() -> dict[str, Embedding]:
 
 @pytest.fixture(scope="module")
 def map_figure(clips: dict[str, Embedding]) -> Figure:
-    return drawn(embedding_maps(fake_voices(), clips))
+    return drawn(embedding_maps(fake_gallery(), clips))
 
 
 def drawn(figure: Figure) -> Figure:
@@ -90,28 +90,31 @@ def curves() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 @pytest.fixture(scope="module")
 def det_figure(curves: dict) -> Figure:
-    return drawn(plots.det(curves))
+    return drawn(plots.det_curves(curves))
 
 
 @pytest.fixture(scope="module")
 def bar_figure() -> Figure:
-    return drawn(plots.bars({"convert": [50, 0, 100, 75], "copy_source": [0, 25, np.nan, 5], "mcadams": [0, 0, 0, 0]}))
+    per_speaker = {"convert": [50, 0, 100, 75], "copy_source": [0, 25, np.nan, 5], "mcadams": [0, 0, 0, 0]}
+    return drawn(plots.speaker_bars(per_speaker))
 
 
 @pytest.fixture(scope="module")
-def trio_figure() -> Figure:
+def mels_figure() -> Figure:
     wav = np.concatenate([np.zeros(RATE), tone(1000, 2.0), tone(3000, 9.0)])
     wavs = {"original": wav, "reconstructed": wav / 10, "converted": wav[: 2 * RATE]}
-    return drawn(plots.trios({"Female to male": wavs})["Female to male"])
+    return drawn(plots.conversion_mels({"Female to male": wavs})["Female to male"])
 
 
 @pytest.fixture(scope="module")
 def probe_figure() -> Figure:
-    voices = fake_voices()
-    return drawn(plots.fig5(voices.speaker, voices.content, speaker_probe=(97.4, 2.5), content_probe=(12.0, 3.3)))
+    gallery = fake_gallery()
+    return drawn(
+        plots.probe_maps(gallery.speaker, gallery.content, speaker_probe=(97.4, 2.5), content_probe=(12.0, 3.3))
+    )
 
 
-FIGURES = ["mel_figure", "map_figure", "det_figure", "bar_figure", "trio_figure", "probe_figure"]
+FIGURES = ["mel_figure", "map_figure", "det_figure", "bar_figure", "mels_figure", "probe_figure"]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -143,13 +146,13 @@ def test_every_clip_is_marked_in_both_maps_and_in_the_legend(map_figure: Figure,
 
 
 def test_the_same_seed_gives_the_same_map(map_figure: Figure, clips: dict) -> None:
-    again = drawn(embedding_maps(fake_voices(), clips))
+    again = drawn(embedding_maps(fake_gallery(), clips))
     assert np.array_equal(again.canvas.buffer_rgba(), map_figure.canvas.buffer_rgba())
 
 
 def test_a_clip_shorter_than_a_window_can_be_mapped(clips: dict) -> None:
     short = Embedding(clips["Original"].speaker, clips["Original"].content[:, :10])
-    figure = embedding_maps(fake_voices(), {"Original": short})
+    figure = embedding_maps(fake_gallery(), {"Original": short})
     assert len(figure.axes[1].lines[0].get_xdata()) == 1
 
 
@@ -176,13 +179,13 @@ def test_same_voice_rate_does_not_count_a_point_as_its_own_neighbour() -> None:
 def test_normal_scores_give_straight_det_lines() -> None:
     threshold = np.linspace(-6, 8, 101)
     rates = scipy.stats.norm.sf(threshold), scipy.stats.norm.cdf(threshold, loc=2.0)
-    axes = plots.det({"attacker": rates}).axes[0]
+    axes = plots.det_curves({"attacker": rates}).axes[0]
     x, y = axes.lines[1].get_data()
     assert x + y == pytest.approx(np.full(101, -2.0))  # d' is 2
     assert axes.lines[2].get_xdata()[0] == pytest.approx(-1.0, abs=0.01)
 
 
-def test_det_marks_and_tells_the_equal_error_rate(det_figure: Figure, curves: dict) -> None:
+def test_det_marks_the_equal_error_rate_and_its_legend_gives_it(det_figure: Figure, curves: dict) -> None:
     rng = np.random.default_rng(0)
     rate, _ = metrics.equal_error_rate(rng.normal(3.5, 1, 400), rng.normal(0, 1, 4000))
     legend = [text.get_text() for text in det_figure.legends[0].get_texts()]
@@ -197,15 +200,15 @@ def test_det_marks_and_tells_the_equal_error_rate(det_figure: Figure, curves: di
     assert float(axes.lines[4].get_xdata()[0]) > ticks["40"] > float(axes.lines[2].get_xdata()[0]) > ticks["2"]
 
 
-def test_det_lines_differ_without_colours() -> None:
+def test_det_lines_differ_without_colors() -> None:
     falling = np.linspace(0.9, 0.1, 5)
-    figure = plots.det({f"attacker {k}": (falling, 1 - falling) for k in range(12)})
+    figure = plots.det_curves({f"attacker {k}": (falling, 1 - falling) for k in range(12)})
     lines = figure.axes[0].lines[1::2]
     assert len({(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines}) == 12
     assert len({str(line._unscaled_dash_pattern) for line in lines[:4]}) == 4
 
 
-def test_bars_keep_speakers_in_place(bar_figure: Figure) -> None:
+def test_bars_keep_the_order_of_speakers(bar_figure: Figure) -> None:
     first, second, third = bar_figure.axes
     assert [bar.get_height() for bar in first.patches] == [100, 75, 50, 0]
     heights = [bar.get_height() for bar in second.patches]
@@ -219,27 +222,27 @@ def test_bars_keep_speakers_in_place(bar_figure: Figure) -> None:
     assert {axes.get_ylim() for axes in bar_figure.axes} == {(0.0, 103.0)}
 
 
-def test_bars_of_speakers_without_any_value_are_empty() -> None:
-    figure = drawn(plots.bars({"convert": [np.nan, np.nan]}))
+def test_bars_without_any_value_are_empty() -> None:
+    figure = drawn(plots.speaker_bars({"convert": [np.nan, np.nan]}))
     assert figure.axes[0].get_title(loc="left") == "convert: mean -"
 
 
-def test_trios_begin_with_the_speech_and_show_the_same_stretch(trio_figure: Figure) -> None:
-    assert [axes.images[0].get_extent()[1] for axes in trio_figure.axes[:3]] == pytest.approx([3.0, 3.0, 1.0], abs=0.1)
-    original = trio_figure.axes[0].images[0].get_array()
+def test_conversion_mels_begin_with_speech_and_show_the_same_segment(mels_figure: Figure) -> None:
+    assert [axes.images[0].get_extent()[1] for axes in mels_figure.axes[:3]] == pytest.approx([3.0, 3.0, 1.0], abs=0.1)
+    original = mels_figure.axes[0].images[0].get_array()
     assert original[:, 20].argmax() < original[:, -20].argmax()  # 1 kHz for two seconds, then 3 kHz
-    assert trio_figure.get_suptitle() == "Female to male"
+    assert mels_figure.get_suptitle() == "Female to male"
 
 
-def test_fig5_tells_what_probes_find_beside_chance(probe_figure: Figure) -> None:
+def test_probe_maps_give_accuracy_and_chance(probe_figure: Figure) -> None:
     captions = [axes.get_xlabel() for axes in probe_figure.axes]
     assert ["97% (chance 2.5%)" in captions[0], "12% (chance 3.3%)" in captions[1]] == [True, True]
     assert not probe_figure.legends
 
 
-def test_a_saved_figure_is_a_whole_png_and_always_the_same(trio_figure: Figure, tmp_path: Path) -> None:
+def test_saved_figure_is_a_complete_and_reproducible_png(mels_figure: Figure, tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "a.png"):
-        plots.save(trio_figure, tmp_path / name)
+        plots.save_png(mels_figure, tmp_path / name)
     data = (tmp_path / "a.png").read_bytes()
     assert data.startswith(b"\x89PNG") and data.endswith(b"IEND\xaeB`\x82")
     assert data == (tmp_path / "b.png").read_bytes()

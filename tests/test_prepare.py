@@ -1,4 +1,4 @@
-"""Manifests from a plain folder and from a LibriSpeech tree: splits, transcripts, what is left out."""
+"""Manifests of a plain folder and of a LibriSpeech subset: splits, transcripts, unusable clips."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ def test_splits_share_no_speaker_and_repeat_with_the_seed(corpus_folder: Path, t
     assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text()
     clips = manifest.read(tmp_path / "one")
     speakers = [{clip.speaker for clip in clips if clip.split == split} for split in ("train", "dev", "test")]
-    assert [len(own) for own in speakers] == [4, 1, 1] and len(set.union(*speakers)) == 6
+    assert [len(names) for names in speakers] == [4, 1, 1] and len(set.union(*speakers)) == 6
 
 
-def test_a_librispeech_subset_gives_transcripts_and_sexes(tmp_path: Path) -> None:
+def test_librispeech_subset_gives_transcripts_and_sexes(tmp_path: Path) -> None:
     subset = tmp_path / "LibriSpeech" / "dev-clean"
     for speaker in ("19", "26", "27"):
         chapter = subset / speaker / "198"
@@ -34,7 +34,9 @@ def test_a_librispeech_subset_gives_transcripts_and_sexes(tmp_path: Path) -> Non
     assert clips["26"].text == "HELLO SPEAKER 26" and clips["26"].path.is_file()
 
 
-def test_what_cannot_be_used_is_left_out_and_said(corpus_folder: Path, tmp_path: Path, capsys) -> None:
+def test_silent_clip_is_left_out_and_counted_and_an_existing_manifest_raises_usage_error(
+    corpus_folder: Path, tmp_path: Path, capsys
+) -> None:
     for k in range(4):
         (tmp_path / f"s{k}").mkdir()
         sf.write(tmp_path / f"s{k}" / "a.wav", voice(100 + 20 * k, 2.0), RATE)
@@ -46,7 +48,7 @@ def test_what_cannot_be_used_is_left_out_and_said(corpus_folder: Path, tmp_path:
         prepare.main(tmp_path, tmp_path / "manifest.jsonl")
 
 
-def test_too_few_speakers_are_refused(tmp_path: Path) -> None:
+def test_too_few_speakers_to_split_raise_data_error(tmp_path: Path) -> None:
     (tmp_path / "only").mkdir()
     sf.write(tmp_path / "only" / "a.wav", voice(100, 2.0), RATE)
     with pytest.raises(DataError, match="too few"):

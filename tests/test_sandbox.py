@@ -1,9 +1,11 @@
-"""Decoding what strangers send: the worker gives what the decoder gives, and outlives what would kill a server."""
+"""Decoding untrusted files in a worker: same result as the decoder, typed errors, recovery after a crash."""
 
 import contextlib
 import os
 import signal
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from saic.audio.sandbox import Sandbox
 from saic.errors import SaicError, TooLong, UndecodableAudio
 from tests.conftest import RATE, voice
 
+ROOT = Path(__file__).parents[1]
 LIMITS = Limits(max_bytes=2**20, max_duration_s=20)
 
 
@@ -32,13 +35,13 @@ def box() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The same second in four containers."""
+    """The same second of audio in four containers."""
     folder = tmp_path_factory.mktemp("clips")
-    wav, found = voice(140, 1.0), {}
+    wav, encoded = voice(140, 1.0), {}
     for suffix in ("wav", "flac", "ogg", "mp3"):
         sf.write(folder / f"clip.{suffix}", wav, RATE)
-        found[suffix] = (folder / f"clip.{suffix}").read_bytes()
-    return found
+        encoded[suffix] = (folder / f"clip.{suffix}").read_bytes()
+    return encoded
 
 
 def worker_of(box: Sandbox) -> sandbox._Worker:
@@ -46,13 +49,29 @@ def worker_of(box: Sandbox) -> sandbox._Worker:
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
-def test_the_worker_gives_what_the_decoder_gives(suffix: str, box: Sandbox, clips, tmp_path: Path) -> None:
+def test_worker_gives_the_same_wav_as_the_decoder(suffix: str, box: Sandbox, clips, tmp_path: Path) -> None:
     path = tmp_path / "clip"
     path.write_bytes(clips[suffix])
     assert np.array_equal(box.load(path), audio.load(path))
 
 
-def test_errors_come_through_with_their_sentences(box: Sandbox, tmp_path: Path) -> None:
+def test_worker_imports_no_torch() -> None:
+    script = "import sys, saic.audio.sandbox; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_worker_gets_the_folder_of_the_package_as_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the package itself, whose module ``signal`` would hide that of the standard library."""
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **kwargs: started.append(kwargs) or popen(*args, **kwargs))
+    box = Sandbox(LIMITS, workers=1)
+    box.warm_up()
+    box.close()
+    assert [Path(kwargs["env"]["PYTHONPATH"]) for kwargs in started] == [ROOT]
+
+
+def test_errors_keep_type_and_message(box: Sandbox, tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     sf.write(path, np.zeros(25 * 8000), 8000)
     with pytest.raises(TooLong, match="20 s"):
@@ -61,14 +80,14 @@ def test_errors_come_through_with_their_sentences(box: Sandbox, tmp_path: Path) 
         box.load(tmp_path / "gone.wav")
 
 
-def test_a_worker_that_dies_or_hangs_is_an_error_and_the_next_clip_is_decoded(
+def test_worker_that_hangs_or_dies_raises_an_error_and_is_replaced(
     clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "clip.wav"
     path.write_bytes(clips["wav"])
     box = Sandbox(LIMITS, workers=1)
     box.load(path)
-    os.kill(worker_of(box)._process.pid, signal.SIGSTOP)  # as a decoder that never ends
+    os.kill(worker_of(box)._process.pid, signal.SIGSTOP)  # like a decoder that does not return
     box.timeout_s, began = 0.3, time.monotonic()
     with pytest.raises(UndecodableAudio, match="limits of this server"):
         box.load(path)
@@ -81,40 +100,40 @@ def test_a_worker_that_dies_or_hangs_is_an_error_and_the_next_clip_is_decoded(
     box.close()
 
 
-def test_a_worker_has_little_memory_and_cannot_write(box: Sandbox, clips, tmp_path: Path) -> None:
+def test_worker_has_little_memory_and_cannot_write_files(box: Sandbox, clips, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     (tmp_path / "clip.wav").write_bytes(clips["wav"])
     box.load(tmp_path / "clip.wav")
     if not hasattr(resource, "prlimit"):
-        pytest.skip("this system does not tell another process's limits")
+        pytest.skip("this system does not show the limits of another process")
     pid = worker_of(box)._process.pid
     assert resource.prlimit(pid, resource.RLIMIT_DATA)[0] == sandbox.MEMORY_BYTES
     assert resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == 0
     assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0
 
 
-def _wav(rate: int, channels: int, bits: int, code: int, n_said: int, data: bytes) -> bytes:
-    """A RIFF file whose header says what it likes."""
+def _wav(rate: int, channels: int, bits: int, code: int, n_claimed: int, data: bytes) -> bytes:
+    """A RIFF file with any values in its header."""
     frame = channels * bits // 8
     form = struct.pack("<HHIIHH", code, channels % 2**16, rate, rate * frame % 2**32, frame % 2**16, bits)
-    chunks = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", n_said) + data
+    chunks = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", n_claimed) + data
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
 
-lying_headers = st.builds(
+false_headers = st.builds(
     _wav,
     rate=st.one_of(st.sampled_from([0, 1, 8000, 16000, 44100, 2**31, 2**32 - 1]), st.integers(0, 2**32 - 1)),
     channels=st.one_of(st.integers(0, 9), st.integers(0, 2**16 - 1)),
     bits=st.sampled_from([0, 1, 8, 12, 16, 24, 32, 64, 65535]),
     code=st.sampled_from([0, 1, 3, 6, 7, 17, 85, 0xFFFE, 0xFFFF]),
-    n_said=st.one_of(st.integers(0, 4000), st.sampled_from([2**31 - 1, 2**32 - 1])),
+    n_claimed=st.one_of(st.integers(0, 4000), st.sampled_from([2**31 - 1, 2**32 - 1])),
     data=st.binary(max_size=2000),
 )
 
 
 @st.composite
 def damaged(draw: st.DrawFn, clips: dict[str, bytes]) -> bytes:
-    """A true file cut short, with some bytes changed, and something behind it."""
+    """A valid file that is truncated, with some bytes changed and others appended."""
     data = bytearray(clips[draw(st.sampled_from(sorted(clips)))])
     for _ in range(draw(st.integers(0, 8))):
         where = draw(st.one_of(st.integers(0, 199), st.integers(0, len(data) - 1)))
@@ -124,8 +143,8 @@ def damaged(draw: st.DrawFn, clips: dict[str, bytes]) -> bytes:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_every_input_gives_audio_or_a_typed_error(data, box: Sandbox, clips, tmp_path: Path) -> None:
-    content = data.draw(st.one_of(damaged(clips), lying_headers, st.binary(max_size=300)))
+def test_any_input_gives_a_wav_or_a_typed_error(data, box: Sandbox, clips, tmp_path: Path) -> None:
+    content = data.draw(st.one_of(damaged(clips), false_headers, st.binary(max_size=300)))
     path = tmp_path / "clip"
     path.write_bytes(content)
     with contextlib.suppress(SaicError):

@@ -1,4 +1,4 @@
-"""Errors of the decoder that a voice's recordings show: found again where the same is said, and nowhere else."""
+"""Spectral correction: decoder errors on a voice's recordings, predicted from content codes."""
 
 import pytest
 import torch
@@ -11,61 +11,66 @@ from saic.model.spectral_correction import (
 )
 from saic.signal.mel import N_MELS
 
-SPOKEN = torch.ones(120)
+ALL_SPEECH = torch.ones(120)
 
 
-def sounds(order: list[int], seed: int = 0) -> torch.Tensor:
-    """(16, L) content codes: each of the sounds in ``order`` for ten codes."""
-    kinds = torch.randn(max(order) + 1, 16, generator=torch.Generator().manual_seed(seed))
-    return kinds[order].T.repeat_interleave(10, dim=1)
+def content_of(order: list[int], seed: int = 0) -> torch.Tensor:
+    """(16, L) content codes: each phone of ``order`` for ten codes."""
+    codes = torch.randn(max(order) + 1, 16, generator=torch.Generator().manual_seed(seed))
+    return codes[order].T.repeat_interleave(10, dim=1)
 
 
-def humps(order: list[int]) -> torch.Tensor:
-    """(80, 2 L) for each sound an error in a place of its own."""
-    places = torch.arange(N_MELS)[:, None] - 20.0 - 15 * torch.tensor(order)
-    return (-0.5 * (places / 5).square()).exp().repeat_interleave(20, dim=1)
+def errors_of(order: list[int]) -> torch.Tensor:
+    """(80, 2 L) errors in log-mel: each phone has a peak at a mel bin of its own."""
+    distance = torch.arange(N_MELS)[:, None] - 20.0 - 15 * torch.tensor(order)
+    return (-0.5 * (distance / 5).square()).exp().repeat_interleave(20, dim=1)
 
 
-def shown(order: list[int], mask: torch.Tensor = SPOKEN) -> CorrectionExamples:
+def examples_of(order: list[int], mask: torch.Tensor = ALL_SPEECH) -> CorrectionExamples:
     mel = torch.zeros(N_MELS, 20 * len(order))
-    return collect_examples(sounds(order), mel + humps(order), mel, mask)
+    return collect_examples(content_of(order), mel + errors_of(order), mel, mask)
 
 
-def test_a_sound_gets_the_error_that_it_had_in_the_voices_recording() -> None:
-    said = [2, 0, 1, 1, 0, 2]
-    found = spectral_correction(sounds(said), SPOKEN, shown([0, 1, 2, 0, 1, 2]))
-    inner = torch.arange(120) % 20 % 16 > 3  # where a sound passes into the next there is something of both
-    torch.testing.assert_close(found[:, inner], humps(said)[:, inner], atol=0.05, rtol=0)
+def test_each_phone_gets_its_error_in_the_recording() -> None:
+    order = [2, 0, 1, 1, 0, 2]
+    found = spectral_correction(content_of(order), ALL_SPEECH, examples_of([0, 1, 2, 0, 1, 2]))
+    inner = torch.arange(120) % 20 % 16 > 3  # at the boundary of two phones their errors mix
+    torch.testing.assert_close(found[:, inner], errors_of(order)[:, inner], atol=0.05, rtol=0)
 
 
-def test_what_the_decoder_says_rightly_stays() -> None:
+def test_recording_without_error_gives_no_correction() -> None:
     mel = torch.randn(N_MELS, 120)
-    perfect = collect_examples(sounds([0, 1, 2, 0, 1, 2]), mel, mel, SPOKEN)
-    assert not spectral_correction(sounds([2, 1, 0]), torch.ones(60), perfect).any()
+    without_error = collect_examples(content_of([0, 1, 2, 0, 1, 2]), mel, mel, ALL_SPEECH)
+    assert not spectral_correction(content_of([2, 1, 0]), torch.ones(60), without_error).any()
 
 
-def test_pauses_are_no_examples_and_get_nothing() -> None:
-    mask = SPOKEN.clone()
+def test_pauses_give_no_examples_and_get_no_correction() -> None:
+    mask = ALL_SPEECH.clone()
     mask[60:] = 0
-    voice = shown([0, 1, 2, 3, 3, 3], mask)
-    assert len(voice.keys) == 30
-    found = spectral_correction(sounds([0, 1, 2, 0, 1, 2]), mask, voice)
+    examples = examples_of([0, 1, 2, 3, 3, 3], mask)
+    assert len(examples.keys) == 30
+    found = spectral_correction(content_of([0, 1, 2, 0, 1, 2]), mask, examples)
     assert not found[:, 61:].any() and found[:, 4:56].any()
 
 
 @pytest.mark.parametrize("n_frames", [119, 120])
-def test_many_codes_are_looked_up_as_few_are(n_frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    voice, content = join_examples([shown([0, 1, 2, 0, 1, 2]), shown([1, 2, 0, 0, 1, 2])]), sounds([2, 1, 0, 0, 1, 2])
-    assert voice.keys.shape == (120, 48) and voice.errors.shape == (120, N_MELS)
-    whole = spectral_correction(content, SPOKEN[:n_frames], voice)
+def test_correction_in_chunks_equals_that_in_one_and_is_finite_for_three_examples(
+    n_frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples, content = (
+        join_examples([examples_of([0, 1, 2, 0, 1, 2]), examples_of([1, 2, 0, 0, 1, 2])]),
+        content_of([2, 1, 0, 0, 1, 2]),
+    )
+    assert examples.keys.shape == (120, 48) and examples.errors.shape == (120, N_MELS)
+    whole = spectral_correction(content, ALL_SPEECH[:n_frames], examples)
     assert whole.shape == (N_MELS, n_frames)
-    monkeypatch.setattr("saic.model.spectral_correction._AT_ONCE", 7)
-    torch.testing.assert_close(spectral_correction(content, SPOKEN[:n_frames], voice), whole)
-    few = CorrectionExamples(voice.keys[:3], voice.errors[:3])
-    assert spectral_correction(content, SPOKEN[:n_frames], few).isfinite().all()
+    monkeypatch.setattr("saic.model.spectral_correction._MAX_QUERIES", 7)
+    torch.testing.assert_close(spectral_correction(content, ALL_SPEECH[:n_frames], examples), whole)
+    few = CorrectionExamples(examples.keys[:3], examples.errors[:3])
+    assert spectral_correction(content, ALL_SPEECH[:n_frames], few).isfinite().all()
 
 
-def test_what_stands_between_harmonics_is_no_error() -> None:
+def test_ripple_as_narrow_as_harmonics_is_left_out_of_the_errors() -> None:
     comb = torch.cos(torch.arange(N_MELS) * torch.pi * 0.6)[:, None].expand(-1, 120)
-    voice = collect_examples(sounds([0, 1, 2, 0, 1, 2]), comb, torch.zeros(N_MELS, 120), SPOKEN)
-    assert voice.errors.square().mean() < 0.02 * comb.square().mean()
+    examples = collect_examples(content_of([0, 1, 2, 0, 1, 2]), comb, torch.zeros(N_MELS, 120), ALL_SPEECH)
+    assert examples.errors.square().mean() < 0.02 * comb.square().mean()

@@ -1,4 +1,4 @@
-"""With only a stand-in Hub: a stranger shares weights, loads them elsewhere, cuts the network, serves, explores.
+"""Sharing weights with only a stand-in Hub: push, load elsewhere, then page and notebooks without a network.
 
 The commands are those of README.md, "Share it".
 """
@@ -44,7 +44,7 @@ for command in json.loads(sys.argv[1]):
 
 @dataclass(frozen=True)
 class Shared:
-    """What is left once the network is cut: the weights' name, an environment that has them cached, the Space."""
+    """State without a network: the name of the weights, an environment with them in its cache, the Space's files."""
 
     name: str
     environment: dict[str, str]
@@ -52,7 +52,7 @@ class Shared:
 
 
 def documented(start: str) -> list[str]:
-    """The arguments of the one command of README.md that starts so."""
+    """The arguments of the one command of README.md that starts with ``start``."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = [line for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) for line in block.splitlines()]
     ((_, *arguments),) = (shlex.split(line) for line in lines if line.startswith(start) and "ORG/" in line)
@@ -60,57 +60,57 @@ def documented(start: str) -> list[str]:
 
 
 def saic(*commands: list[str], environment: dict[str, str], cwd: Path) -> str:
-    """Run commands, one after another in one new process; what they print."""
-    told = [sys.executable, "-c", RUN_COMMANDS, json.dumps(commands)]
-    done = subprocess.run(told, env=environment, cwd=cwd, capture_output=True, text=True)
+    """Run commands, one after another in one new process; return what they print."""
+    command = [sys.executable, "-c", RUN_COMMANDS, json.dumps(commands)]
+    done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as fine-tuning leaves it: runs/stage2/weights with a gallery, runs/report/report.json."""
-    place = tmp_path_factory.mktemp("stranger")
-    folder = place / "runs" / "stage2" / "weights"
+    """A folder as after fine-tuning: runs/stage2/weights with a gallery, runs/report/report.json."""
+    root = tmp_path_factory.mktemp("stranger")
+    folder = root / "runs" / "stage2" / "weights"
     shutil.copytree(weights.resolve(), folder)
-    tuned = Model.from_pretrained()
-    tuned.mel_mean += 0.01
-    tuned.save_pretrained(folder)
+    model = Model.from_pretrained()
+    model.mel_mean += 0.01
+    model.save_pretrained(folder)
     report = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text(encoding="utf-8"))
-    (place / "runs" / "report").mkdir()
-    (place / "runs" / "report" / "report.json").write_text(
+    (root / "runs" / "report").mkdir()
+    (root / "runs" / "report" / "report.json").write_text(
         json.dumps(report | {"weights_sha256": weights.fingerprint(folder)}), encoding="utf-8"
     )
-    (place / "assets").symlink_to(ROOT / "assets")
-    return place
+    (root / "assets").symlink_to(ROOT / "assets")
+    return root
 
 
 @pytest.fixture(scope="module")
 def shared(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Shared:
-    """Push, load by name in another home, upload the Space; then the Hub goes away."""
+    """Push, load by name in another home folder, upload the Space; then stop the Hub."""
     home, elsewhere = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("elsewhere")
     base = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | {"PYTHONPATH": str(ROOT)}
     with StandInHub() as hub:
         push = [word.replace("ORG/NAME", "clinic/tuned") for word in documented("saic push")]
-        said = saic([*push, "--json"], environment=base | hub.environment(home), cwd=trained)
-        name = json.loads(said)["weights"]
+        stdout = saic([*push, "--json"], environment=base | hub.environment(home), cwd=trained)
+        name = json.loads(stdout)["weights"]
         environment = base | hub.environment(elsewhere)
         convert = [word.replace("ORG/NAME@COMMIT", name) for word in documented("saic convert")]
         _, _, *space = documented("python -m saic space")
         space = [word.replace("ORG/NAME@COMMIT", name).replace("ORG/PAGE", "clinic/page") for word in space]
         saic(convert, space, environment=environment, cwd=trained)
         assert (trained / "shared.wav").is_file()
-        place = tmp_path_factory.mktemp("space")
+        space_folder = tmp_path_factory.mktemp("space")
         for path, content in hub.repos["space", "clinic/page"].files.items():
-            (place / path).parent.mkdir(parents=True, exist_ok=True)
-            (place / path).write_bytes(content)
+            (space_folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (space_folder / path).write_bytes(content)
         assert hub.repos["model", "clinic/tuned"].private and hub.repos["space", "clinic/page"].private
-    return Shared(name, environment, place)
+    return Shared(name, environment, space_folder)
 
 
 @pytest.fixture
 def served(shared: Shared, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen, Path]]:
-    """The Space's own app with the shared weights, where the home folder cannot be written."""
+    """The app of the Space with the shared weights and a read-only home folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -130,7 +130,7 @@ def served(shared: Shared, tmp_path: Path) -> Iterator[tuple[str, subprocess.Pop
         server.wait(30)
 
 
-def test_the_app_serves_shared_weights_without_a_network_and_without_a_home(
+def test_app_of_the_space_serves_shared_weights_offline_with_a_read_only_home(
     served: tuple[str, subprocess.Popen, Path],
 ) -> None:
     url, server, log = served
@@ -145,7 +145,7 @@ def test_the_app_serves_shared_weights_without_a_network_and_without_a_home(
     assert page is not None, log.read_text()
     assert "/convert" in json.load(page)["named_endpoints"]
     stat = Path(f"/proc/{server.pid}/stat")
-    if stat.exists():  # processor time, since other work on the machine does not count in it
+    if stat.exists():  # CPU time, which does not depend on other load of the machine
         user, system = map(int, stat.read_text().rpartition(")")[2].split()[11:13])
         used = (user + system) / os.sysconf("SC_CLK_TCK")
         assert used < START_CPU_S
@@ -154,7 +154,7 @@ def test_the_app_serves_shared_weights_without_a_network_and_without_a_home(
 
 @pytest.fixture(scope="module")
 def kernel(shared: Shared) -> Iterator[KernelManager]:
-    """A Jupyter kernel in the notebooks' folder, with the shared weights in its cache and no network."""
+    """A Jupyter kernel in the notebooks' folder, with the shared weights in its cache and without a Hub."""
     kernel = KernelManager(kernel_name="python3")
     kernel.start_kernel(env=shared.environment, cwd=str(FOLDER))
     yield kernel
@@ -162,9 +162,7 @@ def kernel(shared: Shared) -> Iterator[KernelManager]:
 
 
 @pytest.mark.parametrize("stem", ["01_anonymize", "02_explore_embeddings", "03_train_your_own", "04_evaluate_privacy"])
-def test_the_notebooks_run_with_shared_weights_and_without_a_network(
-    shared: Shared, kernel: KernelManager, stem: str
-) -> None:
+def test_notebooks_run_with_shared_weights_offline(shared: Shared, kernel: KernelManager, stem: str) -> None:
     settings = {
         "01_anonymize": {"WEIGHTS": shared.name},
         "02_explore_embeddings": {"WEIGHTS": shared.name},
@@ -173,10 +171,10 @@ def test_the_notebooks_run_with_shared_weights_and_without_a_network(
     }[stem]
     text, n_pictures = shown(run(FOLDER / f"{stem}.ipynb", settings, kernel))
     assert n_pictures >= 1
-    for said in {
+    for output in {
         "01_anonymize": ["original       1.00  same person", "pseudonym"],
         "02_explore_embeddings": ["speaker (128,)", "chance is 16.7 %"],
         "03_train_your_own": ["train: 4 speakers, 12 clips", "Weights:"],
         "04_evaluate_privacy": ["| `copy_source` |", "25% at a threshold"],
     }[stem]:
-        assert said in text, text
+        assert output in text, text

@@ -1,4 +1,4 @@
-"""Utility: error counts and prosody by hand, evaluators by their contract, the measure with fake evaluators."""
+"""Error counts, prosody, Whisper and DNSMOS, and the utility measure with fake evaluators."""
 
 import inspect
 import itertools
@@ -17,18 +17,17 @@ import torch
 from saic.data.manifest import Clip
 from saic.errors import SaicError, SilentAudio, UsageError, WeightsError
 from saic.evaluation.data.codec import lossless
-from saic.evaluation.data.evaluation_set import Corpus
+from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.evaluators import whisper as whisper_module
-from saic.evaluation.evaluators.dnsmos import Dnsmos, at_level, trim
-from saic.evaluation.evaluators.evaluators import Opinions
-from saic.evaluation.evaluators.whisper import DECODING, MODEL, Recogniser, normalize
+from saic.evaluation.evaluators.dnsmos import Dnsmos, normalize_level, trim_pauses
+from saic.evaluation.evaluators.evaluators import CachedEvaluators
+from saic.evaluation.evaluators.whisper import DECODING, MODEL, WhisperASR, normalize
 from saic.evaluation.measures import prosody, utility
-from saic.evaluation.measures.text_errors import Edits, character_errors, edits, pooled, word_errors
-from saic.evaluation.measures.utility import Row, check_control, figures, measure
-from saic.evaluation.systems import BASELINES, SYSTEMS, Systems
-from saic.signal.f0 import (
-    track_f0,
-)
+from saic.evaluation.measures.text_errors import Edits, character_errors, edits, pool_by_speaker, word_errors
+from saic.evaluation.measures.utility import OutputFigures, check_control, estimate, measure
+from saic.evaluation.metrics import Estimate
+from saic.evaluation.systems import SYSTEMS, VOCODER_BASELINES, SystemOutputs
+from saic.signal.f0 import track_f0
 from tests.conftest import RATE, voice
 
 # Words ----------------------------------------------------------------------------------------------------
@@ -46,11 +45,11 @@ from tests.conftest import RATE, voice
         ("ab", "bc", (2, 0, 0)),  # two either way
     ],
 )
-def test_edits_by_hand(reference, hypothesis, counts):
+def test_edits_match_hand_computation(reference, hypothesis, counts):
     assert edits(reference, hypothesis) == edits(list(reference), list(hypothesis)) == Edits(*counts, len(reference))
 
 
-def test_edits_are_as_few_as_can_be():
+def test_edits_are_minimal():
     def fewest(a: str, b: str) -> int:
         if not a or not b:
             return len(a) + len(b)
@@ -63,44 +62,44 @@ def test_edits_are_as_few_as_can_be():
         assert counts.insertions - counts.deletions == len(b) - len(a)
 
 
-def test_word_and_character_errors_by_hand():
+def test_word_and_character_errors_match_hand_computation():
     assert word_errors("the cat sat", "the  cut sat down") == Edits(1, 0, 1, 3)
     assert character_errors("the cat", "the  cut ") == Edits(1, 0, 0, 7)
 
 
-def test_a_speakers_clips_are_pooled_before_speakers_are_averaged():
+def test_edits_are_pooled_by_speaker():
     counts = [Edits(1, 0, 0, 1), Edits(0, 0, 0, 9), Edits(1, 1, 0, 4), Edits(0, 0, 3, 0)]
-    totals = pooled(counts, ["a", "a", "b", "c"])
-    assert totals == {"a": Edits(1, 0, 0, 10), "b": Edits(1, 1, 0, 4)}  # c said nothing
+    totals = pool_by_speaker(counts, ["a", "a", "b", "c"])
+    assert totals == {"a": Edits(1, 0, 0, 10), "b": Edits(1, 1, 0, 4)}  # c has no words
 
 
-def test_word_figures_by_hand():
+def test_word_figures_match_hand_computation():
     rows = [
-        Row("a", {}, heard=("one two three", "one two three")),
-        Row("a", {}, heard=("four", "four five six"), heard_true=("x y", "x")),
-        Row("b", {}, heard=("seven eight", "seven nine")),
+        OutputFigures("a", {}, transcripts=("one two three", "one two three")),
+        OutputFigures("a", {}, transcripts=("four", "four five six"), true_transcripts=("x y", "x")),
+        OutputFigures("b", {}, transcripts=("seven eight", "seven nine")),
     ]
-    leaves = figures(rows, seed=0)
-    assert leaves["wer"]["value"] == pytest.approx((100 * 2 / 4 + 100 * 1 / 2) / 2)
-    assert leaves["insertions"]["value"] == pytest.approx(100 * 2 / 4 / 2)
-    assert (leaves["wer_true"]["value"], leaves["wer_true"]["n"], leaves["insertions_true"]["value"]) == (50, 1, 0)
-    assert leaves["cer_true"]["value"] == pytest.approx(100 * 2 / 3)
-    assert leaves["wer"]["unit"] == "%" and leaves["wer"]["n"] == 2
+    figures = estimate(rows, seed=0)
+    assert figures["wer"].value == pytest.approx((100 * 2 / 4 + 100 * 1 / 2) / 2)
+    assert figures["insertions"].value == pytest.approx(100 * 2 / 4 / 2)
+    assert (figures["wer_true"].value, figures["wer_true"].n, figures["insertions_true"].value) == (50, 1, 0)
+    assert figures["cer_true"].value == pytest.approx(100 * 2 / 3)
+    assert figures["wer"].unit == "%" and figures["wer"].n == 2
 
 
-def test_the_normalizer_makes_different_writings_one():
+def test_normalizer_unifies_spellings():
     assert normalize("Mr. Quilter's, uh, colour!") == normalize("MISTER QUILTER IS COLOR") == "mister quilter is color"
     assert normalize("Twenty-five men; I've [noise] come.") == normalize("25 men I have come")
     assert normalize(" ") == ""
     assert normalize("the apostle") != normalize("the epistle")
 
 
-# The recogniser -------------------------------------------------------------------------------------------
+# Whisper --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def whisper(monkeypatch, tmp_path):
-    """faster-whisper without a model: what it was asked is in ``loaded``, ``options`` and ``downloads``."""
+    """A fake faster-whisper, which records its calls in ``loaded``, ``options`` and ``downloads``."""
     fake = SimpleNamespace(__version__="1.2.1", loaded=[], options=[], downloads=[], folder=tmp_path / "whisper")
 
     class WhisperModel:
@@ -123,9 +122,9 @@ def whisper(monkeypatch, tmp_path):
     return fake
 
 
-def test_decoding_is_by_the_rules(whisper):
-    judge = Recogniser(whisper.folder)
-    assert judge.transcribe(np.zeros(RATE, dtype=np.float32)) == "Hello there."
+def test_transcribe_uses_fixed_decoding_options(whisper):
+    asr = WhisperASR(whisper.folder)
+    assert asr.transcribe(np.zeros(RATE, dtype=np.float32)) == "Hello there."
     ((folder, loading),) = whisper.loaded
     assert folder == str(whisper.folder)
     assert loading == {"device": "cpu", "compute_type": "float32", "cpu_threads": torch.get_num_threads()}
@@ -136,77 +135,77 @@ def test_decoding_is_by_the_rules(whisper):
     assert not whisper.downloads
 
 
-def test_the_package_knows_all_decoding_options():
+def test_decoding_options_exist_in_faster_whisper():
     assert set(DECODING) <= set(inspect.signature(faster_whisper.WhisperModel.transcribe).parameters)
 
 
-def test_the_identity_hangs_on_files_and_options_and_not_on_the_folder(whisper, tmp_path, monkeypatch):
-    identity = Recogniser(whisper.folder).identity
+def test_identity_depends_on_files_and_options_and_not_on_the_folder(whisper, tmp_path, monkeypatch):
+    identity = WhisperASR(whisper.folder).identity
     other = shutil.copytree(whisper.folder, tmp_path / "copy")
-    assert Recogniser(other).identity == identity
+    assert WhisperASR(other).identity == identity
     (other / "model.bin").write_text("another model")
-    assert Recogniser(other).identity != identity
+    assert WhisperASR(other).identity != identity
     monkeypatch.setitem(whisper_module.DECODING, "beam_size", 1)
-    assert Recogniser(whisper.folder).identity != identity
+    assert WhisperASR(whisper.folder).identity != identity
 
 
-def test_a_hub_id_is_fetched_at_its_revision(whisper, monkeypatch):
+def test_hub_id_is_fetched_at_its_revision(whisper, monkeypatch):
     revision = "0123456789abcdef" * 2 + "01234567"
-    Recogniser(f"someone/whisper@{revision}")
+    WhisperASR(f"someone/whisper@{revision}")
     assert whisper.downloads == [("someone/whisper", {"revision": revision})]
     with pytest.raises(WeightsError, match="differs from its hashes"):
-        Recogniser()
+        WhisperASR()
     assert whisper.downloads[1] == (MODEL[:-41], {"revision": MODEL[-40:]})
-    hashes = {path.name: whisper.sha256(path) for path in whisper.folder.iterdir()}
-    monkeypatch.setattr(whisper, "MODEL_SHA256", hashes)
-    Recogniser()
+    hashes = {path.name: whisper_module.sha256(path) for path in whisper.folder.iterdir()}
+    monkeypatch.setattr(whisper_module, "MODEL_SHA256", hashes)
+    WhisperASR()
 
 
-def test_a_hub_out_of_reach_is_told_with_the_way_round_it(whisper):
+def test_unreachable_hub_raises_with_a_hint(whisper):
     def no_network(name, **options):
         raise ConnectionError("no route")
 
     whisper.download_model = no_network
     with pytest.raises(UsageError, match="--asr FOLDER"):
-        Recogniser()
+        WhisperASR()
 
 
 @pytest.mark.parametrize("model", ["Systran/faster-whisper-base", "Systran/faster-whisper-base@main", "no-such-folder"])
-def test_neither_a_folder_nor_a_pinned_hub_id(whisper, model):
+def test_model_that_is_no_folder_and_no_pinned_id_raises(whisper, model):
     with pytest.raises(UsageError, match="ORG/NAME@REVISION"):
-        Recogniser(model)
+        WhisperASR(model)
     assert not whisper.downloads
 
 
-def test_a_folder_that_lacks_a_file_is_not_completed_from_the_network(whisper):
+def test_incomplete_folder_raises_without_download(whisper):
     (whisper.folder / "tokenizer.json").unlink()
     with pytest.raises(UsageError, match=r"lacks tokenizer\.json"):
-        Recogniser(whisper.folder)
+        WhisperASR(whisper.folder)
     assert not whisper.downloads
 
 
-def test_a_damaged_model_is_told(whisper, tmp_path):
+def test_damaged_model_raises_weights_error(whisper, tmp_path):
     def damaged(folder, **options):
         raise RuntimeError("Unsupported model binary version")
 
     whisper.WhisperModel = damaged
     with pytest.raises(WeightsError, match="damaged"):
-        Recogniser(whisper.folder)
+        WhisperASR(whisper.folder)
 
 
 @pytest.mark.parametrize(
     ("package", "make"),
     [
-        ("faster_whisper", Recogniser),
-        ("whisper_normalizer.english", Recogniser),
+        ("faster_whisper", WhisperASR),
+        ("whisper_normalizer.english", WhisperASR),
         ("whisper_normalizer.english", lambda: normalize("text")),
         ("speechmos", Dnsmos),
         ("onnxruntime", Dnsmos),
     ],
 )
-def test_missing_packages_are_told_with_the_command_that_installs_them(monkeypatch, package, make):
+def test_missing_package_raises_with_the_install_command(monkeypatch, package, make):
     monkeypatch.setitem(sys.modules, package, None)
-    whisper._normalizer.cache_clear()
+    whisper_module._normalizer.cache_clear()
     with pytest.raises(UsageError, match=r"pip install 'saic\[eval\]'"):
         make()
 
@@ -214,47 +213,47 @@ def test_missing_packages_are_told_with_the_command_that_installs_them(monkeypat
 # Quality --------------------------------------------------------------------------------------------------
 
 
-def test_the_level_is_that_of_speech_alone():
+def test_level_is_measured_over_speech_only():
     noise = 0.3 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32).clip(-3, 3)
     half = np.concatenate([noise, np.zeros(6 * RATE, dtype=np.float32)])
-    levelled = at_level(half)
-    assert 20 * np.log10(np.sqrt(np.mean(levelled[: 2 * RATE] ** 2))) == pytest.approx(-26, abs=0.2)
-    assert not at_level(np.zeros(RATE, dtype=np.float32)).any()
+    leveled = normalize_level(half)
+    assert 20 * np.log10(np.sqrt(np.mean(leveled[: 2 * RATE] ** 2))) == pytest.approx(-26, abs=0.2)
+    assert not normalize_level(np.zeros(RATE, dtype=np.float32)).any()
 
 
-def test_trimming_leaves_the_pauses_within():
+def test_trim_pauses_keeps_inner_pauses():
     word = voice(200, 0.5)
     pause = np.zeros(RATE, dtype=np.float32)
-    assert 2 * RATE <= len(trim(np.concatenate([pause, word, pause, word, pause]))) <= 2.2 * RATE
-    assert len(trim(pause)) == 0
+    assert 2 * RATE <= len(trim_pauses(np.concatenate([pause, word, pause, word, pause]))) <= 2.2 * RATE
+    assert len(trim_pauses(pause)) == 0
 
 
-def test_dnsmos_hears_noise_and_neither_gain_nor_pauses_around():
-    judge = Dnsmos()
+def test_dnsmos_depends_on_noise_and_not_on_gain_or_outer_pauses():
+    dnsmos = Dnsmos()
     clip = np.pad(voice(120, 4), RATE // 2)
-    scores = judge.score(clip)
+    scores = dnsmos.score(clip)
     assert set(scores) == {"ovrl", "sig", "bak"} and all(1 <= score <= 5 for score in scores.values())
-    assert judge.score(0.05 * np.pad(clip, RATE)) == pytest.approx(scores, abs=0.01)
+    assert dnsmos.score(0.05 * np.pad(clip, RATE)) == pytest.approx(scores, abs=0.01)
     noisy = clip + 0.03 * np.random.default_rng(0).standard_normal(len(clip)).astype(np.float32)
-    assert judge.score(noisy)["bak"] < scores["bak"] - 0.3
+    assert dnsmos.score(noisy)["bak"] < scores["bak"] - 0.3
     with pytest.raises(SilentAudio):
-        judge.score(np.zeros(RATE, dtype=np.float32))
+        dnsmos.score(np.zeros(RATE, dtype=np.float32))
 
 
-def test_dnsmos_hears_a_long_clip_to_its_end():
-    judge = Dnsmos()
+def test_dnsmos_windows_cover_a_long_clip():
+    dnsmos = Dnsmos()
     windows = []
-    judge._network = SimpleNamespace(
+    dnsmos._network = SimpleNamespace(
         run=lambda _, inputs: [np.full((len(windows.append(inputs) or inputs["input_1"]), 3), 3.0)]
     )
     for seconds, count in ((3, 1), (9, 1), (15, 2), (19, 3)):
         wav = 0.1 * np.random.default_rng(0).standard_normal(seconds * RATE).astype(np.float32)
-        judge.score(wav)
-        heard = windows.pop()["input_1"]
-        assert heard.shape == (count, 144_160)
+        dnsmos.score(wav)
+        inputs = windows.pop()["input_1"]
+        assert inputs.shape == (count, 144_160)
         if seconds > 9:
-            levelled = at_level(wav)
-            assert (heard[0] == levelled[:144_160]).all() and (heard[-1] == levelled[-144_160:]).all()
+            leveled = normalize_level(wav)
+            assert (inputs[0] == leveled[:144_160]).all() and (inputs[-1] == leveled[-144_160:]).all()
 
 
 # Prosody --------------------------------------------------------------------------------------------------
@@ -267,7 +266,7 @@ def _bursts(*lengths_s: float) -> np.ndarray:
     return np.concatenate(parts).astype(np.float32)
 
 
-def test_a_clip_keeps_its_own_prosody():
+def test_prosody_of_identical_clips_is_perfect():
     wav = np.concatenate([voice(150, 2), np.zeros(RATE, dtype=np.float32), voice(150, 1)])
     track = track_f0(wav)
     assert prosody.f0_correlation(track, track) == pytest.approx(1)
@@ -275,7 +274,7 @@ def test_a_clip_keeps_its_own_prosody():
     assert prosody.pauses_kept(wav, wav) == prosody.rate_kept(wav, wav) == 1
 
 
-def test_an_octave_up_keeps_the_melody_and_an_inverted_one_does_not():
+def test_f0_correlation_is_1_for_an_octave_and_minus_1_for_an_inversion():
     track = np.tile([0, 0, 110, 120, 150, 140, 100], 10)
     assert prosody.f0_correlation(track, 2 * track) == pytest.approx(1)
     assert prosody.voicing_error(track, 2 * track) == 0
@@ -283,7 +282,7 @@ def test_an_octave_up_keeps_the_melody_and_an_inverted_one_does_not():
     assert prosody.f0_correlation(track, inverted) == pytest.approx(-1)
 
 
-def test_only_frames_that_are_voiced_in_both_count_for_the_melody():
+def test_f0_correlation_uses_frames_voiced_in_both():
     a = np.array([100.0] * 5 + [110, 120, 130, 140, 150, 160, 170, 180, 190, 200] + [0] * 5)
     b = np.array([0.0] * 5 + [210, 220, 230, 240, 250, 260, 270, 280, 290, 300] + [90] * 5)
     expected = np.corrcoef(np.log(a[5:15]), np.log(b[5:15]))[0, 1]
@@ -293,15 +292,15 @@ def test_only_frames_that_are_voiced_in_both_count_for_the_melody():
     assert prosody.f0_correlation(np.full(20, 100.0), np.arange(20) + 100.0) is None  # a monotone
 
 
-def test_voicing_error_by_hand():
+def test_voicing_error_matches_hand_computation():
     a = np.array([100, 100, 0, 0, 100, 100, 0, 0])
     assert prosody.voicing_error(a, np.array([90, 0, 0, 80, 90, 90, 0, 0])) == 2 / 8
-    assert prosody.voicing_error(a, np.array([90, 90, 0, 0])) == 2 / 8  # what is missing is unvoiced
-    assert prosody.voicing_error(a, np.append(a, [100] * 8)) == 0  # what is too much is left aside
+    assert prosody.voicing_error(a, np.array([90, 90, 0, 0])) == 2 / 8  # missing frames are unvoiced
+    assert prosody.voicing_error(a, np.append(a, [100] * 8)) == 0  # surplus frames are ignored
 
 
-def test_pauses_and_rate_by_hand():
-    # A pause of 80 frames loses 4 at either end to speech: 72 are left. Half a second later, 32 of them are shared.
+def test_pauses_and_rate_match_hand_computation():
+    # Of a pause of 80 frames, 4 at either end count as speech, and 72 are left. Shifted by 0.5 s, 32 of them overlap.
     source = _bursts(1, 1, 1)
     assert prosody.pauses_kept(source, _bursts(1.5, 1, 0.5)) == 2 * 32 / (72 + 72)
     assert prosody.pauses_kept(source, _bursts(3)) == 0
@@ -312,7 +311,7 @@ def test_pauses_and_rate_by_hand():
     assert prosody.rate_kept(0 * source, 0 * source) is None
 
 
-def test_mel_distance_hears_sound_and_not_gain():
+def test_mel_distance_depends_on_noise_and_not_on_gain():
     wav = voice(150, 2)
     assert prosody.mel_distance(wav, 0.1 * wav) == pytest.approx(0, abs=0.01)
     hiss = np.random.default_rng(0).standard_normal(len(wav)).astype(np.float32)
@@ -323,14 +322,14 @@ def test_mel_distance_hears_sound_and_not_gain():
     assert prosody.mel_distance(0 * wav, wav) is None
 
 
-# The measure, with evaluators that cost nothing ------------------------------------------------------------
+# The measure, with fake evaluators ------------------------------------------------------------------------
 
 PITCH_HZ = {"anna": 240.0, "berta": 190.0, "dave": 100.0, "emil": 140.0}
 CLIP_S, CLIPS = 4, 4
 
 
-class PitchRecogniser:
-    """Hears the name of the speaker once a second. Breaks off after ``fail_after``."""
+class PitchASR:
+    """Transcribes the name of the speaker once per second. Fails after ``fail_after`` calls."""
 
     def __init__(self, identity: str = "pitch", fail_after: int = 10**9):
         self.identity = identity
@@ -363,7 +362,7 @@ class LengthDnsmos:
 
 
 class KeepingPipeline:
-    """Conversions keep everything; the vocoder is broken and silent."""
+    """Conversions equal their source; the vocoder gives silence."""
 
     def info(self):
         return {"sha256": "ab" * 32}
@@ -383,7 +382,7 @@ class KeepingPipeline:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A corpus of four, its texts (none of emil's), and its systems; without the codec, which takes its time."""
+    """A set of four speakers, its texts (none for Emil), and the outputs; without the codec, for speed."""
     folder = tmp_path_factory.mktemp("small")
     clips = []
     for name, pitch_hz in PITCH_HZ.items():
@@ -392,34 +391,32 @@ def small(tmp_path_factory):
             soundfile.write(path, voice(pitch_hz, CLIP_S, seed=number), RATE)
             text = None if name == "emil" else " ".join([name.upper()] * CLIP_S)
             clips.append(Clip(path, path.stem, name, "FM"[pitch_hz < 170], CLIP_S, text, "test"))
-    corpus = Corpus(clips, seed=0, quick=False, progress=lambda *step: None, codec=lossless)
+    dataset = PartitionedSet(clips, seed=0, quick=False, progress=lambda *step: None, codec=lossless)
     texts = {clip.utterance: clip.text for clip in clips}
-    return corpus, texts, Systems(KeepingPipeline(), corpus, folder / "cache", seed=0)
+    return dataset, texts, SystemOutputs(KeepingPipeline(), dataset, folder / "cache", seed=0)
 
 
-def _measure(small, cache: Path, judge, dnsmos=None, progress=lambda *step: None):
-    corpus, texts, systems = small
-    return measure(
-        corpus, systems, recogniser=judge, dnsmos=dnsmos, texts=texts, seed=0, progress=progress, cache=cache
-    )
+def _measure(small, cache: Path, asr, dnsmos=None, progress=lambda *step: None):
+    dataset, texts, outputs = small
+    return measure(dataset, outputs, asr=asr, dnsmos=dnsmos, texts=texts, seed=0, progress=progress, cache=cache)
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("judged")
+    return tmp_path_factory.mktemp("evaluated")
 
 
 @pytest.fixture(scope="module")
 def measured(small, cache):
-    judge, dnsmos, stages = PitchRecogniser(), LengthDnsmos(), Counter()
-    leaves = _measure(small, cache, judge, dnsmos, lambda stage, done, total: stages.update([stage]))
-    return SimpleNamespace(leaves=leaves, judge=judge, dnsmos=dnsmos, stages=stages)
+    asr, dnsmos, stages = PitchASR(), LengthDnsmos(), Counter()
+    estimates = _measure(small, cache, asr, dnsmos, lambda stage, done, total: stages.update([stage]))
+    return SimpleNamespace(estimates=estimates, asr=asr, dnsmos=dnsmos, stages=stages)
 
 
-def test_systems_that_keep_the_source_score_so(measured):
-    assert tuple(measured.leaves) == (*SYSTEMS, *BASELINES)
-    for system in ("real", "copy_source", "convert", "reconstruction", *BASELINES):
-        value = {name: leaf["value"] for name, leaf in measured.leaves[system].items()}
+def test_systems_that_keep_the_source_have_no_errors(measured):
+    assert list(measured.estimates) == list(SYSTEMS)
+    for system in ("real", "copy_source", "convert", "reconstruction", *VOCODER_BASELINES):
+        value = {name: estimate.value for name, estimate in measured.estimates[system].items()}
         assert value["wer"] == value["cer"] == value["insertions"] == value["wer_true"] == value["cer_true"] == 0
         assert value["f0_correlation"] > 0.95 and value["voicing_error"] < 5
         assert value["pauses_kept"] > 90 and value["rate_kept"] > 95 and value["mel_distance"] < 1
@@ -428,68 +425,71 @@ def test_systems_that_keep_the_source_score_so(measured):
     assert measured.stages["utility: convert"] == 8 and measured.stages["utility: copy_source"] == 4
 
 
-def test_replaying_the_target_comes_out_badly(measured):
-    value = {name: leaf["value"] for name, leaf in measured.leaves["replay_target"].items()}
+def test_replay_target_has_high_errors(measured):
+    value = {name: estimate.value for name, estimate in measured.estimates["replay_target"].items()}
     assert value["wer"] >= 100 and value["wer_true"] >= 100
     assert value["f0_correlation"] < 0.7 and value["voicing_error"] > 5 and value["mel_distance"] > 3
 
 
-def test_silence_has_no_words_and_no_quality(measured):
-    leaves = measured.leaves["vocoder"]
-    assert leaves["wer"]["value"] == leaves["wer_true"]["value"] == 100 and leaves["insertions"]["value"] == 0
-    assert leaves["rate_kept"]["value"] == 0
+def test_silent_output_has_100_percent_wer_and_no_dnsmos(measured):
+    figures = measured.estimates["vocoder"]
+    assert figures["wer"].value == figures["wer_true"].value == 100 and figures["insertions"].value == 0
+    assert figures["rate_kept"].value == 0
     for name in ("dnsmos_ovrl", "f0_correlation"):
-        assert (leaves[name]["value"], leaves[name]["n"]) == (None, 0)
+        assert (figures[name].value, figures[name].n) == (None, 0)
 
 
-def test_true_text_is_of_whole_clips_of_all_speakers_with_transcripts(small, measured):
-    corpus, texts, _ = small
-    whole = utility.whole_clips(corpus, texts)
+def test_true_text_uses_whole_clips_of_speakers_with_texts(small, measured):
+    dataset, texts, _ = small
+    whole = utility.whole_clips(dataset, texts)
     assert set(whole) == {"anna", "berta", "dave"}
     for name, (part, text) in whole.items():
-        assert [(span.start, span.stop) for span in part] == [(0, CLIP_S * RATE)] * 3  # a fourth is more than 15 s
+        assert [(span.start, span.stop) for span in part] == [(0, CLIP_S * RATE)] * 3  # four clips exceed 15 s
         assert text.split() == [name] * 3 * CLIP_S
-    assert measured.leaves["convert"]["wer_true"]["n"] == 3 and measured.leaves["convert"]["wer"]["n"] == 4
-    assert utility.whole_clips(corpus, {}) == {}
+    assert measured.estimates["convert"]["wer_true"].n == 3 and measured.estimates["convert"]["wer"].n == 4
+    assert utility.whole_clips(dataset, {}) == {}
 
 
-def test_a_second_run_asks_nobody(small, cache, measured):
-    judge, dnsmos = PitchRecogniser(fail_after=0), LengthDnsmos()
-    assert _measure(small, cache, judge, dnsmos) == measured.leaves
-    # Silence is asked again: it has no score to keep.
-    assert judge.calls == 0 and dnsmos.calls == 4
-    assert not list(cache.glob("*.partial"))
+def test_second_run_uses_the_cache(small, cache, measured):
+    asr, dnsmos = PitchASR(fail_after=0), LengthDnsmos()
+    assert _measure(small, cache, asr, dnsmos) == measured.estimates
+    # Silence is scored again: it has no score to cache.
+    assert asr.calls == 0 and dnsmos.calls == 4
+    assert {path.suffix for path in cache.iterdir()} == {".json"}
 
 
-def test_a_run_that_broke_off_goes_on(small, tmp_path, measured):
-    broken, resumed = PitchRecogniser(fail_after=5), PitchRecogniser()
+def test_interrupted_run_continues(small, tmp_path, measured):
+    broken, resumed = PitchASR(fail_after=5), PitchASR()
     with pytest.raises(RuntimeError, match="power cut"):
         _measure(small, tmp_path, broken, LengthDnsmos())
-    assert _measure(small, tmp_path, resumed, LengthDnsmos()) == measured.leaves
-    assert broken.calls + resumed.calls == measured.judge.calls
+    assert _measure(small, tmp_path, resumed, LengthDnsmos()) == measured.estimates
+    assert broken.calls + resumed.calls == measured.asr.calls
 
 
-def test_answers_belong_to_samples_and_evaluator(tmp_path):
-    judge, other = PitchRecogniser(), PitchRecogniser("another")
+def test_cached_transcripts_depend_on_samples_and_evaluator(tmp_path):
+    one, other = PitchASR(), PitchASR("another")
     wav = voice(100, 1)
-    for asked, heard in ((judge, wav), (judge, wav.copy()), (judge, 0.5 * wav), (other, wav)):
-        assert Opinions(asked, None, tmp_path).text(heard) == "dave"
-    assert (judge.calls, other.calls) == (2, 1)
+    for asr, samples in ((one, wav), (one, wav.copy()), (one, 0.5 * wav), (other, wav)):
+        assert CachedEvaluators(asr, None, tmp_path).transcript(samples) == "dave"
+    assert (one.calls, other.calls) == (2, 1)
 
 
-def test_without_evaluators_their_figures_have_no_value(small, tmp_path, measured):
-    leaves = _measure(small, tmp_path, None)["convert"]
-    assert set(leaves) == set(measured.leaves["convert"])
-    for name, leaf in leaves.items():
+def test_missing_evaluators_give_no_value(small, tmp_path, measured):
+    figures = _measure(small, tmp_path, None)["convert"]
+    assert set(figures) == set(measured.estimates["convert"])
+    for name, figure in figures.items():
         missing = name.startswith(("wer", "cer", "insertions", "dnsmos"))
-        assert (leaf["value"] is None, leaf["n"] == 0) == (missing, missing)
+        assert (figure.value is None, figure.n == 0) == (missing, missing)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("system", "percent"), [("replay_target", 20.0), ("copy_source", 80.0)])
-def test_a_control_out_of_range_stops_the_evaluation(system, percent):
-    check_control(system, {"wer": {"value": percent, "n": 19}})  # too few speakers to judge by
-    check_control(system, {"wer": {"value": 100 - percent, "n": 20}})
-    check_control(system, {"wer": {"value": None, "n": 0}})
+def test_control_out_of_range_raises(system, percent):
+    def wer(value: float | None, n: int) -> dict[str, Estimate]:
+        return {"wer": Estimate(value, None, None, n, "%")}
+
+    check_control(system, wer(percent, 19))  # too few speakers for a control
+    check_control(system, wer(100 - percent, 20))
+    check_control(system, wer(None, 0))
     with pytest.raises(SaicError, match="Control out of range"):
-        check_control(system, {"wer": {"value": percent, "n": 20}})
+        check_control(system, wer(percent, 20))

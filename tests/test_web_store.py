@@ -1,4 +1,4 @@
-"""Where the page keeps recordings: private, whose they are, when they go, and that a killed server leaves none."""
+"""The store of recordings (access, lifetime, limits, killed servers) and the job scheduler."""
 
 import contextlib
 import os
@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from saic.errors import UsageError
-from saic.web.jobs import MAX_JOBS, MAX_JOBS_A_SESSION, SHARE, Jobs
+from saic.web.jobs import MAX_ADDRESS_SHARE, MAX_JOBS, MAX_JOBS_PER_SESSION, Jobs
 from saic.web.store import GRACE_S, KEEP_S, UNNAMED_KEEP_S, UPLOAD_KEEP_S, ClipStore, StoreFull
-from saic.web.visitors import NOBODY, Visitor
+from saic.web.visitors import UNKNOWN_VISITOR, Visitor
 
 
 @pytest.fixture
@@ -34,16 +34,17 @@ def file_in(folder: Path) -> Path:
 
 
 def after(seconds: float) -> float:
+    """The time when just more than so many seconds have passed."""
     return time.time() + seconds + 1
 
 
-def test_the_store_is_private_and_its_names_cannot_be_guessed(store: ClipStore) -> None:
+def test_store_folders_have_mode_0700_and_random_names(store: ClipStore) -> None:
     folders = {store.new("a", "result") for _ in range(20)}
     assert len({folder.name for folder in folders}) == 20 and all(len(folder.name) >= 22 for folder in folders)
     assert {stat.S_IMODE(folder.stat().st_mode) for folder in (store.folder, *folders)} == {0o700}
 
 
-def test_a_session_reads_its_own_and_what_is_bundled_and_no_other(store: ClipStore) -> None:
+def test_session_may_read_only_its_own_and_bundled_clips(store: ClipStore) -> None:
     own = file_in(store.new("a", "result"))
     assert store.may_read("a", own) and not store.may_read("b", own)
     assert store.may_read("b", file_in(store.bundled))
@@ -51,9 +52,9 @@ def test_a_session_reads_its_own_and_what_is_bundled_and_no_other(store: ClipSto
     assert not store.may_read("a", own.parent / ".." / own.parent.name / "gone.wav")
 
 
-def test_clips_stay_while_their_page_is_open_and_go_after_it_is_closed(store: ClipStore) -> None:
+def test_clips_are_kept_while_the_page_is_open_and_deleted_after_it_is_closed(store: ClipStore) -> None:
     own = file_in(store.new("a", "result"))
-    with store.reading("a"):
+    with store.page_open("a"):
         store.sweep(now=after(100 * KEEP_S))
         assert own.exists()
     store.sweep(now=after(KEEP_S / 2))
@@ -62,17 +63,17 @@ def test_clips_stay_while_their_page_is_open_and_go_after_it_is_closed(store: Cl
     assert not own.parent.exists() and store.bundled.exists()
 
 
-def test_a_result_goes_soon_after_its_successor_came(store: ClipStore) -> None:
+def test_replaced_result_is_deleted_after_the_grace_period(store: ClipStore) -> None:
     source, first = file_in(store.new("a", "source")), file_in(store.new("a", "result"))
     other = file_in(store.new("b", "result"))
     second = file_in(store.new("a", "result"))
-    with store.reading("a"), store.reading("b"):
+    with store.page_open("a"), store.page_open("b"):
         store.sweep(now=after(GRACE_S))
     assert not first.parent.exists()
     assert source.exists() and second.exists() and other.exists()
 
 
-def test_an_upload_is_for_who_knows_it_until_it_is_read(store: ClipStore) -> None:
+def test_upload_without_cookie_is_readable_by_path_until_it_is_discarded(store: ClipStore) -> None:
     upload = store.receive(".ogg")
     upload.write_bytes(b"-")
     assert upload.name == "recording.ogg" and store.is_upload(upload) and store.may_read("a", upload)
@@ -80,64 +81,64 @@ def test_an_upload_is_for_who_knows_it_until_it_is_read(store: ClipStore) -> Non
     assert not upload.parent.exists() and store.was_upload(upload) and not store.is_upload(upload)
 
 
-def test_only_uploads_are_discarded_and_forgotten_ones_go(store: ClipStore) -> None:
-    own, forgotten = file_in(store.new("a", "result")), store.receive("")
+def test_discard_deletes_only_uploads_and_sweep_deletes_unused_uploads(store: ClipStore) -> None:
+    own, unused = file_in(store.new("a", "result")), store.receive("")
     store.discard(own)
     assert own.exists()
-    with store.reading("a"):
+    with store.page_open("a"):
         store.sweep(now=after(UPLOAD_KEEP_S))
-    assert own.exists() and not forgotten.parent.exists()
+    assert own.exists() and not unused.parent.exists()
 
 
-def test_delete_removes_what_is_ones_own_at_once(store: ClipStore) -> None:
+def test_delete_removes_only_the_sessions_clips(store: ClipStore) -> None:
     own, other = file_in(store.new("a", "result")), file_in(store.new("b", "result"))
     store.delete("a")
     assert not own.parent.exists() and other.exists()
-    store.delete("nobody")
+    store.delete("unknown session")
 
 
-def test_bytes_are_counted_before_they_are_written(tmp_path: Path) -> None:
+def test_reserve_over_the_address_share_raises_store_full(tmp_path: Path) -> None:
     store = ClipStore(tmp_path, max_bytes=1000)
-    here, there = Visitor(None, "10.0.0.1"), Visitor(None, "10.0.0.2")
-    upload = store.receive("", here).parent
+    first, second = Visitor(None, "10.0.0.1"), Visitor(None, "10.0.0.2")
+    upload = store.receive("", first).parent
     store.reserve(upload, 500)
     with pytest.raises(StoreFull):  # half of what the others leave
         store.reserve(upload, 1)
-    other = store.receive("", there).parent
+    other = store.receive("", second).parent
     store.reserve(other, 250)
     with pytest.raises(StoreFull):
         store.reserve(other, 1)
     store.discard(upload / "recording")
-    store.reserve(other, 250)  # what is removed no longer counts
+    store.reserve(other, 250)  # deleted bytes no longer count
     with pytest.raises(UsageError, match="no longer on the server"):
         store.reserve(upload, 1)
     store.close()
 
 
-def test_a_session_is_its_first_visitors(store: ClipStore) -> None:
+def test_session_belongs_to_the_visitor_who_used_it_first(store: ClipStore) -> None:
     anna, ben, program = Visitor("a" * 22, "10.0.0.1"), Visitor("b" * 22, "10.0.0.1"), Visitor(None, "10.0.0.1")
     assert store.claim("s", anna) and store.claim("s", anna)
     assert not store.claim("s", ben) and not store.claim("s", program)
     assert store.claim("p", program) and not store.claim("p", anna)
     own = file_in(store.new("s", "result"))
-    assert store.may_give(anna, own) and not store.may_give(ben, own) and not store.may_give(program, own)
+    assert store.may_download(anna, own) and not store.may_download(ben, own) and not store.may_download(program, own)
     sent = file_in(store.receive(".wav", ben).parent)
-    assert store.may_give(ben, sent) and not store.may_give(anna, sent) and not store.may_read("s", sent)
+    assert store.may_download(ben, sent) and not store.may_download(anna, sent) and not store.may_read("s", sent)
 
 
-def test_an_address_leaves_sessions_for_others(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_over_the_address_share_raise_store_full(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("saic.web.store.MAX_SESSIONS", 10)
     for k in range(5):
         assert store.claim(f"s{k}", Visitor(None, "10.0.0.1"))
     with pytest.raises(StoreFull):
         store.claim("s5", Visitor(None, "10.0.0.1"))
     assert store.claim("other", Visitor(None, "10.0.0.2"))
-    store.sweep(now=after(60))  # with nothing and no page
+    store.sweep(now=after(60))  # deletes sessions without clips and pages
     assert store.claim("s5", Visitor(None, "10.0.0.1"))
 
 
-def test_only_a_plain_file_of_the_store_is_given(store: ClipStore, tmp_path: Path) -> None:
-    """What is written as a path elsewhere may lead to what another visitor has open."""
+def test_links_pipes_and_paths_outside_the_store_are_refused(store: ClipStore, tmp_path: Path) -> None:
+    """Such a path may lead to a file that the server has open for another visitor."""
     own = file_in(store.new("a", "result"))
     assert store.may_read("a", own)
     (own.parent / "link.wav").symlink_to(own)
@@ -157,10 +158,11 @@ def test_only_a_plain_file_of_the_store_is_given(store: ClipStore, tmp_path: Pat
             f"{own}\0",
             store.folder / ".lock",
         ):
-            assert not store.may_read("a", Path(path)) and not store.may_give(NOBODY, Path(path)), path
+            path = Path(path)
+            assert not store.may_read("a", path) and not store.may_download(UNKNOWN_VISITOR, path), path
 
 
-def test_delete_removes_all_of_a_browser_and_of_nobody_else(store: ClipStore) -> None:
+def test_delete_removes_all_sessions_and_uploads_of_a_browser_and_no_others(store: ClipStore) -> None:
     anna, ben, program = Visitor("a" * 22, "10.0.0.1"), Visitor("b" * 22, "10.0.0.1"), Visitor(None, "10.0.0.1")
     for session, visitor in {"tab 1": anna, "tab 2": anna, "ben": ben, "program": program}.items():
         store.claim(session, visitor)
@@ -174,16 +176,16 @@ def test_delete_removes_all_of_a_browser_and_of_nobody_else(store: ClipStore) ->
         store.reserve(own[0].parent, 1)
 
 
-def test_results_that_nobody_can_ask_to_delete_go_soon(store: ClipStore) -> None:
-    store.claim("x", NOBODY, named=False)
-    store.claim("y", NOBODY)
-    own, named = file_in(store.new("x", "result")), file_in(store.new("y", "result"))
+def test_results_of_an_unnamed_session_are_deleted_sooner(store: ClipStore) -> None:
+    store.claim("x", UNKNOWN_VISITOR, named=False)
+    store.claim("y", UNKNOWN_VISITOR)
+    unnamed, named = file_in(store.new("x", "result")), file_in(store.new("y", "result"))
     store.sweep(now=after(UNNAMED_KEEP_S))
-    assert not own.parent.exists() and named.exists()
+    assert not unnamed.parent.exists() and named.exists()
 
 
-def test_what_is_written_while_its_folder_is_removed_goes_too(store: ClipStore) -> None:
-    """Removing a folder lists it first: what is written after that would stay."""
+def test_delete_while_a_thread_writes_leaves_no_file(store: ClipStore) -> None:
+    """rmtree lists a folder first, so a file that is written after that would stay."""
     stop, written = threading.Event(), []
 
     def write(folder: Path) -> None:
@@ -205,32 +207,32 @@ def test_what_is_written_while_its_folder_is_removed_goes_too(store: ClipStore) 
     assert written and not [path for path in store.folder.iterdir() if path.name not in (".lock", "bundled")]
 
 
-def test_closing_removes_everything(store: ClipStore) -> None:
+def test_close_deletes_the_folder(store: ClipStore) -> None:
     store.new("a", "result")
     store.close()
     assert not store.folder.exists()
 
 
-def test_a_server_that_is_killed_in_the_middle_leaves_no_audio_after_the_restart(tmp_path: Path, caplog) -> None:
+def test_next_start_deletes_the_clips_of_a_killed_server(tmp_path: Path, caplog) -> None:
     serve = (
         "import sys, time; from saic.web.store import ClipStore; store = ClipStore(sys.argv[1]);"
         "(store.new('a', 'result') / 'swapped.wav').write_bytes(b'-'); store.receive('.wav').write_bytes(b'-');"
         "print(store.folder, flush=True); time.sleep(60)"
     )
-    living = ClipStore(tmp_path)
+    running = ClipStore(tmp_path)
     killed = subprocess.Popen([sys.executable, "-c", serve, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     folder = Path(killed.stdout.readline().strip())
     assert len(list(folder.glob("*/*.wav"))) == 2
-    living.sweep()
-    assert folder.exists()  # it lives
+    running.sweep()
+    assert folder.exists()  # its process still runs
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     with caplog.at_level("WARNING", logger="saic.web"):
         restarted = ClipStore(tmp_path)
-    assert not folder.exists() and living.folder.exists()
+    assert not folder.exists() and running.folder.exists()
     (record,) = caplog.records
-    assert "had left: 2 files" in record.getMessage() and str(folder) not in record.getMessage()
-    for store in (living, restarted):
+    assert "deleted 2 files" in record.getMessage() and str(folder) not in record.getMessage()
+    for store in (running, restarted):
         store.close()
     killed.stdout.close()
 
@@ -238,26 +240,27 @@ def test_a_server_that_is_killed_in_the_middle_leaves_no_audio_after_the_restart
 # --- jobs --------------------------------------------------------------------------------------------------
 
 
-def test_no_more_jobs_run_than_there_are_slots_and_one_is_left_for_other_addresses() -> None:
-    jobs, running, most, of_one = Jobs(3), [], [], []
+def test_running_jobs_stay_within_the_slots_and_one_address_never_has_all() -> None:
+    jobs, running, n_running, n_of_address = Jobs(3), [], [], []
 
     def work(address: str, session: str) -> None:
         with jobs.run("work", session, address):
             running.append(address)
-            most.append(len(running))
-            of_one.append(running.count(address))
+            n_running.append(len(running))
+            n_of_address.append(running.count(address))
             time.sleep(0.02)
             running.remove(address)
 
     owners = [(f"10.0.0.{k % 2}", f"session {k}") for k in range(12)]
     in_threads(*(lambda owner=owner: work(*owner) for owner in owners))
-    assert len(most) == 12 and max(most) == 3 and max(of_one) <= 2 and not jobs.running and not jobs.waiting
+    assert len(n_running) == 12 and max(n_running) == 3 and max(n_of_address) <= 2
+    assert not jobs.running and not jobs.waiting
 
 
-def test_a_session_and_an_address_have_a_limit_and_leave_places_for_others() -> None:
+def test_jobs_over_the_session_or_address_limit_are_refused_and_others_admitted() -> None:
     jobs, done = Jobs(1), threading.Event()
 
-    def hold(session: str, address: str) -> threading.Thread:
+    def start_job(session: str, address: str) -> threading.Thread:
         def work() -> None:
             with jobs.run("work", session, address):
                 done.wait()
@@ -269,27 +272,29 @@ def test_a_session_and_an_address_have_a_limit_and_leave_places_for_others() -> 
             time.sleep(0.001)
         return thread
 
-    threads = [hold("a", "10.0.0.1") for _ in range(MAX_JOBS_A_SESSION)]
+    threads = [start_job("a", "10.0.0.1") for _ in range(MAX_JOBS_PER_SESSION)]
     with pytest.raises(UsageError, match="busy"), jobs.run("work", "a", "10.0.0.1"):
         pass
-    n_places = int(SHARE * MAX_JOBS)
-    threads += [hold(f"s{k}", "10.0.0.1") for k in range(n_places - MAX_JOBS_A_SESSION)]
+    n_places = int(MAX_ADDRESS_SHARE * MAX_JOBS)
+    threads += [start_job(f"s{k}", "10.0.0.1") for k in range(n_places - MAX_JOBS_PER_SESSION)]
     with pytest.raises(UsageError, match="busy"), jobs.run("work", "new", "10.0.0.1"):
         pass
-    threads += [hold(f"other {k}", f"10.0.1.{k}") for k in range(20)]  # everybody else still finds a place
+    threads += [
+        start_job(f"other {k}", f"10.0.1.{k}") for k in range(20)
+    ]  # all are admitted: `start_job` waits for that
     done.set()
     for thread in threads:
         thread.join()
 
 
-def test_who_had_less_of_the_cores_comes_first() -> None:
+def test_free_core_goes_to_the_address_with_the_least_recent_core_time() -> None:
     jobs, order = Jobs(1), []
-    hog, free = threading.Event(), threading.Event()
+    has_core, release = threading.Event(), threading.Event()
 
     def long(session: str) -> None:
         with jobs.run("work", session, "10.0.0.1"):
-            hog.set()
-            free.wait()
+            has_core.set()
+            release.wait()
             order.append(session)
 
     def short(address: str) -> None:
@@ -298,7 +303,7 @@ def test_who_had_less_of_the_cores_comes_first() -> None:
 
     threads = [threading.Thread(target=long, args=["first"])]
     threads[0].start()
-    hog.wait()
+    has_core.wait()
     threads += [threading.Thread(target=long, args=[name]) for name in ("second", "third")]
     threads += [threading.Thread(target=short, args=[f"10.0.1.{k}"]) for k in range(3)]
     for thread in threads[1:]:
@@ -306,14 +311,14 @@ def test_who_had_less_of_the_cores_comes_first() -> None:
     while len(jobs.waiting) < 5:
         time.sleep(0.001)
     time.sleep(0.01)
-    free.set()
+    release.set()
     for thread in threads:
         thread.join()
     assert order[0] == "first" and set(order[1:4]) == {"10.0.1.0", "10.0.1.1", "10.0.1.2"}
 
 
-def test_a_long_job_lets_others_go_first_between_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saic.web.jobs._SLICE_S", 0.01)
+def test_long_job_gives_way_to_a_short_one_between_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saic.web.jobs._TIME_SLICE_S", 0.01)
     jobs, steps, has_core = Jobs(1), [], threading.Event()
 
     def long() -> None:
@@ -334,6 +339,7 @@ def test_a_long_job_lets_others_go_first_between_its_steps(monkeypatch: pytest.M
 
 
 def in_threads(*actions) -> None:
+    """Run functions at the same time, and wait for all."""
     threads = [threading.Thread(target=action) for action in actions]
     for thread in threads:
         thread.start()
@@ -341,16 +347,16 @@ def in_threads(*actions) -> None:
         thread.join()
 
 
-def test_who_waits_is_told_how_many_come_first_and_can_stop_at_once() -> None:
-    jobs, free, told, refused = Jobs(1), threading.Event(), [], []
+def test_waiting_job_reports_its_place_in_line_and_stops_at_once() -> None:
+    jobs, release, places, refused = Jobs(1), threading.Event(), [], []
 
     def hold() -> None:
         with jobs.run("work", "a", "10.0.0.1"):
-            free.wait()
+            release.wait()
 
     def wait() -> None:
         try:
-            with jobs.run("work", "b", "10.0.0.2", told.append):
+            with jobs.run("work", "b", "10.0.0.2", places.append):
                 pass
         except UsageError as error:
             refused.append(str(error))
@@ -360,16 +366,16 @@ def test_who_waits_is_told_how_many_come_first_and_can_stop_at_once() -> None:
     while not jobs.running:
         time.sleep(0.001)
     threads[1].start()
-    while not told:
+    while not places:
         time.sleep(0.01)
     jobs.stop("b")
     threads[1].join(1)
-    assert told[0] == 0 and "Stopped" in refused[0]
-    free.set()
+    assert places[0] == 0 and "Stopped" in refused[0]
+    release.set()
     threads[0].join()
 
 
-def test_a_job_that_is_stopped_ends_at_its_next_stage_and_frees_its_core() -> None:
+def test_stopped_job_raises_at_its_next_check_and_frees_its_core() -> None:
     jobs = Jobs(1)
     with pytest.raises(UsageError, match="Stopped"), jobs.run("work", "a") as job:
         jobs.stop("b")
@@ -380,7 +386,7 @@ def test_a_job_that_is_stopped_ends_at_its_next_stage_and_frees_its_core() -> No
         job.check()
 
 
-def test_a_job_has_a_deadline_and_so_has_its_wait() -> None:
+def test_running_and_waiting_jobs_past_the_deadline_raise() -> None:
     jobs = Jobs(1, deadline_s=0.05)
     with jobs.run("work", "a") as job:
         with ThreadPoolExecutor(1) as pool, pytest.raises(UsageError, match="too long"):
@@ -389,7 +395,7 @@ def test_a_job_has_a_deadline_and_so_has_its_wait() -> None:
             job.check()
 
 
-def test_the_log_says_what_and_how_long_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+def test_job_log_holds_its_name_and_outcome_but_no_session(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="saic.web"), Jobs(1).run("convert", "session-of-jane"):
         pass
     (record,) = caplog.records

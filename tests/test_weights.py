@@ -1,4 +1,4 @@
-"""Weights that are damaged or made to harm: each is refused by one line, soon, and before memory is taken for it."""
+"""Damaged and malicious weights: each is refused with one line, quickly, and before memory is allocated for it."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from safetensors.torch import load, load_file, save, save_file
 from saic import cli, weights
 from saic.config import Config
 from saic.errors import ConfigError, HubError, WeightsError
-from saic.gallery import Voices
+from saic.gallery import Gallery
 from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.vocoder.source_filter import SourceFilter
@@ -33,19 +33,19 @@ from tests.test_hub import NAME, StandInHub, hub  # noqa: F401 - a fixture
 
 Edit = Callable[[Path], None]
 TINY = Config.from_yaml(Path(__file__).parents[1] / "train" / "configs" / "tiny.yaml").to_dict()
-TINY["content_encoder"]["listener"] = {"channels": 8, "blocks": 2, "kernel": 3}
+TINY["content_encoder"]["phone_encoder"] = {"channels": 8, "blocks": 2, "kernel": 3}
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set with all its files, like the bundled one but small, so that hundreds of copies take no time."""
+    """A weights folder with all files, but small, so that hundreds of copies take little time."""
     torch.manual_seed(0)
     folder, config = tmp_path_factory.mktemp("whole"), Config.from_dict(TINY)
     Model(config).save_pretrained(folder)
-    save_vocoder(folder, config.vocoder, SourceFilter(16, 1, 7, 1).state_dict())
+    save_vocoder(folder, config, SourceFilter(16, 1, 7, 1).state_dict())
     random = np.random.default_rng(0)
     arrays = (random.standard_normal(shape, np.float32) for shape in ((3, 2, 16), (3, 2, 640), (3, 2), (3, 81, 80)))
-    Voices(("a", "b", "c"), ("F", "M", "F"), *arrays, threshold=0.5).save(folder / VOICES)
+    Gallery(("a", "b", "c"), ("F", "M", "F"), *arrays, threshold=0.5).save(folder / VOICES)
     write_sums(folder)
     return folder
 
@@ -56,7 +56,7 @@ def folder(whole: Path, tmp_path: Path) -> Path:
 
 
 def put_config(folder: Path, **changes: object) -> None:
-    """Values by their path in the config, as ``decoder__channels=8``; and the hashes."""
+    """Change values by their path in the config, as ``decoder__channels=8``, and update the hashes."""
     values = json.loads((folder / CONFIG).read_text())
     for path, value in changes.items():
         *parents, key = path.split("__")
@@ -73,11 +73,11 @@ def put(folder: Path, name: str, content: bytes) -> None:
 
 
 @contextmanager
-def soon() -> Iterator[None]:
-    """Fail what takes longer than 5 s, where 0.1 s is usual: what waits for another process, or never ends."""
+def time_limit() -> Iterator[None]:
+    """Fail if the block takes longer than 5 s (0.1 s is usual), since it may wait for another process or never end."""
 
     def stop(*_: object) -> None:
-        raise AssertionError("it does not end")
+        raise AssertionError("longer than 5 s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(5)
@@ -89,8 +89,8 @@ def soon() -> Iterator[None]:
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """The message of the error by which a call refuses weights: one line that names nothing of the user's."""
-    with soon(), pytest.raises(WeightsError) as caught:
+    """The message with which a call refuses weights: one line without the folder's name."""
+    with time_limit(), pytest.raises(WeightsError) as caught:
         call()
     message = str(caught.value)
     assert message.isprintable() and len(message) < 400 and "private_name" not in message
@@ -102,13 +102,13 @@ def refused(folder: Path) -> str:
     return refusal(lambda: Pipeline.from_pretrained(folder))
 
 
-def test_the_set_that_the_others_are_made_of_is_good(folder: Path) -> None:
+def test_unchanged_weights_load(folder: Path) -> None:
     write_sums(folder)
     pipeline = Pipeline.from_pretrained(folder)
-    assert pipeline.info()["vocoder"] == "neural" and len(pipeline.voices.names) > 1
+    assert pipeline.info()["vocoder"] == "neural" and len(pipeline.gallery.names) > 1
 
 
-# --- what is listed ------------------------------------------------------------------------------------------
+# --- files and hashes ----------------------------------------------------------------------------------------
 
 
 def sums_without(folder: Path, *names: str) -> None:
@@ -117,34 +117,34 @@ def sums_without(folder: Path, *names: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_lies_there_unlisted_is_refused(folder: Path, name: str) -> None:
+def test_file_that_is_not_listed_is_refused(folder: Path, name: str) -> None:
     sums_without(folder, name)
     assert name in refused(folder)
     assert name in refusal(lambda: weights.resolve(folder))
 
 
-def test_a_vocoder_that_the_config_names_must_be_listed(folder: Path) -> None:
+def test_neural_vocoder_of_the_config_must_be_listed(folder: Path) -> None:
     sums_without(folder, VOCODER)
     (folder / VOCODER).unlink()
     assert VOCODER in refused(folder)
 
 
-def test_a_gallery_that_comes_after_the_model_was_loaded_must_be_listed_too(folder: Path) -> None:
+def test_gallery_added_after_the_model_was_loaded_must_be_listed(folder: Path) -> None:
     sums_without(folder, VOICES)
     (folder / VOICES).rename(folder / "kept")
     pipeline = Pipeline.from_pretrained(folder)
-    assert "train.voices" in refusal(lambda: pipeline.voices)
+    assert "train.voices" in refusal(lambda: pipeline.gallery)
     (folder / "kept").rename(folder / VOICES)
-    assert VOICES in refusal(lambda: pipeline.voices)
+    assert VOICES in refusal(lambda: pipeline.gallery)
     write_sums(folder)
-    assert pipeline.voices.names
+    assert pipeline.gallery.names
 
 
 SUMS_EDITS = {
     "empty": lambda sums: b"",
-    "no UTF-8": lambda sums: b"\xff\xfe",
+    "not UTF-8": lambda sums: b"\xff\xfe",
     "zeros": lambda sums: bytes(100),
-    "a file elsewhere": lambda sums: sums + b"0" * 64 + b"  ../config.json\n",
+    "a file outside": lambda sums: sums + b"0" * 64 + b"  ../config.json\n",
     "twice": lambda sums: sums * 2,
     "an empty line": lambda sums: b"\n" + sums,
     "capitals": lambda sums: sums.upper(),
@@ -153,21 +153,21 @@ SUMS_EDITS = {
 
 
 @pytest.mark.parametrize("how", SUMS_EDITS)
-def test_sums_that_are_not_as_written_are_refused(folder: Path, how: str) -> None:
+def test_malformed_sums_are_refused(folder: Path, how: str) -> None:
     (folder / SUMS).write_bytes(SUMS_EDITS[how]((folder / SUMS).read_bytes()))
     assert SUMS in refused(folder)
 
 
-def test_a_training_run_may_stop_between_its_parts(whole: Path, tmp_path: Path) -> None:
+def test_weights_of_an_interrupted_training_run_load_without_an_unlisted_gallery(whole: Path, tmp_path: Path) -> None:
     Model(Config.from_dict(TINY)).save_pretrained(tmp_path)
     assert Pipeline.from_pretrained(tmp_path).info()["vocoder"] == "griffin-lim"
-    Voices.load(whole / VOICES).save(tmp_path / VOICES)
+    Gallery.load(whole / VOICES).save(tmp_path / VOICES)
     assert "Remove that file" in refused(tmp_path)  # killed before its hash was written
     (tmp_path / VOICES).unlink()
     Pipeline.from_pretrained(tmp_path)
 
 
-# --- what a file is ------------------------------------------------------------------------------------------
+# --- files that are not regular files ------------------------------------------------------------------------
 
 
 def make_fifo(path: Path) -> None:
@@ -176,7 +176,7 @@ def make_fifo(path: Path) -> None:
 
 def make_socket(path: Path) -> None:
     here = Path.cwd()
-    os.chdir(path.parent)  # a socket's whole path must be short
+    os.chdir(path.parent)  # the path of a socket has a short limit
     try:
         socket.socket(socket.AF_UNIX).bind(path.name)
     finally:
@@ -184,7 +184,7 @@ def make_socket(path: Path) -> None:
 
 
 def make_unreadable(path: Path) -> None:
-    """A regular file that fails to be read: by an error, for root may read what is forbidden."""
+    """A regular file whose reading fails. Permissions alone do not stop root."""
     if Path("/proc/self/mem").exists():
         path.symlink_to("/proc/self/mem")
     else:
@@ -205,22 +205,22 @@ KINDS = {
 
 @pytest.mark.parametrize("name", [SUMS, *FILES])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_readable_file_is_refused_at_once(folder: Path, kind: str, name: str) -> None:
+def test_unreadable_file_is_refused(folder: Path, kind: str, name: str) -> None:
     (folder / name).unlink()
     KINDS[kind](folder / name)
     assert name in refused(folder)
 
 
-def test_a_pipe_is_not_read_for_tensors(tmp_path: Path) -> None:
+def test_pipe_is_not_read_for_tensors(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / MODEL)
-    both_ends = os.open(tmp_path / MODEL, os.O_RDWR)  # so that opening it would not wait
+    both_ends = os.open(tmp_path / MODEL, os.O_RDWR)  # so that opening it for reading would not block
     try:
         refusal(lambda: read_tensors(tmp_path / MODEL))
     finally:
         os.close(both_ends)
 
 
-def test_a_file_over_the_limit_is_not_even_hashed(folder: Path) -> None:
+def test_file_over_the_size_limit_is_refused(folder: Path) -> None:
     put(folder, MODEL, b"")
     os.truncate(folder / MODEL, 2**40)  # a hole, which takes no space
     assert MODEL in refused(folder)
@@ -229,7 +229,7 @@ def test_a_file_over_the_limit_is_not_even_hashed(folder: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["x" * 5_000, f"x/{'y' * 5_000}", "x/" * 5_000, "nul\0", "\udcff", "a\nb", "/dev/null", "no/where/at/all"]
 )
-def test_a_name_that_is_no_folder_is_one_line(name: str) -> None:
+def test_name_that_is_not_a_folder_is_refused(name: str) -> None:
     for given in (name, Path(name)):
         assert "no such weights folder" in refusal(lambda given=given: Pipeline.from_pretrained(given))
 
@@ -248,7 +248,7 @@ def test_a_name_that_is_no_folder_is_one_line(name: str) -> None:
         b"[" * 90_000,
         b'{"decoder":' * 9_000,
         b"[" * 500 + b"]" * 500,
-        b'{"format_version": 5, "seed": ' + b"9" * 9_000 + b"}",
+        b'{"format_version": 6, "seed": ' + b"9" * 9_000 + b"}",
         b"null",
         b"[]",
         b'"text"',
@@ -258,7 +258,7 @@ def test_a_name_that_is_no_folder_is_one_line(name: str) -> None:
     ],
     ids=range(15),
 )
-def test_a_config_that_is_none_is_refused(folder: Path, content: bytes) -> None:
+def test_file_that_is_not_a_config_is_refused(folder: Path, content: bytes) -> None:
     put(folder, CONFIG, content)
     refused(folder)
 
@@ -271,27 +271,27 @@ def test_a_config_that_is_none_is_refused(folder: Path, content: bytes) -> None:
         {"decoder__channels": "many"},
         {"decoder__channels": 0.5},
         {"decoder__channels": -1},
-        {"decoder__correlation_share": float("nan")},
+        {"conversion__correlation_share": float("nan")},
         {"stage1__noise_std": float("inf")},
         {"content_encoder__strides": [1, 3]},
-        {"content_encoder__listener": 7},
-        {"content_encoder__listener__more": 7},
-        {"content_encoder__listener__kernel": 30},
-        {"content_encoder__listener__channels": 110},
+        {"content_encoder__phone_encoder": 7},
+        {"content_encoder__phone_encoder__more": 7},
+        {"content_encoder__phone_encoder__kernel": 30},
+        {"content_encoder__phone_encoder__channels": 110},
         {"decoder__a\nline\x1b[31m" + "x" * 500: 7},
         {"decoder__more": 7, "vocoder__more": 7, "more": 7},
         {"content_encoder__strides": [2] * 70, "decoder__upsampling": [2] * 70},
         {"vocoder__iterations": 10**9},
     ],
 )
-def test_a_value_that_cannot_be_is_refused(folder: Path, changes: dict[str, object]) -> None:
+def test_invalid_config_value_is_refused(folder: Path, changes: dict[str, object]) -> None:
     put_config(folder, **changes)
     assert CONFIG in refused(folder)
 
 
-def test_an_unknown_key_of_an_optional_section_lists_its_siblings() -> None:
-    with pytest.raises(ConfigError, match=r"'content_encoder\.listener\.more'.*channels, blocks, kernel"):
-        Config.from_dict({"content_encoder": {"listener": {"more": 7}}})
+def test_unknown_key_of_an_optional_section_lists_the_valid_keys() -> None:
+    with pytest.raises(ConfigError, match=r"'content_encoder\.phone_encoder\.more'.*channels, blocks, kernel"):
+        Config.from_dict({"content_encoder": {"phone_encoder": {"more": 7}}})
 
 
 @pytest.mark.parametrize("size", [36_000, 36 * 10**9, 36 * 10**30], ids=["thousands", "billions", "beyond"])
@@ -301,9 +301,9 @@ def test_an_unknown_key_of_an_optional_section_lists_its_siblings() -> None:
         "content_encoder__channels",
         "content_encoder__kernel",
         "content_encoder__code_channels",
-        "content_encoder__listener__channels",
-        "content_encoder__listener__blocks",
-        "content_encoder__listener__kernel",
+        "content_encoder__phone_encoder__channels",
+        "content_encoder__phone_encoder__blocks",
+        "content_encoder__phone_encoder__kernel",
         "speaker_encoder__channels",
         "speaker_encoder__kernel",
         "speaker_encoder__embedding_size",
@@ -314,8 +314,8 @@ def test_an_unknown_key_of_an_optional_section_lists_its_siblings() -> None:
         "vocoder__expansion",
     ],
 )
-def test_a_network_larger_than_its_file_is_never_made(folder: Path, path: str, size: int) -> None:
-    put_config(folder, **{path: size + ("listener__kernel" in path)})
+def test_network_larger_than_its_file_is_not_built(folder: Path, path: str, size: int) -> None:
+    put_config(folder, **{path: size + ("phone_encoder__kernel" in path)})
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert "do not fit" in refused(folder)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 200_000
@@ -324,11 +324,11 @@ def test_a_network_larger_than_its_file_is_never_made(folder: Path, path: str, s
 @pytest.mark.parametrize(
     "changes",
     [
-        {"content_encoder__listener__channels": 1, "content_encoder__listener__blocks": 10**9},
+        {"content_encoder__phone_encoder__channels": 1, "content_encoder__phone_encoder__blocks": 10**9},
         {"content_encoder__strides": [1] * 9_000, "decoder__upsampling": [1] * 9_000},
     ],
 )
-def test_more_layers_than_their_file_has_are_never_made(folder: Path, changes: dict[str, object]) -> None:
+def test_network_with_more_layers_than_its_file_is_not_built(folder: Path, changes: dict[str, object]) -> None:
     put(folder, MODEL, save(load_file(folder / MODEL) | {"more": torch.zeros(5_000_000, dtype=torch.float16)}))
     put_config(folder, **changes)
     assert "do not fit" in refused(folder)
@@ -338,7 +338,7 @@ def test_more_layers_than_their_file_has_are_never_made(folder: Path, changes: d
 
 
 def of_tensors(change: Callable[[dict[str, torch.Tensor], str], object]) -> Callable[[bytes], bytes]:
-    """An edit of tensors, given the name of a matrix."""
+    """An edit of the tensors; ``change`` gets them and the name of a matrix."""
 
     def edit(content: bytes) -> bytes:
         tensors = load(content)
@@ -349,7 +349,7 @@ def of_tensors(change: Callable[[dict[str, torch.Tensor], str], object]) -> Call
 
 
 def of_header(change: Callable[[dict, str], object]) -> Callable[[bytes], bytes]:
-    """An edit of the header, given the name of a matrix, with the data left as they are."""
+    """An edit of the header alone; ``change`` gets it and the name of a matrix."""
 
     def edit(content: bytes) -> bytes:
         header = header_of(content)
@@ -379,14 +379,14 @@ MALFORMED = {
     "empty": lambda content: b"",
     "short": lambda content: content[:7],
     "no tensors": with_header(b"{}"),
-    "text": lambda content: b"no tensors at all" * 100,
+    "plain text": lambda content: b"no tensors at all" * 100,
     "cut header": lambda content: content[:1_000],
     "cut data": lambda content: content[:-2],
     "more data": lambda content: content + b"\0\0",
     "endless header": lambda content: b"\xff" * 8 + content[8:],
     "long header": lambda content: struct.pack("<Q", len(content)) + content[8:],
-    "no JSON": with_header(b"{{{{"),
-    "no UTF-8": with_header(b'{"\xff": 1}'),
+    "not JSON": with_header(b"{{{{"),
+    "not UTF-8": with_header(b'{"\xff": 1}'),
     "nested header": with_header(b'{"a":' * 50_000),
     "header of a list": with_header(b"[]"),
     "no mapping": of_header(lambda header, name: header.update({name: 5})),
@@ -419,7 +419,7 @@ def test_malformed_tensors_are_refused(folder: Path, how: str, name: str) -> Non
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_tensors_may_be_floats_of_each_stored_kind(folder: Path, whole: Path, dtype: torch.dtype) -> None:
+def test_tensors_of_each_float_type_load(folder: Path, whole: Path, dtype: torch.dtype) -> None:
     tensors = {name: tensor.to(dtype) for name, tensor in load_file(whole / MODEL).items()}
     put(folder, MODEL, save(tensors))
     loaded = Model.from_pretrained(folder).state_dict()
@@ -441,18 +441,18 @@ ARRAYS = {
     "no points": lambda t: t.update(speaker=t["speaker"][:, :0], content=t["content"][:, :0]),
     "no sizes": lambda t: t.update(speaker=t["speaker"][..., :0]),
     "no codes": lambda t: t.update(content=t["content"][..., :0]),
-    "a voice without a register": lambda t: t.update(register=t["register"][:2]),
-    "a voice without a timbre": lambda t: t.update(timbre=t["timbre"][:2]),
+    "a voice without F0 statistics": lambda t: t.update(f0_stats=t["f0_stats"][:2]),
+    "a voice without mel statistics": lambda t: t.update(mel_statistics=t["mel_statistics"][:2]),
     "a voice without content": lambda t: t.update(content=t["content"][:2]),
     "a point without content": lambda t: t.update(content=t["content"][:, :1]),
-    "a register of three": lambda t: t.update(register=torch.zeros(3, 3)),
-    "a timbre without its mean": lambda t: t.update(timbre=t["timbre"][:, 1:]),
+    "three F0 statistics": lambda t: t.update(f0_stats=torch.zeros(3, 3)),
+    "mel statistics without the mean": lambda t: t.update(mel_statistics=t["mel_statistics"][:, 1:]),
     "a flat speaker": lambda t: t.update(speaker=t["speaker"][:, 0]),
     "a single number": lambda t: t.update(speaker=torch.tensor(1.0)),
     "integers": lambda t: t.update(speaker=t["speaker"].to(torch.int16)),
-    "NaN": lambda t: t["timbre"].view(-1)[:1].fill_(float("nan")),
+    "NaN": lambda t: t["mel_statistics"].view(-1)[:1].fill_(float("nan")),
     "infinity": lambda t: t["content"].view(-1)[:1].fill_(float("inf")),
-    "one array missing": lambda t: t.pop("register"),
+    "one array missing": lambda t: t.pop("f0_stats"),
     "one array more": lambda t: t.update(more=torch.zeros(3)),
 }
 ABOUT = {
@@ -462,8 +462,8 @@ ABOUT = {
     "names of lists": {"names": [["a"], ["b"], ["c"]]},
     "names in a text": {"names": "abc"},
     "names in a mapping": {"names": {"a": 1, "b": 2, "c": 3}},
-    "no names": {"names": None},
-    "sexes of none": {"sexes": [None, None, None]},
+    "null names": {"names": None},
+    "null sexes": {"sexes": [None, None, None]},
     "one sex missing": {"sexes": ["F", "M"]},
     "threshold NaN": {"threshold": float("nan")},
     "threshold infinite": {"threshold": float("inf")},
@@ -471,89 +471,89 @@ ABOUT = {
     "threshold below -1": {"threshold": -1.01},
     "threshold huge": {"threshold": 10**400},
     "threshold text": {"threshold": "0.5"},
-    "threshold truth": {"threshold": True},
+    "threshold boolean": {"threshold": True},
     "threshold list": {"threshold": [0.5]},
-    "no threshold": {"threshold": None},
+    "null threshold": {"threshold": None},
 }
 METADATA = {
     "none": None,
     "another": {"format": "pt"},
-    "no JSON": {"voices": "{"},
+    "not JSON": {"voices": "{"},
     "nested": {"voices": "[" * 90_000},
     "a list": {"voices": "[]"},
     "a number": {"voices": "5"},
     "null": {"voices": "null"},
-    "nothing in it": {"voices": "{}"},
+    "empty": {"voices": "{}"},
 }
 
 
-def unreadable_gallery(path: Path) -> None:
-    assert "gallery" in refusal(lambda: Voices.load(path))
+def assert_gallery_is_refused(path: Path) -> None:
+    assert "gallery" in refusal(lambda: Gallery.load(path))
 
 
 @pytest.mark.parametrize("how", ARRAYS)
-def test_arrays_that_do_not_fit_each_other_are_no_gallery(gallery: tuple, how: str, tmp_path: Path) -> None:
+def test_gallery_with_inconsistent_arrays_is_refused(gallery: tuple, how: str, tmp_path: Path) -> None:
     tensors = {name: tensor.clone() for name, tensor in gallery[0].items()}
     ARRAYS[how](tensors)
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     save_file(tensors, tmp_path / VOICES, {"voices": json.dumps(gallery[1])})
-    unreadable_gallery(tmp_path / VOICES)
+    assert_gallery_is_refused(tmp_path / VOICES)
 
 
 @pytest.mark.parametrize("how", ABOUT)
-def test_labels_and_a_threshold_that_cannot_be_are_no_gallery(gallery: tuple, how: str, tmp_path: Path) -> None:
+def test_gallery_with_invalid_labels_or_threshold_is_refused(gallery: tuple, how: str, tmp_path: Path) -> None:
     save_file(gallery[0], tmp_path / VOICES, {"voices": json.dumps(gallery[1] | ABOUT[how])})
-    unreadable_gallery(tmp_path / VOICES)
+    assert_gallery_is_refused(tmp_path / VOICES)
 
 
 @pytest.mark.parametrize("how", METADATA)
-def test_without_its_metadata_it_is_no_gallery(gallery: tuple, how: str, tmp_path: Path) -> None:
+def test_gallery_without_valid_metadata_is_refused(gallery: tuple, how: str, tmp_path: Path) -> None:
     save_file(gallery[0], tmp_path / VOICES, METADATA[how])
-    unreadable_gallery(tmp_path / VOICES)
+    assert_gallery_is_refused(tmp_path / VOICES)
 
 
 @pytest.mark.parametrize("how", MALFORMED)
-def test_a_malformed_file_is_no_gallery(folder: Path, how: str) -> None:
+def test_gallery_in_a_malformed_file_is_refused(folder: Path, how: str) -> None:
     (folder / VOICES).write_bytes(MALFORMED[how]((folder / VOICES).read_bytes()))
-    unreadable_gallery(folder / VOICES)
+    assert_gallery_is_refused(folder / VOICES)
 
 
-def test_a_saved_gallery_comes_back(tmp_path: Path) -> None:
-    saved = Voices.load(weights.resolve() / VOICES)
+def test_saved_gallery_is_read_back(tmp_path: Path) -> None:
+    saved = Gallery.load(weights.resolve() / VOICES)
     saved.save(tmp_path / VOICES)
-    again = Voices.load(tmp_path / VOICES)
+    again = Gallery.load(tmp_path / VOICES)
     assert (again.names, again.sexes, again.threshold) == (saved.names, saved.sexes, saved.threshold)
     assert np.array_equal(again.content, saved.content) and again.content.dtype == np.float32
 
 
 @pytest.mark.parametrize("array", ["speaker", "content"])
-def test_a_gallery_of_other_weights_is_refused(folder: Path, gallery: tuple, array: str) -> None:
+def test_gallery_of_other_weights_is_refused(folder: Path, gallery: tuple, array: str) -> None:
     pipeline = Pipeline.from_pretrained(folder)
     tensors = gallery[0] | {array: gallery[0][array][..., 1:].contiguous()}
     save_file(tensors, folder / VOICES, {"voices": json.dumps(gallery[1])})
     write_sums(folder)
-    assert "other weights" in refusal(lambda: pipeline.voices)
+    assert "other weights" in refusal(lambda: pipeline.gallery)
 
 
 # --- the Hub -------------------------------------------------------------------------------------------------
 
 
-def test_what_a_repository_does_not_list_is_not_loaded(hub: StandInHub, folder: Path) -> None:  # noqa: F811
+def test_file_that_a_repository_does_not_list_is_not_downloaded(hub: StandInHub, folder: Path) -> None:  # noqa: F811
     sums_without(folder, VOICES)
     name = f"{NAME}@{hub.add(NAME, folder)}"
     pipeline = Pipeline.from_pretrained(name)
     assert not any(request.endswith(VOICES) for request in hub.requests)
-    assert "no gallery" in refusal(lambda: pipeline.voices)
+    assert "no gallery" in refusal(lambda: pipeline.gallery)
 
 
-def test_what_another_command_downloaded_unlisted_is_refused(hub: StandInHub, folder: Path) -> None:  # noqa: F811
+def test_unlisted_file_that_another_command_downloaded_is_refused(hub: StandInHub, folder: Path) -> None:  # noqa: F811
     sums_without(folder, VOICES)
     commit = hub.add(NAME, folder)
     snapshot_download(NAME, revision=commit)
     assert "does not list" in refusal(lambda: weights.resolve(f"{NAME}@{commit}"))
 
 
-def test_a_repository_that_does_not_list_its_vocoder_is_refused(hub: StandInHub, folder: Path) -> None:  # noqa: F811
+def test_repository_that_does_not_list_its_vocoder_is_refused(hub: StandInHub, folder: Path) -> None:  # noqa: F811
     sums_without(folder, VOCODER)
     name = f"{NAME}@{hub.add(NAME, folder)}"
     assert VOCODER in refusal(lambda: Pipeline.from_pretrained(name))
@@ -587,37 +587,35 @@ def piped(folder: Path) -> None:
     os.mkfifo(folder / SUMS)
 
 
-def said(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """What the command says of weights that it refuses: one line on stderr, with the exit code of weights."""
+def command_error(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The error line of a command that refuses weights, with exit code 4 and no other output."""
     argv = mock.patch.object(sys, "argv", ["saic", *map(str, arguments)])
-    with soon(), argv, pytest.raises(SystemExit) as ended:
+    with time_limit(), argv, pytest.raises(SystemExit) as ended:
         cli.main()
-    out, complaint = capfd.readouterr()
+    out, error = capfd.readouterr()
     assert ended.value.code == 4 and out == ""
-    assert complaint.startswith("Error: ") and complaint.count("\n") == 1 and "Traceback" not in complaint
-    return complaint
+    assert error.startswith("Error: ") and error.count("\n") == 1 and "Traceback" not in error
+    return error
 
 
 @pytest.mark.parametrize("edit", [unlisted, nested, huge, wrong_twice, poisoned, piped])
-def test_the_commands_refuse_bad_weights_by_one_line(
+def test_commands_refuse_bad_weights_with_one_line(
     capfd: pytest.CaptureFixture[str], folder: Path, tmp_path: Path, edit: Edit
 ) -> None:
     edit(folder)
     out = tmp_path / "out.wav"
-    said(capfd, "info", "--weights", folder)
-    said(capfd, "convert", "none.wav", "--target", "none.wav", "-o", out, "--weights", folder)
+    command_error(capfd, "info", "--weights", folder)
+    command_error(capfd, "convert", "none.wav", "--target", "none.wav", "-o", out, "--weights", folder)
     assert not out.exists()
 
 
 @pytest.mark.parametrize("name", ["x" * 5_000, f"x/{'y' * 5_000}", "nul\0"])
-def test_the_commands_refuse_bad_names_by_one_line(capfd: pytest.CaptureFixture[str], name: str) -> None:
-    said(capfd, "info", "--weights", name)
+def test_commands_refuse_bad_names_with_one_line(capfd: pytest.CaptureFixture[str], name: str) -> None:
+    command_error(capfd, "info", "--weights", name)
 
 
-def test_who_identifies_with_a_bad_gallery_is_told(
-    capfd: pytest.CaptureFixture[str], folder: Path, gallery: tuple
-) -> None:
+def test_identify_refuses_a_bad_gallery(capfd: pytest.CaptureFixture[str], folder: Path, gallery: tuple) -> None:
     save_file(gallery[0], folder / VOICES, {"voices": json.dumps(gallery[1] | {"threshold": float("nan")})})
     write_sums(folder)
     clip = Path(__file__).parents[1] / "assets" / "none.wav"
-    assert "gallery" in said(capfd, "identify", clip, "--enrol", f"anna={clip}", "--weights", folder)
+    assert "gallery" in command_error(capfd, "identify", clip, "--enrol", f"anna={clip}", "--weights", folder)

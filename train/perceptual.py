@@ -1,7 +1,8 @@
-"""Train the network behind the perceptual loss: ``python -m train.perceptual --data MANIFEST --run DIR``.
+"""Train the network of the perceptual loss: ``python -m train.perceptual --data MANIFEST --run
+DIR``.
 
-Writes ``DIR/features.safetensors``, which ``train.stage1`` and ``train.stage2`` take as ``--perceptual``.
-"""
+Writes ``DIR/features.safetensors``, which ``train.stage1`` and ``train.stage2`` take as
+``--perceptual``."""
 
 from saic.training.loop import Schedule, start
 from saic.training.loop import run as run_stage
@@ -13,7 +14,7 @@ from train.entry import (
     ResumeOption,
     RunOption,
     read_config,
-    read_corpus,
+    read_training_set,
     run,
 )
 
@@ -28,7 +29,7 @@ def main(
     """Train the perceptual network on the train split."""
     settings = read_config(config)
     start(run, settings, resume=resume)
-    stage = PerceptualStage(read_corpus(data, "train", settings), settings, device)
+    stage = PerceptualStage(read_training_set(data, "train", settings), settings, device)
     run_stage(stage, Schedule(settings.perceptual.steps, save_every=200), run, resume=resume)
     stage.save_features(run)
 

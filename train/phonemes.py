@@ -1,11 +1,11 @@
-"""How a text is said: espeak-ng's phonemes in the alphabet of Kokoro, one character each."""
+"""Text to phonemes: espeak-ng's output in Kokoro's alphabet, one character each."""
 
 import re
 import subprocess
 
-# espeak-ng writes IPA; Kokoro was trained on an alphabet that spends one letter on each diphthong and
-# affricate. The first list applies while phonemes are still set apart by "_", so that two phonemes which
-# merely meet ("nutshell") stay two. The others apply to the joined string, in order.
+# espeak-ng gives IPA; Kokoro's alphabet has one letter for each diphthong and affricate. The first
+# list is applied while phonemes are separated by "_", so that two adjacent phonemes ("nutshell")
+# are not merged. The others are applied to the joined string, in order.
 _ONE_PHONEME = (
     ("əl", "ᵊl"),
     ("aɪ", "I"),
@@ -37,8 +37,11 @@ _ANY_ACCENT = (
 
 
 def phonemes(text: str, accent: str) -> str:
-    """Spell a text in Kokoro's alphabet; ``accent`` is "en-us" or "en-gb". Punctuation stays as pauses."""
-    # espeak-ng swallows punctuation, so it sees one clause at a time.
+    """Phonemes of a text in Kokoro's alphabet; ``accent`` is "en-us" or "en-gb".
+
+    Punctuation is kept, for pauses.
+    """
+    # espeak-ng drops punctuation, so it gets one clause at a time.
     clauses = re.findall(r"([^,.;:!?]+)([,.;:!?]?)\s*", text)
     spelled = " ".join(_espeak(words, accent) + mark for words, mark in clauses)
     for old, new in (*_ONE_PHONEME, ("_", ""), *_BY_ACCENT[accent], *_ANY_ACCENT):
@@ -47,6 +50,6 @@ def phonemes(text: str, accent: str) -> str:
 
 
 def _espeak(text: str, accent: str) -> str:
-    """IPA of one clause, phonemes set apart by ``_``."""
+    """IPA of one clause, phonemes separated by ``_``."""
     command = ["espeak-ng", "-q", "--ipa=1", "-v", accent, text]
     return " ".join(subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())

@@ -1,11 +1,10 @@
 """Make a manifest: ``python -m train.prepare FOLDER --out manifest.jsonl``.
 
-FOLDER is LibriSpeech (or one subset of it), VCTK 0.92 or VoxCeleb1 as they are unpacked, see :mod:`saic.data.corpora`, or
-holds one folder per speaker with that speaker's clips below it. Audio stays where it is.
+FOLDER is LibriSpeech (or a subset), VCTK 0.92 or VoxCeleb1 as unpacked (:mod:`saic.data.corpora`),
+or holds one folder per speaker. Audio is not copied.
 
-Splits that the corpus has stay. Those of dev and test that it lacks are drawn from its training speakers, whole
-speakers at a time.
-"""
+The corpus's own splits are kept. A missing dev or test split is drawn from the training speakers,
+by speaker."""
 
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
@@ -26,7 +25,7 @@ from saic.errors import AudioError, DataError, UsageError
 from saic.signal.vad import require_speech
 from train.entry import run
 
-_CLIPS_AT_ONCE = 64  # handed to a process
+_CHUNK_CLIPS = 64  # given to a process at once
 
 
 def main(
@@ -46,7 +45,7 @@ def main(
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that check the clips.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
 ) -> None:
-    """List the clips of FOLDER with their speakers, in train, dev and test."""
+    """List the clips of FOLDER with their speakers in the splits train, dev and test."""
     if out.exists() and not force:
         raise UsageError("The manifest exists. Add --force to replace it, or name another.")
     if (folder / manifest.MANIFEST_NAME).is_file():
@@ -63,10 +62,10 @@ def main(
 
 
 def _usable(clips: list[Clip], jobs: int) -> list[Clip]:
-    """The clips that decode and hold speech; says how many do not."""
+    """The clips that can be decoded and hold speech; prints how many do not."""
     paths = [clip.path for clip in clips]
     with ProcessPoolExecutor(jobs, get_context("spawn")) if jobs > 1 else nullcontext() as pool:
-        checked = pool.map(_holds_speech, paths, chunksize=_CLIPS_AT_ONCE) if pool else map(_holds_speech, paths)
+        checked = pool.map(_holds_speech, paths, chunksize=_CHUNK_CLIPS) if pool else map(_holds_speech, paths)
         good = list(tqdm(checked, desc="checking", total=len(clips), unit="clip"))
     usable = [clip for clip, is_good in zip(clips, good, strict=True) if is_good]
     if len(usable) < len(clips):
@@ -83,9 +82,9 @@ def _holds_speech(path: Path) -> bool:
 
 
 def _split(clips: list[Clip], shares: dict[str, float], seed: int) -> list[Clip]:
-    """The clips with dev and test drawn from the speakers of train, where no clip has that split yet.
+    """Draw dev and test from the training speakers, where no clip has that split yet.
 
-    Every split that is asked for gets at least one speaker.
+    Each gets at least one speaker.
     """
     if not clips:
         raise DataError("No clip can be used. Check that the folder holds recordings of speech.")

@@ -1,10 +1,10 @@
-"""Get the phone recognizer behind the loss on words: ``python -m train.recognizer --data MANIFEST --run DIR``.
+"""Prepare the phone recognizer of the phone loss: ``python -m train.recognizer --data MANIFEST
+--run DIR``.
 
-Its network comes with the package ``hama`` (Apache-2.0, part of ``saic[train]``); nothing is downloaded. What is found
-here is the linear map from this project's log-mel to the one that the network reads, by least squares on some clips of
-the train split: no transcripts are needed. Writes ``DIR/recognizer.safetensors``, which ``train.stage2`` takes as
-``--recognizer``.
-"""
+The network comes with the package ``hama`` (Apache-2.0, part of ``saic[train]``); nothing is
+downloaded. Only the linear map from this project's log-mel to the network's is fitted, by least
+squares on clips of the train split, without transcripts. Writes ``DIR/recognizer.safetensors``,
+which ``train.stage2`` takes as ``--recognizer``."""
 
 import hashlib
 import struct
@@ -21,18 +21,18 @@ from tqdm import tqdm
 from saic import audio
 from saic.data import manifest
 from saic.errors import AudioError, DataError, UsageError
-from saic.model.phone_encoder import OWN_HOP_SAMPLES, on_own_grid
+from saic.model.phone_encoder import OWN_HOP_SAMPLES, to_recognizer_frames
 from saic.signal.mel import N_MELS, log_mel
-from saic.training.phone_recognizer import Recognizer
+from saic.training.phone_recognizer import PhoneRecognizer
 from train.entry import DataOption, RunOption, run
 
 WEIGHTS_SHA256 = "a9fcfe73e179ca48e399cd76a90a6b3e1887bf5037ecc52b778d13a149563328"
 _DTYPES = {0: "<f4", 1: "<f2"}
 _FFT_EDGE_SAMPLES = 200
 _FLOOR = 1e-10
-_RIDGE = 1e-2  # added to the diagonal: two neighbouring bands of a narrow recording may be one and the same
+_RIDGE = 1e-2  # added to the diagonal, since neighboring bands of a band-limited recording may be identical
 
-# What the exporter called the tensors that have no name of their own: numbers that grow by a step with each block.
+# The ONNX exporter's numbers for unnamed tensors; they grow by a step with each block.
 _LEAD, _DEPTHWISE = 801, 804
 _PRODUCTS, _PRODUCTS_STEP = 829, 9
 _PRODUCT_OF = {"ffn1.fc1": 0, "ffn1.fc2": 1, "attention.qkv": 2, "attention.out": 6, "ffn2.fc1": 7, "ffn2.fc2": 8}
@@ -51,7 +51,7 @@ _AS_NAMED = {
 def main(
     data: DataOption,
     run: RunOption,
-    n_clips: Annotated[int, typer.Option("--clips", min=1, help="How many clips the map is found on.")] = 200,
+    n_clips: Annotated[int, typer.Option("--clips", min=1, help="Number of clips that the map is fitted on.")] = 200,
     seed: Annotated[int, typer.Option("--seed")] = 0,
 ) -> None:
     """Fit the map on the train split and write network and map."""
@@ -62,18 +62,18 @@ def main(
     recognizer.matrix, recognizer.offset, error = fit(archive, [clips[i] for i in chosen])
     run.mkdir(parents=True, exist_ok=True)
     recognizer.save(run)
-    print(f"{len(chosen)} clips; the map misses by {error:.2f} neper")
+    print(f"{len(chosen)} clips; rms error of the map {error:.2f} neper")
 
 
 def read_archive() -> dict[str, Tensor]:
-    """The tensors of the package's phone recognizer, by their names there."""
+    """Read the tensors of the package's phone recognizer, by the package's names."""
     try:
         content = resources.files("hama").joinpath("assets/asr_waveform.hama").read_bytes()
     except (ModuleNotFoundError, OSError):
         raise UsageError("The recognizer needs one more package. Install it with: pip install 'saic[train]'") from None
     if hashlib.sha256(content).hexdigest() != WEIGHTS_SHA256:
         raise UsageError("The installed hama has other weights than expected. Install it with: pip install hama==1.7.0")
-    # A table of name, type, shape and place, then the numbers, which begin at the next multiple of 16 bytes.
+    # A table of name, type, shape and offset; then the data, from the next multiple of 16 bytes on.
     (count,), at = struct.unpack_from("<I", content, 8), 12
     table = []
     for _ in range(count):
@@ -91,11 +91,11 @@ def read_archive() -> dict[str, Tensor]:
     return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
 
 
-def network(archive: dict[str, Tensor]) -> Recognizer:
-    """The package's recognizer, which reads its own log-mel as long as no map is put before it."""
+def network(archive: dict[str, Tensor]) -> PhoneRecognizer:
+    """The package's recognizer, for its own log-mel: the map before it is still the identity."""
     inner = "acoustic_model.model."
     output = archive[inner + "proj.weight"].squeeze(-1)
-    recognizer = Recognizer(*output.shape)
+    recognizer = PhoneRecognizer(*output.shape)
     tensors = recognizer.state_dict() | {
         "lead.weight": archive[f"onnx::Conv_{_LEAD}"],
         "lead.bias": archive[f"onnx::Conv_{_LEAD + 1}"],
@@ -118,7 +118,9 @@ def network(archive: dict[str, Tensor]) -> Recognizer:
 
 
 def own_log_mel(archive: dict[str, Tensor], wav: Tensor) -> Tensor:
-    """(N,) wav at 16 kHz to the (80, 1 + N // 160) log-mel that the package's recognizer reads, of power."""
+    """(N,) wav at 16 kHz to the (80, 1 + N // 160) log-mel of power that the package's recognizer
+    was trained on.
+    """
     padded = F.pad(wav.view(1, 1, -1), (_FFT_EDGE_SAMPLES, _FFT_EDGE_SAMPLES), mode="reflect")
     kernels = (archive["stft_real_kernel"], archive["stft_imag_kernel"])
     power = sum(F.conv1d(padded, kernel, stride=OWN_HOP_SAMPLES)[0].square() for kernel in kernels)
@@ -126,7 +128,10 @@ def own_log_mel(archive: dict[str, Tensor], wav: Tensor) -> Tensor:
 
 
 def fit(archive: dict[str, Tensor], clips: list[manifest.Clip]) -> tuple[Tensor, Tensor, float]:
-    """Least squares: the (80, 80) matrix and (80, 1) offset, and by how much the result errs."""
+    """Least-squares fit of the (80, 80) matrix and (80, 1) offset.
+
+    The third value is the rms error in nepers.
+    """
     square = torch.zeros(N_MELS + 1, N_MELS + 1).double()
     product = torch.zeros(N_MELS + 1, N_MELS).double()
     total, n_frames = 0.0, 0
@@ -135,7 +140,7 @@ def fit(archive: dict[str, Tensor], clips: list[manifest.Clip]) -> tuple[Tensor,
             wav = torch.from_numpy(audio.load(clip.path))
         except AudioError as error:
             raise DataError(f"Clip '{clip.utterance}' cannot be used: {error}") from None
-        wanted, given = own_log_mel(archive, wav), on_own_grid(log_mel(wav))
+        wanted, given = own_log_mel(archive, wav), to_recognizer_frames(log_mel(wav))
         n = min(wanted.shape[1], given.shape[1])
         wanted = wanted[:, :n].T.double()
         given = torch.cat([given[:, :n], torch.ones(1, n)]).T.double()

@@ -1,4 +1,6 @@
-"""Stage 1, latent optimization: ``python -m train.stage1 --data MANIFEST --run DIR [--perceptual DIR]``."""
+"""Stage 1, latent optimization: ``python -m train.stage1 --data MANIFEST --run DIR [--perceptual
+DIR]``.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +20,7 @@ from train.entry import (
     ResumeOption,
     RunOption,
     read_config,
-    read_corpus,
+    read_training_set,
     run,
 )
 
@@ -45,7 +47,7 @@ def main(
     settings = read_config(config)
     start(run, settings, resume=resume)
     features = load_features(perceptual, settings.perceptual.channels, device) if perceptual else None
-    stage = Stage1(read_corpus(data, "train", settings, parallel), settings, features, device)
+    stage = Stage1(read_training_set(data, "train", settings, parallel), settings, features, device)
     run_stage(stage, Schedule(settings.stage1.steps), run, resume=resume)
 
 

@@ -1,10 +1,10 @@
-"""Stage 2, the encoders: ``python -m train.stage2 --data MANIFEST --stage1 DIR --run DIR [--perceptual DIR]``.
+"""Stage 2, the encoders: ``python -m train.stage2 --data MANIFEST --stage1 DIR --run DIR
+[--perceptual DIR]``.
 
-``--recognizer DIR`` adds a loss on words, by what ``train.recognizer`` wrote.
-
-``--init WEIGHTS`` in the place of ``--stage1`` goes on from finished weights: fine-tuning on a corpus of one's own.
-``--init random`` starts from nothing, without the codes of stage 1 to reach: an ablation.
-``--parallel FOLDER`` adds the speech that ``train.kokoro`` rendered.
+``--recognizer DIR`` (output of ``train.recognizer``) adds the phone loss and initializes the phone
+encoder. ``--init WEIGHTS`` instead of ``--stage1`` fine-tunes finished weights on your own corpus.
+``--init random`` starts from random weights, without stage-1 codes: an ablation. ``--parallel
+FOLDER`` adds the parallel speech of ``train.kokoro``.
 
 Writes the finished weights to ``DIR/weights``, which every ``--weights`` option takes.
 """
@@ -31,7 +31,7 @@ from train.entry import (
     RunOption,
     named_weights,
     read_config,
-    read_corpus,
+    read_training_set,
     run,
 )
 from train.stage1 import PerceptualOption
@@ -40,11 +40,11 @@ _RANDOM = "random"
 
 Stage1Option = Annotated[Path | None, typer.Option("--stage1", help="Run folder of train.stage1.")]
 InitOption = Annotated[
-    str | None, typer.Option("--init", help='Weights to go on from instead: a folder, "bundled" or "random".')
+    str | None, typer.Option("--init", help='Weights to start from instead: a folder, "bundled" or "random".')
 ]
 
 RecognizerOption = Annotated[
-    Path | None, typer.Option("--recognizer", help="Run folder of train.recognizer; without it, no loss on words.")
+    Path | None, typer.Option("--recognizer", help="Run folder of train.recognizer; without it, no phone loss.")
 ]
 
 
@@ -68,12 +68,12 @@ def main(
     first = None if init == _RANDOM else _weights(init) if init else _codes(stage1)
     start(run, settings, resume=resume)
     stage = Stage2(
-        read_corpus(data, "train", settings, parallel),
+        read_training_set(data, "train", settings, parallel),
         settings,
         first,
         load_features(perceptual, settings.perceptual.channels, device) if perceptual else None,
         recognizer=load_recognizer(recognizer, device) if recognizer else None,
-        unseen=read_corpus(data, "dev", settings),
+        unseen=read_training_set(data, "dev", settings),
         device=device,
     )
     run_stage(stage, Schedule(settings.stage2.steps), run, resume=resume, validate=stage.validate)

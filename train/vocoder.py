@@ -1,12 +1,13 @@
-"""The neural vocoder: ``python -m train.vocoder --data MANIFEST --run DIR [--init WEIGHTS] [--weights DIR]``.
+"""The neural vocoder: ``python -m train.vocoder --data MANIFEST --run DIR [--init WEIGHTS]
+[--weights DIR]``.
 
-Trains on the lossless clips of the train split. ``--init`` goes on from the vocoder of finished weights. ``--rebuilt-by
-WEIGHTS`` shows it what those weights make of the clips, so that it learns to speak from a conversion's mels too, and
-``--recognizer DIR`` adds a loss on words, by what ``train.recognizer`` wrote. ``--weights`` puts the finished vocoder
-into a folder of weights, whose config then names it; for a run that is finished already (``--resume``) nothing else is
-done.
-"""
+Trains on the lossless clips of the train split. ``--init`` starts from the vocoder of finished
+weights. ``--rebuilt-by WEIGHTS`` adds mels that those weights reconstruct, which are as blurred as
+a conversion's. ``--recognizer DIR`` (output of ``train.recognizer``) adds the phone loss.
+``--weights`` adds the finished vocoder to a weights folder and its config; with ``--resume`` on a
+finished run it does only that."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -17,16 +18,19 @@ import torch
 import typer
 from matplotlib.figure import Figure
 
+from saic import files
+from saic.conversion import Speech, reconstruct_mel
 from saic.data import manifest
 from saic.errors import DataError
-from saic.pipeline import Pipeline
+from saic.model.model import Model
 from saic.signal.mel import SAMPLE_RATE, log_mel
+from saic.signal.vad import require_speech
 from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
 from saic.training.phone_recognizer import load_recognizer
-from saic.training.training_set import Corpus
+from saic.training.training_set import TrainingSet
 from saic.training.vocoder import VocoderStage
-from saic.training.waveform_set import Waveforms
+from saic.training.waveform_set import WaveformSet
 from saic.vocoder.source_filter import NeuralVocoder
 from saic.weights import load_vocoder, resolve, save_vocoder
 from train.entry import ConfigOption, DataOption, DeviceOption, ResumeOption, RunOption, named_weights, read_config, run
@@ -35,10 +39,10 @@ from train.stage2 import RecognizerOption
 LOSSLESS = (".flac", ".wav")
 N_SAMPLES = 3
 InitOption = Annotated[
-    str | None, typer.Option("--init", help='Weights whose vocoder to go on from: a folder, or "bundled".')
+    str | None, typer.Option("--init", help='Weights whose vocoder to start from: a folder, or "bundled".')
 ]
-RebuiltOption = Annotated[
-    str | None, typer.Option("--rebuilt-by", help='Weights that rebuild the clips: a folder, or "bundled".')
+ReconstructedOption = Annotated[
+    str | None, typer.Option("--rebuilt-by", help='Weights that reconstruct the clips: a folder, or "bundled".')
 ]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of weights that gets the vocoder.")]
 
@@ -49,22 +53,22 @@ def main(
     config: ConfigOption = None,
     weights: WeightsOption = None,
     init: InitOption = None,
-    rebuilt_by: RebuiltOption = None,
+    rebuilt_by: ReconstructedOption = None,
     recognizer: RecognizerOption = None,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
-    first = None if init is None else load_vocoder(resolve(named_weights(init)))
-    rebuild = None if rebuilt_by is None else _rebuilder(Pipeline.from_pretrained(named_weights(rebuilt_by)))
+    initial = None if init is None else load_vocoder(resolve(named_weights(init)))
+    reconstruct = None if rebuilt_by is None else _reconstructor(Model.from_pretrained(named_weights(rebuilt_by)))
     start(run, settings, resume=resume)
-    if not _finished(run, settings.vocoder.steps):
-        unseen = _read(data, "dev", settings.vocoder.segment_frames)
+    if not _finished(run, settings.vocoder_training.steps):
+        unseen = _read(data, "dev", settings.vocoder_training.segment_frames)
         stage = VocoderStage(
-            _read(data, "train", settings.vocoder.segment_frames, rebuild),
+            _read(data, "train", settings.vocoder_training.segment_frames, reconstruct),
             settings,
-            first,
+            initial,
             recognizer=load_recognizer(recognizer, device) if recognizer else None,
             unseen=unseen,
             device=device,
@@ -74,20 +78,23 @@ def main(
             _write_samples(run, stage, unseen)
             return stage.validate()
 
-        run_stage(stage, Schedule(settings.vocoder.steps, save_every=500), run, resume=resume, validate=validate)
+        run_stage(
+            stage, Schedule(settings.vocoder_training.steps, save_every=500), run, resume=resume, validate=validate
+        )
     if weights is not None:
-        save_vocoder(weights, settings.vocoder, load_checkpoint(latest(run))["stage"]["network"])
+        save_vocoder(weights, settings, load_checkpoint(latest(run))["stage"]["network"])
         print(f"Vocoder in the weights: {weights}")
 
 
-def _rebuilder(pipeline: Pipeline) -> Callable[[np.ndarray], np.ndarray]:
-    """What takes a recording to the mel that a model makes of it in its own voice."""
+def _reconstructor(model: Model) -> Callable[[np.ndarray], np.ndarray]:
+    """Function from a recording to the log-mel that a model reconstructs in its own voice."""
 
-    def rebuild(wav: np.ndarray) -> np.ndarray:
-        clip = wav, SAMPLE_RATE
-        return pipeline.convert(clip, clip, reconstruct=False).mels["reconstructed"]
+    @torch.inference_mode()
+    def reconstruct(wav: np.ndarray) -> np.ndarray:
+        require_speech(wav)
+        return reconstruct_mel(model, Speech.from_wav(wav))[0].numpy()
 
-    return rebuild
+    return reconstruct
 
 
 def _finished(run: Path, steps: int) -> bool:
@@ -96,26 +103,33 @@ def _finished(run: Path, steps: int) -> bool:
 
 
 def _read(
-    data: Path, split: str, segment_frames: int, rebuild: Callable[[np.ndarray], np.ndarray] | None = None
-) -> Waveforms:
+    data: Path, split: str, segment_frames: int, reconstruct: Callable[[np.ndarray], np.ndarray] | None = None
+) -> WaveformSet:
     clips = [clip for clip in manifest.read(data, splits=[split]) if clip.path.suffix.lower() in LOSSLESS]
     if not clips:
-        raise DataError(f"The split '{split}' holds no lossless clips (FLAC or WAV): a vocoder would learn the codec.")
-    waveforms = Waveforms(Corpus(clips, segment_frames=segment_frames, stride=1), rebuild)
-    print(f"{split}: {len(waveforms.corpus.clips)} lossless clips, {len(waveforms.corpus.speakers)} speakers")
+        raise DataError(
+            f"The split '{split}' holds no lossless clips (FLAC or WAV): a vocoder would learn codec artifacts."
+        )
+    waveforms = WaveformSet(TrainingSet(clips, segment_frames=segment_frames, stride=1), reconstruct)
+    print(
+        f"{split}: {len(waveforms.training_set.clips)} lossless clips, {len(waveforms.training_set.speakers)} speakers"
+    )
     return waveforms
 
 
-def _write_samples(run: Path, stage: VocoderStage, unseen: Waveforms) -> None:
-    """A few clips of unseen speakers through the vocoder, to hear and to see."""
+def _write_samples(run: Path, stage: VocoderStage, unseen: WaveformSet) -> None:
+    """Write a few clips of unseen speakers through the vocoder, with their spectrograms."""
     folder = run / "samples"
     folder.mkdir(exist_ok=True)
     vocode = NeuralVocoder(stage.network)
-    for clip in range(min(N_SAMPLES, len(unseen.corpus.clips))):
-        mel, f0 = unseen.corpus.clip_mel(clip), unseen.corpus.clip_f0(clip)
+    for clip in range(min(N_SAMPLES, len(unseen.training_set.clips))):
+        mel, f0 = unseen.training_set.clip_mel(clip), unseen.training_set.clip_f0(clip)
         wav = vocode(mel, f0).clamp(-1, 1)
-        soundfile.write(folder / f"{clip}.flac", wav.numpy(), SAMPLE_RATE)
-        _draw({"Recording": mel, "Vocoder": log_mel(wav)}).savefig(folder / f"{clip}.png", dpi=100)
+        sound, picture = io.BytesIO(), io.BytesIO()
+        soundfile.write(sound, wav.numpy(), SAMPLE_RATE, format="FLAC")
+        _draw({"Recording": mel, "Vocoder": log_mel(wav)}).savefig(picture, dpi=100)
+        files.write(folder / f"{clip}.flac", sound.getvalue(), force=True)
+        files.write(folder / f"{clip}.png", picture.getvalue(), force=True)
     stage.network.train()
 
 

@@ -1,4 +1,4 @@
-"""Audio files in and out.
+"""Read and write audio files; every wav is 16 kHz mono.
 
 >>> from saic import audio
 >>> wav = audio.load("patient.wav")

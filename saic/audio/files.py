@@ -1,11 +1,11 @@
-"""Audio in and out: any recording becomes a 16 kHz mono wav here, and nowhere else.
+"""Read and write audio. This is the only module that turns recordings into 16 kHz mono wavs.
 
 ::
 
     file, bytes, array -> blocks (n, channels) at any rate -> checks -> mean of channels -> soxr -> wav (N,)
 
-Decoding goes block by block. So memory is bounded by ``Limits.max_duration_s`` even where a header lies, as
-that of a FLAC of silence which grows two thousandfold, or says nothing, as that of a browser's WebM.
+Decoding goes block by block, so ``Limits.max_duration_s`` bounds the memory even where the header does not give the
+length: a FLAC of silence grows by a factor of 2,000, and the WebM of a browser states no duration.
 """
 
 import contextlib
@@ -30,27 +30,27 @@ from saic.errors import EmptyAudio, InvalidAudio, TooLong, UndecodableAudio, Usa
 SAMPLE_RATE = 16_000
 """Samples per second of every wav."""
 
-_BLOCK_SAMPLES = 4096  # small, because a decoder that fails inside a block loses that whole block
-_MAX_PEAK = 16.0  # 24 dB over full scale: no recording, but integers that were cast and not scaled
+_BLOCK_SAMPLES = 4096  # small: a decoder that fails inside a block loses the whole block
+_MAX_PEAK = 16.0  # 24 dB over full scale: integers that were cast to float and not scaled
 _FULL_SCALE = 32_768  # of 16-bit PCM
 
 # Not MP3: soundfile seeks after every block, and its MP3 decoder then loses the bits carried over from the
-# frame before (audible, up to 0.1 of full scale). FFmpeg decodes MP3 without a seek.
+# previous frame (audible, up to 0.1 of full scale). FFmpeg decodes MP3 without seeking.
 _SOUNDFILE_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG"}
 
-# FFmpeg opens what is listed here and nothing else: no playlists, which name other files, and no pictures.
+# The only formats and codecs that FFmpeg may open: no playlists, which name other files, and no pictures.
 _PYAV_CODECS = (
     "aac,alac,amrnb,amrwb,flac,mp3,mp3float,opus,libopus,vorbis,pcm_u8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,"
     "pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw"
 )
 _PYAV_OPTIONS = {
     "format_whitelist": "mov,matroska,webm,ogg,aac,mp3,flac,wav,aiff,amr",
-    "codec_whitelist": _PYAV_CODECS,  # also keeps probing from decoding video
-    "protocol_whitelist": "",  # the data comes from our file object; FFmpeg itself opens nothing
+    "codec_whitelist": _PYAV_CODECS,  # also stops the probing from decoding video
+    "protocol_whitelist": "",  # the data comes from our file object; FFmpeg itself opens no file
     "max_streams": "16",
 }
 _PYAV_MAX_ALLOC = 16 * 2**20
-_PYAV_GUESSES_DURATION = {"aac", "mp3"}  # from the first frames' bit rate: may be far off
+_PYAV_GUESSES_DURATION = {"aac", "mp3"}  # from the bit rate of the first frames: may be far off
 
 _NOT_AUDIO = "This is no recording that can be decoded. Use WAV, FLAC, OGG, MP3, M4A, MP4 or WebM."
 _NO_SAMPLES = "The recording holds no samples. Record or export it again."
@@ -60,7 +60,7 @@ _Block = tuple[np.ndarray, float]  # samples (n, channels), rate in Hz
 
 @dataclass(frozen=True)
 class Limits:
-    """What a recording may be. The defaults let in ten minutes of anything that people record."""
+    """Limits of a recording. The defaults accept ten minutes of any common format."""
 
     max_bytes: int = 256 * 2**20
     max_duration_s: float = 600.0
@@ -70,17 +70,17 @@ class Limits:
 
 
 def load(source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = Limits()) -> np.ndarray:
-    """Decode a recording of any common format into a wav. A damaged one gives what can be decoded of it.
+    """Decode a recording of any common format into a wav. Of a damaged one, the decodable part is returned.
 
     Parameters
     ----------
-    source : path of a file, its bytes, or a file object open in binary mode (read from where it stands to
-        its end, in memory, and not closed)
-    limits : what to refuse
+    source : path of a file, its bytes, or a file object open in binary mode (read into memory from its current
+        position to its end, and not closed)
+    limits : a recording beyond them is refused
 
     Returns
     -------
-    wav : (N,) float32, 16 kHz mono in [-1, 1], N > 0; louder float samples are clipped
+    wav : (N,) float32, 16 kHz mono in [-1, 1], N > 0; float samples outside are clipped
 
     Raises
     ------
@@ -98,9 +98,9 @@ def from_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = Limits()
     Parameters
     ----------
     samples : (N',) or (N', channels); float with full scale at 1, or integers of up to 32 bits, which are
-        scaled by their full range (unsigned ones are centred first)
+        scaled by their full range (unsigned ones are centered first)
     rate_hz : samples per second of `samples`
-    limits : what to refuse
+    limits : samples beyond them are refused
 
     Returns
     -------
@@ -122,11 +122,11 @@ def from_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = Limits()
 
 
 def save(path: str | os.PathLike, wav: np.ndarray, *, force: bool = False) -> None:
-    """Write a wav as 16-bit PCM WAV, whole or not at all.
+    """Write a wav as 16-bit PCM WAV, atomically.
 
     Parameters
     ----------
-    path : the file to write, in a folder that exists
+    path : the file to write, in an existing folder
     wav : (N,) float, 16 kHz mono, N > 0; clipped to [-1, 1]
     force : replace the file if there is one
 
@@ -137,7 +137,7 @@ def save(path: str | os.PathLike, wav: np.ndarray, *, force: bool = False) -> No
     data = _encode(wav)
     try:
         path = Path(path)
-        if path.exists() and not path.is_file():  # replacing /dev/null would be legal
+        if path.exists() and not path.is_file():  # os.replace would replace /dev/null
             raise UsageError("The output is a folder or a device. Name a file.")
         files.write(path, data, force=force)
     except FileExistsError:
@@ -147,10 +147,10 @@ def save(path: str | os.PathLike, wav: np.ndarray, *, force: bool = False) -> No
 
 
 def _open(path: str | os.PathLike) -> BinaryIO:
-    """Open a regular file, without telling its name to anyone."""
+    """Open a regular file in a way that keeps its name from the decoders."""
     try:
-        if Path(path).is_file():  # a pipe would block, a device never end
-            # By number, because both decoders would use (and print) the name of a file opened by path.
+        if Path(path).is_file():  # a pipe would block, a device may never end
+            # By descriptor: both decoders would use (and print) the name of a file opened by path.
             return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")
     except (OSError, ValueError) as error:
         raise UsageError(f"The recording cannot be read: {_reason(error)}.") from None
@@ -158,12 +158,12 @@ def _open(path: str | os.PathLike) -> BinaryIO:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """What went wrong without the file name; a ValueError is a null character in the path."""
+    """The reason without the file name. A ValueError means a null character in the path."""
     return getattr(error, "strerror", None) or "not a valid path"
 
 
 def _in_memory(source: bytes | BinaryIO, limits: Limits) -> io.BytesIO:
-    """Bytes, or the rest of a file object that may not be seekable, up to a byte over the limit."""
+    """The bytes, or the rest of a file object (seekable or not), up to one byte over the limit."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return io.BytesIO(source)
     if not hasattr(source, "read") or isinstance(source, io.TextIOBase):
@@ -175,7 +175,7 @@ def _in_memory(source: bytes | BinaryIO, limits: Limits) -> io.BytesIO:
 
 
 def _decode(file: BinaryIO, limits: Limits) -> np.ndarray:
-    """wav (N,) of a seekable file: soundfile first, PyAV for what soundfile refuses or finds nothing in."""
+    """wav (N,) of a seekable file: by soundfile, or by PyAV if soundfile refuses it or finds no samples."""
     n_bytes = file.seek(0, os.SEEK_END)
     if n_bytes == 0:
         raise EmptyAudio("The recording is empty (0 bytes). Record or export it again.")
@@ -188,13 +188,13 @@ def _decode(file: BinaryIO, limits: Limits) -> np.ndarray:
     try:
         return _to_wav(_pyav_blocks(file, limits), limits)
     except UndecodableAudio:
-        if isinstance(refusal, EmptyAudio):  # soundfile knew the format
+        if isinstance(refusal, EmptyAudio):  # soundfile does support the format
             raise refusal from None
         raise
 
 
 def _soundfile_blocks(file: BinaryIO, limits: Limits) -> Iterator[_Block]:
-    """Blocks of what libsndfile reads; its errors end the recording once something is decoded."""
+    """Blocks that libsndfile decodes. An error after the first block ends the recording there."""
     file.seek(0)
     n_decoded = 0
     try:
@@ -202,7 +202,7 @@ def _soundfile_blocks(file: BinaryIO, limits: Limits) -> Iterator[_Block]:
             if sound.format not in _SOUNDFILE_FORMATS:
                 raise UndecodableAudio(_NOT_AUDIO)
             _check_format(sound.samplerate, sound.channels, limits)
-            if sound.frames < 2**62:  # more means "unknown"
+            if sound.frames < 2**62:  # larger values mean "unknown"
                 _check_duration(sound.frames / sound.samplerate, limits)
             while len(block := sound.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
                 n_decoded += len(block)
@@ -213,32 +213,32 @@ def _soundfile_blocks(file: BinaryIO, limits: Limits) -> Iterator[_Block]:
 
 
 def _pyav_blocks(file: BinaryIO, limits: Limits) -> Iterator[_Block]:
-    """Blocks of what FFmpeg reads of the first sound track; its errors end it once something is decoded."""
+    """Blocks that FFmpeg decodes of the first audio stream. An error after the first block ends the recording there."""
     _limit_ffmpeg_memory()
     file.seek(0)
     n_decoded = 0
     try:
         with av.open(file, options=_PYAV_OPTIONS, metadata_errors="replace") as container:
-            frames = _pyav_frames(container, _pyav_sound_track(container, limits))
+            frames = _pyav_frames(container, _pyav_audio_stream(container, limits))
             kinds = itertools.groupby(frames, key=lambda frame: (frame.format.name, frame.layout, frame.rate))
             for (_, layout, rate_hz), group in kinds:
-                # PyAV's to_ndarray reads past the planes of 8 channels or more and crashes: pack them first.
+                # PyAV's to_ndarray reads past the planes of 8 channels or more and crashes: interleave them first.
                 packer = av.AudioResampler(format="flt")
                 for packed in itertools.chain.from_iterable(map(packer.resample, group)):
                     n_decoded += packed.samples
                     yield packed.to_ndarray().reshape(-1, layout.nb_channels), rate_hz
-    except (av.FFmpegError, ValueError):  # ValueError: a layout or sample format that PyAV does not know
+    except (av.FFmpegError, ValueError):  # ValueError: a layout or sample format that PyAV lacks
         if n_decoded == 0:
             raise UndecodableAudio(_NOT_AUDIO) from None
 
 
 def _pyav_frames(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]:
-    """Decoded frames, without broken packets; if most are broken, the recording is refused."""
+    """Decoded frames. Broken packets are skipped; if most are broken, the recording is refused."""
     n_good = n_bad = 0
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
-        except av.FFmpegError:  # not InvalidDataError only: for some garbage, AAC has codes of its own
+        except av.FFmpegError:  # not only InvalidDataError: for some invalid data, AAC has error codes of its own
             n_bad += 1
             continue
         n_good += len(frames)
@@ -249,18 +249,18 @@ def _pyav_frames(container: av.container.InputContainer, stream: av.AudioStream)
 
 @functools.cache
 def _limit_ffmpeg_memory() -> None:
-    """Bound every single allocation of FFmpeg, for the whole process.
+    """Limit the size of each allocation of FFmpeg, for the whole process.
 
-    An MP4 of 20 KB can declare an index that takes gigabytes as soon as it is opened, and no option of FFmpeg
-    bounds that. PyAV does not wrap the function that does, but its modules are linked to it.
+    An MP4 of 20 KB can declare an index that takes gigabytes as soon as it is opened, and no option of FFmpeg limits
+    that. The function av_max_alloc does. PyAV does not wrap it, but its modules are linked to it.
     """
-    # None on Windows, where a look-up does not reach the libraries that a module is linked to.
+    # None on Windows, where the look-up does not reach the libraries that a module is linked to.
     if max_alloc := getattr(ctypes.CDLL(av.utils.__file__), "av_max_alloc", None):
         max_alloc(ctypes.c_size_t(_PYAV_MAX_ALLOC))
 
 
-def _pyav_sound_track(container: av.container.InputContainer, limits: Limits) -> av.AudioStream:
-    """The stream to decode, once its header is found to be within the limits."""
+def _pyav_audio_stream(container: av.container.InputContainer, limits: Limits) -> av.AudioStream:
+    """The stream to decode, if its header is within the limits."""
     if not container.streams.audio:
         raise UndecodableAudio("The file has no sound track. Use a recording with sound.")
     stream = container.streams.audio[0]
@@ -274,7 +274,7 @@ def _pyav_sound_track(container: av.container.InputContainer, limits: Limits) ->
 
 
 def _to_wav(blocks: Iterator[_Block], limits: Limits) -> np.ndarray:
-    """Check, mix and resample blocks into a wav (N,). The rate may change on the way."""
+    """Check, mix and resample blocks into a wav (N,). The rate may change between blocks."""
     pieces = []
     with contextlib.closing(blocks):
         for rate_hz, group in itertools.groupby(_mono(blocks, limits), key=lambda block: block[1]):
@@ -288,7 +288,7 @@ def _to_wav(blocks: Iterator[_Block], limits: Limits) -> np.ndarray:
 
 
 def _mono(blocks: Iterator[_Block], limits: Limits) -> Iterator[_Block]:
-    """Mean of channels (n,) and rate of each block that passes the limits."""
+    """Channel mean (n,) and rate of each block; raise an error at the first one beyond the limits."""
     duration_s = 0.0
     for block, rate_hz in blocks:
         _check_format(rate_hz, block.shape[1], limits)
@@ -311,7 +311,7 @@ def _check_format(rate_hz: float, n_channels: int, limits: Limits) -> None:
 
 
 def _check_duration(duration_s: float, limits: Limits) -> None:
-    if duration_s > limits.max_duration_s + 1e-3:  # the sum of many blocks is not exact
+    if duration_s > limits.max_duration_s + 1e-3:  # the sum over many blocks is not exact
         raise TooLong(f"The recording is longer than {limits.max_duration_s:g} s. Cut it into shorter parts.")
 
 
@@ -319,17 +319,17 @@ def _to_float(samples: np.ndarray) -> np.ndarray:
     """Samples of any shape as float32 with full scale at 1."""
     kind, n_bits = samples.dtype.kind, 8 * samples.dtype.itemsize
     if kind == "f":
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite and is refused as such
+        with np.errstate(over="ignore"):  # too large values become infinite, and infinity is refused
             return samples.astype(np.float32)
     if kind not in "iu" or n_bits > 32:
         raise InvalidAudio(f"Samples cannot be {samples.dtype}. Use float or up to 32-bit integers.")
     full_scale = 2.0 ** (n_bits - 1)
-    centre = full_scale if kind == "u" else 0.0
-    return ((samples - centre) / full_scale).astype(np.float32)
+    center = full_scale if kind == "u" else 0.0
+    return ((samples - center) / full_scale).astype(np.float32)
 
 
 def _encode(wav: np.ndarray) -> bytes:
-    """A wav (N,) as the bytes of a WAV file; 16-bit samples that were read come back exactly."""
+    """A wav (N,) as the bytes of a WAV file. 16-bit samples from :func:`load` are kept exactly."""
     wav = np.asarray(wav)
     if wav.ndim != 1:
         raise InvalidAudio(f"A wav is (N,), not {wav.shape}.")

@@ -1,13 +1,13 @@
-"""Decode a stranger's file in a process that may be lost: little memory, little time, no way to write a file.
+"""Decode untrusted files in a separate process with little memory, a time limit and no permission to write files.
 
-`audio.load` checks headers and caps what is decoded. What it cannot bound is a fault in a decoder's C code, so a
-server lets a worker call it. A worker starts once and stays warm: starting one costs half a second, asking it
-about a millisecond.
+`saic.audio.load` checks headers and limits the decoded length. It cannot guard against a fault in a decoder's C code,
+so a server calls it in a worker process. A worker is started once and reused: starting one takes half a second, a
+request about a millisecond.
 
 ::
 
     server ── {"path", "limits"} ──► worker   one line of JSON each way, then the samples;
-           ◄── {"samples"} + float32 ───      nothing that a worker says is unpickled or run
+           ◄── {"samples"} + float32 ───      no answer of a worker is unpickled or executed
 """
 
 import contextlib
@@ -27,21 +27,21 @@ from saic import audio, errors
 
 TIMEOUT_S = 20.0
 MEMORY_BYTES = 768 * 2**20
-"""Private memory of a worker. Five minutes of the largest formats take a quarter of it."""
+"""Limit of a worker's private memory. Five minutes of the largest formats take a quarter of it."""
 
-_LOST = "This recording cannot be decoded within the limits of this server. Export it as WAV or FLAC and try again."
-
-
+_NOT_DECODED = (
+    "This recording cannot be decoded within the limits of this server. Export it as WAV or FLAC and try again."
+)
 _LIMITS = audio.Limits()
 
 
 class Sandbox:
-    """Workers that decode, at most `workers` at a time; they end with this process.
+    """A pool of decoding processes, at most `workers` at a time. They end with this process.
 
     Parameters
     ----------
-    limits : what a recording may be
-    workers : how many, each started when it is first needed
+    limits : recordings beyond them are refused
+    workers : number of processes, each started when it is first needed
     timeout_s : seconds after which a worker is killed
     """
 
@@ -52,12 +52,12 @@ class Sandbox:
             self._idle.put(None)
 
     def load(self, path: str | os.PathLike) -> np.ndarray:
-        """Do what `saic.audio.load` does: a wav (N,) float32 at 16 kHz, or its errors.
+        """Decode like `saic.audio.load`: return a wav (N,), float32, 16 kHz.
 
         Raises
         ------
         AudioError, UsageError
-            As `saic.audio.load`; UndecodableAudio also when the worker took too long, too much memory, or crashed.
+            As `saic.audio.load`; UndecodableAudio also when the worker crashed or exceeded its time or memory.
         """
         worker = self._idle.get()
         try:
@@ -68,7 +68,7 @@ class Sandbox:
             self._idle.put(worker)
 
     def warm_up(self) -> None:
-        """Start a worker now, without waiting for it, so that the first upload need not."""
+        """Start a worker now, without waiting for it: the first upload is then decoded sooner."""
         worker = self._idle.get()
         try:
             if worker is None:
@@ -77,7 +77,7 @@ class Sandbox:
             self._idle.put(worker)
 
     def close(self) -> None:
-        """End the workers that are idle."""
+        """End the idle workers."""
         with contextlib.suppress(queue.Empty):
             while True:
                 if worker := self._idle.get_nowait():
@@ -85,16 +85,16 @@ class Sandbox:
 
 
 class _Worker:
-    """One process of `_serve`, seen from the server."""
+    """The server's end of one process that runs `_serve`."""
 
     def __init__(self) -> None:
-        root = str(Path(__file__).parents[1])
+        root = str(Path(__file__).parents[2])
         environment = {"PYTHONPATH": root, "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "saic.audio.sandbox"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # decoders print, and what they print may quote a file
+            stderr=subprocess.DEVNULL,  # what decoders print may contain parts of a file
             env=environment,
         )
 
@@ -115,9 +115,9 @@ class _Worker:
             if len(data) != 4 * answer["samples"]:
                 raise EOFError
             return np.frombuffer(data, np.float32).copy()
-        except (OSError, EOFError, ValueError, KeyError, TypeError):  # killed, crashed, or talking nonsense
+        except (OSError, EOFError, ValueError, KeyError, TypeError):  # killed, crashed, or an invalid answer
             self.end()
-            raise errors.UndecodableAudio(_LOST) from None
+            raise errors.UndecodableAudio(_NOT_DECODED) from None
         finally:
             alarm.cancel()
 
@@ -129,11 +129,11 @@ class _Worker:
 
 
 def _as_error(name: str, message: str) -> errors.SaicError:
-    """An error of saic.errors by its name."""
+    """The error of saic.errors with this name."""
     kind = getattr(errors, str(name), None)
     if isinstance(kind, type) and issubclass(kind, errors.SaicError):
         return kind(str(message))
-    return errors.UndecodableAudio(_LOST)
+    return errors.UndecodableAudio(_NOT_DECODED)
 
 
 def _line(message: dict) -> bytes:
@@ -141,22 +141,22 @@ def _line(message: dict) -> bytes:
 
 
 def _confine() -> None:
-    """Give up what decoding does not need; what is given up cannot be taken back."""
+    """Set resource limits of this process to what decoding needs. They cannot be raised again."""
     try:
         import resource
-    except ImportError:  # Windows has no such limits; the time stays bounded
+    except ImportError:  # Windows has no such limits; the time limit still holds
         return
     for kind, limit in {
         resource.RLIMIT_DATA: MEMORY_BYTES,
-        resource.RLIMIT_FSIZE: 0,  # no byte is written to any file
-        resource.RLIMIT_CORE: 0,  # nor by the system when it crashes
+        resource.RLIMIT_FSIZE: 0,  # no byte can be written to a file
+        resource.RLIMIT_CORE: 0,  # no core dump when it crashes
         resource.RLIMIT_NOFILE: 16,
     }.items():
         resource.setrlimit(kind, (limit, limit))
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer one request after another until the server is gone."""
+    """Answer requests until the server closes the pipe."""
     for line in requests:
         request = json.loads(line)
         try:
@@ -164,13 +164,13 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
             answers.write(_line({"samples": len(wav)}) + wav.astype(np.float32).tobytes())
         except errors.SaicError as error:
             answers.write(_line({"error": type(error).__name__, "message": str(error)}))
-        except Exception:  # whatever a decoder lets through: the server learns that, and not what it quotes
-            answers.write(_line({"error": "UndecodableAudio", "message": _LOST}))
+        except Exception:  # any other error of a decoder; its text may quote the file, so it is not passed on
+            answers.write(_line({"error": "UndecodableAudio", "message": _NOT_DECODED}))
         answers.flush()
 
 
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a decoder's printing is no answer
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what a decoder prints must not mix with answers
     _confine()
     _serve(sys.stdin.buffer, answers)

@@ -1,4 +1,4 @@
-"""Which recordings of a folder are to be anonymized, and where each of them goes."""
+"""Which recordings ``saic anonymize`` processes, and where each output goes."""
 
 import hashlib
 import os
@@ -15,18 +15,19 @@ from saic.errors import UsageError
 
 @dataclass(frozen=True)
 class BatchItem:
-    """One recording to anonymize; ``name`` is its path in the folder that was given."""
+    """One recording to anonymize. ``name`` is its path in the folder IN, or the file name if IN is a recording."""
 
     source: Path
     output: Path
     name: str
 
     def seed(self, run_seed: int | None) -> int:
-        """Seed of this recording alone. Accents count alike however a file system spells them."""
+        """Seed of this recording, from the run's seed and the name in NFC (file systems store accents differently)."""
         name = unicodedata.normalize("NFC", self.name).encode(errors="surrogateescape")
         return int.from_bytes(hashlib.sha256(f"{run_seed}/".encode() + name).digest()[:7])
 
     def save(self, wav: np.ndarray, force: bool) -> None:
+        """Write the output, and make its folder if there is none."""
         try:
             self.output.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -35,12 +36,29 @@ class BatchItem:
 
     @property
     def printable_name(self) -> str:
-        """The name without what could steer a terminal."""
+        """The name without control characters, which could change a terminal's state."""
         return "".join(letter if letter.isprintable() else "?" for letter in self.name)
 
 
 def plan(source: Path, output: Path) -> tuple[list[BatchItem], int]:
-    """What to anonymize, sorted by path, and how many files of a folder are no recordings."""
+    """List what to anonymize.
+
+    Parameters
+    ----------
+    source
+        A recording, or a folder.
+    output
+        The WAV file for a recording; the folder for a folder.
+
+    Returns
+    -------
+    items: sorted by path. n_skipped: how many files of a folder are not recordings.
+
+    Raises
+    ------
+    UsageError
+        No recordings, or outputs that would replace recordings or each other.
+    """
     if source.is_dir():
         if output.exists() and not output.is_dir():
             raise UsageError("IN is a folder, so --output must be one too. It is a file.")
@@ -65,7 +83,7 @@ def plan(source: Path, output: Path) -> tuple[list[BatchItem], int]:
 
 
 def _walk(folder: Path) -> tuple[list[str], int]:
-    """Paths of the recordings below a folder, sorted, and how many other files there are; hidden ones are neither."""
+    """Sorted paths of the recordings below a folder, and the number of other files. Hidden files count as neither."""
 
     def refuse(error: OSError) -> None:
         raise UsageError(f"A folder in IN cannot be read: {error.strerror}.")
@@ -73,7 +91,8 @@ def _walk(folder: Path) -> tuple[list[str], int]:
     names, n_skipped = [], 0
     for parent, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        n_skipped += sum(Path(parent, name).is_symlink() for name in folders)  # not followed: it may lead in a circle
+        # os.walk does not follow links to folders, since they may be circular: they count as other files.
+        n_skipped += sum(Path(parent, name).is_symlink() for name in folders)
         for path in (Path(parent, name) for name in files if not name.startswith(".")):
             if path.suffix.lower() in AUDIO_SUFFIXES:
                 names.append(path.relative_to(folder).as_posix())

@@ -1,14 +1,13 @@
-"""The commands that upload to the Hugging Face Hub."""
+"""``saic push`` and ``saic space``: uploads to the Hugging Face Hub."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from saic import weights as resolver
 from saic.cli.options import JsonOption, WeightsOption, show
 
-RepoOption = Annotated[str, typer.Option("--repo", metavar="ORG/NAME", help="Repository; made if it is not there.")]
+RepoOption = Annotated[str, typer.Option("--repo", metavar="ORG/NAME", help="Repository; made if it does not exist.")]
 PublicOption = Annotated[
     bool,
     typer.Option(
@@ -24,23 +23,33 @@ def push(
         Path | None, typer.Option("--report", help="report.json of saic evaluate on these weights, for the model card.")
     ] = None,
     license: Annotated[
-        str | None, typer.Option("--license", help="Licence of the weights, as the Hub names it: cc-by-4.0.")
+        str | None, typer.Option("--license", help="License of the weights, as the Hub names it: cc-by-4.0.")
     ] = None,
     public: PublicOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Upload weights with a model card to the Hugging Face Hub, private unless --public; log in with: hf auth login."""
-    folder = resolver.resolve(weights)
-    from saic.publish import upload as hub  # here, since the other commands do without the Hub's client
+    """Upload weights and a model card to the Hugging Face Hub.
 
-    name = hub.push(folder, repo, report=report, private=not public, license=license)
+    The repository is private unless --public is given. Log in with: hf auth login
+    """
+    from saic import weights as resolver
+
+    folder = resolver.resolve(weights)
+    from saic.publish import upload  # after the weights are found: it imports the Hub's client
+
+    name = upload.push(folder, repo, report=report, private=not public, license=license)
     show(as_json, {"weights": name, "public": public}, f"Uploaded. They are loaded by --weights {name}")
 
 
 def space(
     repo: RepoOption, weights: WeightsOption = None, public: PublicOption = False, as_json: JsonOption = False
 ) -> None:
-    """Upload the page with its weights as a Hugging Face Space, private unless --public; from SAIC's source tree."""
+    """Upload the page and weights as a Hugging Face Space.
+
+    The Space is private unless --public is given. It is made from SAIC's source tree: run python -m saic space there.
+    """
+    from saic import weights as resolver
+
     folder = resolver.resolve(weights)
     from saic.publish import space
 

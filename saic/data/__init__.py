@@ -1,1 +1,1 @@
-"""Which recordings a corpus holds, and who speaks in them."""
+"""Lists of recordings with their speakers: manifests and public corpora."""

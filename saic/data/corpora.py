@@ -1,12 +1,12 @@
-"""Public corpora as they are unpacked: what their folders and lists say becomes clips.
+"""Public corpora in their own folder layouts, listed as clips.
 
-==============  ===========================================================  ==================================
-LibriSpeech     ``train-clean-100/SPEAKER/CHAPTER/*.flac``, ``*.trans.txt``  its subsets' names are the splits
-VCTK 0.92       ``wav48_silence_trimmed/pXXX/*_mic1.flac``, ``txt/pXXX``     it has none
-VoxCeleb1       ``wav/idXXXXX/VIDEO/NNNNN.wav``                              two, see :func:`read`
-==============  ===========================================================  ==================================
+==============  ===========================================================  =====================================
+LibriSpeech     ``train-clean-100/SPEAKER/CHAPTER/*.flac``, ``*.trans.txt``  splits: the names of the subsets
+VCTK 0.92       ``wav48_silence_trimmed/pXXX/*_mic1.flac``, ``txt/pXXX``     no splits
+VoxCeleb1       ``wav/idXXXXX/VIDEO/NNNNN.wav``                              two sets of splits, see :func:`read`
+==============  ===========================================================  =====================================
 
-Any other folder is ``speaker/.../clip``, without splits.
+Any other folder has the layout ``speaker/.../clip``, without splits.
 """
 
 import re
@@ -20,7 +20,7 @@ from saic.errors import DataError, UsageError
 
 TRAIN, DEV, TEST = "train", "dev", "test"
 
-_UNKNOWN_S = 0.0  # until all clips are known and in order
+_UNKNOWN_S = 0.0  # a placeholder: read() measures durations when all clips are listed
 
 _LIBRISPEECH_SUBSET = re.compile(r"(train|dev|test)-(?:clean|other)(?:-\d+)?")
 _LIBRISPEECH_TEXTS = "*/*/*.trans.txt"
@@ -28,53 +28,53 @@ _VCTK_AUDIO = "wav48_silence_trimmed"
 _VCTK_MICROPHONE = "_mic1"  # of two; the second is missing for some speakers
 _VOXCELEB_META = "vox1_meta.csv"
 _VOXCELEB_IDENTIFICATION = "iden_split.txt"
-_VOXCELEB_SPEAKER = "id1????"  # VoxCeleb2's begin with id0
+_VOXCELEB_SPEAKER = "id1????"  # VoxCeleb2's start with id0
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """What a folder holds. ``clips`` of a split that the corpus doesn't name are ``train``."""
+class CorpusListing:
+    """The clips of a corpus. Where the corpus defines no splits, they are ``train``."""
 
     name: str
     clips: list[Clip]
 
 
-def read(folder: Path, *, identification: bool = False) -> Corpus:
-    """Recognise a folder's layout and list its clips, sorted by utterance.
+def read(folder: Path, *, identification: bool = False) -> CorpusListing:
+    """Detect a folder's layout and list its clips, sorted by utterance.
 
-    LibriSpeech is the folder that holds its subsets, or one subset, whose speakers have no split then. VoxCeleb1 is the
-    folder that holds ``wav`` (or ``dev/wav`` and ``test/wav``) and the lists that its makers publish beside the audio.
+    LibriSpeech is given as the folder with its subsets, or as one subset, which then has no splits. VoxCeleb1 is given
+    as the folder with ``wav`` (or ``dev/wav`` and ``test/wav``) and the lists that are published with the audio.
 
     Parameters
     ----------
     identification
-        VoxCeleb1 alone: the splits of ``iden_split.txt``, in which everybody has recordings in all three, as in the
-        paper's evaluation. Otherwise those of ``vox1_meta.csv``, in which nobody is in two: its ``dev`` is ``train``
-        here, as there is no third one.
+        VoxCeleb1 only. Use the splits of ``iden_split.txt``, in which every speaker has recordings in all three, as in
+        the paper's evaluation. Otherwise the splits are those of ``vox1_meta.csv``, which share no speaker. It has two:
+        its ``dev`` becomes ``train``.
 
     Raises
     ------
     DataError
-        A list that a layout needs is missing, or nothing is left.
+        A list that the layout needs is missing, or there are no recordings.
     UsageError
-        ``identification`` for a corpus without it.
+        ``identification`` for another corpus than VoxCeleb1.
     """
     if not folder.is_dir():
         raise DataError("There is no folder at the path given.")
     corpus = _voxceleb(folder, identification)
     if identification and corpus is None:
-        raise UsageError("Only VoxCeleb1 has an identification split, and the folder isn't laid out like VoxCeleb1.")
+        raise UsageError("Only VoxCeleb1 has an identification split, and this folder does not have its layout.")
     corpus = corpus or _librispeech(folder) or _vctk(folder)
     if corpus is None:
-        return Corpus("folder of speakers", [replace(clip, split=TRAIN) for clip in manifest.read(folder)])
+        return CorpusListing("folder of speakers", [replace(clip, split=TRAIN) for clip in manifest.read(folder)])
     if not corpus.clips:
-        raise DataError(f"The folder is laid out like {corpus.name}, but holds none of its recordings.")
+        raise DataError(f"The folder has the layout of {corpus.name}, but none of its recordings.")
     clips = sorted(corpus.clips, key=lambda clip: clip.utterance)
     numbered = enumerate(clips, start=1)
-    return Corpus(corpus.name, [replace(c, duration_s=manifest.duration_s(c.path, n)) for n, c in numbered])
+    return CorpusListing(corpus.name, [replace(c, duration_s=manifest.duration_s(c.path, n)) for n, c in numbered])
 
 
-def _librispeech(folder: Path) -> Corpus | None:
+def _librispeech(folder: Path) -> CorpusListing | None:
     root = folder / "LibriSpeech" if (folder / "LibriSpeech").is_dir() else folder
     subsets = {path: found[1] for path in root.iterdir() if (found := _LIBRISPEECH_SUBSET.fullmatch(path.name))}
     if not subsets:
@@ -92,25 +92,25 @@ def _librispeech(folder: Path) -> Corpus | None:
         for path in _audio(subset, "*/*/*"):
             speaker = path.relative_to(subset).parts[0]
             clips.append(Clip(path, path.stem, speaker, sexes.get(speaker), _UNKNOWN_S, texts.get(path.stem), split))
-    return Corpus("LibriSpeech", clips)
+    return CorpusListing("LibriSpeech", clips)
 
 
-def _vctk(folder: Path) -> Corpus | None:
+def _vctk(folder: Path) -> CorpusListing | None:
     root = next((path for path in (folder, folder / "VCTK-Corpus-0.92") if (path / _VCTK_AUDIO).is_dir()), None)
     if root is None:
         return None
-    # ID AGE GENDER ACCENTS REGION COMMENTS, set apart by any number of blanks
+    # columns ID AGE GENDER ACCENTS REGION COMMENTS, separated by any number of blanks
     sexes = {row[0]: row[2] for row in _rows(root / "speaker-info.txt") if row[2:3] in (["F"], ["M"])}
     clips = []
     for path in _audio(root / _VCTK_AUDIO, f"*/*{_VCTK_MICROPHONE}.*"):
         speaker, utterance = path.parent.name, path.stem.removesuffix(_VCTK_MICROPHONE)
-        text = root / "txt" / speaker / f"{utterance}.txt"  # one speaker's were lost
-        said = text.read_text(encoding="utf-8").strip() if text.is_file() else None
-        clips.append(Clip(path, utterance, speaker, sexes.get(speaker), _UNKNOWN_S, said, TRAIN))
-    return Corpus("VCTK", clips)
+        text = root / "txt" / speaker / f"{utterance}.txt"  # p315 has none: they were lost
+        transcript = text.read_text(encoding="utf-8").strip() if text.is_file() else None
+        clips.append(Clip(path, utterance, speaker, sexes.get(speaker), _UNKNOWN_S, transcript, TRAIN))
+    return CorpusListing("VCTK", clips)
 
 
-def _voxceleb(folder: Path, identification: bool) -> Corpus | None:
+def _voxceleb(folder: Path, identification: bool) -> CorpusListing | None:
     roots = [root for part in (".", "dev", "test") if (root := folder / part / "wav").is_dir()]
     paths = {
         path.relative_to(root).as_posix(): path for root in roots for path in _audio(root, f"{_VOXCELEB_SPEAKER}/*/*")
@@ -121,10 +121,10 @@ def _voxceleb(folder: Path, identification: bool) -> Corpus | None:
     sexes = {speaker: row[2].upper() for speaker, row in about.items() if row[2] in ("f", "m")}
     if identification:
         number = {"1": TRAIN, "2": DEV, "3": TEST}
-        rows = _rows(_needed(folder / _VOXCELEB_IDENTIFICATION))
+        rows = _rows(_required(folder / _VOXCELEB_IDENTIFICATION))
         listed = {row[1]: number[row[0]] for row in rows if len(row) == 2 and row[0] in number}
     else:
-        _needed(folder / _VOXCELEB_META)
+        _required(folder / _VOXCELEB_META)
         listed = {
             name: TEST if about[speaker][4] == "test" else TRAIN
             for name in paths
@@ -136,7 +136,7 @@ def _voxceleb(folder: Path, identification: bool) -> Corpus | None:
             speaker = name.partition("/")[0]
             utterance = name.removesuffix(path.suffix)
             clips.append(Clip(path, utterance, speaker, sexes.get(speaker), _UNKNOWN_S, None, listed[name]))
-    return Corpus("VoxCeleb1", clips)
+    return CorpusListing("VoxCeleb1", clips)
 
 
 def _audio(root: Path, pattern: str) -> Iterator[Path]:
@@ -144,7 +144,7 @@ def _audio(root: Path, pattern: str) -> Iterator[Path]:
 
 
 def _rows(path: Path, separator: str | None = None) -> list[list[str]]:
-    """The fields of each line of a list; none if it isn't there."""
+    """The fields of each line of a file; an empty list if there is no file."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -152,7 +152,7 @@ def _rows(path: Path, separator: str | None = None) -> list[list[str]]:
     return [row for row in rows if len(row) > 1]
 
 
-def _needed(path: Path) -> Path:
+def _required(path: Path) -> Path:
     if not path.is_file():
         raise DataError(f"VoxCeleb1 needs {path.name} in the folder that holds wav: get it from the corpus' own site.")
     return path

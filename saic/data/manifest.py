@@ -1,4 +1,4 @@
-"""Which clips there are and who speaks in them: a JSONL manifest, or a folder of speakers."""
+"""A manifest lists clips and their speakers, as JSONL. A folder ``speaker/.../clip`` is read like one."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import soundfile
 
-from saic import audio
+from saic import audio, files
 from saic.errors import AudioError, DataError
 
 MANIFEST_NAME = "manifest.jsonl"
@@ -37,19 +37,18 @@ class Clip:
 
 
 def read(path_or_folder: str | os.PathLike, splits: Iterable[str] | None = None) -> list[Clip]:
-    """Read a manifest, or a folder.
+    """Read a manifest or a folder.
 
-    A manifest holds one JSON object a line, with the fields of :class:`Clip`; its paths are relative to the
-    manifest's own folder. A folder is read through the ``manifest.jsonl`` in it, else as
-    ``speaker/.../clip``: every audio file below a speaker's folder is a clip of split "test" with neither
-    sex nor text.
+    A manifest has one JSON object per line, with the fields of :class:`Clip`. Its paths are relative to the manifest's
+    folder. Of a folder, the ``manifest.jsonl`` in it is read. Without one the layout is ``speaker/.../clip``: every
+    audio file below a speaker's folder is a clip of split "test", without sex and text.
 
     Parameters
     ----------
     path_or_folder
         Manifest file or folder.
     splits
-        Splits to keep (None: all).
+        Splits to keep; None keeps all.
 
     Returns
     -------
@@ -58,7 +57,7 @@ def read(path_or_folder: str | os.PathLike, splits: Iterable[str] | None = None)
     Raises
     ------
     DataError
-        A bad line (with its number), a missing audio file, or no clip left.
+        An invalid line (with its number), a missing audio file, or no clip of these splits.
     """
     path = Path(path_or_folder)
     if path.is_dir() and (path / MANIFEST_NAME).is_file():
@@ -83,15 +82,13 @@ def read(path_or_folder: str | os.PathLike, splits: Iterable[str] | None = None)
 
 
 def write(path: str | os.PathLike, clips: Iterable[Clip]) -> None:
-    """Write a manifest at ``path``, atomically, with clip paths relative to its folder."""
+    """Write a manifest at ``path``, atomically, with clip paths relative to its folder. It replaces an old one."""
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(to_lines(clips, path.parent), encoding="utf-8")
-    os.replace(partial, path)
+    files.write(path, to_lines(clips, path.parent).encode(), force=True)
 
 
 def to_lines(clips: Iterable[Clip], folder: Path) -> str:
-    """Return the manifest's text, with clip paths relative to ``folder``."""
+    """Text of the manifest, with clip paths relative to ``folder``."""
     lines = []
     for clip in clips:
         row = {key: getattr(clip, key) for key in _KEYS}
@@ -101,7 +98,7 @@ def to_lines(clips: Iterable[Clip], folder: Path) -> str:
 
 
 def fingerprint(path_or_folder: str | os.PathLike, clips: Iterable[Clip]) -> str:
-    """SHA-256 of a manifest file; of a folder without one, of the manifest that its clips would have."""
+    """SHA-256 of a manifest file; for a folder without one, of the manifest that lists its clips."""
     path = Path(path_or_folder)
     if path.is_dir():
         path /= MANIFEST_NAME
@@ -169,11 +166,11 @@ def _read_folder(folder: Path) -> list[tuple[int, Clip]]:
 
 
 def duration_s(path: Path, number: int) -> float:
-    """Length of a recording in s; raise :class:`DataError` naming its number if it can't be read."""
+    """Duration of a recording in s. If it cannot be read, the :class:`DataError` gives its ``number``."""
     try:
-        return soundfile.info(path).duration  # the header alone: quick on a big corpus
+        return soundfile.info(path).duration  # reads the header alone: fast on a large corpus
     except soundfile.LibsndfileError:
-        pass  # m4a, webm and the like
+        pass  # a format that libsndfile lacks, such as M4A or WebM
     try:
         return len(audio.load(path)) / audio.SAMPLE_RATE
     except AudioError as error:

@@ -1,21 +1,23 @@
-"""Evaluation: who is heard, what is understood, what is given away; beside controls that say what figures are worth.
+"""Evaluation of anonymization: identity, privacy, utility and disentanglement, beside controls.
 
-==================  ========================================================
-``trials``          which samples play which part, who is converted to whom
-``corpus``          the audio of those parts
-``codec``           the MP3 round trip that all audio passes
-``systems``         what is measured: the model, and controls
-``judges``          who judges: ``embedders``, ``recogniser``, ``quality``
-``identity``        whose voice does it sound like? (paper 4.2)
-``classification``  who speaks in real recordings?
-``privacy``         can an attacker link it to its speaker? (``plda``)
-``utility``         the same words, sound and melody? (``text``, ``prosody``)
-``disentanglement`` does content tell who speaks?
-``robustness``      what a worse recording does (``degrade``)
-``metrics``         figures with intervals, from scores
-``paper``           the paper's own protocol, on VoxCeleb1
-``run``             all of it: :func:`saic.evaluation.run.evaluate`
-``report``          report.json and report.md
-``plots``           figures of it (``illustrations``: which)
-==================  ========================================================
+============================  ==============================================================
+``run``                       the whole evaluation: :func:`saic.evaluation.run.evaluate`
+``paper``                     the paper's own protocol, on VoxCeleb1
+``systems``                   registry of what is measured: the model, controls, baselines
+``data.trials``               enrollment, source and reference parts; trials
+``data.evaluation_set``       the audio of those parts
+``data.codec``                the MP3 round trip that all audio passes
+``data.degradations``         noise, a room, Opus and other degradations of the input
+``evaluators``                ``embedders``, ``whisper`` (ASR) and ``dnsmos``
+``measures.identity``         top-1 of target and source among enrolled speakers (paper 4.2)
+``measures.privacy``          EER of three attackers (``measures.plda``)
+``measures.utility``          WER, DNSMOS and prosody (``text_errors``, ``prosody``)
+``measures.disentanglement``  speaker probes on content codes
+``measures.classification``   speaker recognition on real recordings
+``measures.robustness``       conversions of degraded recordings
+``metrics``                   estimates with confidence intervals, from scores
+``report``                    report.json and report.md
+``plots``                     figures of a report
+``protocols``                 interfaces: the evaluated pipeline, the progress callback
+============================  ==============================================================
 """

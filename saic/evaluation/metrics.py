@@ -1,24 +1,51 @@
-"""Figures from scores. Pure: arrays in, numbers out."""
+"""Statistics from scores: arrays in, numbers with confidence intervals out."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 RESAMPLES = 1000
 
 
-def rank(scores: np.ndarray, wanted: int) -> int:
-    """Place of the wanted speaker among all, 1 = best.
+@dataclass(frozen=True)
+class Estimate:
+    """A mean or rate over speakers, with a 95 % interval from a bootstrap by speaker.
 
-    Ties count against it, so that a system which gives every speaker the same score gains nothing. Scores
-    that are NaN (an output without speech) put it last.
+    Attributes
+    ----------
+    value
+        None if there is nothing to average.
+    low, high
+        Ends of the interval; None below two speakers.
+    n
+        Number of speakers.
+    unit
+        Unit of value, low and high.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+
+
+Estimates = dict[str, Estimate]
+"""Name of a figure, such as "target_top1", to its estimate."""
+
+
+def rank(scores: np.ndarray, wanted: int) -> int:
+    """Rank of the wanted speaker among all enrolled ones, 1 = best.
+
+    Ties count against the wanted speaker, so that a system gains nothing by giving all speakers one score. With NaN
+    scores (an output without speech) the wanted speaker is last.
 
     Parameters
     ----------
     scores
-        (K,) similarity to each enrolled speaker, higher is more alike.
+        (K,) similarity to each enrolled speaker, higher is more similar.
     wanted
         Index of the wanted speaker in ``scores``.
     """
@@ -27,16 +54,16 @@ def rank(scores: np.ndarray, wanted: int) -> int:
     return int(np.sum(scores >= scores[wanted]))
 
 
-def top1_in_gallery(rank: int, n_enrolled: int, size: int) -> float:
-    """Chance, 0 to 1, that the wanted speaker is best among ``size`` enrolled ones, drawn from ``n_enrolled``.
+def top1_among(rank: int, n_enrolled: int, size: int) -> float:
+    """Probability, 0 to 1, that the wanted speaker is best among ``size`` speakers drawn from ``n_enrolled``.
 
     The wanted speaker is always among them; the ``size - 1`` others must all come from those with a lower score:
-    C(n_enrolled - rank, size - 1) / C(n_enrolled - 1, size - 1). With size = n_enrolled it is top-1 as it stands.
+    C(n_enrolled - rank, size - 1) / C(n_enrolled - 1, size - 1). With size = n_enrolled this is plain top-1.
 
     Parameters
     ----------
     rank
-        Place of the wanted speaker among all, 1 = best, see :func:`rank`.
+        Rank of the wanted speaker among all, 1 = best, see :func:`rank`.
     """
     return math.comb(n_enrolled - rank, size - 1) / math.comb(n_enrolled - 1, size - 1)
 
@@ -49,36 +76,31 @@ def speaker_means(values: Sequence[float], speakers: Sequence[str]) -> np.ndarra
     return np.array([np.mean(by_speaker[speaker]) for speaker in sorted(by_speaker)])
 
 
-def figure(values: Sequence[float], speakers: Sequence[str], unit: str, *, seed: int = 0) -> dict[str, Any]:
-    """Average over speakers with a 95 % interval from a bootstrap by speaker.
+def estimate_mean(values: Sequence[float | None], speakers: Sequence[str], unit: str, *, seed: int = 0) -> Estimate:
+    """Mean over speakers of the mean of each speaker's values.
 
-    Speakers, not trials, are drawn again: trials of one speaker are alike, and more of them would
-    only seem to narrow the interval.
+    The bootstrap resamples speakers, not trials: trials of one speaker are correlated, and resampling them would make
+    the interval too narrow.
 
     Parameters
     ----------
     values, speakers
-        A value a trial, and the speaker that each one counts for.
+        One value per trial, and its speaker. Values that are None are left out.
     unit
-        Unit of the values, handed through.
+        Unit of the values.
     seed
         Seed of the bootstrap.
-
-    Returns
-    -------
-    ``{value, low, high, n, unit}``; n is the number of speakers. value is None without any, low and high
-    are None below two.
     """
-    means = speaker_means(values, speakers)
+    known = [(value, speaker) for value, speaker in zip(values, speakers, strict=True) if value is not None]
+    means = speaker_means([value for value, _ in known], [speaker for _, speaker in known])
     n = len(means)
-    leaf: dict[str, Any] = {"value": None, "low": None, "high": None, "n": n, "unit": unit}
-    if n:
-        leaf["value"] = float(means.mean())
-    if n > 1:
-        drawn = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
-        low, high = np.percentile(means[drawn].mean(axis=1), [2.5, 97.5])
-        leaf |= {"low": float(low), "high": float(high)}
-    return leaf
+    if n == 0:
+        return Estimate(None, None, None, 0, unit)
+    if n == 1:
+        return Estimate(float(means.mean()), None, None, 1, unit)
+    drawn = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
+    low, high = np.percentile(means[drawn].mean(axis=1), [2.5, 97.5])
+    return Estimate(float(means.mean()), float(low), float(high), n, unit)
 
 
 def det_curve(same: np.ndarray, different: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,12 +109,12 @@ def det_curve(same: np.ndarray, different: np.ndarray) -> tuple[np.ndarray, np.n
     Parameters
     ----------
     same, different
-        Scores of pairs of one speaker and of pairs of two, higher is more alike.
+        Scores of same-speaker and of different-speaker pairs, higher is more similar.
 
     Returns
     -------
-    false_alarms, misses: (P,) rates from 0 to 1 as the threshold rises: from (1, 0), where all is accepted, to
-    (0, 1). Pairs of equal score are accepted or refused together.
+    false_alarms, misses: (P,) rates from 0 to 1 as the threshold rises: from (1, 0), where all pairs are accepted, to
+    (0, 1). Pairs of equal score are accepted or rejected together.
     """
     scores = np.concatenate([same, different])
     order, ends = _ascending(scores)
@@ -100,17 +122,17 @@ def det_curve(same: np.ndarray, different: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def equal_error_rate(same: np.ndarray, different: np.ndarray) -> tuple[float, float]:
-    """Rate at which misses and false alarms are equally frequent, and the threshold where they are.
+    """Equal error rate, where miss and false-alarm rates are equal, and its threshold.
 
     Parameters
     ----------
     same, different
-        Scores of pairs of one speaker and of pairs of two, higher is more alike.
+        Scores of same-speaker and of different-speaker pairs, higher is more similar.
 
     Returns
     -------
-    rate: 0 to 1, where the DET curve, drawn straight from point to point, has both alike. threshold: accept
-    scores >= it; the one where both error rates come closest.
+    rate: 0 to 1, where both rates are equal on the DET curve with its points joined by straight lines. threshold:
+    accept scores >= threshold; of all scores the one where both rates are closest.
     """
     false_alarms, misses = det_curve(same, different)
     thresholds = np.unique(np.concatenate([same, different]))
@@ -118,65 +140,66 @@ def equal_error_rate(same: np.ndarray, different: np.ndarray) -> tuple[float, fl
     return _crossing(false_alarms, misses), float(thresholds[closest])
 
 
-def eer_figure(
+def estimate_eer(
     scores: np.ndarray, enrolled_speakers: Sequence[str], trial_speakers: Sequence[str], *, seed: int = 0
-) -> dict[str, Any]:
-    """Equal error rate of a score matrix, with a 95 % interval from a bootstrap by speaker.
+) -> Estimate:
+    """Equal error rate of a score matrix, in %.
 
-    Speakers are drawn again with all their rows and columns. A speaker drawn twice makes no pair of two with
-    himself: it would be a pair of one under the wrong name.
+    The bootstrap resamples speakers with all their rows and columns. The copies of a speaker that is drawn twice form
+    no different-speaker pair: both sides are the same person.
 
     Parameters
     ----------
     scores
-        (R, C) similarity of each enrolled voice to each trial; NaN for a pair that does not count.
+        (R, C) similarity of each enrolled speaker to each trial; NaN for a pair that does not count.
     enrolled_speakers, trial_speakers
-        (R,) and (C,) who truly speaks.
+        (R,) and (C,) true speakers.
     seed
         Seed of the bootstrap.
 
     Returns
     -------
-    Leaf, see :func:`figure`, in %. n is the number of speakers that have a pair of their own; others take no
-    part. All but n is None unless there are pairs of one and of two.
+    n is the number of speakers with a same-speaker pair; the others are left out. Without pairs of both kinds there is
+    no value.
     """
     enrolled, trials = np.array(enrolled_speakers, dtype=str), np.array(trial_speakers, dtype=str)
     counts = ~np.isnan(scores)
     speakers = np.unique(enrolled[np.nonzero(counts & (enrolled[:, None] == trials))[0]])
     counts &= np.isin(enrolled, speakers)[:, None] & np.isin(trials, speakers)
     rows, columns = np.nonzero(counts)
-    leaf: dict[str, Any] = {"value": None, "low": None, "high": None, "n": len(speakers), "unit": "%"}
     if (enrolled[rows] == trials[columns]).all():
-        return leaf
+        return Estimate(None, None, None, len(speakers), "%")
     order, ends = _ascending(scores[rows, columns])
-    one, other = (np.searchsorted(speakers, names)[order] for names in (enrolled[rows], trials[columns]))
-    is_same = one == other
-    leaf["value"] = 100 * _crossing(*_error_rates(is_same, ends, np.ones(len(order))))
+    row_speaker, column_speaker = (
+        np.searchsorted(speakers, names)[order] for names in (enrolled[rows], trials[columns])
+    )
+    is_same = row_speaker == column_speaker
+    rate = _crossing(*_error_rates(is_same, ends, np.ones(len(order))))
     rng, rates = np.random.default_rng(seed), []
     while len(rates) < RESAMPLES:
         times = np.bincount(rng.integers(len(speakers), size=len(speakers)), minlength=len(speakers))
-        weights = times[one] * np.where(is_same, 1, times[other])
-        if weights[~is_same].any():  # not so if one speaker was drawn every time
+        weights = times[row_speaker] * np.where(is_same, 1, times[column_speaker])
+        if weights[~is_same].any():  # false if all draws are one speaker
             rates.append(_crossing(*_error_rates(is_same, ends, weights)))
     low, high = np.percentile(rates, [2.5, 97.5])
-    return leaf | {"low": 100 * float(low), "high": 100 * float(high)}
+    return Estimate(100 * rate, 100 * float(low), 100 * float(high), len(speakers), "%")
 
 
 def _ascending(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The order of rising scores, and where in it each run of equal scores ends."""
+    """The order of ascending scores, and where in it each run of equal scores ends."""
     order = np.argsort(scores, kind="stable")
     return order, np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))
 
 
 def _error_rates(is_same: np.ndarray, ends: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) false alarms and misses over the thresholds, of weighted pairs in the order of rising scores."""
+    """(P,) false-alarm and miss rates over the thresholds, of weighted pairs in the order of ascending scores."""
     same, different = np.cumsum(weights * is_same), np.cumsum(weights * ~is_same)
     return 1 - np.append(0, different[ends] / different[-1]), np.append(0, same[ends] / same[-1])
 
 
 def _crossing(false_alarms: np.ndarray, misses: np.ndarray) -> float:
-    """Where the line through the points of a DET curve has both rates alike."""
-    after = int(np.argmax(misses >= false_alarms))  # never 0: there all is accepted
+    """The rate where both are equal on the line through the points of a DET curve."""
+    after = int(np.argmax(misses >= false_alarms))  # never 0: there all pairs are accepted
     gap_before = false_alarms[after - 1] - misses[after - 1]
     gap_after = misses[after] - false_alarms[after]
     share = gap_before / (gap_before + gap_after)

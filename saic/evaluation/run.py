@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saic.data import manifest
-from saic.evaluation import illustrations, report
+from saic.evaluation import plots, report
 from saic.evaluation.data.codec import lossless
-from saic.evaluation.data.evaluation_set import Corpus, Progress
+from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.evaluators.embedders import OwnEncoder
-from saic.evaluation.evaluators.evaluators import Judges
+from saic.evaluation.evaluators.evaluators import Evaluators
 from saic.evaluation.measures import classification, disentanglement, identity, privacy, robustness, utility
-from saic.evaluation.systems import Systems
+from saic.evaluation.metrics import Estimates
+from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
+from saic.evaluation.systems import SystemOutputs
 
 Attackers = Literal["basic", "all"]
 ATTACKER_SPLIT = "train"
-LOSSLESS = (".flac", ".wav")
+LOSSLESS_SUFFIXES = (".flac", ".wav")
+LOSSLESS_SYSTEMS = ("real", "vocoder", "convert")
 
 
 def evaluate(
@@ -24,17 +27,17 @@ def evaluate(
     split: str,
     out: str | os.PathLike,
     *,
-    pipeline,
-    judges: Judges,
+    pipeline: EvaluatedPipeline,
+    evaluators: Evaluators,
     attackers: Attackers = "basic",
     seed: int = 0,
     quick: bool = False,
-    progress: Progress | None = None,
+    progress: StepCallback | None = None,
     command: str = "",
 ) -> dict[str, Any]:
     """Evaluate a pipeline on a split; write ``report.json``, ``report.md`` and ``plots/`` into ``out``.
 
-    Conversions and transcripts are kept in ``out/.cache``: a run that broke off goes on where it was.
+    Outputs, transcripts and scores are cached in ``out/.cache``, so that an interrupted run continues.
 
     Parameters
     ----------
@@ -43,20 +46,19 @@ def evaluate(
     split
         Split to evaluate on.
     out
-        Folder of the report. A report that is there is replaced.
+        Folder of the report. An existing report is replaced.
     pipeline
-        A :class:`saic.pipeline.Pipeline`: its ``convert``, ``anonymize``, ``resynthesize``, ``embed`` and ``info`` are
-        used.
-    judges
+        The pipeline, usually a :class:`saic.pipeline.Pipeline`.
+    evaluators
         The evaluators.
     attackers
-        "all" adds the semi-informed attacker, who is trained on the anonymized ``train`` split of the same data.
+        "all" adds the semi-informed attacker, trained on the anonymized ``train`` split of the same data.
     seed
         Seed of trials, noises and intervals.
     quick
-        12 speakers and two targets each, without probes and degraded input, to see that all runs.
+        A test that everything runs: 12 speakers with two targets each, without probes and degraded recordings.
     progress
-        Called with the stage's name, how many of its steps are done, and how many there are.
+        Called with the name of the stage, the number of steps done, and the number of all steps.
     command
         The command line, for the report.
 
@@ -67,59 +69,57 @@ def evaluate(
     Raises
     ------
     SaicError
-        Data that can't be used, or a control out of range (then there is no report).
+        The data cannot be used, or a control is out of range (then no report is written).
     """
     progress = progress or (lambda stage, done, total: None)
     out, cache = Path(out), Path(out) / ".cache"
     clips = manifest.read(manifest_or_folder, [split])
-    attacked = manifest.read(manifest_or_folder, [ATTACKER_SPLIT]) if attackers == "all" else []
-    corpus = Corpus(clips, seed=seed, quick=quick, progress=progress)
-    systems = Systems(pipeline, corpus, cache, seed=seed)
-    first = judges.embedders[0]
-    run = {"seed": seed, "progress": progress}
+    attacker_clips = manifest.read(manifest_or_folder, [ATTACKER_SPLIT]) if attackers == "all" else []
+    dataset = PartitionedSet(clips, seed=seed, quick=quick, progress=progress)
+    outputs = SystemOutputs(pipeline, dataset, cache, seed=seed)
+    embed = evaluators.embedders[0].embed
+    options = {"seed": seed, "progress": progress}
 
-    heard = identity.measure(corpus, systems, first.embed, **run)
-    attacks = privacy.measure(corpus, systems, judges.embedders, train=attacked, **run)
-    used = utility.measure(
-        corpus,
-        systems,
-        recogniser=judges.recogniser,
-        dnsmos=judges.dnsmos,
+    identities = identity.measure(dataset, outputs, embed, **options)
+    attacks = privacy.measure(dataset, outputs, evaluators.embedders, train=attacker_clips, **options)
+    utilities = utility.measure(
+        dataset,
+        outputs,
+        asr=evaluators.asr,
+        dnsmos=evaluators.dnsmos,
         texts={clip.utterance: clip.text for clip in clips},
         cache=cache,
-        **run,
+        **options,
     )
-    groups: dict[str, Mapping[str, Mapping[str, Any]]] = {
-        "identity": heard.figures,
-        "privacy": {system: _flat(figures) for system, figures in attacks.figures.items()},
-        "utility": used,
-        "classification": {
-            "real": _flat(classification.measure(corpus, (OwnEncoder(pipeline), *judges.embedders), **run))
-        },
+    classified = classification.measure(dataset, (OwnEncoder(pipeline), *evaluators.embedders), **options)
+    groups: dict[str, Mapping[str, Estimates]] = {
+        "identity": identities.estimates,
+        "privacy": {system: _flatten(estimates) for system, estimates in attacks.estimates.items()},
+        "utility": utilities,
+        "classification": {"real": _flatten(classified)},
     }
     if not quick:
-        whole = [clip for clip in clips if clip.path.suffix.lower() in LOSSLESS]
-        if len({clip.speaker for clip in whole}) > 1:
-            bare = Corpus(whole, seed=seed, quick=False, progress=progress, codec=lossless)
-            known = {"only": ("real", "vocoder", "convert"), "stage": "lossless"}
-            seen = identity.measure(bare, Systems(pipeline, bare, cache, seed=seed), first.embed, **known, **run)
-            groups["identity_lossless"] = seen.figures
-        found = disentanglement.measure(corpus, pipeline, **run)
-        groups["disentanglement"] = {"convert": _flat(found)}
-        degraded = robustness.measure(corpus, systems, first.embed, judges.recogniser, cache=cache, **run)
-        groups["robustness"] = {"convert": _flat(degraded)}
-        illustrations.draw(out / "plots", corpus, systems, pipeline, heard, attacks, found, **run)
+        lossless_clips = [clip for clip in clips if clip.path.suffix.lower() in LOSSLESS_SUFFIXES]
+        if len({clip.speaker for clip in lossless_clips}) > 1:
+            groups["identity_lossless"] = _identity_lossless(
+                lossless_clips, pipeline, embed, cache, seed=seed, progress=progress
+            )
+        probes = disentanglement.measure(dataset, pipeline, **options)
+        groups["disentanglement"] = {"convert": _flatten(probes)}
+        degraded = robustness.measure(dataset, outputs, embed, evaluators.asr, cache=cache, **options)
+        groups["robustness"] = {"convert": _flatten(degraded)}
+        plots.save_report_plots(out / "plots", dataset, outputs, pipeline, identities, attacks, probes, **options)
 
     result = report.build(
-        corpus,
+        dataset,
         groups,
         claims={
-            system: {name: claim for judge, leaves in of_system.items() for name, claim in _claims(judge, leaves)}
-            for system, of_system in attacks.figures.items()
+            system: _flatten({name: privacy.claims(estimates) for name, estimates in by_embedder.items()})
+            for system, by_embedder in attacks.estimates.items()
         },
         command=command,
         seed=seed,
-        judges=judges,
+        evaluators=evaluators,
         weights_sha256=pipeline.info()["sha256"],
         manifest_sha256=manifest.fingerprint(manifest_or_folder, clips),
         split=split,
@@ -128,10 +128,22 @@ def evaluate(
     return result
 
 
-def _flat(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """{"a": {"b": leaf}} to {"a.b": leaf}."""
-    return {f"{outer}.{inner}": leaf for outer, leaves in figures.items() for inner, leaf in leaves.items()}
+def _identity_lossless(
+    clips: list[manifest.Clip],
+    pipeline: EvaluatedPipeline,
+    embed: identity.Embed,
+    cache: Path,
+    *,
+    seed: int,
+    progress: StepCallback,
+) -> dict[str, Estimates]:
+    """Identity without the codec."""
+    dataset = PartitionedSet(clips, seed=seed, quick=False, progress=progress, codec=lossless)
+    outputs = SystemOutputs(pipeline, dataset, cache, seed=seed)
+    options = {"only": LOSSLESS_SYSTEMS, "stage": "lossless", "seed": seed, "progress": progress}
+    return identity.measure(dataset, outputs, embed, **options).estimates
 
 
-def _claims(judge: str, leaves: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, bool]]:
-    return [(f"{judge}.{name}", claim) for name, claim in privacy.claims(leaves).items()]
+def _flatten(nested: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """{"a": {"b": value}} to {"a.b": value}."""
+    return {f"{outer}.{inner}": value for outer, values in nested.items() for inner, value in values.items()}

@@ -1,131 +1,208 @@
-"""What is measured: each system makes a wav of a trial. Slow outputs are kept on disk."""
+"""The registry of evaluated systems, and their outputs. Outputs are cached on disk."""
 
 import hashlib
+import io
 import json
-import os
 import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
 
+from saic import files
 from saic.audio import SAMPLE_RATE
-from saic.evaluation.data.evaluation_set import Gallery
+from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.data.trials import Trial
+from saic.evaluation.protocols import EvaluatedPipeline, Samples
 from saic.signal import mcadams
 
-HEARS = {  # whose audio an output hangs on: trials that agree in these share it
-    "real": ("source",),
-    "vocoder": ("source",),
-    "reconstruction": ("source",),
-    "convert": ("source", "target"),
-    "pseudonym": ("source",),
-    "replay_target": ("target",),
-    "copy_source": ("source",),
-    "mcadams": ("source",),
-    "griffin_lim": ("source",),
-    "convert_griffin_lim": ("source", "target"),
+MIN_CONTROL_SPEAKERS = 20  # with fewer, the figures of controls are too coarse to stop a run by
+
+
+@dataclass(frozen=True)
+class System:
+    """One thing that is measured.
+
+    Attributes
+    ----------
+    name
+        Its key in ``report.json``.
+    title
+        What its output is.
+    run
+        (pipeline, source, reference, seed) to the (N,) output; None: the output is the source.
+    depends_on
+        The speakers of a trial whose audio the output depends on. Trials that agree in them share one output.
+    has_target
+        Whether outputs are compared with the target's voice, and so measured on all trials instead of one per source
+        speaker. Controls are compared with it although they ignore it.
+    is_control
+        Whether it is measured first, since its figures show whether the measurement works.
+    trains_attacker
+        Whether a semi-informed attacker is trained on its outputs: on systems that anonymize, and on real speech.
+    is_vocoder_baseline
+        Whether it is a system with another vocoder, for which utility alone is measured.
+    """
+
+    name: str
+    title: str
+    run: Callable[[EvaluatedPipeline, Samples, Samples, int], np.ndarray] | None
+    depends_on: tuple[Literal["source", "target"], ...] = ("source",)
+    has_target: bool = False
+    is_control: bool = False
+    trains_attacker: bool = False
+    is_vocoder_baseline: bool = False
+
+
+SYSTEMS: dict[str, System] = {
+    system.name: system
+    for system in (
+        System(
+            "real",
+            "the source itself",
+            None,
+            is_control=True,
+            trains_attacker=True,
+        ),
+        System(
+            "vocoder",
+            "the source's mel through the vocoder, without the model",
+            lambda pipeline, source, reference, seed: pipeline.resynthesize(source),
+        ),
+        System(
+            "reconstruction",
+            "the source through the model with its own embedding",
+            lambda pipeline, source, reference, seed: (
+                pipeline.convert(source, [reference], reconstruct=True).reconstruction
+            ),
+        ),
+        System(
+            "convert",
+            "the source through the model with the target's embedding",
+            lambda pipeline, source, reference, seed: pipeline.convert(source, [reference], reconstruct=False).wav,
+            depends_on=("source", "target"),
+            has_target=True,
+            trains_attacker=True,
+        ),
+        System(
+            "pseudonym",
+            "the source through the model with a pseudonym, drawn anew for each recording",
+            lambda pipeline, source, reference, seed: pipeline.anonymize(source, seed=seed).wav,
+            trains_attacker=True,
+        ),
+        System(
+            "replay_target",
+            "control: the reference, unchanged",
+            lambda pipeline, source, reference, seed: reference[0],
+            depends_on=("target",),
+            has_target=True,
+            is_control=True,
+        ),
+        System(
+            "copy_source",
+            "control: the source, unchanged",
+            lambda pipeline, source, reference, seed: source[0],
+            has_target=True,
+            is_control=True,
+        ),
+        System(
+            "mcadams",
+            "baseline: McAdams anonymization, without a model (:mod:`saic.signal.mcadams`)",
+            lambda pipeline, source, reference, seed: mcadams.anonymize(source[0], seed=seed),
+            has_target=True,
+            trains_attacker=True,
+        ),
+        System(
+            "griffin_lim",
+            "as ``vocoder``, with Griffin-Lim instead of the vocoder of the weights",
+            lambda pipeline, source, reference, seed: pipeline.with_griffin_lim().resynthesize(source),
+            is_vocoder_baseline=True,
+        ),
+        System(
+            "convert_griffin_lim",
+            "as ``convert``, with Griffin-Lim",
+            lambda pipeline, source, reference, seed: (
+                pipeline.with_griffin_lim().convert(source, [reference], reconstruct=False).wav
+            ),
+            depends_on=("source", "target"),
+            has_target=True,
+            is_vocoder_baseline=True,
+        ),
+    )
 }
-BASELINES = ("griffin_lim", "convert_griffin_lim")  # what another vocoder changes: the sound and, by it, the words
-SYSTEMS = tuple(name for name in HEARS if name not in BASELINES)
-PER_SPEAKER = ("real", "vocoder", "reconstruction", "pseudonym")  # nobody asks these for a target
+"""All systems by name, in the order of a report."""
+
+MAIN_SYSTEMS = tuple(name for name, system in SYSTEMS.items() if not system.is_vocoder_baseline)
+VOCODER_BASELINES = tuple(name for name, system in SYSTEMS.items() if system.is_vocoder_baseline)
 
 
-class Systems:
+def controls_first(names: Sequence[str]) -> list[str]:
+    """Names of systems in the order in which they are measured."""
+    return sorted(names, key=lambda name: not SYSTEMS[name].is_control)
+
+
+def audio_key(system: str, trial: Trial) -> tuple[str, ...]:
+    """Speakers whose audio the output depends on: equal for trials that share one output."""
+    return tuple(getattr(trial, role) for role in SYSTEMS[system].depends_on)
+
+
+class SystemOutputs:
     """Outputs by system and trial.
-
-    ======================  =======================================================================
-    ``real``                the source part itself
-    ``vocoder``             the source's mel back to sound, without the model
-    ``reconstruction``      the model's source with its own embedding
-    ``convert``             the model's source with the target's embedding
-    ``pseudonym``           the model's source with a voice that nobody has, drawn anew for each recording
-    ``replay_target``       control: the reference, whatever the source says
-    ``copy_source``         control: the source, unchanged
-    ``mcadams``             control: formants moved without a model (:mod:`saic.signal.mcadams`)
-    ``griffin_lim``         as ``vocoder``, by Griffin-Lim whatever the weights' own vocoder is
-    ``convert_griffin_lim`` as ``convert``, by Griffin-Lim
-    ======================  =======================================================================
 
     Parameters
     ----------
-    pipeline
-        A :class:`saic.pipeline.Pipeline`.
-    corpus
-        Whose parts go in; they have passed the codec.
+    dataset
+        Its audio has passed the codec.
     cache
-        Folder for the outputs after the codec, as FLAC. An output is known by what the pipeline says of
-        itself (with the weights' hash), the samples that went in, and the seed, so a folder may serve many
-        runs, and one that broke off goes on. Code is not part of it: empty the folder after a change there.
-        A pipeline without a hash, such as one in training, finds nothing of earlier runs.
+        Folder for the outputs after the codec, as FLAC. The key of an output is a hash of the pipeline's ``info``
+        (with the hash of the weights), the samples that went in, and the seed. So one folder can serve many runs, and
+        an interrupted run continues. The key does not cover code: empty the folder after a change of code. Outputs of
+        a pipeline without a hash, such as one in training, are never found again.
     """
 
-    def __init__(self, pipeline, corpus: Gallery, cache: Path, *, seed: int):
+    def __init__(self, pipeline: EvaluatedPipeline, dataset: EvaluationSet, cache: Path, *, seed: int):
         self._pipeline = pipeline
-        self._corpus = corpus
+        self._dataset = dataset
         self._cache = cache
         self._seed = seed
         info = pipeline.info()
         unique = info["sha256"] or secrets.token_hex()
-        self._run = json.dumps([info, unique, seed, corpus.codec.__name__], sort_keys=True)
+        self._run_key = json.dumps([info, unique, seed, dataset.codec.__name__], sort_keys=True)
 
-    def output(self, system: str, trial: Trial) -> np.ndarray:
-        """(N,) what the system makes of the trial, through the codec after it."""
-        source, target = self._corpus.parts[trial.source], self._corpus.parts[trial.target]
-        return self.anonymized(system, self._corpus.wav(source.source), self._corpus.wav(target.reference))
+    def of_trial(self, system: str, trial: Trial) -> np.ndarray:
+        """(N,) output of the system for a trial, after the codec."""
+        source, target = self._dataset.parts[trial.source], self._dataset.parts[trial.target]
+        return self.of_audio(system, self._dataset.wav(source.source), self._dataset.wav(target.reference))
 
-    def anonymized(self, system: str, source: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        """(N,) what the system makes of any source and reference that have passed the codec, and pass it again."""
-        if system == "real":
-            return source  # has been through the codec, and no system after it
-        heard = {"source": source, "target": reference}
-        path = self._path(system, *(heard[end] for end in HEARS[system]))
+    def of_audio(self, system: str, source: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        """(N,) output of the system, after the codec, for any source and reference that have passed the codec."""
+        run = SYSTEMS[system].run
+        if run is None:
+            return source  # without a second pass through the codec
+        wavs = {"source": source, "target": reference}
+        path = self._path(system, *(wavs[role] for role in SYSTEMS[system].depends_on))
         if not path.exists():
-            _write(path, self._corpus.codec(self._make(system, source, reference)))
-        return _read(path)
-
-    def _make(self, system: str, source: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        clip, target = (source, SAMPLE_RATE), (reference, SAMPLE_RATE)
-        match system:
-            case "copy_source":
-                return source
-            case "replay_target":
-                return reference
-            case "vocoder":
-                return self._pipeline.resynthesize(clip)
-            case "reconstruction":
-                return self._pipeline.convert(clip, [target], reconstruct=True).reconstruction
-            case "convert":
-                return self._pipeline.convert(clip, [target], reconstruct=False).wav
-            case "pseudonym":
-                return self._pipeline.anonymize(clip, seed=self._seed_of(source)).wav
-            case "griffin_lim":
-                return self._pipeline.with_griffin_lim().resynthesize(clip)
-            case "convert_griffin_lim":
-                return self._pipeline.with_griffin_lim().convert(clip, [target], reconstruct=False).wav
-            case "mcadams":
-                return mcadams.anonymize(source, seed=self._seed_of(source))
-        raise ValueError(f"no such system: {system}")
+            output = run(self._pipeline, (source, SAMPLE_RATE), (reference, SAMPLE_RATE), self._seed_of(source))
+            _write_flac(path, self._dataset.codec(output))
+        return soundfile.read(path, dtype="float32")[0]
 
     def _seed_of(self, source: np.ndarray) -> int:
-        """Another one for every recording, as in VoicePrivacy; the same one in every run."""
+        """Another seed for every recording, as in VoicePrivacy; the same one in every run."""
         digest = hashlib.sha256(str(self._seed).encode() + source.tobytes()).digest()
         return int.from_bytes(digest[:7])
 
     def _path(self, system: str, *wavs: np.ndarray) -> Path:
-        digest = hashlib.sha256(f"{self._run}|{system}".encode())
+        digest = hashlib.sha256(f"{self._run_key}|{system}".encode())
         for wav in wavs:
             digest.update(hashlib.sha256(wav.tobytes()).digest())
         return self._cache / f"{digest.hexdigest()[:32]}.flac"
 
 
-def _write(path: Path, wav: np.ndarray) -> None:
-    """Write FLAC, whole or not at all."""
+def _write_flac(path: Path, wav: np.ndarray) -> None:
+    encoded = io.BytesIO()
+    soundfile.write(encoded, wav, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    soundfile.write(partial, wav, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    os.replace(partial, path)
-
-
-def _read(path: Path) -> np.ndarray:
-    return soundfile.read(path, dtype="float32")[0]
+    files.write(path, encoded.getvalue(), force=True)

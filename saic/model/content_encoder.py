@@ -1,4 +1,6 @@
-"""Content Encoder (paper 3.2): what is said, with who says it normalized away."""
+"""Content encoder (paper 3.2): log-mel to content codes, with speaker information removed by
+instance normalization.
+"""
 
 import math
 
@@ -6,15 +8,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saic.config import ContentEncoder as Config
-from saic.model.layers import Conv, ConvBank, InstanceNorm
-from saic.model.phone_encoder import Listener, on_code_grid
+from saic.model.layers import Conv, ConvBank, InstanceNorm, NormStatistics
+from saic.model.phone_encoder import PhoneEncoder, to_code_frames
 from saic.signal.masking import average_pool, downsample_mask
 
-_LARGEST = 6.0  # deviations: a band without speech in it, as above a codec's edge, has next to none to measure by
+_MAX_DEVIATIONS = 6.0  # a band without speech, as above a codec's cutoff, has a deviation near 0
 
 
 class ContentBlock(nn.Module):
-    """Residual block: two convolutions, each followed by instance norm; the second may halve the rate."""
+    """Residual block: two convolutions, each followed by instance norm.
+
+    The second halves the frame rate or keeps it.
+    """
 
     def __init__(self, channels: int, kernel: int, stride: int, instance_norm: bool):
         super().__init__()
@@ -24,84 +29,96 @@ class ContentBlock(nn.Module):
         self.norm = InstanceNorm(instance_norm)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, statistics: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, Tensor | None, tuple[Tensor, Tensor]]:
-        first, second = statistics or (None, None)
-        y, first = self.norm(self.conv1(x), mask, first)
-        coarse = downsample_mask(mask, self.stride)
-        y, second = self.norm(self.conv2(F.relu(y)), coarse, second)
-        return average_pool(x, self.stride) + F.relu(y), coarse, (first, second)
+        self, x: Tensor, mask: Tensor | None, statistics: NormStatistics | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """(B, channels, T) and its mask to (B, channels, ceil(T / stride)) and its mask."""
+        y = self.norm(self.conv1(x), mask, statistics)
+        mask = downsample_mask(mask, self.stride)
+        y = self.norm(self.conv2(F.relu(y)), mask, statistics)
+        return average_pool(x, self.stride) + F.relu(y), mask
 
 
 class ConvolutionFront(nn.Module):
-    """A bank of convolutions and the blocks up to the last step in rate: hears a mel without its colour."""
+    """The paper's front end: a convolution bank, and the blocks up to the last one that lowers the
+    frame rate.
+    """
 
     def __init__(self, config: Config, strides: tuple[int, ...], n_mels: int):
         super().__init__()
         self.bank = ConvBank(n_mels, config.channels, config.bank_kernels)
-        # Without it the skip path carries the mean of every channel to the output.
+        # Without it the skip connections carry the mean of every channel to the output.
         self.norm = InstanceNorm(config.instance_norm)
         self.blocks = _blocks(config, strides)
-        self.receptive_field = self.bank.receptive_field + _reach(config.kernel, strides)
 
-    def forward(self, mel: Tensor, mask: Tensor | None, statistics: list | None) -> tuple[Tensor, Tensor | None, list]:
-        """(B, 80, T) standardized log-mel to (B, channels, L), its mask, and one item of statistics a norm or block."""
-        x, colour = self.norm(mel, mask, statistics[0] if statistics else None)
-        x = x.clamp(-_LARGEST, _LARGEST)
-        x, bank = self.norm(self.bank(x), mask, statistics[1] if statistics else None)
-        x, mask, pairs = _through(self.blocks, x, mask, statistics[2:] if statistics else None)
-        return x, mask, [colour, bank, *pairs]
+    def forward(
+        self, mel: Tensor, mask: Tensor | None, statistics: NormStatistics | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """(B, 80, T) standardized log-mel to (B, channels, ceil(T / stride)) and its mask."""
+        x = self.norm(mel, mask, statistics).clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+        x = self.norm(self.bank(x), mask, statistics)
+        for block in self.blocks:
+            x, mask = block(x, mask, statistics)
+        return x, mask
 
 
-class ListenerFront(nn.Module):
-    """What a phone recognizer hears, on the grid of the codes.
+class PhoneEncoderFront(nn.Module):
+    """Features of a phone recognizer's encoder, interpolated at the frames of the content codes.
 
-    It was made to know sounds whoever says them, and holds next to nothing of a speaker.
-    """
+    The recognizer was trained on many speakers, so its features are nearly independent of the
+    speaker."""
 
     def __init__(self, config: Config, strides: tuple[int, ...]):
         super().__init__()
-        sizes = config.listener
+        sizes = config.phone_encoder
         self.stride = math.prod(strides)
-        self.listener = Listener(sizes.channels, sizes.blocks, sizes.kernel)
+        self.phone_encoder = PhoneEncoder(sizes.channels, sizes.blocks, sizes.kernel)
         self.norm = InstanceNorm(config.instance_norm)
         self.mix = Conv((sizes.blocks - 1) * sizes.channels, config.channels, 1)
-        self.receptive_field = math.inf
 
     def forward(
-        self, mel: Tensor, mask: Tensor | None, statistics: list | None, sounds: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None, list]:
-        """As :class:`ConvolutionFront`; ``sounds`` are what the listener hears, if it is known already."""
+        self,
+        mel: Tensor,
+        mask: Tensor | None,
+        statistics: NormStatistics | None,
+        phone_features: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """As :class:`ConvolutionFront`.
+
+        ``phone_features`` of the mel are computed unless they are given.
+        """
+        if phone_features is None:
+            phone_features = self.phone_encoder.phone_features(mel)
         mask = downsample_mask(mask, self.stride)
-        sounds = self.listener.sounds(mel) if sounds is None else sounds
-        x = on_code_grid(sounds, -(-mel.shape[-1] // self.stride), self.stride)
-        x, used = self.norm(x, mask, statistics[0] if statistics else None)
-        return self.mix(x), mask, [used]
+        x = to_code_frames(phone_features, -(-mel.shape[-1] // self.stride), self.stride)
+        return self.mix(self.norm(x, mask, statistics)), mask
 
 
 class ContentEncoder(nn.Module):
     """Standardized log-mel to content codes at 1/stride of its frame rate.
 
-    A front hears the mel; the blocks behind it all work at the rate of the codes.
+    A front end lowers the frame rate. The blocks after it work at the rate of the codes.
     """
 
     def __init__(self, config: Config, n_mels: int):
         super().__init__()
         last_step = max((i for i, stride in enumerate(config.strides) if stride > 1), default=0)
-        fast, slow = config.strides[: last_step + 1], config.strides[last_step + 1 :]
-        self.front = ListenerFront(config, fast) if config.listener else ConvolutionFront(config, fast, n_mels)
-        self.blocks = _blocks(config, slow)
+        front_strides, strides = config.strides[: last_step + 1], config.strides[last_step + 1 :]
+        self.front = (
+            PhoneEncoderFront(config, front_strides)
+            if config.phone_encoder
+            else ConvolutionFront(config, front_strides, n_mels)
+        )
+        self.blocks = _blocks(config, strides)
         self.out = Conv(config.channels, config.code_channels, 1)
-        self.receptive_field = self.front.receptive_field + math.prod(fast) * _reach(config.kernel, slow)
 
     def forward(
         self,
         mel: Tensor,
         mask: Tensor | None = None,
-        statistics: list | None = None,
+        statistics: NormStatistics | None = None,
         *,
-        sounds: Tensor | None = None,
-    ) -> tuple[Tensor, list]:
+        phone_features: Tensor | None = None,
+    ) -> Tensor:
         """Encode.
 
         Parameters
@@ -111,40 +128,22 @@ class ContentEncoder(nn.Module):
         mask
             (B, 1, T) of 0 and 1: speech frames; None counts every frame as speech.
         statistics
-            Normalization statistics returned by an earlier call, to encode a chunk as part of its whole. A listener
-            hears further than a chunk (15 s): with one, a recording is encoded whole.
-        sounds
-            What a listener front hears in the mel (:meth:`~saic.model.phone_encoder.Listener.sounds`), if it is known already.
+            Measures or applies the statistics of all normalizations. The attention of a phone
+            encoder spans 15 s, so with one a recording is encoded whole.
+        phone_features
+            Output of :meth:`~saic.model.phone_encoder.PhoneEncoder.phone_features` for the mel, if
+            it is known already.
 
         Returns
         -------
-        content: (B, C, ceil(T / stride)); statistics: those of the front, then one pair per block.
+        (B, C, ceil(T / stride)) content codes.
         """
-        n = len(statistics) - len(self.blocks) if statistics else 0
-        known = () if sounds is None else (sounds,)
-        x, mask, used = self.front(mel, mask, statistics[:n] if statistics else None, *known)
-        x, _, pairs = _through(self.blocks, x, mask, statistics[n:] if statistics else None)
-        return self.out(x), [*used, *pairs]
+        known = () if phone_features is None else (phone_features,)
+        x, mask = self.front(mel, mask, statistics, *known)
+        for block in self.blocks:
+            x, mask = block(x, mask, statistics)
+        return self.out(x)
 
 
 def _blocks(config: Config, strides: tuple[int, ...]) -> nn.ModuleList:
     return nn.ModuleList(ContentBlock(config.channels, config.kernel, s, config.instance_norm) for s in strides)
-
-
-def _through(
-    blocks: nn.ModuleList, x: Tensor, mask: Tensor | None, statistics: list | None
-) -> tuple[Tensor, Tensor | None, list]:
-    used = []
-    for i, block in enumerate(blocks):
-        x, mask, pair = block(x, mask, statistics[i] if statistics else None)
-        used.append(pair)
-    return x, mask, used
-
-
-def _reach(kernel: int, strides: tuple[int, ...]) -> int:
-    """Frames that two convolutions per block add to the receptive field, at the input's rate."""
-    reach, rate = 0, 1
-    for stride in strides:
-        reach += 2 * (kernel - 1) * rate
-        rate *= stride
-    return reach + rate - 1

@@ -1,39 +1,25 @@
-"""Fusion Decoder (paper 3.4): content codes and a speaker embedding, joined by AdaIN, to a mel.
+"""Fusion decoder (paper 3.4): content codes, a speaker embedding (through AdaIN) and F0 to a
+log-mel.
 
-The paper gives pitch no path of its own, so a content code has to hold it, absolute as it is, and the source's
-pitch stays in the converted voice. Here the harmonics of a given pitch enter as a third input.
-"""
+The paper's decoder has no F0 input. Its content codes must then hold the source's absolute pitch,
+and the converted voice keeps it. Here the harmonics of a given F0 are a third input."""
 
-import torch
+import math
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saic.config import Decoder as Config
-from saic.model.layers import Conv, InstanceNorm
+from saic.model.layers import AdaIN, Conv, NormStatistics
 from saic.signal.f0 import HARMONIC_MEL_CHANNELS, harmonic_mel
 from saic.signal.masking import downsample_mask
 
-_QUIET = 0.1  # how loud a hushed block is: at 0 nothing would ever teach it
-
-
-class AdaIN(nn.Module):
-    """Adaptive instance normalization (Huang & Belongie 2017, Eq. 8): the speaker sets mean and scale."""
-
-    def __init__(self, channels: int, condition_size: int):
-        super().__init__()
-        self.norm = InstanceNorm()
-        self.affine = nn.Linear(condition_size, 2 * channels)
-
-    def forward(
-        self, x: Tensor, condition: Tensor, mask: Tensor | None, statistics: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        x, used = self.norm(x, mask, statistics)
-        shift, scale = self.affine(condition).unsqueeze(-1).chunk(2, dim=1)
-        return torch.addcmul(shift, x, 1 + scale), used
-
 
 class DecoderBlock(nn.Module):
-    """Residual block: two convolutions, each followed by AdaIN; the second may double the rate."""
+    """Residual block: two convolutions, each followed by AdaIN.
+
+    The second doubles the frame rate or keeps it.
+    """
 
     def __init__(self, channels: int, kernel: int, condition_size: int, upsampling: int):
         super().__init__()
@@ -43,43 +29,36 @@ class DecoderBlock(nn.Module):
         self.adain1 = AdaIN(channels, condition_size)
         self.adain2 = AdaIN(channels, condition_size)
 
-    @torch.no_grad()
-    def hush(self) -> None:
-        """Let nearly everything pass as it is, whatever the speaker: a block that joins a trained decoder."""
-        shift, scale = self.adain2.affine.bias.chunk(2)
-        self.adain2.affine.weight.zero_()
-        shift.zero_()
-        scale.fill_(_QUIET - 1)
-
     def forward(
-        self, x: Tensor, condition: Tensor, mask: Tensor | None, fine: Tensor | None, statistics: tuple | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        first, second = statistics or (None, None)
-        y, first = self.adain1(self.conv1(x), condition, mask, first)
-        y = shuffle(self.conv2(F.relu(y)), self.upsampling)
-        y, second = self.adain2(y, condition, fine, second)
-        return x.repeat_interleave(self.upsampling, dim=-1) + F.relu(y), (first, second)
+        self,
+        x: Tensor,
+        condition: Tensor,
+        mask: Tensor | None,
+        upsampled_mask: Tensor | None,
+        statistics: NormStatistics | None,
+    ) -> Tensor:
+        y = self.adain1(self.conv1(x), condition, mask, statistics)
+        y = pixel_shuffle(self.conv2(F.relu(y)), self.upsampling)
+        y = self.adain2(y, condition, upsampled_mask, statistics)
+        return x.repeat_interleave(self.upsampling, dim=-1) + F.relu(y)
 
 
 class Decoder(nn.Module):
-    """Content codes at 1/stride of the frame rate to a standardized log-mel at the full rate."""
+    """Content codes at 1/stride of the mel's frame rate to a standardized log-mel."""
 
     def __init__(self, config: Config, n_mels: int, code_channels: int, embedding_size: int):
         super().__init__()
         channels = config.channels
-        self.stride = 1
-        for factor in config.upsampling:
-            self.stride *= factor
-        # From this block on the rate is the mel's own: there the harmonics come in.
+        self.stride = math.prod(config.upsampling)
+        # After this block the frame rate is the mel's: there the harmonics are added.
         self._last_upsampling = max((i for i, factor in enumerate(config.upsampling) if factor > 1), default=0)
         self.dense = nn.Sequential(
             nn.Linear(embedding_size, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU()
         )
         self.lead = Conv(code_channels, channels, config.kernel)
         self.blocks = nn.ModuleList(DecoderBlock(channels, config.kernel, channels, u) for u in config.upsampling)
-        self.voice = Conv(HARMONIC_MEL_CHANNELS, channels, 1)
+        self.pitch_projection = Conv(HARMONIC_MEL_CHANNELS, channels, 1)
         self.out = Conv(channels, n_mels, config.kernel)
-        self.receptive_field = self._receptive_field(config)
 
     def forward(
         self,
@@ -87,8 +66,8 @@ class Decoder(nn.Module):
         embedding: Tensor,
         f0: Tensor,
         mask: Tensor | None = None,
-        statistics: list | None = None,
-    ) -> tuple[Tensor, list]:
+        statistics: NormStatistics | None = None,
+    ) -> Tensor:
         """Decode.
 
         Parameters
@@ -98,43 +77,31 @@ class Decoder(nn.Module):
         embedding
             (B, E).
         f0
-            (B, T) pitch of the mel to come in Hz, 0 for unvoiced; T, the frames of the mel that the content came
-            from.
+            (B, T) F0 of the output in Hz, 0 where unvoiced.
         mask
-            (B, 1, T) of 0 and 1: that mel's speech frames; None counts every frame as speech.
+            (B, 1, T) of 0 and 1: speech frames; None counts every frame as speech.
         statistics
-            As in :class:`~saic.model.content_encoder.ContentEncoder`.
+            Measures or applies the statistics of all normalizations.
 
         Returns
         -------
-        mel: (B, 80, T) standardized log-mel; statistics: one pair per block.
+        (B, 80, T) standardized log-mel.
         """
         condition = self.dense(embedding)
         n_frames = f0.shape[-1]
         f0 = F.pad(f0, (0, -n_frames % self.stride))
         if mask is not None:
             mask = F.pad(mask, (0, -n_frames % self.stride))
-        x, rate, used = self.lead(content), self.stride, []
+        x, stride = self.lead(content), self.stride
         for i, block in enumerate(self.blocks):
-            coarse, rate = downsample_mask(mask, rate), rate // block.upsampling
-            fine = downsample_mask(mask, rate)
-            x, pair = block(x, condition, coarse, fine, statistics[i] if statistics else None)
-            used.append(pair)
+            block_mask, stride = downsample_mask(mask, stride), stride // block.upsampling
+            x = block(x, condition, block_mask, downsample_mask(mask, stride), statistics)
             if i == self._last_upsampling:
-                x = x + self.voice(harmonic_mel(f0))
-        return self.out(x)[..., :n_frames], used
-
-    def _receptive_field(self, config: Config) -> int:
-        """Mel frames that one output frame depends on, statistics apart."""
-        rate = self.stride
-        reach = (config.kernel - 1) * rate
-        for factor in config.upsampling:
-            reach += 2 * (config.kernel - 1) * rate
-            rate //= factor
-        return reach + (config.kernel - 1) + self.stride
+                x = x + self.pitch_projection(harmonic_mel(f0))
+        return self.out(x)[..., :n_frames]
 
 
-def shuffle(x: Tensor, factor: int) -> Tensor:
+def pixel_shuffle(x: Tensor, factor: int) -> Tensor:
     """Pixel shuffle in time: (B, channels * factor, T) to (B, channels, T * factor)."""
     if factor == 1:
         return x

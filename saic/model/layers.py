@@ -1,8 +1,8 @@
-"""Shared 1-D blocks: convolution, masked instance norm, convolution bank.
+"""1-D building blocks of the encoders and the decoder: convolutions, instance normalization, AdaIN.
 
-All work on (B, channels, T). A ``mask`` is (B, 1, T) float, 1 on speech; statistics are taken over those
-frames only, so pauses and padding change nothing. Convolutions pad by repeating the edge frame.
-"""
+All take (B, channels, T). A ``mask`` is (B, 1, T), 1 on speech frames: statistics are computed over
+those frames only, so that pauses and padding do not change them. Convolutions pad by repeating the
+edge frame."""
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from saic.signal.masking import masked_statistics
 class Conv(nn.Module):
     """Convolution that keeps the length (divided by ``stride``, rounded up), for even kernels too.
 
-    The padding is split so that the last frame of an odd length is covered whatever the stride.
+    The padding is split so that the last frame of an odd length is covered at every stride.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1):
@@ -27,36 +27,86 @@ class Conv(nn.Module):
 
 
 class ConvBank(nn.Module):
-    """Parallel convolutions of kernel 1 to ``kernels`` beside the input itself, mixed to ``channels``.
+    """Parallel convolutions of kernel sizes 1 to ``kernels``, concatenated with the input and mixed
+    to ``channels``.
 
-    The bank of AdaIN-VC (Chou et al. 2019): short kernels see bursts, long ones see transitions.
+    The convolution bank of AdaIN-VC (Chou et al. 2019).
     """
 
     def __init__(self, in_channels: int, channels: int, kernels: int):
         super().__init__()
         self.bank = nn.ModuleList(Conv(in_channels, channels, k) for k in range(1, kernels + 1))
         self.mix = Conv(in_channels + kernels * channels, channels, 1)
-        self.receptive_field = kernels
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.mix(torch.cat([x, *(F.relu(conv(x)) for conv in self.bank)], dim=1)))
 
 
+class NormStatistics:
+    """Mean and standard deviation of every normalization in a network, measured in one pass and
+    applied in others.
+
+    A part of a recording that is encoded or decoded with the statistics of the whole gives the
+    frames of the whole::
+
+        statistics = NormStatistics()
+        encoder(whole, mask, statistics)  # measured
+        encoder(part, part_mask, statistics.applied())  # the same mean and deviation in every layer
+    """
+
+    def __init__(self) -> None:
+        self._measured: list[tuple[Tensor, Tensor]] = []
+        self._next: int | None = None  # index of the pair to apply next; None while measuring
+
+    def applied(self) -> "NormStatistics":
+        """These statistics for one pass that applies them."""
+        other = NormStatistics()
+        other._measured, other._next = self._measured, 0
+        return other
+
+    def of(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, each (B, channels, 1), for the normalization that comes next
+        in the pass.
+        """
+        if self._next is None:
+            self._measured.append(masked_statistics(x, mask))
+            return self._measured[-1]
+        self._next += 1
+        return self._measured[self._next - 1]
+
+
 class InstanceNorm(nn.Module):
     """Instance normalization over speech frames, without affine parameters (Ulyanov et al. 2016).
 
-    ``statistics``, (2, B, channels, 1) stacked mean and standard deviation, replaces the clip's own: a chunk of a
-    long recording is normalized as the whole would be. Not ``active``, it passes everything as it is.
+    With ``active`` False it returns its input.
     """
 
     def __init__(self, active: bool = True):
         super().__init__()
         self.active = active
 
-    def forward(self, x: Tensor, mask: Tensor | None, statistics: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if statistics is None:
-            statistics = torch.stack(masked_statistics(x, mask))
+    def forward(self, x: Tensor, mask: Tensor | None, statistics: NormStatistics | None = None) -> Tensor:
         if not self.active:
-            return x, statistics
-        mean, std = statistics
-        return (x - mean) * (1 / std), statistics
+            return x
+        mean, std = statistics.of(x, mask) if statistics else masked_statistics(x, mask)
+        return (x - mean) * (1 / std)
+
+
+class AdaIN(nn.Module):
+    """Adaptive instance normalization (Huang & Belongie 2017, Eq. 8).
+
+    The condition sets mean and scale.
+    """
+
+    def __init__(self, channels: int, condition_size: int):
+        super().__init__()
+        self.norm = InstanceNorm()
+        self.affine = nn.Linear(condition_size, 2 * channels)
+
+    def forward(
+        self, x: Tensor, condition: Tensor, mask: Tensor | None, statistics: NormStatistics | None = None
+    ) -> Tensor:
+        """(B, channels, T) and (B, condition_size) to (B, channels, T)."""
+        x = self.norm(x, mask, statistics)
+        shift, scale = self.affine(condition).unsqueeze(-1).chunk(2, dim=1)
+        return torch.addcmul(shift, x, 1 + scale)

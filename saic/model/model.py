@@ -1,4 +1,4 @@
-"""The trainable model: content encoder, speaker encoder and decoder composed (paper Fig. 1 and 2)."""
+"""The trainable model: content encoder, speaker encoder and decoder (paper Fig. 1 and 2)."""
 
 import os
 import shutil
@@ -12,21 +12,18 @@ from saic.config import Config
 from saic.model.content_encoder import ContentEncoder
 from saic.model.decoder import Decoder
 from saic.model.speaker_encoder import SpeakerEncoder
-from saic.signal.f0 import (
-    transpose_f0,
-)
 from saic.signal.masking import masked_statistics
 from saic.signal.mel import N_MELS
 from saic.weights import CONFIG, MODEL, VOICES, listed, load, resolve, save, write_sums
 from saic.weights.tensors import make_network
 
-LOG2_F0 = 7.3  # 158 Hz: about what the pitch head's output is the difference
+_LOG2_F0 = 7.3  # log2 of 158 Hz, a typical median F0; the F0 head predicts the difference from it
 
 
 class Model(nn.Module):
-    """Mel in, mel out: the content of one, the voice of another.
+    """Encoders and decoder, with the per-bin mean and standard deviation of the training mels.
 
-    Holds the per-bin mean and standard deviation of the training mels, so that a checkpoint is complete.
+    :mod:`saic.conversion` converts speech with it.
     """
 
     def __init__(self, config: Config):
@@ -42,59 +39,33 @@ class Model(nn.Module):
         self.register_buffer("mel_mean", torch.zeros(N_MELS, 1))
         self.register_buffer("mel_std", torch.ones(N_MELS, 1))
 
-    def forward(
-        self,
-        source: Tensor,
-        target: Tensor,
-        f0: Tensor,
-        source_mask: Tensor | None = None,
-        target_mask: Tensor | None = None,
-    ) -> Tensor:
-        """Convert.
-
-        Parameters
-        ----------
-        source, target
-            (B, 80, T) and (B, 80, T') log-mels.
-        f0
-            (B, T) pitch of the source in Hz, 0 for unvoiced.
-        source_mask, target_mask
-            (B, 1, T) and (B, 1, T') of 0 and 1: speech frames.
-
-        Returns
-        -------
-        (B, 80, T) log-mel: the words and timing of ``source`` in the voice of ``target``.
-        """
-        content = self.encode_content(source, source_mask)
-        speaker = self.encode_speaker(target, target_mask)
-        return self.decode(content, speaker, transpose_f0(f0, self.pitch_of(speaker)), source_mask)
-
     def standardize(self, mel: Tensor) -> Tensor:
-        """Log-mel to zero mean and unit deviation per bin."""
+        """Log-mel to zero mean and unit standard deviation per bin, by the training statistics."""
         return (mel - self.mel_mean) / self.mel_std
 
-    def heard(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, 80, T) log-mel as the content encoder hears it: standardized, speech as loud as training's on average."""
+    def normalized(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, 80, T) log-mel as the content encoder takes it: at the average level of the training
+        data, standardized.
+        """
         level = masked_statistics(mel, mask)[0].mean(dim=1, keepdim=True)
         return self.standardize(mel - level + self.mel_mean.mean())
 
     def encode_content(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, 80, T) log-mel to (B, C, ceil(T / stride)) content codes."""
-        return self.content_encoder(self.heard(mel, mask), mask)[0]
+        return self.content_encoder(self.normalized(mel, mask), mask)
 
     def encode_speaker(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, 80, T) log-mel to (B, E) speaker embeddings."""
         return self.speaker_encoder(self.standardize(mel), mask)
 
-    def pitch_of(self, embedding: Tensor) -> Tensor:
+    def predict_f0_stats(self, embedding: Tensor) -> Tensor:
         """(B, E) embeddings to (B, 2): median and spread of the speaker's log2 F0, F0 in Hz."""
         median, spread = self.pitch_head(embedding).unbind(dim=1)
-        return torch.stack([median + LOG2_F0, spread.clamp_min(0)], dim=1)
+        return torch.stack([median + _LOG2_F0, spread.clamp_min(0)], dim=1)
 
     def decode(self, content: Tensor, embedding: Tensor, f0: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Content codes, (B, E) embeddings and (B, T) pitch in Hz to a (B, 80, T) log-mel."""
-        mel, _ = self.decoder(content, embedding, f0, mask)
-        return mel * self.mel_std + self.mel_mean
+        """Content codes, (B, E) embeddings and (B, T) F0 in Hz to a (B, 80, T) log-mel."""
+        return self.decoder(content, embedding, f0, mask) * self.mel_std + self.mel_mean
 
     @classmethod
     def from_pretrained(
@@ -121,25 +92,25 @@ class Model(nn.Module):
     ) -> str:
         """Upload these weights and a model card; see :func:`saic.publish.upload.push`.
 
-        What was loaded from a folder and not changed goes up as it is there. After training, the gallery of voices
-        stays behind, for it belongs to other tensors: ``python -m train.voices`` makes a new one.
+        An unchanged model is uploaded as its folder is. After training, the gallery is left out,
+        since it belongs to the earlier tensors; ``python -m train.voices`` makes a new one.
 
         Returns
         -------
         ``ORG/NAME@COMMIT``, which :meth:`from_pretrained` takes anywhere.
         """
-        from saic.publish import upload as hub  # here, since nothing else needs the Hub's client
+        from saic.publish import upload  # here, since nothing else needs the Hub's client
 
         options = {"report": None if report is None else Path(report), "private": private, "license": license}
         if self.folder is not None and self._is_as_in(self.folder):
-            return hub.push(self.folder, repo, **options)
+            return upload.push(self.folder, repo, **options)
         with tempfile.TemporaryDirectory() as scratch:
             self.save_pretrained(scratch)
             for name in listed(self.folder) if self.folder is not None else ():
                 if name not in (CONFIG, MODEL, VOICES):
                     shutil.copyfile(self.folder / name, Path(scratch) / name)
             write_sums(Path(scratch))
-            return hub.push(Path(scratch), repo, **options)
+            return upload.push(Path(scratch), repo, **options)
 
     def _is_as_in(self, folder: Path) -> bool:
         _, stored = load(folder)

@@ -1,8 +1,8 @@
-"""What hears phones in a mel: a Conformer (Gulati et al. 2020) without its phone classifier.
+"""Phone encoder: a Conformer (Gulati et al. 2020) without its phone classifier.
 
-The content encoder may listen through one (``content_encoder.listener`` in the config). It comes from a public
-recognizer, brought to this project's mels (``python -m train.recognizer``), and learns on in stage 2.
-"""
+The content encoder's front end (``content_encoder.phone_encoder`` in the config). It is initialized
+from a public phone recognizer, adapted to this project's log-mel (``python -m train.recognizer``),
+and fine-tuned in stage 2."""
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,8 @@ from saic.signal.mel import HOP_SAMPLES, N_MELS
 
 OWN_HOP_SAMPLES = 160
 _STRIDE = 2
-_HEAD_CHANNELS = 36  # of an attention head
-_WINDOW = 750  # of attention, 15 s: all of a long recording at once would cost its length squared
+_HEAD_CHANNELS = 36  # of one attention head
+_WINDOW = 750  # frames of attention, 15 s; the cost of attention grows with the square of the window
 
 
 class _FeedForward(nn.Module):
@@ -28,7 +28,7 @@ class _FeedForward(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Self-attention without positions: the convolutions tell what is near."""
+    """Self-attention without positional encoding; the convolutions give the order of frames."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -40,8 +40,8 @@ class _Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         heads = self.qkv(self.norm(x)).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
         windows = heads.tensor_split(-(-x.shape[1] // _WINDOW), dim=3)
-        seen = torch.cat([F.scaled_dot_product_attention(*window) for window in windows], dim=2)
-        return self.out(seen.transpose(1, 2).flatten(2))
+        attended = torch.cat([F.scaled_dot_product_attention(*window) for window in windows], dim=2)
+        return self.out(attended.transpose(1, 2).flatten(2))
 
 
 class _Convolution(nn.Module):
@@ -58,7 +58,10 @@ class _Convolution(nn.Module):
 
 
 class _Block(nn.Module):
-    """Conformer block (Gulati et al. 2020, Fig. 1); batch norm is folded into the depthwise convolution."""
+    """Conformer block (Gulati et al. 2020, Fig. 1).
+
+    Batch norm is folded into the depthwise convolution.
+    """
 
     def __init__(self, channels: int, kernel: int):
         super().__init__()
@@ -74,12 +77,11 @@ class _Block(nn.Module):
         return self.norm(x + self.ffn2(x) / 2)
 
 
-class Listener(nn.Module):
-    """(B, 80, T) mel to what is heard in it, 50 times a second.
+class PhoneEncoder(nn.Module):
+    """(B, 80, T) mel to phone features, 50 frames a second.
 
-    ``matrix`` and ``offset`` lead from the mel that is given to the log-mel, at 100 frames a second, that the network
-    was made for.
-    """
+    ``matrix`` and ``offset`` map the given mel to the log-mel, 100 frames a second, that the
+    Conformer was trained on."""
 
     def __init__(self, channels: int, n_blocks: int, kernel: int):
         super().__init__()
@@ -88,43 +90,57 @@ class Listener(nn.Module):
         self.lead = nn.Conv1d(N_MELS, channels, 3, _STRIDE, padding=1)
         self.blocks = nn.ModuleList(_Block(channels, kernel) for _ in range(n_blocks))
 
-    def listen(self, mel: Tensor) -> list[Tensor]:
-        """Features after every block, each (B, T', C), first to last; T' = ceil(T * 5 / 8), one for every 20 ms."""
+    def block_features(self, mel: Tensor) -> list[Tensor]:
+        """Output of every block, first to last, each (B, T', C).
+
+        T' = ceil(T * 5 / 8), one frame for every 20 ms.
+        """
         with torch.autocast(mel.device.type, enabled=False):  # bfloat16 has too few digits for a sum over bands
-            mapped = self.matrix @ on_own_grid(mel.float()) + self.offset
-        return self.features(mapped)
+            own_mel = self.matrix @ to_recognizer_frames(mel.float()) + self.offset
+        return self.block_features_of_own_mel(own_mel)
 
-    def sounds(self, mel: Tensor) -> Tensor:
-        """(B, T', C) features of all blocks but the first, which still tells voices apart."""
-        return torch.cat(self.listen(mel)[1:], dim=-1)
+    def phone_features(self, mel: Tensor) -> Tensor:
+        """(B, T', C) output of all blocks but the first, which still depends on the speaker,
+        concatenated.
+        """
+        return torch.cat(self.block_features(mel)[1:], dim=-1)
 
-    def features(self, own_mel: Tensor) -> list[Tensor]:
-        """The same from the (B, 80, T) log-mel that the network was made for, 100 frames a second."""
+    def block_features_of_own_mel(self, own_mel: Tensor) -> list[Tensor]:
+        """:meth:`block_features` of the (B, 80, T) log-mel that the Conformer was trained on, 100
+        frames a second.
+        """
         x = F.gelu(self.lead(own_mel)).transpose(1, 2)
-        found = []
+        features = []
         for block in self.blocks:
             x = block(x)
-            found.append(x.float())
-        return found
+            features.append(x.float())
+        return features
 
 
-def on_own_grid(mel: Tensor) -> Tensor:
-    """(B, 80, T) mel, frame t at sample 200 t + 100, to the recognizer's frames, at 160 t: linear interpolation."""
+def to_recognizer_frames(mel: Tensor) -> Tensor:
+    """(B, 80, T) mel, frame t centred on sample 200 t + 100, at the recognizer's frames, centred on
+    160 t.
+
+    Linear interpolation.
+    """
     n_frames = mel.shape[-1]
     n_own = -(-n_frames * HOP_SAMPLES // OWN_HOP_SAMPLES)
     place = (torch.arange(n_own, device=mel.device) * OWN_HOP_SAMPLES / HOP_SAMPLES - 0.5).clamp(0, n_frames - 1)
-    return _at(mel, place)
+    return _interpolate(mel, place)
 
 
-def on_code_grid(heard: Tensor, n_codes: int, stride: int) -> Tensor:
-    """(B, T', C) features, at samples 320 k, to (B, C, L) in the middle of content codes of ``stride`` mel frames."""
-    middle = (torch.arange(n_codes, device=heard.device) + 0.5) * stride * HOP_SAMPLES
-    place = (middle / (OWN_HOP_SAMPLES * _STRIDE)).clamp(0, heard.shape[1] - 1)
-    return _at(heard.transpose(1, 2), place)
+def to_code_frames(features: Tensor, n_codes: int, stride: int) -> Tensor:
+    """(B, T', C) features, centred on sample 320 k, to (B, C, L) at the centres of content codes.
+
+    ``stride`` is the number of mel frames per code. Linear interpolation.
+    """
+    centre = (torch.arange(n_codes, device=features.device) + 0.5) * stride * HOP_SAMPLES
+    place = (centre / (OWN_HOP_SAMPLES * _STRIDE)).clamp(0, features.shape[1] - 1)
+    return _interpolate(features.transpose(1, 2), place)
 
 
-def _at(x: Tensor, place: Tensor) -> Tensor:
-    """(..., T) between its frames: linear interpolation at places (N,)."""
+def _interpolate(x: Tensor, place: Tensor) -> Tensor:
+    """(..., T) at fractional frames (N,), linearly."""
     before = place.long()
     after = (before + 1).clamp_max(x.shape[-1] - 1)
     return torch.lerp(x[..., before], x[..., after], (place - before).to(x.dtype))

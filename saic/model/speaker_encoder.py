@@ -1,4 +1,4 @@
-"""Speaker Encoder (paper 3.3): who speaks, as one embedding a clip."""
+"""Speaker encoder (paper 3.3): one embedding per clip."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,9 @@ from saic.signal.masking import average_pool, downsample_mask, masked_statistics
 
 
 class SpeakerBlock(nn.Module):
-    """Residual block without normalization: identity lives in the statistics that a norm would remove."""
+    """Residual block without normalization, which would remove the statistics that tell speakers
+    apart.
+    """
 
     def __init__(self, channels: int, kernel: int, stride: int):
         super().__init__()
@@ -23,7 +25,7 @@ class SpeakerBlock(nn.Module):
 
 
 class SpeakerEncoder(nn.Module):
-    """Standardized log-mel to a speaker embedding, pooled over speech frames."""
+    """Standardized log-mel to a speaker embedding, by statistics pooling over speech frames."""
 
     def __init__(self, config: Config, n_mels: int):
         super().__init__()

@@ -1,1 +1,1 @@
-"""Uploads to the Hugging Face Hub: weights, model card, Space."""
+"""Upload weights, their model card and a Space to the Hugging Face Hub."""

@@ -1,4 +1,4 @@
-"""The model card that goes with weights to the Hub: what they are, and the figures of their report.json."""
+"""The model card that is uploaded with weights: a description, and the figures of their report.json."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,19 +12,22 @@ from saic.errors import UsageError
 TASK = "audio-to-audio"
 
 _FIGURES = {  # GROUP.FIGURE of a report: the Hub's name of the metric, its heading
-    "identity.target_top1": ("accuracy", "Taken for the target, %"),
-    "identity.source_top1": ("accuracy", "Taken for the source, %"),
-    "utility.wer": ("wer", "Word errors, %"),
-    "utility.cer": ("cer", "Character errors, %"),
-    "utility.dnsmos_ovrl": ("dnsmos", "DNSMOS"),
+    "identity.target_top1": ("accuracy", "Target top-1, %"),
+    "identity.source_top1": ("accuracy", "Source top-1, %"),
+    "utility.wer": ("wer", "WER, %"),
+    "utility.cer": ("cer", "CER, %"),
+    "utility.dnsmos_ovrl": ("dnsmos", "DNSMOS OVRL"),
 }
 _ATTACKERS = {"ignorant": "Ignorant attacker", "lazy": "Lazy-informed attacker", "semi": "Semi-informed attacker"}
+_REQUIRED_KEYS = {"weights_sha256", "command", "data", "evaluators", "systems", "claims"}
+_RENAMED_KEYS = {"judges": "evaluators"}
+"""Keys of reports of older versions: old to new."""
 
 _TEXT = """\
 # {name}
 
-SAIC weights: speech in, the same words in another voice out. They also embed voices,
-to tell whether two recordings are of one person.
+SAIC weights. They convert speech to another voice and keep the words. They also give speaker embeddings,
+which tell whether two recordings are of the same person.
 
 ```python
 import saic
@@ -33,30 +36,29 @@ pipeline = saic.Pipeline.from_pretrained("{repo}", revision="COMMIT")
 conversion = pipeline.convert("patient.wav", "other.wav")
 ```
 
-COMMIT is the full name of a commit of this repository, 40 hexadecimal digits. The library takes no other name, checks
-every file against `SHA256SUMS`, and reads nothing but safetensors and JSON.
+COMMIT is the full hash of a commit of this repository, 40 hexadecimal digits. The library accepts no other revision,
+checks every file against `SHA256SUMS`, and reads only safetensors and JSON.
 
-**It changes the voice, not the words.** Names, dates and places that are spoken stay in the recording, and so does the
-manner of speaking. Only use the voice of a person who agreed to it, and don't put recordings of patients on a public
-server.
+**It changes the voice, not the words.** Spoken names, dates and places stay in the recording, and so does the manner of
+speaking. Only use the voice of a person who agreed to it, and do not put recordings of patients on a public server.
 
-Where `config.json` has a listener, the content encoder holds the acoustic model of the package hama (Seongmin Park,
-Apache-2.0), changed by training.
+If `config.json` has a phone encoder, the content encoder contains the acoustic model of the package hama (Seongmin
+Park, Apache-2.0), fine-tuned.
 
 ## Figures
 
 {figures}
 """
-_NO_FIGURES = "None: no report of `saic evaluate` came with these weights. How well they hide a voice is not known."
+_NO_FIGURES = "None: these weights were uploaded without a report of `saic evaluate`. Their privacy was not measured."
 _ABOUT = """\
-Of `{command}` on {speakers} speakers, {trials} trials; averages over speakers with 95 % intervals. All of them, with
-the hashes of weights and data, are in `report.json`.
+From `{command}` on {speakers} speakers, {trials} trials: averages over speakers with 95 % intervals. All figures and
+the hashes of weights and data are in `report.json`.
 
 {table}
 
-The other systems are controls: `replay_target` plays the target's own recording, `copy_source` the unchanged source.
-An attacker's figure is an equal error rate, 50 % for a guess; in brackets it carries no claim, since that attacker errs
-too often on originals."""
+The other systems are controls: `replay_target` is the target's own recording, `copy_source` the unchanged source. An
+attacker's figure is an equal error rate (EER); guessing gives 50 %. A figure in brackets supports no privacy claim,
+because that attacker's EER on original recordings is too high."""
 
 
 def model_card(repo: str, report: Mapping[str, Any] | None, license: str | None) -> str:
@@ -67,13 +69,13 @@ def model_card(repo: str, report: Mapping[str, Any] | None, license: str | None)
     repo
         ORG/NAME.
     report
-        What :func:`read_report` gave, or None.
+        A report from :func:`read_report`, or None.
     license
-        An identifier that the Hub knows, such as "cc-by-4.0"; None leaves it open.
+        An identifier of the Hub's list of licenses, such as "cc-by-4.0"; None states none.
     """
     name = repo.partition("/")[2]
     data = ModelCardData(
-        model_name=name if report else None,  # the Hub reads it beside results alone
+        model_name=name if report else None,  # the Hub uses it only together with results
         library_name="saic",
         pipeline_tag=TASK,
         tags=["saic", "voice-conversion", "speaker-anonymization"],
@@ -85,13 +87,19 @@ def model_card(repo: str, report: Mapping[str, Any] | None, license: str | None)
 
 
 def read_report(path: Path, weights_sha256: str) -> dict[str, Any]:
-    """A report of ``saic evaluate``; :class:`UsageError` if it cannot be read or is of other weights."""
+    """A report of ``saic evaluate``, also of older versions.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or the report is of other weights.
+    """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"weights_sha256", "command", "data", "judges", "systems", "claims"} - report.keys()
+        report = {_RENAMED_KEYS.get(key, key): value for key, value in report.items()}
     except (OSError, ValueError, AttributeError):
         raise UsageError("The report cannot be read. Name the report.json of saic evaluate.") from None
-    if missing:
+    if not report.keys() >= _REQUIRED_KEYS:
         raise UsageError("This is no report of this version. Run saic evaluate again and name its report.json.")
     if report["weights_sha256"] != weights_sha256:
         raise UsageError("The report is of other weights. Run saic evaluate on these, or leave the report out.")
@@ -99,27 +107,27 @@ def read_report(path: Path, weights_sha256: str) -> dict[str, Any]:
 
 
 def _columns(report: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Figures that a card shows: GROUP.FIGURE to the metric's name and heading."""
+    """Figures of a card: GROUP.FIGURE to the Hub's name of the metric and the heading."""
     attackers = {
-        f"privacy.{judge}.eer_{attacker}": ("eer", f"{label} ({judge}), EER %")
-        for judge in report["judges"]["embedders"]
+        f"privacy.{embedder}.eer_{attacker}": ("eer", f"{label} ({embedder}), EER %")
+        for embedder in report["evaluators"]["embedders"]
         for attacker, label in _ATTACKERS.items()
     }
     return _FIGURES | attackers
 
 
-def _leaves(report: Mapping[str, Any], system: str) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    """Those of a system that are known: name, leaf, and whether a claim may be made from it."""
+def _estimates(report: Mapping[str, Any], system: str) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    """Figures of a system that have a value: GROUP.FIGURE, its estimate, and whether it supports a claim."""
     claims = report["claims"].get(system, {})
     for name in _columns(report):
         group, _, figure = name.partition(".")
-        leaf = report["systems"][system].get(group, {}).get(figure)
-        if leaf is not None and leaf["value"] is not None:
-            yield name, leaf, group != "privacy" or claims.get(figure, True)
+        estimate = report["systems"][system].get(group, {}).get(figure)
+        if estimate is not None and estimate["value"] is not None:
+            yield name, estimate, group != "privacy" or claims.get(figure, True)
 
 
 def _results(report: Mapping[str, Any]) -> list[EvalResult]:
-    """The figures of a conversion, as far as a claim may be made from them."""
+    """The figures of the system ``convert`` that support a claim."""
     data = report["data"]
     return [
         EvalResult(
@@ -130,19 +138,21 @@ def _results(report: Mapping[str, Any]) -> list[EvalResult]:
             dataset_split=data["split"],
             metric_type=_columns(report)[name][0],
             metric_name=_columns(report)[name][1],
-            metric_value=round(leaf["value"], 2),
-            metric_args={key: leaf[key] and round(leaf[key], 2) for key in ("low", "high", "n")},
+            metric_value=round(estimate["value"], 2),
+            metric_args={key: estimate[key] and round(estimate[key], 2) for key in ("low", "high", "n")},
         )
-        for name, leaf, may_claim in _leaves(report, "convert")
+        for name, estimate, may_claim in _estimates(report, "convert")
         if may_claim
     ]
 
 
 def _figures(report: Mapping[str, Any]) -> str:
     rows = {
-        system: {name: _cell(leaf) if may_claim else f"({_cell(leaf)})" for name, leaf, may_claim in leaves}
+        system: {
+            name: _cell(estimate) if may_claim else f"({_cell(estimate)})" for name, estimate, may_claim in estimates
+        }
         for system in report["systems"]
-        if (leaves := list(_leaves(report, system)))
+        if (estimates := list(_estimates(report, system)))
     }
     columns = {
         name: heading for name, (_, heading) in _columns(report).items() if any(name in row for row in rows.values())
@@ -156,6 +166,6 @@ def _figures(report: Mapping[str, Any]) -> str:
     )
 
 
-def _cell(leaf: Mapping[str, Any]) -> str:
-    interval = "" if leaf["low"] is None else f" [{leaf['low']:.1f}, {leaf['high']:.1f}]"
-    return f"{leaf['value']:.1f}{interval}"
+def _cell(estimate: Mapping[str, Any]) -> str:
+    interval = "" if estimate["low"] is None else f" [{estimate['low']:.1f}, {estimate['high']:.1f}]"
+    return f"{estimate['value']:.1f}{interval}"

@@ -1,6 +1,6 @@
-"""A Hugging Face Space that serves the page: this source tree, with the chosen weights in place of the bundled ones.
+"""A Hugging Face Space that serves the page: this source tree, with the chosen weights instead of the bundled ones.
 
-Nothing is downloaded when it starts. ``packages.txt`` is not needed: soundfile and PyAV bring their libraries.
+The Space downloads nothing when it starts. It needs no ``packages.txt``: soundfile and PyAV contain their libraries.
 """
 
 from pathlib import Path
@@ -9,9 +9,9 @@ import yaml
 
 from saic import weights
 from saic.errors import UsageError
-from saic.publish import upload as hub
+from saic.publish import upload as uploads
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 _TREE = ("app.py", "requirements.txt", "LICENSE", "NOTICE", "saic/**/*", "assets/README.md", "assets/examples/*")
 _ABOUT_BUNDLED = ("MODEL_CARD.md", "benchmarks/evaluation/report.*")
 _BUNDLED = "saic/weights/default"
@@ -19,24 +19,24 @@ _BUNDLED = "saic/weights/default"
 _TEXT = """\
 # SAIC: the same words, another voice
 
-Record or upload one voice, choose another, and hear the first one's words in the second one's voice.
+Record or upload one voice, choose another, and hear the words of the first in the voice of the second.
 
-**It changes the voice, not the words**, and the output is not anonymous to everyone: names, dates and places that are
-spoken stay in the recording, and so does the manner of speaking. Recordings that you give to this page reach the server
-that runs it. **Don't use recordings of patients here**: run SAIC on your own machine for that. Only use the voice of a
+**It changes the voice, not the words**, and the output is not anonymous to everyone: spoken names, dates and places
+stay in the recording, and so does the manner of speaking. Recordings that you give to this page reach the server that
+runs it. **Do not use recordings of patients here**: run SAIC on your own machine for that. Only use the voice of a
 person who agreed to it.
 """
 
 
 def files(folder: Path) -> dict[str, bytes | Path]:
-    """Path in the Space to content: app, package, requirements, examples, and the weights of a folder.
+    """Content of the Space by path: app, package, requirements, examples, and the weights of a folder.
 
-    The documents of the bundled weights come with these alone.
+    The model card and report of the bundled weights are included only if those are the weights.
 
     Raises
     ------
     UsageError
-        This is an installed package and not a source tree.
+        SAIC is installed as a package and is not run from its source tree.
     WeightsError
         The weights are incomplete or damaged.
     """
@@ -44,22 +44,24 @@ def files(folder: Path) -> dict[str, bytes | Path]:
     if not (_ROOT / "app.py").is_file() or not (_ROOT / "assets" / "examples").is_dir():
         raise UsageError("A Space is made from SAIC's source tree. Run this command there, as python -m saic space.")
     are_bundled = weights.fingerprint(folder) == weights.fingerprint(_ROOT / _BUNDLED)
-    found = {
+    tree = {
         path.relative_to(_ROOT).as_posix(): path
         for pattern in (*_TREE, *(_ABOUT_BUNDLED if are_bundled else ()))
         for path in sorted(_ROOT.glob(pattern))
         if path.is_file() and path.suffix != ".pyc"
     }
-    made: dict[str, bytes | Path] = {path: at for path, at in found.items() if not path.startswith(f"{_BUNDLED}/")}
-    made |= {f"{_BUNDLED}/{name}": folder / name for name in (weights.SUMS, *weights.listed(folder))}
-    made["README.md"] = (
+    content: dict[str, bytes | Path] = {
+        name: path for name, path in tree.items() if not name.startswith(f"{_BUNDLED}/")
+    }
+    content |= {f"{_BUNDLED}/{name}": folder / name for name in (weights.SUMS, *weights.listed(folder))}
+    content["README.md"] = (
         f"---\n{yaml.safe_dump(front_matter(), sort_keys=False, allow_unicode=True)}---\n\n{_TEXT}".encode()
     )
-    return made
+    return content
 
 
 def front_matter() -> dict[str, str | bool]:
-    """What the Hub reads off the Space's README.md; Gradio's version is the one of requirements.txt."""
+    """Settings of the Space, which the Hub reads from its README.md. Gradio has the version of requirements.txt."""
     lines = (_ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     (gradio,) = (line.partition("==")[2] for line in lines if line.startswith("gradio=="))
     return {
@@ -85,7 +87,7 @@ def push(folder: Path, repo: str, *, private: bool = True) -> str:
     UsageError, WeightsError, HubError
         As :func:`files` and :func:`saic.publish.upload.upload`.
     """
-    return hub.upload(
+    return uploads.upload(
         repo,
         files(folder),
         kind="space",

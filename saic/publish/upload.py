@@ -1,4 +1,4 @@
-"""Uploads to the Hugging Face Hub, private unless told otherwise; the login is the Hub's own (``hf auth login``)."""
+"""Upload to the Hugging Face Hub, by default into private repositories; log in with ``hf auth login``."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from saic import weights
 from saic.errors import HubError, UsageError
 from saic.publish.model_card import model_card, read_report
-from saic.weights.download import explained
+from saic.weights.download import hub_errors
 
 CARD, REPORT = "README.md", "report.json"
 
@@ -18,24 +18,24 @@ CARD, REPORT = "README.md", "report.json"
 def push(
     folder: Path, repo: str, *, report: Path | None = None, private: bool = True, license: str | None = None
 ) -> str:
-    """Upload a weights folder as one commit of a model repository, which is made if it is not there.
+    """Upload a weights folder as one commit to a model repository, which is made if it does not exist.
 
     Parameters
     ----------
     folder
-        Config, tensors, hashes, and what else ``SHA256SUMS`` lists.
+        A weights folder; its ``SHA256SUMS`` and the files listed there are uploaded.
     repo
         ORG/NAME.
     report
-        The report.json of ``saic evaluate`` on these weights: its figures go into the model card.
+        The report.json of ``saic evaluate`` on these weights. Its figures are shown in the model card.
     private
-        A public repository is only written to when this is false.
+        False allows a public repository.
     license
-        Of the weights, as the Hub names it ("cc-by-4.0").
+        License of the weights, as the Hub names it ("cc-by-4.0").
 
     Returns
     -------
-    ``ORG/NAME@COMMIT``, which every ``weights`` option takes.
+    ``ORG/NAME@COMMIT``, which every ``weights`` parameter accepts.
 
     Raises
     ------
@@ -72,21 +72,23 @@ def upload(
     message: str,
     replaces: Callable[[str], bool],
 ) -> str:
-    """Make a repository hold these files, in one commit; returns the commit.
+    """Upload files to a repository in one commit; return the commit.
 
     Parameters
     ----------
     files
-        Path in the repository to content, or to a file of this machine.
+        By path in the repository: the content, or the path of a local file.
     kind
         "model" or "space".
+    private
+        False allows a public repository.
     replaces
-        Whether a file that the repository has, and that is not among ``files``, is to go.
+        Whether a file of the repository that is not in ``files`` is deleted, by its path.
 
     Raises
     ------
     UsageError
-        The name has no ORG, or the repository is public and should be private.
+        The name has no ORG, or the repository is public and ``private`` is set.
     HubError
         Nobody is logged in, or the Hub cannot be reached or refuses.
     """
@@ -94,7 +96,7 @@ def upload(
         raise UsageError("Name the repository as ORG/NAME; ORG may be your own user name.")
     if get_token() is None:
         raise HubError("You are not logged in to the Hub. Log in with: hf auth login")
-    with explained(repo):
+    with hub_errors(repo):
         api = HfApi(library_name="saic")
         try:
             there = api.repo_info(repo, repo_type=kind)

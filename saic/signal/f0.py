@@ -1,8 +1,8 @@
-"""Pitch: a fundamental-frequency track on the mel's frames, and the harmonics it stands for in a mel.
+"""Fundamental frequency (F0): tracking on the mel's frames, statistics, transposition, and
+harmonics in a mel.
 
-The track follows RAPT (Talkin 1995): normalized cross-correlation per frame, then the cheapest path through
-pitch candidates and one unvoiced state.
-"""
+The tracker follows RAPT (Talkin 1995): normalized cross-correlation per frame, then the cheapest
+path through F0 candidates and one unvoiced state."""
 
 from functools import cache
 
@@ -19,23 +19,23 @@ _STEPS_PER_OCTAVE = 48
 _WINDOW = 640  # 40 ms: two periods of the lowest voices
 _FFT = 1024
 _TYPICAL_LAG = 110  # 145 Hz, between men and women
-_BAND_HZ = (70.0, 100.0, 1_000.0, 1_400.0)  # mains hum below, formants that outshine the first harmonics above
-_LAG_WEIGHT = 0.15  # the highest pitch among multiples of a period wins
-_UNVOICED_COST = 0.55  # a frame whose best correlation is lower is unvoiced
+_BAND_HZ = (70.0, 100.0, 1_000.0, 1_400.0)  # without mains hum, and without formants above the first harmonics
+_LAG_WEIGHT = 0.15  # among multiples of a period it favors the shortest, hence the highest F0
+_UNVOICED_COST = 0.55
 _SWITCH_COST = 0.35  # between voiced and unvoiced
-_OCTAVE_COST = 1.0  # for a jump of one octave between two frames; much more flattens the melody
-_STRETCH = 0.7, 1.4  # a melody is made flatter or livelier by no more than this
-_QUIET_DB = -35.0  # below the clip's loud frames, correlation counts for less and less
+_OCTAVE_COST = 1.0  # of a jump by one octave between frames; a much higher cost flattens the contour
+_STRETCH = 0.7, 1.4  # bounds on the scaling of the F0 range
+_QUIET_DB = -35.0  # re the clip's loud frames: below it, correlation is scaled down
 
 
 def candidates_hz() -> np.ndarray:
-    """(K,) pitch grid, 48 steps an octave."""
+    """(K,) F0 candidates, 48 per octave."""
     octaves = np.log2(F0_MAX_HZ / F0_MIN_HZ)
     return F0_MIN_HZ * 2 ** (np.arange(int(octaves * _STEPS_PER_OCTAVE) + 1) / _STEPS_PER_OCTAVE)
 
 
 def track_f0(wav: np.ndarray) -> np.ndarray:
-    """Fundamental frequency of every mel frame.
+    """F0 of every mel frame.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def track_f0(wav: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (T,) float32 in Hz, T = ceil(N / 200); 0 where the frame is not voiced.
+    (T,) float32 in Hz, T = ceil(N / 200); 0 in unvoiced frames.
     """
     correlation = _correlation(torch.from_numpy(_band_pass(wav))).numpy()
     grid = candidates_hz()
@@ -54,7 +54,15 @@ def track_f0(wav: np.ndarray) -> np.ndarray:
 
 
 def measure_f0_stats(f0: Tensor) -> Tensor:
-    """(2,) median and spread (16th to 84th percentile, halved) of log2 of a (T,) track's voiced frames, or zeros."""
+    """Median and spread of the log2 F0 of a (T,) track.
+
+    The spread is half the distance from the 16th to the 84th percentile: the standard deviation if
+    log2 F0 is normal.
+
+    Returns
+    -------
+    (2,) median and spread over voiced frames; zeros if there are none.
+    """
     voiced = f0[f0 > 0].log2()
     if len(voiced) == 0:
         return f0.new_zeros(2)
@@ -62,18 +70,22 @@ def measure_f0_stats(f0: Tensor) -> Tensor:
     return torch.stack([median, (high - low) / 2])
 
 
-def transpose_f0(f0: Tensor, register: Tensor) -> Tensor:
-    """Move a pitch track to another voice's register; the melody stays.
+def transpose_f0(f0: Tensor, f0_stats: Tensor) -> Tensor:
+    """Give an F0 track the median and spread of another voice; the contour keeps its shape.
 
     Parameters
     ----------
     f0
-        (B, T) Hz, 0 for unvoiced.
-    register
-        (B, 2) median and spread of that voice's log2 F0, as :func:`statistics` gives them.
+        (B, T) Hz, 0 where unvoiced.
+    f0_stats
+        (B, 2) median and spread of the other voice's log2 F0, from :func:`measure_f0_stats`.
+
+    Returns
+    -------
+    (B, T) Hz, 55 to 550 Hz, 0 where unvoiced.
     """
-    median, spread = register.unsqueeze(-1).unbind(dim=1)
-    # A GPU would take longer to be asked for them than they take to count.
+    median, spread = f0_stats.unsqueeze(-1).unbind(dim=1)
+    # On the CPU: the transfer takes less time than a GPU's many small kernels.
     own = torch.stack([measure_f0_stats(track) for track in f0.cpu()]).to(f0.device).unsqueeze(-1)
     stretch = (spread / own[:, 1].clamp_min(1e-3)).clamp(*_STRETCH)
     moved = 2 ** (median + (f0.clamp_min(F0_MIN_HZ).log2() - own[:, 0]) * stretch)
@@ -81,16 +93,16 @@ def transpose_f0(f0: Tensor, register: Tensor) -> Tensor:
 
 
 def harmonic_mel(f0: Tensor) -> Tensor:
-    """What a voice source of the given pitch looks like to the mel front end.
+    """Log-mel of a harmonic source with the given F0: all harmonics equally strong.
 
     Parameters
     ----------
     f0
-        (B, T) Hz, 0 for unvoiced.
+        (B, T) Hz, 0 where unvoiced.
 
     Returns
     -------
-    (B, 81, T): the log-mel of equally strong harmonics about its mean, and 1 where voiced; 0 where not.
+    (B, 81, T): 80 bands, minus their mean, and a voicing flag of 1; all 0 in unvoiced frames.
     """
     steps = (f0.clamp(F0_MIN_HZ, F0_MAX_HZ) / F0_MIN_HZ).log2() * _STEPS_PER_OCTAVE
     rows = torch.where(f0 > 0, steps.round().long() + 1, 0)
@@ -99,7 +111,7 @@ def harmonic_mel(f0: Tensor) -> Tensor:
 
 @cache
 def _harmonics() -> Tensor:
-    """(1 + K, 81) row 0 for unvoiced, then the excitation of each pitch of the grid."""
+    """(1 + K, 81): row 0 for unvoiced, then :func:`harmonic_mel` of each F0 candidate."""
     grid = candidates_hz()
     time = torch.arange(4 * _FFT) / SAMPLE_RATE
     rows = torch.zeros(1 + len(grid), HARMONIC_MEL_CHANNELS)
@@ -115,7 +127,7 @@ def _harmonics() -> Tensor:
 
 
 def _band_pass(wav: np.ndarray) -> np.ndarray:
-    """The band where the first harmonics lie, by a spectral window with raised-cosine edges."""
+    """The band of the first harmonics, by a spectral window with raised-cosine edges."""
     n_samples = max(len(wav), 1)
     size = 1 << (n_samples - 1).bit_length()
     hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
@@ -125,13 +137,13 @@ def _band_pass(wav: np.ndarray) -> np.ndarray:
 
 
 def _correlation(wav: Tensor) -> Tensor:
-    """(T, K) normalized cross-correlation of each frame with itself one candidate period later."""
+    """(T, K) normalized cross-correlation of each frame with the signal one candidate period later."""
     grid = candidates_hz()
     lags = SAMPLE_RATE / grid
     longest = int(np.ceil(lags.max()))
     span = _WINDOW + longest
     n_frames = -(-len(wav) // HOP_SAMPLES)
-    left = (_WINDOW + _TYPICAL_LAG - HOP_SAMPLES) // 2  # the middle of both windows is the middle of the frame
+    left = (_WINDOW + _TYPICAL_LAG - HOP_SAMPLES) // 2  # centers both windows on the frame
     padded = F.pad(wav, (left, n_frames * HOP_SAMPLES - len(wav) + span))
     frames = padded.unfold(0, span, HOP_SAMPLES)[:n_frames]
     head = F.pad(frames[:, :_WINDOW], (0, _FFT - _WINDOW))
@@ -152,21 +164,21 @@ def _cheapest_path(cost: np.ndarray) -> np.ndarray:
     steps = np.arange(n_states)
     jump = (_OCTAVE_COST / _STEPS_PER_OCTAVE * np.abs(steps[:, None] - steps)).astype(np.float32)
     from_voiced = np.zeros((n_frames, n_states), dtype=np.int16)
-    from_silent = np.zeros(n_frames, dtype=np.int16)
-    voiced, silent = cost[0].astype(np.float32), np.float32(_UNVOICED_COST)
+    from_unvoiced = np.zeros(n_frames, dtype=np.int16)
+    voiced, unvoiced = cost[0].astype(np.float32), np.float32(_UNVOICED_COST)
     for t in range(1, n_frames):
         moves = jump + voiced
         source = moves.argmin(axis=1)
         stay = moves[steps, source]
-        enter = silent + _SWITCH_COST
+        enter = unvoiced + _SWITCH_COST
         from_voiced[t] = np.where(enter < stay, -1, source)
         leave = voiced.argmin()
-        from_silent[t] = -1 if silent <= voiced[leave] + _SWITCH_COST else leave
-        silent = min(silent, voiced[leave] + _SWITCH_COST) + _UNVOICED_COST
+        from_unvoiced[t] = -1 if unvoiced <= voiced[leave] + _SWITCH_COST else leave
+        unvoiced = min(unvoiced, voiced[leave] + _SWITCH_COST) + _UNVOICED_COST
         voiced = np.minimum(stay, enter) + cost[t]
     path = np.empty(n_frames, dtype=np.int64)
-    state = -1 if silent < voiced.min() else int(voiced.argmin())
+    state = -1 if unvoiced < voiced.min() else int(voiced.argmin())
     for t in range(n_frames - 1, -1, -1):
         path[t] = state
-        state = int(from_silent[t]) if state < 0 else int(from_voiced[t][state])
+        state = int(from_unvoiced[t]) if state < 0 else int(from_voiced[t][state])
     return path

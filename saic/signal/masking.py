@@ -19,33 +19,38 @@ def masked_statistics(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     x
         (B, channels, T).
     mask
-        (B, 1, T) of 0 and 1, or None for all frames. A clip with fewer than four speech frames uses all of its
-        frames: a deviation over next to nothing is next to 0, and dividing by it would blow up the rest.
+        (B, 1, T) of 0 and 1, or None for all frames. A clip with fewer than four speech frames uses
+        all of its frames: over so few, the deviation is near 0, and a division by it would amplify
+        noise.
 
     Returns
     -------
     mean, std: each (B, channels, 1).
     """
-    with torch.autocast(x.device.type, enabled=False):  # three digits are too few for a difference of like numbers
+    with torch.autocast(
+        x.device.type, enabled=False
+    ):  # bfloat16 has too few digits for differences of nearly equal numbers
         x = x.float()
         if mask is None:
             weight = torch.full_like(x[:, :1], 1 / x.shape[-1])
         else:
             count = mask.sum(dim=-1, keepdim=True)
             weight = torch.where(count >= _MIN_FRAMES, mask / count.clamp_min(1), 1 / x.shape[-1])
-        weight = weight.transpose(1, 2)  # a matrix product is the cheapest weighted sum
+        weight = weight.transpose(1, 2)  # a matrix product is the fastest weighted sum
         mean = x @ weight
         variance = (x - mean).square() @ weight
         return mean, (variance + _EPS).sqrt()
 
 
 def downsample_mask(mask: Tensor | None, stride: int) -> Tensor | None:
-    """(B, 1, T) to (B, 1, ceil(T / stride)): a coarse frame is speech if any of its fine frames is."""
+    """(B, 1, T) to (B, 1, ceil(T / stride)): an output frame is speech if any of its input frames
+    is.
+    """
     if mask is None or stride == 1:
         return mask
     return F.max_pool1d(mask, stride, stride, ceil_mode=True)
 
 
 def average_pool(x: Tensor, stride: int) -> Tensor:
-    """(B, channels, T) to (B, channels, ceil(T / stride)); the last, shorter window averages what it has."""
+    """(B, channels, T) to (B, channels, ceil(T / stride)); the last window may be shorter."""
     return x if stride == 1 else F.avg_pool1d(x, stride, stride, ceil_mode=True)

@@ -1,16 +1,18 @@
-"""Anonymization without a model: formants are moved by the McAdams coefficient (VoicePrivacy's baseline B2).
+"""Anonymization without a model, by the McAdams coefficient, which moves formants (VoicePrivacy
+baseline B2).
 
 ::
 
-    wav -> frames of 20 ms -> linear prediction -> poles: angle phi becomes phi ** alpha -> new all-pole filter
+    wav -> frames of 20 ms -> linear prediction -> poles: angle phi becomes phi ** alpha -> new
+    all-pole filter
                                      |                                                          |
-                                     +-> residual (pitch, noise) -------------------------------+-> overlap-add -> wav
+                                     +-> residual (pitch, noise) -------------------------------+->
+                                     overlap-add -> wav
 
-Patino et al., "Speaker anonymisation using the McAdams coefficient", Interspeech 2021 (arXiv:2011.01130). An angle of
-1 radian, 2,546 Hz, stays where it is; what lies below moves up, what lies above moves down. Pitch and timing stay
-the speaker's own, so this hides little from a listener who knows the method: it is a control, and a last resort where
-no model can be had.
-"""
+Patino et al., "Speaker anonymisation using the McAdams coefficient", Interspeech 2021
+(arXiv:2011.01130). An angle of 1 radian, 2,546 Hz, is unchanged; lower ones move up, higher ones
+move down. F0 and timing are unchanged, so an attacker who knows the method still recognizes the
+speaker. It serves as a control, and where no model can run."""
 
 import numpy as np
 
@@ -22,33 +24,34 @@ ORDER = 20
 HOP_SAMPLES = SAMPLE_RATE // 100
 WINDOW_SAMPLES = 2 * HOP_SAMPLES  # 20 ms, half of it shared with the next
 
-_BLOCK_FRAMES = 1024  # 10 s at a time: what bounds the memory
-# Of a frame's power, added where Burg's method divides: poles stay inside the unit circle, silence gives no 0 / 0.
+_BLOCK_FRAMES = 1024  # 10 s at a time, which bounds memory
+# Added, relative to a frame's power, to the denominator of Burg's method: poles stay inside the
+# unit circle.
 _FLOOR = 1e-12
 
 
 def anonymize(wav: np.ndarray, alpha: float | None = None, seed: int = 0) -> np.ndarray:
-    """Move the formants of a recording, by the same coefficient from beginning to end.
+    """Move the formants of a recording, with one coefficient for all of it.
 
     Parameters
     ----------
     wav
         (N,) float32 in [-1, 1], 16 kHz, N > 0.
     alpha
-        The McAdams coefficient, above 0 and at most 1: the lower, the further formants move; 1 changes nothing.
-        None draws it uniformly from 0.5 to 0.9. That is what B2 of VoicePrivacy 2022 and 2024 does: 2024 once an
-        utterance, as here (evaluation plan, arXiv:2404.02677); 2022 once a speaker for what is enrolled and tried.
+        The McAdams coefficient, above 0 and at most 1. The lower it is, the further formants move;
+        1 changes nothing. None draws it uniformly from 0.5 to 0.9, as B2 of VoicePrivacy 2024 does
+        per utterance (evaluation plan, arXiv:2404.02677); B2 of 2022 draws it per speaker.
     seed
-        Of that draw: same seed, same coefficient.
+        Of that draw.
 
     Returns
     -------
-    (N,) float32 in [-1, 1], as loud (rms) as the input, or quieter if a peak would pass 1.
+    (N,) float32 in [-1, 1], with the rms level of the input, or less if a peak would exceed 1.
 
     Raises
     ------
     EmptyAudio, InvalidAudio
-        No samples; samples that are no (N,) or not finite.
+        There are no samples, or they are not (N,) or not finite.
     UsageError
         alpha is out of range.
     """
@@ -59,23 +62,24 @@ def anonymize(wav: np.ndarray, alpha: float | None = None, seed: int = 0) -> np.
         raise EmptyAudio("There are no samples to anonymize.")
     if alpha is None:
         alpha = np.random.default_rng(seed).uniform(*ALPHA_RANGE)
-    if not 0 < alpha <= 1:  # above 1 angles could pass pi, where there is no frequency left
+    if not 0 < alpha <= 1:  # above 1, angles could exceed pi
         raise UsageError(f"The McAdams coefficient is {alpha:g}. It must be above 0 and at most 1.")
     n_frames = -(-len(wav) // HOP_SAMPLES) + 1
     padded = np.pad(wav, (HOP_SAMPLES, (n_frames + 1) * HOP_SAMPLES - HOP_SAMPLES - len(wav)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES]
-    # The root of a Hann window, once before and once after: the squares of two halves that overlap add up to 1.
+    # The square root of a Hann window, applied before and after: overlapping squares add up to 1.
     window = np.sin(np.pi * (np.arange(WINDOW_SAMPLES) + 0.5) / WINDOW_SAMPLES)
     hops = np.zeros((n_frames + 1, HOP_SAMPLES))
     for start in range(0, n_frames, _BLOCK_FRAMES):
         changed = _move_formants(frames[start : start + _BLOCK_FRAMES] * window, alpha) * window
         hops[start : start + len(changed)] += changed[:, :HOP_SAMPLES]
         hops[start + 1 : start + 1 + len(changed)] += changed[:, HOP_SAMPLES:]
-    return _as_loud(hops.ravel()[HOP_SAMPLES : HOP_SAMPLES + len(wav)], wav).astype(np.float32)
+    return _match_level(hops.ravel()[HOP_SAMPLES : HOP_SAMPLES + len(wav)], wav).astype(np.float32)
 
 
 def linear_prediction(frames: np.ndarray, order: int = ORDER) -> np.ndarray:
-    """Prediction-error filters of many frames at once, by Burg's method: all poles of 1 / A lie inside the unit circle.
+    """Prediction-error filters of many frames at once, by Burg's method: all poles of 1 / A lie
+    inside the unit circle.
 
     Parameters
     ----------
@@ -128,11 +132,13 @@ def move_poles(filters: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def _move_formants(frames: np.ndarray, alpha: float) -> np.ndarray:
-    """(F, N) frames with their spectral envelope moved: through A(z), then through 1 / A(z) with other poles."""
+    """(F, N) frames with their spectral envelope moved: through A(z), then through 1 / A(z) with
+    other poles.
+    """
     filters = linear_prediction(frames)
     moved = move_poles(filters, alpha)
     n = frames.shape[1]
-    # Time first from here on, since the recursion goes through time and takes all frames along.
+    # Time is the first axis from here on: the recursion runs over time, for all frames at once.
     past = np.pad(frames.T, ((ORDER, 0), (0, 0)))
     residual = sum(filters[:, k] * past[ORDER - k : ORDER - k + n] for k in range(ORDER + 1))
     recent_last = np.ascontiguousarray(moved[:, :0:-1].T)
@@ -142,8 +148,8 @@ def _move_formants(frames: np.ndarray, alpha: float) -> np.ndarray:
     return out[ORDER:].T
 
 
-def _as_loud(wav: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Scale to the rms of another wav, as far as no peak passes 1."""
+def _match_level(wav: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Scale to the rms level of another wav, limited to a peak of 1."""
     rms, wanted = (np.sqrt(np.mean(x**2)) for x in (wav, like))
     wav = wav * (wanted / max(rms, np.finfo(float).tiny))
     return wav / max(1.0, np.abs(wav).max())

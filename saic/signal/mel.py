@@ -1,8 +1,7 @@
-"""The one log-mel front end: training, inference, evaluation and the page all call :func:`log_mel`.
+"""Log-mel front end. Training, inference, evaluation and the web page all call :func:`log_mel`.
 
-Frame ``t`` is centred on sample ``t * 200 + 100``, so a frame stands for exactly one hop of the waveform
-and a clip of N samples has ceil(N / 200) frames: nothing drifts, whatever the length.
-"""
+Frame ``t`` is centred on sample ``200 * t + 100``, so each frame covers exactly one hop, and a clip
+of N samples has ceil(N / 200) frames."""
 
 from functools import cache
 
@@ -18,13 +17,15 @@ HOP_SAMPLES = 200
 FRAMES_PER_S = SAMPLE_RATE // HOP_SAMPLES  # 80
 N_MELS = 80
 F_MAX_HZ = 8_000.0
-FLOOR = 1e-5  # magnitude; ln(1e-5) is the quietest value a mel can hold
+FLOOR = 1e-5  # smallest magnitude; ln(1e-5) = -11.5 is the lowest value of a log-mel
 
 
 @cache
-@torch.inference_mode(False)  # whoever asks first, the tensor serves training too
+@torch.inference_mode(False)  # the cached tensor is used in training too
 def filterbank() -> torch.Tensor:
-    """(513, 80) Slaney-normalised triangular filters from 0 to 8,000 Hz (Slaney, Auditory Toolbox, 1998)."""
+    """(513, 80) Slaney-normalised triangular filters from 0 to 8,000 Hz (Slaney, Auditory Toolbox,
+    1998).
+    """
     return AF.melscale_fbanks(N_FFT // 2 + 1, 0.0, F_MAX_HZ, N_MELS, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
 
 
@@ -51,7 +52,8 @@ def log_mel(wav: torch.Tensor) -> torch.Tensor:
     margin = (N_FFT - HOP_SAMPLES) // 2
     flat = wav.reshape(-1, 1, n_samples).float()
     flat = F.pad(flat, (0, n_frames * HOP_SAMPLES - n_samples))
-    # Reflection keeps the first and last frames at full level; a clip too short to reflect is zero-padded.
+    # Reflection keeps the level of the first and last frames. A clip too short to reflect is
+    # zero-padded.
     mode = "reflect" if flat.shape[-1] > margin else "constant"
     flat = F.pad(flat, (margin, margin), mode=mode).squeeze(1)
     spectrum = torch.stft(flat, N_FFT, HOP_SAMPLES, window=_window().to(flat), center=False, return_complex=True)

@@ -1,11 +1,12 @@
-"""The long-term spectrum of a voice, and how one voice's spectrum is given to another.
+"""Long-term mean and covariance of mel bands, and their transfer from one voice to another.
 
-A decoder that learned from few speakers gives an unseen one a colour between those it knows. The colour itself is
-measured more surely than learned: mean and covariance of the mel bands over speech. Moving mean and deviation is
-classical in voice conversion (global variance, Toda et al. 2007) and what AdaIN does to features (Huang & Belongie
-2017, Eq. 8); moving the covariance too is optimal transport between Gaussians (Pitié & Kokaram 2007). It says which
-bands rise together, and with that where formants lie, but takes a blurred output further from what was said.
-"""
+The decoder was trained on few speakers, so the average spectrum of its output for an unseen voice
+lies between those of the training speakers. The target's own statistics replace it: they are
+measured on the target's recordings. Transfer of mean and deviation is known from voice conversion
+(global variance, Toda et al. 2007) and from AdaIN (Huang & Belongie 2017, Eq. 8). Transfer of the
+covariance too is optimal transport between Gaussians (Pitié & Kokaram 2007). The covariance holds
+which bands rise together, hence where formants lie. Its transfer costs intelligibility where the
+output is blurred."""
 
 import torch
 from torch import Tensor
@@ -13,15 +14,17 @@ from torch import Tensor
 from saic.signal.masking import masked_statistics
 from saic.signal.mel import N_MELS
 
-_STRETCH = (0.5, 2.5)  # of a band's deviation: more would blow up noise
-_SHRINKAGE = 0.3  # added to the diagonal of a correlation: some seconds of speech do not show 80 x 80 numbers
-_LEAST_DEVIATION = 1e-3
-_LEAST_EIGENVALUE = _SHRINKAGE**2 / 4  # of a product of two correlation matrices: not that of any real pair
-_LOUDEST = 2.5  # deviations above the mean: of the frames of a recording's band, 3 in a thousand are louder
+_STRETCH = (0.5, 2.5)  # bounds on the change of a band's deviation: more would amplify noise
+_SHRINKAGE = 0.3  # added to the diagonal of a correlation matrix: seconds of speech do not determine 80 x 80 numbers
+_MIN_DEVIATION = 1e-3
+_MIN_EIGENVALUE = _SHRINKAGE**2 / 4  # of a product of two correlation matrices; real pairs are above it
+_MAX_DEVIATIONS = 2.5  # above the mean: 0.3 % of a recording's frames are louder in a band
 
 
 def measure_mel_statistics(mel: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Long-term spectrum of a (B, 80, T) log-mel over its speech frames; ``mask`` (B, 1, T) of 0 and 1.
+    """Mean and covariance over the speech frames of a (B, 80, T) log-mel.
+
+    ``mask`` is (B, 1, T) of 0 and 1.
 
     Returns
     -------
@@ -36,56 +39,55 @@ def measure_mel_statistics(mel: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def transfer_mel_statistics(
-    mel: Tensor, timbre: Tensor, mask: Tensor | None = None, *, correlation: float = 0.0
+    mel: Tensor, statistics: Tensor, mask: Tensor | None = None, *, correlation: float = 0.0
 ) -> Tensor:
-    """Give a log-mel the long-term spectrum of a voice.
+    """Give a log-mel the statistics of a voice.
 
     Parameters
     ----------
     mel
         (B, 80, T) log-mel.
-    timbre
-        (B, 81, 80), as :func:`measure` gives it.
+    statistics
+        (B, 81, 80) of the voice, from :func:`measure_mel_statistics`.
     mask
         (B, 1, T) of 0 and 1: the mel's speech frames.
     correlation
-        From 0 to 1: how much of the bands' correlation moves too, beside their mean and deviation.
+        Share, 0 to 1, of the correlation between bands that is transferred too. Mean and deviation
+        always are.
     """
-    mean, deviation = _moments(timbre)
+    mean, deviation = _moments(statistics)
     moved = _move(mel, masked_statistics(mel, mask), (mean, deviation))
     if not correlation:
         return moved
-    own_mean, own_deviation = masked_statistics(moved, mask)  # the voice's, but where the stretch was bounded
-    with torch.no_grad():  # in training it is taken as it is: gradients of like eigenvalues explode
-        change = _change(
-            measure_mel_statistics(moved, mask).cpu(), timbre.cpu()
-        )  # a GPU takes several times as long for eigenvectors
-    coloured = change.to(mel) @ ((moved - own_mean) / own_deviation) * own_deviation + own_mean
-    return (1 - correlation) * moved + correlation * coloured
+    own_mean, own_deviation = masked_statistics(moved, mask)  # the voice's, except where _STRETCH bounds them
+    with torch.no_grad():  # a constant in training: gradients through nearly equal eigenvalues explode
+        # On the CPU: a GPU takes several times as long for eigenvectors.
+        transport = _transport(measure_mel_statistics(moved, mask).cpu(), statistics.cpu())
+    correlated = transport.to(mel) @ ((moved - own_mean) / own_deviation) * own_deviation + own_mean
+    return (1 - correlation) * moved + correlation * correlated
 
 
 def match_mel_moments(mel: Tensor, recording: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Give a (B, 80, T) log-mel the mean and deviation that the bands of a recording as long have over speech.
+    """Give a (B, 80, T) log-mel the mean and deviation per band of a recording of the same length.
 
-    ``mask`` (B, 1, T) are the speech frames of both. In training an output is compared with its target after this: the
-    pipeline moves the timbre anyway, so that a decoder would only spend itself on a colour that is measured.
-    """
+    ``mask`` (B, 1, T) are the speech frames of both. Training compares outputs with targets after
+    this step: a conversion replaces the moments anyway, so the decoder need not learn them."""
     return _move(mel, masked_statistics(mel, mask), masked_statistics(recording, mask))
 
 
-def limit_peaks(mel: Tensor, timbre: Tensor) -> Tensor:
-    """A (B, 80, T) log-mel, no louder in any band than a voice of that long-term spectrum gets.
+def limit_peaks(mel: Tensor, statistics: Tensor) -> Tensor:
+    """Limit every band of a (B, 80, T) log-mel to 2.5 deviations above the voice's mean.
 
-    A band at the edge of a codec is silent but for bursts; moved into a voice that speaks there, a burst would be the
-    loudest sound of all.
-    """
-    mean, deviation = _moments(timbre)
-    return torch.minimum(mel, mean + _LOUDEST * deviation)
+    A band above a codec's cutoff is silent except for bursts. Moved to a voice with speech in that
+    band, a burst would become the loudest sound of the recording."""
+    mean, deviation = _moments(statistics)
+    return torch.minimum(mel, mean + _MAX_DEVIATIONS * deviation)
 
 
-def _moments(timbre: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(statistics: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation, each (B, 80, 1)."""
-    return timbre[:, :1].transpose(1, 2), timbre[:, 1:].diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().unsqueeze(-1)
+    variance = statistics[:, 1:].diagonal(dim1=1, dim2=2)
+    return statistics[:, :1].transpose(1, 2), variance.clamp_min(0).sqrt().unsqueeze(-1)
 
 
 def _move(mel: Tensor, own: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> Tensor:
@@ -93,27 +95,31 @@ def _move(mel: Tensor, own: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]
     return (mel - mean) * (wanted_deviation / deviation).clamp(*_STRETCH) + wanted_mean
 
 
-def _change(own: Tensor, wanted: Tensor) -> Tensor:
-    """(B, 80, 80): of all matrices that give one timbre's correlations to another, the one that moves least.
+def _transport(own: Tensor, wanted: Tensor) -> Tensor:
+    """(B, 80, 80) linear Monge-Kantorovitch map (Pitié & Kokaram 2007) from one correlation matrix
+    to another.
 
-    The linear Monge-Kantorovitch map (Pitié & Kokaram 2007). Whitening and then colouring ends at the same
-    correlations and turns the bands into each other on the way.
-    """
+    Of all matrices that give the wanted correlations it changes the signal least. Whitening and
+    then coloring gives the same correlations, but mixes bands that need not be mixed."""
     own, wanted = _correlation(own), _correlation(wanted)
-    there, back = _power(own, 0.5), _power(own, -0.5)
-    return back @ _power(there @ wanted @ there, 0.5) @ back
+    root, inverse_root = _power(own, 0.5), _power(own, -0.5)
+    return inverse_root @ _power(root @ wanted @ root, 0.5) @ inverse_root
 
 
-def _correlation(timbre: Tensor) -> Tensor:
-    """A timbre's shrunk correlation matrix, (B, 80, 80) in double precision.
+def _correlation(statistics: Tensor) -> Tensor:
+    """Shrunk correlation matrix, (B, 80, 80) in double precision.
 
-    Correlations, not covariances: a band that holds nothing, as above the edge of a codec, is then like any other.
-    """
-    deviation = _moments(timbre)[1].double().clamp_min(_LEAST_DEVIATION)
-    return timbre[:, 1:].double() / deviation / deviation.transpose(1, 2) + _SHRINKAGE * torch.eye(N_MELS).to(deviation)
+    Correlations, not covariances: a silent band, as above a codec's cutoff, then counts like any
+    other."""
+    deviation = _moments(statistics)[1].double().clamp_min(_MIN_DEVIATION)
+    correlation = statistics[:, 1:].double() / deviation / deviation.transpose(1, 2)
+    return correlation + _SHRINKAGE * torch.eye(N_MELS).to(deviation)
 
 
 def _power(matrix: Tensor, power: float) -> Tensor:
-    """A power of (B, 80, 80) symmetric matrices; what is stored in few digits may be barely definite."""
+    """A power of (B, 80, 80) symmetric matrices.
+
+    Stored as float16, they may be barely positive definite.
+    """
     values, vectors = torch.linalg.eigh(matrix)
-    return vectors * values.clamp_min(_LEAST_EIGENVALUE).pow(power).unsqueeze(1) @ vectors.transpose(1, 2)
+    return vectors * values.clamp_min(_MIN_EIGENVALUE).pow(power).unsqueeze(1) @ vectors.transpose(1, 2)

@@ -1,21 +1,23 @@
-"""Which frames hold speech: the mask behind instance norm, pooling and the 'too little speech' error."""
+"""Voice activity detection by energy: the mask of instance norm and pooling, and the check for too
+little speech.
+"""
 
 import numpy as np
 
 from saic.errors import SilentAudio, TooShort
 from saic.signal.mel import FRAMES_PER_S, HOP_SAMPLES
 
-_SILENCE_DB = -60.0  # a clip whose loudest tenth of a second is quieter holds no speech
-_BELOW_LOUD_DB = 35.0  # a pause lies this far below the clip's loudest tenth of a second
-_LOUD_FRAMES = 8  # 100 ms: long enough that a click doesn't set the level
-_HANGOVER_FRAMES = 4  # 50 ms either side keeps word edges and stop closures
+_SILENCE_DB = -60.0  # dBFS: a clip whose loudest 100 ms are quieter holds no speech
+_BELOW_LOUD_DB = 35.0  # a frame this far below the clip's loudest 100 ms is a pause
+_LOUD_FRAMES = 8  # 100 ms, so that a click does not set the level
+_HANGOVER_FRAMES = 4  # 50 ms on either side keep word edges and stop closures
 
 
 def speech_frames(wav: np.ndarray) -> np.ndarray:
-    """Mark the frames that hold speech, by energy relative to the clip's own loud frames.
+    """Find speech frames by their energy relative to the clip's loudest 100 ms.
 
-    Energy alone can't tell speech from steady noise: a clip of pure noise counts as speech. The marks
-    don't change with gain as long as the loudest tenth of a second stays above -60 dBFS.
+    Energy does not tell speech from steady noise: a clip of noise counts as speech. The result does
+    not change with gain while the loudest 100 ms are above -60 dBFS.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ def speech_frames(wav: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (T,) bool, T = ceil(N / 200), on the mel's own frame grid.
+    (T,) bool, T = ceil(N / 200), one per mel frame.
     """
     n_frames = -(-len(wav) // HOP_SAMPLES)
     if n_frames == 0:

@@ -1,4 +1,4 @@
-"""Stretching the frequency axis of a mel, as a vocal tract of another length would (Jaitly & Hinton 2013)."""
+"""Vocal-tract-length perturbation: warping of the mel's frequency axis (Jaitly & Hinton 2013)."""
 
 from functools import cache
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 from saic.signal.mel import F_MAX_HZ, N_MELS, mel_frequencies_hz
 
-_KNEE = 0.8  # share of the band that is stretched linearly; the rest is bent so that 8 kHz stays 8 kHz
+_KNEE = 0.8  # share of the band that is scaled; above it the axis is bent so that 8 kHz stays at 8 kHz
 
 
 @cache
 def warp_matrix(factor: float) -> Tensor:
-    """(80, 80) matrix that moves content at f Hz to ``factor`` * f Hz when it multiplies a log-mel."""
+    """(80, 80) matrix that moves energy at f Hz to ``factor`` * f Hz when it multiplies a log-mel."""
     centres = mel_frequencies_hz()
     knee = _KNEE * F_MAX_HZ * min(1.0, factor)
     source = np.interp(centres, [0.0, knee, F_MAX_HZ], [0.0, knee / factor, F_MAX_HZ])

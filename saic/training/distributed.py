@@ -1,20 +1,21 @@
-"""One step taken by several processes together, each on its rows of the batch (``torchrun``).
+"""Data-parallel training (``torchrun``): every process works on its rows of one batch.
 
-Every process draws the same whole batch, since all randomness is seeded by (seed, step). It runs the networks on its
-own rows and gathers what everybody's gave::
+Every process draws the same whole batch, since all randomness is seeded by (seed, step). It runs
+the networks on its own rows and gathers the outputs of all processes::
 
-    inputs (B, ...) -- share --> (B / N, ...) -- networks --> (B / N, ...) -- gather --> (B, ...) -- losses
+    inputs (B, ...) -- share --> (B / N, ...) -- networks --> (B / N, ...) -- gather --> (B, ...) --
+    losses
 
-Losses are thus of the whole batch, the same number in every process: a mean over a mask, over counts that differ or
-over anything else that mixes clips is what one process would have. What follows :func:`gather` is done by everybody, so
-a network there is not shared out; :func:`rows` and :func:`total` do that where it matters.
+The losses are computed on the whole batch and are equal in all processes, also where a mean mixes
+clips, such as one over a mask. Everything after :func:`gather` is computed by every process;
+:func:`rows` and :func:`total` divide a network's work there.
 
-Gradients: the backward pass of :func:`gather` and :func:`total` adds up what the N processes ask for. They all ask for
-the same, so it is N times the gradient, and the mean over processes is it; parameters that are used after
-:func:`gather` have the gradient itself, and the mean of N equal ones is it as well. Hence one rule:
-:func:`average_gradients` of all parameters, and N processes take the step of one.
+Gradients: the backward pass of :func:`gather` and :func:`total` sums the gradients of N processes.
+These are equal, so the sum is N times the gradient, and its mean over processes is the gradient.
+Parameters used after :func:`gather` get the gradient itself in every process, and so does the mean.
+Hence one rule: :func:`average_gradients` of all parameters, and N processes take the step of one.
 
-With one process all this does nothing.
+With one process these functions do nothing.
 """
 
 import os
@@ -29,38 +30,45 @@ from torch import Tensor, nn
 
 from saic.errors import UsageError
 
-# The others wait while the first one computes mels or validates: a process that died is torchrun's to notice.
-_PATIENCE = timedelta(days=2)
+# The others wait while the first one computes mels or validates. torchrun notices a process that
+# died.
+_TIMEOUT = timedelta(days=2)
 
 
-def asked_for() -> int:
-    """How many processes ``torchrun`` was asked to run."""
+def requested_processes() -> int:
+    """Number of processes that ``torchrun`` starts; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def start(device: str) -> None:
-    """Join the other processes of ``torchrun``, if there are any; on GPUs, "cuda" is then a process' own one."""
-    if asked_for() > 1 and not dist.is_initialized():
+    """Join the process group of ``torchrun``, if there is one.
+
+    "cuda" then means the process's own GPU.
+    """
+    if requested_processes() > 1 and not dist.is_initialized():
         on_gpu = torch.device(device).type == "cuda"
         if on_gpu:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
 
 
 def stop() -> None:
-    """Leave the others."""
+    """Leave the process group."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def is_first() -> bool:
-    """Whether this process logs, validates and saves."""
+    """Whether this is the process that logs, validates and saves."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
 @contextmanager
 def first_before_others() -> Iterator[None]:
-    """The first process goes through the block alone, for instance to fill a cache; then the others do."""
+    """The first process runs the block alone, for instance to fill a cache.
+
+    Then the others run it.
+    """
     if not is_first():
         dist.barrier()
     yield
@@ -69,12 +77,12 @@ def first_before_others() -> Iterator[None]:
 
 
 def share(batch: Tensor) -> Tensor:
-    """(B, ...) to this process' rows of it, B / N of them.
+    """(B, ...) to this process's B / N rows.
 
     Raises
     ------
     UsageError
-        N doesn't divide B.
+        N does not divide B.
     """
     n = _n_processes()
     if len(batch) % n:
@@ -85,13 +93,13 @@ def share(batch: Tensor) -> Tensor:
 
 
 def rows(count: int) -> slice:
-    """Which of ``count`` rows are this process' to work on; some may get one more than others, or none."""
+    """This process's part of ``count`` rows; parts differ by at most one row and may be empty."""
     n, rank = _n_processes(), dist.get_rank() if dist.is_initialized() else 0
     return slice(count * rank // n, count * (rank + 1) // n)
 
 
 def gather(own: Tensor) -> Tensor:
-    """(B / N, ...) of each process to the whole (B, ...), in the order of :func:`share`."""
+    """(B / N, ...) of every process to the whole (B, ...), in the order of :func:`share`."""
     return _Gather.apply(own) if dist.is_initialized() else own
 
 
@@ -101,10 +109,10 @@ def total(own: Tensor) -> Tensor:
 
 
 def replicated(whole: Tensor) -> Tensor:
-    """A tensor that every process has whole: the same forwards, its gradient averaged backwards.
+    """The identity, with a backward pass that averages the gradient over processes.
 
-    For rows of a table: only the gradient of these rows travels, and the table's own is the same everywhere.
-    """
+    For rows of an embedding table: only the gradient of these rows is sent, and the table's
+    gradient is the same in all processes."""
     return _Replicated.apply(whole) if dist.is_initialized() else whole
 
 

@@ -1,10 +1,10 @@
-"""The one training loop: steps, progress with time left, log, checkpoints, exact resume.
+"""The training loop of all stages: steps, progress, log, checkpoints, exact resume.
 
-Of several processes the first alone shows progress, logs, validates and saves.
+With several processes, only the first shows progress, logs, validates and saves.
 
-A stage is any object with ``step(i)``, ``state_dict`` and ``load_state_dict``. Everything random in step ``i``
-is drawn from generators seeded by (seed, i), so a resumed run repeats the steps that a kill took away.
-"""
+A stage is any object with ``step(i)``, ``state_dict`` and ``load_state_dict``. All randomness of
+step ``i`` is seeded by (seed, i), so a resumed run repeats exactly the steps after its last
+checkpoint."""
 
 import json
 import os
@@ -20,8 +20,10 @@ import torch
 import yaml
 from tqdm import tqdm
 
+from saic import files
 from saic.config import Config
 from saic.errors import TrainingError, UsageError
+from saic.migration import migrate_tensors
 from saic.training import distributed
 
 _LOG_EVERY = 20
@@ -30,24 +32,24 @@ _STATE = "state.pt"
 
 
 class Stage(Protocol):
-    """What the loop drives."""
+    """One stage of training."""
 
     def step(self, i: int) -> dict[str, float]:
         """Take optimization step ``i`` (from 0) and return its losses."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resume needs: tensors, numbers, lists, dicts."""
+        """All state that a resume needs: tensors, numbers, lists, dicts."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Undo :meth:`state_dict`."""
+        """Restore :meth:`state_dict`."""
         ...
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, and how often to save and validate."""
+    """Number of steps, and steps between checkpoints and validations."""
 
     steps: int
     save_every: int = 1_000
@@ -61,16 +63,18 @@ def run(
     resume: bool = False,
     validate: Callable[[], dict[str, float]] | None = None,
 ) -> None:
-    """Train until ``schedule.steps``; the last two checkpoints and the best by ``validate()['loss']`` stay.
+    """Train until ``schedule.steps``.
+
+    The last two checkpoints and the best by ``validate()["loss"]`` are kept.
 
     Parameters
     ----------
     folder
-        The stage's own folder: ``log.jsonl`` and ``checkpoints/step-N/`` appear in it.
+        Folder of this stage; gets ``log.jsonl`` and ``checkpoints/step-N/``.
     resume
-        Go on from the newest checkpoint, if there is one.
+        Continue from the newest checkpoint, if there is one.
     validate
-        Called by the first process alone: it must not wait for the others.
+        Called by the first process only, so it must not wait for the others.
     """
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -109,20 +113,20 @@ def run(
 
 
 def start(folder: Path, config: Config, *, resume: bool) -> None:
-    """Make a run folder, or check that an existing one may be gone on with; save the config in it."""
+    """Make a run folder and save the config in it, or check that an existing folder may be resumed."""
     path = folder / "config.yaml"
     if not distributed.is_first():
         return
     if path.exists():
         if not resume:
             raise UsageError("The run folder is in use. Add --resume to go on with it, or name another.")
-        if yaml.safe_load(path.read_text(encoding="utf-8")) != config.to_dict():
+        if Config.from_yaml(path) != config:
             raise UsageError(
                 "The run folder was made with another config. Resume with the same, or name another folder."
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False), encoding="utf-8")
+    files.write(path, yaml.safe_dump(config.to_dict(), sort_keys=False).encode())
 
 
 def latest(folder: Path) -> Path | None:
@@ -132,28 +136,34 @@ def latest(folder: Path) -> Path | None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Contents of a checkpoint folder; tensors and plain values only, so nothing can be executed."""
-    return torch.load(path / _STATE, map_location="cpu", weights_only=True)
+    """State in a checkpoint folder; only tensors and plain values, so no code is executed."""
+    stored = torch.load(path / _STATE, map_location="cpu", weights_only=True)
+    for part in ("model", "decoder"):  # networks whose tensors had other names in 0.9
+        if part in stored["stage"]:
+            stored["stage"][part] = migrate_tensors(stored["stage"][part])
+    return stored
 
 
 def generators(seed: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
-    """The random sources of one step."""
+    """The random generators of one step."""
     return np.random.default_rng([seed, step]), torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
 def cosine(step: int, steps: int, *, warmup: int = 200) -> float:
-    """Factor on the learning rate: linear warm-up (at most a tenth of the run), then a half cosine to 0."""
+    """Factor on the learning rate: linear warm-up (at most a tenth of the run), then a half cosine
+    to 0.
+    """
     warmup = min(warmup, steps // 10 + 1)
     ramp = min(1.0, (step + 1) / warmup)
     return ramp * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 
 
 def precision(config: Config, device: str) -> torch.autocast:
-    """The context to run a network in: mixed precision where the config asks for it.
+    """Context in which networks run: mixed precision if the config asks for it.
 
-    bfloat16 has the range of float32, so gradients need no scaling. It halves a step on a processor that computes in
-    it (AVX-512 BF16, AMX) and on GPUs since Ampere; elsewhere it is emulated and slower.
-    """
+    bfloat16 has the range of float32, so gradients need no scaling. It halves the time of a step on
+    processors with AVX-512 BF16 or AMX and on GPUs since Ampere; elsewhere it is emulated and
+    slower."""
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.training.precision == "bfloat16")
 
 
@@ -167,7 +177,7 @@ def _save(checkpoints: Path, step: int, state: dict[str, Any], is_best: bool) ->
     os.replace(scratch, target)
     best = checkpoints / "best"
     if is_best:
-        best.write_text(target.name, encoding="utf-8")
+        files.write(best, target.name.encode(), force=True)
     spared = best.read_text(encoding="utf-8") if best.exists() else ""
     for old in sorted(checkpoints.glob("step-*"), key=_step_of)[:-_KEPT]:
         if old.name != spared:
@@ -184,7 +194,7 @@ def _log(folder: Path, record: dict[str, float]) -> None:
 
 
 def _drop_lines_after(log: Path, step: int) -> None:
-    """Forget what a killed run logged after its last checkpoint: those steps are taken again."""
+    """Remove what a killed run logged after its last checkpoint, since those steps are repeated."""
     if log.exists():
         lines = [line for line in log.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
-        log.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        files.write(log, "".join(line + "\n" for line in lines).encode(), force=True)

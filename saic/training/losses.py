@@ -16,8 +16,8 @@ FeatureNetwork = Callable[[Tensor], Sequence[Tensor]]
 def multi_scale_l1(output: Tensor, target: Tensor, scales: Sequence[int] = (1, 2, 4)) -> Tensor:
     """Mean absolute difference of mels and of their averages over ``scale`` x ``scale`` patches.
 
-    Coarse scales carry gradients where fine structure (a harmonic one bin off) would only blur.
-    """
+    Coarse scales give a useful gradient where fine structure does not match, such as a harmonic
+    that is one bin off."""
     total = output.new_zeros(())
     for scale in scales:
         a, b = (F.avg_pool2d(x.unsqueeze(1), scale) if scale > 1 else x for x in (output, target))
@@ -28,10 +28,9 @@ def multi_scale_l1(output: Tensor, target: Tensor, scales: Sequence[int] = (1, 2
 class ReconstructionLoss(nn.Module):
     """Multi-scale mel L1 plus a perceptual loss (Eq. 1 and 3) over any feature network.
 
-    Feature maps are compared by L1 relative to the target's own magnitude, so that every layer counts alike
-    whatever its scale. The network may see only a share of each batch: an unbiased estimate at a share of
-    the cost.
-    """
+    The L1 distance of each feature map is relative to the target's magnitude, so that all layers
+    have equal weight. The network may be evaluated on a ``share`` of each batch: an unbiased
+    estimate at lower cost."""
 
     def __init__(self, network: FeatureNetwork | None = None, weight: float = 1.0, share: float = 1.0):
         super().__init__()
@@ -42,35 +41,36 @@ class ReconstructionLoss(nn.Module):
         loss = multi_scale_l1(output, target)
         if self.network is None or self.weight == 0 or self.share == 0:
             return loss
-        seen = max(1, round(self.share * len(output)))
-        own = distributed.rows(seen)
+        n_used = max(1, round(self.share * len(output)))
+        own = distributed.rows(n_used)
         with torch.no_grad():
             wanted = self.network(target[own])
         got = self.network(output[own])
         pairs = list(zip(got, wanted, strict=True))
-        sizes = torch.tensor([seen * w.shape[1:].numel() for w in wanted], device=output.device)
+        sizes = torch.tensor([n_used * w.shape[1:].numel() for w in wanted], device=output.device)
         differences = distributed.total(torch.stack([(g - w).abs().sum() for g, w in pairs])) / sizes
         magnitudes = distributed.total(torch.stack([w.abs().sum() for w in wanted])) / sizes
         return loss + self.weight * (differences / magnitudes.clamp_min(1e-4)).mean()
 
 
-def voice_distance(
+def speaker_style_loss(
     network: FeatureNetwork, output: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor
 ) -> Tensor:
-    """How unlike the voices of two clips sound to a feature network, whatever they say.
+    """Distance of two clips' feature statistics, which depend on the speaker more than on the
+    words.
 
-    The mean and the deviation over speech frames of every feature are compared, relative to the reference's own
-    magnitude: what texture synthesis by neural statistics compares (Gatys et al. 2015), over time instead of over a
-    picture. Mels are (B, 80, T) and (B, 80, T') standardized, masks (B, 1, T) and (B, 1, T'), of the same speakers.
-    """
+    The mean and the deviation of every feature over speech frames are compared, relative to the
+    reference's magnitude: the style loss of Gatys et al. (2015), over time instead of over an
+    image. Mels are (B, 80, T) and (B, 80, T') standardized, masks (B, 1, T) and (B, 1, T'), row by
+    row of the same speaker."""
     with torch.no_grad():
-        wanted = _voice_statistics(network, reference, reference_mask)
-    got = _voice_statistics(network, output, mask)
+        wanted = _feature_statistics(network, reference, reference_mask)
+    got = _feature_statistics(network, output, mask)
     distance = sum((g - w).abs().mean() / w.abs().mean().clamp_min(1e-4) for g, w in zip(got, wanted, strict=True))
     return distance / len(wanted)
 
 
-def _voice_statistics(network: FeatureNetwork, mel: Tensor, mask: Tensor) -> list[Tensor]:
+def _feature_statistics(network: FeatureNetwork, mel: Tensor, mask: Tensor) -> list[Tensor]:
     statistics = []
     for features in network(mel):
         stride = mel.shape[-1] // features.shape[-1]

@@ -1,8 +1,8 @@
-"""A VGG-style network on mels (Simonyan & Zisserman 2015, a quarter of its width), trained by the project.
+"""A VGG-style network on mels (Simonyan & Zisserman 2015, a quarter of its width), trained to
+classify speakers.
 
-Its features stand in for ImageNet VGG16's in the perceptual loss. It learns to tell speakers apart: what makes a voice
-must survive reconstruction. Words are the recognizer's (:mod:`saic.training.phone_recognizer`).
-"""
+Its features replace those of ImageNet's VGG16 in the perceptual loss, so that a reconstruction
+keeps the speaker. Words have their own loss (:mod:`saic.training.phone_recognizer`)."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from saic.config import Config as FullConfig
 from saic.config import Perceptual as Config
 from saic.errors import UsageError
 from saic.training.loop import cosine, generators
-from saic.training.training_set import Corpus
+from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
 from saic.weights import write_tensors
 
@@ -25,7 +25,9 @@ _CONVOLUTIONS = (2, 2, 3, 3)  # VGG16's blocks up to relu4_3
 
 
 class MelFeatures(nn.Module):
-    """Feature maps of the last convolution of each block (VGG16's relu1_2, relu2_2, relu3_3, relu4_3)."""
+    """Feature maps of the last convolution of each block (VGG16's relu1_2, relu2_2, relu3_3,
+    relu4_3).
+    """
 
     def __init__(self, channels: tuple[int, ...]):
         super().__init__()
@@ -47,8 +49,8 @@ class MelFeatures(nn.Module):
         return maps
 
 
-class Listener(nn.Module):
-    """The feature network with its training head: who speaks."""
+class SpeakerClassifier(nn.Module):
+    """The feature network with a speaker classifier, for its training."""
 
     def __init__(self, config: Config, n_speakers: int):
         super().__init__()
@@ -62,48 +64,50 @@ class Listener(nn.Module):
 
 
 class PerceptualStage:
-    """Trains a :class:`Listener` on random crops."""
+    """Trains a :class:`SpeakerClassifier` on random crops."""
 
-    def __init__(self, corpus: Corpus, config: FullConfig, device: str = "cpu"):
+    def __init__(self, training_set: TrainingSet, config: FullConfig, device: str = "cpu"):
         torch.manual_seed(config.seed)
-        self.corpus, self.config, self.device = corpus, config, device
-        self.mean, self.std = corpus.statistics()
-        self.listener = Listener(config.perceptual, len(corpus.speakers)).to(device)
-        self.optimizer = torch.optim.AdamW(self.listener.parameters(), lr=config.perceptual.lr)
+        self.training_set, self.config, self.device = training_set, config, device
+        self.mean, self.std = training_set.statistics()
+        self.classifier = SpeakerClassifier(config.perceptual, len(training_set.speakers)).to(device)
+        self.optimizer = torch.optim.AdamW(self.classifier.parameters(), lr=config.perceptual.lr)
 
     def step(self, i: int) -> dict[str, float]:
         """One step."""
         config = self.config.perceptual
         random, _ = generators(self.config.seed, i)
         self.optimizer.param_groups[0]["lr"] = config.lr * cosine(i, config.steps)
-        crops = self.corpus.sample(config.batch_size, random)
+        crops = self.training_set.sample(config.batch_size, random)
         speakers = crops.speaker.to(self.device)
-        logits = self.listener(((crops.mel - self.mean) / self.std).to(self.device))
+        logits = self.classifier(((crops.mel - self.mean) / self.std).to(self.device))
         loss = F.cross_entropy(logits, speakers)
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.listener.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(self.classifier.parameters(), 5.0)
         self.optimizer.step()
         accuracy = (logits.argmax(dim=1) == speakers).float().mean()
         return {"speaker": float(loss.detach()), "accuracy": float(accuracy)}
 
     def state_dict(self) -> dict[str, Any]:
         """Network and optimizer."""
-        return {"listener": self.listener.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {"classifier": self.classifier.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Undo :meth:`state_dict`."""
-        self.listener.load_state_dict(state["listener"])
+        """Restore :meth:`state_dict`."""
+        self.classifier.load_state_dict(state["classifier"])
         self.optimizer.load_state_dict(state["optimizer"])
 
     def save_features(self, folder: Path) -> None:
-        """Write the feature network, without its heads, to a run folder."""
-        tensors = self.listener.features.state_dict()
+        """Write the feature network, without the classifier, to a run folder."""
+        tensors = self.classifier.features.state_dict()
         write_tensors(folder / FEATURES, {name: tensor.cpu() for name, tensor in tensors.items()})
 
 
 def load_features(path: Path, channels: tuple[int, ...], device: str = "cpu") -> MelFeatures | Vgg16:
-    """A frozen feature network: VGG16 of a file, or what :meth:`PerceptualStage.save_features` wrote into a folder."""
+    """Load and freeze a feature network: VGG16 from a file, or what ``train.perceptual`` wrote to a
+    folder.
+    """
     network = Vgg16.load(path) if path.is_file() else _own_features(path, channels)
     return network.to(device).eval().requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""How far a waveform is from another to an ear: short-time spectra at several window lengths (Yamamoto et al. 2020)."""
+"""Multi-resolution spectral loss on waveforms (Yamamoto et al. 2020)."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,19 @@ _SMALLEST = 1e-4  # magnitude below which a bin counts as silent: about a least 
 _SAMPLES_A_BAND = 16  # of a window: bands of two bins or more
 
 
-class SpectralDistance(nn.Module):
-    """L2 of log-magnitudes by frame, and L1 of mel bands' magnitudes and their logarithms, over window lengths.
+class MultiResolutionSpectralLoss(nn.Module):
+    """L2 of log-magnitudes by frame, and L1 of mel bands' magnitudes and their logarithms, over
+    window lengths.
 
-    Bins count as ears do, by 1 / (1 + f / 1 kHz): about alike on a mel scale. The linear term is relative to the
-    truth's mean magnitude, so that a quiet crop counts as much as a loud one. Windows must be long enough to hold two
-    periods of a voice: to shorter ones, pulses that fall elsewhere than the recording's are worse than noise. Complex
-    spectra are not compared for the same reason.
+    Bins are weighted by 1 / (1 + f / 1 kHz), about uniform on a mel scale. The linear term is
+    relative to the target's mean magnitude, so that quiet and loud crops have equal weight. Windows
+    must hold two periods of a voice: with shorter ones, pulses at other places than the recording's
+    cost more than noise. For the same reason phases are not compared.
 
-    The L1 terms take bands, not bins: of two independent noises' bins, L1 is least where one is 2.3 dB too weak
-    (a Rayleigh variable X scaled by a is nearest to another Y where (1 + a^2)^(3/2) = 2), and consonants fade. Means
-    over a band hardly scatter, so little is left of that, and logarithms of like distributions have no such pull.
-    """
+    The L1 terms are on bands, not on bins. Between bins of two independent noises, L1 is smallest
+    where one is 2.3 dB too weak (for Rayleigh variables X and Y, E|aX - Y| is smallest at (1 +
+    a^2)^(3/2) = 2), so consonants would become too weak. Band means vary less, which reduces this
+    bias, and logarithms have none."""
 
     def __init__(self, windows: Sequence[int]):
         super().__init__()
@@ -37,16 +38,19 @@ class SpectralDistance(nn.Module):
             bank = AF.melscale_fbanks(n_bins, 0.0, F_MAX_HZ, n_bands, SAMPLE_RATE, mel_scale="slaney").T
             self.register_buffer(f"bands{size}", bank / bank.sum(dim=1, keepdim=True), persistent=False)
 
-    def forward(self, output: Tensor, truth: Tensor) -> Tensor:
-        """Scalar distance of (B, N) from (B, N), in nepers and shares of the mean magnitude; next to 0 if equal."""
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Scalar distance of (B, N) from (B, N), in nepers and shares of the mean magnitude.
+
+        Next to 0 if equal.
+        """
         total = torch.zeros(()).to(output)
         for size in self.windows:
-            made, true = (self._magnitude(wav, size) for wav in (output, truth))
+            made, wanted = (self._magnitude(wav, size) for wav in (output, target))
             weight, bands = getattr(self, f"weight{size}"), getattr(self, f"bands{size}")
-            log = ((weight * (made.log() - true.log()).square()).mean(dim=1) + 1e-6).sqrt().mean()
-            made, true = bands @ made, bands @ true
-            linear = ((made - true).abs() / true.mean(dim=(1, 2), keepdim=True)).mean()
-            total = total + log + linear + (made.log() - true.log()).abs().mean()
+            log = ((weight * (made.log() - wanted.log()).square()).mean(dim=1) + 1e-6).sqrt().mean()
+            made, wanted = bands @ made, bands @ wanted
+            linear = ((made - wanted).abs() / wanted.mean(dim=(1, 2), keepdim=True)).mean()
+            total = total + log + linear + (made.log() - wanted.log()).abs().mean()
         return total / len(self.windows)
 
     def _magnitude(self, wav: Tensor, size: int) -> Tensor:

@@ -1,4 +1,6 @@
-"""Stage 1, latent optimization (paper 3.1.1): no encoders, a free code for every clip and every speaker."""
+"""Stage 1, latent optimization (paper 3.1.1): content codes, speaker codes and the decoder are
+optimized, without encoders.
+"""
 
 from typing import Any
 
@@ -12,15 +14,17 @@ from saic.signal.mel_statistics import match_mel_moments
 from saic.training.distributed import average_gradients, gather, replicated, share
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss
-from saic.training.training_set import Corpus, Crops
+from saic.training.training_set import Crops, TrainingSet
 
 
 class Codes(nn.Module):
-    """The latent tables: a content code per grid position of the corpus, a code per speaker."""
+    """The latent tables: a content code for every ``stride`` frames of the training set, a code per
+    speaker.
+    """
 
     def __init__(self, n_codes: int, n_speakers: int, config: Config):
         super().__init__()
-        # Sparse gradients: a step touches some thousand of the rows, and only those are updated.
+        # Sparse gradients: only the rows of a batch, some thousand, are updated in a step.
         self.content = nn.Embedding(n_codes, config.content_encoder.code_channels, sparse=True)
         self.speaker = nn.Embedding(n_speakers, config.speaker_encoder.embedding_size)
         nn.init.normal_(self.content.weight, std=0.05)
@@ -28,7 +32,7 @@ class Codes(nn.Module):
 
     def content_of(self, crops: Crops) -> Tensor:
         """(B, C, S / stride) content codes of crops."""
-        return self.content(crops.grid).transpose(1, 2)
+        return self.content(crops.code_rows).transpose(1, 2)
 
     def speaker_of(self, crops: Crops) -> Tensor:
         """(B, E) speaker codes of crops."""
@@ -38,11 +42,11 @@ class Codes(nn.Module):
 class Stage1:
     """Optimizes codes and decoder together (Eq. 1)."""
 
-    def __init__(self, corpus: Corpus, config: Config, features: FeatureNetwork | None, device: str = "cpu"):
+    def __init__(self, training_set: TrainingSet, config: Config, features: FeatureNetwork | None, device: str = "cpu"):
         torch.manual_seed(config.seed)
-        self.corpus, self.config, self.device = corpus, config, device
-        self.mean, self.std = (x.to(device) for x in corpus.statistics())
-        self.codes = Codes(corpus.n_codes, len(corpus.speakers), config).to(device)
+        self.training_set, self.config, self.device = training_set, config, device
+        self.mean, self.std = (x.to(device) for x in training_set.statistics())
+        self.codes = Codes(training_set.n_codes, len(training_set.speakers), config).to(device)
         sizes = config.content_encoder.code_channels, config.speaker_encoder.embedding_size
         self.decoder = Decoder(config.decoder, N_MELS, *sizes).to(device)
         training = config.training
@@ -54,18 +58,21 @@ class Stage1:
         }
 
     def step(self, i: int) -> dict[str, float]:
-        """One step of Eq. 1. The penalty is on the content code: the printed one, on the noise, is a constant."""
+        """One step of Eq. 1, with the penalty on the content code.
+
+        As printed, on the noise, it would be constant.
+        """
         stage, training = self.config.stage1, self.config.training
         random, noise_source = generators(self.config.seed, i)
         factor = cosine(i, stage.steps)
         for name, rate in (("content", stage.lr_codes), ("speaker", stage.lr_codes), ("decoder", stage.lr_decoder)):
             self.optimizers[name].param_groups[0]["lr"] = rate * factor
-        crops = self.corpus.sample(training.batch_size, random).to(self.device)
+        crops = self.training_set.sample(training.batch_size, random).to(self.device)
         target = (crops.mel - self.mean) / self.std
         content, speaker = (replicated(codes) for codes in (self.codes.content_of(crops), self.codes.speaker_of(crops)))
         noise = torch.randn(content.shape, generator=noise_source).to(self.device) * stage.noise_std
         with precision(self.config, self.device):
-            output, _ = self.decoder(share(content + noise), share(speaker), share(crops.f0), share(crops.mask))
+            output = self.decoder(share(content + noise), share(speaker), share(crops.f0), share(crops.mask))
         output = match_mel_moments(gather(output.float()), target, crops.mask)
         reconstruction = self.loss(output, target)
         decay = stage.content_decay * content.square().sum(dim=(1, 2)).mean()
@@ -92,7 +99,7 @@ class Stage1:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Undo :meth:`state_dict`."""
+        """Restore :meth:`state_dict`."""
         self.codes.load_state_dict(state["codes"])
         self.decoder.load_state_dict(state["decoder"])
         for name, optimizer in self.optimizers.items():

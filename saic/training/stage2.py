@@ -1,13 +1,15 @@
-"""Stage 2 (paper 3.1.2): encoders learn to produce the stage-1 codes from audio, the decoder follows.
+"""Stage 2 (paper 3.1.2): encoders learn to predict the stage-1 codes from audio, and the decoder is
+fine-tuned.
 
-The content encoder hears a clip in disguise, or the same utterance in another speaker's rendering where there is one;
-the speaker encoder hears other crops of the speaker, and the decoder must give the clip as that speaker said it. The
-content encoder never knows whose voice is wanted, so it cannot tell it.
+The content encoder's input is an augmented clip, or another speaker's parallel clip where there is
+one. The speaker encoder's input is another crop of the target speaker. The decoder's target is the
+clip in the target speaker's voice. The content encoder has no information about the target speaker,
+so it cannot encode it.
 
-Started from weights instead of stage-1 codes, or from nothing, the same goes on without Eq. 2: there are no codes to
-reach. For the first steps, though, if the config says so, the content encoder alone learns to say the codes that the
-weights have for clips as they are: so does a listener that they did not have, and so do they themselves in noise.
-"""
+Started from weights instead of stage-1 codes, or from random weights, training is the same without
+Eq. 2. With weights, ``stage2.distill_steps`` of self-distillation may come first: only the content
+encoder trains, to predict the codes that the initial weights give for the clean clip, from an
+augmented copy."""
 
 import copy
 from typing import Any
@@ -18,57 +20,83 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saic.config import Config
+from saic.conversion import Speech, Voice, convert_mel
 from saic.errors import DataError, UsageError
 from saic.model.model import Model
-from saic.signal.f0 import (
-    transpose_f0,
-)
-from saic.signal.mel_statistics import match_mel_moments, measure_mel_statistics, transfer_mel_statistics
-from saic.training.augmentation import Disguise, degrade
+from saic.signal.mel_statistics import match_mel_moments, measure_mel_statistics
+from saic.training.augmentation import Augmentation, degrade
 from saic.training.distributed import average_gradients, gather, share
 from saic.training.loop import cosine, generators, precision
-from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, voice_distance
-from saic.training.phone_recognizer import Recognizer, word_distance
+from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, speaker_style_loss
+from saic.training.phone_recognizer import PhoneRecognizer, phone_loss
 from saic.training.stage1 import Codes
-from saic.training.training_set import Corpus, Crops
+from saic.training.training_set import Crops, TrainingSet
 
 _VALIDATION_CROPS = 64
 _CONVERTED_SHARE = 0.5  # of a batch, for the losses on conversions
 
 
 class Stage2:
-    """Optimizes encoders and decoder together (Eq. 4); the stage-1 codes stay as they are."""
+    """Optimizes encoders and decoder together (Eq. 4); the stage-1 codes are constant.
+
+    Parameters
+    ----------
+    training_set
+        What to train on.
+    config
+        The whole configuration.
+    start
+        State of stage 1; or a model to continue from; or None for random weights.
+    features
+        Network of the perceptual and the speaker-style loss; None for neither.
+    recognizer
+        Phone recognizer of the phone loss; None for none. It also initializes a phone encoder that
+        ``start`` lacks.
+    unseen
+        Speakers that are not in training, for :meth:`validate`.
+    device
+        "cpu" or "cuda".
+
+    Raises
+    ------
+    DataError, UsageError
+        ``start`` does not fit the data or the config.
+    """
 
     def __init__(
         self,
-        corpus: Corpus,
+        training_set: TrainingSet,
         config: Config,
         start: dict[str, Any] | Model | None,
         features: FeatureNetwork | None,
         *,
-        recognizer: Recognizer | None = None,
-        unseen: Corpus | None = None,
+        recognizer: PhoneRecognizer | None = None,
+        unseen: TrainingSet | None = None,
         device: str = "cpu",
     ):
         torch.manual_seed(config.seed)
-        self.corpus, self.unseen, self.config, self.device = corpus, unseen, config, device
+        self.training_set, self.unseen, self.config, self.device = training_set, unseen, config, device
         self.recognizer = recognizer
         self.model = Model(config).to(device)
-        self.listener = self.model.content_encoder.front.listener if config.content_encoder.listener else None
+        has_phone_encoder = config.content_encoder.phone_encoder is not None
+        self.phone_encoder = self.model.content_encoder.front.phone_encoder if has_phone_encoder else None
         self.codes = self.teacher = None
         if isinstance(start, Model):
-            self._start_from(start)
+            self._start_from_model(start)
         else:
-            self._measure_mels()
+            self._set_mel_statistics()
         if isinstance(start, dict):
             self._start_from_codes(start)
-        if self.listener is not None and not isinstance(start, Model):
-            self._lend_listener()
+        if self.phone_encoder is not None and not isinstance(start, Model):
+            self._copy_phone_encoder()
         training = config.training
         self.loss = ReconstructionLoss(features, training.perceptual_weight, training.perceptual_share)
-        taught = [] if self.listener is None else list(self.listener.parameters())
-        fresh = [p for p in self.model.parameters() if all(p is not other for other in taught)]
-        groups = [{"params": fresh, "pace": 1.0}, {"params": taught, "pace": config.stage2.listener_pace}]
+        pretrained = [] if self.phone_encoder is None else list(self.phone_encoder.parameters())
+        others = [p for p in self.model.parameters() if all(p is not other for other in pretrained)]
+        groups = [
+            {"params": others, "lr_scale": 1.0},
+            {"params": pretrained, "lr_scale": config.stage2.phone_encoder_lr_scale},
+        ]
         self.optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=config.stage2.lr)
 
     def step(self, i: int) -> dict[str, float]:
@@ -76,53 +104,53 @@ class Stage2:
         stage, training, model = self.config.stage2, self.config.training, self.model
         random, _ = generators(self.config.seed + 1, i)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["pace"] * stage.lr * cosine(i, stage.steps)
-        crops = self.corpus.sample(training.batch_size, random)
-        heard = self.corpus.said_by_others(crops, random)
-        other = self.corpus.crops_of(crops.speaker.numpy(), random).to(self.device)
-        crops, heard = crops.to(self.device), heard.to(self.device)
-        mask = Disguise.draw(len(crops), stage.disguise, random)
-        voice = Disguise.draw(len(crops), stage.disguise, random, share=stage.disguise.targets)
-
-        source = degrade(mask.mel(heard.mel), stage.disguise.degraded, random)
-        reference, reference_mask = voice.mel(other.mel), other.mask
-        register = voice.register(other.pitch)
-        target = model.standardize(voice.mel(crops.mel))
-        f0, plain = voice.f0(crops.f0), voice.plain.to(self.device)
+            group["lr"] = group["lr_scale"] * stage.lr * cosine(i, stage.steps)
+        crops = self.training_set.sample(training.batch_size, random)
+        inputs = self.training_set.parallel_crops(crops, random)
+        reference = self.training_set.crops_of(crops.speaker.numpy(), random).to(self.device)
+        crops, inputs = crops.to(self.device), inputs.to(self.device)
+        input_augmentation = Augmentation.draw(len(crops), stage.augmentation, random)
+        voice_augmentation = Augmentation.draw(
+            len(crops), stage.augmentation, random, share=stage.augmentation.target_share
+        )
+        source = degrade(input_augmentation.mel(inputs.mel), stage.augmentation.degraded_share, random)
 
         with precision(self.config, self.device):
-            mel = model.heard(share(source), share(heard.mask))
-            sounds = None if self.listener is None else self.listener.sounds(mel)
-            content, _ = model.content_encoder(mel, share(heard.mask), sounds=sounds)
+            normalized = model.normalized(share(source), share(inputs.mask))
+            phone_features = None if self.phone_encoder is None else self.phone_encoder.phone_features(normalized)
+            content = model.content_encoder(normalized, share(inputs.mask), phone_features=phone_features)
         losses = {}
-        if sounds is not None and self.recognizer is not None:
-            losses["listening"] = self._listening(sounds, heard.mel)
-        if self.teacher is not None and i < stage.codes_first:
-            losses["content"] = F.mse_loss(gather(content.float()), self._taught(heard))
+        if phone_features is not None and self.recognizer is not None:
+            losses["phone_features"] = self._phone_feature_loss(phone_features, inputs.mel)
+        if self.teacher is not None and i < stage.distill_steps:
+            losses["content"] = F.mse_loss(gather(content.float()), self._teacher_codes(inputs))
             return self._update(losses)
 
+        reference_mel, f0_stats = voice_augmentation.mel(reference.mel), voice_augmentation.f0_stats(reference.f0_stats)
+        target, f0 = model.standardize(voice_augmentation.mel(crops.mel)), voice_augmentation.f0(crops.f0)
         with precision(self.config, self.device):
-            speaker = model.encode_speaker(share(reference), share(reference_mask))
-            output, _ = model.decoder(content, speaker, share(f0), share(crops.mask))
-        content, speaker, output = (gather(whole.float()) for whole in (content, speaker, output))
+            speaker = model.encode_speaker(share(reference_mel), share(reference.mask))
+            output = model.decoder(content, speaker, share(f0), share(crops.mask))
+        content, speaker, output = (gather(x.float()) for x in (content, speaker, output))
         output = match_mel_moments(output, target, crops.mask)
         losses["reconstruction"] = self.loss(output, target)
-        losses["pitch"] = F.l1_loss(model.pitch_of(speaker), register)
+        losses["f0"] = F.l1_loss(model.predict_f0_stats(speaker), f0_stats)
         if self.codes is not None:
             losses["content"] = F.mse_loss(content, self.codes.content_of(crops))
-            losses["speaker"] = _mean_where(plain, (speaker - self.codes.speaker_of(crops)).square().mean(dim=1))
-        if self._hears_words:
-            seen = max(1, round(stage.words_share * len(output)))
-            losses["words"] = self._words(output[:seen], target[:seen])
-        if self._hears_words or self._hears_voices:
-            voices = model.standardize(reference), reference_mask, speaker, register
-            judged = self._judge_conversions(content, f0, crops.mask, target, *voices)
-            losses |= {name: losses.get(name, 0.0) + loss for name, loss in judged.items()}
+            difference = (speaker - self.codes.speaker_of(crops)).square().mean(dim=1)
+            losses["speaker"] = _mean_where(voice_augmentation.is_identity.to(self.device), difference)
+        if self._uses_phone_loss:
+            n_used = max(1, round(stage.phone_loss_share * len(output)))
+            losses["phone_loss"] = self._phone_loss(output[:n_used], target[:n_used])
+        if self._uses_phone_loss or self._uses_style_loss:
+            voices = Voice(speaker, f0_stats, measure_mel_statistics(reference_mel, reference.mask))
+            converted = self._conversion_losses(content, f0, crops.mask, target, voices, reference_mel, reference.mask)
+            losses |= {name: losses.get(name, 0.0) + loss for name, loss in converted.items()}
         mel_l1 = (output.detach() - target).abs().mean()
         return self._update(losses) | {"mel_l1": float(mel_l1)}
 
     def _update(self, losses: dict[str, Tensor]) -> dict[str, float]:
-        """One step of the optimizer down the weighted sum of losses."""
+        """One optimizer step on the weighted sum of losses."""
         self.optimizer.zero_grad()
         sum(getattr(self.config.stage2.weights, name) * loss for name, loss in losses.items()).backward()
         average_gradients(self.model.parameters())
@@ -131,81 +159,93 @@ class Stage2:
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     @property
-    def _hears_voices(self) -> bool:
-        return self.loss.network is not None and self.config.stage2.weights.voice > 0
+    def _uses_style_loss(self) -> bool:
+        return self.loss.network is not None and self.config.stage2.weights.speaker_style > 0
 
     @property
-    def _hears_words(self) -> bool:
-        return self.recognizer is not None and self.config.stage2.weights.words > 0
+    def _uses_phone_loss(self) -> bool:
+        return self.recognizer is not None and self.config.stage2.weights.phone_loss > 0
 
     @torch.no_grad()
-    def _taught(self, heard: Crops) -> Tensor:
-        """Content codes that the weights of the start have for clips as they are."""
-        mask = share(heard.mask)
-        return gather(self.teacher(self.model.heard(share(heard.mel), mask), mask)[0])
+    def _teacher_codes(self, clean: Crops) -> Tensor:
+        """Content codes of clean clips by the initial weights."""
+        mask = share(clean.mask)
+        return gather(self.teacher(self.model.normalized(share(clean.mel), mask), mask))
 
-    def _listening(self, sounds: Tensor, mel: Tensor) -> Tensor:
-        """How far the listener is, in a disguise, from what the recognizer hears in the (B, 80, T) clips as they are.
+    def _phone_feature_loss(self, phone_features: Tensor, clean_mel: Tensor) -> Tensor:
+        """L1 distance of phone features of augmented clips from the recognizer's features of the
+        clean (B, 80, T) mels.
 
-        L1 distance, relative to the deviation over time.
+        Relative to the clean features' deviation over time.
         """
         with torch.no_grad():
-            wanted = gather(self.recognizer.sounds(share(mel)))
+            wanted = gather(self.recognizer.phone_features(share(clean_mel)))
         deviation = (wanted - wanted.mean(dim=1, keepdim=True)).abs().mean()
-        return (gather(sounds) - wanted).abs().mean() / deviation
+        return (gather(phone_features) - wanted).abs().mean() / deviation
 
-    def _words(self, output: Tensor, target: Tensor, *, same_voice: bool = True) -> Tensor:
-        """Standardized mels to how much is heard in one and not in the other."""
+    def _phone_loss(self, output: Tensor, target: Tensor, *, same_voice: bool = True) -> Tensor:
+        """:func:`phone_loss` of standardized mels."""
         output, target = (mel * self.model.mel_std + self.model.mel_mean for mel in (output, target))
         with precision(self.config, self.device):
-            return word_distance(self.recognizer, output, target, same_voice=same_voice)
+            return phone_loss(self.recognizer, output, target, same_voice=same_voice)
 
-    def _judge_conversions(
+    def _conversion_losses(
         self,
         content: Tensor,
         f0: Tensor,
         mask: Tensor,
         target: Tensor,
-        reference: Tensor,
+        voices: Voice,
+        reference_mel: Tensor,
         reference_mask: Tensor,
-        speaker: Tensor,
-        register: Tensor,
     ) -> dict[str, Tensor]:
-        """Say some clips of a batch in the voice of the clip after them; how far that is from the voice and the words.
+        """Convert a part of the batch, each clip to the voice of the next one.
 
-        There is no recording of this to compare with: only other ones of the voice, and the words in another voice.
-        """
+        There is no recording of the result. Its feature statistics are compared with the other
+        voice's reference, and its phones with the source's."""
         n = max(1, round(_CONVERTED_SHARE * len(content)))
-        said, voice = slice(0, n), slice(1, n + 1)
-        melody = transpose_f0(f0[said], register[voice])
+        source, other = slice(0, n), slice(1, n + 1)
+        voice = Voice(voices.embedding[other], voices.f0_stats[other], voices.mel_statistics[other])
         with precision(self.config, self.device):
-            output, _ = self.model.decoder(content[said], speaker[voice], melody, mask[said])
-        wanted = reference[voice], reference_mask[voice]
-        moving = measure_mel_statistics(*wanted), mask[said]
-        output = transfer_mel_statistics(output.float(), *moving, correlation=self.config.decoder.correlation_share)
+            mel, _ = convert_mel(self.model, content[source], f0[source], mask[source], voice)
+        output = self.model.standardize(mel)
         losses = {}
-        if self._hears_voices:
-            losses["voice"] = voice_distance(self.loss.network, output, mask[said], *wanted)
-        if self._hears_words:
-            losses["words"] = self._words(output, target[said], same_voice=False)
+        if self._uses_style_loss:
+            reference = self.model.standardize(reference_mel[other])
+            losses["speaker_style"] = speaker_style_loss(
+                self.loss.network, output, mask[source], reference, reference_mask[other]
+            )
+        if self._uses_phone_loss:
+            losses["phone_loss"] = self._phone_loss(output, target[source], same_voice=False)
         return losses
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """On speakers that never trained: mel L1 of a clip rebuilt in its own voice, taken from another crop."""
+        """On unseen speakers: mel L1 of crops converted to their own speaker's voice, measured on
+        another crop.
+        """
         random = np.random.default_rng(self.config.seed)
         crops = self.unseen.sample(_VALIDATION_CROPS, random)
-        reference = self.unseen.crops_of(crops.speaker.numpy(), random).to(self.device)
+        references = self.unseen.crops_of(crops.speaker.numpy(), random).to(self.device)
         crops = crops.to(self.device)
         self.model.eval()
-        output = self.model(crops.mel, reference.mel, crops.f0, crops.mask, reference.mask)
-        output = match_mel_moments(output, crops.mel, crops.mask)
-        self.model.train()
+        converted = []
+        for b in range(len(crops)):
+            one = slice(b, b + 1)
+            reference = Speech(references.mel[one], references.mask[one], tracked_f0=references.f0[one])
+            content = self.model.encode_content(crops.mel[one], crops.mask[one])
+            voice = Voice.from_speech(self.model, [reference])
+            converted.append(convert_mel(self.model, content, crops.f0[one], crops.mask[one], voice)[0])
+        output = match_mel_moments(torch.cat(converted), crops.mel, crops.mask)
         standardized = self.model.standardize(output), self.model.standardize(crops.mel)
-        return {"loss": float(multi_scale_l1(*standardized)), "speaker_top1": self._speaker_top1(random)}
+        top1 = self._speaker_top1(random)
+        self.model.train()
+        return {"loss": float(multi_scale_l1(*standardized)), "speaker_top1": top1}
 
     def _speaker_top1(self, random: np.random.Generator) -> float:
-        """How often a crop's nearest speaker, by the mean of four other crops each, is its own."""
+        """Share of unseen speakers whose crop is nearest to their own mean embedding of four other
+        crops.
+        """
         everyone = np.arange(len(self.unseen.speakers))
         drawn = [self.unseen.crops_of(everyone, random).to(self.device) for _ in range(5)]
         embeddings = [F.normalize(self.model.encode_speaker(c.mel, c.mask), dim=1) for c in drawn]
@@ -219,59 +259,55 @@ class Stage2:
         return {name: part.state_dict() for name, part in parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Undo :meth:`state_dict`."""
+        """Restore :meth:`state_dict`."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
 
     def _start_from_codes(self, stage1: dict[str, Any]) -> None:
-        config = self.config
-        self.codes = Codes(self.corpus.n_codes, len(self.corpus.speakers), config).requires_grad_(False).to(self.device)
+        data, config = self.training_set, self.config
+        self.codes = Codes(data.n_codes, len(data.speakers), config).requires_grad_(False).to(self.device)
         try:
             self.codes.load_state_dict(stage1["codes"])
             self.model.decoder.load_state_dict(stage1["decoder"])
         except RuntimeError:
             raise DataError("Stage 1 was run on other data or with another config: use the same for both.") from None
 
-    def _measure_mels(self) -> None:
-        mean, std = self.corpus.statistics()
+    def _set_mel_statistics(self) -> None:
+        mean, std = self.training_set.statistics()
         self.model.mel_mean.copy_(mean)
         self.model.mel_std.copy_(std)
 
-    def _start_from(self, model: Model) -> None:
-        """Go on from weights; blocks that the config adds at the decoder's end pass what comes to them at first.
-
-        A listener that it adds is the recognizer's.
-        """
-        blocks, n_known = self.model.decoder.blocks, len(model.decoder.blocks)
-        for block in blocks[n_known:]:
-            block.hush()
-        added = tuple(f"decoder.blocks.{i}." for i in range(n_known, len(blocks)))
-        known = model.state_dict()
-        if self.listener is not None and not model.config.content_encoder.listener:
+    def _start_from_model(self, model: Model) -> None:
+        """Load another model's tensors; a phone encoder that it lacks comes from the recognizer."""
+        adds_phone_encoder = self.phone_encoder is not None and not model.config.content_encoder.phone_encoder
+        known, new = model.state_dict(), {}
+        if adds_phone_encoder:
             front = "content_encoder.front."
-            added, known = (*added, front), {name: tensor for name, tensor in known.items() if front not in name}
-        fresh = {name: tensor for name, tensor in self.model.state_dict().items() if name.startswith(added)}
+            known = {name: tensor for name, tensor in known.items() if not name.startswith(front)}
+            new = {name: tensor for name, tensor in self.model.state_dict().items() if name.startswith(front)}
         try:
-            self.model.load_state_dict(fresh | known)  # the mels' mean and deviation too
+            self.model.load_state_dict(new | known)  # the mean and deviation of the mels too
         except RuntimeError:
             raise UsageError(
-                "The config names other sizes than those of the --init weights: leave them out. Only blocks at the"
-                " decoder's end and a listener may be added."
+                "The config names other sizes than those of the --init weights: leave them out. Only a phone encoder"
+                " may be added."
             ) from None
-        if self.listener is not None and not model.config.content_encoder.listener:
-            self._lend_listener()
-        if self.config.stage2.codes_first:
+        if adds_phone_encoder:
+            self._copy_phone_encoder()
+        if self.config.stage2.distill_steps:
             self.teacher = copy.deepcopy(model.content_encoder).to(self.device)
 
-    def _lend_listener(self) -> None:
-        """The recognizer's network, for mels as they are standardized here."""
+    def _copy_phone_encoder(self) -> None:
+        """Initialize the phone encoder with the recognizer's network, for this model's standardized
+        mels.
+        """
         if self.recognizer is None:
-            raise UsageError("The config has a listener: give --recognizer, whose network it is.")
-        lent = self.recognizer.listener(self.model.mel_mean, self.model.mel_std)
+            raise UsageError("The config has a phone encoder: give --recognizer, which initializes it.")
+        pretrained = self.recognizer.phone_encoder(self.model.mel_mean, self.model.mel_std)
         try:
-            self.listener.load_state_dict(lent.state_dict())
+            self.phone_encoder.load_state_dict(pretrained.state_dict())
         except RuntimeError:
-            raise UsageError("The config's listener has other sizes than the --recognizer.") from None
+            raise UsageError("The config's phone encoder has other sizes than the --recognizer.") from None
 
 
 def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A corpus in memory: every clip's mel once, and crops of it on the content grid."""
+"""The training data in memory: log-mel, F0 and speech mask of every clip, and random crops of them."""
 
 import hashlib
 import os
@@ -25,26 +25,28 @@ from saic.signal.vad import speech_frames
 from saic.weights import write_tensors
 
 PHONES_NAME = "phones.json"
-"""Beside clips that all say the same at the same time: ``phones``, the ``frames`` each lasts, ``frames_per_s``."""
+"""File beside parallel clips (one text, one timing): ``phones``, the ``frames`` of each,
+``frames_per_s``.
+"""
 
 
 @dataclass(frozen=True)
 class Crops:
     """A batch of crops, all of one length.
 
-    ``mel`` (B, 80, S) log-mel; ``f0`` (B, S) pitch in Hz, 0 for unvoiced; ``pitch`` (B, 2) median and spread of
-    log2 F0 over the whole clip; ``mask`` (B, 1, S) speech frames as 0 and 1; ``speaker`` (B,) indices into the
-    corpus' speakers; ``clip`` (B,) indices of clips; ``grid`` (B, S / stride) rows of the stage-1 code table.
-    """
+    ``mel`` (B, 80, S) log-mel; ``f0`` (B, S) in Hz, 0 where unvoiced; ``f0_stats`` (B, 2) median
+    and spread of log2 F0 over the whole clip; ``mask`` (B, 1, S) speech frames as 0 and 1;
+    ``speaker`` (B,) indices of speakers; ``clip`` (B,) indices of clips; ``offset`` (B,) first
+    frame within the clip; ``code_rows`` (B, S / stride) rows of the stage-1 code table."""
 
     mel: Tensor
     f0: Tensor
-    pitch: Tensor
+    f0_stats: Tensor
     mask: Tensor
     speaker: Tensor
     clip: Tensor
     offset: Tensor
-    grid: Tensor
+    code_rows: Tensor
 
     def __len__(self) -> int:
         return len(self.mel)
@@ -54,17 +56,20 @@ class Crops:
         return Crops(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-class Corpus:
-    """Mels of all clips, end to end on one time axis; a clip starts on a multiple of ``stride``.
+class TrainingSet:
+    """Log-mels of all clips, end to end on one time axis.
 
-    Clips of one text and one length with one ``phones.json`` beside them are renderings of one utterance, the same
-    content frame for frame: they share their stage-1 codes.
+    A clip starts on a multiple of ``stride``.
+
+    Clips of one text and one length with one ``phones.json`` beside them are parallel: the same
+    content frame by frame, in different voices. They share their stage-1 codes.
 
     Parameters
     ----------
     clips
-        Those without a crop of ``segment_frames`` that is speech for the most part are left out and counted in
-        ``skipped``: over a handful of speech frames, instance statistics mean nothing and training diverges.
+        A clip without a crop of ``segment_frames`` that is mostly speech is left out and counted in
+        ``skipped``: over few speech frames, instance statistics are meaningless and training
+        diverges.
     stride
         Mel frames per content code.
     progress
@@ -81,7 +86,7 @@ class Corpus:
     ):
         self.segment_frames, self.stride = segment_frames, stride
         mels, f0, speech, lengths = _features(clips, progress)
-        # A clip is cut to a whole number of content codes; starts are then on the grid by construction.
+        # A clip is cut to a whole number of content codes, so that each clip starts at a code.
         starts = np.cumsum([0, *lengths])
         all_spans = [(int(a), int(a) + length // stride * stride) for a, length in zip(starts, lengths, strict=False)]
         offsets = [_speech_offsets(speech[a:b].numpy(), segment_frames, stride) for a, b in all_spans]
@@ -93,7 +98,7 @@ class Corpus:
         self._offsets = [offsets[i] for i in keep]
         self.mel = torch.cat([mels[:, a:b] for a, b in spans], dim=1)
         self.f0 = torch.cat([f0[a:b] for a, b in spans])
-        self.pitch = torch.stack([measure_f0_stats(f0[a:b].float()) for a, b in spans])
+        self.f0_stats = torch.stack([measure_f0_stats(f0[a:b].float()) for a, b in spans])
         self.speech = torch.cat([speech[a:b] for a, b in spans])
         self.lengths = np.array([b - a for a, b in spans])
         self.starts = np.cumsum([0, *self.lengths[:-1]])
@@ -101,11 +106,12 @@ class Corpus:
         index = {name: k for k, name in enumerate(self.speakers)}
         self.speaker_of = np.array([index[clip.speaker] for clip in self.clips])
         self.clips_of = [np.flatnonzero(self.speaker_of == k) for k in range(len(self.speakers))]
-        self._renderings = _renderings(self.clips, self.lengths)
-        self._code_starts = np.array([self.starts[same[0]] for same in self._renderings]) // stride
+        self._parallel = _parallel_clips(self.clips, self.lengths)
+        self._code_starts = np.array([self.starts[same[0]] for same in self._parallel]) // stride
         seconds = np.array([self.lengths[c].sum() for c in self.clips_of], dtype=float)
-        # The square root lies between 'every second alike' (a few long speakers would own the batch) and
-        # 'every speaker alike' (one short clip would be seen hundreds of times).
+        # The square root of a speaker's duration: in proportion to duration, a few speakers would
+        # fill the batches; with equal weights, a speaker's only short clip would be repeated
+        # hundreds of times.
         self._speaker_weight = np.sqrt(seconds) / np.sqrt(seconds).sum()
 
     @property
@@ -119,11 +125,13 @@ class Corpus:
         return speech.mean(dim=1, keepdim=True), speech.std(dim=1, keepdim=True).clamp_min(1e-3)
 
     def sample(self, size: int, generator: np.random.Generator) -> Crops:
-        """Random crops: a speaker, one of its clips by length, a start on the grid."""
+        """Random crops: a speaker, one of its clips in proportion to length, a start at a content
+        code.
+        """
         return self.crops_of(generator.choice(len(self.speakers), size=size, p=self._speaker_weight), generator)
 
     def crops_of(self, speakers: np.ndarray, generator: np.random.Generator) -> Crops:
-        """One random crop of each of the given speakers (indices), for instance as references."""
+        """One random crop of each of the given speakers (indices)."""
         clips = [
             generator.choice(self.clips_of[k], p=self.lengths[self.clips_of[k]] / self.lengths[self.clips_of[k]].sum())
             for k in speakers
@@ -139,19 +147,22 @@ class Corpus:
         return Crops(
             mel=self.mel[:, frames].transpose(0, 1).float(),
             f0=self.f0[frames].float(),
-            pitch=self.pitch[clips],
+            f0_stats=self.f0_stats[clips],
             mask=self.speech[frames].float().unsqueeze(1),
             speaker=torch.from_numpy(self.speaker_of[clips]),
             clip=torch.from_numpy(clips),
             offset=torch.from_numpy(offsets),
-            grid=torch.from_numpy(self._code_starts[clips] + offsets // self.stride)[:, None] + codes,
+            code_rows=torch.from_numpy(self._code_starts[clips] + offsets // self.stride)[:, None] + codes,
         )
 
-    def said_by_others(self, crops: Crops, generator: np.random.Generator) -> Crops:
-        """The same moments in another rendering of the utterance; crops that have none are returned as they are."""
+    def parallel_crops(self, crops: Crops, generator: np.random.Generator) -> Crops:
+        """The same frames of another speaker's parallel clip.
+
+        A crop without one is returned as it is.
+        """
         clips = []
         for clip in crops.clip.tolist():
-            others = self._renderings[clip][self._renderings[clip] != clip]
+            others = self._parallel[clip][self._parallel[clip] != clip]
             clips.append(generator.choice(others) if len(others) else clip)
         return self.crops(np.array(clips), crops.offset.numpy())
 
@@ -161,31 +172,34 @@ class Corpus:
         return self.mel[:, start : start + self.lengths[clip]].float()
 
     def clip_f0(self, clip: int) -> Tensor:
-        """(T,) pitch of a whole clip in Hz, 0 for unvoiced."""
+        """(T,) F0 of a whole clip in Hz, 0 where unvoiced."""
         start = self.starts[clip]
         return self.f0[start : start + self.lengths[clip]].float()
 
 
-def _renderings(clips: list[Clip], lengths: np.ndarray) -> list[np.ndarray]:
-    """For each clip the clips that say the same at the same time, itself among them."""
+def _parallel_clips(clips: list[Clip], lengths: np.ndarray) -> list[np.ndarray]:
+    """For each clip its parallel clips, itself among them."""
     same, keys = defaultdict(list), []
     for i, clip in enumerate(clips):
-        # People who read one sentence, as in VCTK, say the same too, but not at the same time.
-        rendered = clip.path.with_name(PHONES_NAME).is_file()
-        keys.append((clip.path.parent, clip.text, lengths[i]) if rendered else i)
+        # Clips of different people reading one sentence, as in VCTK, have different timing.
+        is_parallel = clip.path.with_name(PHONES_NAME).is_file()
+        keys.append((clip.path.parent, clip.text, lengths[i]) if is_parallel else i)
         same[keys[i]].append(i)
     return [np.array(same[key]) for key in keys]
 
 
 def _speech_offsets(speech: np.ndarray, segment_frames: int, stride: int) -> np.ndarray:
-    """Starts on the grid of the crops that are speech for at least half of their frames."""
+    """Starts, at content codes, of the crops of which at least half is speech."""
     total = np.cumsum([0, *speech])
     starts = np.arange(0, len(speech) - segment_frames + 1, stride)
     return starts[total[starts + segment_frames] - total[starts] >= segment_frames / 2]
 
 
 def _features(clips: list[Clip], progress: Callable[[int, int], None]) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-    """Mels (80, total) and pitch (total,) as float16, speech (total,) bool, lengths; cached by names and sizes."""
+    """Mels (80, total) and F0 (total,) as float16, speech (total,) bool, lengths.
+
+    Cached by paths and file sizes.
+    """
     key = hashlib.sha256("\n".join(f"{c.path}|{c.path.stat().st_size}" for c in clips).encode()).hexdigest()[:16]
     cached = cache_folder() / "features" / f"{key}.safetensors"
     if not cached.is_file():

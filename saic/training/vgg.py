@@ -1,8 +1,7 @@
 """VGG16 (Simonyan & Zisserman 2015, configuration D) as a feature network for the perceptual loss.
 
-Its weights are torchvision's, trained on ImageNet: ``vgg16-397923af.pth``, or the same state dict as safetensors. A
-user brings them; the project ships none. Only the 13 convolutions are read.
-"""
+The weights are torchvision's, trained on ImageNet: ``vgg16-397923af.pth``, or the same state dict
+as safetensors. They are not part of this project. Only the 13 convolutions are read."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,11 +19,10 @@ _MIN_FRAMES = 32  # five poolings leave one column
 
 
 class Vgg16(nn.Module):
-    """Feature maps relu1_2, relu2_2, relu3_2, relu4_3 and pool5 of a mel taken for a grey picture.
+    """Feature maps relu1_2, relu2_2, relu3_2, relu4_3 and pool5 of a mel as a gray image.
 
-    A standardized mel has the mean and deviation that torchvision gives each colour of a picture, so it goes in as it
-    is, three times.
-    """
+    A standardized mel has the mean and deviation of torchvision's normalized color channels, so it
+    is used for all three."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +37,9 @@ class Vgg16(nn.Module):
         self.features = nn.Sequential(*layers)
 
     def forward(self, mel: Tensor) -> list[Tensor]:
-        """(B, 80, T) standardized log-mel, T >= 32, to maps (B, width, 80 / 2^i, T / 2^i) for i = 0, 1, 2, 3, 5."""
+        """(B, 80, T) standardized log-mel, T >= 32, to maps (B, width, 80 / 2^i, T / 2^i) for i =
+        0, 1, 2, 3, 5.
+        """
         if mel.shape[-1] < _MIN_FRAMES:
             raise UsageError(f"VGG16 needs training.segment_frames of {_MIN_FRAMES} at least.")
         x, maps = mel.unsqueeze(1).expand(-1, 3, -1, -1), []
@@ -51,12 +51,12 @@ class Vgg16(nn.Module):
 
     @classmethod
     def load(cls, path: Path) -> "Vgg16":
-        """The network with the weights of a file, which is read as tensors alone.
+        """Load the weights of a file. No code in the file is executed.
 
         Raises
         ------
         UsageError
-            The file is no state dict of torchvision's ``vgg16``.
+            The file is not a state dict of torchvision's ``vgg16``.
         """
         network = cls()
         try:
@@ -73,7 +73,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _pickled(path: Path) -> dict[str, Tensor]:
-    stored = torch.load(path, map_location="cpu", weights_only=True)  # a pickle that can execute nothing
+    stored = torch.load(path, map_location="cpu", weights_only=True)  # executes nothing
     if not isinstance(stored, dict):
         raise UnpicklingError("no state dict")
     return {name: tensor for name, tensor in stored.items() if name.startswith(_PREFIX)}

@@ -1,8 +1,8 @@
-"""Training of the neural vocoder on recordings: their mels as they are, and as a conversion would blur them.
+"""Training of the neural vocoder: on mels of recordings, and on mels as blurred as a conversion's.
 
-A conversion has no recording to learn from. A recording that a model rebuilt in its own voice has, and is as blurred;
-where no model is given, averages over bands and frames stand for the blur.
-"""
+A converted mel has no waveform to train on. A recording's mel that a model reconstructed in its own
+voice does, and is equally blurred. Without a model, moving averages over bands and frames replace
+it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +16,9 @@ from saic.config import Config
 from saic.errors import WeightsError
 from saic.signal.mel import FLOOR, HOP_SAMPLES, SAMPLE_RATE, log_mel
 from saic.training.loop import cosine, generators
-from saic.training.phone_recognizer import Recognizer, word_distance
-from saic.training.spectral_loss import SpectralDistance
-from saic.training.waveform_set import Heard, Waveforms
+from saic.training.phone_recognizer import PhoneRecognizer, phone_loss
+from saic.training.spectral_loss import MultiResolutionSpectralLoss
+from saic.training.waveform_set import WaveformBatch, WaveformSet
 from saic.vocoder.excitation import pulses
 from saic.vocoder.source_filter import SourceFilter
 
@@ -27,60 +27,62 @@ _BLURS = ((1, 3), (3, 1), (3, 3), (3, 5), (5, 3))  # bins, frames
 
 
 class VocoderStage:
-    """Optimizes a :class:`~saic.vocoder.source_filter.SourceFilter` by the distance from recordings.
+    """Optimizes a :class:`~saic.vocoder.source_filter.SourceFilter`.
 
-    That of spectra; with a ``recognizer`` also that of what it hears.
+    The losses are spectral and, with a ``recognizer``, its phone loss.
     """
 
     def __init__(
         self,
-        waveforms: Waveforms,
+        waveforms: WaveformSet,
         config: Config,
-        first: Mapping[str, Tensor] | None = None,
+        init: Mapping[str, Tensor] | None = None,
         *,
-        recognizer: Recognizer | None = None,
-        unseen: Waveforms | None = None,
+        recognizer: PhoneRecognizer | None = None,
+        unseen: WaveformSet | None = None,
         device: str = "cpu",
     ):
-        """As a new network, or from the tensors of a ``first``, its statistics of the mel included.
+        """Start from random weights, or from the tensors ``init`` of a vocoder, statistics of the
+        mel included.
 
         Raises
         ------
         WeightsError
-            The first network has other sizes than the config.
+            ``init`` has other sizes than the config.
         """
         torch.manual_seed(config.seed)
-        settings = config.vocoder
+        sizes, settings = config.vocoder, config.vocoder_training
         self.waveforms, self.unseen, self.config, self.device = waveforms, unseen, config, device
         self.recognizer = recognizer
-        self.network = SourceFilter(settings.channels, settings.layers, settings.kernel, settings.expansion).to(device)
-        if first is None:
-            mean, std = waveforms.corpus.statistics()
+        self.network = SourceFilter(sizes.channels, sizes.layers, sizes.kernel, sizes.expansion).to(device)
+        if init is None:
+            mean, std = waveforms.training_set.statistics()
             self.network.mel_mean.copy_(mean)
             self.network.mel_std.copy_(std)
         else:
             try:
-                self.network.load_state_dict(first)
+                self.network.load_state_dict(init)
             except RuntimeError:
                 raise WeightsError(
                     "The vocoder to go on from has other sizes than the config: take them from its config.json."
                 ) from None
-        self.distance = SpectralDistance(settings.windows).to(device)
+        self.spectral_loss = MultiResolutionSpectralLoss(settings.windows).to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.lr, betas=(0.8, 0.99), weight_decay=0.01
         )
 
     def step(self, i: int) -> dict[str, float]:
         """One step on random crops."""
-        settings = self.config.vocoder
+        settings = self.config.vocoder_training
         random, noise = generators(self.config.seed + 2, i)
         self.optimizer.param_groups[0]["lr"] = settings.lr * cosine(i, settings.steps)
-        heard = self.waveforms.sample(settings.batch_size, random, gain_db=settings.gain_db)
-        output = self._output(heard, harden(heard, random, noise, settings.hardened_share), noise)
-        truth = heard.wav.to(self.device)
-        losses = {"loss": self.distance(output, truth)}
-        if self.recognizer is not None and settings.words:
-            losses["words"] = settings.words * word_distance(self.recognizer, log_mel(output), log_mel(truth))
+        batch = self.waveforms.sample(settings.batch_size, random, gain_db=settings.gain_db)
+        mel = blur_some(batch, random, noise, settings.blurred_share)
+        output, target = self._synthesize(batch, mel, noise), batch.wav.to(self.device)
+        losses = {"loss": self.spectral_loss(output, target)}
+        if self.recognizer is not None and settings.phone_loss_weight:
+            phones = phone_loss(self.recognizer, log_mel(output), log_mel(target))
+            losses["phone_loss"] = settings.phone_loss_weight * phones
         self.optimizer.zero_grad()
         sum(losses.values()).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -89,44 +91,44 @@ class VocoderStage:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """On unseen speakers' mels as they are; the same crops and noise every time."""
+        """Spectral loss on recordings of unseen speakers; the same crops and noise every time."""
         random, noise = generators(self.config.seed, 0)
-        heard = self.unseen.sample(_VALIDATION_CROPS, random)
+        batch = self.unseen.sample(_VALIDATION_CROPS, random)
         self.network.eval()
-        output = self._output(heard, heard.mel, noise)
+        output = self._synthesize(batch, batch.mel, noise)
         self.network.train()
-        return {"loss": float(self.distance(output, heard.wav.to(self.device)))}
+        return {"loss": float(self.spectral_loss(output, batch.wav.to(self.device)))}
 
-    def _output(self, heard: Heard, mel: Tensor, generator: torch.Generator) -> Tensor:
+    def _synthesize(self, batch: WaveformBatch, mel: Tensor, generator: torch.Generator) -> Tensor:
         hz, voicing = (
             F.interpolate(x[:, None], scale_factor=HOP_SAMPLES, mode="linear")[:, 0]
-            for x in (heard.hz, (heard.f0 > 0).float())
+            for x in (batch.hz, (batch.f0 > 0).float())
         )
         phase = (hz.double() / SAMPLE_RATE).cumsum(dim=1)
         pulse = pulses((phase - phase.round()).float(), hz, voicing)
-        noise = torch.randn(heard.wav.shape, generator=generator)
-        return self.network(*(x.to(self.device) for x in (mel, heard.f0, pulse, noise)))
+        noise = torch.randn(batch.wav.shape, generator=generator)
+        return self.network(*(x.to(self.device) for x in (mel, batch.f0, pulse, noise)))
 
     def state_dict(self) -> dict[str, Any]:
         """Network and optimizer."""
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Undo :meth:`state_dict`."""
+        """Restore :meth:`state_dict`."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def harden(heard: Heard, random: np.random.Generator, noise: torch.Generator, share: float) -> Tensor:
-    """Mels (B, 80, T) of a batch, a share of them as a decoder would blur them."""
-    result = heard.mel.clone()
+def blur_some(batch: WaveformBatch, random: np.random.Generator, noise: torch.Generator, share: float) -> Tensor:
+    """Mels (B, 80, T) of a batch, a random ``share`` of them reconstructed by a model or blurred."""
+    result = batch.mel.clone()
     for b in np.flatnonzero(random.random(len(result)) < share):
-        result[b] = _blur(heard.mel[b], random, noise) if heard.rebuilt is None else heard.rebuilt[b]
+        result[b] = _blur(batch.mel[b], random, noise) if batch.reconstructed is None else batch.reconstructed[b]
     return result
 
 
 def _blur(mel: Tensor, random: np.random.Generator, noise: torch.Generator) -> Tensor:
-    """(80, T) log-mel, averaged over some bands and frames, with a little noise."""
+    """(80, T) log-mel averaged over a few bands and frames, plus weak noise."""
     bins, frames = _BLURS[random.integers(len(_BLURS))]
     x = F.pad(mel[None, None], (frames // 2, frames // 2, bins // 2, bins // 2), mode="replicate")
     blurred = F.avg_pool2d(x, (bins, frames), stride=1)[0, 0]

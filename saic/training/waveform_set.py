@@ -1,4 +1,4 @@
-"""What teaches the vocoder: recordings as samples, beside a pitch exact enough that harmonics fall on theirs."""
+"""Training data of the vocoder: waveforms, log-mels, and F0 exact enough to align harmonics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,74 +10,82 @@ from torch import Tensor
 
 from saic import audio
 from saic.signal.mel import FLOOR, HOP_SAMPLES, N_FFT, SAMPLE_RATE
-from saic.training.training_set import Corpus
-from saic.vocoder.excitation import contour
+from saic.training.training_set import TrainingSet
+from saic.vocoder.excitation import smooth_f0
 
 _SHORT = 2**15
-_PADDED = 4 * N_FFT  # the spectrum's grid of 4 Hz is read off in between
-_STEPS = np.linspace(-0.035, 0.035, 15)  # octaves around the track, which moves in steps of 0.021
+_PADDED = 4 * N_FFT  # bins of 4 Hz, interpolated linearly
+_STEPS = np.linspace(-0.035, 0.035, 15)  # octaves around the tracked F0, which has steps of 0.021
 _HARMONICS = 12
 _TOP_HZ = 2_500.0
 
 
 @dataclass(frozen=True)
-class Heard:
+class WaveformBatch:
     """A batch for the vocoder.
 
-    ``mel`` (B, 80, S); ``f0`` (B, S) in Hz, 0 for unvoiced, as tracked; ``hz`` (B, S) refined, without gaps; ``wav``
-    (B, 200 S); ``rebuilt`` (B, 80, S) what a model makes of the mel, if one was asked.
-    """
+    ``mel`` (B, 80, S); ``f0`` (B, S) in Hz as tracked, 0 where unvoiced; ``hz`` (B, S) F0 refined
+    and interpolated over unvoiced gaps; ``wav`` (B, 200 S); ``reconstructed`` (B, 80, S) mels
+    reconstructed by a model, if one is given."""
 
     mel: Tensor
     f0: Tensor
     hz: Tensor
     wav: Tensor
-    rebuilt: Tensor | None = None
+    reconstructed: Tensor | None = None
 
 
-class Waveforms:
-    """The samples of a :class:`~saic.training.training_set.Corpus` of stride 1, on the same time axis."""
+class WaveformSet:
+    """The waveforms of a :class:`~saic.training.training_set.TrainingSet` with stride 1, on its
+    time axis.
+    """
 
-    def __init__(self, corpus: Corpus, rebuild: Callable[[np.ndarray], np.ndarray] | None = None):
-        """``rebuild`` takes a wav (N,) and gives what a model makes of its mel, (80, ceil(N / 200))."""
-        self.corpus = corpus
-        wavs, pitches, rebuilt = [], [], []
-        for clip, start, length in zip(corpus.clips, corpus.starts, corpus.lengths, strict=True):
+    def __init__(self, training_set: TrainingSet, reconstruct: Callable[[np.ndarray], np.ndarray] | None = None):
+        """``reconstruct`` maps a wav (N,) to the log-mel (80, ceil(N / 200)) that a model
+        reconstructs from it.
+        """
+        self.training_set = training_set
+        wavs, pitches, reconstructed = [], [], []
+        for clip, start, length in zip(training_set.clips, training_set.starts, training_set.lengths, strict=True):
             wav = audio.load(clip.path)[: length * HOP_SAMPLES]
             wav = np.pad(wav, (0, length * HOP_SAMPLES - len(wav)))
-            f0 = corpus.f0[start : start + length].numpy().astype(np.float64)
+            f0 = training_set.f0[start : start + length].numpy().astype(np.float64)
             wavs.append(np.round(wav * (_SHORT - 1)).astype(np.int16))
-            pitches.append(contour(refine(wav, f0)).astype(np.float32))
-            if rebuild is not None:
-                rebuilt.append(torch.from_numpy(rebuild(wav)).half())
+            pitches.append(smooth_f0(refine_f0(wav, f0)).astype(np.float32))
+            if reconstruct is not None:
+                reconstructed.append(torch.from_numpy(reconstruct(wav)).half())
         self._wav, self._hz = np.concatenate(wavs), np.concatenate(pitches)
-        self._rebuilt = torch.cat(rebuilt, dim=1) if rebuilt else None
+        self._reconstructed = torch.cat(reconstructed, dim=1) if reconstructed else None
 
-    def sample(self, size: int, generator: np.random.Generator, *, gain_db: tuple[float, float] = (0.0, 0.0)) -> Heard:
-        """Random crops as :meth:`Corpus.sample`, each at a random gain."""
-        crops = self.corpus.sample(size, generator)
-        frames = crops.grid.numpy()
+    def sample(
+        self, size: int, generator: np.random.Generator, *, gain_db: tuple[float, float] = (0.0, 0.0)
+    ) -> WaveformBatch:
+        """Random crops as :meth:`TrainingSet.sample`, each at a random gain."""
+        crops = self.training_set.sample(size, generator)
+        frames = crops.code_rows.numpy()
         samples = frames[:, :1] * HOP_SAMPLES + np.arange(frames.shape[1] * HOP_SAMPLES)
         gain = torch.from_numpy(10 ** (generator.uniform(*gain_db, size=(size, 1)) / 20)).float()
 
-        def louder(mel: Tensor) -> Tensor:
+        def with_gain(mel: Tensor) -> Tensor:
             return (mel + gain.log()[..., None]).clamp_min(float(np.log(FLOOR)))
 
-        return Heard(
-            mel=louder(crops.mel),
+        return WaveformBatch(
+            mel=with_gain(crops.mel),
             f0=crops.f0,
             hz=torch.from_numpy(self._hz[frames]),
             wav=torch.from_numpy(self._wav[samples].astype(np.float32) / _SHORT) * gain,
-            rebuilt=None if self._rebuilt is None else louder(self._rebuilt[:, frames].transpose(0, 1).float()),
+            reconstructed=None
+            if self._reconstructed is None
+            else with_gain(self._reconstructed[:, frames].transpose(0, 1).float()),
         )
 
 
-def refine(wav: np.ndarray, f0: np.ndarray) -> np.ndarray:
-    """Move every voiced frame of a (T,) track to where the recording's harmonics stand highest, by at most 2.5 %.
+def refine_f0(wav: np.ndarray, f0: np.ndarray) -> np.ndarray:
+    """Move every voiced frame of a (T,) F0 track by at most 2.5 % to the maximum of the recording's
+    harmonics.
 
-    A track that is 1 % off puts the tenth harmonic between the recording's own, and a loss that can tell harmonics
-    apart would have noise rather than that.
-    """
+    An error of 1 % puts the tenth harmonic between two of the recording's. A loss that resolves
+    harmonics would then favor noise over pulses."""
     margin = (N_FFT - HOP_SAMPLES) // 2
     framed = F.pad(torch.from_numpy(wav).float(), (margin, margin)).unfold(0, N_FFT, HOP_SAMPLES)[: len(f0)]
     spectrum = torch.fft.rfft(framed * torch.hann_window(N_FFT), _PADDED).abs()

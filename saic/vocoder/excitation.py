@@ -1,7 +1,7 @@
-"""What the neural vocoder filters: a pulse train that follows a pitch track, and noise.
+"""Excitation of the source-filter vocoder: a pulse train with a given F0, and white noise.
 
-The source-filter model of speech (Fant 1960): vocal folds and breath make flat spectra, the vocal tract shapes them.
-"""
+In the source-filter model of speech (Fant 1960) vocal folds and breath have flat spectra, and the
+vocal tract filters them."""
 
 import numpy as np
 import torch
@@ -9,14 +9,16 @@ from torch import Tensor
 
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE
 
-_UNVOICED_HZ = 120.0  # where a clip has no pitch at all: its pulses are silent, but their filter is still evaluated
-_SMOOTHING = np.hanning(9)[1:-1] / np.hanning(9).sum()  # 7 frames: the track moves in quarters of a semitone
-_TOP_HZ = 7_900.0  # no harmonic above: it would fold back
-_PULSE_LEVEL = 0.01  # amplitude of a harmonic per Hz of pitch: unit-area pulses, at about the level of the noise
+_UNVOICED_HZ = 120.0  # F0 of a clip without voiced frames, whose pulses have amplitude 0
+_SMOOTHING = np.hanning(9)[1:-1] / np.hanning(9).sum()  # 7 frames, since the track has steps of a quarter of a semitone
+_TOP_HZ = 7_900.0  # highest harmonic, below the Nyquist frequency
+_PULSE_LEVEL = 0.01  # amplitude of a harmonic per Hz of F0: about the level of the noise
 
 
-def contour(f0: np.ndarray) -> np.ndarray:
-    """A (T,) track in Hz, 0 for unvoiced, as one smooth curve: gaps are bridged, steps rounded off."""
+def smooth_f0(f0: np.ndarray) -> np.ndarray:
+    """(T,) F0 track in Hz, 0 where unvoiced, to a smooth curve: unvoiced gaps are interpolated,
+    steps smoothed.
+    """
     voiced = np.flatnonzero(f0 > 0)
     if len(voiced) == 0:
         return np.full(len(f0), _UNVOICED_HZ)
@@ -26,30 +28,32 @@ def contour(f0: np.ndarray) -> np.ndarray:
 
 
 def to_samples(frames: np.ndarray) -> np.ndarray:
-    """(T,) values at frame centres to (200 T,) values at samples, straight lines between."""
+    """(T,) values at frame centres to (200 T,) values at samples, by linear interpolation."""
     centres = np.arange(len(frames)) * HOP_SAMPLES + HOP_SAMPLES / 2
     return np.interp(np.arange(len(frames) * HOP_SAMPLES), centres, frames)
 
 
-def cycles(hz: np.ndarray) -> np.ndarray:
-    """(T,) smooth pitch in Hz to the (200 T,) phase of its fundamental in cycles, -0.5 to 0.5.
+def phase_cycles(hz: np.ndarray) -> np.ndarray:
+    """(T,) smooth F0 in Hz to the (200 T,) phase of the fundamental in cycles, -0.5 to 0.5.
 
-    Summed in float64 and wrapped before anything is rounded, so that an hour is as exact as a second.
-    """
+    Summed in float64 and wrapped before rounding, so that the phase is as exact after an hour as
+    after a second."""
     phase = np.cumsum(to_samples(hz) / SAMPLE_RATE)
     return phase - np.round(phase)
 
 
 def pulses(phase: Tensor, hz: Tensor, voicing: Tensor) -> Tensor:
-    """Band-limited pulse train: all harmonics up to 7.9 kHz, equally strong, in phase.
+    """Band-limited pulse train: all harmonics up to 7.9 kHz with equal amplitude and phase 0.
 
-    The sum of K cosines in closed form (Dirichlet's kernel): sin((2K + 1) x) / (2 sin x) - 1/2, x half the phase.
-    The harmonic at the top fades in and out, so that K may change without a click; none is above 7.9 kHz.
+    The sum of K cosines in closed form (Dirichlet kernel): sin((2K + 1) x) / (2 sin x) - 1/2, where
+    x is half the phase. The highest harmonic is faded in and out, so that K changes without a
+    click.
 
     Parameters
     ----------
     phase, hz, voicing
-        (..., N) phase of the fundamental in cycles, its frequency, and the strength of the pulses from 0 to 1.
+        (..., N) phase of the fundamental in cycles, its frequency in Hz, and the amplitude of the
+        pulses, 0 to 1.
     """
     count = _TOP_HZ / hz - 1
     whole = count.floor()
@@ -62,5 +66,8 @@ def pulses(phase: Tensor, hz: Tensor, voicing: Tensor) -> Tensor:
 
 
 def noise(n_samples: int, seed: int = 0) -> Tensor:
-    """(N,) white noise of unit variance, the same for the same seed whatever comes after."""
+    """(N,) white noise of unit variance.
+
+    A longer one with the same seed begins with the same samples.
+    """
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(n_samples, dtype=np.float32))

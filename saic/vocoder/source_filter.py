@@ -1,10 +1,10 @@
-"""A small network that filters pulses and noise into speech: mel and pitch in, waveform out.
+"""Neural source-filter vocoder: log-mel and F0 to waveform.
 
-At the mel's own frame rate a ConvNeXt stack says, for every frame and frequency, how strong the pulses are, how
-strong the noise, and how the pulses are delayed. Short-time spectra of both sources are scaled by that and added back
-together (an inverse-STFT head, as in Vocos, Siuzdak 2023; pulses and noise as in the neural source-filter models of
-Wang, Takaki & Yamagishi 2019). What the network says is a correction of a filter that is read off the mel.
-"""
+A ConvNeXt stack at the mel's frame rate predicts, per frame and frequency, the gain of a pulse
+train, the gain of white noise and a phase for the pulses. The short-time spectra of both
+excitations are multiplied by these filters, added, and inverted (an inverse-STFT head as in Vocos,
+Siuzdak 2023; pulses and noise as in the neural source-filter models of Wang, Takaki & Yamagishi
+2019). The network's output is a correction of a filter that is interpolated from the mel."""
 
 import numpy as np
 import torch
@@ -14,18 +14,20 @@ from torch import Tensor, nn
 from saic.model.layers import Conv
 from saic.signal.f0 import HARMONIC_MEL_CHANNELS, harmonic_mel
 from saic.signal.mel import FLOOR, HOP_SAMPLES, N_MELS, SAMPLE_RATE, mel_frequencies_hz
-from saic.vocoder.excitation import contour, cycles, noise, pulses, to_samples
+from saic.vocoder.excitation import noise, phase_cycles, pulses, smooth_f0, to_samples
 
-WINDOW = 512  # 32 ms: the filter's resolution in time; that of its frequency is in the pulses themselves
+WINDOW = 512  # 32 ms, the time resolution of the filters; the pulses resolve the harmonics
 BINS = WINDOW // 2 + 1
 _MARGIN = (WINDOW - HOP_SAMPLES) // 2  # frame t is centred on sample 200 t + 100, as the mel's
-_OVERLAP_FRAMES = -(-WINDOW // HOP_SAMPLES)  # frames on either side that share samples with a frame
+_OVERLAP_FRAMES = -(-WINDOW // HOP_SAMPLES)  # frames on either side that overlap a frame
 _MAX_CORRECTION = 6.0  # nepers
-_FIRST_GUESS = -1.8, -1.2, 0.0  # of the corrections, by their average on speech: pulses and noise in nepers, delay
+_INITIAL = -1.8, -1.2, 0.0  # initial corrections, averages on speech: gain of pulses and of noise (nepers), phase (rad)
 
 
-class Block(nn.Module):
-    """ConvNeXt block (Liu et al. 2022) in one dimension: depthwise convolution, norm, pointwise bottleneck."""
+class ConvNextBlock(nn.Module):
+    """ConvNeXt block (Liu et al. 2022) in one dimension: depthwise convolution, norm, pointwise
+    bottleneck.
+    """
 
     def __init__(self, channels: int, kernel: int, expansion: int):
         super().__init__()
@@ -44,64 +46,67 @@ class Block(nn.Module):
 
 
 class SourceFilter(nn.Module):
-    """(B, 80, T) log-mel and (B, T) pitch to the filters of both sources, and both sources to a waveform."""
+    """Predicts the filters of both excitations from (B, 80, T) log-mel and (B, T) F0, and applies
+    them.
+    """
 
     def __init__(self, channels: int, layers: int, kernel: int, expansion: int):
         super().__init__()
         self.lead = Conv(N_MELS + HARMONIC_MEL_CHANNELS, channels, kernel)
-        self.blocks = nn.ModuleList(Block(channels, kernel, expansion) for _ in range(layers))
+        self.blocks = nn.ModuleList(ConvNextBlock(channels, kernel, expansion) for _ in range(layers))
         self.norm = nn.LayerNorm(channels)
         self.out = nn.Linear(channels, 3 * BINS)
         nn.init.zeros_(self.out.weight)
-        self.out.bias.data.copy_(torch.cat([torch.full((BINS,), level) for level in _FIRST_GUESS]))
+        self.out.bias.data.copy_(torch.cat([torch.full((BINS,), level) for level in _INITIAL]))
         self.register_buffer("mel_mean", torch.zeros(N_MELS, 1))
         self.register_buffer("mel_std", torch.ones(N_MELS, 1))
         self.register_buffer("_spread", _mel_to_bins(), persistent=False)
         self.register_buffer("_window", torch.hann_window(WINDOW), persistent=False)
         self.receptive_field = 1 + (layers + 1) * (kernel - 1) + 2 * _OVERLAP_FRAMES
 
-    def forward(self, mel: Tensor, f0: Tensor, pulse: Tensor, breath: Tensor) -> Tensor:
-        """Filter.
+    def forward(self, mel: Tensor, f0: Tensor, pulse: Tensor, noise: Tensor) -> Tensor:
+        """Synthesize.
 
         Parameters
         ----------
         mel
             (B, 80, T) natural-log magnitude.
         f0
-            (B, T) pitch in Hz, 0 for unvoiced.
-        pulse, breath
-            (B, 200 T) pulse train of that pitch, and white noise.
+            (B, T) in Hz, 0 where unvoiced.
+        pulse, noise
+            (B, 200 T) pulse train with that F0, and white noise.
 
         Returns
         -------
         (B, 200 T) waveform.
         """
         voiced, unvoiced = self.filters(mel, f0)
-        return self._synthesise(voiced * self._analyse(pulse) + unvoiced * self._analyse(breath), pulse.shape[-1])
+        return self._istft(voiced * self._stft(pulse) + unvoiced * self._stft(noise), pulse.shape[-1])
 
     def filters(self, mel: Tensor, f0: Tensor) -> tuple[Tensor, Tensor]:
-        """Complex gain of the pulses and real gain of the noise, each (B, 257, T)."""
-        voice = harmonic_mel(f0)
-        x = self.lead(torch.cat([(mel - self.mel_mean) / self.mel_std, voice], dim=1)).transpose(1, 2)
+        """Complex filter of the pulses and real gain of the noise, each (B, 257, T)."""
+        harmonics = harmonic_mel(f0)
+        x = self.lead(torch.cat([(mel - self.mel_mean) / self.mel_std, harmonics], dim=1)).transpose(1, 2)
         for block in self.blocks:
             x = block(x)
         correction = self.out(self.norm(x)).transpose(1, 2)
-        pulse_gain, noise_gain, delay = correction.split(BINS, dim=1)
-        # Harmonics that the mel resolves are already in the pulses: divided by those of the pitch, what is left is
-        # the envelope. A bin at the mel's floor holds nothing, so silence stays silence.
+        pulse_gain, noise_gain, phase_offset = correction.split(BINS, dim=1)
+        # The pulses hold the harmonics that the mel resolves, so the mel is divided by those of its
+        # F0, which leaves the envelope. A band at the mel's floor gets gain 0, so that silence
+        # stays silent.
         present = self._spread @ (1 - FLOOR * torch.exp(-mel)).clamp(0, 1)
-        envelope = self._spread @ (mel - voice[:, :N_MELS])
+        envelope = self._spread @ (mel - harmonics[:, :N_MELS])
         log_gain = envelope + _MAX_CORRECTION * torch.tanh(pulse_gain / _MAX_CORRECTION)
-        phase = minimum_phase(log_gain) + delay
+        phase = minimum_phase(log_gain) + phase_offset
         voiced = torch.polar(present * log_gain.exp(), phase)
         unvoiced = present * (self._spread @ mel + _MAX_CORRECTION * torch.tanh(noise_gain / _MAX_CORRECTION)).exp()
         return voiced, unvoiced
 
-    def _analyse(self, wav: Tensor) -> Tensor:
+    def _stft(self, wav: Tensor) -> Tensor:
         padded = F.pad(wav, (_MARGIN, _MARGIN))
         return torch.stft(padded, WINDOW, HOP_SAMPLES, window=self._window, center=False, return_complex=True)
 
-    def _synthesise(self, spectrum: Tensor, n_samples: int) -> Tensor:
+    def _istft(self, spectrum: Tensor, n_samples: int) -> Tensor:
         """Least-squares overlap-add (Griffin & Lim 1984, Eq. 6)."""
         frames = torch.fft.irfft(spectrum, dim=1) * self._window[:, None]
         weight = self._window.square()[None, :, None].expand(1, -1, frames.shape[-1])
@@ -114,11 +119,12 @@ class SourceFilter(nn.Module):
 
 
 class NeuralVocoder:
-    """:class:`SourceFilter` behind the interface of :mod:`saic.vocoder.vocoder`, for recordings of any length.
+    """:class:`SourceFilter` as a :class:`~saic.vocoder.vocoder.Vocoder`, for recordings of any
+    length.
 
-    Deterministic: pulses start at phase zero, and the noise is that of a fixed seed. A long mel goes through in
-    parts that overlap by ``receptive_field``; sources run through, so the parts fit together.
-    """
+    Deterministic: pulses start at phase 0, and the noise has a fixed seed. A long mel is processed
+    in chunks that overlap by ``receptive_field``. The excitation is generated for the whole
+    recording, so that chunks join without a seam."""
 
     def __init__(self, network: SourceFilter, *, chunk_frames: int = 2_400):
         self.network = network.eval()
@@ -127,29 +133,29 @@ class NeuralVocoder:
 
     @torch.inference_mode()
     def __call__(self, mel: Tensor, f0: Tensor) -> Tensor:
-        """(80, T) natural-log mel magnitude and (T,) pitch in Hz to (200 * T,) waveform at 16 kHz."""
+        """(80, T) natural-log mel magnitude and (T,) F0 in Hz to (200 * T,) waveform at 16 kHz."""
         n_frames = mel.shape[-1]
         track = f0.cpu().numpy().astype(np.float64)
-        hz = contour(track)
-        sources = (cycles(hz), to_samples(hz), to_samples((track > 0).astype(np.float64)))
-        phase, frequency, voicing = (torch.from_numpy(x).to(mel) for x in sources)
+        hz = smooth_f0(track)
+        parts = (phase_cycles(hz), to_samples(hz), to_samples((track > 0).astype(np.float64)))
+        phase, frequency, voicing = (torch.from_numpy(x).to(mel) for x in parts)
         pulse = pulses(phase, frequency, voicing)
-        breath = noise(n_frames * HOP_SAMPLES).to(mel)
-        parts = []
+        white = noise(n_frames * HOP_SAMPLES).to(mel)
+        wavs = []
         for start in range(0, n_frames, self._chunk):
             stop = min(start + self._chunk, n_frames)
             first, last = max(0, start - self._reach), min(n_frames, stop + self._reach)
             samples = slice(first * HOP_SAMPLES, last * HOP_SAMPLES)
-            near = mel[:, first:last], f0[first:last].to(mel), pulse[samples], breath[samples]
-            wav = self.network(*(x[None] for x in near))
-            parts.append(wav[0, (start - first) * HOP_SAMPLES : (stop - first) * HOP_SAMPLES])
-        return torch.cat(parts)
+            chunk = mel[:, first:last], f0[first:last].to(mel), pulse[samples], white[samples]
+            wav = self.network(*(x[None] for x in chunk))
+            wavs.append(wav[0, (start - first) * HOP_SAMPLES : (stop - first) * HOP_SAMPLES])
+        return torch.cat(wavs)
 
 
 def minimum_phase(log_gain: Tensor) -> Tensor:
     """Phase of the minimum-phase filter with a given gain.
 
-    Vocal tracts are close to minimum phase. The phase is the gain's Hilbert transform, by folding the real cepstrum
+    The vocal tract is close to minimum phase. The phase is computed by folding the real cepstrum
     (Oppenheim & Schafer, Discrete-Time Signal Processing, ch. 13).
 
     Parameters
@@ -168,7 +174,7 @@ def minimum_phase(log_gain: Tensor) -> Tensor:
 
 
 def _mel_to_bins() -> Tensor:
-    """(257, 80): straight lines between the centres of mel bins."""
+    """(257, 80) linear interpolation between the centres of mel bands."""
     hz = np.linspace(0, SAMPLE_RATE / 2, BINS)
     rows = [np.interp(hz, mel_frequencies_hz(), unit) for unit in np.eye(N_MELS)]
     return torch.from_numpy(np.stack(rows, axis=1)).float()

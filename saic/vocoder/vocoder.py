@@ -1,4 +1,6 @@
-"""Log-mel and pitch to waveform, behind one small interface."""
+"""The vocoder interface (log-mel and F0 to waveform), Griffin-Lim, and how the vocoder of a config
+is built.
+"""
 
 from pathlib import Path
 from typing import Protocol
@@ -16,17 +18,19 @@ from saic.weights.tensors import make_network
 
 
 class Vocoder(Protocol):
-    """Anything that turns a mel of :mod:`saic.signal.mel` back into its waveform."""
+    """Turns a log-mel of :mod:`saic.signal.mel` into a waveform."""
 
     def __call__(self, mel: Tensor, f0: Tensor) -> Tensor:
-        """(80, T) natural-log mel magnitude and (T,) pitch in Hz, 0 for unvoiced, to (200 * T,) waveform at 16 kHz."""
+        """(80, T) natural-log mel magnitude and (T,) F0 in Hz, 0 where unvoiced, to (200 * T,)
+        waveform at 16 kHz.
+        """
         ...
 
 
 class GriffinLim:
     """Fast Griffin-Lim (Perraudin et al. 2013) on a least-squares estimate of the linear spectrum.
 
-    Deterministic: the phase starts from zero, so the same mel always gives the same waveform. Pitch is not used.
+    Deterministic: the initial phase is 0. F0 is not used.
     """
 
     def __init__(self, iterations: int):
@@ -37,8 +41,8 @@ class GriffinLim:
     def __call__(self, mel: Tensor, f0: Tensor) -> Tensor:
         """As :class:`Vocoder`."""
         magnitude = (self.inverse.to(mel) @ mel.float().exp()).clamp_min(0)
-        # The STFT below centres frame t on sample t * hop, the mel on t * hop + hop / 2: one more frame on
-        # either side and half a hop cut from both ends bring the two grids together.
+        # The STFT centres frame t on sample t * hop, the mel on t * hop + hop / 2. One more frame
+        # on either side, and half a hop cut from both ends, align the two.
         magnitude = torch.cat([magnitude[:, :1], magnitude, magnitude[:, -1:]], dim=1)
         length = (magnitude.shape[1] - 1) * HOP_SAMPLES
         wav = AF.griffinlim(
@@ -56,18 +60,18 @@ class GriffinLim:
         return wav[HOP_SAMPLES // 2 : length - HOP_SAMPLES // 2]
 
 
-def build(config: Config, weights: Path | None = None, *, device: str = "cpu") -> Vocoder:
-    """The vocoder that a config names.
+def build_vocoder(config: Config, weights: Path | None = None, *, device: str = "cpu") -> Vocoder:
+    """Build the vocoder of a config.
 
     Parameters
     ----------
     weights
-        Folder of weights that a neural vocoder is read from.
+        Weights folder with the tensors of a neural vocoder.
 
     Raises
     ------
     WeightsError
-        A neural vocoder is named, and its weights are missing or do not fit. Nothing else takes its place.
+        The tensors of a neural vocoder are missing or do not fit. There is no fallback.
     """
     if config.kind == "griffin-lim":
         return GriffinLim(config.iterations)

@@ -1,4 +1,4 @@
-"""The web page: record or upload a voice, choose another, hear the same words in it."""
+"""The web page: record or upload speech, convert it to another voice, and hear the result."""
 
 from saic.web.about import Documents
 from saic.web.examples import Example, load_examples

@@ -1,4 +1,4 @@
-"""The tab that says what this is, what it can't do, and what happens to recordings; and the project's documents."""
+"""The About tab: method, limits, what happens to recordings, model card and evaluation."""
 
 import json
 import re
@@ -20,35 +20,35 @@ class Documents:
 
     @classmethod
     def read(cls, root: Path, weights_sha256: str | None) -> "Documents":
-        """Read what a copy of the repository holds; an installed package holds none of it.
+        """Read the documents of a copy of the repository; an installed package has none.
 
         Parameters
         ----------
-        root : of the repository
-        weights_sha256 : of the loaded weights: figures of other weights are marked as such
+        root : folder of the repository
+        weights_sha256 : of the loaded weights; an evaluation of other weights is marked as such
         """
         evaluation, card = texts.NO_EVALUATION, None
         report = root / "benchmarks" / "evaluation" / "report.json"
         try:
             measured = json.loads(report.read_text(encoding="utf-8"))["weights_sha256"]
             text = report.with_suffix(".md").read_text(encoding="utf-8")
-            evaluation = ("" if measured == weights_sha256 else texts.OTHER_WEIGHTS) + html(text)
+            evaluation = ("" if measured == weights_sha256 else texts.OTHER_WEIGHTS) + to_html(text)
         except (OSError, ValueError, KeyError):
-            pass  # not there: the page says so
+            pass  # missing: the page says so
         if (path := root / "MODEL_CARD.md").is_file():
-            card = html(without_figures(path.read_text(encoding="utf-8")))
+            card = to_html(without_figures(path.read_text(encoding="utf-8")))
         return cls(evaluation, card)
 
 
-def html(markdown: str) -> str:
-    """A document as HTML, its tables in frames of their own that a keyboard can scroll."""
-    body = MarkdownIt("commonmark").enable("table").render(plain(markdown))
+def to_html(markdown: str) -> str:
+    """HTML of a document; each table is in a frame that can be scrolled by keyboard."""
+    body = MarkdownIt("commonmark").enable("table").render(for_page(markdown))
     frame = '<div class="table" tabindex="0" role="group" aria-label="Table"><table>'
     return f'<div class="report">{body.replace("<table>", frame).replace("</table>", "</table></div>")}</div>'
 
 
-def plain(markdown: str) -> str:
-    """A document without its title, its pictures and the links that lead into the repository; one heading lower."""
+def for_page(markdown: str) -> str:
+    """Remove the title, images and links into the repository; lower each heading by one level."""
     body = re.sub(r"\A# .*\n", "", markdown)
     body = re.sub(r"!\[[^\]]*\]\([^)]*\)\n?", "", body)
     body = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", body)
@@ -56,18 +56,18 @@ def plain(markdown: str) -> str:
 
 
 def without_figures(markdown: str) -> str:
-    """A model card without its section of figures, which the evaluation shows."""
+    """Remove the section "Figures" of a model card: the evaluation shows the figures."""
     return re.sub(r"^## Figures\n.*?(?=^## |\Z)", "", markdown, flags=re.MULTILINE | re.DOTALL)
 
 
-def tab(documents: Documents, info: dict) -> None:
-    """Lay out the tab; `info` is that of `Pipeline.info`."""
+def build_tab(documents: Documents, info: dict) -> None:
+    """Lay out the tab; `info` is the output of `Pipeline.info`."""
     with gr.Column(elem_classes="about"):
         gr.Markdown(texts.ABOUT)
         gr.HTML(texts.PICTURE)
         gr.Markdown(texts.RETENTION)
         gr.Markdown(texts.LIMITS_AND_ETHICS)
-        gr.Markdown(_loaded(info))
+        gr.Markdown(_model_info(info))
         if documents.model_card:
             with gr.Accordion("Model card", open=False):
                 gr.HTML(documents.model_card)
@@ -75,7 +75,7 @@ def tab(documents: Documents, info: dict) -> None:
             gr.HTML(documents.evaluation)
 
 
-def _loaded(info: dict) -> str:
+def _model_info(info: dict) -> str:
     size, count = info.get("size_bytes"), info.get("parameters", {}).get("total")
     facts = [
         f"{count / 1e6:.1f} million parameters" if count else None,

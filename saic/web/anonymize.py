@@ -1,7 +1,8 @@
-"""The first tab: a recording in, the same words in another voice out, and what that protects.
+"""The Anonymize tab: convert a recording to another voice, and measure what that protects.
 
-A result belongs to the recordings and the choice that it was made from. Events of the page may come late and in any
-order, so none is trusted: what may be seen is what a `Run` says, compared with what the page holds at that moment.
+A result belongs to the source, target and choice that it was made from. The page's events can
+arrive late and in any order, so no handler trusts its trigger: each compares the `Run` with what
+the page holds at that moment before it shows anything.
 """
 
 import contextlib
@@ -19,23 +20,23 @@ from saic.audio import SAMPLE_RATE
 from saic.errors import UsageError
 from saic.web import texts
 from saic.web.failures import ask_for, told_plainly
-from saic.web.loudness import matched
+from saic.web.loudness import match_loudness
 from saic.web.parts import HEAVY, PRIVATE, QUICK, figure, player, recorder
-from saic.web.protection import Listener, Protection
+from saic.web.protection import Protection, ProtectionMeasurer
 from saic.web.protection_card import protection_card
 from saic.web.recordings import Recordings, session_of
-from saic.web.texts import NOBODY, OWN_RECORDING
+from saic.web.texts import OWN_RECORDING, PSEUDONYM
 
-_CONVERTING = 0.85  # share of the progress bar; the rest is drawing
+_CONVERSION_SHARE = 0.85  # of the progress bar; the rest is for drawing
 _DPI = 240
 _WARM_UP_S = 3
-_AGREE = "(agreed, clip) => (agreed && clip ? clip.path : null)"
-_PROGRESS = gr.Progress()  # as a default value it tells Gradio to hand in the run's own
+_CONSENTED_RECORDING_JS = "(consent, clip) => (consent && clip ? clip.path : null)"
+_PROGRESS = gr.Progress()  # as a default value, Gradio replaces it by the progress bar of the call
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Paths of what a conversion shows: three 16 kHz WAV and a PNG, all in one folder."""
+class Result:
+    """Paths of a conversion's files: three 16 kHz WAVs and a PNG, all in one folder."""
 
     original: str
     reconstructed: str
@@ -45,31 +46,35 @@ class Shown:
 
 @dataclass(eq=False)
 class Run:
-    """A conversion that the page asked for.
+    """One conversion that a page requested.
 
     Attributes
     ----------
-    source, target, choice : what it was asked for with; `target` is None for a voice that nobody has
-    number : tells it from others
-    shown : its result, once there is one
-    works : whether it converts, or its result is being judged
-    dropped : whether nobody wants it any more: then nothing of it is shown, whenever it comes
+    source, target : paths of the recordings; `target` is None for a pseudonym
+    choice : the selected option of "Voice"
+    id : random, to compare with the id that the page shows
+    result : None until the conversion is done
+    running : whether the conversion or the measurement of its protection is in progress
+    dropped : whether the page no longer wants it; then none of it is shown, however late it ends
     failed : whether it ended with an error
     """
 
     source: str
     target: str | None
     choice: str
-    number: str = field(default_factory=lambda: secrets.token_hex(4))
-    shown: Shown | None = None
-    works: bool = False
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+    result: Result | None = None
+    running: bool = False
     dropped: bool = False
     failed: bool = False
 
     @contextlib.contextmanager
-    def working(self) -> Iterator[None]:
-        """Have something to stop. Once it is dropped, an error is no news: the page has said why it ended."""
-        self.works = True
+    def in_progress(self) -> Iterator[None]:
+        """Set `running` meanwhile.
+
+        Errors of a dropped run are suppressed: the page has already said why it ended.
+        """
+        self.running = True
         try:
             yield
         except Exception:
@@ -77,151 +82,156 @@ class Run:
             if not self.dropped:
                 raise
         finally:
-            self.works = False
+            self.running = False
 
 
 class Anonymizer:
-    """What the tab's buttons do.
+    """Event handlers of the tab.
 
     Parameters
     ----------
     pipeline : a `saic.Pipeline`
-    recordings : where recordings come in and results go out
-    listener : judges what was protected
-    bundled : label to path of the synthetic voices
+    recordings : reads the uploads and keeps the results
+    measurer : measures what a conversion protects
+    bundled : label to path of the bundled synthetic voices
     """
 
-    def __init__(self, pipeline, recordings: Recordings, listener: Listener, bundled: dict[str, str]) -> None:
-        self._pipeline, self._recordings, self._listener, self.bundled = pipeline, recordings, listener, bundled
+    def __init__(self, pipeline, recordings: Recordings, measurer: ProtectionMeasurer, bundled: dict[str, str]) -> None:
+        self._pipeline, self._recordings, self._measurer, self.bundled = pipeline, recordings, measurer, bundled
 
-    def take_source(self, path: str | None, request: gr.Request = None) -> str | dict | None:
-        """Replace the recording by a plain copy, so that what was sent is gone at once."""
+    def decode_source(self, path: str | None, request: gr.Request = None) -> str | dict | None:
+        """Replace the uploaded source by a plain copy; the upload is deleted at once."""
         with told_plainly():
             return self._recordings.take_in(path, session_of(request), "source")
 
-    def take_target(self, path: str | None, request: gr.Request = None) -> str | dict | None:
-        """Do the same for the other person's recording."""
+    def decode_target(self, path: str | None, request: gr.Request = None) -> str | dict | None:
+        """Replace the uploaded target by a plain copy; the upload is deleted at once."""
         with told_plainly():
             return self._recordings.take_in(path, session_of(request), "target")
 
-    def place(self, path: str | None) -> str | dict:
-        """Put the plain copy into its player, unless that was filled anew while the copy was made."""
-        now = self._now(path)
-        return gr.skip() if now == path else now
+    def update_player(self, path: str | None) -> str | dict:
+        """Show the plain copy in its player, unless the player got another recording meanwhile."""
+        current = self._current_path(path)
+        return gr.skip() if current == path else current
 
-    def choose(self, choice: str) -> tuple[dict, dict]:
-        """Show a bundled voice, or make room for a recording and ask for consent."""
+    def choose_target(self, choice: str) -> tuple[dict, dict]:
+        """Updates of the target player and the consent box for a choice of voice."""
         own = choice == OWN_RECORDING
-        clip = gr.update(value=self.bundled.get(choice), interactive=own, visible=choice != NOBODY)
+        clip = gr.update(value=self.bundled.get(choice), interactive=own, visible=choice != PSEUDONYM)
         return clip, gr.update(visible=own, value=False)
 
-    def keep_consent(self, target: str | None, consent: bool, agreed: str | None) -> dict:
-        """Take the tick back if another recording has come in the place of the one that it was for."""
-        return gr.update(value=False) if consent and not self._is_same(target, agreed) else gr.skip()
+    def reset_consent(self, target: str | None, consent: bool, consented: str | None) -> dict:
+        """Untick the consent box if `target` is not the recording that it was ticked for."""
+        return gr.update(value=False) if consent and not self._is_same_recording(target, consented) else gr.skip()
 
-    def example(self) -> tuple:
-        """Fill the tab and ask for a conversion: the first bundled voice speaks, the last one is the target."""
+    def load_example(self) -> tuple:
+        """Request a run from the first bundled voice to the last, and fill the tab with both."""
         source, *_, target = self.bundled
         run = Run(self.bundled[source], self.bundled[target], target)
-        return self.bundled[source], target, *self.choose(target), run
+        return self.bundled[source], target, *self.choose_target(target), run
 
     def warm_up(self) -> None:
-        """Convert a few seconds to nowhere: what the first conversion compiles and loads is there then."""
+        """Load and compile what a conversion needs: convert a few seconds, discard the result."""
         wav = audio.load(next(iter(self.bundled.values())))[: _WARM_UP_S * SAMPLE_RATE]
         result = self._pipeline.convert((wav, SAMPLE_RATE), (wav, SAMPLE_RATE))
-        matched([wav, result.reconstruction, result.wav])
+        match_loudness([wav, result.reconstruction, result.wav])
         plots.mel_comparison(result.mels).savefig(io.BytesIO(), dpi=_DPI)
 
-    def check(
-        self, source: str | None, target: str | None, choice: str, consent: bool, agreed: str | None = None
+    def check_inputs(
+        self, source: str | None, target: str | None, choice: str, consent: bool, consented: str | None = None
     ) -> None:
-        """Stop before a conversion that lacks a clip, or the consent that another person's voice needs.
+        """Raise an error if a recording, or the consent to use another person's voice, is missing.
 
-        `agreed` is the recording that the box was ticked for: consent to one recording is none to the next.
+        `consented` is the path of the recording that the consent box was ticked for: consent for
+        one recording does not hold for the next.
         """
         if source is None:
             raise ask_for("Record or upload the voice to protect first.")
         if target is None and choice == OWN_RECORDING:
             raise ask_for("Record or upload the other person's voice, or choose a bundled one.")
-        if choice == OWN_RECORDING and not (consent and self._is_same(target, agreed)):
+        if choice == OWN_RECORDING and not (consent and self._is_same_recording(target, consented)):
             raise ask_for("Tick that the other person has agreed to the use of their voice.")
 
-    def ask(self, source: str | None, target: str | None, choice: str, consent: bool, agreed: str | None) -> Run:
-        """Ask for a conversion of what the page holds."""
-        self.check(source, target, choice, consent, agreed)
-        return Run(source, self._voice(target, choice), choice)
+    def request_run(
+        self, source: str | None, target: str | None, choice: str, consent: bool, consented: str | None
+    ) -> Run:
+        """A new run from what the page holds."""
+        self.check_inputs(source, target, choice, consent, consented)
+        return Run(source, self._target_path(target, choice), choice)
 
-    def begin(self, run: Run, earlier: Run | None, request: gr.Request = None) -> tuple:
-        """Let a run take the place of the one before, of which nothing stays."""
-        if run is not earlier:
-            self._drop(earlier, request)
-        return run, *below(known=run.number, runs=True)
+    def start_run(self, run: Run, previous: Run | None, request: gr.Request = None) -> tuple:
+        """Make `run` the page's current run; drop the previous one with its files."""
+        if run is not previous:
+            self._drop(previous, request)
+        return run, *update_results_area(run_id=run.id, running=True)
 
-    def settle(
+    def drop_if_changed(
         self,
         source: str | None,
         target: str | None,
         choice: str,
-        known: str | None,
+        shown_run_id: str | None,
         run: Run | None,
         request: gr.Request = None,
     ) -> tuple | dict:
-        """Drop a run, and its result, if the page no longer holds what it was asked for with.
+        """Drop the run and its result if the page's inputs are no longer those of the run.
 
-        `known` is the number of the run that the page showed: what it held before it knew of a run says nothing
-        about that. A result whose run the server has forgotten goes, too.
+        `shown_run_id` is the id of the run that the page shows. If it is not that of `run`, the
+        event comes from before the page knew of this run, and is ignored. If the server has no
+        run any more, a result that the page still shows is removed.
         """
         if run is not None:
-            if run.number != known or run.dropped or self._is_of(run, source, target, choice):
+            if run.id != shown_run_id or run.dropped or self._has_inputs(run, source, target, choice):
                 return gr.skip()
             self._drop(run, request)
-        return below(said=texts.CHANGED) if known else gr.skip()
+        return update_results_area(message=texts.CHANGED) if shown_run_id else gr.skip()
 
     def cancel(self, run: Run | None, request: gr.Request = None) -> tuple:
-        """Stop a run at the next stage; nothing of it is kept."""
+        """Stop a run at its next stage and keep nothing of it."""
         self._drop(run, request)
-        return below(said=texts.EMPTY)
+        return update_results_area(message=texts.EMPTY)
 
-    def failed(self, run: Run | None) -> tuple | dict:
-        """Show that nothing runs, unless the run that failed was dropped and another has begun since."""
-        return below(said=texts.EMPTY) if run is None or run.dropped or run.failed else gr.skip()
+    def show_failure(self, run: Run | None) -> tuple | dict:
+        """Show that nothing runs, unless the failed run was dropped and another one has started."""
+        is_over = run is None or run.dropped or run.failed
+        return update_results_area(message=texts.EMPTY) if is_over else gr.skip()
 
-    def show(self, run: Run | None, request: gr.Request = None, progress=_PROGRESS) -> tuple | dict:
-        """Convert for the page: paths of the original, the reconstruction, the swapped voice and the spectrograms."""
+    def run_conversion(self, run: Run | None, request: gr.Request = None, progress=_PROGRESS) -> tuple | dict:
+        """Convert for the page; returns the paths of `Result`."""
 
         def report(share: float, desc: str) -> None:
-            if run.dropped:  # perhaps before there was a job to stop
+            if run.dropped:  # perhaps before it had a job that could be stopped
                 raise UsageError("The run was dropped.")
             progress(share, desc=desc)
 
-        if run is None or run.works or run.shown:  # it was deleted meanwhile, or two buttons began the same run
+        if run is None or run.running or run.result:  # deleted meanwhile, or two buttons started the same run
             return gr.skip()
-        with told_plainly(), run.working():
+        with told_plainly(), run.in_progress():
             session = session_of(request)
             wav = self._recordings.load(run.source, session)
             other = None if run.target is None else self._recordings.load(run.target, session)
-            run.shown = self.convert(wav, other, session, report)
-        return gr.skip() if run.dropped else astuple(run.shown)
+            run.result = self.convert(wav, other, session, report)
+        return gr.skip() if run.dropped else astuple(run.result)
 
-    def uncover(
+    def show_result(
         self, source: str | None, target: str | None, choice: str, run: Run | None, request: gr.Request = None
     ) -> tuple | dict:
-        """Show a result that has come, if the page still holds what it was made from."""
-        if run is None or run.dropped or run.shown is None:  # what came is of an earlier run
+        """Make a new result visible if the page still holds the inputs that it was made from."""
+        if run is None or run.dropped or run.result is None:  # the event belongs to an earlier run
             return gr.skip()
-        if self._is_of(run, source, target, choice):
-            return below(known=run.number, result=True)
+        if self._has_inputs(run, source, target, choice):
+            return update_results_area(run_id=run.id, result=True)
         self._drop(run, request)
-        return below(said=texts.CHANGED)
+        return update_results_area(message=texts.CHANGED)
 
-    def convert(self, source: np.ndarray, target: np.ndarray | None, session: str, progress=_PROGRESS) -> Shown:
-        """Say the words of a wav (N,) in the voice of another, or in one that nobody has (None)."""
-        waits = lambda before: progress(0, desc=texts.WAITING.format(before=before))  # noqa: E731
-        with self._recordings.job("convert", session, waits) as job:
+    def convert(self, source: np.ndarray, target: np.ndarray | None, session: str, progress=_PROGRESS) -> Result:
+        """Convert a wav (N,) to the voice of another wav (M,), or to a pseudonym (None)."""
+        report_wait = lambda before: progress(0, desc=texts.WAITING.format(before=before))  # noqa: E731
+        with self._recordings.job("convert", session, report_wait) as job:
 
             def report(stage: str, share: float) -> None:
                 job.check()
-                progress(share * _CONVERTING, desc=stage)
+                progress(share * _CONVERSION_SHARE, desc=stage)
 
             clip = (source, SAMPLE_RATE)
             if target is None:
@@ -229,94 +239,108 @@ class Anonymizer:
             else:
                 result = self._pipeline.convert(clip, (target, SAMPLE_RATE), progress=report)
             job.check()
-            progress(_CONVERTING, desc="Drawing the spectrograms")
-            picture = io.BytesIO()
-            plots.mel_comparison(result.mels).savefig(picture, dpi=_DPI)
-            wavs = matched([source, result.reconstruction, result.wav])
+            progress(_CONVERSION_SHARE, desc="Drawing the spectrograms")
+            png = io.BytesIO()
+            plots.mel_comparison(result.mels).savefig(png, dpi=_DPI)
+            wavs = match_loudness([source, result.reconstruction, result.wav])
             job.check()
             folder = self._recordings.new(session, "result")
             names = ("original", "reconstructed", "swapped")
             paths = [self._recordings.save(folder, name, wav) for name, wav in zip(names, wavs, strict=True)]
-            return Shown(*paths, self._recordings.write(folder, "spectrograms.png", picture.getvalue()))
+            return Result(*paths, self._recordings.write(folder, "spectrograms.png", png.getvalue()))
 
-    def protected(self, run: Run | None, request: gr.Request = None) -> Iterator[str]:
-        """Fill the card: first how alike the voices are, then how many words are still heard."""
-        if run is None or run.shown is None:  # what came is of an earlier run
+    def show_protection(self, run: Run | None, request: gr.Request = None) -> Iterator[str]:
+        """Fill the card: first the similarities, then the share of words kept."""
+        if run is None or run.result is None:  # the event belongs to an earlier run
             return
-        with told_plainly(), run.working():
-            for html in self._cards(run, run.shown, session_of(request)):
+        with told_plainly(), run.in_progress():
+            for html in self._protection_cards(run, run.result, session_of(request)):
                 if run.dropped:
                     return
                 yield html
 
-    def _cards(self, run: Run, shown: Shown, session: str) -> Iterator[str]:
-        wavs = [self._recordings.load(path, session) for path in (shown.original, shown.swapped)]
+    def _protection_cards(self, run: Run, result: Result, session: str) -> Iterator[str]:
+        wavs = [self._recordings.load(path, session) for path in (result.original, result.swapped)]
         other = None if run.target is None else self._recordings.load(run.target, session)
-        found = self._measure(*wavs, other, session)
-        if not self._listener.hears_words:
-            yield protection_card(found)
+        protection = self._measure_similarity(*wavs, other, session)
+        if not self._measurer.has_asr:
+            yield protection_card(protection)
             return
-        yield protection_card(found, "listening")
+        yield protection_card(protection, "running")
         try:
-            found = self._words(found, *wavs, session)
+            protection = self._measure_words_kept(protection, *wavs, session)
         except UsageError:  # it took too long, or was stopped
-            yield protection_card(found, "stopped")
+            yield protection_card(protection, "stopped")
             raise
-        yield protection_card(found)
+        yield protection_card(protection)
 
-    def protection(self, shown: Shown, target: np.ndarray | None, session: str) -> Protection:
-        """The same for the API, as figures."""
-        wavs = [self._recordings.load(path, session) for path in (shown.original, shown.swapped)]
-        return self._words(self._measure(*wavs, target, session), *wavs, session)
+    def measure_protection(self, result: Result, target: np.ndarray | None, session: str) -> Protection:
+        """The measurements of the card, for the API."""
+        wavs = [self._recordings.load(path, session) for path in (result.original, result.swapped)]
+        return self._measure_words_kept(self._measure_similarity(*wavs, target, session), *wavs, session)
 
-    def _measure(self, original: np.ndarray, swapped: np.ndarray, other, session: str) -> Protection:
+    def _measure_similarity(self, original: np.ndarray, swapped: np.ndarray, other, session: str) -> Protection:
         with self._recordings.job("compare", session) as job:
             job.check()
-            return self._listener.likeness(original, swapped, other, job.check)
+            return self._measurer.measure_similarity(original, swapped, other, job.check)
 
-    def _words(self, found: Protection, original: np.ndarray, swapped: np.ndarray, session: str) -> Protection:
-        if not self._listener.hears_words:
-            return found
-        with self._recordings.job("words", session) as job:
+    def _measure_words_kept(
+        self, protection: Protection, original: np.ndarray, swapped: np.ndarray, session: str
+    ) -> Protection:
+        if not self._measurer.has_asr:
+            return protection
+        with self._recordings.job("transcribe", session) as job:
             job.check()
-            return replace(found, words_kept=self._listener.words_kept(original, swapped, job.check))
+            return replace(protection, words_kept=self._measurer.measure_words_kept(original, swapped, job.check))
 
     def _drop(self, run: Run | None, request: gr.Request | None) -> None:
-        """Stop a run, and let the addresses of its files answer nothing."""
+        """Stop a run and delete its files."""
         if run is not None and not run.dropped:
             session, run.dropped = session_of(request), True
-            if run.works:  # else nothing is stopped: the next recording may just be coming in
+            if run.running:  # otherwise the session's job may be the decoding of its next recording
                 self._recordings.jobs.stop(session)
             self._recordings.withdraw(session, "result")
 
-    def _is_of(self, run: Run, *held: str | None) -> bool:
-        """Whether a run was asked for with the source, target and choice that the page holds."""
-        return self._named(run.source, run.target, run.choice) == self._named(*held)
+    def _has_inputs(self, run: Run, *held: str | None) -> bool:
+        """Whether a run was made from the source, target and choice that the page holds."""
+        return self._current_inputs(run.source, run.target, run.choice) == self._current_inputs(*held)
 
-    def _named(self, source: str | None, target: str | None, choice: str) -> tuple:
-        return self._now(source), self._now(self._voice(target, choice)), choice
+    def _current_inputs(self, source: str | None, target: str | None, choice: str) -> tuple:
+        return self._current_path(source), self._current_path(self._target_path(target, choice)), choice
 
-    def _voice(self, target: str | None, choice: str) -> str | None:
-        """The recording that a choice stands for; a player may still show another when the choice has just changed."""
+    def _target_path(self, target: str | None, choice: str) -> str | None:
+        """Path of the target for a choice; the player's own path counts for `OWN_RECORDING` alone.
+
+        Just after a change of the choice, the player may still hold another recording.
+        """
         return target if choice == OWN_RECORDING else self.bundled.get(choice)
 
-    def _is_same(self, one: str | None, other: str | None) -> bool:
-        """Whether two names are of one recording: an upload and its plain copy are."""
-        return one is not None and self._now(one) == self._now(other)
+    def _is_same_recording(self, one: str | None, other: str | None) -> bool:
+        """Whether two paths are of one recording; an upload and its plain copy are."""
+        return one is not None and self._current_path(one) == self._current_path(other)
 
-    def _now(self, path: str | None) -> str | None:
-        """The name that a recording has by now."""
+    def _current_path(self, path: str | None) -> str | None:
+        """Path of a recording now: that of the plain copy, once an upload has one."""
         return path and str(self._recordings.store.current(Path(path)))
 
 
-def below(*, said: str = "", known: str = "", runs: bool = False, result: bool = False) -> tuple:
-    """What stands below the buttons: a sentence, or how far a run is, or its result; `known` is the run's number."""
+def update_results_area(*, message: str = "", run_id: str = "", running: bool = False, result: bool = False) -> tuple:
+    """Updates of the components below the buttons, in the order of `Tab.results_area`.
+
+    Parameters
+    ----------
+    message : HTML, shown while there is neither a run nor a result
+    run_id : id of the run that the page shows
+    running : whether to show the progress and "Cancel"
+    result : whether to show the result; otherwise its files are removed from the page
+    """
     files = [gr.skip() if result else None] * 4
-    runs = gr.update(visible=runs)
-    return known, runs, gr.update(value=said), runs, gr.update(visible=result), texts.CARD_WAITING, *files
+    progress = gr.update(visible=running)
+    intro, results = gr.update(value=message), gr.update(visible=result)
+    return run_id, progress, intro, progress, results, texts.PROTECTION_WAITING, *files
 
 
-def tab(do: Anonymizer, evaluation: str) -> "Tab":
+def build_tab(anonymizer: Anonymizer, evaluation: str) -> "Tab":
     """Lay out the tab; `evaluation` is HTML."""
     with gr.Row(equal_height=True):
         with gr.Column(elem_classes="card"):
@@ -324,9 +348,9 @@ def tab(do: Anonymizer, evaluation: str) -> "Tab":
             source = recorder("Voice to protect", "source")
         with gr.Column(elem_classes="card"):
             gr.HTML(texts.TARGET)
-            labels = list(do.bundled)
-            choice = gr.Radio([*labels, NOBODY, OWN_RECORDING], value=labels[0], label="Voice", elem_id="choice")
-            target = recorder("New voice", "target", value=do.bundled[labels[0]], interactive=False)
+            labels = list(anonymizer.bundled)
+            choice = gr.Radio([*labels, PSEUDONYM, OWN_RECORDING], value=labels[0], label="Voice", elem_id="choice")
+            target = recorder("New voice", "target", value=anonymizer.bundled[labels[0]], interactive=False)
             consent = gr.Checkbox(label=texts.CONSENT, visible=False, elem_id="consent", container=False)
     with gr.Row(elem_classes="actions"):
         convert = gr.Button("Convert", variant="primary", elem_id="convert", scale=3)
@@ -339,7 +363,7 @@ def tab(do: Anonymizer, evaluation: str) -> "Tab":
         gr.HTML(texts.LISTEN)
         with gr.Row():
             players = [player("Original"), player("Reconstructed"), player("Swapped voice", "swapped")]
-        protection = gr.HTML(texts.CARD_WAITING, elem_id="protection")
+        protection = gr.HTML(texts.PROTECTION_WAITING, elem_id="protection")
         with gr.Accordion("How well it works on average: the evaluation", open=False, elem_id="evaluation"):
             gr.HTML(evaluation)
         mels = figure("Spectrograms", texts.MELS, texts.MELS_ALT)
@@ -350,14 +374,14 @@ def tab(do: Anonymizer, evaluation: str) -> "Tab":
 
 @dataclass(frozen=True)
 class Tab:
-    """The components of the tab, and what the server keeps for it.
+    """Components and state of the tab.
 
     Attributes
     ----------
-    agreed : path of the recording that the consent was given for, in the browser
-    asked : the `Run` that was asked for last
-    run : the `Run` that was begun last
-    known : number of the run that the page shows, kept by the browser
+    consented : path of the recording that the consent was given for; kept by the browser
+    requested : the `Run` that was requested last
+    run : the `Run` that was started last
+    shown_run_id : id of the run that the page shows; kept by the browser
     """
 
     source: gr.Audio
@@ -374,47 +398,63 @@ class Tab:
     players: list[gr.Audio]
     protection: gr.HTML
     mels: gr.Image
-    agreed: gr.Textbox
-    asked: gr.State
+    consented: gr.Textbox
+    requested: gr.State
     run: gr.State
-    known: gr.Textbox
+    shown_run_id: gr.Textbox
 
     @property
-    def shown(self) -> list[gr.Component]:
-        """What a conversion fills, in the order of `Shown`."""
+    def result_files(self) -> list[gr.Component]:
+        """Components that show the files of a `Result`, in its order."""
         return [*self.players, self.mels]
 
     @property
-    def below(self) -> list[gr.Component]:
-        """What stands below the buttons, in the order of `below`."""
-        return [self.known, self.cancel, self.intro, self.progress, self.results, self.protection, *self.shown]
+    def results_area(self) -> list[gr.Component]:
+        """Components below the buttons, in the order of `update_results_area`."""
+        state = [self.shown_run_id, self.cancel, self.intro, self.progress]
+        return [*state, self.results, self.protection, *self.result_files]
 
 
-def wire(do: Anonymizer, tab: Tab) -> None:
-    """Say which event of the tab calls what."""
-    held = [tab.source, tab.target, tab.choice]
-    # Gradio calls what belongs to one event in this order, each when the one before has ended: the quick ones first.
-    changes = [part.change for part in (*held, tab.known)]
-    settled = gr.on(changes, do.settle, [*held, tab.known, tab.run], tab.below, trigger_mode="always_last", **QUICK)
-    settled.failure(lambda: below(said=texts.CHANGED), None, tab.below, **QUICK)  # a file of the page is gone
-    tab.target.change(do.keep_consent, [tab.target, tab.consent, tab.agreed], tab.consent, **QUICK)
-    for clip, take in ((tab.source, do.take_source), (tab.target, do.take_target)):
-        taken = clip.change(take, clip, gr.State(), show_progress="hidden", **PRIVATE)
-        taken.success(do.place, clip, clip, **QUICK)
-        taken.failure(lambda: None, None, clip, **QUICK)
-    tab.choice.input(do.choose, tab.choice, [tab.target, tab.consent], **QUICK)
-    # In the browser, so that no click can be quicker.
-    tab.consent.input(None, [tab.consent, tab.target], tab.agreed, js=_AGREE)
-    # A warning needs the queue. Its output is none that one sees: Gradio would write "Error" there for screen readers.
-    inputs = [*held, tab.consent, tab.agreed]
-    asked = tab.convert.click(do.ask, inputs, tab.asked, show_progress="hidden", **PRIVATE)
-    filled = [tab.source, tab.choice, tab.target, tab.consent, tab.asked]
-    example = tab.example.click(do.example, None, filled, **QUICK)
-    several = {"trigger_mode": "multiple"}  # a run that was dropped may be at its last stage when the next begins
-    for ready in (asked, example):
-        begun = ready.success(do.begin, [tab.asked, tab.run], [tab.run, *tab.below], **several, **QUICK)
-        done = begun.success(do.show, tab.run, tab.shown, show_progress_on=tab.progress, **several, **HEAVY)
-        done.failure(do.failed, tab.run, tab.below, **several, **QUICK)
-        bare = done.success(do.uncover, [*held, tab.run], tab.below, scroll_to_output=True, **several, **QUICK)
-        bare.success(do.protected, tab.run, tab.protection, show_progress="hidden", **several, **HEAVY)
-    tab.cancel.click(do.cancel, tab.run, tab.below, **QUICK)
+def connect_events(anonymizer: Anonymizer, tab: Tab) -> None:
+    """Connect the events of the tab to their handlers."""
+    inputs = [tab.source, tab.target, tab.choice]
+    area = tab.results_area
+    # Gradio calls the handlers of one event in this order, each after the one before has ended. So
+    # the quick ones come first.
+    changes = [part.change for part in (*inputs, tab.shown_run_id)]
+    state = [*inputs, tab.shown_run_id, tab.run]
+    checked = gr.on(changes, anonymizer.drop_if_changed, state, area, trigger_mode="always_last", **QUICK)
+    # It fails if a file that the page names is gone from the server.
+    checked.failure(lambda: update_results_area(message=texts.CHANGED), None, area, **QUICK)
+    consent = [tab.target, tab.consent, tab.consented]
+    tab.target.change(anonymizer.reset_consent, consent, tab.consent, **QUICK)
+    for clip, decode in ((tab.source, anonymizer.decode_source), (tab.target, anonymizer.decode_target)):
+        decoded = clip.change(decode, clip, gr.State(), show_progress="hidden", **PRIVATE)
+        decoded.success(anonymizer.update_player, clip, clip, **QUICK)
+        decoded.failure(lambda: None, None, clip, **QUICK)
+    tab.choice.input(anonymizer.choose_target, tab.choice, [tab.target, tab.consent], **QUICK)
+    # In the browser, so that the path is known before any later click.
+    tab.consent.input(None, [tab.consent, tab.target], tab.consented, js=_CONSENTED_RECORDING_JS)
+    # A warning needs the queue. The output is a state and not a visible component: there, Gradio
+    # would write "Error" for screen readers.
+    requested = tab.convert.click(
+        anonymizer.request_run,
+        [*inputs, tab.consent, tab.consented],
+        tab.requested,
+        show_progress="hidden",
+        **PRIVATE,
+    )
+    filled = [tab.source, tab.choice, tab.target, tab.consent, tab.requested]
+    example = tab.example.click(anonymizer.load_example, None, filled, **QUICK)
+    several = {"trigger_mode": "multiple"}  # a dropped run may still be in its last stage when the next one starts
+    for ready in (requested, example):
+        started = ready.success(anonymizer.start_run, [tab.requested, tab.run], [tab.run, *area], **several, **QUICK)
+        converted = started.success(
+            anonymizer.run_conversion, tab.run, tab.result_files, show_progress_on=tab.progress, **several, **HEAVY
+        )
+        converted.failure(anonymizer.show_failure, tab.run, area, **several, **QUICK)
+        shown = converted.success(
+            anonymizer.show_result, [*inputs, tab.run], area, scroll_to_output=True, **several, **QUICK
+        )
+        shown.success(anonymizer.show_protection, tab.run, tab.protection, show_progress="hidden", **several, **HEAVY)
+    tab.cancel.click(anonymizer.cancel, tab.run, area, **QUICK)

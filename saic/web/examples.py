@@ -1,4 +1,4 @@
-"""The bundled voices: synthetic clips that let anyone try the page without a recording of a person."""
+"""The bundled voices: synthetic clips to try the page without a recording of a person."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,17 @@ from saic.errors import DataError
 
 @dataclass(frozen=True)
 class Example:
-    """A bundled clip: where it is, how the page calls it, what it says, and where it comes from."""
+    """A bundled clip.
+
+    Attributes
+    ----------
+    path : of the audio file
+    label : the voice's name on the page
+    sex : "F" or "M"
+    text : the spoken words
+    source : origin of the clip
+    licence : of the clip
+    """
 
     path: Path
     label: str
@@ -20,12 +30,12 @@ class Example:
 
 
 def load_examples(folder: str | Path) -> list[Example]:
-    """Read ``examples.json`` of a folder of at least two clips.
+    """Read ``examples.json`` in a folder of at least two clips.
 
     Raises
     ------
     DataError
-        The list is missing, malformed or too short, or names a clip that is not there.
+        The list is missing, malformed or too short, or a clip in it is missing.
     """
     folder = Path(folder)
     try:

@@ -1,4 +1,4 @@
-"""The tab of maps: where voices and contents lie, and where your clips lie among them (paper Fig. 5)."""
+"""The Explore tab: maps of speaker and content embeddings, with the page's clips (paper Fig. 5)."""
 
 import contextlib
 from functools import cached_property
@@ -17,82 +17,88 @@ from saic.web.recordings import Recordings, session_of
 
 
 class Explorer:
-    """Maps clips among the voices of the built-in gallery."""
+    """Event handlers of the tab: maps of clips among the voices of the built-in gallery."""
 
     def __init__(self, pipeline, recordings: Recordings) -> None:
         self._pipeline, self._recordings = pipeline, recordings
-        self._voices = pipeline.voices  # read now: weights without a gallery should fail at start, not in use
+        self._gallery = pipeline.gallery  # loaded now, so that weights without a gallery fail at the start
 
     def warm_up(self) -> None:
-        """Draw the maps that everyone sees first."""
-        self._empty_maps  # noqa: B018 - it is kept
+        """Draw the maps of the gallery alone."""
+        self._gallery_maps  # noqa: B018 - it is cached
 
-    def show(self, run: Run | None, drawn: Run | tuple | None, request: gr.Request = None) -> tuple | dict:
-        """Draw the maps with what the first tab shows; nothing is done if that is drawn already."""
-        asked = run if run and run.shown and not run.dropped else ()
-        if asked == drawn:
+    def show_maps(self, run: Run | None, drawn: Run | tuple | None, request: gr.Request = None) -> tuple | dict:
+        """Draw the maps with the clips of a run, unless they are drawn already.
+
+        Parameters
+        ----------
+        run : the run that the Anonymize tab shows
+        drawn : what the maps show: a run, () for the gallery alone, None before the first drawing
+        """
+        wanted = run if run and run.result and not run.dropped else ()
+        if wanted == drawn:
             return gr.skip()
-        if not asked:
-            return self._empty_maps, ()
+        if not wanted:
+            return self._gallery_maps, ()
         with told_plainly():
             try:
                 html = self._draw_run(run, session_of(request))
             except Exception:
                 if not run.dropped:
                     raise
-        return (self._empty_maps, ()) if run.dropped else (html, run)
+        return (self._gallery_maps, ()) if run.dropped else (html, run)
 
-    def forget(self, drawn: Run | tuple | None) -> tuple | dict:
-        """Take the clips of a result that is gone off the maps."""
-        return (self._empty_maps, ()) if drawn and drawn.dropped else gr.skip()
+    def remove_dropped(self, drawn: Run | tuple | None) -> tuple | dict:
+        """Remove the clips of a dropped run from the maps."""
+        return (self._gallery_maps, ()) if drawn and drawn.dropped else gr.skip()
 
     def _draw_run(self, run: Run, session: str) -> str:
-        paths = {"Your clip": run.shown.original, "New voice": run.target, "Swapped": run.shown.swapped}
-        return self.draw(
-            {label: self._recordings.load(path, session) for label, path in paths.items() if path}, session
-        )
+        paths = {"Your clip": run.result.original, "New voice": run.target, "Swapped": run.result.swapped}
+        wavs = {label: self._recordings.load(path, session) for label, path in paths.items() if path}
+        return self.draw(wavs, session)
 
     def draw(self, clips: dict[str, np.ndarray], session: str) -> str:
-        """HTML of the maps; `clips` are wavs (N,)."""
+        """HTML of the maps; `clips` maps labels to wavs (N,)."""
         if not clips:
-            return self._empty_maps
-        speaker, content = self._planes(clips, session)
-        return maps.drawing(self._voices, speaker, content)
+            return self._gallery_maps
+        speaker, content = self._map_clips(clips, session)
+        return maps.maps_html(self._gallery, speaker, content)
 
-    def points(self, clips: dict[str, np.ndarray], session: str) -> dict:
-        """The same as plain values, for the API."""
+    def map_points(self, clips: dict[str, np.ndarray], session: str) -> dict:
+        """The maps as plain values, for the API."""
         if len(clips) > maps.MAX_CLIPS:
             raise UsageError(f"A map shows up to {maps.MAX_CLIPS} recordings. Send fewer.")
-        found = {}
-        for name, plane in zip(("speaker", "content"), self._planes(clips, session), strict=True):
-            found[name] = {
-                "gallery": {v: xy.round(3).tolist() for v, xy in zip(self._voices.names, plane.gallery, strict=True)},
-                "recordings": [spots.round(3).tolist() for spots in plane.clips.values()],
+        result = {}
+        for name, plane in zip(("speaker", "content"), self._map_clips(clips, session), strict=True):
+            result[name] = {
+                "gallery": {v: xy.round(3).tolist() for v, xy in zip(self._gallery.names, plane.gallery, strict=True)},
+                "recordings": [points.round(3).tolist() for points in plane.clips.values()],
                 "nearest_is_same_voice": round(plane.same_voice, 4),
                 "chance": round(plane.chance, 4),
             }
-        return found
+        return result
 
-    def _planes(self, clips: dict[str, np.ndarray], session: str) -> tuple[plots.Plane, plots.Plane]:
+    def _map_clips(self, clips: dict[str, np.ndarray], session: str) -> tuple[plots.Plane, plots.Plane]:
+        """Maps of the speaker and of the content embeddings."""
         with self._recordings.job("map", session) as job:
             embeddings: dict[str, Embedding] = {}
             for label, wav in clips.items():
                 job.check()
-                with contextlib.suppress(AudioError):  # too little that counts as speech: nowhere on a map
+                with contextlib.suppress(AudioError):  # too little speech: the clip is not on the maps
                     embeddings[label] = self._pipeline.embed((wav, SAMPLE_RATE))
             job.check()
-            speaker = plots.speaker_plane(self._voices, embeddings)
+            speaker = plots.speaker_plane(self._gallery, embeddings)
             job.check()
-            return speaker, plots.content_plane(self._voices, embeddings)
+            return speaker, plots.content_plane(self._gallery, embeddings)
 
     @cached_property
-    def _empty_maps(self) -> str:
-        planes = plots.speaker_plane(self._voices, {}), plots.content_plane(self._voices, {})
-        return maps.drawing(self._voices, *planes)
+    def _gallery_maps(self) -> str:
+        planes = plots.speaker_plane(self._gallery, {}), plots.content_plane(self._gallery, {})
+        return maps.maps_html(self._gallery, *planes)
 
 
-def tab() -> tuple[gr.HTML, gr.State]:
-    """Lay out the tab: the maps, and what they show."""
+def build_tab() -> tuple[gr.HTML, gr.State]:
+    """Lay out the tab; returns the maps, and `drawn` of `Explorer.show_maps`."""
     gr.HTML(texts.EXPLORE)
     with gr.Column(elem_classes="card"):
         drawing = gr.HTML(texts.EXPLORE_WAITING, elem_id="maps", min_height=300)

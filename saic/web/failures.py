@@ -1,4 +1,4 @@
-"""What a user is told when something fails, and what the log is: never a path, a name or a traceback."""
+"""Errors as a visitor sees them: one sentence, never a path, a name or a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,27 +11,28 @@ from saic.web.logs import report
 
 @contextmanager
 def told_plainly() -> Iterator[None]:
-    """Turn every exception into a `gr.Error` that holds one plain sentence.
+    """Turn every exception into a `gr.Error` with one sentence.
 
-    A `SaicError` is the user's to solve: its own sentence is shown. Anything else is ours: the user gets an
-    id, and the log the id with the place in the code, without the exception's message: it may quote a path.
+    The message of a `SaicError` is shown: the visitor can act on it. Any other exception is a bug.
+    The visitor gets an event number; the log gets the number and the place in the code, without the
+    exception's message, which may quote a path.
     """
     try:
         yield
     except gr.Error:
         raise
     except SaicError as error:
-        raise _plain(str(error)) from None
+        raise _error(str(error)) from None
     except Exception as error:
-        raise _plain(f"Something went wrong on the server. Try again, or report event {report(error)}.") from None
+        raise _error(f"Something went wrong on the server. Try again, or report event {report(error)}.") from None
 
 
 def ask_for(missing: str) -> gr.Error:
-    """Warn that something is missing; returns an error to raise, which silently stops what follows."""
+    """Warn that an input is missing; returns an error to raise, which ends the event unseen."""
     gr.Warning(missing)
     return gr.Error(missing, visible=False, print_exception=False)
 
 
-def _plain(sentence: str) -> gr.Error:
-    """An error that stays until it is closed, and prints nothing to the console."""
+def _error(sentence: str) -> gr.Error:
+    """An error that stays until the visitor closes it. Gradio prints no traceback for it."""
     return gr.Error(sentence, duration=None, print_exception=False)

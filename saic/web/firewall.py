@@ -1,15 +1,17 @@
-"""What stands between the network and Gradio: only what the page needs comes through, and it comes in plain.
+"""The only way from the network to Gradio: it passes on only what the page and its API need.
 
-Gradio answers any Host and Origin, fetches web addresses that a caller names as files, keeps uploads under the
-sender's name and the hash of their content, and answers many routes that this page never uses. Here:
+Gradio itself answers any Host and Origin, downloads URLs that a caller gives as files, stores
+uploads under the sender's file name and a hash of their content, and has many routes that this page
+does not use. The firewall changes that:
 
-- a request for another host or from a page of another origin is refused;
-- a route that is not listed does not exist;
-- a session belongs to the visitor who used its name first, a file to the visitor whose session it is of;
-- the files of a request must lie in the store; an address in their place is refused, their old names are removed;
-- bodies are small, and come in without long pauses;
-- every answer tells the browser to ask nobody else (Content-Security-Policy), and to keep no recording. Gradio's
-  own scripts are inline and use `eval`, so the policy has to allow that; other hosts it does not allow.
+- a request for another host, or from a page of another origin, gets status 403;
+- a route that is not listed here gets 404;
+- a session belongs to the visitor who used its name first, a file to the visitor of its session;
+- the files of a request must be in the store; URLs are refused, the sender's file names removed;
+- JSON bodies are small, and arrive without long pauses;
+- the Content-Security-Policy of every answer forbids the page to contact other hosts. Gradio's
+  scripts are inline and use `eval`, so the policy has to allow these two;
+- recordings are not cached.
 """
 
 import json
@@ -30,55 +32,55 @@ from saic.web.backlog import Backlog
 from saic.web.hosts import Hosts
 from saic.web.recordings import Recordings
 from saic.web.store import GONE, StoreFull
-from saic.web.visitors import COOKIE, Rate, Visitor, is_session, new_token
+from saic.web.visitors import COOKIE, RateLimiter, Visitor, is_session_name, new_token
 
 _API = "/gradio_api"
-_ASKED = ("/", "/config", "/favicon.ico", "/manifest.json", "/robots.txt", "/theme.css")
-_ASKED_BELOW = ("/assets/", "/static/", "/svelte/")
-_ASKED_OF_API = ("/info", "/openapi.json", "/theme.css", "/app_id", "/login_check", "/startup-events", "/queue/data")
-_ASKED_OF_API_BELOW = ("/heartbeat/", "/call/", "/file=")
-_TOLD = ("/queue/join", "/cancel", "/reset")
-_TOLD_BELOW = ("/call/", "/run/", "/api/")
+_GET_PATHS = ("/", "/config", "/favicon.ico", "/manifest.json", "/robots.txt", "/theme.css")
+_GET_PREFIXES = ("/assets/", "/static/", "/svelte/")
+_GET_API_PATHS = ("/info", "/openapi.json", "/theme.css", "/app_id", "/login_check", "/startup-events", "/queue/data")
+_GET_API_PREFIXES = ("/heartbeat/", "/call/", "/file=")
+_POST_API_PATHS = ("/queue/join", "/cancel", "/reset")
+_POST_API_PREFIXES = ("/call/", "/run/", "/api/")
 
-_MAX_BODY_BYTES = 2**18  # a request without its files: names and paths
+_MAX_BODY_BYTES = 2**18  # a JSON request names its files by path
 BURST, REQUESTS_PER_S = 400, 40
-"""Requests, besides those for the page's own scripts and styles, that an address may make at once and a second."""
+"""Requests that an address may make at once and a second, besides the page's scripts and styles."""
 
 MAX_FILES = 30
 """Recordings that one call may name."""
 
-_FRAMED_BY = "'self' https://huggingface.co" if os.environ.get("SPACE_HOST") else "'self'"
+_FRAME_ANCESTORS = "'self' https://huggingface.co" if os.environ.get("SPACE_HOST") else "'self'"
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
         "connect-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; "
-        f"form-action 'self'; frame-ancestors {_FRAMED_BY}"
+        f"form-action 'self'; frame-ancestors {_FRAME_ANCESTORS}"
     ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 
-_NOTHING = "There is nothing here."
-_ADDRESS = "A web address cannot be used as a recording. Upload the file itself."
-_ELSEWHERE = "This recording is not on the server. Upload it first."
-_ANOTHERS = "This page is out of date. Reload it."
-_TOO_MANY = "Too many requests. Wait a few seconds."
-_BUSY = "The results of too many calls were not fetched yet. Fetch them, or try again in a minute."
+_NOT_FOUND = "There is nothing here."
+_URL_REFUSED = "A web address cannot be used as a recording. Upload the file itself."
+_NOT_UPLOADED = "This recording is not on the server. Upload it first."
+_OTHER_VISITOR = "This page is out of date. Reload it."
+_TOO_MANY_REQUESTS = "Too many requests. Wait a few seconds."
+_TOO_MANY_RESULTS = "The results of too many calls were not fetched yet. Fetch them, or try again in a minute."
 _MALFORMED = "The request is not one that this page or its API makes."
 
 
 class Firewall:
-    """An ASGI application around another.
+    """An ASGI application around Gradio's. Protects it and the visitors from the requests above.
 
     Parameters
     ----------
-    app : Gradio's
-    recordings : whose store recordings lie in, and whose jobs end with their page
-    hosts : under which names the page answers
-    max_bytes : of one upload
-    backlog : what Gradio keeps for sessions
-    verbs : names of the calls that programs may make, each with the names of its parameters in order
+    app : Gradio's application
+    recordings : the recordings and jobs of the server
+    hosts : the allowed host names
+    backlog : limit on the results that Gradio keeps
+    max_bytes : size limit of one upload
+    endpoints : names of the API's endpoints, each with its parameters' names in order
     """
 
     def __init__(
@@ -88,11 +90,11 @@ class Firewall:
         hosts: Hosts,
         backlog: Backlog,
         max_bytes: int,
-        verbs: Mapping[str, tuple[str, ...]],
+        endpoints: Mapping[str, tuple[str, ...]],
     ) -> None:
         self._app, self._recordings, self._store, self._backlog = app, recordings, recordings.store, backlog
-        self._hosts, self._uploads, self._verbs = hosts, uploads.Uploads(recordings.store, max_bytes), verbs
-        self._rate = Rate(BURST, REQUESTS_PER_S)
+        self._hosts, self._uploads, self._endpoints = hosts, uploads.Uploads(recordings.store, max_bytes), endpoints
+        self._rate = RateLimiter(BURST, REQUESTS_PER_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -101,40 +103,40 @@ class Firewall:
             return None
         path = scope["path"].removeprefix(scope.get("root_path", "")).removesuffix("/") or "/"
         api = path.removeprefix(_API) if path.startswith(_API) else None
-        scope = scope | {"headers": [item for item in scope["headers"] if self._passes(*item)]}
+        scope = scope | {"headers": [item for item in scope["headers"] if self._keeps_header(*item)]}
         visitor = Visitor.of(scope)
-        send = _with_headers(send, api, _cookie(scope) if path == "/" and visitor.token is None else None)
+        send = _with_headers(send, api, _new_cookie(scope) if path == "/" and visitor.token is None else None)
         if refusal := self._hosts.refusal(scope):
-            answer = PlainTextResponse(refusal, 403)
-        elif not path.startswith(_ASKED_BELOW) and not self._rate.allows(visitor.address):
-            answer = PlainTextResponse(_TOO_MANY, 429, {"Retry-After": "10"})
+            response = PlainTextResponse(refusal, 403)
+        elif not path.startswith(_GET_PREFIXES) and not self._rate.allows(visitor.address):
+            response = PlainTextResponse(_TOO_MANY_REQUESTS, 429, {"Retry-After": "10"})
         elif scope["method"] in ("GET", "HEAD"):
-            answer = await self._asked(scope, receive, send, path, api, visitor)
+            response = await self._get(scope, receive, send, path, api, visitor)
         elif scope["method"] == "POST" and api == "/upload":
-            answer = await self._uploads.take(scope, receive, visitor)
-        elif scope["method"] == "POST" and api and (api in _TOLD or api.startswith(_TOLD_BELOW)):
-            answer = await self._told(scope, receive, send, api, visitor)
+            response = await self._uploads.handle(scope, receive, visitor)
+        elif scope["method"] == "POST" and api and (api in _POST_API_PATHS or api.startswith(_POST_API_PREFIXES)):
+            response = await self._post(scope, receive, send, api, visitor)
         else:
-            answer = PlainTextResponse(_NOTHING, 404)
-        if answer is not None:
-            await answer(scope, receive, send)
+            response = PlainTextResponse(_NOT_FOUND, 404)
+        if response is not None:
+            await response(scope, receive, send)
 
-    def _passes(self, name: bytes, value: bytes) -> bool:
-        """Whether a header is given on: Gradio makes addresses of a forwarded host, whatever it is."""
-        return name != b"x-forwarded-host" or all(map(self._hosts.forwarded, value.decode("latin-1").split(",")))
+    def _keeps_header(self, name: bytes, value: bytes) -> bool:
+        """Whether a header is passed on. Gradio would build URLs from any X-Forwarded-Host."""
+        return name != b"x-forwarded-host" or all(map(self._hosts.allows_forwarded, value.decode("latin-1").split(",")))
 
-    async def _asked(
+    async def _get(
         self, scope: Scope, receive: Receive, send: Send, path: str, api: str | None, visitor: Visitor
     ) -> Response | None:
-        """What is answered here to a GET; None if Gradio did."""
+        """Handle a GET: the response to send, or None if Gradio has sent one."""
         if api == "/upload_progress":
             return Response('data: {"msg": "done"}\n\n', media_type="text/event-stream")
         if api and api.startswith("/file="):
             if refusal := self._refuse_file(api.removeprefix("/file="), visitor):
                 return refusal
-            return await self._give_file(scope, receive, send)
-        elif not _listed(path, api):
-            return PlainTextResponse(_NOTHING, 404)
+            return await self._send_file(scope, receive, send)
+        elif not _is_get_route(path, api):
+            return PlainTextResponse(_NOT_FOUND, 404)
         if api == "/queue/data":
             query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
             if refusal := self._refuse_session(query.get("session_hash", [None])[0], visitor):
@@ -143,134 +145,141 @@ class Firewall:
             session = api.removeprefix("/heartbeat/")
             if refusal := self._refuse_session(session, visitor):
                 return refusal
-            with self._recordings.open_page(session):
+            with self._recordings.open_page(session):  # Gradio's heartbeat lasts as long as the page is open
                 await self._app(scope, receive, send)
         else:
             await self._app(scope, receive, send)
         return None
 
     def _refuse_file(self, name: str, visitor: Visitor) -> Response | None:
-        """Only a visitor's own files of the store are given, and nothing is fetched for anybody."""
+        """The response if a visitor may not download a file; None if it may."""
         path = Path(name)
-        if self._store.was_upload(path):  # the player of an upload that has just become a plain copy
+        if self._store.was_upload(path):  # the audio player may still ask for an upload that a copy has replaced
             return Response(status_code=204)
-        if not self._store.may_give(visitor, path):
+        if not self._store.may_download(visitor, path):
             return PlainTextResponse(GONE, 404)
         return None
 
-    async def _give_file(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
-        """Send a file; what to answer where it was removed before its first byte was sent."""
+    async def _send_file(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
+        """Let Gradio send a file; the response if the file was deleted before its first byte."""
         has_begun = False
 
-        async def noted(message: Message) -> None:
+        async def noting_send(message: Message) -> None:
             nonlocal has_begun
             has_begun = True
             await send(message)
 
         try:
-            await self._app(scope, receive, noted)
-        except (OSError, RuntimeError):  # the latter is what Starlette makes of a file that is not there
+            await self._app(scope, receive, noting_send)
+        except (OSError, RuntimeError):  # Starlette raises RuntimeError for a file that does not exist
             if has_begun:
                 raise
             return PlainTextResponse(GONE, 404)
         return None
 
     def _refuse_session(self, session: Any, visitor: Visitor, *, named: bool = True) -> Response | None:
-        """A session is its visitor's alone."""
-        if not is_session(session):
-            return _refusal(_MALFORMED, 400)
+        """The response if a visitor may not use a session; None if it may."""
+        if not is_session_name(session):
+            return _json_error(_MALFORMED, 400)
         try:
-            return None if self._store.claim(session, visitor, named=named) else _refusal(_ANOTHERS, 403)
+            return None if self._store.claim(session, visitor, named=named) else _json_error(_OTHER_VISITOR, 403)
         except StoreFull as error:
-            return _refusal(str(error), 503)
+            return _json_error(str(error), 503)
 
-    async def _told(self, scope: Scope, receive: Receive, send: Send, api: str, visitor: Visitor) -> Response | None:
-        """Pass a JSON request on once all its files are in the store."""
+    async def _post(self, scope: Scope, receive: Receive, send: Send, api: str, visitor: Visitor) -> Response | None:
+        """Handle a POST with a JSON body: the response to send, or None if Gradio has sent one."""
         try:
-            body = await _whole(receive)
-            told = json.loads(body or b"{}")
-            if not isinstance(told, dict):
+            body = json.loads(await _read_body(receive) or b"{}")
+            if not isinstance(body, dict):
                 raise ValueError
             if api.startswith("/call/"):
-                name, told = self._call(api.removeprefix("/call/"), told)
+                name, body = self._normalize_call(api.removeprefix("/call/"), body)
                 path = f"{_API}/call/{name}"
                 scope = scope | {"path": scope.get("root_path", "") + path, "raw_path": path.encode()}
-            files = list(_files(told))
+            files = list(_find_files(body))
         except uploads.TooLarge:
-            return _refusal("The request is too large.", 413)
+            return _json_error("The request is too large.", 413)
         except uploads.Stalled:
             return PlainTextResponse("The request stopped.", 408, {"Connection": "close"})
-        except _Gone:
-            return PlainTextResponse(_NOTHING, 404)
+        except _NoSuchEndpoint:
+            return PlainTextResponse(_NOT_FOUND, 404)
         except (ValueError, RecursionError):
-            return _refusal(_MALFORMED, 400)
+            return _json_error(_MALFORMED, 400)
         if len(files) > MAX_FILES:
-            return _refusal(f"A call takes up to {MAX_FILES} recordings. Send fewer.", 400)
-        if named := told.get("session_hash") is not None:
-            session = told["session_hash"]
+            return _json_error(f"A call takes up to {MAX_FILES} recordings. Send fewer.", 400)
+        if named := body.get("session_hash") is not None:
+            session = body["session_hash"]
         else:
-            session = told["session_hash"] = secrets.token_hex(16)
+            session = body["session_hash"] = secrets.token_hex(16)
         if refusal := self._refuse_session(session, visitor, named=named):
             return refusal
         if not self._backlog.has_room(session):
-            return _refusal(_BUSY, 503)
+            return _json_error(_TOO_MANY_RESULTS, 503)
         for file in files:
-            if refusal := self._refusal_of(file, visitor):
-                return _refusal(refusal, 400)
+            if message := self._file_error(file, visitor):
+                return _json_error(message, 400)
             file |= {"url": None, "orig_name": None}
-        plain = json.dumps(told).encode()
+        checked = json.dumps(body).encode()
         headers = [(key, value) for key, value in scope["headers"] if key != b"content-length"]
-        scope = scope | {"headers": [*headers, (b"content-length", str(len(plain)).encode())]}
-        await self._app(scope, _replay(plain, receive), send)
+        scope = scope | {"headers": [*headers, (b"content-length", str(len(checked)).encode())]}
+        await self._app(scope, _replay(checked, receive), send)
         return None
 
-    def _call(self, name: str, told: dict) -> tuple[str, dict]:
-        """Name and body of a program's call with its arguments in a list, as ``/call/NAME`` takes them.
+    def _normalize_call(self, name: str, body: dict) -> tuple[str, dict]:
+        """Endpoint and body of an API call in the form of ``/call/NAME``: the arguments in a list.
 
-        ``/call/v2/NAME`` takes them by name, and lets nobody name a session.
+        ``/call/v2/NAME`` takes the arguments by name. Unlike Gradio's own route it also takes
+        ``session_hash``.
 
         Raises
         ------
-        _Gone (no such call), ValueError (its arguments do not fit)
+        _NoSuchEndpoint, ValueError (unknown or too many arguments)
         """
         by_name = name.startswith("v2/")
         name = name.removeprefix("v2/")
-        if name not in self._verbs:
-            raise _Gone
-        parameters = self._verbs[name]
-        session = {"session_hash": told.pop("session_hash")} if "session_hash" in told else {}
+        if name not in self._endpoints:
+            raise _NoSuchEndpoint
+        parameters = self._endpoints[name]
+        session = {"session_hash": body.pop("session_hash")} if "session_hash" in body else {}
         if by_name:
-            if not told.keys() <= set(parameters):
+            if not body.keys() <= set(parameters):
                 raise ValueError
-            data = [told.get(parameter) for parameter in parameters]
+            data = [body.get(parameter) for parameter in parameters]
         else:
-            data = told.get("data")
+            data = body.get("data")
             if not isinstance(data, list) or len(data) > len(parameters):
                 raise ValueError
             data = data + [None] * (len(parameters) - len(data))
         return name, {"data": data, **session}
 
-    def _refusal_of(self, file: dict, visitor: Visitor) -> str | None:
+    def _file_error(self, file: dict, visitor: Visitor) -> str | None:
+        """The message if a visitor may not use a file in a call; None if it may."""
         names = [file.get(key) for key in ("path", "url")]
-        if any(isinstance(name, str) and "://" in name and not _own_address(name) for name in names):
-            return _ADDRESS
+        if any(isinstance(name, str) and "://" in name and not _is_own_url(name) for name in names):
+            return _URL_REFUSED
         path = file.get("path")
         if not isinstance(path, str):
-            return _ELSEWHERE
-        # A page may name an upload once more that has just become a plain copy: whose that is, the recordings asks.
-        its = self._store.may_give(visitor, Path(path)) or self._store.was_upload(Path(path))
-        return None if its else _ELSEWHERE
+            return _NOT_UPLOADED
+        # The page may name an upload that a copy has just replaced. `Recordings.load` then checks
+        # that the copy is the session's.
+        allowed = self._store.may_download(visitor, Path(path)) or self._store.was_upload(Path(path))
+        return None if allowed else _NOT_UPLOADED
 
 
-class _Gone(UsageError):
-    """What is asked for does not exist."""
+class _NoSuchEndpoint(UsageError):
+    """The API has no endpoint of this name."""
 
 
-async def _whole(receive: Receive) -> bytes:
-    """The body of a request; TooLarge or Stalled if it is over the limit or does not come."""
-    bounded, body = uploads.Bounded(receive, _MAX_BODY_BYTES), b""
+async def _read_body(receive: Receive) -> bytes:
+    """The body of a JSON request.
+
+    Raises
+    ------
+    uploads.TooLarge, uploads.Stalled
+    """
+    limited, body = uploads.LimitedReceive(receive, _MAX_BODY_BYTES), b""
     while True:
-        message = await bounded()
+        message = await limited()
         if message["type"] == "http.disconnect":
             raise uploads.Stalled
         body += message.get("body", b"")
@@ -278,35 +287,35 @@ async def _whole(receive: Receive) -> bytes:
             return body
 
 
-def _listed(path: str, api: str | None) -> bool:
+def _is_get_route(path: str, api: str | None) -> bool:
     if api is None:
-        return path in _ASKED or path.startswith(_ASKED_BELOW)
-    return api in _ASKED_OF_API or api.startswith(_ASKED_OF_API_BELOW)
+        return path in _GET_PATHS or path.startswith(_GET_PREFIXES)
+    return api in _GET_API_PATHS or api.startswith(_GET_API_PREFIXES)
 
 
-def _own_address(name: str) -> bool:
-    """Whether an address is that of a file here, as pages send it along; it is not used, and removed."""
+def _is_own_url(name: str) -> bool:
+    """Whether a URL is of the file route: pages send it with the path, and it is removed."""
     return f"{_API}/file=/" in unquote(name)
 
 
-def _files(told: Any) -> Iterator[dict]:
-    """Everything in a request that Gradio would take for a file."""
-    if isinstance(told, dict):
-        if "path" in told or "meta" in told:
-            yield told
-        for value in told.values():
-            yield from _files(value)
-    elif isinstance(told, list):
-        for value in told:
-            yield from _files(value)
+def _find_files(value: Any) -> Iterator[dict]:
+    """All dictionaries in a JSON value that Gradio would take for a file."""
+    if isinstance(value, dict):
+        if "path" in value or "meta" in value:
+            yield value
+        for item in value.values():
+            yield from _find_files(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _find_files(item)
 
 
-def _refusal(sentence: str, status: int) -> Response:
-    return JSONResponse({"detail": sentence, "error": sentence}, status)
+def _json_error(message: str, status: int) -> Response:
+    return JSONResponse({"detail": message, "error": message}, status)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives a body that was read already, then what comes after it."""
+    """A `receive` that gives a body that has been read already, then what comes after it."""
     given = False
 
     async def replayed() -> Message:
@@ -319,10 +328,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _cookie(scope: Scope) -> str:
-    """A new visitor's cookie: for this browser alone, and for as long as it runs."""
+def _new_cookie(scope: Scope) -> str:
+    """Set-Cookie header of a new visitor. The cookie is deleted when the browser closes."""
     flags = "; Secure" if scope.get("scheme") == "https" else ""
-    if flags and os.environ.get("SPACE_HOST"):  # the Hub shows a Space inside of its own page
+    if flags and os.environ.get("SPACE_HOST"):  # the Hub shows a Space in a frame of its own page
         flags += "; SameSite=None; Partitioned"
     else:
         flags += "; SameSite=Lax"
@@ -330,7 +339,9 @@ def _cookie(scope: Scope) -> str:
 
 
 def _with_headers(send: Send, api: str | None, cookie: str | None) -> Send:
-    async def headed(message: Message) -> None:
+    """A `send` that adds the security headers, and the cookie if there is one."""
+
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
@@ -339,7 +350,7 @@ def _with_headers(send: Send, api: str | None, cookie: str | None) -> Send:
                 headers["Cache-Control"] = "no-store"
             if cookie:
                 headers.append("Set-Cookie", cookie)
-                headers["Cache-Control"] = "no-store"  # the next visitor gets a cookie of its own
+                headers["Cache-Control"] = "no-store"  # a cached answer would give its cookie to another visitor
         await send(message)
 
-    return headed
+    return send_with_headers

@@ -1,7 +1,7 @@
-"""Under which names the page answers, and to pages of which origin.
+"""Which Host and Origin headers the server accepts.
 
-A page elsewhere may make a browser ask this server: by a name of its own that it points here (DNS rebinding), or by a
-request across origins. Both carry a name that is none of this server's.
+A web page elsewhere can make a visitor's browser send requests to this server: through a host name
+that it points here (DNS rebinding), or across origins. Its name is then in Host or Origin.
 """
 
 import os
@@ -18,16 +18,16 @@ from saic.errors import UsageError
 _LOOPBACK_NAMES = ("localhost", "localhost.localdomain")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_HERE = "This page does not answer under that name. Its owner can allow a name with --allow-host NAME."
-_FOREIGN = "A page of another address cannot use this server."
+_UNKNOWN_HOST = "This page does not answer under that name. Its owner can allow a name with --allow-host NAME."
+_CROSS_ORIGIN = "A page of another address cannot use this server."
 
 
 class Hosts:
-    """Which Host and Origin a request may have.
+    """The allowed host names. Protects against DNS rebinding and cross-origin requests.
 
     Parameters
     ----------
-    served : the address or name that the server listens on, as it was given; None: this computer only
+    listen_host : the address or name that the server listens on, as given; None: loopback only
     allowed : further names, without a port
 
     Raises
@@ -35,49 +35,53 @@ class Hosts:
     UsageError (a name with a port, a scheme or a path)
     """
 
-    def __init__(self, served: str | None = None, allowed: Iterable[str] = ()) -> None:
-        names = [served] if served and not _is_any(served) else []
+    def __init__(self, listen_host: str | None = None, allowed: Iterable[str] = ()) -> None:
+        names = [listen_host] if listen_host and not _is_wildcard(listen_host) else []
         names += allowed
         names += [os.environ["SPACE_HOST"]] if os.environ.get("SPACE_HOST") else []
         for name in names:
-            if _address(name) is None and not _NAME.fullmatch(name):
+            if _ip_address(name) is None and not _NAME.fullmatch(name):
                 raise UsageError("An allowed host is a name alone, such as saic.example.org, without port and path.")
-        self._names = {_bare(name) for name in names}
+        self._names = {_normalized(name) for name in names}
 
     def refusal(self, scope: Scope) -> str | None:
-        """Why a request is refused; None if it is not."""
+        """The message for a request that is refused; None if it is allowed."""
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
-        host = _parsed(f"//{hosts[0]}", scope.get("scheme", "http")) if len(hosts) == 1 else None
-        if host is None or not self._is_ours(host[0], scope):
-            return _HERE
-        for origin in headers.getlist("origin"):
-            scheme = origin.partition("://")[0]
-            # Behind a proxy the port and the scheme may be others than the browser's: a name that was allowed counts.
-            sent = _parsed(origin, scheme)
-            if sent is None or (sent != host and not (sent[0] == host[0] and sent[0] in self._names)):
-                return _FOREIGN
+        host = _host_and_port(f"//{hosts[0]}", scope.get("scheme", "http")) if len(hosts) == 1 else None
+        if host is None or not self._is_allowed(host[0], scope):
+            return _UNKNOWN_HOST
+        for header in headers.getlist("origin"):
+            scheme = header.partition("://")[0]
+            # A proxy may change port and scheme between browser and server. For an allowed name the
+            # host alone has to match.
+            origin = _host_and_port(header, scheme)
+            if origin is None or (origin != host and not (origin[0] == host[0] and origin[0] in self._names)):
+                return _CROSS_ORIGIN
         return None
 
-    def forwarded(self, name: str) -> bool:
-        """Whether a proxy may say that the browser asked for this name (X-Forwarded-Host)."""
-        parsed = _parsed(f"//{name.strip()}", "http")
+    def allows_forwarded(self, name: str) -> bool:
+        """Whether a proxy may give this name as the browser's (X-Forwarded-Host)."""
+        parsed = _host_and_port(f"//{name.strip()}", "http")
         return parsed is not None and parsed[0] in self._names
 
-    def _is_ours(self, name: str, scope: Scope) -> bool:
-        reached = scope["server"][0] if scope.get("server") else None
+    def _is_allowed(self, name: str, scope: Scope) -> bool:
+        server_address = scope["server"][0] if scope.get("server") else None
         if name in self._names or name in _LOOPBACK_NAMES:
             return True
-        address = _address(name)  # no name service comes in between
-        return address is not None and (address.is_loopback or address == _address(reached or ""))
+        address = _ip_address(name)  # DNS rebinding needs a name: an IP address is not looked up
+        return address is not None and (address.is_loopback or address == _ip_address(server_address or ""))
 
 
-def _bare(name: str) -> str:
+def _normalized(name: str) -> str:
     return name.strip("[]").rstrip(".").lower()
 
 
-def _parsed(address: str, scheme: str) -> tuple[str, int | None] | None:
-    """Name and port of ``//name:port``, with or without a scheme, whose own port is None; None if it is no such."""
+def _host_and_port(address: str, scheme: str) -> tuple[str, int | None] | None:
+    """Host and port of ``//host:port``, with or without a scheme.
+
+    The scheme's default port is None. The result is None if anything else is in the address.
+    """
     try:
         parts = urlsplit(address)
         port = parts.port
@@ -85,18 +89,18 @@ def _parsed(address: str, scheme: str) -> tuple[str, int | None] | None:
         return None
     if not parts.hostname or parts.username is not None or parts.path or parts.query or parts.fragment:
         return None
-    return _bare(parts.hostname), None if port == _DEFAULT_PORTS.get(scheme) else port
+    return _normalized(parts.hostname), None if port == _DEFAULT_PORTS.get(scheme) else port
 
 
-def _address(name: str) -> IPv4Address | IPv6Address | None:
+def _ip_address(name: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(_bare(name))
+        address = ip_address(_normalized(name))
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _is_any(name: str) -> bool:
-    """Whether a server that listens there answers at every address of its machine."""
-    address = _address(name)
+def _is_wildcard(name: str) -> bool:
+    """Whether the name is 0.0.0.0 or ``::``, which stand for every address of the machine."""
+    address = _ip_address(name)
     return address is not None and address.is_unspecified

@@ -1,4 +1,4 @@
-"""The tab that tells who speaks: a few voices with names, a clip, and "nobody I know"."""
+"""The Identify tab: open-set speaker identification among a few enrolled voices."""
 
 from dataclasses import dataclass
 from html import escape
@@ -16,111 +16,129 @@ from saic.web.recordings import Recordings, session_of
 
 MAX_VOICES = 12
 MAX_CLIPS = 12  # of one voice
-MAX_NAME = 40
+MAX_NAME = 40  # characters
 
 
-class Known(dict[str, list[np.ndarray]]):
+class EnrolledVoices(dict[str, list[np.ndarray]]):
     """Name to the speaker embeddings (E,) of that person's clips; no audio."""
 
     removed = False
-    """Whether "Remove all" was pressed: an enrolment that still runs then must not bring the voices back."""
+    """Set by "Remove all": an enrollment that still runs then must not bring the voices back."""
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
-    """Who speaks in a clip, as HTML, and what that was judged from."""
+class Identification:
+    """The answer for a query clip.
+
+    Attributes
+    ----------
+    clip : path of the query clip
+    enrolled : the voices that it was compared with
+    html : the answer
+    """
 
     clip: str
-    known: Known
+    enrolled: EnrolledVoices
     html: str
 
 
 class Identifier:
-    """What the tab's buttons do.
+    """Event handlers of the tab.
 
     Parameters
     ----------
     pipeline : a `saic.Pipeline`
-    recordings : where recordings come in
-    halves : label to the paths of two disjoint halves of each bundled voice
+    recordings : reads the uploads
+    bundled_halves : label to the paths of two disjoint halves of each bundled voice
     """
 
-    def __init__(self, pipeline, recordings: Recordings, halves: dict[str, tuple[str, str]]) -> None:
-        self._pipeline, self._recordings, self._halves = pipeline, recordings, halves
-        self.threshold = pipeline.voices.threshold
+    def __init__(self, pipeline, recordings: Recordings, bundled_halves: dict[str, tuple[str, str]]) -> None:
+        self._pipeline, self._recordings, self._bundled_halves = pipeline, recordings, bundled_halves
+        self.threshold = pipeline.gallery.threshold
 
-    def enrol(self, name: str, clip: str | None, known: Known, request: gr.Request = None) -> tuple:
-        """Remember a voice: returns what is known, the list, and an emptied form."""
+    def enroll(self, name: str, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple:
+        """Add a clip to a voice; returns the voices, their list as HTML, and an empty form."""
         name = " ".join(name.split())[:MAX_NAME]
         if clip is None:
             raise ask_for("Record or upload the voice first.")
         if not name:
             raise ask_for("Give the voice a name.")
-        if name not in known and len(known) >= MAX_VOICES:
-            raise ask_for(f"{MAX_VOICES} voices are enrolled, which is as many as fit. Remove them to start again.")
-        if len(known.get(name, [])) >= MAX_CLIPS:
-            raise ask_for(f"{MAX_CLIPS} clips of this voice are enrolled, which is as many as help.")
+        if name not in enrolled and len(enrolled) >= MAX_VOICES:
+            raise ask_for(f"{MAX_VOICES} voices are enrolled, the most that is possible. Remove them to start again.")
+        if len(enrolled.get(name, [])) >= MAX_CLIPS:
+            raise ask_for(f"{MAX_CLIPS} clips of this voice are enrolled. More would not help.")
         with told_plainly():
             session = session_of(request)
             embedding = self.embed(self._recordings.load(clip, session), session)
-        if known.removed:
+        if enrolled.removed:
             return gr.skip(), gr.skip(), "", None
-        known = Known(known | {name: [*known.get(name, []), embedding]})
-        return known, listing(known), "", None
+        enrolled = EnrolledVoices(enrolled | {name: [*enrolled.get(name, []), embedding]})
+        return enrolled, list_html(enrolled), "", None
 
-    def forget(self, known: Known) -> tuple[Known, str, str]:
-        """Remember nobody."""
-        known.removed = True
-        return Known(), listing(Known()), ""
+    def remove_all(self, enrolled: EnrolledVoices) -> tuple[EnrolledVoices, str, str]:
+        """Forget all enrolled voices."""
+        enrolled.removed = True
+        return EnrolledVoices(), list_html(EnrolledVoices()), ""
 
-    def take_clip(self, path: str | None, request: gr.Request = None) -> str | dict | None:
-        """Replace the recording in question by a plain copy."""
+    def decode_query(self, path: str | None, request: gr.Request = None) -> str | dict | None:
+        """Replace the uploaded query clip by a plain copy; the upload is deleted at once."""
         with told_plainly():
             return self._recordings.take_in(path, session_of(request), "question")
 
-    def place(self, path: str | None) -> str | dict:
-        """Put the plain copy into its player, unless that was filled anew while the copy was made."""
-        now = self._now(path)
-        return gr.skip() if now == path else now
+    def update_player(self, path: str | None) -> str | dict:
+        """Show the plain copy in its player, unless the player got another recording meanwhile."""
+        current = self._current_path(path)
+        return gr.skip() if current == path else current
 
-    def tell(self, clip: str | None, known: Known, verdict: Verdict | None) -> tuple[str, str]:
-        """HTML of what is known of the clip in question, and of the verdict if it is on that clip and those voices."""
-        seconds = {second: label for label, (_, second) in self._halves.items()}
-        note = f'<p class="soft">The second half of {escape(seconds[clip])}.</p>' if clip in seconds else ""
-        stands = verdict and verdict.known is known and self._now(verdict.clip) == self._now(clip)
-        return note, verdict.html if stands else ""
+    def update_answer(
+        self, clip: str | None, enrolled: EnrolledVoices, identification: Identification | None
+    ) -> tuple[str, str]:
+        """Note on the query clip, and the answer if it is for this clip and these voices.
 
-    def who(self, clip: str | None, known: Known, request: gr.Request = None) -> Verdict:
-        """Judge who speaks in a clip."""
+        Both are HTML.
+        """
+        labels = {second: label for label, (_, second) in self._bundled_halves.items()}
+        note = f'<p class="soft">The second half of {escape(labels[clip])}.</p>' if clip in labels else ""
+        is_valid = (
+            identification
+            and identification.enrolled is enrolled
+            and self._current_path(identification.clip) == self._current_path(clip)
+        )
+        return note, identification.html if is_valid else ""
+
+    def identify_speaker(
+        self, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None
+    ) -> Identification:
+        """Compare a query clip with the enrolled voices."""
         if clip is None:
             raise ask_for("Record or upload the recording in question first.")
-        if not known:
-            raise ask_for("Enrol at least one voice first.")
+        if not enrolled:
+            raise ask_for("Enroll at least one voice first.")
         with told_plainly():
             session = session_of(request)
-            matches = self.matches(self.embed(self._recordings.load(clip, session), session), known)
-            return Verdict(clip, known, answer(matches, self.threshold))
+            matches = self.rank_matches(self.embed(self._recordings.load(clip, session), session), enrolled)
+            return Identification(clip, enrolled, answer_html(matches, self.threshold))
 
-    def matches(self, probe: np.ndarray, known: Known) -> list[Match]:
-        """Best first, as `Pipeline.identify` gives them."""
-        scores = {name: _cosine(probe, np.mean(embeddings, axis=0)) for name, embeddings in known.items()}
+    def rank_matches(self, query: np.ndarray, enrolled: EnrolledVoices) -> list[Match]:
+        """Matches of a speaker embedding (E,), best first, as from `Pipeline.identify`."""
+        scores = {name: _cosine(query, np.mean(embeddings, axis=0)) for name, embeddings in enrolled.items()}
         best_first = sorted(scores, key=scores.get, reverse=True)
         return [Match(name, scores[name], scores[name] >= self.threshold) for name in best_first]
 
-    def example(self, known: Known, request: gr.Request = None) -> tuple:
-        """Enrol the first half of every bundled voice, and put the second half of the last in question."""
+    def load_example(self, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple:
+        """Enroll the first half of each bundled voice; query with the second half of the last."""
         with told_plainly():
             session = session_of(request)
-            bundled = Known()
-            for label, (first, _) in self._halves.items():
+            bundled = EnrolledVoices()
+            for label, (first, _) in self._bundled_halves.items():
                 bundled[label] = [self.embed(self._recordings.load(first, session), session)]
-            *_, (_, question) = self._halves.values()
-            if known.removed:
-                return gr.skip(), gr.skip(), question
-            return bundled, listing(bundled) + '<p class="soft">Their first halves.</p>', question
+            *_, (_, query) = self._bundled_halves.values()
+            if enrolled.removed:
+                return gr.skip(), gr.skip(), query
+            return bundled, list_html(bundled) + '<p class="soft">The first half of each.</p>', query
 
-    def _now(self, path: str | None) -> str | None:
-        """The name that a recording has by now: an upload's plain copy has taken its place."""
+    def _current_path(self, path: str | None) -> str | None:
+        """Path of a recording now: that of the plain copy, once an upload has one."""
         return path and str(self._recordings.store.current(Path(path)))
 
     def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
@@ -134,86 +152,104 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def listing(known: Known) -> str:
-    """HTML of who is enrolled."""
-    if not known:
+def list_html(enrolled: EnrolledVoices) -> str:
+    """HTML list of the enrolled voices."""
+    if not enrolled:
         return texts.NOBODY_ENROLLED
     items = "".join(
         f"<li><span>{escape(name)}</span><span class='soft'>{len(clips)} clip{'s' * (len(clips) > 1)}</span></li>"
-        for name, clips in known.items()
+        for name, clips in enrolled.items()
     )
-    return f'<ul class="known">{items}</ul>'
+    return f'<ul class="enrolled">{items}</ul>'
 
 
-def answer(matches: list[Match], threshold: float) -> str:
-    """HTML of the verdict and every score."""
+def answer_html(matches: list[Match], threshold: float) -> str:
+    """HTML of the answer with every score."""
     best = matches[0]
-    verdict = f"This is <strong>{escape(best.name)}</strong>." if best.accepted else "<strong>Nobody I know.</strong>"
+    answer = f"This is <strong>{escape(best.name)}</strong>." if best.accepted else texts.NO_MATCH
     rows = "".join(
         f"""<li class="{"accepted" if match.accepted else ""}"><span class="who">{escape(match.name)}</span>
 <span class="meter" aria-hidden="true"><span style="width:{100 * max(match.score, 0):.1f}%"></span>
 <i style="left:{100 * threshold:.1f}%"></i></span><span class="score">{match.score:.2f}</span></li>"""
         for match in matches
     )
-    return f"""<section class="answer"><h3>{verdict}</h3><ol class="scores">{rows}</ol>
-<p class="soft">Cosine similarity of speaker embeddings. From {threshold:.2f} on (the line) a voice counts as known:
-there, on speakers that never trained the model, missing a person and mistaking a stranger are equally frequent. A
-score is no proof of identity.</p></section>"""
+    return f"""<section class="answer"><h3>{answer}</h3><ol class="scores">{rows}</ol>
+<p class="soft">{texts.IDENTIFY_NOTE.format(threshold=threshold)}</p></section>"""
 
 
 @dataclass(frozen=True)
 class Tab:
-    """The components of the tab."""
+    """Components and state of the tab.
 
-    known: gr.State
-    verdict: gr.State
+    Attributes
+    ----------
+    enrolled : the `EnrolledVoices`
+    identification : the last `Identification`
+    name, clip_to_enroll : the form for enrollment
+    enrolled_list : HTML list of the enrolled voices
+    query, query_note : the clip in question, and a note on it
+    answer : HTML of the identification
+    """
+
+    enrolled: gr.State
+    identification: gr.State
     name: gr.Textbox
-    voice: gr.Audio
-    enrol: gr.Button
-    forget: gr.Button
-    listed: gr.HTML
-    clip: gr.Audio
-    note: gr.HTML
-    ask: gr.Button
+    clip_to_enroll: gr.Audio
+    enroll: gr.Button
+    remove_all: gr.Button
+    enrolled_list: gr.HTML
+    query: gr.Audio
+    query_note: gr.HTML
+    identify: gr.Button
     example: gr.Button
-    said: gr.HTML
+    answer: gr.HTML
 
 
-def tab() -> Tab:
+def build_tab() -> Tab:
     """Lay out the tab."""
-    known, verdict = gr.State(Known()), gr.State(None)
+    enrolled, identification = gr.State(EnrolledVoices()), gr.State(None)
     with gr.Row(equal_height=True):
         with gr.Column(elem_classes="card"):
-            gr.HTML(texts.IDENTIFY_ENROL)
+            gr.HTML(texts.IDENTIFY_ENROLL)
             name = gr.Textbox(label="Name", max_lines=1, max_length=MAX_NAME, elem_id="name")
-            voice = recorder("Voice to enrol", "voice")
+            clip_to_enroll = recorder("Voice to enroll", "voice")
             with gr.Row(elem_classes="actions"):
-                enrol = gr.Button("Enrol", variant="primary", elem_id="enrol", min_width=120)
-                forget = gr.Button("Remove all", elem_id="forget", min_width=120)
-            listed = gr.HTML(texts.NOBODY_ENROLLED, elem_id="known")
+                enroll = gr.Button("Enroll", variant="primary", elem_id="enroll", min_width=120)
+                remove_all = gr.Button("Remove all", elem_id="remove-all", min_width=120)
+            enrolled_list = gr.HTML(texts.NOBODY_ENROLLED, elem_id="enrolled")
         with gr.Column(elem_classes="card"):
-            gr.HTML(texts.IDENTIFY_ASK)
-            clip = recorder("Recording in question", "question")
-            note = gr.HTML("", elem_id="question-note")
+            gr.HTML(texts.IDENTIFY_QUERY)
+            query = recorder("Recording in question", "query")
+            query_note = gr.HTML("", elem_id="query-note")
             with gr.Row(elem_classes="actions"):
-                ask = gr.Button("Who speaks?", variant="primary", elem_id="ask", min_width=120)
+                identify = gr.Button("Who speaks?", variant="primary", elem_id="identify", min_width=120)
                 example = gr.Button("Try it", elem_id="identify-example", min_width=120)
-            said = gr.HTML("", elem_id="answer")
-    return Tab(known, verdict, name, voice, enrol, forget, listed, clip, note, ask, example, said)
+            answer = gr.HTML("", elem_id="answer")
+    enrollment = enrolled, identification, name, clip_to_enroll, enroll, remove_all, enrolled_list
+    return Tab(*enrollment, query, query_note, identify, example, answer)
 
 
-def wire(do: Identifier, tab: Tab) -> None:
-    """Say which event of the tab calls what."""
-    judged_from = [tab.clip, tab.known, tab.verdict]
-    # First of what a new clip calls: Gradio calls the next when this has ended.
-    gr.on([part.change for part in judged_from], do.tell, judged_from, [tab.note, tab.said], **QUICK)
-    taken = tab.clip.change(do.take_clip, tab.clip, gr.State(), show_progress="hidden", **PRIVATE)
-    taken.success(do.place, tab.clip, tab.clip, **QUICK)
-    taken.failure(lambda: None, None, tab.clip, **QUICK)
-    filled = [tab.known, tab.listed, tab.name, tab.voice]
-    for asked in (tab.enrol.click, tab.name.submit):
-        asked(do.enrol, [tab.name, tab.voice, tab.known], filled, show_progress="hidden", **HEAVY)
-    tab.forget.click(do.forget, tab.known, [tab.known, tab.listed, tab.said], **QUICK)
-    tab.ask.click(do.who, [tab.clip, tab.known], tab.verdict, show_progress_on=tab.said, **HEAVY)
-    ready = tab.example.click(do.example, tab.known, [tab.known, tab.listed, tab.clip], show_progress="hidden", **HEAVY)
-    ready.success(do.who, [tab.clip, tab.known], tab.verdict, show_progress_on=tab.said, **HEAVY)
+def connect_events(identifier: Identifier, tab: Tab) -> None:
+    """Connect the events of the tab to their handlers."""
+    shown = [tab.query, tab.enrolled, tab.identification]
+    # First among the handlers of a new clip: Gradio calls the next one after this one has ended.
+    gr.on([part.change for part in shown], identifier.update_answer, shown, [tab.query_note, tab.answer], **QUICK)
+    decoded = tab.query.change(identifier.decode_query, tab.query, gr.State(), show_progress="hidden", **PRIVATE)
+    decoded.success(identifier.update_player, tab.query, tab.query, **QUICK)
+    decoded.failure(lambda: None, None, tab.query, **QUICK)
+    form = [tab.name, tab.clip_to_enroll]
+    for submitted in (tab.enroll.click, tab.name.submit):
+        submitted(
+            identifier.enroll,
+            [*form, tab.enrolled],
+            [tab.enrolled, tab.enrolled_list, *form],
+            show_progress="hidden",
+            **HEAVY,
+        )
+    everything = [tab.enrolled, tab.enrolled_list, tab.answer]
+    tab.remove_all.click(identifier.remove_all, tab.enrolled, everything, **QUICK)
+    filled = [tab.enrolled, tab.enrolled_list, tab.query]
+    ready = tab.example.click(identifier.load_example, tab.enrolled, filled, show_progress="hidden", **HEAVY)
+    identify = {"fn": identifier.identify_speaker, "inputs": [tab.query, tab.enrolled], "outputs": tab.identification}
+    tab.identify.click(**identify, show_progress_on=tab.answer, **HEAVY)
+    ready.success(**identify, show_progress_on=tab.answer, **HEAVY)

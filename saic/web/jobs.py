@@ -1,10 +1,12 @@
-"""Heavy work, counted and shared out: one job a core, each with a deadline, each to be stopped by who asked for it.
+"""Scheduling of heavy work: one job per CPU core, with a deadline, in fair shares for addresses.
 
-A core that becomes free goes to the address, and there to the session, that had the least time of late. A job that
-runs for long lets others go first between two of its steps. So one visitor, however many long jobs it asks for,
-costs the others hardly more than the step that it is at.
+Core time is the time for which a job holds a core. A core that becomes free goes to the address
+that had the least core time in the last minutes, and within it to the session that had the least. A
+job that runs for longer than a time slice lets those with less go first, between two of its steps.
+So a visitor with many long jobs delays the others by hardly more than one step.
 
-The log gets an opaque number, a verb, seconds and how it ended; never a session, an address, a file name or a word.
+The log gets a random number, the job's name, its duration and how it ended; never a session name,
+an address, a file name or spoken words.
 """
 
 import contextlib
@@ -17,22 +19,22 @@ import time
 from collections.abc import Callable, Iterator
 
 from saic.errors import SaicError, UsageError
-from saic.web.visitors import has_room
+from saic.web.visitors import within_fair_share
 
 DEADLINE_S = 180.0
-"""Seconds a job may take, the wait for a core included. A clip of five minutes takes less than one minute."""
+"""Seconds that a job may take, the wait included. Five minutes of audio take less than a minute."""
 
 MAX_JOBS = 40
 """Jobs that run or wait at once."""
 
-MAX_JOBS_A_SESSION = 4
-"""Of these, the jobs of one page or client."""
+MAX_JOBS_PER_SESSION = 4
+"""Jobs of one page or API client that run or wait at once."""
 
-SHARE = 0.25
-"""Of the free places, what one address may hold."""
+MAX_ADDRESS_SHARE = 0.25
+"""Fraction of the free places that one address may hold, see `within_fair_share`."""
 
-_SLICE_S = 2.0  # after which a job lets those go first who had less
-_MEMORY_S = 60.0  # time that was used so long ago counts for a third
+_TIME_SLICE_S = 2.0  # after which a job gives way to those with less recent core time than it
+_DECAY_S = 60.0  # time constant of recent core time: what was used 60 s ago counts 1 / e
 
 _STOPPED = "Stopped. Nothing was kept of this run."
 _TOO_LONG = "This took too long and was stopped. Try again later, or with a shorter recording."
@@ -42,113 +44,116 @@ _log = logging.getLogger(__name__)
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Job:
-    """One piece of work. `check` is called between its stages, which is where it can be stopped or may have to wait."""
+    """One piece of work. It calls `check` between its steps; only there it can stop or give way."""
 
     def __init__(self, jobs: "Jobs", session: str, address: str, deadline: float) -> None:
         self.number = secrets.token_hex(4)
         self.session, self.address = session, address
-        self.since = math.inf  # when it last got a core
+        self.charged_until = math.inf  # core time up to here is charged to its owner; inf: it had no core yet
         self.stopped = False
         self._jobs, self._deadline = jobs, deadline
 
     @property
     def left_s(self) -> float:
+        """Seconds until the deadline."""
         return max(0.0, self._deadline - time.monotonic())
 
     def check(self) -> None:
-        """Raise UsageError if the job was stopped or has had its time; let others go first if it ran for long."""
+        """Give way to other jobs after a time slice; UsageError if stopped or past the deadline."""
         if self.stopped:
             raise UsageError(_STOPPED)
         if self.left_s == 0:
             raise UsageError(_TOO_LONG)
-        if time.monotonic() - self.since > _SLICE_S:
+        if time.monotonic() - self.charged_until > _TIME_SLICE_S:
             self._jobs.give_way(self)
 
 
 class Jobs:
-    """The jobs of one server.
+    """The jobs of one server. Protects visitors from one that asks for too much work.
 
     Parameters
     ----------
-    slots : how many run at once; the others wait
-    deadline_s : seconds from asking to the end
+    slots : number of jobs that run at once; None: one per core
+    deadline_s : seconds that a job may take, the wait included
     """
 
     def __init__(self, slots: int | None = None, *, deadline_s: float = DEADLINE_S) -> None:
         self.slots, self.deadline_s = slots or cores(), deadline_s
         self.running: list[Job] = []
-        self.waiting: list[Job] = []  # in the order in which they came
+        self.waiting: list[Job] = []  # first come first
         self._changed = threading.Condition()
-        self._used = _Used()
+        self._usage = _RecentUsage()
         self._current = threading.local()
 
     @contextlib.contextmanager
     def run(
-        self, verb: str, session: str, address: str = "", waits: Callable[[int], None] = lambda before: None
+        self, name: str, session: str, address: str = "", on_wait: Callable[[int], None] = lambda n_ahead: None
     ) -> Iterator[Job]:
-        """Wait for a core, then be the job of a session. Leaving it early is safe: its core is free only then.
+        """Wait for a core, then run the block as a job. The core is free again when the block ends.
+
+        Inside of another job's block this does nothing and gives that job.
 
         Parameters
         ----------
-        verb : what it does, for the log
-        session : whose it is
-        address : whose share it counts for
-        waits : called with the number of jobs that wait before this one, about once a second
+        name : what the job does, for the log
+        session : session that the job belongs to
+        address : address that it counts for
+        on_wait : called about once a second with the number of jobs that come first
 
         Raises
         ------
-        UsageError (stopped, too late, or this session or address has too many jobs)
+        UsageError (stopped, past the deadline, or too many jobs of this session or address)
         """
-        if getattr(self._current, "job", None):  # a step of a job that has its core
+        if getattr(self._current, "job", None):
             yield self._current.job
             return
         began = time.monotonic()
         job = Job(self, session, address, began + self.deadline_s)
-        ended = "failed"
+        outcome = "failed"
         try:
             self._admit(job)
-            self._wait(job, waits)
+            self._wait_for_core(job, on_wait)
             self._current.job = job
             job.check()
             yield job
-            ended = "done"
+            outcome = "done"
         except SaicError as error:
-            ended = f"refused ({type(error).__name__})"
+            outcome = f"refused ({type(error).__name__})"
             raise
         finally:
             self._current.job = None
             self._leave(job)
-            _log.info("job %s: %s %s after %.1f s", job.number, verb, ended, time.monotonic() - began)
+            _log.info("job %s: %s %s after %.1f s", job.number, name, outcome, time.monotonic() - began)
 
     def check_stopped(self) -> None:
-        """Raise UsageError if this thread is at a job that was stopped; never waits."""
+        """Raise UsageError if the job of this thread was stopped; never waits."""
         job = getattr(self._current, "job", None)
         if job and job.stopped:
             raise UsageError(_STOPPED)
 
     def give_way(self, job: Job) -> None:
-        """Wait once more if somebody waits who had less time than the owner of a running job."""
+        """Let a running job wait again if the owner of a waiting one has less recent core time."""
         with self._changed:
-            self._account(job)
-            if not any(self._order(other) < self._order(job) for other in self.waiting):
+            self._charge(job)
+            if not any(self._priority(other) < self._priority(job) for other in self.waiting):
                 return
             self.running.remove(job)
             self.waiting.append(job)
             self._changed.notify_all()
-        self._wait(job)
+        self._wait_for_core(job)
 
     def wait_until_idle(self) -> None:
-        """Return once nobody's job runs or waits."""
+        """Return once no job runs or waits."""
         with self._changed:
             self._changed.wait_for(lambda: not self.running and not self.waiting)
 
     def stop(self, *sessions: str) -> None:
-        """Stop what sessions run, at the next step, and what they wait for, at once."""
+        """Stop the jobs of sessions: running ones at the next `Job.check`, waiting ones at once."""
         with self._changed:
             for job in (*self.running, *self.waiting):
                 if job.session in sessions:
@@ -156,21 +161,23 @@ class Jobs:
             self._changed.notify_all()
 
     def stop_all(self) -> None:
-        """Stop every job, as `stop`."""
+        """Stop every job, see `stop`."""
         self.stop(*{job.session for job in (*self.running, *self.waiting)})
 
     def _admit(self, job: Job) -> None:
+        """Add a job to those that wait; UsageError if its session or address has too many."""
         with self._changed:
-            there = [*self.running, *self.waiting]
-            of_session = sum(other.session == job.session for other in there)
-            of_address = sum(other.address == job.address for other in there)
-            others = len(there) - of_address
-            if of_session >= MAX_JOBS_A_SESSION or not has_room(of_address + 1, others, MAX_JOBS, SHARE):
+            admitted = [*self.running, *self.waiting]
+            of_session = sum(other.session == job.session for other in admitted)
+            of_address = sum(other.address == job.address for other in admitted)
+            others = len(admitted) - of_address
+            if of_session >= MAX_JOBS_PER_SESSION or not within_fair_share(
+                of_address + 1, others, MAX_JOBS, MAX_ADDRESS_SHARE
+            ):
                 raise UsageError(_BUSY)
             self.waiting.append(job)
 
-    def _wait(self, job: Job, waits: Callable[[int], None] = lambda before: None) -> None:
-        """Return once a job has a core."""
+    def _wait_for_core(self, job: Job, on_wait: Callable[[int], None] = lambda n_ahead: None) -> None:
         while True:
             with self._changed:
                 if job.stopped:
@@ -180,54 +187,57 @@ class Jobs:
                 if self._next() is job:
                     self.waiting.remove(job)
                     self.running.append(job)
-                    job.since = time.monotonic()
+                    job.charged_until = time.monotonic()
                     self._changed.notify_all()  # there may be another free core
                     return
-                before = sorted(self.waiting, key=self._order).index(job)
+                n_ahead = sorted(self.waiting, key=self._priority).index(job)
                 self._changed.wait(min(1.0, job.left_s))
-            waits(before)
+            on_wait(n_ahead)
 
     def _next(self) -> Job | None:
-        """Who gets the next core, if one is free. No address has all of several cores: one is left for the others."""
+        """The job that gets the next core; None if no core is free or no job may have it.
+
+        With several cores, one address never has all of them: one stays for the others.
+        """
         if len(self.running) >= self.slots:
             return None
-        most = max(1, self.slots - 1)
-        running = [job.address for job in self.running]
-        may = [job for job in self.waiting if running.count(job.address) < most]
-        return min(may, key=self._order, default=None)
+        max_of_address = max(1, self.slots - 1)
+        addresses = [job.address for job in self.running]
+        eligible = [job for job in self.waiting if addresses.count(job.address) < max_of_address]
+        return min(eligible, key=self._priority, default=None)
 
-    def _order(self, job: Job) -> tuple[float, float]:
-        """Sorts jobs by what their owners had; `min` takes the first that came among equals."""
-        return self._used.of(job.address), self._used.of((job.address, job.session))
+    def _priority(self, job: Job) -> tuple[float, float]:
+        """Recent core time of a job's address and session; the lowest gets the next core."""
+        return self._usage.seconds(job.address), self._usage.seconds((job.address, job.session))
 
-    def _account(self, job: Job) -> None:
-        """Count the time that a job has had since it got its core, or since it was last counted."""
+    def _charge(self, job: Job) -> None:
+        """Add the core time of a job, up to now, to that of its address and session."""
         now = time.monotonic()
         for owner in (job.address, (job.address, job.session)):
-            self._used.add(owner, max(0.0, now - job.since))
-        job.since = now
+            self._usage.add(owner, max(0.0, now - job.charged_until))
+        job.charged_until = now
 
     def _leave(self, job: Job) -> None:
         with self._changed:
             if job in self.running:
-                self._account(job)
+                self._charge(job)
                 self.running.remove(job)
             elif job in self.waiting:
                 self.waiting.remove(job)
             self._changed.notify_all()
 
 
-class _Used:
-    """Seconds of a core that owners had of late: what they had fades with time."""
+class _RecentUsage:
+    """Core time of owners in seconds, with exponential decay (time constant `_DECAY_S`)."""
 
     def __init__(self) -> None:
-        self._seconds: dict[object, tuple[float, float]] = {}
+        self._totals: dict[object, tuple[float, float]] = {}  # owner -> seconds, time of that total
 
-    def of(self, owner: object) -> float:
-        seconds, at = self._seconds.get(owner, (0.0, 0.0))
-        return seconds * math.exp((at - time.monotonic()) / _MEMORY_S)
+    def seconds(self, owner: object) -> float:
+        total, since = self._totals.get(owner, (0.0, 0.0))
+        return total * math.exp((since - time.monotonic()) / _DECAY_S)
 
     def add(self, owner: object, seconds: float) -> None:
-        self._seconds[owner] = self.of(owner) + seconds, time.monotonic()
-        if len(self._seconds) > 1000:
-            self._seconds = {other: had for other, had in self._seconds.items() if self.of(other) > 0.01}
+        self._totals[owner] = self.seconds(owner) + seconds, time.monotonic()
+        if len(self._totals) > 1000:
+            self._totals = {other: total for other, total in self._totals.items() if self.seconds(other) > 0.01}

@@ -1,20 +1,21 @@
-"""The maps of Fig. 5 as drawings that answer: point at a dot and its voice stands out in both maps.
+"""The maps of Fig. 5 as interactive SVG: pointing at a dot highlights its voice in both maps.
 
-Plain SVG and CSS, because that needs no script from anywhere, stays sharp on a telephone, and can be read aloud.
+SVG and CSS need no script from elsewhere, stay sharp on a phone, and work with screen readers.
 """
 
 from html import escape
 
 import numpy as np
 
-from saic.gallery import Voices
+from saic.gallery import Gallery
 from saic.plots import Plane, voice_style
 
-_SIZE = 400  # of a map in its own units
+_SIZE = 400  # width and height of a map in SVG units
 _MARGIN = 22
 _SEXES = {"F": "female", "M": "male"}
 
-# One shape a clip, in the order in which they are given; they shrink, so that all stay visible where they coincide.
+# One shape for each clip, in order. Each is smaller than the one before, so that all are visible
+# where they coincide.
 _CLIP_SHAPES = (
     '<circle r="11" fill="none" stroke="#14242b" stroke-width="3"/>',
     '<path d="M-3-9h6v6h6v6h-6v6h-6v-6h-6v-6h6z" fill="#ffd92f" stroke="#14242b" stroke-width="1.5"/>',
@@ -25,9 +26,9 @@ _CLIP_SHAPES = (
 MAX_CLIPS = len(_CLIP_SHAPES)
 
 
-def drawing(voices: Voices, speaker: Plane, content: Plane) -> str:
+def maps_html(gallery: Gallery, speaker: Plane, content: Plane) -> str:
     """HTML of both maps with a legend and a menu of voices."""
-    names = [f"{name} ({_SEXES.get(sex, sex)})" for name, sex in zip(voices.names, voices.sexes, strict=True)]
+    names = [f"{name} ({_SEXES.get(sex, sex)})" for name, sex in zip(gallery.names, gallery.sexes, strict=True)]
     menu = "".join(f'<option value="{k}">{escape(name)}</option>' for k, name in enumerate(names))
     rules = "".join(
         f'.maps:has(.v{k}:hover) .v:not(.v{k}),.maps[data-voice="{k}"] .v:not(.v{k}){{opacity:.08}}'
@@ -39,53 +40,54 @@ def drawing(voices: Voices, speaker: Plane, content: Plane) -> str:
         for label, shape in zip(speaker.clips, _CLIP_SHAPES, strict=False)
     )
     return f"""<div class="maps"><style>{rules}</style>
-<p class="maps-menu"><label>Voice to follow
+<p class="maps-menu"><label>Voice to highlight
 <select onchange="this.closest('.maps').dataset.voice = this.value"><option value="">all</option>{menu}</select>
 </label></p>
-<div class="maps-pair">{_map("Speaker embeddings", speaker, names)}{_map("Content embeddings", content, names)}</div>
+<div class="maps-pair">{_map_html("Speaker embeddings", speaker, names)}
+{_map_html("Content embeddings", content, names)}</div>
 <ul class="legend"><li><svg viewBox="-12 -12 24 24" width="24" height="24" aria-hidden="true">
-<circle r="4.5" fill="#44aa99"/></svg>{len(names)} voices of the gallery, a colour and shape each</li>
+<circle r="4.5" fill="#44aa99"/></svg>{len(names)} voices of the gallery, each in its own color and shape</li>
 {clips}</ul></div>"""
 
 
-def _map(title: str, plane: Plane, names: list[str]) -> str:
-    every = np.concatenate([plane.gallery.reshape(-1, 2), *plane.clips.values()])
-    low, span = every.min(axis=0), np.maximum(np.ptp(every, axis=0), 1e-9)
+def _map_html(title: str, plane: Plane, names: list[str]) -> str:
+    points = np.concatenate([plane.gallery.reshape(-1, 2), *plane.clips.values()])
+    low, span = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 1e-9)
 
-    def place(spots: np.ndarray) -> list[tuple[float, float]]:
-        unit = (spots.astype(float) - low) / span
-        unit[:, 1] = 1 - unit[:, 1]  # SVG's y runs downwards
+    def to_svg(points: np.ndarray) -> list[tuple[float, float]]:
+        unit = (points.astype(float) - low) / span
+        unit[:, 1] = 1 - unit[:, 1]  # the y axis of SVG points down
         return [tuple(xy) for xy in np.round(_MARGIN + unit * (_SIZE - 2 * _MARGIN), 1)]
 
     gallery = "".join(
         f'<g class="v v{k}"><text x="12" y="24">{escape(names[k])}</text>'
-        + "".join(_dot(k, x, y) for x, y in place(spots))
+        + "".join(_dot(k, x, y) for x, y in to_svg(voice))
         + "</g>"
-        for k, spots in enumerate(plane.gallery)
+        for k, voice in enumerate(plane.gallery)
     )
     clips = "".join(
         f'<g class="clip"><title>{escape(label)}</title>'
-        + "".join(f'<g transform="translate({x} {y})">{shape}</g>' for x, y in place(spots))
+        + "".join(f'<g transform="translate({x} {y})">{shape}</g>' for x, y in to_svg(clip))
         + "</g>"
-        for (label, spots), shape in zip(plane.clips.items(), _CLIP_SHAPES, strict=False)
+        for (label, clip), shape in zip(plane.clips.items(), _CLIP_SHAPES, strict=False)
     )
-    said = f"nearest neighbour is the same voice: {plane.same_voice:.0%} (chance {plane.chance:.0%})"
+    caption = f"nearest neighbor is the same voice: {plane.same_voice:.0%} (chance {plane.chance:.0%})"
     return (
-        f'<figure><figcaption><strong>{title}</strong><br>{said}</figcaption><svg class="map" role="img" '
-        f'viewBox="0 0 {_SIZE} {_SIZE}" aria-label="Map of {title.lower()}, {said}">{gallery}{clips}</svg></figure>'
+        f'<figure><figcaption><strong>{title}</strong><br>{caption}</figcaption><svg class="map" role="img" '
+        f'viewBox="0 0 {_SIZE} {_SIZE}" aria-label="Map of {title.lower()}, {caption}">{gallery}{clips}</svg></figure>'
     )
 
 
 def _dot(k: int, x: float, y: float) -> str:
-    """One point in the shape and colour of voice `k`."""
+    """A point in the shape and color of voice `k`."""
     style = voice_style(k)
-    colour = style["color"]
+    color = style["color"]
     match style["marker"]:
         case "o":
-            return f'<circle cx="{x}" cy="{y}" r="4.5" fill="{colour}"/>'
+            return f'<circle cx="{x}" cy="{y}" r="4.5" fill="{color}"/>'
         case "s":
-            return f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{colour}"/>'
+            return f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{color}"/>'
         case "^":
-            return f'<path d="M{x} {y - 5:.1f}l5 9h-10z" fill="{colour}"/>'
+            return f'<path d="M{x} {y - 5:.1f}l5 9h-10z" fill="{color}"/>'
         case _:
-            return f'<path d="M{x} {y - 5.5:.1f}l5.5 5.5-5.5 5.5-5.5-5.5z" fill="{colour}"/>'
+            return f'<path d="M{x} {y - 5.5:.1f}l5.5 5.5-5.5 5.5-5.5-5.5z" fill="{color}"/>'

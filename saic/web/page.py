@@ -1,4 +1,4 @@
-"""The page itself: the tabs, and what belongs to all of them."""
+"""The page: its tabs, and the events that concern several of them."""
 
 import logging
 import os
@@ -8,15 +8,15 @@ import time
 import gradio as gr
 
 from saic import audio
-from saic.evaluation.evaluators.whisper import Recogniser
+from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.web import about, anonymize, api, explore, identify, texts
 from saic.web.about import Documents
 from saic.web.anonymize import Anonymizer, Run
 from saic.web.examples import Example
 from saic.web.explore import Explorer
-from saic.web.identify import Identifier
+from saic.web.identify import EnrolledVoices, Identifier
 from saic.web.parts import HEAVY, QUICK
-from saic.web.protection import Listener
+from saic.web.protection import ProtectionMeasurer
 from saic.web.recordings import Recordings, session_of
 from saic.web.store import ClipStore
 
@@ -31,92 +31,109 @@ def build_page(
     *,
     store: ClipStore | None = None,
     documents: Documents = NO_DOCUMENTS,
-    recogniser: Recogniser | None = None,
+    asr: WhisperASR | None = None,
 ) -> gr.Blocks:
-    """Build the page over any object with the verbs of `saic.Pipeline`; serve it with `saic.web.launch`.
+    """Build the page; serve it with `saic.web.launch`.
 
     Parameters
     ----------
-    pipeline : converts, embeds, identifies and holds the gallery
+    pipeline : a `saic.Pipeline`, or another object with its methods
     examples : the bundled voices, at least two
-    store : where clips are kept; None opens one. Gradio learns of it through the environment variable
+    store : keeps the recordings; None creates one. Gradio finds it through the environment variable
         GRADIO_TEMP_DIR, so a process serves one page at a time.
-    documents : what the page quotes
-    recogniser : counts the words that are kept; None: they are not counted
+    documents : documents that the page quotes
+    asr : speech recognizer that counts the words kept; None: they are not counted
     """
     store = store or ClipStore()
     os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
-    recordings, listener = Recordings(store), Listener(pipeline, recogniser)
-    bundled, halves = _bundle(examples, store)
-    anonymizer = Anonymizer(pipeline, recordings, listener, bundled)
+    recordings, measurer = Recordings(store), ProtectionMeasurer(pipeline, asr)
+    bundled, halves = _store_examples(examples, store)
+    anonymizer = Anonymizer(pipeline, recordings, measurer, bundled)
     explorer, identifier = Explorer(pipeline, recordings), Identifier(pipeline, recordings, halves)
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False) as page:
         gr.HTML(texts.HEADER)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Anonymize"):
-                first = anonymize.tab(anonymizer, documents.evaluation)
-            with gr.Tab("Explore") as exploring:
-                maps, drawn = explore.tab()
+                first = anonymize.build_tab(anonymizer, documents.evaluation)
+            with gr.Tab("Explore") as explore_tab:
+                maps, drawn = explore.build_tab()
             with gr.Tab("Identify"):
-                second = identify.tab()
+                second = identify.build_tab()
             with gr.Tab("About"):
-                about.tab(documents, pipeline.info())
-        anonymize.wire(anonymizer, first)
-        identify.wire(identifier, second)
-        exploring.select(explorer.show, [first.run, drawn], [maps, drawn], show_progress_on=maps, **HEAVY)
-        gr.on([first.known.change, first.intro.change], explorer.forget, drawn, [maps, drawn], **QUICK)
-        _wire_delete(recordings, anonymizer, first, second, maps, drawn)
-        page.verbs = api.offer(recordings, anonymizer, identifier, explorer)
-    page.recordings = recordings  # for launch, as the verbs are
-    page.warm_ups = (recordings.sandbox.warm_up, anonymizer.warm_up, listener.warm_up, explorer.warm_up)
+                about.build_tab(documents, pipeline.info())
+        anonymize.connect_events(anonymizer, first)
+        identify.connect_events(identifier, second)
+        explore_tab.select(explorer.show_maps, [first.run, drawn], [maps, drawn], show_progress_on=maps, **HEAVY)
+        changes = [first.shown_run_id.change, first.intro.change]
+        gr.on(changes, explorer.remove_dropped, drawn, [maps, drawn], **QUICK)
+        _connect_delete(recordings, anonymizer, first, second, maps, drawn)
+        page.verbs = api.register_endpoints(recordings, anonymizer, identifier, explorer)
+    page.recordings = recordings  # for `launch`, as `page.verbs`
+    page.warm_ups = (recordings.sandbox.warm_up, anonymizer.warm_up, measurer.warm_up, explorer.warm_up)
     return page
 
 
 def warm_up(page: gr.Blocks) -> threading.Thread:
-    """Do once in the background what a first visitor would wait for; a visitor who is quicker goes first."""
+    """Load and compile in the background what a first visitor would wait for.
 
-    def rehearse() -> None:
-        began = time.monotonic()
+    Visitors' jobs go first.
+    """
+
+    def run_warm_ups() -> None:
+        started = time.monotonic()
         for step in page.warm_ups:
             page.recordings.jobs.wait_until_idle()
             try:
                 step()
-            except Exception as error:  # whoever needs it tries again, and is told
+            except Exception as error:  # the first use tries again, and reports the error to its visitor
                 _log.error("warm-up: %s", type(error).__name__)
-        _log.info("warm after %.1f s", time.monotonic() - began)
+        _log.info("warm after %.1f s", time.monotonic() - started)
 
-    thread = threading.Thread(target=rehearse, name="saic-warm-up", daemon=True)
+    thread = threading.Thread(target=run_warm_ups, name="saic-warm-up", daemon=True)
     thread.start()
     return thread
 
 
-def _bundle(examples: list[Example], store: ClipStore) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
-    """Write the bundled voices into the store: label to the path of the clip, and to those of its halves."""
-    whole, halves = {}, {}
+def _store_examples(examples: list[Example], store: ClipStore) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+    """Write the bundled voices into the store.
+
+    Returns
+    -------
+    Label to the path of the clip, and label to the paths of its two halves.
+    """
+    clips, halves = {}, {}
     for number, example in enumerate(examples, start=1):
         wav = audio.load(example.path)
         middle = len(wav) // 2
         paths = [str(store.bundled / f"voice-{number:02d}{part}.wav") for part in ("", "-first", "-second")]
         for path, part in zip(paths, (wav, wav[:middle], wav[middle:]), strict=True):
             audio.save(path, part)
-        whole[example.label], *parts = paths
+        clips[example.label], *parts = paths
         halves[example.label] = tuple(parts)
-    return whole, halves
+    return clips, halves
 
 
-def _wire_delete(
-    recordings: Recordings, do: Anonymizer, first: anonymize.Tab, second: identify.Tab, maps: gr.HTML, drawn: gr.State
+def _connect_delete(
+    recordings: Recordings,
+    anonymizer: Anonymizer,
+    first: anonymize.Tab,
+    second: identify.Tab,
+    maps: gr.HTML,
+    drawn: gr.State,
 ) -> None:
-    """*Delete now*: the server forgets, then the page does."""
+    """*Delete now*: delete everything on the server, then clear the page."""
 
-    async def forget_all(choice: str, run: Run | None, request: gr.Request) -> tuple:
-        # async: it needs no thread, which others may hold
+    async def delete_all(choice: str, run: Run | None, request: gr.Request) -> tuple:
+        # async: it needs none of the threads, which may all be in use
         if run is not None:
             run.dropped = True
         recordings.delete(session_of(request))
-        anonymized = [None, *do.choose(choice), None, *anonymize.below(said=texts.DELETED)]
-        return *anonymized, None, texts.EXPLORE_WAITING, {}, identify.listing({}), None, None, ""
+        results = anonymize.update_results_area(message=texts.DELETED)
+        anonymized = [None, *anonymizer.choose_target(choice), None, *results]
+        identified = EnrolledVoices(), identify.list_html(EnrolledVoices()), None, None, ""
+        return *anonymized, None, texts.EXPLORE_WAITING, *identified
 
-    cleared = [first.source, first.target, first.consent, first.agreed, *first.below, drawn, maps]
-    said = [second.known, second.listed, second.voice, second.clip, second.said]
-    first.delete.click(forget_all, [first.choice, first.run], [*cleared, *said], **QUICK)
+    inputs = [first.source, first.target, first.consent, first.consented]
+    enrollment = [second.enrolled, second.enrolled_list, second.clip_to_enroll]
+    outputs = [*inputs, *first.results_area, drawn, maps, *enrollment, second.query, second.answer]
+    first.delete.click(delete_all, [first.choice, first.run], outputs, **QUICK)

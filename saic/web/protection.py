@@ -1,8 +1,9 @@
-"""What was protected, for one clip: how alike a listening machine finds the voices, before and after.
+"""Protection of one recording: speaker similarity before and after the conversion, and words kept.
 
-The judge is Resemblyzer where it is installed, because it has no part in the conversion; what it usually says was
-measured once (``benchmarks/similarity.py``). Without it the model's own speaker encoder judges, beside what it says
-of the built-in gallery, and the page says that this judge is no independent one.
+The speaker verifier is Resemblyzer where it is installed, because it has no part in the conversion.
+Its typical similarities were measured once (``benchmarks/similarity.py``). Without it, the model's
+own speaker encoder is used, with typical similarities from the built-in gallery; the page then says
+that the verifier is not independent.
 """
 
 import json
@@ -17,13 +18,13 @@ import numpy as np
 from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, UsageError
 from saic.evaluation.evaluators.embedders import OwnEncoder, Resemblyzer
-from saic.evaluation.evaluators.whisper import Recogniser, normalize
+from saic.evaluation.evaluators.whisper import WhisperASR, normalize
 from saic.evaluation.measures.text_errors import word_errors
-from saic.gallery import Voices
+from saic.gallery import Gallery
 
 
 @dataclass(frozen=True)
-class Usual:
+class TypicalRange:
     """Quantiles (5, 50 and 95 %) of cosine similarities."""
 
     low: float
@@ -32,25 +33,36 @@ class Usual:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """A listening machine, and what it usually says of natural recordings of one person and of two people.
+class SpeakerVerifier:
+    """A speaker embedder and its typical similarities on natural recordings.
 
-    ``embed`` maps a wav (N,) to (E,) of length 1. ``independent``: it has no part in the conversion.
+    Attributes
+    ----------
+    name : as the page and the API show it
+    embed : maps a wav (N,) to a speaker embedding (E,) of length 1
+    same, different : typical cosine similarities of one person, and of two people
+    basis : whose recordings gave the typical similarities
+    independent : whether the embedder has no part in the conversion
     """
 
     name: str
     embed: Callable[[np.ndarray], np.ndarray]
-    same: Usual
-    different: Usual
+    same: TypicalRange
+    different: TypicalRange
     basis: str
     independent: bool
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """Cosine similarity to one voice, before and after; None where it can't be told.
+class Similarity:
+    """Cosine similarity to one voice, before and after the conversion.
 
-    Before: of the original; to its own voice, of its first half to its second. After: of the swapped clip.
+    Attributes
+    ----------
+    before : of the original. To its own voice: of its first half to its second.
+    after : of the swapped recording
+
+    Either is None if there is too little speech for an embedding.
     """
 
     before: float | None
@@ -59,137 +71,164 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Protection:
-    """What the card shows. ``target`` is None for a voice that nobody has, ``words_kept`` (0 to 1) unless measured."""
+    """The measurements on the card.
 
-    judge: Judge
-    source: Likeness
-    target: Likeness | None
+    Attributes
+    ----------
+    verifier : the verifier that gave the similarities
+    source : similarity to the speaker
+    target : similarity to the new voice; None for a pseudonym
+    words_kept : see `ProtectionMeasurer.measure_words_kept`; None if not measured
+    """
+
+    verifier: SpeakerVerifier
+    source: Similarity
+    target: Similarity | None
     words_kept: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the API."""
 
-        def likeness(of: Likeness | None) -> dict | None:
+        def values(of: Similarity | None) -> dict | None:
             return of and {"before": of.before, "after": of.after}
 
-        usual = {"same_person": vars(self.judge.same), "two_people": vars(self.judge.different)}
+        usual = {"same_person": vars(self.verifier.same), "two_people": vars(self.verifier.different)}
         return {
-            "judge": self.judge.name,
-            "similarity_to_source": likeness(self.source),
-            "similarity_to_target": likeness(self.target),
+            "judge": self.verifier.name,
+            "similarity_to_source": values(self.source),
+            "similarity_to_target": values(self.target),
             "usual_similarity": usual,
             "words_kept": self.words_kept,
         }
 
 
-class Listener:
-    """The judge of a page, loaded when first needed or in the background, and its recogniser.
+class ProtectionMeasurer:
+    """Measures the protection of conversions.
 
     Parameters
     ----------
-    pipeline : gives the judge of last resort
-    recogniser : hears words; None: they are not counted
+    pipeline : gives the speaker encoder that is used where Resemblyzer is not installed
+    asr : speech recognizer; None: words are not counted
     """
 
-    def __init__(self, pipeline: Any, recogniser: Recogniser | None = None) -> None:
-        self._pipeline, self._recogniser = pipeline, recogniser
+    def __init__(self, pipeline: Any, asr: WhisperASR | None = None) -> None:
+        self._pipeline, self._asr = pipeline, asr
         self._lock = threading.Lock()
-        self._judge: Judge | None = None
+        self._verifier: SpeakerVerifier | None = None
 
     @property
-    def hears_words(self) -> bool:
-        """Whether a recogniser is there."""
-        return self._recogniser is not None
+    def has_asr(self) -> bool:
+        """Whether words can be counted."""
+        return self._asr is not None
 
     @property
-    def judge(self) -> Judge:
+    def verifier(self) -> SpeakerVerifier:
+        """The speaker verifier, loaded at the first use."""
         with self._lock:
-            if self._judge is None:
-                self._judge = independent_judge() or own_judge(self._pipeline)
-            return self._judge
+            if self._verifier is None:
+                self._verifier = independent_verifier() or own_verifier(self._pipeline)
+            return self._verifier
 
     def warm_up(self) -> None:
-        """Load and compile now what would make the first card slow."""
+        """Load and compile what the first card needs."""
         noise = np.random.default_rng(0).uniform(-0.1, 0.1, SAMPLE_RATE).astype(np.float32)
-        self.judge.embed(noise)
-        if self._recogniser is not None:
-            self.words_kept(noise, noise)
+        self.verifier.embed(noise)
+        if self._asr is not None:
+            self.measure_words_kept(noise, noise)
 
-    def likeness(
+    def measure_similarity(
         self,
         original: np.ndarray,
         swapped: np.ndarray,
         target: np.ndarray | None,
-        between: Callable[[], None] = lambda: None,
+        after_step: Callable[[], None] = lambda: None,
     ) -> Protection:
-        """Compare three wavs (N,); `target` is None where nobody's recording was used.
+        """Compare the voices of three wavs.
 
-        ``between`` is called after each listening; what it raises ends the comparison.
+        Parameters
+        ----------
+        original, swapped : (N,)
+        target : (M,) recording of the new voice; None for a pseudonym
+        after_step : called after each embedding; an exception from it ends the comparison
         """
-        judge, half, heard = self.judge, len(original) // 2, []
+        verifier, half, embeddings = self.verifier, len(original) // 2, []
         for wav in (original[:half], original[half:], swapped):
-            heard.append(self._embed(wav))
-            between()
-        first, second, after = heard
-        # The whole is the mean of its halves, as embedders average over a clip: one listening less.
+            embeddings.append(self._embed(wav))
+            after_step()
+        first, second, after = embeddings
+        # An embedding is a mean over the clip, so the sum of the halves' embeddings points where
+        # the embedding of the whole clip does. This saves one embedding.
         source = self._embed(original) if first is None or second is None else first + second
-        to_source = Likeness(_cosine(first, second), _cosine(source, after))
+        to_source = Similarity(_cosine(first, second), _cosine(source, after))
         if target is None:
-            return Protection(judge, to_source, None)
+            return Protection(verifier, to_source, None)
         other = self._embed(target)
-        return Protection(judge, to_source, Likeness(_cosine(source, other), _cosine(after, other)))
+        return Protection(verifier, to_source, Similarity(_cosine(source, other), _cosine(after, other)))
 
-    def words_kept(
-        self, original: np.ndarray, swapped: np.ndarray, between: Callable[[], None] = lambda: None
+    def measure_words_kept(
+        self, original: np.ndarray, swapped: np.ndarray, after_step: Callable[[], None] = lambda: None
     ) -> float | None:
-        """Share (0 to 1) of the words heard in the original that are heard in the swapped clip; None: not measured."""
-        if self._recogniser is None:
+        """Share (0 to 1) of the original's words that the ASR also finds in the swapped recording.
+
+        The reference is the ASR transcript of the original: 1 - (S + D) / N with S substitutions,
+        D deletions and N reference words. Unlike in the WER, insertions do not count.
+
+        Parameters
+        ----------
+        original, swapped : wavs (N,)
+        after_step : called after each segment of ASR; an exception from it ends the measurement
+
+        Returns
+        -------
+        None without an ASR, or if the original has no words.
+        """
+        if self._asr is None:
             return None
-        reference, heard = (normalize(self._recogniser.transcribe(wav, between)) for wav in (original, swapped))
-        edits = word_errors(reference, heard)
+        reference, hypothesis = (normalize(self._asr.transcribe(wav, after_step)) for wav in (original, swapped))
+        edits = word_errors(reference, hypothesis)
         return 1 - (edits.substitutions + edits.deletions) / edits.length if edits.length else None
 
     def _embed(self, wav: np.ndarray) -> np.ndarray | None:
         try:
-            return self.judge.embed(wav)
-        except AudioError:  # too little in it that counts as speech: it is still to be heard
+            return self.verifier.embed(wav)
+        except AudioError:  # too little speech for an embedding; the recording can still be played
             return None
 
 
-def independent_judge() -> Judge | None:
+def independent_verifier() -> SpeakerVerifier | None:
     """Resemblyzer, or None where it is not installed."""
     measured = json.loads((resources.files("saic.web") / "typical_similarity.json").read_text(encoding="utf-8"))
     try:
         embedder = Resemblyzer()
     except UsageError:
         return None
-    return Judge(
+    return SpeakerVerifier(
         name="Resemblyzer",
         embed=embedder.embed,
-        same=Usual(**measured["same"]),
-        different=Usual(**measured["different"]),
+        same=TypicalRange(**measured["same"]),
+        different=TypicalRange(**measured["different"]),
         basis=f"{measured['speakers']} readers of LibriSpeech",
         independent=True,
     )
 
 
-def own_judge(pipeline: Any) -> Judge:
+def own_verifier(pipeline: Any) -> SpeakerVerifier:
     """The model's own speaker encoder."""
-    same, different = gallery_similarities(pipeline.voices)
-    return Judge(
+    same, different = gallery_similarities(pipeline.gallery)
+    return SpeakerVerifier(
         name="the model's own speaker encoder",
         embed=OwnEncoder(pipeline).embed,
-        same=_usual(same),
-        different=_usual(different),
-        basis=f"the {len(pipeline.voices.names)} voices of the built-in gallery",
+        same=_typical_range(same),
+        different=_typical_range(different),
+        basis=f"the {len(pipeline.gallery.names)} voices of the built-in gallery",
         independent=False,
     )
 
 
-def gallery_similarities(voices: Voices) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine similarities of all pairs of a gallery's points: of one voice, and of two."""
-    n_voices, n_points, _ = voices.speaker.shape
-    points = voices.speaker.reshape(n_voices * n_points, -1)
+def gallery_similarities(gallery: Gallery) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine similarities of all pairs of speaker embeddings: of one voice, and of two voices."""
+    n_voices, n_points, _ = gallery.speaker.shape
+    points = gallery.speaker.reshape(n_voices * n_points, -1)
     points = points / np.linalg.norm(points, axis=1, keepdims=True)
     similarity = points @ points.T
     voice = np.repeat(np.arange(n_voices), n_points)
@@ -198,8 +237,8 @@ def gallery_similarities(voices: Voices) -> tuple[np.ndarray, np.ndarray]:
     return similarity[pairs & same], similarity[pairs & ~same]
 
 
-def _usual(similarities: np.ndarray) -> Usual:
-    return Usual(*(float(np.quantile(similarities, q)) for q in (0.05, 0.5, 0.95)))
+def _typical_range(similarities: np.ndarray) -> TypicalRange:
+    return TypicalRange(*(float(np.quantile(similarities, q)) for q in (0.05, 0.5, 0.95)))
 
 
 def _cosine(a: np.ndarray | None, b: np.ndarray | None) -> float | None:

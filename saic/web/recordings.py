@@ -1,4 +1,7 @@
-"""Where recordings come in and results go out: every file passes here, whoever sends it and whatever it is for."""
+"""Loading of recordings and writing of results, for the page and the API.
+
+All access to the files of the store goes through here.
+"""
 
 import contextlib
 import secrets
@@ -19,66 +22,74 @@ from saic.web.jobs import Job, Jobs
 from saic.web.store import GONE, ClipStore
 
 LIMITS = Limits(max_bytes=60 * 2**20, max_duration_s=300)
-"""What a page takes: five minutes is a long dictation, and less than a minute of waiting."""
+"""Limits on one recording. Five minutes convert in less than a minute."""
 
 MAX_CALL_S = 600.0
-"""Seconds of audio that one call may hold in all its recordings."""
+"""Seconds of audio in all recordings of one call."""
 
 
 def session_of(request: gr.Request | None) -> str:
-    """Whose request it is: an open page, an API client, or for a bare request nobody else's."""
+    """The session name of a request (of a page or an API client); a random one if it has none."""
     return (request and request.session_hash) or secrets.token_hex(16)
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """The store, the workers that decode, and the jobs of one server."""
+    """The recordings of one server: the store, the processes that decode, and the jobs.
+
+    Protects the server from malformed files (uploads are decoded in a sandbox), and a session's
+    recordings from other sessions.
+    """
 
     store: ClipStore
     jobs: Jobs = field(default_factory=Jobs)
     sandbox: Sandbox = field(default_factory=lambda: Sandbox(LIMITS))
-    # A click may be quicker than the copy of an upload: who comes second waits, and gets the copy.
-    _taking: tuple = field(default_factory=lambda: tuple(threading.RLock() for _ in range(64)), repr=False)
-    _kinds: dict[str, str] = field(default_factory=dict, repr=False)  # of uploads that wait for their plain copy
+    # Two calls may want the same upload, for example `take_in` and Convert. One decodes it; the
+    # other waits for the lock and loads the copy.
+    _upload_locks: tuple = field(default_factory=lambda: tuple(threading.RLock() for _ in range(64)), repr=False)
+    # Path of an upload whose copy the page waits for -> kind of the copy's folder.
+    _wanted_copies: dict[str, str] = field(default_factory=dict, repr=False)
 
     def load(self, path: str | None, session: str) -> np.ndarray:
-        """The wav (N,) of a file that a session may read. An upload is removed, whatever comes of it.
+        """Load a file that a session may read, as a wav (N,).
+
+        An upload is deleted, whether it can be decoded or not.
 
         Raises
         ------
-        UsageError (it is not there, or somebody else's), AudioError
+        UsageError (the file does not exist or belongs to another session), AudioError
         """
-        asked = Path(path or "")
-        if not self.store.is_upload(asked) and not self.store.was_upload(asked):
-            return self._load_own(asked, session)
-        # The core comes before the lock, so that nobody holds the lock while waiting for a core.
-        decoding = self.job("decode", session) if self.store.is_upload(asked) else contextlib.nullcontext()
-        with decoding, self._lock_of(path):
-            if not self.store.is_upload(asked):  # somebody was quicker
-                return self._load_own(self.store.current(asked), session)
-            if not self.store.may_read(session, asked):
+        file = Path(path or "")
+        if not self.store.is_upload(file) and not self.store.was_upload(file):
+            return self._load_clip(file, session)
+        # Wait for a core before taking the lock: nobody may hold the lock while waiting for a core.
+        decoding = self.job("decode", session) if self.store.is_upload(file) else contextlib.nullcontext()
+        with decoding, self._upload_lock(path):
+            if not self.store.is_upload(file):  # another call has decoded it meanwhile
+                return self._load_clip(self.store.current(file), session)
+            if not self.store.may_read(session, file):
                 raise UsageError(GONE)
             try:
-                wav = self.sandbox.load(asked)
+                wav = self.sandbox.load(file)
             finally:
-                self.store.discard(asked)
-            if path in self._kinds:  # whoever decodes an upload makes the copy that its player waits for
+                self.store.discard(file)
+            if path in self._wanted_copies:  # `take_in` wants the copy, in this thread or another
                 require_speech(wav)
-                copy = self.save(self.new(session, self._kinds[path]), "recording", wav)
-                self.store.replace(asked, Path(copy))
+                copy = self.save(self.new(session, self._wanted_copies[path]), "recording", wav)
+                self.store.set_copy(file, Path(copy))
             return wav
 
-    def _load_own(self, file: Path, session: str) -> np.ndarray:
+    def _load_clip(self, file: Path, session: str) -> np.ndarray:
         if not self.store.may_read(session, file):
             raise UsageError(GONE)
         return audio.load(file, limits=LIMITS)
 
     def load_all(self, paths: list[str | None], session: str) -> list[np.ndarray]:
-        """The wavs of one call.
+        """Load the recordings of one call, as `load` does.
 
         Raises
         ------
-        UsageError, AudioError (as `load`; TooLong where all together hold more than `MAX_CALL_S`)
+        UsageError, AudioError (TooLong if they hold more than `MAX_CALL_S` together)
         """
         wavs, left_s = [], MAX_CALL_S
         for path in paths:
@@ -90,20 +101,23 @@ class Recordings:
         return wavs
 
     def take_in(self, path: str | None, session: str, kind: str) -> str | dict | None:
-        """Replace an upload by a plain 16 kHz copy with a neutral name; what is plain already stays as it is."""
+        """Replace an upload by a 16 kHz WAV of the session; returns its path.
+
+        Returns `gr.skip()` if the path is not of an upload.
+        """
         if path is None or not self.store.is_upload(Path(path)):
             return gr.skip()
-        self._kinds[path] = kind
+        self._wanted_copies[path] = kind
         try:
             with self.job("take in", session):
                 self.load(path, session)
         finally:
-            self._kinds.pop(path, None)
+            self._wanted_copies.pop(path, None)
         return str(self.store.current(Path(path)))
 
     def new(self, session: str, kind: str) -> Path:
-        """A fresh folder of a session, see `ClipStore.new`; UsageError if the job that asks for it was stopped."""
-        with self.store.mutex:  # so that nothing is made once `delete` has begun to remove
+        """Make a folder (`ClipStore.new`); UsageError if the calling job was stopped."""
+        with self.store.mutex:  # `delete` stops the jobs first: no folder is made after it
             self.jobs.check_stopped()
             return self.store.new(session, kind)
 
@@ -119,38 +133,44 @@ class Recordings:
         self.store.reserve(folder, len(data))
         try:
             (folder / name).write_bytes(data)
-        except OSError:  # the folder was deleted meanwhile
+        except OSError:  # the folder has been deleted
             raise UsageError(GONE) from None
         return str(folder / name)
 
     @contextlib.contextmanager
-    def job(self, verb: str, session: str, waits: Callable[[int], None] = lambda before: None) -> Iterator[Job]:
-        """See `Jobs.run`."""
-        with self.store.working(session), self.jobs.run(verb, session, self.store.address_of(session), waits) as job:
+    def job(self, name: str, session: str, on_wait: Callable[[int], None] = lambda n_ahead: None) -> Iterator[Job]:
+        """Run a job of a session, see `Jobs.run`."""
+        with (
+            self.store.job_active(session),
+            self.jobs.run(name, session, self.store.address_of(session), on_wait) as job,
+        ):
             yield job
 
     @contextlib.contextmanager
     def open_page(self, session: str) -> Iterator[None]:
-        """Keep a session's clips while its page is open; then nobody waits for its jobs any more."""
-        with self.store.reading(session):
+        """Keep a session's clips while its page is open; stop its jobs when it closes."""
+        with self.store.page_open(session):
             yield
-        if not self.store.is_read(session):
+        if not self.store.has_open_page(session):
             self.jobs.stop(session)
 
     def withdraw(self, session: str, kind: str) -> None:
-        """Remove what a session has of one kind, now."""
+        """Delete a session's clips of one kind now."""
         self.store.withdraw(session, kind)
 
     def delete(self, session: str) -> list[str]:
-        """Stop what a session's visitor runs and remove what it owns; returns the names of the visitor's sessions."""
-        self.jobs.stop(*self.store.sessions_with(session))
+        """Stop the jobs and delete the files of a session's visitor.
+
+        Returns the names of the visitor's sessions.
+        """
+        self.jobs.stop(*self.store.sessions_of_browser(session))
         return self.store.delete(session)
 
     def close(self) -> None:
-        """Stop all jobs, remove all files and end the workers."""
+        """Stop all jobs, delete all files and end the decoding processes."""
         self.jobs.stop_all()
         self.store.close()
         self.sandbox.close()
 
-    def _lock_of(self, path: str | None) -> threading.RLock:
-        return self._taking[hash(path) % len(self._taking)]
+    def _upload_lock(self, path: str | None) -> threading.RLock:
+        return self._upload_locks[hash(path) % len(self._upload_locks)]

@@ -1,4 +1,4 @@
-"""Serve the page: what it must never do is switched off here, whoever starts it."""
+"""Serving of the page: everything in Gradio and uvicorn that may leak data is switched off here."""
 
 import asyncio
 import contextlib
@@ -23,34 +23,36 @@ from saic.web.backlog import Backlog
 from saic.web.firewall import Firewall
 from saic.web.hosts import Hosts
 from saic.web.jobs import MAX_JOBS
-from saic.web.logs import quieten_libraries
+from saic.web.logs import redact_libraries
 from saic.web.page import warm_up
 from saic.web.recordings import LIMITS
 from saic.web.style import CSS, SCRIPT, theme
-from saic.web.visitors import has_room, network_of
+from saic.web.visitors import network_of, within_fair_share
 
 MAX_WAITING = 20
-"""Calls that may wait until there is a place for another job."""
+"""Calls that wait in Gradio's queue for a place among the `MAX_JOBS` jobs."""
 
 MAX_CONNECTIONS = 800
 """Connections at once. An open page takes two."""
 
-HEADER_S = 15.0
-"""Seconds in which a request's first lines must have come."""
+MAX_ADDRESS_SHARE = 0.5
+"""Fraction of the free connections that one address may hold, see `within_fair_share`."""
+
+HEADER_TIMEOUT_S = 15.0
+"""Seconds within which the head of a request has to arrive."""
 
 FIRST_PORT, LAST_PORT = 7860, 7959
 _THREADS = MAX_JOBS + 40  # a job that waits holds one
-_CONNECTION_SHARE = 0.5
-_STARTS_WITHIN_S = 60.0
-_ENDS_WITHIN_S = 5
+_START_TIMEOUT_S = 60.0
+_SHUTDOWN_TIMEOUT_S = 5
 
 
 class Server:
-    """A page that is being served, in a thread.
+    """A page that is served by a thread.
 
     Attributes
     ----------
-    url : address for a browser of this computer, with a slash at its end
+    url : address for a browser on this computer, with a slash at its end
     """
 
     def __init__(self, page: gr.Blocks, config: uvicorn.Config, listening: socket.socket, url: str) -> None:
@@ -59,26 +61,26 @@ class Server:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listening],), name="saic-serve", daemon=True)
         self._thread.start()
-        ends = time.monotonic() + _STARTS_WITHIN_S
-        while not self._server.started and self._thread.is_alive() and time.monotonic() < ends:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not self._server.started and self._thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.02)
         if not self._server.started:
             self.close()
             raise UsageError("The page did not start. The log says where it failed.")
 
     def wait(self) -> None:
-        """Return when the server has ended by itself, or a signal of `ended_by_signals` came."""
+        """Return when the server has ended. Signals of `ended_by_signals` raise SystemExit here."""
         while self._thread.is_alive():
             self._thread.join(0.5)
 
     def close(self) -> None:
-        """Stop serving, stop all jobs and remove all recordings."""
+        """Stop serving, stop all jobs and delete all recordings."""
         self._page.app.stop_event.set()  # ends Gradio's heartbeats
         self._page._queue.close()
         self._page.is_running = False
         self._server.should_exit = True
         self._page.recordings.close()
-        self._thread.join(_ENDS_WITHIN_S + 5)
+        self._thread.join(_SHUTDOWN_TIMEOUT_S + 5)
         self._socket.close()
 
 
@@ -95,35 +97,36 @@ def launch(
     Parameters
     ----------
     page : the page
-    host : address or name to listen on; None takes GRADIO_SERVER_NAME, else this computer alone
+    host : address or name to listen on; None takes GRADIO_SERVER_NAME, else loopback only
     port : None takes GRADIO_SERVER_PORT, else the first free one from 7860; 0 takes any free one
-    allow_hosts : names, besides loopback's and `host`, under which the page answers
-    block : whether to return only when SIGINT, SIGTERM or SIGHUP has ended the server
+    allow_hosts : names under which the page answers, besides `host` and those of loopback
+    block : whether to wait until the server ends. SIGINT, SIGTERM and SIGHUP end it and raise
+        KeyboardInterrupt or SystemExit
 
     Raises
     ------
     UsageError (the host or port cannot be used)
     """
-    torch.set_num_threads(1)  # a job a core: two jobs that share their cores take longer than one after the other
-    quieten_libraries()
+    torch.set_num_threads(1)  # one job per core: two jobs that share their cores take longer than one after the other
+    redact_libraries()
     host = host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
     hosts = Hosts(host, allow_hosts)
-    listening = _listen(host, port)
+    listening = _open_socket(host, port)
     name = "localhost" if host in ("0.0.0.0", "::") else host.strip("[]")
     bracketed = f"[{name}]" if ":" in name else name
     url = f"http://{bracketed}:{listening.getsockname()[1]}/"
-    app = _app(page, hosts)
+    app = _build_app(page, hosts)
     config = uvicorn.Config(
         app,
-        http=_Impatient,
+        http=_LimitedProtocol,
         ws="none",
         log_config=None,
         log_level="error",
         access_log=False,
         server_header=False,
-        # Whose word counts on where a request comes from; nobody but the Hub's proxy reaches a Space.
+        # The proxies whose X-Forwarded-For is believed. Only the Hub's proxy can reach a Space.
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS") or ("*" if os.environ.get("SPACE_HOST") else None),
-        timeout_graceful_shutdown=_ENDS_WITHIN_S,
+        timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
     )
     with ended_by_signals() if block else contextlib.nullcontext():
         server = Server(page, config, listening, url)
@@ -140,7 +143,10 @@ def launch(
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM (as "docker stop" sends it) and SIGHUP (a terminal that closes) end the process in good order."""
+    """Turn SIGTERM (sent by "docker stop") and SIGHUP (a terminal that closes) into SystemExit.
+
+    The process then ends in good order, and recordings are deleted.
+    """
 
     def end(*_: object) -> None:
         raise SystemExit(0)
@@ -148,7 +154,7 @@ def ended_by_signals() -> Iterator[None]:
     before = {}
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number and signal.getsignal(number) is not signal.SIG_IGN:  # nohup means that it is to go on
+        if number and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP: leave it so
             before[number] = signal.signal(number, end)
     try:
         yield
@@ -157,10 +163,10 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _app(page: gr.Blocks, hosts: Hosts) -> Firewall:
-    """The page as an ASGI application, with everything off that would tell or keep, behind its firewall."""
+def _build_app(page: gr.Blocks, hosts: Hosts) -> Firewall:
+    """The page behind its firewall, without Gradio's features that record or share data."""
     page.max_threads = _THREADS
-    # Direct calls would pass by the queue; only events that are quick may come so.
+    # Direct API calls would bypass the queue; only endpoints that are quick allow them.
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_JOBS, api_open=False)
     backlog = Backlog(page, page.recordings.store)
     outer = gr.mount_gradio_app(
@@ -177,12 +183,12 @@ def _app(page: gr.Blocks, hosts: Hosts) -> Firewall:
         footer_links=["api"],
         ssr_mode=False,
     )
-    page.app = outer.routes[-1].app  # whose heartbeats are to end
+    page.app = outer.routes[-1].app  # `Server.close` sets its stop_event
     return Firewall(outer, page.recordings, hosts, backlog, LIMITS.max_bytes, page.verbs)
 
 
-def _listen(host: str, port: int | None) -> socket.socket:
-    """A socket that listens; the first free port of Gradio's range unless one is named."""
+def _open_socket(host: str, port: int | None) -> socket.socket:
+    """A listening socket on the port, on GRADIO_SERVER_PORT, or on the first free one from 7860."""
     named = os.environ.get("GRADIO_SERVER_PORT") if port is None else str(port)
     if named is not None and not (named.isdecimal() and int(named) < 2**16):
         raise UsageError("A port is a number from 1 to 65535. Name another with --port.")
@@ -192,7 +198,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
         raise UsageError("This computer does not know that host. Name an address of its own with --host.") from None
     for number in [int(named)] if named is not None else range(FIRST_PORT, LAST_PORT + 1):
         listening = socket.socket(family, socket.SOCK_STREAM)
-        if os.name == "posix":  # elsewhere it would share a port that is in use
+        if os.name == "posix":  # on Windows, SO_REUSEADDR would share a port that is in use
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((address[0], number, *address[2:]))
@@ -208,34 +214,38 @@ def _listen(host: str, port: int | None) -> socket.socket:
     raise UsageError(f"{ports} in use. Name another with --port, or stop what uses it.")
 
 
-class _Impatient(H11Protocol):
-    """uvicorn's HTTP/1.1 with limits on connections, and on the time that the first lines of a request may take."""
+class _LimitedProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 with limits.
 
-    _by_address: ClassVar[Counter[str]] = Counter()
+    Protects against one address that holds all connections, and against clients that send the head
+    of a request slowly or not at all.
+    """
+
+    _by_address: ClassVar[Counter[str]] = Counter()  # open connections
     _timer: asyncio.TimerHandle | None = None
     _address: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         address = network_of(self.client[0] if self.client else "unknown")
-        mine, all_of_them = self._by_address[address], self._by_address.total()
-        if not has_room(mine + 1, all_of_them - mine, MAX_CONNECTIONS, _CONNECTION_SHARE):
+        own, total = self._by_address[address], self._by_address.total()
+        if not within_fair_share(own + 1, total - own, MAX_CONNECTIONS, MAX_ADDRESS_SHARE):
             transport.abort()
             return
         self._address = address
         self._by_address[address] += 1
-        self._expect()
+        self._start_timer()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         answering = self.cycle is not None and not self.cycle.response_complete
         if not answering and self._timer is None:
-            self._expect()
+            self._start_timer()
         elif answering:
-            self._rest()
+            self._cancel_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._rest()
+        self._cancel_timer()
         if self._address is not None:
             self._by_address[self._address] -= 1
             if self._by_address[self._address] <= 0:
@@ -243,10 +253,10 @@ class _Impatient(H11Protocol):
             self._address = None
         super().connection_lost(exc)
 
-    def _expect(self) -> None:
-        self._timer = self.loop.call_later(HEADER_S, self.transport.abort)
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(HEADER_TIMEOUT_S, self.transport.abort)
 
-    def _rest(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

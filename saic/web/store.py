@@ -1,16 +1,17 @@
-"""Where recordings lie while the page is open, whose they are, and when they go.
+"""The folder of recordings: who may read a file, how many bytes fit, and when a file is deleted.
 
 ::
 
-    saic-web-XXXX/            one per process, 0700; locked while the process lives
-        bundled/              the synthetic voices: nobody's recording, they stay
-        <token>/recording.ogg an upload, until it is decoded; its sender's until a session takes it
-        <token>/original.wav  a decoded input or a result; it belongs to one session
+    saic-web-XXXX/            one per process, mode 0700; locked while the process runs
+        bundled/              the synthetic voices; readable by all, never deleted
+        <token>/recording.ogg an upload; readable by its sender, deleted when it is decoded
+        <token>/original.wav  a decoded upload or a result; it belongs to one session
 
-A token is 128 random bits: who does not know a path cannot ask for it. A session is an open page, or an API client;
-it belongs to the visitor who used its name first. A browser's sessions share a cookie, a program's have none.
+A token is 128 random bits, so paths cannot be guessed. A session is one open page, or one API
+client with its ``session_hash``; it belongs to the visitor who used its name first. The sessions of
+a browser share a cookie; programs have no cookie.
 
-Bytes are counted before they are written, so the store never holds more than it may.
+Bytes are counted before they are written, so the store never holds more than `max_bytes`.
 """
 
 import atexit
@@ -30,34 +31,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from saic.errors import UsageError
-from saic.web.visitors import NOBODY, Visitor, has_room
+from saic.web.visitors import UNKNOWN_VISITOR, Visitor, within_fair_share
 
 try:
     import fcntl
-except ImportError:  # Windows: folders of killed processes go by age alone
+except ImportError:  # Windows: the folder of a killed process is recognized by its age
     fcntl = None
 
 KEEP_S = 30 * 60
-"""Seconds after which the clips of a closed page go. While it is open they stay: somebody may be listening."""
+"""Seconds that clips are kept after their page was closed. While it is open, they are kept."""
 
 UPLOAD_KEEP_S = 10 * 60
-"""Seconds after which an upload that nobody took goes."""
+"""Seconds that an upload is kept if no session loads it."""
 
 UNNAMED_KEEP_S = 5 * 60
-"""Seconds after which the results of a call without session and cookie go: nobody can ask to delete them."""
+"""Seconds that results without session and cookie are kept: their owner cannot delete them."""
 
 GRACE_S = 60
-"""Seconds that a result outlives its successor: a download may be under way."""
+"""Seconds that a result is kept after a newer one replaced it: a download may be under way."""
 
 MAX_SESSIONS = 2000
-"""Sessions that are remembered at once."""
+"""Sessions that are kept at once."""
 
-SHARE = 0.5
-"""Of the free bytes and sessions, what one address may hold."""
+MAX_ADDRESS_SHARE = 0.5
+"""Fraction of the free bytes and sessions that one address may hold, see `within_fair_share`."""
 
-_IDLE_SESSION_S = 60
+_IDLE_SESSION_S = 60  # seconds that a session without clips is kept
 _SWEEP_EVERY_S = 30
-_REMEMBERED = 1000  # uploads that are gone
+_MAX_REMOVED_UPLOADS = 1000  # removed uploads that are remembered
 _PREFIX = "saic-web-"
 _BUNDLED = "bundled"
 _LOCK = ".lock"
@@ -67,58 +68,63 @@ _log = logging.getLogger(__name__)
 
 
 class StoreFull(UsageError):
-    """There is no room for more recordings, or this visitor has had its share."""
-
-
-@dataclass
-class _Session:
-    """What one page or client owns."""
-
-    visitor: Visitor
-    named: bool = True
-    folders: dict[Path, "_Folder"] = field(default_factory=dict)
-    pages: int = 0
-    jobs: int = 0
-    seen: float = field(default_factory=time.time)
+    """There is no space for more recordings or sessions, or this address has used its share."""
 
 
 @dataclass
 class _Folder:
-    """What a folder is for, and from when on it may go."""
+    """A folder of a session: what kind of clip it holds, and when it expires."""
 
     kind: str
-    goes: float = math.inf
+    expires_at: float = math.inf
+
+
+@dataclass
+class _Session:
+    """The folders of one page or API client. It is kept while a page is open or a job is active."""
+
+    visitor: Visitor
+    named: bool = True
+    folders: dict[Path, _Folder] = field(default_factory=dict)
+    open_pages: int = 0
+    active_jobs: int = 0
+    last_seen: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True)
 class _Upload:
-    """Who sent a file, and when."""
+    """Sender and time of an upload."""
 
     visitor: Visitor
-    came: float
+    received_at: float
 
 
 class ClipStore:
-    """A private temporary folder that forgets.
+    """A private temporary folder of recordings.
+
+    Protects a visitor's recordings from other visitors (`may_read`, `may_download`), keeps none
+    longer than promised (`sweep`), and protects the disk from one address that sends too much
+    (`reserve`). Visitors without a cookie are not told apart: only the random paths protect their
+    recordings.
 
     Parameters
     ----------
-    parent : where to make the folder; None is the system's temporary folder
-    keep_s : seconds after which the clips of a closed page go
-    max_bytes : what all recordings together may take
+    parent : where to make the folder; None: the system's temporary folder
+    keep_s : seconds that clips are kept after their page was closed
+    max_bytes : limit on the size of all recordings together
     """
 
     def __init__(self, parent: str | Path | None = None, *, keep_s: float = KEEP_S, max_bytes: int = 4 * 2**30) -> None:
         self.keep_s, self.max_bytes = keep_s, max_bytes
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)).resolve()  # mkdtemp: 0700
-        self._lock_file = open(self.folder / _LOCK, "wb")  # noqa: SIM115 - open as long as the process lives
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)).resolve()  # mkdtemp: mode 0700
+        self._lock_file = open(self.folder / _LOCK, "wb")  # noqa: SIM115 - open as long as the process runs
         if fcntl:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX)
         (self.folder / _BUNDLED).mkdir()
         self._sessions: dict[str, _Session] = {}
-        self._uploads: dict[Path, _Upload] = {}
-        self._spent: dict[Path, Path | None] = {}
-        self._bytes: dict[Path, tuple[str, int]] = {}  # folder to the address that it counts for, and its size
+        self._uploads: dict[Path, _Upload] = {}  # by folder
+        self._removed_uploads: dict[Path, Path | None] = {}  # folder of an upload -> its decoded copy, if any
+        self._bytes: dict[Path, tuple[str, int]] = {}  # folder -> address that it counts for, size in bytes
         self.mutex = threading.RLock()
         self.on_forget: Callable[[str], None] = lambda session: None
         self._closed = threading.Event()
@@ -128,64 +134,67 @@ class ClipStore:
 
     @property
     def bundled(self) -> Path:
-        """The folder of clips that stay."""
+        """The folder of the bundled voices."""
         return self.folder / _BUNDLED
 
-    # --- whose a session is ---
+    # --- sessions and their visitors ---
 
     def claim(self, session: str, visitor: Visitor, *, named: bool = True) -> bool:
-        """Whether a session is a visitor's: nobody used its name before, or the same visitor did.
+        """Whether a session is a visitor's: its name is new, or the same visitor used it first.
 
         Parameters
         ----------
         session : name that the page or client chose
-        visitor : who uses it
-        named : whether the sender knows the name, and so can ask to delete what the session owns
+        visitor : sender of the request
+        named : whether the sender knows the name, and so can ask to delete the session's clips
 
         Raises
         ------
         StoreFull (too many sessions)
         """
         with self.mutex:
-            if its := self._sessions.get(session):
-                its.seen = time.time()
-                return its.visitor.token == visitor.token
-            held = Counter(other.visitor.address for other in self._sessions.values())
-            mine = held[visitor.address]
-            if not has_room(mine + 1, held.total() - mine, MAX_SESSIONS, SHARE):
+            if entry := self._sessions.get(session):
+                entry.last_seen = time.time()
+                return entry.visitor.token == visitor.token
+            counts = Counter(other.visitor.address for other in self._sessions.values())
+            own = counts[visitor.address]
+            if not within_fair_share(own + 1, counts.total() - own, MAX_SESSIONS, MAX_ADDRESS_SHARE):
                 raise StoreFull("The server has too many visitors. Try again in half an hour.")
             self._sessions[session] = _Session(visitor, named or visitor.token is not None)
             return True
 
     def is_named(self, session: str) -> bool:
-        """Whether a session's owner can ask for what it owns: by its name, or by a cookie."""
+        """Whether the visitor can ask to delete the session's clips: by its name or a cookie."""
         with self.mutex:
             return session in self._sessions and self._sessions[session].named
 
     def address_of(self, session: str) -> str:
-        """The address that a session's work and bytes count for."""
+        """The address that a session's jobs and bytes count for."""
         with self.mutex:
-            its = self._sessions.get(session)
-            return its.visitor.address if its else "unknown"
+            entry = self._sessions.get(session)
+            return entry.visitor.address if entry else "unknown"
 
     # --- writing ---
 
-    def receive(self, suffix: str, visitor: Visitor = NOBODY) -> Path:
-        """Make a place for an upload: a neutral name in a fresh folder."""
+    def receive(self, suffix: str, visitor: Visitor = UNKNOWN_VISITOR) -> Path:
+        """Make a folder for an upload; returns the path to write to, ``recording`` + suffix."""
         with self.mutex:
-            folder = self._fresh(visitor.address)
+            folder = self._new_folder(visitor.address)
             self._uploads[folder] = _Upload(visitor, time.time())
         return folder / f"recording{suffix}"
 
     def new(self, session: str, kind: str) -> Path:
-        """Make a fresh folder for a session. Of each kind a page shows one: the earlier ones go soon."""
+        """Make a folder for a session.
+
+        A page shows one clip of each kind, so earlier folders of the kind expire after `GRACE_S`.
+        """
         with self.mutex:
-            its = self._session(session)
-            folder = self._fresh(its.visitor.address)
-            for earlier in its.folders.values():
+            entry = self._get_or_add(session)
+            folder = self._new_folder(entry.visitor.address)
+            for earlier in entry.folders.values():
                 if earlier.kind == kind:
-                    earlier.goes = min(earlier.goes, time.time() + GRACE_S)
-            its.folders[folder] = _Folder(kind)
+                    earlier.expires_at = min(earlier.expires_at, time.time() + GRACE_S)
+            entry.folders[folder] = _Folder(kind)
         return folder
 
     def reserve(self, folder: Path, n_bytes: int) -> None:
@@ -193,43 +202,43 @@ class ClipStore:
 
         Raises
         ------
-        StoreFull, UsageError (the folder was deleted meanwhile)
+        StoreFull, UsageError (the folder has been deleted)
         """
         with self.mutex:
             if folder not in self._bytes:
                 raise UsageError(GONE)
             address, size = self._bytes[folder]
             total = sum(size for _, size in self._bytes.values())
-            mine = sum(size for its, size in self._bytes.values() if its == address)
-            if not has_room(mine + n_bytes, total - mine, self.max_bytes, SHARE):
+            own = sum(size for other, size in self._bytes.values() if other == address)
+            if not within_fair_share(own + n_bytes, total - own, self.max_bytes, MAX_ADDRESS_SHARE):
                 raise StoreFull("The server is full. Delete what you no longer need, or try again in half an hour.")
             self._bytes[folder] = address, size + n_bytes
 
     # --- reading ---
 
     def may_read(self, session: str, path: Path) -> bool:
-        """Whether a file is there for a session: its own, bundled, or an upload of its visitor, as it was sent."""
+        """Whether a session may load a file: its own, a bundled one, or its visitor's upload."""
         with self.mutex:
-            its = self._sessions.get(session)
-            own = its is not None and path.parent in its.folders
+            entry = self._sessions.get(session)
+            own = entry is not None and path.parent in entry.folders
             upload = self._uploads.get(path.parent)
-            sent = upload is not None and upload.visitor.token == (its.visitor.token if its else None)
-            return (own or sent or path.parent == self.bundled) and self._is_plain(path)
+            sent = upload is not None and upload.visitor.token == (entry.visitor.token if entry else None)
+            return (own or sent or path.parent == self.bundled) and self._is_regular_file(path)
 
-    def may_give(self, visitor: Visitor, path: Path) -> bool:
-        """Whether a file may be sent to a visitor: bundled, its own upload, or of one of its sessions."""
+    def may_download(self, visitor: Visitor, path: Path) -> bool:
+        """Whether a visitor may download a file: bundled, its upload, or its sessions' clip."""
         with self.mutex:
-            owners = [its.visitor for its in self._sessions.values() if path.parent in its.folders]
+            owners = [entry.visitor for entry in self._sessions.values() if path.parent in entry.folders]
             if upload := self._uploads.get(path.parent):
                 owners.append(upload.visitor)
             own = any(owner.token == visitor.token for owner in owners)
-            return (own or path.parent == self.bundled) and self._is_plain(path)
+            return (own or path.parent == self.bundled) and self._is_regular_file(path)
 
-    def _is_plain(self, path: Path) -> bool:
-        """Whether a path is, as it is written, that of a regular file two levels below the store's folder.
+    def _is_regular_file(self, path: Path) -> bool:
+        """Whether a path, as it is written, is a regular file two levels below the store's folder.
 
-        A link is none, be it the file itself, its folder, or one of /proc: what is written there may lead to what
-        another visitor has open.
+        Symbolic links are refused: of the file, of its folder, and those in /proc, which may lead
+        to a file that the server has open for another visitor.
         """
         try:
             is_file = stat.S_ISREG(os.lstat(path).st_mode)
@@ -238,122 +247,127 @@ class ClipStore:
         return is_file and path.parent.parent == self.folder and path.resolve() == path and path.name[0] != "."
 
     def is_upload(self, path: Path) -> bool:
-        """Whether a file is as its sender sent it, and not yet decoded."""
+        """Whether a file is an upload that has not been decoded."""
         return path.parent in self._uploads
 
     def was_upload(self, path: Path) -> bool:
-        """Whether a file was an upload of the last minutes that has been decoded and removed."""
-        return path.parent in self._spent
+        """Whether a file was one of the last `_MAX_REMOVED_UPLOADS` uploads that were deleted."""
+        return path.parent in self._removed_uploads
 
-    def replace(self, upload: Path, copy: Path) -> None:
-        """Note what has taken an upload's place: a page may name the upload once more before it learns of that."""
+    def set_copy(self, upload: Path, copy: Path) -> None:
+        """Note the decoded copy of a removed upload.
+
+        The page may name the upload once more before it gets the path of the copy.
+        """
         with self.mutex:
-            if upload.parent in self._spent:
-                self._spent[upload.parent] = copy
+            if upload.parent in self._removed_uploads:
+                self._removed_uploads[upload.parent] = copy
 
     def current(self, path: Path) -> Path:
-        """What has taken a file's place, or the file."""
-        return self._spent.get(path.parent) or path
+        """The decoded copy of an upload if there is one, else the path itself."""
+        return self._removed_uploads.get(path.parent) or path
 
-    # --- forgetting ---
+    # --- deleting ---
 
     def discard(self, path: Path) -> None:
-        """Remove an upload; anything else stays."""
+        """Delete an upload; does nothing with any other file."""
         with self.mutex:
             if self._uploads.pop(path.parent, None) is not None:
-                self._spent[path.parent] = None
+                self._removed_uploads[path.parent] = None
                 self._remove(path.parent)
 
     def withdraw(self, session: str, kind: str) -> None:
-        """Remove a session's folders of one kind, now."""
+        """Delete a session's folders of one kind now."""
         with self.mutex:
-            its = self._sessions.get(session)
-            for folder in [f for f, about in its.folders.items() if about.kind == kind] if its else ():
-                del its.folders[folder]
+            entry = self._sessions.get(session)
+            for folder in [path for path, about in entry.folders.items() if about.kind == kind] if entry else ():
+                del entry.folders[folder]
                 self._remove(folder)
 
     def delete(self, session: str) -> list[str]:
-        """Remove all that a session's visitor owns, now; returns the names of the visitor's sessions."""
+        """Delete all files of a session's visitor now; returns the visitor's sessions."""
         with self.mutex:
-            sessions = self.sessions_with(session)
+            sessions = self.sessions_of_browser(session)
             visitor = self._sessions[session].visitor if session in self._sessions else None
-            for one in sessions:
-                self._forget(one)
-                self.on_forget(one)
-            for folder in [f for f, its in self._uploads.items() if visitor and its.visitor.may_be(visitor)]:
+            for name in sessions:
+                self._forget(name)
+                self.on_forget(name)
+            for folder in [
+                path for path, upload in self._uploads.items() if visitor and upload.visitor.may_be_same(visitor)
+            ]:
                 del self._uploads[folder]
                 self._remove(folder)
         return sessions
 
-    def sessions_with(self, session: str) -> list[str]:
-        """A session, and the others of the same browser."""
+    def sessions_of_browser(self, session: str) -> list[str]:
+        """A session and the other sessions with the same cookie."""
         with self.mutex:
-            its = self._sessions.get(session)
-            if its is None or its.visitor.token is None:
+            entry = self._sessions.get(session)
+            if entry is None or entry.visitor.token is None:
                 return [session]
-            return [name for name, other in self._sessions.items() if other.visitor.token == its.visitor.token]
+            return [name for name, other in self._sessions.items() if other.visitor.token == entry.visitor.token]
 
     @contextlib.contextmanager
-    def reading(self, session: str) -> Iterator[None]:
-        """Keep a session's clips while its page is open, and `keep_s` from then on."""
-        with self._counted(session, "pages"):
+    def page_open(self, session: str) -> Iterator[None]:
+        """Keep a session's clips while its page is open; `keep_s` starts when it is closed."""
+        with self._counting(session, "open_pages"):
             yield
 
     @contextlib.contextmanager
-    def working(self, session: str) -> Iterator[None]:
-        """Keep a session while a job of it runs or waits."""
-        with self._counted(session, "jobs"):
+    def job_active(self, session: str) -> Iterator[None]:
+        """Keep a session while one of its jobs runs or waits."""
+        with self._counting(session, "active_jobs"):
             yield
 
     @contextlib.contextmanager
-    def _counted(self, session: str, what: str) -> Iterator[None]:
+    def _counting(self, session: str, counter: str) -> Iterator[None]:
         with self.mutex:
-            its = self._session(session)
-            setattr(its, what, getattr(its, what) + 1)
+            entry = self._get_or_add(session)
+            setattr(entry, counter, getattr(entry, counter) + 1)
         try:
             yield
         finally:
             with self.mutex:
-                setattr(its, what, getattr(its, what) - 1)
-                its.seen = time.time()
+                setattr(entry, counter, getattr(entry, counter) - 1)
+                entry.last_seen = time.time()
 
-    def is_read(self, session: str) -> bool:
+    def has_open_page(self, session: str) -> bool:
         """Whether a page of a session is open."""
         with self.mutex:
-            return session in self._sessions and self._sessions[session].pages > 0
+            return session in self._sessions and self._sessions[session].open_pages > 0
 
     def sweep(self, now: float | None = None) -> None:
-        """Remove what has had its time, here and in folders that a killed process left behind."""
+        """Delete what has expired, here and in the folders of killed processes."""
         now = time.time() if now is None else now
         with self.mutex:
-            for session, its in list(self._sessions.items()):
-                if its.pages == its.jobs == 0 and its.seen < now - self._keeps_s(its):
+            for session, entry in list(self._sessions.items()):
+                if entry.open_pages == entry.active_jobs == 0 and entry.last_seen < now - self._lifetime_s(entry):
                     self._forget(session)
                     self.on_forget(session)
-                for folder in [folder for folder, its_own in its.folders.items() if its_own.goes < now]:
-                    del its.folders[folder]
+                for folder in [path for path, about in entry.folders.items() if about.expires_at < now]:
+                    del entry.folders[folder]
                     self._remove(folder)
-            for folder in [folder for folder, its in self._uploads.items() if its.came < now - UPLOAD_KEEP_S]:
+            for folder in [path for path, sent in self._uploads.items() if sent.received_at < now - UPLOAD_KEEP_S]:
                 self.discard(folder / "recording")
-            self._spent = dict(list(self._spent.items())[-_REMEMBERED:])
-            known = {self.bundled, *self._uploads, *(f for its in self._sessions.values() for f in its.folders)}
-            for entry in self.folder.iterdir():
-                if entry.name != _LOCK and entry not in known:
-                    _remove_if_older(entry, now - GRACE_S)
-        # The sign of life that the system's cleaner of /tmp looks at.
+            self._removed_uploads = dict(list(self._removed_uploads.items())[-_MAX_REMOVED_UPLOADS:])
+            known = {self.bundled, *self._uploads, *(f for entry in self._sessions.values() for f in entry.folders)}
+            for path in self.folder.iterdir():
+                if path.name != _LOCK and path not in known:
+                    _remove_if_older(path, now - GRACE_S)
+        # The system's cleaner of /tmp deletes what has not been touched for days.
         for path in (self.folder, self.bundled, *self.bundled.glob("*")):
             path.touch()
-        self._sweep_others(now)
+        self._sweep_killed_servers(now)
 
-    def _sweep_others(self, now: float) -> None:
+    def _sweep_killed_servers(self, now: float) -> None:
         for other in self.folder.parent.glob(f"{_PREFIX}*"):
-            if other != self.folder and _owner(other) == _owner(self.folder) and not _is_living(other):
+            if other != self.folder and _user_id(other) == _user_id(self.folder) and not _is_in_use(other):
                 n_files = sum(path.parent.name != _BUNDLED for path in other.glob("*/*"))
                 if _remove_if_older(other, now - self.keep_s if fcntl is None else now + 1):
-                    _log.warning("removed what a server that was killed had left: %d files of visitors", n_files)
+                    _log.warning("deleted %d files of visitors that a killed server had left", n_files)
 
     def close(self) -> None:
-        """Remove the folder and stop sweeping. What is still being written finds no folder, and fails."""
+        """Delete the folder and stop sweeping. Writes that are under way fail."""
         self._closed.set()
         atexit.unregister(self.close)
         with self.mutex:
@@ -361,31 +375,32 @@ class ClipStore:
             _rename_and_remove(self.folder, self.folder.with_name(f"{self.folder.name}-closed"))
             self._lock_file.close()
 
-    def _fresh(self, address: str) -> Path:
+    def _new_folder(self, address: str) -> Path:
         folder = self.folder / secrets.token_urlsafe(16)
         try:
             folder.mkdir(mode=0o700)
-        except OSError:  # closed, or the disk is full
+        except OSError:  # the store is closed, or the disk is full
             raise StoreFull("The server cannot keep recordings now. Try again later.") from None
         self._bytes[folder] = address, 0
         return folder
 
-    def _session(self, session: str) -> _Session:
-        its = self._sessions.setdefault(session, _Session(NOBODY))
-        its.seen = time.time()
-        return its
+    def _get_or_add(self, session: str) -> _Session:
+        entry = self._sessions.setdefault(session, _Session(UNKNOWN_VISITOR))
+        entry.last_seen = time.time()
+        return entry
 
-    def _keeps_s(self, its: _Session) -> float:
-        if not its.folders:
+    def _lifetime_s(self, entry: _Session) -> float:
+        """Seconds that an inactive session is kept."""
+        if not entry.folders:
             return _IDLE_SESSION_S
-        return self.keep_s if its.named else UNNAMED_KEEP_S
+        return self.keep_s if entry.named else UNNAMED_KEEP_S
 
     def _forget(self, session: str) -> None:
-        its = self._sessions.get(session)
-        for folder in list(its.folders) if its else ():
+        entry = self._sessions.get(session)
+        for folder in list(entry.folders) if entry else ():
             self._remove(folder)
-        if its and (its.pages or its.jobs):  # the session stays its visitor's
-            its.folders.clear()
+        if entry and (entry.open_pages or entry.active_jobs):  # its name still belongs to the visitor
+            entry.folders.clear()
         else:
             self._sessions.pop(session, None)
 
@@ -395,21 +410,24 @@ class ClipStore:
 
     def _sweep_until_closed(self) -> None:
         while not self._closed.wait(_SWEEP_EVERY_S):
-            with contextlib.suppress(OSError):  # closing while it runs, or somebody else's cleaning
+            with contextlib.suppress(OSError):  # the store is being closed, or another process deletes files too
                 self.sweep()
 
 
-def _rename_and_remove(folder: Path, aside: Path) -> None:
-    """Remove a folder that somebody may be writing into: under another name first, so that nothing new gets in."""
+def _rename_and_remove(folder: Path, new_name: Path) -> None:
+    """Delete a folder that another thread may write into; renaming it first keeps new files out."""
     try:
-        folder.rename(aside)
+        folder.rename(new_name)
     except OSError:  # it is gone, or Windows holds a file of it open
-        aside = folder
-    shutil.rmtree(aside, ignore_errors=True)
+        new_name = folder
+    shutil.rmtree(new_name, ignore_errors=True)
 
 
-def _is_living(folder: Path) -> bool:
-    """Whether a process holds the lock of a store's folder; the system lets go of it however a process ends."""
+def _is_in_use(folder: Path) -> bool:
+    """Whether a process holds the lock of a store's folder.
+
+    The system releases the lock however the process ends.
+    """
     if fcntl is None:
         return False
     try:
@@ -417,12 +435,12 @@ def _is_living(folder: Path) -> bool:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # no lock: just being made, or nothing of ours
+    except OSError:  # no lock file: a store that is being made, or a folder of something else
         return time.time() - folder.stat().st_mtime < GRACE_S if folder.exists() else False
     return False
 
 
-def _owner(path: Path) -> int | None:
+def _user_id(path: Path) -> int | None:
     try:
         return path.lstat().st_uid
     except OSError:
@@ -430,7 +448,10 @@ def _owner(path: Path) -> int | None:
 
 
 def _remove_if_older(path: Path, limit: float) -> bool:
-    """Remove a file or folder that was last changed before `limit`; another process may be doing the same."""
+    """Delete a file or folder last changed before `limit` (a time); returns whether it is gone.
+
+    Another process may be deleting it at the same time.
+    """
     try:
         if path.lstat().st_mtime >= limit:
             return False

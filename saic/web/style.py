@@ -1,6 +1,7 @@
-"""Colours and spacing. Every pair of text and ground here has a contrast of at least 4.5 (WCAG 2 AA).
+"""Colors, spacing and scripts of the page.
 
-Fonts are the reader's own: a page that fetches fonts tells somebody else who opened it.
+Each text color has a contrast of at least 4.5 with its background (WCAG 2 AA). Fonts are those of
+the visitor's system: fetching fonts would tell another server who opened the page.
 """
 
 import gradio as gr
@@ -11,18 +12,18 @@ _FONT_MONO = ("ui-monospace", "Consolas", "monospace")
 # role: (light, dark)
 _INK = ("#14242b", "#e8eff1")
 _SOFT_INK = ("#48595f", "#a9bbc2")
-_GROUND = ("#f4f7f7", "#0d161a")
+_BACKGROUND = ("#f4f7f7", "#0d161a")
 _CARD = ("#ffffff", "#142127")
 _RAISED = ("#eaf0f1", "#1d2d34")
 _LINE = ("#c6d2d5", "#33464e")
 _ACCENT = ("#0b6470", "#7fd3de")
 _ACCENT_HOVER = ("#084d57", "#a5e2ea")
 _ON_ACCENT = ("#ffffff", "#06222a")
-_ALARM_GROUND = ("#fdf1ee", "#3a1d18")
+_ALARM_BACKGROUND = ("#fdf1ee", "#3a1d18")
 _ALARM = ("#8f2412", "#ffb9a8")
 
 _ROLES = {
-    "body_background_fill": _GROUND,
+    "body_background_fill": _BACKGROUND,
     "background_fill_primary": _CARD,
     "background_fill_secondary": _RAISED,
     "body_text_color": _INK,
@@ -67,7 +68,7 @@ _ROLES = {
     "button_secondary_border_color": _ACCENT,
     "button_secondary_text_color": _ACCENT,
     "button_secondary_text_color_hover": _ACCENT_HOVER,
-    "error_background_fill": _ALARM_GROUND,
+    "error_background_fill": _ALARM_BACKGROUND,
     "error_border_color": _ALARM,
     "error_text_color": _ALARM,
     "error_icon_color": _ALARM,
@@ -76,11 +77,11 @@ _ROLES = {
 }
 
 WAVEFORM = {"waveform_color": "#7d949c", "waveform_progress_color": "#1391a1"}
-"""Bars of the players: both stand out from the light and from the dark card."""
+"""Waveform colors of the players, visible on the light and the dark card."""
 
 
 def theme() -> gr.themes.Base:
-    """Return the page's theme, light and dark."""
+    """The page's theme, light and dark."""
     roles = {name: light for name, (light, _) in _ROLES.items()}
     roles |= {f"{name}_dark": dark for name, (_, dark) in _ROLES.items()}
     base = gr.themes.Base(primary_hue="teal", neutral_hue="slate", font=_FONT, font_mono=_FONT_MONO)
@@ -95,10 +96,11 @@ def theme() -> gr.themes.Base:
     )
 
 
-# Gradio puts ".contain" before every selector inside @media: there, name only what lies within the column.
+# Gradio puts ".contain" before every selector inside @media: there, only elements inside the column
+# can be selected.
 CSS = """
 .gradio-container { max-width: 1120px !important; margin: 0 auto !important;
-  --neutral-400: var(--body-text-color-subdued); }  /* the players' times and buttons, by default too pale */
+  --neutral-400: var(--body-text-color-subdued); }  /* times and buttons of the players: the default is too pale */
 .gradio-container .main { padding: 1rem clamp(.8rem, 3vw, 2rem) !important; }
 .gradio-container h1 { font-size: clamp(1.55rem, 4vw, 1.9rem); line-height: 1.2;
   margin: .5rem 0 .25rem; letter-spacing: -.01em; }
@@ -106,7 +108,7 @@ CSS = """
 .gradio-container h3 { font-size: 1.02rem; margin: 0 0 .4rem; }
 .gradio-container p { margin: 0 0 .6rem; line-height: 1.5; }
 .html-container { padding: 0 !important; }
-.html-container.pending { opacity: 0; }  /* the progress bar lies over it */
+.html-container.pending { opacity: 0; }  /* the progress bar is on top of it */
 .lead { font-size: 1.15rem; color: var(--body-text-color-subdued); }
 .soft { color: var(--body-text-color-subdued); font-size: .9rem; }
 .sr-only { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
@@ -122,7 +124,7 @@ CSS = """
 .tab-container button { font-size: 1rem; }
 .card { background: var(--block-background-fill); border: 1px solid var(--border-color-primary);
   border-radius: 10px; padding: 1.1rem; }
-.card > .hide-container { flex-grow: 0; }  /* a heading stays with what it heads */
+.card > .hide-container { flex-grow: 0; }  /* keep a heading next to its content */
 .actions { align-items: stretch; flex-grow: 0; }
 #choice .wrap:has(label) { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.2rem, 1fr)); gap: .3rem; }
 #choice .wrap > label { padding: .4rem .35rem; white-space: nowrap; }
@@ -137,7 +139,7 @@ p.empty { padding: .8rem; margin: 0; color: var(--body-text-color-subdued); }
 .caption { align-self: center; }
 #intro:not(:has(.empty)) { display: none; }
 #intro { min-height: 4rem; }
-.dark .gradio-container { --color-accent: var(--border-color-accent); }  /* it has no dark variant */
+.dark .gradio-container { --color-accent: var(--border-color-accent); }  /* Gradio has no dark variant of it */
 .swapped { border: 2px solid var(--border-color-accent) !important; }
 footer .divider { display: none; }
 .columns { display: grid; gap: .5rem 2.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
@@ -145,7 +147,7 @@ footer .divider { display: none; }
 .plain { margin: 0; padding-left: 1.1rem; list-style: disc; }
 .plain li { margin: 0 0 .45rem !important; line-height: 1.45; }
 
-/* What was protected: a scale from 0 to 1 with two bands of what is usual, and two marks. */
+/* What was protected: a scale from 0 to 1 with two typical ranges as bands, and two marks. */
 .protection { --different: #9db4bb; --same: #e0a458; --before: #14242b; --after: #0b6470; }
 .dark .protection { --different: #48626c; --same: #96661f; --before: #e8eff1; --after: #7fd3de; }
 .verdict { font-size: 1.05rem; }
@@ -168,7 +170,7 @@ footer .divider { display: none; }
 .swatch.before, .swatch.after { width: 14px; height: 14px; border-radius: 50%; border: 3px solid var(--before); }
 .swatch.after { border-color: var(--after); background: var(--after); }
 
-/* Maps: on white in both modes, as the paper prints them. */
+/* Maps: on white in both modes, as in the paper. */
 .maps-menu { display: flex; justify-content: flex-end; margin: 0 0 .6rem !important; }
 .maps-menu select { margin-left: .5rem; padding: .3rem .5rem; border-radius: 6px; color: var(--body-text-color);
   background: var(--input-background-fill); border: 1px solid var(--body-text-color-subdued); max-width: 60vw;
@@ -185,10 +187,10 @@ footer .divider { display: none; }
 .legend svg { background: #fff; border-radius: 50%; }
 
 /* Identify */
-.known { list-style: none; padding: 0; margin: 0; }
-.known li { display: flex; justify-content: space-between; padding: .45rem .2rem; margin: 0 !important;
+.enrolled { list-style: none; padding: 0; margin: 0; }
+.enrolled li { display: flex; justify-content: space-between; padding: .45rem .2rem; margin: 0 !important;
   border-bottom: 1px solid var(--border-color-primary); }
-.known + .soft { margin-top: .6rem !important; }
+.enrolled + .soft { margin-top: .6rem !important; }
 .answer h3 { font-size: 1.25rem; margin: .4rem 0 .8rem; }
 .scores { list-style: none; padding: 0; margin: 0 0 .8rem; }
 .scores li { display: grid; grid-template-columns: minmax(6rem, 1fr) 2fr 3rem; gap: .8rem; align-items: center;
@@ -202,7 +204,7 @@ footer .divider { display: none; }
 .meter i { position: absolute; top: -5px; bottom: -5px; width: 2px; background: var(--body-text-color); }
 .score { font-variant-numeric: tabular-nums; text-align: right; }
 
-/* About, and documents */
+/* About, with its documents */
 .about h2 { margin: 1.2rem 0 .5rem !important; }
 .about li { margin: .3rem 0; line-height: 1.5; }
 
@@ -239,10 +241,10 @@ footer .divider { display: none; }
 
 SCRIPT = """
 () => {
-  // Why a microphone does not work, in words: Gradio says little, and nothing where a page is not secure.
+  // Explain why a microphone does not work: Gradio says little, and nothing if the page is not secure.
   const note = document.getElementById("microphone-note");
-  const tell = (sentence) => {
-    note.textContent = sentence;
+  const showNote = (text) => {
+    note.textContent = text;
     note.hidden = false;
     note.scrollIntoView({block: "nearest"});
   };
@@ -255,23 +257,23 @@ SCRIPT = """
   const devices = navigator.mediaDevices;
   if (!window.isSecureContext || !devices) {
     document.addEventListener("click", (event) => {
-      if (event.target.closest("[aria-label='Record audio'], .record-button")) tell("Browsers allow recording only "
-        + "over https or on the computer itself. Open the page at its https address, or upload a file.");
+      if (event.target.closest("[aria-label='Record audio'], .record-button")) showNote("Browsers allow recording "
+        + "only over https or on the computer itself. Open the page at its https address, or upload a file.");
     }, true);
   } else {
-    const ask = devices.getUserMedia.bind(devices);
-    devices.getUserMedia = async (wanted) => {
+    const getUserMedia = devices.getUserMedia.bind(devices);
+    devices.getUserMedia = async (constraints) => {
       try {
-        const stream = await ask(wanted);
+        const stream = await getUserMedia(constraints);
         note.hidden = true;
         return stream;
       } catch (error) {
-        tell(reasons[error.name] || "The microphone cannot be used. Upload a file instead.");
+        showNote(reasons[error.name] || "The microphone cannot be used. Upload a file instead.");
         throw error.name in reasons ? new DOMException(error.message, "NotAllowedError") : error;
       }
     };
   }
-  // The figure enlarges on a click anywhere on it, not on its small button alone.
+  // Enlarge the figure on a click anywhere on it, not only on its small button.
   document.addEventListener("click", (event) => {
     if (event.target.matches(".figure img") && !document.fullscreenElement) {
       event.target.closest(".figure").querySelector("button[aria-label*='ullscreen' i], button[title*='ullscreen' i]")

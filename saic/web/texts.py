@@ -1,4 +1,4 @@
-"""The sentences of the page, so that they can be read, checked and translated in one place."""
+"""The texts of the page, in one place to be read, checked and translated."""
 
 from saic.web.recordings import LIMITS
 from saic.web.store import KEEP_S
@@ -20,25 +20,25 @@ HEADER = """
 <p id="microphone-note" class="warning" role="status" hidden></p>
 """
 
-# --- Anonymize ---------------------------------------------------------------------------------------------
+# --- Anonymize ---------------------------------------------------------------------------------
 
-NOBODY = "A voice that nobody has"
+PSEUDONYM = "A pseudonym (a blend of built-in voices)"
 OWN_RECORDING = "Another person's recording"
 
 SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
 <p>Record or upload up to {_MINUTES} minutes. A few sentences are enough.</p>"""
 
 TARGET = """<h2><span class="step">2</span> The new voice</h2>
-<p>Voices A to F are synthetic and belong to nobody. A voice that nobody has is mixed from two others, new each
-time.</p>"""
+<p>Voices A to F are synthetic and belong to no real person. A pseudonym is a blend of two built-in
+voices, new for each conversion.</p>"""
 
 CONSENT = "The person who speaks here has agreed to this use of their voice"
 
 EMPTY = f"""<div class="empty">
 <h2>Nothing converted yet</h2>
-<p>You will hear the original, the model's reconstruction of it, and the swapped voice, and see what was protected
-and what was not. Ten seconds of speech take about two, five minutes about half a minute. Recordings over {_MINUTES}
-minutes are refused: cut them first.</p>
+<p>You will hear the original, the model's reconstruction of it and the swapped voice, and see what
+was protected and what was not. Ten seconds of speech take about two seconds, five minutes about
+half a minute. Recordings longer than {_MINUTES} minutes are refused: cut them first.</p>
 </div>"""
 
 DELETED = """<div class="empty" role="status"><h2>Deleted</h2>
@@ -46,125 +46,153 @@ DELETED = """<div class="empty" role="status"><h2>Deleted</h2>
 
 CONVERTING = '<div class="empty"><h2>Converting …</h2></div>'
 
-WAITING = "Waiting for a free core, {before} before you"
+WAITING = "Waiting for a free processor core, {before} ahead of you"
 
 CHANGED = """<div class="empty" role="status"><h2>Not converted yet</h2>
 <p>The recording or the new voice changed. Press Convert to convert it.</p></div>"""
 
 LISTEN = """<h2>Listen</h2>
-<p>All three play at the same loudness. The reconstruction is the same voice, built again from the model's codes
-alone: it shows what they lose.</p>"""
+<p>All three play at the same loudness. The reconstruction keeps the original voice: the model takes
+the recording apart and rebuilds it. It shows what the model itself loses.</p>"""
 
-CARD_WAITING = """<section class="card protection"><h2>What was protected</h2>
-<p class="soft">Listening to both versions …</p></section>"""
+PROTECTION_WAITING = """<section class="card protection"><h2>What was protected</h2>
+<p class="soft">Comparing the original with the swapped voice …</p></section>"""
 
-NOT_COUNTED = {
-    "absent": "Not counted: no speech recogniser is installed on this server.",
-    "listening": "A speech recogniser is listening …",
-    "stopped": "Not counted: the speech recogniser was stopped.",
+VERDICT_SAME = """<strong>Little.</strong> Software that recognizes voices may still take the swapped
+voice for the speaker's."""
+VERDICT_BETWEEN = """<strong>Some.</strong> The swapped voice is less similar to the speaker than two
+recordings of one person usually are, but more similar than two people usually are."""
+VERDICT_DIFFERENT = """<strong>The voice.</strong> The swapped voice is no more similar to the speaker
+than two people usually are."""
+VERDICT_UNKNOWN = "The swapped recording has too little speech to compare the voices."
+
+PSEUDONYM_TARGET = """The new voice is a pseudonym. It belongs to no real person, so there is no
+recording to compare it with."""
+
+SIMILARITY_NOTE = """Cosine similarity of speaker embeddings: the nearer to 1, the more alike the
+voices. Measured by {verifier}. "Usually" is the middle 90 % of natural recordings of {basis}. The
+original's similarity to its own speaker compares its two halves."""
+NOT_INDEPENDENT = "It took part in the conversion, so this measurement is not independent."
+
+WORDS_KEPT = """An English speech recognizer finds {share:.0%} of the words that it finds in the
+original in the swapped voice too."""
+WORDS_NOT_COUNTED = {
+    "absent": "Not counted: no speech recognizer is installed on this server.",
+    "running": "The speech recognizer is running …",
+    "stopped": "Not counted: the speech recognizer was stopped.",
 }
 
 NOT_PROTECTED = """<h3>What is not protected</h3>
 <ul class="plain">
 <li><strong>What is said.</strong> Names, dates, places and anything else that is spoken.</li>
 <li><strong>How it is said.</strong> Rhythm, pauses, melody, accent and choice of words stay.</li>
-<li><strong>Against who knows this system.</strong> An attacker who trains on its output links it to the speaker
-more often than chance.</li>
+<li><strong>Against attackers who know this system.</strong> Someone who trains software on its output
+can link recordings to the speaker more often than by chance.</li>
 </ul>"""
 
 MELS = """<h3>What changed in the sound</h3>
-<p>Time runs to the right, pitch upwards; bright is loud. All three share one scale.</p>
-<p>The reconstruction should look like the original. In the swapped voice the words keep their timing, while
-the fine stripes, the pitch of the voice, move.</p>
+<p>Time runs to the right, frequency upwards; bright is loud. All three share one scale.</p>
+<p>The reconstruction should look like the original. In the swapped voice the words keep their
+timing, but the fine stripes move: they show the pitch of the voice.</p>
 <p class="soft">Click the picture to enlarge it.</p>"""
 MELS_ALT = "Mel spectrograms of the original, the reconstruction and the swapped voice, side by side"
 
-NO_EVALUATION = """<p>The evaluation is not part of this installation. It stands in
-<code>benchmarks/evaluation/report.md</code> of the repository, and <code>saic evaluate</code> makes it again.</p>"""
-OTHER_WEIGHTS = "<p><strong>These figures are of other weights than the ones that are loaded.</strong></p>"
+NO_EVALUATION = """<p>This installation does not include the evaluation. It is in the repository, in
+<code>benchmarks/evaluation/report.md</code>; <code>saic evaluate</code> repeats it.</p>"""
+OTHER_WEIGHTS = "<p><strong>These figures were measured with other weights than the loaded ones.</strong></p>"
 
-# --- Explore -----------------------------------------------------------------------------------------------
+# --- Explore -----------------------------------------------------------------------------------
 
-EXPLORE = """<h2>Whose voice, and what is said</h2>
-<p>Each dot is a short stretch of speech of a voice of the built-in gallery; a colour and shape together stand for
-one voice. Point at a dot, or choose a voice, and it stands out in both maps. Clips that you converted are
-marked.</p>"""
+EXPLORE = """<h2>Who speaks, and what is said</h2>
+<p>Each dot is a short piece of speech of one voice of the built-in gallery. Each voice has its own
+combination of color and shape. Point at a dot, or choose a voice, to highlight that voice in both
+maps. Your converted recordings are marked.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
-<p><strong>Speaker embeddings</strong> should form an island for each voice. The swapped clip should lie with the new
-voice, away from the original.</p>
-<p><strong>Content embeddings</strong> should mix in one cloud, for content should not tell who speaks. The swapped
-clip should lie with the original.</p>
-<p>A map (PCA, then t-SNE) shows neighbours. The distance between two islands means nothing. The figure over each map
-is taken before it is flattened.</p></div>"""
+<p><strong>Speaker embeddings</strong> describe who speaks. They should form one cluster for each
+voice. The swapped clip should lie near the new voice, away from the original.</p>
+<p><strong>Content embeddings</strong> describe what is said. They should mix in one cloud, because
+they should not show who speaks. The swapped clip should lie near the original.</p>
+<p>A map (PCA, then t-SNE) shows which points are neighbors. The distance between two clusters means
+nothing. The percentage above each map is computed before PCA and t-SNE.</p></div>"""
 
 EXPLORE_WAITING = '<div class="empty"><p>Drawing the maps …</p></div>'
 
-# --- Identify ----------------------------------------------------------------------------------------------
+# --- Identify ----------------------------------------------------------------------------------
 
-IDENTIFY_ENROL = """<h2><span class="step">1</span> Voices you know</h2>
-<p>Give each a name and a few seconds of speech. Only a summary of the voice is kept, and only until you close the
-page.</p>"""
+IDENTIFY_ENROLL = """<h2><span class="step">1</span> Voices you know</h2>
+<p>Give each a name and a few seconds of speech. Only a numerical summary of the voice is kept, and
+only until you close the page.</p>"""
 
-IDENTIFY_ASK = """<h2><span class="step">2</span> Who is this?</h2>
+IDENTIFY_QUERY = """<h2><span class="step">2</span> Who is this?</h2>
 <p>A recording of one speaker.</p>"""
 
-NOBODY_ENROLLED = '<p class="empty">Nobody yet.</p>'
+NOBODY_ENROLLED = '<p class="empty">Nobody is enrolled yet.</p>'
+NO_MATCH = "<strong>None of these voices.</strong>"
+IDENTIFY_NOTE = """Cosine similarity of speaker embeddings. A voice with a score of {threshold:.2f} or
+more (the line) is accepted. At this threshold, on speakers that the model was not trained on, it is
+as frequent to miss an enrolled person as to accept a stranger. A score is no proof of identity."""
 
-# --- About -------------------------------------------------------------------------------------------------
+# --- About -------------------------------------------------------------------------------------
 
 ABOUT = """
 ## How it works
 
-SAIC separates a recording into *what is said* (content), *who speaks* (a speaker embedding) and the melody (pitch). It
-puts the content together with another voice's embedding and makes sound of that. It implements *SAIC: Integration of
-Speech Anonymization and Identity Classification* (Cheng, Diao, Cheng and Liu). It runs on this computer's processor and
-asks no other service.
+SAIC separates a recording into *what is said* (content), *who speaks* (a speaker embedding) and the
+melody (pitch). It combines the content with the speaker embedding of another voice, moves the pitch
+to that voice's range, and makes a new recording from these. It implements *SAIC: Integration of
+Speech Anonymization and Identity Classification* (Cheng, Diao, Cheng and Liu). It runs on the
+processor of the computer that serves this page, and uses no other service.
 """
 
 LIMITS_AND_ETHICS = """
 ## Limits
 
-- A research prototype, trained on read English. Other languages, children, singing, several speakers at once and noisy
-  rooms were not tested or work worse.
+- A research prototype, trained on read English. Other languages, children, singing, several
+  speakers at once and noisy rooms were not tested or work worse.
 - The output sounds processed, and words are lost: the evaluation says how many.
-- **The output is not anonymous in the legal sense.** It is harder to link to the speaker than the original. Whoever
-  knows the speaker's manner, or this system, can still succeed. Judge each recording before you pass it on.
+- **The output is not anonymous in the legal sense.** It is harder to link to the speaker than the
+  original. Someone who knows the speaker's manner of speaking, or this system, can still succeed.
+  Check each recording before you pass it on.
 
 ## Ethics
 
-- Convert to a person's voice only with that person's consent. The bundled voices are synthetic for this reason.
+- Convert to a person's voice only with that person's consent. The bundled voices are synthetic for
+  this reason.
 - Don't use it to speak in somebody's name, or to mislead about who spoke.
-- To identify people by voice needs their consent, and in many places a legal basis: a voice is biometric data.
+- To identify people by voice, you need their consent and, in many places, a legal basis: a voice is
+  biometric data.
 """
 
 RETENTION = f"""
 ## What happens to recordings
 
-- **Not for real patient data on a public server: run it on your own machine.** With Python 3.11, in a copy of the
-  repository: `make app`. Without the page,
+- **Not for real patient data on a public server: run it on your own machine.** With Python 3.11, in
+  a copy of the repository: `make app`. Without the page,
   `saic anonymize RECORDING --output anonymous.wav` does the same.
-- An upload is decoded to a plain 16 kHz copy, in a process of its own with little memory and time, and removed at once.
-- That copy and the results lie in a private temporary folder, under names that cannot be guessed. They stay while your
-  page is open, and go {KEEP_S // 60} minutes after you close it. *Delete now* stops what runs and removes all clips at
-  once, in all tabs of this browser. A restart of the server removes everything.
-- A cookie tells your browser from others, so that nobody else gets your recordings. It holds a random number and goes
-  when you close the browser.
-- *Cancel* frees your page at once. The server drops the run when the step that it is at ends, which takes up to five
-  seconds for a recording of five minutes, and keeps nothing of it.
-- Nothing is sent elsewhere: no analytics, no history in your browser, no fonts or scripts from other sites. The log
-  holds numbers and durations, never a file name.
-- Recording needs your browser's permission to use the microphone. Away from the computer that runs this page, browsers
-  allow that over https only.
+- An upload is decoded to a plain 16 kHz copy, in a separate process with limited memory and time.
+  The upload is then removed at once.
+- The copy and the results are in a private temporary folder, under names that cannot be guessed.
+  They stay while your page is open, and are removed {KEEP_S // 60} minutes after you close it.
+  *Delete now* stops what runs and removes all clips at once, in all tabs of this browser. A restart
+  of the server removes everything.
+- A cookie tells your browser from others, so that nobody else gets your recordings. It holds a
+  random number and is removed when you close the browser.
+- *Cancel* frees your page at once. The server stops the conversion after its current step, which
+  takes up to five seconds for a recording of five minutes, and keeps nothing of it.
+- Nothing is sent elsewhere: no analytics, no history in your browser, no fonts or scripts from other
+  sites. The log holds numbers and durations, never a file name.
+- Recording needs your browser's permission to use the microphone. On any computer but the one that
+  runs this page, browsers allow that over https only.
 """
 
-_PICTURE_SAID = """From the recording, a content encoder takes what is said and a pitch tracker the melody; from the
-new voice, a speaker encoder takes who speaks; a decoder joins them to a mel spectrogram, and a vocoder makes sound of
-it."""
+_PICTURE_ALT = """A content encoder takes what is said from your recording, and a pitch tracker takes
+its melody. A speaker encoder takes who speaks from the new voice. A decoder combines the three into
+a mel spectrogram, and a vocoder turns it into sound."""
 
 PICTURE = f"""
 <figure class="picture" tabindex="0" role="group" aria-label="How it works">
-<svg class="wide" viewBox="0 0 900 250" role="img" aria-label="{_PICTURE_SAID}">
+<svg class="wide" viewBox="0 0 900 250" role="img" aria-label="{_PICTURE_ALT}">
 <g class="box"><rect x="10" y="22" width="150" height="58" rx="8"/><text x="85" y="47">Your recording</text>
 <text x="85" y="67" class="small">the voice to protect</text></g>
 <g class="box"><rect x="10" y="168" width="150" height="58" rx="8"/><text x="85" y="193">The new voice</text>
@@ -189,7 +217,7 @@ PICTURE = f"""
 <g class="note"><text x="474" y="22">what is said</text><text x="461" y="76">melody</text>
 <text x="474" y="212">who speaks</text><text x="716" y="108">vocoder</text></g>
 </svg>
-<svg class="tall" viewBox="0 0 360 390" role="img" aria-label="{_PICTURE_SAID}">
+<svg class="tall" viewBox="0 0 360 390" role="img" aria-label="{_PICTURE_ALT}">
 <g class="box"><rect x="8" y="6" width="164" height="56" rx="8"/><text x="90" y="30">Your recording</text>
 <text x="90" y="50" class="small">the voice to protect</text></g>
 <g class="box"><rect x="188" y="6" width="164" height="56" rx="8"/><text x="270" y="30">The new voice</text>

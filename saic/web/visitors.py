@@ -1,4 +1,4 @@
-"""Who a request comes from, and what one visitor may take of what all share."""
+"""Who sent a request (a browser or a program), and what share of resources an address may use."""
 
 import re
 import secrets
@@ -11,20 +11,23 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 COOKIE = "saic_visitor"
-"""Name of the cookie that tells one browser from another. It holds a random number and ends with the browser."""
+"""Name of the cookie that tells one browser from another: a random number, a session cookie."""
 
 _TOKEN = re.compile(r"[\w-]{22}")
-_SESSION = re.compile(r"[\w-]{1,64}")
+_SESSION_NAME = re.compile(r"[\w-]{1,64}")
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who sends a request.
+    """The sender of a request: one browser, or one program.
+
+    The token keeps visitors out of each other's recordings. The address only counts towards fair
+    shares (`within_fair_share`): it gives access to nothing and is never logged.
 
     Attributes
     ----------
-    token : the value of a browser's cookie, 128 random bits; None for a program that keeps no cookies
-    address : of the sender's network. It counts for fair shares alone: it gives access to nothing and is never logged.
+    token : value of the browser's cookie, 128 random bits; None for a program without cookies
+    address : network address of the sender, see `network_of`
     """
 
     token: str | None = None
@@ -32,7 +35,10 @@ class Visitor:
 
     @classmethod
     def of(cls, scope: Scope) -> "Visitor":
-        """The sender of a request; uvicorn has put the forwarded address into the scope if it trusts the proxy."""
+        """The sender of an ASGI request.
+
+        uvicorn has put the forwarded address into the scope if it trusts the proxy.
+        """
         try:
             cookie = SimpleCookie(HTTPConnection(scope).headers.get("cookie", "")).get(COOKIE)
         except CookieError:
@@ -40,27 +46,27 @@ class Visitor:
         token = cookie.value if cookie and _TOKEN.fullmatch(cookie.value) else None
         return cls(token, network_of(scope["client"][0] if scope.get("client") else "unknown"))
 
-    def may_be(self, other: "Visitor") -> bool:
-        """Whether two requests may come from one visitor; of programs without cookies only the address tells."""
+    def may_be_same(self, other: "Visitor") -> bool:
+        """Whether two visitors may be the same. Programs without cookies differ by address only."""
         return self.token == other.token and (self.token is not None or self.address == other.address)
 
 
-NOBODY = Visitor()
-"""The visitor of what did not come over the network."""
+UNKNOWN_VISITOR = Visitor()
+"""The visitor of calls that did not come over the network."""
 
 
 def new_token() -> str:
-    """A cookie's value that nobody can guess."""
+    """A random cookie value of 128 bits."""
     return secrets.token_urlsafe(16)
 
 
-def is_session(name: object) -> bool:
-    """Whether a value can be the name that a page or a client gives its session."""
-    return isinstance(name, str) and _SESSION.fullmatch(name) is not None
+def is_session_name(name: object) -> bool:
+    """Whether a value is a valid session name: 1 to 64 letters, digits, ``_`` or ``-``."""
+    return isinstance(name, str) and _SESSION_NAME.fullmatch(name) is not None
 
 
 def network_of(host: str) -> str:
-    """An address as it counts for fair shares: an IPv6 subscriber has a whole /64."""
+    """The address that counts for fair shares: IPv4 itself, or the /64 of an IPv6 subscriber."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -72,44 +78,52 @@ def network_of(host: str) -> str:
     return str(address)
 
 
-class Rate:
-    """How much each address may have: a bucket that fills at an even pace, and that is emptied by use.
+class RateLimiter:
+    """A token bucket for each address. It protects the server from one address that sends too much.
 
     Parameters
     ----------
-    burst : what an address may have at once
-    per_s : what it may have a second for good
+    burst : size of a bucket: what an address may use at once
+    per_s : rate at which a bucket refills: what an address may use a second in the long run
     """
 
     def __init__(self, burst: float, per_s: float) -> None:
         self._burst, self._per_s = burst, per_s
-        self._left: dict[str, tuple[float, float]] = {}
+        self._levels: dict[str, tuple[float, float]] = {}  # address -> level, time of that level
 
     def allows(self, address: str) -> bool:
-        """Count one more, if there is room for it; whether there was."""
-        if self._left_of(address) < 1:
+        """Take 1 from the address's bucket and return True; return False if less is left."""
+        if self._level(address) < 1:
             return False
-        self.wait_s(address, 1)
+        self.charge(address, 1)
         return True
 
-    def wait_s(self, address: str, amount: float) -> float:
-        """Count an amount in any case; returns the seconds until the address is within its rate again."""
-        left, now = self._left_of(address) - amount, time.monotonic()
-        self._left[address] = left, now
-        if len(self._left) > 1000:
-            self._left = {other: its for other, its in self._left.items() if self._left_of(other) < self._burst}
-        return max(0.0, -left / self._per_s)
+    def charge(self, address: str, amount: float) -> float:
+        """Take an amount even if less is left; returns the seconds until the level is 0 again."""
+        level, now = self._level(address) - amount, time.monotonic()
+        self._levels[address] = level, now
+        if len(self._levels) > 1000:  # a full bucket is the same as none
+            self._levels = {other: held for other, held in self._levels.items() if self._level(other) < self._burst}
+        return max(0.0, -level / self._per_s)
 
-    def _left_of(self, address: str) -> float:
-        left, at = self._left.get(address, (self._burst, 0.0))
-        return min(self._burst, left + self._per_s * (time.monotonic() - at))
+    def _level(self, address: str) -> float:
+        level, since = self._levels.get(address, (self._burst, 0.0))
+        return min(self._burst, level + self._per_s * (time.monotonic() - since))
 
 
-def has_room(held: float, others: float, capacity: float, share: float) -> bool:
-    """Whether one address may hold `held` of what all share.
+def within_fair_share(held: float, others: float, capacity: float, share: float) -> bool:
+    """Whether one address may hold `held` of a shared resource.
 
-    An address may hold up to `share` of what the others leave. So whoever comes late finds room, however much one
-    address asks for, and a single address may use a good part of an idle server (dynamic thresholds: Choudhury and
-    Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
+    An address may hold up to `share` of what the others leave. A newcomer therefore always finds
+    room, however much one address asks for, and a single address may use a good part of an idle
+    server (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2),
+    1998).
+
+    Parameters
+    ----------
+    held : what the address would hold
+    others : what all other addresses hold
+    capacity : what there is in all
+    share : fraction in (0, 1]
     """
     return held <= share * (capacity - others)

@@ -1,10 +1,10 @@
-"""The one resolver of weights: a folder, the bundled set or a repository on the Hub, checked against its hashes.
+"""Weights: find a folder, the bundled set or a repository on the Hub, and check it against its
+hashes.
 
-A weights folder holds ``config.json``, ``model.safetensors``, ``SHA256SUMS`` and, where there are any,
-``vocoder.safetensors`` and ``voices.safetensors``.
-A source that is named is the one that is loaded, or there is an error: nothing else ever stands in for it.
-A folder may come from anybody: whatever its files are or hold, they are loaded or there is a :class:`WeightsError`.
-"""
+A weights folder holds ``config.json``, ``model.safetensors``, ``SHA256SUMS`` and optionally
+``vocoder.safetensors`` and ``voices.safetensors``. The named source is loaded, or an error is
+raised; there is no fallback. A folder may come from a stranger: any file in it is either loaded or
+rejected with a :class:`WeightsError`."""
 
 import errno
 import hashlib
@@ -20,8 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from saic import files
-from saic.config import FORMAT_VERSION, Config, Vocoder
+from saic.config import Config
 from saic.errors import ConfigError, UsageError, WeightsError
+from saic.migration import FORMAT_VERSION, OLD_FORMAT_VERSION, migrate_tensors
 from saic.weights.tensors import read_tensors
 
 CONFIG, MODEL, VOCODER = "config.json", "model.safetensors", "vocoder.safetensors"
@@ -29,22 +30,23 @@ VOICES, SUMS = "voices.safetensors", "SHA256SUMS"
 FILES = (CONFIG, MODEL, VOCODER, VOICES)
 MAX_FILE_BYTES = 2_000_000_000
 MAX_TEXT_BYTES = 100_000
-"""Of ``config.json`` and ``SHA256SUMS``, which have a few thousand."""
+"""Limit for ``config.json`` and ``SHA256SUMS``, which have a few thousand bytes."""
 
-# The Hub's own limit is 96 characters: what is longer can only be a folder.
+# The Hub's limit is 96 characters: a longer name can only be a folder.
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(?:@(?P<revision>[\w./-]{1,250}))?")
-_OTHER_FORMAT = "These weights are of format {found}, and this version reads format {read}: get weights made for it."
+_OTHER_FORMAT = "These weights are of format {found}, and this version reads {read}: get weights made for it."
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def resolve(name: str | os.PathLike | None = None, revision: str | None = None) -> Path:
-    """Folder of the named weights, with every file's hash checked.
+    """Find the folder of the named weights and check the hash of every file.
 
     Parameters
     ----------
     name
-        A local folder, a repository on the Hub as ``ORG/NAME@COMMIT`` (40 hexadecimal digits), or None for the
-        bundled set. The Hub is contacted for such a name alone, and only for what its cache lacks.
+        A local folder, a repository on the Hub as ``ORG/NAME@COMMIT`` (40 hexadecimal digits), or
+        None for the bundled set. The Hub is contacted only for a repository, and only for files
+        that its cache lacks.
     revision
         The commit, where the name is ``ORG/NAME`` alone.
 
@@ -53,8 +55,8 @@ def resolve(name: str | os.PathLike | None = None, revision: str | None = None) 
     UsageError
         A revision without a name on the Hub.
     WeightsError
-        The folder is missing or incomplete, a file differs from its hash or has none, or a repository is named without
-        its commit.
+        The folder is missing or incomplete, a file differs from its hash or has none, or a
+        repository is named without its commit.
     HubError
         The Hub does not give these weights.
     """
@@ -70,7 +72,7 @@ def resolve(name: str | os.PathLike | None = None, revision: str | None = None) 
 
 
 def hub_commit(name: str | os.PathLike | None, revision: str | None = None) -> tuple[str, str] | None:
-    """Repository and commit that a name means on the Hub; None where it means a folder or the bundled set.
+    """Repository and commit of a name on the Hub; None if the name is a folder or the bundled set.
 
     Raises
     ------
@@ -96,7 +98,10 @@ def hub_commit(name: str | os.PathLike | None, revision: str | None = None) -> t
 
 
 def listed(folder: Path) -> dict[str, str]:
-    """Names and SHA-256 of the files that a folder's ``SHA256SUMS`` lists; :class:`WeightsError` if it cannot be so."""
+    """Names and SHA-256 of the files in a folder's ``SHA256SUMS``.
+
+    :class:`WeightsError` if it is invalid.
+    """
     try:
         lines = _text(folder / SUMS).splitlines()
     except (OSError, ValueError):
@@ -121,7 +126,7 @@ def verify(folder: Path) -> None:
     Raises
     ------
     WeightsError
-        At the first file that differs from its hash in ``SHA256SUMS``, or that is there and not listed.
+        A file differs from its hash in ``SHA256SUMS``, or is not listed.
     """
     digests = listed(folder)
     for name in FILES:
@@ -138,7 +143,10 @@ def sha256(path: Path) -> str:
 
 
 def fingerprint(folder: Path) -> str:
-    """One hash of all that decides how a conversion sounds: config and tensors, not the gallery."""
+    """One hash of config and tensors, which determine conversions.
+
+    The gallery is not part of it.
+    """
     names = [name for name in (CONFIG, MODEL, VOCODER) if (folder / name).is_file()]
     return hashlib.sha256(b"".join(bytes.fromhex(sha256(folder / name)) for name in names)).hexdigest()
 
@@ -152,18 +160,18 @@ def load_vocoder(folder: Path) -> dict[str, Tensor]:
 
 def load(folder: Path) -> tuple[Config, dict[str, Tensor]]:
     """Config and tensors (float32) of a folder that :func:`resolve` returned."""
-    return _config(folder), read_tensors(folder / MODEL)[0]
+    return _config(folder), migrate_tensors(read_tensors(folder / MODEL)[0])
 
 
 def _config(folder: Path) -> Config:
-    """What ``config.json`` says; :class:`WeightsError` if it is no config of this format."""
+    """Read ``config.json``; :class:`WeightsError` if it is not a config of a known format."""
     try:
         values = json.loads(_text(folder / CONFIG))
     except (OSError, ValueError, RecursionError):
         raise WeightsError(f"{CONFIG} cannot be read as JSON: get the weights again.") from None
-    if isinstance(values, dict) and (found := values.get("format_version")) != FORMAT_VERSION:
+    if isinstance(values, dict) and (found := values.get("format_version")) not in (FORMAT_VERSION, OLD_FORMAT_VERSION):
         found = found if type(found) is int and abs(found) < 1_000 else "unknown"
-        raise WeightsError(_OTHER_FORMAT.format(found=found, read=FORMAT_VERSION))
+        raise WeightsError(_OTHER_FORMAT.format(found=found, read=f"{OLD_FORMAT_VERSION} or {FORMAT_VERSION}"))
     try:
         return Config.from_dict(values)
     except ConfigError as error:
@@ -172,31 +180,39 @@ def _config(folder: Path) -> Config:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A regular file, opened; :class:`OSError` if it is none: a pipe would block, a device never end."""
+    """Open a regular file.
+
+    :class:`OSError` for anything else, since a pipe would block and a device never end.
+    """
     if not os.path.isfile(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    flags = getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has only the first, others the second
+    flags = getattr(os, "O_BINARY", 0) | getattr(
+        os, "O_NONBLOCK", 0
+    )  # Windows has only the first flag, other systems only the second
     return os.fdopen(os.open(path, os.O_RDONLY | flags), "rb")
 
 
 def _text(path: Path) -> str:
-    """A short UTF-8 text; :class:`OSError` or :class:`ValueError` if it is none."""
+    """Read a short UTF-8 text; :class:`OSError` or :class:`ValueError` if it is not one."""
     with _opened(path) as file:
-        content = file.read(MAX_TEXT_BYTES + 1) or b""  # None where nothing can be read without waiting
+        content = file.read(MAX_TEXT_BYTES + 1) or b""  # None if reading would block
     if len(content) > MAX_TEXT_BYTES:
         raise ValueError("too long")
     return content.decode("utf-8")
 
 
 def _digest(path: Path) -> str | None:
-    """SHA-256 in hex digits; None where a file cannot be read, is not regular or is larger than the limit."""
+    """SHA-256 in hex digits.
+
+    None if a file cannot be read, is not regular or is larger than the limit.
+    """
     try:
         with _opened(path) as file:
             left = os.fstat(file.fileno()).st_size
             if left > MAX_FILE_BYTES:
                 return None
             digest = hashlib.sha256()
-            while left > 0 and (chunk := file.read(min(left, 2**20))):  # not to its end: some in /proc have none
+            while left > 0 and (chunk := file.read(min(left, 2**20))):  # by size: some files in /proc have no end
                 digest.update(chunk)
                 left -= len(chunk)
             return digest.hexdigest()
@@ -205,7 +221,9 @@ def _digest(path: Path) -> str | None:
 
 
 def save(folder: Path, config: Config, tensors: dict[str, Tensor], *, half: bool = True) -> None:
-    """Write ``config.json``, ``model.safetensors`` (float16 unless ``half`` is false) and the hashes."""
+    """Write ``config.json``, ``model.safetensors`` (float16 unless ``half`` is false) and the
+    hashes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     stored = {name: (t.half() if half else t).contiguous().cpu() for name, t in tensors.items()}
     write_tensors(folder / MODEL, stored)
@@ -213,10 +231,16 @@ def save(folder: Path, config: Config, tensors: dict[str, Tensor], *, half: bool
     write_sums(folder)
 
 
-def save_vocoder(folder: Path, vocoder: Vocoder, tensors: dict[str, Tensor]) -> None:
-    """Put a neural vocoder (float16) into a folder of weights: its file, its config, the hashes."""
+def save_vocoder(folder: Path, trained_with: Config, tensors: dict[str, Tensor]) -> None:
+    """Add a neural vocoder (float16) to a weights folder: tensors, its sections of the config, and
+    hashes.
+    """
     verify(folder)
-    config = _config(folder).model_copy(update={"vocoder": vocoder.model_copy(update={"kind": "neural"})})
+    sections = {
+        "vocoder": trained_with.vocoder.model_copy(update={"kind": "neural"}),
+        "vocoder_training": trained_with.vocoder_training,
+    }
+    config = _config(folder).model_copy(update=sections)
     write_tensors(folder / VOCODER, {name: t.half().contiguous().cpu() for name, t in tensors.items()})
     _write_config(folder, config)
     write_sums(folder)
@@ -226,12 +250,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     """Write a safetensors file atomically."""
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         save_file(tensors, Path(scratch) / path.name, metadata)
-        (Path(scratch) / path.name).chmod(0o644)  # a temporary file is its owner's alone
+        (Path(scratch) / path.name).chmod(0o644)  # a temporary file is readable by its owner only
         os.replace(Path(scratch) / path.name, path)
 
 
 def write_sums(folder: Path) -> None:
-    """Write ``SHA256SUMS`` over the files that are there."""
+    """Write ``SHA256SUMS`` for the files of a folder."""
     lines = [f"{sha256(folder / name)}  {name}\n" for name in FILES if (folder / name).is_file()]
     files.write(folder / SUMS, "".join(lines).encode(), force=True)
 

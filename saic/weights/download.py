@@ -1,6 +1,6 @@
-"""Weights from the Hugging Face Hub: one commit of one repository, every file checked, or an error.
+"""Download weights from the Hugging Face Hub: one commit of one repository, with every file's hash checked.
 
-The Hub's own client downloads, into its own cache (``HF_HOME``): what it holds is read without a connection.
+The Hub's own client downloads into its own cache (``HF_HOME``). Files in the cache are read without a connection.
 """
 
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ from saic.weights import SUMS, listed, verify
 
 
 def fetch(repo: str, commit: str) -> Path:
-    """Folder of the weights that a repository holds at a commit, with every file's hash checked.
+    """Folder of a repository's weights at a commit, with every file's hash checked.
 
-    What fails its check is removed from the cache, so that another try downloads it anew.
+    Files whose hash differs are removed from the cache, so that another try downloads them again.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ def fetch(repo: str, commit: str) -> Path:
     Raises
     ------
     HubError
-        The Hub cannot be reached, has no such repository, commit or weights, answers with another commit, or a
-        file is not what ``SHA256SUMS`` says.
+        The Hub cannot be reached; it has no such repository, commit or weights; it answers with another commit; or the
+        hash of a file differs from ``SHA256SUMS``.
     """
-    with explained(repo):
+    with hub_errors(repo):
         folder = _download(repo, commit, SUMS).parent
         try:
             for name in listed(folder):
@@ -50,21 +50,21 @@ def fetch(repo: str, commit: str) -> Path:
         except HubError:
             raise
         except WeightsError as error:
-            _forget(folder)
+            _delete_from_cache(folder)
             raise HubError(f"The weights of {repo} are damaged, in the repository or on the way. {error}") from None
     return folder
 
 
 @contextmanager
-def explained(repo: str) -> Iterator[None]:
-    """Turn what the Hub's client raises into a :class:`HubError` that says what to do."""
+def hub_errors(repo: str) -> Iterator[None]:
+    """Turn the errors of the Hub's client into a :class:`HubError` that says what to do."""
     try:
         yield
     except (OSError, ValueError, HTTPError, ImportError) as error:
-        raise HubError(_explain(repo, error)) from error
+        raise HubError(_message(repo, error)) from error
 
 
-def _explain(repo: str, error: Exception) -> str:
+def _message(repo: str, error: Exception) -> str:
     if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, HfHubHTTPError):
         error = error.__cause__
     match error:
@@ -89,7 +89,7 @@ def _explain(repo: str, error: Exception) -> str:
         case ImportError():
             return "The Hub's client cannot use this proxy. For a SOCKS proxy: pip install 'httpx[socks]'"
         case HFValidationError():
-            return f"{repo} is not a name that the Hub knows."
+            return f"{repo} is not a valid name of a repository on the Hub."
         case OSError() if error.errno is not None:
             return f"The Hub's cache cannot be used: {error.strerror}. Set HF_HOME to another folder."
         case OSError():
@@ -99,14 +99,14 @@ def _explain(repo: str, error: Exception) -> str:
 
 
 def _download(repo: str, commit: str, name: str) -> Path:
-    """Path of a file in the Hub's cache, which is asked first: a cached file takes no connection."""
+    """Path of a file in the Hub's cache. A file that is not in the cache is downloaded."""
     path = Path(hf_hub_download(repo, name, revision=commit, library_name="saic"))
     if path.parent.name != commit:
-        _forget(path.parent)
+        _delete_from_cache(path.parent)
         raise HubError(f"The Hub answered with another commit of {repo} than the one that is named.")
     return path
 
 
-def _forget(folder: Path) -> None:
-    """Remove a commit, CACHE/models--ORG--NAME/snapshots/COMMIT, from the Hub's cache, with all that it alone uses."""
+def _delete_from_cache(folder: Path) -> None:
+    """Delete a commit, CACHE/models--ORG--NAME/snapshots/COMMIT, and the files that no other commit uses."""
     scan_cache_dir(folder.parents[2]).delete_revisions(folder.name).execute()

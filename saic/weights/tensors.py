@@ -1,4 +1,4 @@
-"""Tensors of a file that may be malformed, and networks that take no more memory than their file fills."""
+"""Read tensors from an untrusted file, and build networks that take no more memory than the file does."""
 
 import math
 import os
@@ -15,7 +15,7 @@ from saic.errors import WeightsError
 
 Network = TypeVar("Network", bound=nn.Module)
 
-_STORED = (torch.float16, torch.bfloat16, torch.float32)
+_STORED_TYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -23,23 +23,23 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Returns
     -------
-    tensors: by name, float32 on the CPU. metadata: texts by name, often none.
+    tensors: by name, float32 on the CPU. metadata: strings by name, often empty.
 
     Raises
     ------
     WeightsError
-        It is not a regular file or not a safetensors file, or holds a tensor that is not of 16-bit or 32-bit floats, or
-        NaN or infinity.
+        The path is not a regular file or not a safetensors file, or a tensor has another type than 16-bit or 32-bit
+        floats, or contains NaN or infinity.
     """
     if not os.path.isfile(path):  # a pipe would block
         raise WeightsError(f"{path.name} is missing or is not a file: get the weights again.")
     try:
         with safe_open(path, "pt") as file:
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             metadata = file.metadata() or {}
     except (OSError, SafetensorError, RuntimeError, ValueError):
         raise WeightsError(f"{path.name} is not a readable safetensors file: get the weights again.") from None
-    if any(tensor.dtype not in _STORED for tensor in stored.values()):
+    if any(tensor.dtype not in _STORED_TYPES for tensor in stored.values()):
         raise WeightsError(f"{path.name} holds tensors that are not 16-bit or 32-bit floats: get the weights again.")
     if not all(tensor.isfinite().all() for tensor in stored.values()):
         raise WeightsError(f"{path.name} holds NaN or infinity: get the weights again.")
@@ -47,24 +47,25 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def make_network(make: Callable[[], Network], tensors: Mapping[str, Tensor], name: str) -> Network:
-    """Make a network and give it its tensors.
+    """Build a network and load its tensors.
 
     Parameters
     ----------
     make
-        Makes the network from the config, which may ask for any size.
+        Builds the network from the config, which may ask for any size.
     tensors
-        All that the network has, by the names of its ``state_dict``.
+        All tensors of the network, by the names of its ``state_dict``.
     name
-        Of the file that holds them, for the message.
+        File of the tensors, for the message.
 
     Raises
     ------
     WeightsError
-        The network has other tensors. One with more tensors or elements is never finished: no memory is taken for them.
+        The network has other tensors. If it has more tensors or elements than the file, building stops before memory is
+        allocated for them.
     """
     try:
-        with _Budget(len(tensors), sum(tensor.numel() for tensor in tensors.values())):
+        with _ParameterLimit(len(tensors), sum(tensor.numel() for tensor in tensors.values())):
             made = make()
         made.load_state_dict(tensors)
     except (_TooLarge, RuntimeError):
@@ -73,13 +74,13 @@ def make_network(make: Callable[[], Network], tensors: Mapping[str, Tensor], nam
 
 
 class _TooLarge(Exception):
-    """A network asks for more than there is."""
+    """A network has more tensors or elements than its file."""
 
 
-class _Budget(TorchFunctionMode):
-    """Counts the parameters that a network makes, and their elements; stops it where there are too many of either.
+class _ParameterLimit(TorchFunctionMode):
+    """Count the tensors and elements that a network allocates; raise :class:`_TooLarge` beyond the limits.
 
-    Every layer of torch makes its parameters by ``torch.empty``.
+    Every layer of torch allocates its parameters with ``torch.empty``.
     """
 
     def __init__(self, n_tensors: int, n_elements: int):

@@ -1,1 +1,1 @@
-"""The audio that an evaluation uses."""
+"""The audio of an evaluation."""

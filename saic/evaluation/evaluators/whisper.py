@@ -1,4 +1,4 @@
-"""What words are heard: Whisper through faster-whisper, and Whisper's own way of comparing texts."""
+"""Speech recognition by Whisper through faster-whisper, and Whisper's text normalizer."""
 
 import hashlib
 import json
@@ -25,16 +25,16 @@ MODEL_SHA256 = {
 
 DECODING = {
     "language": "en",
-    # The width of Whisper's own command: steadier than the greedy search for a tenth more time.
+    # The beam of Whisper's own command: fewer errors than greedy search for a tenth more time.
     "beam_size": 5,
-    # One temperature and no thresholds: nothing is tried again by chance, and nothing that was heard is dropped.
+    # One temperature and no thresholds: no random retries, and no segment is dropped.
     "temperature": 0.0,
     "compression_ratio_threshold": None,
     "log_prob_threshold": None,
     "no_speech_threshold": None,
     "vad_filter": False,
     "condition_on_previous_text": False,
-    # With timestamps the rest after the last one is decoded once more: more time, and words that nobody said.
+    # With timestamps the audio after the last one is decoded again: slower, with hallucinated words.
     "without_timestamps": True,
 }
 
@@ -43,24 +43,24 @@ _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
 _INSTALL = "Word errors need faster-whisper and whisper-normalizer. Install them with: pip install 'saic[eval]'"
 
 
-class Recogniser:
-    """An English speech recogniser that never trained a model of this project.
+class WhisperASR:
+    """English speech recognizer; it trains no model of this project.
 
     Parameters
     ----------
     model
         A folder with model.bin, config.json, tokenizer.json and vocabulary.txt (or .json), a Hub id pinned as
-        ``ORG/NAME@40-HEX``, or None for :data:`MODEL`. The Hub is asked here and never later.
+        ``ORG/NAME@40-HEX``, or None for :data:`MODEL`. The Hub is contacted here and never later.
     device
-        "cpu" (8-bit weights) or "cuda" (float16).
+        "cpu" (float32) or "cuda" (float16).
     threads
-        How many it uses; None: as many as torch.
+        Number of threads; None: as many as torch.
 
     Attributes
     ----------
     identity
-        Changes whenever transcripts could: name of this judge in caches. The same files give the same identity,
-        whether they came from a folder or from the Hub.
+        Key in caches: it changes with everything that may change a transcript. The same files give the same identity,
+        from a folder or from the Hub.
 
     Raises
     ------
@@ -76,9 +76,9 @@ class Recogniser:
             import faster_whisper
         except ImportError as error:
             raise UsageError(_INSTALL) from error
-        _normalizer()  # at once, and not when the first text has been heard
+        _normalizer()  # so that a missing package is reported now, not after the first transcript
         folder = _resolve(MODEL if model is None else os.fspath(model), faster_whisper.download_model)
-        # In int8 it hears other words on other processors: without VNNI seven in a hundred of a clean clip after MP3.
+        # int8 results differ between processors: without VNNI, 7 % of the words of clean clips after MP3.
         compute_type = "float32" if device == "cpu" else "float16"
         versions = [faster_whisper.__version__, ctranslate2.__version__]
         facts = [_hashes(folder), DECODING, compute_type, versions]
@@ -87,20 +87,20 @@ class Recogniser:
             self._model = faster_whisper.WhisperModel(
                 str(folder), device=device, compute_type=compute_type, cpu_threads=threads or torch.get_num_threads()
             )
-        except Exception as error:  # its libraries raise nothing narrower for a broken tokenizer
+        except Exception as error:  # no narrower type is raised for a broken tokenizer
             raise WeightsError(
-                f"The recogniser can't be loaded on {device}. Its model is damaged, or there is no such device."
+                f"The speech recognizer can't be loaded on {device}. Its model is damaged, or there is no such device."
             ) from error
 
     def transcribe(self, wav: np.ndarray, between: Callable[[], None] = lambda: None) -> str:
-        """Write down what is heard.
+        """Transcribe a wav.
 
         Parameters
         ----------
         wav
-            (N,) float32, 16 kHz. Up to 30 s are heard at once; longer ones in parts of 30 s.
+            (N,) float32, 16 kHz. It is decoded in segments of 30 s.
         between
-            Called after each part; what it raises ends the listening.
+            Called after each segment; an exception from it stops the transcription.
 
         Returns
         -------
@@ -117,8 +117,8 @@ class Recogniser:
 def normalize(text: str) -> str:
     """Whisper's English text normalizer (Radford et al. 2022, appendix C): spelling, numbers, contractions.
 
-    Both sides of a comparison must pass it: it is a way of comparing and writes no English ("o'clock" becomes
-    "0 clock"). The package adds four contractions to Whisper's ("kinda", "sorta", "dunno", "cause").
+    Use it on both texts of a comparison: its output is not proper English ("o'clock" becomes "0 clock"). The package
+    adds four contractions to Whisper's ("kinda", "sorta", "dunno", "cause").
 
     Raises
     ------
@@ -138,22 +138,24 @@ def _normalizer() -> Callable[[str], str]:
 
 
 def _resolve(model: str, download: Callable[..., str]) -> Path:
-    """Folder of the model. That of the default is checked against its hashes: the Hub's client doesn't."""
+    """Folder of the model. The files of the default model are checked by hash, which the Hub's client does not do."""
     hub_id = _HUB_ID.fullmatch(model)
     try:
         folder = Path(download(hub_id[1], revision=hub_id[2]) if hub_id else model)
-    except Exception as error:  # the Hub's client lets errors of its HTTP library through
+    except Exception as error:  # errors of the HTTP library too
         raise UsageError(
-            "The recogniser can't be fetched from the Hugging Face Hub. Check the connection, or name a folder that"
-            " holds a faster-whisper model: --asr FOLDER."
+            "The speech recognizer can't be fetched from the Hugging Face Hub. Check the connection, or name a folder"
+            " that holds a faster-whisper model: --asr FOLDER."
         ) from error
     if missing := [name for name in _FILES if not list(folder.glob(name))]:
         raise UsageError(
-            f"The recogniser lacks {', '.join(missing)}. Name a folder that holds a faster-whisper model, or a Hub id"
-            " with its revision of 40 digits as ORG/NAME@REVISION: --asr FOLDER."
+            f"The speech recognizer lacks {', '.join(missing)}. Name a folder that holds a faster-whisper model, or a"
+            " Hub id with its revision of 40 digits as ORG/NAME@REVISION: --asr FOLDER."
         )
     if model == MODEL and _hashes(folder) != MODEL_SHA256:
-        raise WeightsError("The recogniser differs from its hashes. Remove it from the Hub's cache and try again.")
+        raise WeightsError(
+            "The speech recognizer differs from its hashes. Remove it from the Hub's cache and try again."
+        )
     return folder
 
 

@@ -1,1 +1,1 @@
-"""What is measured, one module per measure."""
+"""The measures, one module each."""

@@ -1,15 +1,15 @@
-"""Does content tell who speaks? Speaker probes on content codes: the nearer to chance, the better.
+"""Speaker probes on content codes: the closer their accuracy is to chance, the less identity the codes contain.
 
-After instance normalization the mean of a code says nothing, so two probes look where identity can be left:
+Instance normalization removes the mean of a clip's codes. Two probes use what may remain:
 
 ============  =======================================================================================
-``frame``     multinomial logistic regression on single codes: what one linear layer reads at a moment
+``frame``     multinomial logistic regression on single codes
 ``window``    a small multi-layer perceptron on mean and standard deviation over windows of one second
 ============  =======================================================================================
 
-Each learns from the first part of every speaker's codes and is tried on the last, with a gap between. That a probe
-finds nothing means something only if it could find something: beside the content codes the same probes get log-mel
-frames, which hold the voice, and content codes under shuffled names, which cannot be told.
+Each trains on the first part of every speaker's codes and is tested on the last, with a gap between. As controls, the
+same probes run on log-mel frames, which contain the speaker's identity, and on content codes with shuffled labels,
+which must give chance.
 
 Alain and Bengio, "Understanding intermediate layers using linear classifier probes", arXiv:1610.01644.
 """
@@ -25,38 +25,36 @@ import torch
 from saic.audio import SAMPLE_RATE
 from saic.errors import DataError, SilentAudio, TooShort, UsageError
 from saic.evaluation import metrics
-from saic.evaluation.data.evaluation_set import Corpus, Progress
+from saic.evaluation.data.evaluation_set import EvaluationSet
+from saic.evaluation.metrics import Estimate, Estimates
+from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
 from saic.signal.mel import FRAMES_PER_S, log_mel
 from saic.signal.vad import speech_frames
 
 TRAIN_SHARE = 0.6
 GAP_S = 1.0
 WINDOW_S = 1.0
-STRETCH_S = 2.0  # of audio for one speaker embedding
+SEGMENT_S = 2.0  # of audio for one speaker embedding
 
-# What found most speakers by log-mel, of what was tried on 37 speakers with ten seconds each (none of the test split).
-_STEPS_PER_WINDOW = 10  # windows overlap, since ten seconds hold few of them
+# The settings with the highest accuracy on log-mel, on 37 speakers with ten seconds each (none of the test split).
+_STEPS_PER_WINDOW = 10  # overlapping windows, since ten seconds give few disjoint ones
 _HIDDEN = 128
-_WEIGHT_DECAY = 1.0  # so few windows would be learnt by heart
+_WEIGHT_DECAY = 1.0  # strong, since so few windows are overfitted easily
 
-Leaves = dict[str, dict[str, Any]]
 Codes = Mapping[str, np.ndarray]
-"""Speaker to (C, L) codes in the order of time; every speaker has the same C."""
+"""Speaker to (C, L) codes in temporal order; C is the same for all speakers."""
 
 
-def measure(corpus: Corpus, pipeline: Any, *, seed: int, progress: Progress) -> dict[str, Leaves]:
-    """Probe the content codes of real speech, and what they are to be compared with.
-
-    Parameters
-    ----------
-    pipeline
-        A :class:`saic.pipeline.Pipeline`: its ``embed`` and ``info`` are used.
+def measure(
+    dataset: EvaluationSet, pipeline: EvaluatedPipeline, *, seed: int, progress: StepCallback
+) -> dict[str, Estimates]:
+    """Probe the content codes of real speech, and the controls.
 
     Returns
     -------
-    Figures as :func:`probes` gives them, by material: ``content``; ``log_mel``, averaged to the codes' rate (how much
-    there is to be found); ``shuffled``, content codes under shuffled names (must be at chance); ``speaker``,
-    embeddings of stretches of 2 s, by the frame probe alone (must be high).
+    Figures of :func:`probes`, by input: ``content``; ``log_mel``, averaged to the codes' rate (an upper reference);
+    ``shuffled``, content codes with shuffled labels (must be at chance); ``speaker``, speaker embeddings of 2 s
+    segments, by the frame probe alone (must be high).
 
     Raises
     ------
@@ -65,39 +63,39 @@ def measure(corpus: Corpus, pipeline: Any, *, seed: int, progress: Progress) -> 
     """
     rate_hz = pipeline.info()["content_codes_per_s"]
     stride = round(FRAMES_PER_S / rate_hz)
-    content, mels, speakers = {}, {}, {}
-    for done, (name, parts) in enumerate(sorted(corpus.parts.items()), start=1):
-        wavs = [corpus.wav(part) for part in dict.fromkeys((parts.enrolment, parts.source, parts.reference))]
-        speech = np.concatenate([_groups(speech_frames(wav)[None], stride)[0] >= 0.5 for wav in wavs])
+    content, mels, embeddings = {}, {}, {}
+    for done, (name, parts) in enumerate(sorted(dataset.parts.items()), start=1):
+        wavs = [dataset.wav(part) for part in dict.fromkeys((parts.enrollment, parts.source, parts.reference))]
+        speech = np.concatenate([_group_means(speech_frames(wav)[None], stride)[0] >= 0.5 for wav in wavs])
         codes = [pipeline.embed((wav, SAMPLE_RATE)).content for wav in wavs]
-        frames = [_groups(log_mel(torch.from_numpy(wav)).numpy(), stride) for wav in wavs]
+        frames = [_group_means(log_mel(torch.from_numpy(wav)).numpy(), stride) for wav in wavs]
         content[name], mels[name] = (np.concatenate(found, axis=1)[:, speech] for found in (codes, frames))
-        speakers[name] = _stretches(pipeline, wavs)
-        progress("listen for probes", done, len(corpus.parts))
-    measured: dict[str, Leaves] = {}
-    for material, run in {
+        embeddings[name] = _segment_embeddings(pipeline, wavs)
+        progress("embed for probes", done, len(dataset.parts))
+    measured: dict[str, Estimates] = {}
+    for name, run in {
         "content": lambda: probes(content, rate_hz=rate_hz, seed=seed),
         "log_mel": lambda: probes(mels, rate_hz=rate_hz, seed=seed),
         "shuffled": lambda: probes(content, rate_hz=rate_hz, seed=seed, shuffled=True),
-        # Stretches overlap by half, so a gap of two leaves half a stretch between.
-        "speaker": lambda: frame_probe(speakers, gap=2, seed=seed),
+        # Segments overlap by half, so a gap of two leaves half a segment between.
+        "speaker": lambda: frame_probe(embeddings, gap=2, seed=seed),
     }.items():
-        measured[material] = run()
+        measured[name] = run()
         progress("probe", len(measured), 4)
     return measured
 
 
-def probes(codes: Codes, *, rate_hz: float, seed: int, shuffled: bool = False) -> Leaves:
+def probes(codes: Codes, *, rate_hz: float, seed: int, shuffled: bool = False) -> Estimates:
     """Run both probes.
 
     Parameters
     ----------
     rate_hz
-        Codes a second.
+        Codes per second.
     seed
-        Of the perceptron's start, shuffling and intervals.
+        Of the perceptron's initialization, shuffling and intervals.
     shuffled
-        Learn under shuffled names: a control.
+        Train with shuffled labels: a control.
 
     Returns
     -------
@@ -110,28 +108,27 @@ def probes(codes: Codes, *, rate_hz: float, seed: int, shuffled: bool = False) -
     """
     gap, window = round(GAP_S * rate_hz), round(WINDOW_S * rate_hz)
     frame = frame_probe(codes, gap=gap, seed=seed, shuffled=shuffled)
-    names, first, last = _split(codes, gap, window)
-    found = _accuracy(names, _windows(first, window), _windows(last, window), _perceptron, seed, shuffled)
+    names, train, test = _split(codes, gap, window)
+    by_window = _accuracy(names, _windows(train, window), _windows(test, window), _perceptron, seed, shuffled)
     return {
         "frame": frame["frame"],
-        "window": found,
-        "stronger": max(frame["frame"], found, key=lambda leaf: leaf["value"]),
+        "window": by_window,
+        "stronger": max(frame["frame"], by_window, key=lambda accuracy: accuracy.value),
         "chance": frame["chance"],
     }
 
 
-def frame_probe(codes: Codes, *, gap: int, seed: int, shuffled: bool = False) -> Leaves:
-    """The frame probe alone, with a gap of so many codes: ``frame`` and ``chance``."""
-    names, first, last = _split(codes, gap, 1)
-    found = _accuracy(names, [x.T for x in first], [x.T for x in last], _logistic, seed, shuffled)
-    chance = {"value": 100 / len(names), "low": None, "high": None, "n": len(names), "unit": "%"}
-    return {"frame": found, "chance": chance}
+def frame_probe(codes: Codes, *, gap: int, seed: int, shuffled: bool = False) -> Estimates:
+    """Run the frame probe alone, with a gap of ``gap`` codes: ``frame`` and ``chance``."""
+    names, train, test = _split(codes, gap, 1)
+    accuracy = _accuracy(names, [x.T for x in train], [x.T for x in test], _logistic, seed, shuffled)
+    return {"frame": accuracy, "chance": Estimate(100 / len(names), None, None, len(names), "%")}
 
 
 def _split(codes: Codes, gap: int, least: int) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
-    """Names of the speakers that take part, and for each of them the codes to learn from and to be tried on.
+    """Names of the speakers that are used, and for each of them the codes for training and for testing.
 
-    All have equally many: of the lengths that there are, the one at which most codes take part.
+    All speakers get equally many codes: of the speakers' lengths, the one that uses most codes in total.
     """
     lengths = np.array([x.shape[1] for x in codes.values()])
     length = max(lengths.tolist(), key=lambda length: length * np.sum(lengths >= length), default=0)
@@ -151,25 +148,25 @@ def _windows(codes: Sequence[np.ndarray], length: int) -> list[np.ndarray]:
 
 def _accuracy(
     names: Sequence[str],
-    first: Sequence[np.ndarray],
-    last: Sequence[np.ndarray],
+    train: Sequence[np.ndarray],
+    test: Sequence[np.ndarray],
     build: Callable[[int], Any],
     seed: int,
     shuffled: bool,
-) -> dict[str, Any]:
-    """Leaf: share of each speaker's last items (n, F) that a classifier trained on the first gives to the speaker."""
-    labels, wanted = (np.repeat(names, [len(x) for x in items]) for items in (first, last))
+) -> Estimate:
+    """Accuracy on each speaker's test items (n, F) of a classifier trained on the training items."""
+    labels, wanted = (np.repeat(names, [len(x) for x in items]) for items in (train, test))
     if shuffled:
         labels = np.random.default_rng(seed).permutation(labels)
-    learnt, tried = np.concatenate(first), np.concatenate(last)
-    mean, deviation = learnt.mean(axis=0), learnt.std(axis=0)
-    deviation[deviation < 1e-8] = 1  # a feature that never changes
+    train_items, test_items = np.concatenate(train), np.concatenate(test)
+    mean, deviation = train_items.mean(axis=0), train_items.std(axis=0)
+    deviation[deviation < 1e-8] = 1  # a constant feature
     classifier = build(seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # to stop at the last iteration is as good an end as any
-        classifier.fit((learnt - mean) / deviation, labels)
-    hits = 100.0 * (classifier.predict((tried - mean) / deviation) == wanted)
-    return metrics.figure(hits, wanted, "%", seed=seed)
+        warnings.simplefilter("ignore")  # convergence is not required
+        classifier.fit((train_items - mean) / deviation, labels)
+    hits = 100.0 * (classifier.predict((test_items - mean) / deviation) == wanted)
+    return metrics.estimate_mean(hits, wanted, "%", seed=seed)
 
 
 def _logistic(seed: int) -> Any:
@@ -189,16 +186,16 @@ def _scikit_learn() -> Any:
     return sklearn
 
 
-def _groups(frames: np.ndarray, stride: int) -> np.ndarray:
-    """(M, T) frames to (M, ceil(T / stride)), the mean of each group; the last may be smaller."""
+def _group_means(frames: np.ndarray, stride: int) -> np.ndarray:
+    """(M, T) frames to (M, ceil(T / stride)) means of ``stride`` frames each; the last group may be smaller."""
     starts = np.arange(0, frames.shape[1], stride)
     sizes = np.diff(np.append(starts, frames.shape[1]))
     return np.add.reduceat(frames.astype(np.float64), starts, axis=1) / sizes
 
 
-def _stretches(pipeline: Any, wavs: Sequence[np.ndarray]) -> np.ndarray:
-    """(E, n) speaker embeddings of stretches of audio, each half over the one before; those without speech left out."""
-    length = round(STRETCH_S * SAMPLE_RATE)
+def _segment_embeddings(pipeline: EvaluatedPipeline, wavs: Sequence[np.ndarray]) -> np.ndarray:
+    """(E, n) speaker embeddings of segments that overlap by half; segments without speech are left out."""
+    length = round(SEGMENT_S * SAMPLE_RATE)
     embeddings = []
     for wav in wavs:
         for start in range(0, len(wav) - length + 1, length // 2):

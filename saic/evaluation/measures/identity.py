@@ -1,177 +1,179 @@
-"""Whose voice does it sound like? The paper's measure (section 4.2), for every system and control.
+"""Top-1 of the target and of the source speaker among enrolled speakers (paper 4.2), for every system.
 
-Everyone in the gallery is enrolled by one embedding. The embedding of an output is compared with all of them
-by cosine; the best match is the speaker that the output is taken for.
+Each speaker is enrolled by one embedding. The embedding of an output is compared with all of them by cosine; the best
+match is the recognized speaker.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from saic.errors import SaicError, SilentAudio, TooShort
 from saic.evaluation import metrics
-from saic.evaluation.data.evaluation_set import Gallery, Progress
+from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.data.trials import Trial
-from saic.evaluation.systems import HEARS, PER_SPEAKER, SYSTEMS, Systems
+from saic.evaluation.metrics import Estimate, Estimates
+from saic.evaluation.protocols import StepCallback
+from saic.evaluation.systems import (
+    MAIN_SYSTEMS,
+    MIN_CONTROL_SPEAKERS,
+    SYSTEMS,
+    SystemOutputs,
+    audio_key,
+    controls_first,
+)
 
 Embed = Callable[[np.ndarray], np.ndarray]
 """(N,) wav to (E,) embedding of length 1; raises SilentAudio or TooShort without speech."""
 
-GALLERY_SIZES = (10, 20)
-CONTROL_GALLERY = 20  # with fewer speakers the controls are too coarse to stop at
+SMALLER_SIZES = (10, 20)  # numbers of enrolled speakers for which top-1 is also given
 MIN_REPLAY_PERCENT = 60.0
 MAX_COPY_PERCENT = 20.0
 
-_CONTROLS_FIRST = (
-    "real",
-    "replay_target",
-    "copy_source",
-    "mcadams",
-    "vocoder",
-    "reconstruction",
-    "convert",
-    "pseudonym",
-)
-
 
 @dataclass(frozen=True)
-class Measured:
-    """``figures``: system to figure name to leaf. ``target_hits``: system to (S,) % of each source speaker's outputs
-    that are taken for the target, speakers by name; of systems that have a target."""
+class IdentityResult:
+    """What :func:`measure` gives.
 
-    figures: dict[str, dict[str, Any]]
+    Attributes
+    ----------
+    estimates
+        System to figure name to estimate.
+    target_hits
+        System to (S,): in % of each source speaker's outputs, how many are recognized as the target; speakers in the
+        order of their names. Only systems with a target.
+    """
+
+    estimates: dict[str, Estimates]
     target_hits: dict[str, np.ndarray]
 
 
 def measure(
-    corpus: Gallery,
-    systems: Systems,
+    dataset: EvaluationSet,
+    outputs: SystemOutputs,
     embed: Embed,
     *,
     seed: int,
-    progress: Progress,
-    only: Sequence[str] = SYSTEMS,
+    progress: StepCallback,
+    only: Sequence[str] = MAIN_SYSTEMS,
     stage: str = "identity",
-) -> Measured:
-    """Run all systems, or ``only`` some, and return the figures of each, see :func:`figures`.
+) -> IdentityResult:
+    """Measure all systems, or ``only`` some.
 
-    The controls go first: if they are off nothing else would mean anything, and the slow part is spared.
+    Controls come first: if one is out of range, the run stops before the slow part.
 
     Raises
     ------
     SaicError
         A control is out of range.
     """
-    enrolled = _enrol(corpus, embed, progress)
-    gallery = sorted(corpus.parts)
-    sexes = {speaker: corpus.parts[speaker].sex for speaker in gallery}
-    measured, hits = {}, {}
-    for system in [name for name in _CONTROLS_FIRST if name in only]:
-        trials = corpus.first_trials() if system in PER_SPEAKER else corpus.trials
+    enrolled = _enroll(dataset, embed, progress)
+    speakers = sorted(dataset.parts)
+    sexes = {speaker: dataset.parts[speaker].sex for speaker in speakers}
+    estimates, target_hits = {}, {}
+    for system in controls_first(only):
+        has_target = SYSTEMS[system].has_target
+        trials = dataset.trials if has_target else dataset.one_trial_per_source()
         rows: dict[tuple[str, ...], np.ndarray] = {}
         for done, trial in enumerate(trials, start=1):
-            if (heard := _heard(system, trial)) not in rows:
-                rows[heard] = _scores(enrolled, embed, systems.output(system, trial))
+            if (key := audio_key(system, trial)) not in rows:
+                rows[key] = _scores(enrolled, embed, outputs.of_trial(system, trial))
             progress(f"{stage}: {system}", done, len(trials))
-        scores = np.stack([rows[_heard(system, trial)] for trial in trials])
-        measured[system] = figures(system, trials, scores, sexes, seed=seed)
-        check_control(system, measured[system], len(enrolled))
-        if system not in PER_SPEAKER:
-            first = [metrics.rank(row, gallery.index(t.target)) == 1 for row, t in zip(scores, trials, strict=True)]
-            hits[system] = 100 * metrics.speaker_means(first, [trial.source for trial in trials])
-    return Measured({system: measured[system] for system in SYSTEMS if system in only}, hits)
+        scores = np.stack([rows[audio_key(system, trial)] for trial in trials])
+        estimates[system] = estimate(system, trials, scores, sexes, seed=seed)
+        check_control(system, estimates[system], len(enrolled))
+        if has_target:
+            hits = [metrics.rank(row, speakers.index(t.target)) == 1 for row, t in zip(scores, trials, strict=True)]
+            target_hits[system] = 100 * metrics.speaker_means(hits, [trial.source for trial in trials])
+    return IdentityResult({system: estimates[system] for system in MAIN_SYSTEMS if system in only}, target_hits)
 
 
-def figures(
+def estimate(
     system: str, trials: Sequence[Trial], scores: np.ndarray, sexes: Mapping[str, str | None], *, seed: int
-) -> dict[str, Any]:
+) -> Estimates:
     """Figures of one system.
 
     Parameters
     ----------
     scores
-        (trials, K) cosine to each enrolled speaker; NaN where an output held no speech.
+        (trials, K) cosine to each enrolled speaker; NaN for an output without speech.
     sexes
         Enrolled speaker, K of them in the order of the scores, to "F", "M" or None.
 
     Returns
     -------
-    ``source_top1``: share of outputs taken for the source speaker. ``source_rank``: mean place of the source
-    speaker, 1 = best. ``no_speech``: share of outputs that hold no speech; they match nobody and rank last.
-    For systems with a target also ``target_top1``, its ``_same_sex`` and ``_cross_sex`` trials apart, what it would be
-    ``_of_10`` and ``_of_20`` enrolled speakers, and ``target_rank``. The top-1 figures also of ``_women`` and ``_men``
-    as sources.
+    ``source_top1``: share of outputs that are recognized as the source speaker. ``source_rank``: mean rank of the
+    source speaker, 1 = best. ``no_speech``: share of outputs without speech; they match nobody and rank last. For
+    systems with a target also ``target_top1``, the same of ``_same_sex`` and of ``_cross_sex`` trials and among
+    ``_of_10`` and ``_of_20`` enrolled speakers, and ``target_rank``. Both top-1 figures also of ``_women`` and of
+    ``_men`` as sources.
     """
     place = {speaker: index for index, speaker in enumerate(sexes)}
     source_ranks = [metrics.rank(row, place[trial.source]) for row, trial in zip(scores, trials, strict=True)]
     speakers = [trial.source for trial in trials]
 
-    def leaf(values: Sequence[float], unit: str, kept: Sequence[bool] | None = None) -> dict[str, Any]:
-        pairs = [(v, s) for i, (v, s) in enumerate(zip(values, speakers, strict=True)) if not kept or kept[i]]
-        return metrics.figure([v for v, _ in pairs], [s for _, s in pairs], unit, seed=seed)
+    def mean(values: Sequence[float], unit: str, kept: Sequence[bool] | None = None) -> Estimate:
+        chosen = [None if kept and not kept[i] else value for i, value in enumerate(values)]
+        return metrics.estimate_mean(chosen, speakers, unit, seed=seed)
 
-    def by_sex(name: str, values: Sequence[float]) -> dict[str, Any]:
+    def by_sex(name: str, values: Sequence[float]) -> Estimates:
         return {
-            f"{name}_{label}": leaf(values, "%", [sexes[speaker] == sex for speaker in speakers])
+            f"{name}_{label}": mean(values, "%", [sexes[speaker] == sex for speaker in speakers])
             for sex, label in (("F", "women"), ("M", "men"))
         }
 
     result = {}
-    if system not in PER_SPEAKER:
+    if SYSTEMS[system].has_target:
         ranks = [metrics.rank(row, place[trial.target]) for row, trial in zip(scores, trials, strict=True)]
         hits = [100.0 * (rank == 1) for rank in ranks]
-        result["target_top1"] = leaf(hits, "%")
-        result["target_top1_same_sex"] = leaf(hits, "%", [trial.same_sex is True for trial in trials])
-        result["target_top1_cross_sex"] = leaf(hits, "%", [trial.same_sex is False for trial in trials])
-        for size in GALLERY_SIZES:
+        result["target_top1"] = mean(hits, "%")
+        result["target_top1_same_sex"] = mean(hits, "%", [trial.same_sex is True for trial in trials])
+        result["target_top1_cross_sex"] = mean(hits, "%", [trial.same_sex is False for trial in trials])
+        for size in SMALLER_SIZES:
             if size <= len(sexes):
-                values = [100.0 * metrics.top1_in_gallery(rank, len(sexes), size) for rank in ranks]
-                result[f"target_top1_of_{size}"] = leaf(values, "%")
-        result["target_rank"] = leaf(ranks, "rank")
+                values = [100.0 * metrics.top1_among(rank, len(sexes), size) for rank in ranks]
+                result[f"target_top1_of_{size}"] = mean(values, "%")
+        result["target_rank"] = mean(ranks, "rank")
         result |= by_sex("target_top1", hits)
-    result["source_top1"] = leaf([100.0 * (rank == 1) for rank in source_ranks], "%")
-    result |= by_sex("source_top1", [100.0 * (rank == 1) for rank in source_ranks])
-    result["source_rank"] = leaf(source_ranks, "rank")
-    result["no_speech"] = leaf([100.0 * np.isnan(row).any() for row in scores], "%")
+    source_hits = [100.0 * (rank == 1) for rank in source_ranks]
+    result["source_top1"] = mean(source_hits, "%")
+    result |= by_sex("source_top1", source_hits)
+    result["source_rank"] = mean(source_ranks, "rank")
+    result["no_speech"] = mean([100.0 * np.isnan(row).any() for row in scores], "%")
     return result
 
 
-def check_control(system: str, leaves: dict[str, Any], gallery_size: int) -> None:
-    """Raise SaicError if a control shows that the measurement itself is broken."""
-    if gallery_size < CONTROL_GALLERY or system not in ("replay_target", "copy_source"):
+def check_control(system: str, estimates: Estimates, n_enrolled: int) -> None:
+    """Raise SaicError if a control is out of range, which shows that the measurement is broken."""
+    if n_enrolled < MIN_CONTROL_SPEAKERS or system not in ("replay_target", "copy_source"):
         return
-    percent = leaves["target_top1"]["value"]
+    percent = estimates["target_top1"].value
     if system == "replay_target" and percent < MIN_REPLAY_PERCENT:
         raise SaicError(
-            f"Control out of range: the target's own voice is taken for the target in {percent:.0f} % of"
-            f" trials only (at least {MIN_REPLAY_PERCENT:.0f} % expected). The recordings of a speaker may be"
-            " too short or too unlike each other to be told apart."
+            f"Control out of range: recordings of the target are recognized as the target in only {percent:.0f} % of"
+            f" trials (at least {MIN_REPLAY_PERCENT:.0f} % expected). The recordings of a speaker may be too short or"
+            " too different from each other."
         )
     if system == "copy_source" and percent > MAX_COPY_PERCENT:
         raise SaicError(
-            f"Control out of range: the unchanged source is taken for the target in {percent:.0f} % of"
-            f" trials (at most {MAX_COPY_PERCENT:.0f} % expected). Speakers may be listed twice by two names."
+            f"Control out of range: the unchanged source is recognized as the target in {percent:.0f} % of trials (at"
+            f" most {MAX_COPY_PERCENT:.0f} % expected). One speaker may be listed under two names."
         )
 
 
-def _enrol(corpus: Gallery, embed: Embed, progress: Progress) -> np.ndarray:
-    """(K, E) embeddings of the enrolment parts, in the order of the speakers' names."""
+def _enroll(dataset: EvaluationSet, embed: Embed, progress: StepCallback) -> np.ndarray:
+    """(K, E) embeddings of the enrollment parts, in the order of the speakers' names."""
     enrolled = []
-    for speaker in sorted(corpus.parts):
-        enrolled.append(embed(corpus.wav(corpus.parts[speaker].enrolment)))
-        progress("enrol", len(enrolled), len(corpus.parts))
+    for speaker in sorted(dataset.parts):
+        enrolled.append(embed(dataset.wav(dataset.parts[speaker].enrollment)))
+        progress("enroll", len(enrolled), len(dataset.parts))
     return np.stack(enrolled)
 
 
-def _heard(system: str, trial: Trial) -> tuple[str, ...]:
-    return tuple(getattr(trial, end) for end in HEARS[system])
-
-
 def _scores(enrolled: np.ndarray, embed: Embed, wav: np.ndarray) -> np.ndarray:
-    """(K,) cosine to each enrolled speaker; NaN, which no figure takes for a match, if there is no speech."""
+    """(K,) cosine to each enrolled speaker; NaN, which matches nobody, without speech."""
     with suppress(SilentAudio, TooShort):
         return enrolled @ embed(wav)
     return np.full(len(enrolled), np.nan)

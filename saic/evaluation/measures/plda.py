@@ -1,4 +1,4 @@
-"""Probabilistic linear discriminant analysis: the back end that an attacker trains."""
+"""Probabilistic linear discriminant analysis (PLDA): the back end of the semi-informed attacker."""
 
 from collections.abc import Sequence
 
@@ -6,32 +6,32 @@ import numpy as np
 
 from saic.errors import DataError
 
-# Of the within-speaker covariance, the share that is alike in all directions: three parts of each of 130 speakers
-# tell little of 256 dimensions. Chosen for the lowest error on McAdams-anonymized speech of 61 other speakers, of the
-# splits dev and train: cosine 39 and 43 %, PLDA 24 and 21 % (by Resemblyzer and VoiceFilter). LDA was no better.
+# Share of the within-speaker covariance that is isotropic: three parts of each of 130 speakers are too few to estimate
+# 256 dimensions. Chosen for the lowest EER on McAdams-anonymized speech of 61 other speakers of the splits dev and
+# train: cosine 39 and 43 %, PLDA 24 and 21 % (Resemblyzer and VoiceFilter). LDA was no better.
 _SHRINKAGE = 0.35
 
 
 class Plda:
     """Two-covariance PLDA: a speaker is y ~ N(m, B), a recording of the speaker x ~ N(y, W).
 
-    In the basis where W is the identity and B is diag(d), the log ratio of "one speaker" to "two speakers" is, for
-    coordinates u and v, up to a constant::
+    In the basis where W is the identity and B is diag(d), the log likelihood ratio of "same speaker" to "different
+    speakers" is, for coordinates u and v, up to a constant::
 
         sum over dimensions of   d / (1 + 2 d) u v  -  d² / (2 (1 + d) (1 + 2 d)) (u² + v²)
 
     Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006, gives W and B in closed form for equally many
-    recordings a speaker; Brümmer and de Villiers, "The speaker partitioning problem", Odyssey 2010, the ratio.
-    Embeddings are centred and scaled to length 1 first (Garcia-Romero and Espy-Wilson, Interspeech 2011).
+    recordings per speaker; Brümmer and de Villiers, "The speaker partitioning problem", Odyssey 2010, the ratio.
+    Embeddings are centered and scaled to length 1 first (Garcia-Romero and Espy-Wilson, Interspeech 2011).
 
     Parameters
     ----------
     embeddings
         (n, E).
     speakers
-        (n,) who speaks.
+        (n,) true speakers.
     shrinkage
-        From 0 to 1: how much of W is replaced by a multiple of the identity.
+        Share of W, 0 to 1, that is replaced by a multiple of the identity.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class Plda:
     def __init__(self, embeddings: np.ndarray, speakers: Sequence[str], shrinkage: float = _SHRINKAGE):
         names, which, counts = np.unique(speakers, return_inverse=True, return_counts=True)
         if len(names) < 2 or len(which) < 2 * len(names):
-            raise DataError("An attacker needs at least two speakers with two recordings each to be trained.")
+            raise DataError("Training an attacker needs at least two speakers with two recordings each.")
         self._mean = embeddings.mean(axis=0)
         x = self._normalized(embeddings)
         means = np.stack([x[which == index].mean(axis=0) for index in range(len(names))])
@@ -50,21 +50,21 @@ class Plda:
         size = len(within)
         within = (1 - shrinkage) * within + shrinkage * np.trace(within) / size * np.eye(size)
         whiten = np.linalg.inv(np.linalg.cholesky(within)).T
-        variances, turn = np.linalg.eigh(whiten.T @ np.cov(means.T) @ whiten)
-        # Means of n recordings vary by W / n even among recordings of one speaker.
+        variances, rotation = np.linalg.eigh(whiten.T @ np.cov(means.T) @ whiten)
+        # The mean of n recordings of one speaker varies by W / n.
         self.between = np.maximum(variances - np.mean(1 / counts), 0)
-        self._basis = whiten @ turn
+        self._basis = whiten @ rotation
 
     def project(self, embeddings: np.ndarray) -> np.ndarray:
         """(n, E) embeddings to (n, E) coordinates in which W is the identity and B is diag(``between``)."""
         return self._normalized(embeddings) @ self._basis
 
-    def compare(self, enrolled: np.ndarray, tried: np.ndarray) -> np.ndarray:
+    def compare(self, enrolled: np.ndarray, tested: np.ndarray) -> np.ndarray:
         """(R, E) and (C, E) embeddings to (R, C) log likelihood ratios, up to a constant."""
-        u, v, d = self.project(enrolled), self.project(tried), self.between
+        u, v, d = self.project(enrolled), self.project(tested), self.between
         alone = d**2 / (2 * (1 + d) * (1 + 2 * d))
         return (u * d / (1 + 2 * d)) @ v.T - (u**2 @ alone)[:, None] - v**2 @ alone
 
     def _normalized(self, embeddings: np.ndarray) -> np.ndarray:
-        centred = embeddings - self._mean
-        return centred / np.linalg.norm(centred, axis=1, keepdims=True)
+        centered = embeddings - self._mean
+        return centered / np.linalg.norm(centered, axis=1, keepdims=True)

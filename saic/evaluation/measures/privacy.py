@@ -1,23 +1,22 @@
-"""Can anonymized speech be linked to its speaker? Equal error rates of three attackers, each of whom knows more.
+"""Equal error rates of three attackers who link anonymized speech to its speaker.
 
-============  ============================  =====================================================
-attacker      enrols                        tells voices apart by
-============  ============================  =====================================================
-``ignorant``  original speech               cosine of pretrained embeddings
-``lazy``      anonymized speech             the same
-``semi``      anonymized speech             the same embeddings under a PLDA that was trained on
-                                            anonymized speech of other speakers
-============  ============================  =====================================================
+============  ====================  ===========================================================
+attacker      enrolls               scores by
+============  ====================  ===========================================================
+``ignorant``  original speech       cosine of pretrained embeddings
+``lazy``      anonymized speech     cosine of pretrained embeddings
+``semi``      anonymized speech     PLDA of the same embeddings, trained on anonymized speech
+                                    of other speakers
+============  ====================  ===========================================================
 
-The attack models are those of the VoicePrivacy Challenge (ignorant, lazy-informed and semi-informed; results of 2020,
-arXiv:2109.00648; the evaluation plan of 2024, arXiv:2404.02677, ranks by the last). Unlike there the verifier behind
-the semi-informed attacker is not trained anew but adapted, so a stronger one is possible.
+The attackers are those of the VoicePrivacy Challenge (ignorant, lazy-informed and semi-informed; results of 2020,
+arXiv:2109.00648; the evaluation plan of 2024, arXiv:2404.02677, ranks by the last). Unlike there, the semi-informed
+attacker does not train a speaker encoder but only a PLDA, so a stronger attacker is possible.
 
-Every recording is anonymized to a random target of its own. Whoever sounds like the target anyway says nothing
-about the speaker: a pair in which both sides have one voice, by target or by nature, doesn't count. An output
-without speech takes no part.
+Every recording is anonymized to a random target of its own. A pair in which both sides have one voice, by target or by
+nature, is excluded: its similarity shows the shared voice, not the shared speaker. Outputs without speech are excluded.
 
-An attacker counts only beside what it does on original speech, see :func:`claims`.
+The EER of an attacker is meaningful only if its EER on original speech is low, see :func:`claims`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,10 +32,12 @@ from saic.errors import DataError, SilentAudio, TooShort
 from saic.evaluation import metrics
 from saic.evaluation.data import trials
 from saic.evaluation.data.codec import round_trip
-from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, Corpus, Progress
+from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, EvaluationSet, clips_by_speaker
 from saic.evaluation.evaluators.embedders import Embedder
 from saic.evaluation.measures.plda import Plda
-from saic.evaluation.systems import HEARS, SYSTEMS, Systems
+from saic.evaluation.metrics import Estimates
+from saic.evaluation.protocols import StepCallback
+from saic.evaluation.systems import MAIN_SYSTEMS, SYSTEMS, SystemOutputs, audio_key
 from saic.signal.vad import require_speech
 
 MAX_ORIGINAL_PERCENT = 10.0
@@ -44,16 +45,24 @@ TRAIN_SPEAKERS = 200
 TRAIN_PARTS = 3
 TRAIN_PART_S = 3.5  # three of them, with gaps, fit into 11.5 s
 
-_CONTROLS = ("vocoder", "reconstruction", "replay_target", "copy_source")  # not worth training an attacker on
-
-Leaves = dict[str, dict[str, Any]]
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(R, E) and (C, E) embeddings to (R, C) scores, higher is more alike."""
+"""(R, E) and (C, E) embeddings to (R, C) scores, higher is more similar."""
 
 
 @dataclass(frozen=True)
-class Heard:
-    """Embeddings (n, E) of recordings, who speaks in them, and whose voice each was given or kept ("": unknown)."""
+class EmbeddingSet:
+    """Embeddings of the recordings on one side of the trials.
+
+    Attributes
+    ----------
+    embeddings
+        (n, E).
+    speakers
+        (n,) true speakers.
+    voices
+        (n,) whose voice the recording has: the target where it was converted, the speaker in other enrollments; "" in
+        other trials, which are never excluded.
+    """
 
     embeddings: np.ndarray
     speakers: tuple[str, ...]
@@ -61,134 +70,145 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """What an attacker sees: ``scores`` (R, C) of enrolled and tried speakers, NaN for pairs that don't count."""
+class ScoreMatrix:
+    """Scores of an attacker.
+
+    Attributes
+    ----------
+    scores
+        (R, C), NaN for excluded pairs.
+    enrolled_speakers, trial_speakers
+        (R,) and (C,) true speakers.
+    """
 
     scores: np.ndarray
-    enrolled: tuple[str, ...]
-    tried: tuple[str, ...]
+    enrolled_speakers: tuple[str, ...]
+    trial_speakers: tuple[str, ...]
 
     def same_and_different(self) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of pairs of one speaker and of pairs of two, as :func:`saic.evaluation.metrics.det_curve` wants."""
-        own = _equal(self.enrolled, self.tried)
+        """Scores of same-speaker and of different-speaker pairs, for :func:`saic.evaluation.metrics.det_curve`."""
+        is_same = _equal(self.enrolled_speakers, self.trial_speakers)
         counts = ~np.isnan(self.scores)
-        return self.scores[own & counts], self.scores[~own & counts]
+        return self.scores[is_same & counts], self.scores[~is_same & counts]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """``figures``: system, embedder, figure to leaf. ``pairs``: system, embedder, attacker to pairs."""
+class PrivacyResult:
+    """``estimates``: system, embedder, figure to estimate. ``scores``: system, embedder, attacker to score matrix."""
 
-    figures: dict[str, dict[str, Leaves]]
-    pairs: dict[str, dict[str, dict[str, Pairs]]]
+    estimates: dict[str, dict[str, Estimates]]
+    scores: dict[str, dict[str, dict[str, ScoreMatrix]]]
 
 
 def measure(
-    corpus: Corpus,
-    systems: Systems,
+    dataset: EvaluationSet,
+    outputs: SystemOutputs,
     embedders: Sequence[Embedder],
     *,
     seed: int,
-    progress: Progress,
+    progress: StepCallback,
     train: Sequence[Clip] = (),
-) -> Measured:
-    """Let the attackers try all systems.
+) -> PrivacyResult:
+    """Run the attackers on all systems.
 
     Parameters
     ----------
     embedders
-        Judges that never trained the model.
+        Each gives attackers of its own. They never trained the model.
     train
-        Clips of speakers to train the semi-informed attacker with, and to anonymize to; speakers of the corpus are
-        left out. It tries what anonymizes, and original speech. Without clips there is no such attacker.
+        Clips of the speakers that train the semi-informed attacker, also used as targets there; speakers of the
+        dataset are left out. This attacker runs on systems with ``trains_attacker``. Without clips there is none.
 
     Returns
     -------
     Figures ``eer_ATTACKER``, and beside each ``eer_original_ATTACKER``, the same attacker on original speech. Each
-    also as ``..._same_sex``: over pairs of one sex, which are harder to tell apart.
+    also as ``..._same_sex``, over same-sex pairs only, which are harder to distinguish.
 
     Raises
     ------
     DataError
         Too few clips to train with.
     """
-    material = train_material([clip for clip in train if clip.speaker not in corpus.parts], seed) if train else {}
-    listener = _Listener(corpus, systems, embedders, seed, progress)
-    originals = listener.enrolments("real")
-    pairs: dict[str, dict[str, dict[str, Pairs]]] = {}
-    for system in SYSTEMS:
-        tried = listener.outputs(system)
-        enrolled = originals if system == "real" else listener.enrolments(system)
-        back_ends = listener.train(system, material) if material and system not in _CONTROLS else {}
-        pairs[system] = {
+    others = [clip for clip in train if clip.speaker not in dataset.parts]
+    material = train_material(others, seed) if train else {}
+    embedder = _TrialEmbedder(dataset, outputs, embedders, seed, progress)
+    originals = embedder.enrollments("real")
+    scores: dict[str, dict[str, dict[str, ScoreMatrix]]] = {}
+    for system in MAIN_SYSTEMS:
+        tested = embedder.trials(system)
+        enrolled = originals if system == "real" else embedder.enrollments(system)
+        back_ends = embedder.train_back_ends(system, material) if material and SYSTEMS[system].trains_attacker else {}
+        scores[system] = {
             name: {
-                "ignorant": compare(originals[name], tried[name]),
-                "lazy": compare(enrolled[name], tried[name]),
+                "ignorant": compare(originals[name], tested[name]),
+                "lazy": compare(enrolled[name], tested[name]),
             }
-            | ({"semi": compare(enrolled[name], tried[name], back_ends[name].compare)} if back_ends else {})
-            for name in tried
+            | ({"semi": compare(enrolled[name], tested[name], back_ends[name].compare)} if back_ends else {})
+            for name in tested
         }
-    sexes = {speaker: parts.sex for speaker, parts in corpus.parts.items()}
-    measured = {
-        system: {name: figures(attacks, sexes, seed=seed) for name, attacks in of_system.items()}
-        for system, of_system in pairs.items()
+    sexes = {speaker: parts.sex for speaker, parts in dataset.parts.items()}
+    estimates = {
+        system: {name: estimate(attacks, sexes, seed=seed) for name, attacks in of_system.items()}
+        for system, of_system in scores.items()
     }
-    return Measured(
+    return PrivacyResult(
         {
             system: {
-                name: leaves | {_original(figure): measured["real"][name][figure] for figure in leaves}
-                for name, leaves in of_system.items()
+                name: figures | {_on_original(figure): estimates["real"][name][figure] for figure in figures}
+                for name, figures in of_system.items()
             }
-            for system, of_system in measured.items()
+            for system, of_system in estimates.items()
         },
-        pairs,
+        scores,
     )
 
 
-def figures(attacks: Mapping[str, Pairs], sexes: Mapping[str, str | None], *, seed: int) -> Leaves:
-    """Equal error rate of each attacker, over all pairs and over those of one known sex."""
-    leaves = {}
-    for attacker, pairs in attacks.items():
-        enrolled, tried = ([sexes[name] or "unknown" for name in side] for side in (pairs.enrolled, pairs.tried))
-        one_sex = _equal(enrolled, tried) & ~_equal(enrolled, ["unknown"])
-        for suffix, scores in (("", pairs.scores), ("_same_sex", np.where(one_sex, pairs.scores, np.nan))):
-            leaves[f"eer_{attacker}{suffix}"] = metrics.eer_figure(scores, pairs.enrolled, pairs.tried, seed=seed)
-    return leaves
+def estimate(attacks: Mapping[str, ScoreMatrix], sexes: Mapping[str, str | None], *, seed: int) -> Estimates:
+    """Equal error rate of each attacker, over all pairs and over same-sex pairs of known sex."""
+    estimates = {}
+    for attacker, matrix in attacks.items():
+        sides = matrix.enrolled_speakers, matrix.trial_speakers
+        enrolled_sexes, trial_sexes = ([sexes[name] or "unknown" for name in side] for side in sides)
+        same_sex = _equal(enrolled_sexes, trial_sexes) & ~_equal(enrolled_sexes, ["unknown"])
+        for suffix, scores in (("", matrix.scores), ("_same_sex", np.where(same_sex, matrix.scores, np.nan))):
+            estimates[f"eer_{attacker}{suffix}"] = metrics.estimate_eer(scores, *sides, seed=seed)
+    return estimates
 
 
-def claims(leaves: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
-    """Which figures of a system by one embedder may carry a privacy claim.
+def claims(estimates: Estimates) -> dict[str, bool]:
+    """Which figures of a system, by one embedder, may support a privacy claim.
 
-    An attacker who fails on original speech fails on any: above 10 % there, it says nothing that it finds nobody.
+    An attacker with an EER above 10 % on original speech is too weak: its errors on anonymized speech prove nothing.
     """
     return {
-        name: (percent := leaves[_original(name)]["value"]) is not None and percent <= MAX_ORIGINAL_PERCENT
-        for name in leaves
-        if _original(name) in leaves
+        name: (percent := estimates[_on_original(name)].value) is not None and percent <= MAX_ORIGINAL_PERCENT
+        for name in estimates
+        if _on_original(name) in estimates
     }
 
 
-def enrolment_targets(tried: Sequence[trials.Trial], seed: int) -> dict[str, str]:
-    """Whose voice each speaker's enrolment is given: a random one that no trial of the speaker has.
+def enrollment_targets(tested: Sequence[trials.Trial], seed: int) -> dict[str, str]:
+    """The target of each speaker's enrollment: a random speaker who is not a target in the speaker's trials.
 
-    With so few speakers that the trials have all of them, it is any other: pairs of one voice don't count anyway.
+    If all others are targets of the speaker's trials, any of them: pairs of one voice are excluded anyway.
     """
-    speakers = sorted({trial.source for trial in tried})
+    speakers = sorted({trial.source for trial in tested})
     rng = np.random.default_rng([seed, 2])
     targets = {}
     for speaker in speakers:
-        used = {trial.target for trial in tried if trial.source == speaker}
+        used = {trial.target for trial in tested if trial.source == speaker}
         others = [other for other in speakers if other != speaker]
         targets[speaker] = str(rng.choice([other for other in others if other not in used] or others))
     return targets
 
 
-def compare(enrolled: Heard, tried: Heard, score: Score | None = None) -> Pairs:
-    """Score all pairs, by cosine unless told; pairs of one voice don't count."""
-    scores = np.empty((len(enrolled.speakers), len(tried.speakers)))
+def compare(enrolled: EmbeddingSet, tested: EmbeddingSet, score: Score | None = None) -> ScoreMatrix:
+    """Score all pairs, by cosine unless ``score`` is given; pairs of one voice are excluded."""
+    scores = np.empty((len(enrolled.speakers), len(tested.speakers)))
     if scores.size:
-        scores = score(enrolled.embeddings, tried.embeddings) if score else enrolled.embeddings @ tried.embeddings.T
-    return Pairs(np.where(_equal(enrolled.voices, tried.voices), np.nan, scores), enrolled.speakers, tried.speakers)
+        scores = score(enrolled.embeddings, tested.embeddings) if score else enrolled.embeddings @ tested.embeddings.T
+    scores = np.where(_equal(enrolled.voices, tested.voices), np.nan, scores)
+    return ScoreMatrix(scores, enrolled.speakers, tested.speakers)
 
 
 def train_material(
@@ -196,20 +216,18 @@ def train_material(
 ) -> dict[str, list[np.ndarray]]:
     """Cut parts of 3.5 s, half a second apart, from the clips of training speakers.
 
-    Parts come from as many clips of a speaker as there are; a speaker with fewer than two parts is left out.
+    Parts come from as many clips of a speaker as possible; a speaker with fewer than two parts is left out.
 
     Returns
     -------
-    Speaker to (56,000,) wavs through the codec.
+    Speaker to (56,000,) wavs, after the codec.
 
     Raises
     ------
     DataError
         Fewer than two speakers.
     """
-    by_speaker: dict[str, list[Clip]] = {}
-    for clip in clips:
-        by_speaker.setdefault(clip.speaker, []).append(clip)
+    by_speaker = clips_by_speaker(clips)
     length, gap = (round(seconds * audio.SAMPLE_RATE) for seconds in (TRAIN_PART_S, trials.GAP_S))
     material = {}
     sexes = {speaker: of_speaker[0].sex for speaker, of_speaker in by_speaker.items()}
@@ -229,69 +247,76 @@ def train_material(
 
 
 def _equal(one: Sequence[str], other: Sequence[str]) -> np.ndarray:
-    """(R, C) bool: which of two lists of names are the same."""
+    """(R, C) bool: which names of two lists are equal."""
     return np.equal.outer(np.array(one, dtype=str), np.array(other, dtype=str))
 
 
-def _original(name: str) -> str:
-    """Name of the figure that stands beside a figure: the same attacker on original speech."""
+def _on_original(name: str) -> str:
+    """Name of the same attacker's figure on original speech."""
     return name.replace("eer_", "eer_original_", 1)
 
 
-class _Listener:
-    """What the embedders hear: name of the embedder to the voices of one side of the trials."""
+class _TrialEmbedder:
+    """Embeds the trial and the enrollment side of the trials with every embedder; results are by embedder's name."""
 
-    def __init__(self, corpus: Corpus, systems: Systems, embedders: Sequence[Embedder], seed: int, progress: Progress):
-        self._corpus, self._systems, self._embedders = corpus, systems, embedders
+    def __init__(
+        self,
+        dataset: EvaluationSet,
+        outputs: SystemOutputs,
+        embedders: Sequence[Embedder],
+        seed: int,
+        progress: StepCallback,
+    ):
+        self._dataset, self._outputs, self._embedders = dataset, outputs, embedders
         self._seed, self._progress = seed, progress
-        self._targets = enrolment_targets(corpus.trials, seed)
+        self._targets = enrollment_targets(dataset.trials, seed)
 
-    def outputs(self, system: str) -> dict[str, Heard]:
-        """What a system makes of the trials."""
-        given = "target" in HEARS[system]
-        rows = {
-            trial: tuple(getattr(trial, end) for end in HEARS[system])
-            for trial in (self._corpus.trials if given else self._corpus.first_trials())
-        }
-        once = {heard: trial for trial, heard in rows.items()}
-        wavs = ((heard, self._systems.output(system, trial)) for heard, trial in once.items())
+    def trials(self, system: str) -> dict[str, EmbeddingSet]:
+        """Embed the outputs of a system for the trials."""
+        converted = "target" in SYSTEMS[system].depends_on
+        tested = self._dataset.trials if converted else self._dataset.one_trial_per_source()
+        keys = {trial: audio_key(system, trial) for trial in tested}
+        distinct = {key: trial for trial, key in keys.items()}
+        wavs = ((key, self._outputs.of_trial(system, trial)) for key, trial in distinct.items())
+        rows = [(key, trial.source, trial.target if converted else "") for trial, key in keys.items()]
         return {
-            name: _heard(found, [(heard, trial.source, trial.target if given else "") for trial, heard in rows.items()])
-            for name, found in self._embed(f"attack {system}", wavs, len(once)).items()
+            name: _embedding_set(embedded, rows)
+            for name, embedded in self._embed(f"attack {system}", wavs, len(distinct)).items()
         }
 
-    def enrolments(self, system: str) -> dict[str, Heard]:
-        """What a system makes of the enrolment parts, each with a target of its own."""
-        parts, wav, given = self._corpus.parts, self._corpus.wav, "target" in HEARS[system]
+    def enrollments(self, system: str) -> dict[str, EmbeddingSet]:
+        """Embed the outputs of a system for the enrollment parts, each with a target of its own."""
+        parts, wav, converted = self._dataset.parts, self._dataset.wav, "target" in SYSTEMS[system].depends_on
         wavs = (
-            (name, self._systems.anonymized(system, wav(parts[name].enrolment), wav(parts[target].reference)))
+            (name, self._outputs.of_audio(system, wav(parts[name].enrollment), wav(parts[target].reference)))
             for name, target in self._targets.items()
         )
+        rows = [(speaker, speaker, target if converted else speaker) for speaker, target in self._targets.items()]
         return {
-            name: _heard(found, [(s, s, target if given else s) for s, target in self._targets.items()])
-            for name, found in self._embed(f"enrol {system}", wavs, len(parts)).items()
+            name: _embedding_set(embedded, rows)
+            for name, embedded in self._embed(f"enroll {system}", wavs, len(parts)).items()
         }
 
-    def train(self, system: str, material: Mapping[str, list[np.ndarray]]) -> dict[str, Plda]:
-        """Train a back end for each embedder on what a system makes of training speech."""
-        rng, jobs = np.random.default_rng([self._seed, 3]), []
+    def train_back_ends(self, system: str, material: Mapping[str, list[np.ndarray]]) -> dict[str, Plda]:
+        """Train a PLDA for each embedder on the outputs of a system for training speech."""
+        rng, conversions = np.random.default_rng([self._seed, 3]), []
         for speaker, parts in material.items():
             others = [other for other in material if other != speaker]
             drawn = rng.choice(len(others), size=len(parts), replace=len(others) < len(parts))
-            jobs += [((speaker, i), part, others[drawn[i]]) for i, part in enumerate(parts)]
+            conversions += [((speaker, i), part, others[drawn[i]]) for i, part in enumerate(parts)]
         wavs = (
-            (key, self._systems.anonymized(system, part, np.concatenate(material[target])))
-            for key, part, target in jobs
+            (key, self._outputs.of_audio(system, part, np.concatenate(material[target])))
+            for key, part, target in conversions
         )
         return {
-            name: Plda(np.array(list(found.values())), [speaker for speaker, _ in found])
-            for name, found in self._embed(f"train attacker on {system}", wavs, len(jobs)).items()
+            name: Plda(np.array(list(embedded.values())), [speaker for speaker, _ in embedded])
+            for name, embedded in self._embed(f"train attacker on {system}", wavs, len(conversions)).items()
         }
 
     def _embed(
         self, stage: str, wavs: Iterable[tuple[Any, np.ndarray]], total: int
     ) -> dict[str, dict[Any, np.ndarray]]:
-        """Name of the embedder to key to embedding; a wav without speech has none."""
+        """Name of the embedder to key to embedding; wavs without speech are left out."""
         embedded: dict[str, dict[Any, np.ndarray]] = {embedder.name: {} for embedder in self._embedders}
         for done, (key, wav) in enumerate(wavs, start=1):
             for embedder in self._embedders:
@@ -301,7 +326,8 @@ class _Listener:
         return embedded
 
 
-def _heard(found: Mapping[Any, np.ndarray], rows: Iterable[tuple[Any, str, str]]) -> Heard:
-    """Those of the rows (key, speaker, voice) that hold speech."""
-    kept = [row for row in rows if row[0] in found]
-    return Heard(np.array([found[key] for key, _, _ in kept]), *(tuple(row[i] for row in kept) for i in (1, 2)))
+def _embedding_set(embedded: Mapping[Any, np.ndarray], rows: Sequence[tuple[Any, str, str]]) -> EmbeddingSet:
+    """The rows (key, speaker, voice) whose key was embedded."""
+    kept = [row for row in rows if row[0] in embedded]
+    speakers, voices = (tuple(row[i] for row in kept) for i in (1, 2))
+    return EmbeddingSet(np.array([embedded[key] for key, _, _ in kept]), speakers, voices)

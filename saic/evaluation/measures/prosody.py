@@ -1,37 +1,37 @@
-"""How something is said: pitch, voicing, pauses, pace and spectrum of an output beside its source. Pure.
+"""Pitch, voicing, pauses, speaking time and spectrum of an output compared with its source. Pure.
 
-An output is compared frame by frame (80 a second) without time alignment, since a converter that keeps time is
-what is promised. Where it is shorter than the source, the missing frames count as unvoiced pauses; what
-it has beyond the source's end is left aside.
+The comparison is frame by frame (80 per second) without time alignment, since a conversion is meant to keep the
+timing. Where the output is shorter than the source, the missing frames count as unvoiced pauses; output after the end
+of the source is ignored.
 """
 
 import numpy as np
 import torch
 
-from saic.evaluation.evaluators.dnsmos import at_level
+from saic.evaluation.evaluators.dnsmos import normalize_level
 from saic.signal.mel import log_mel
 from saic.signal.vad import speech_frames
 
-MIN_COMMON_FRAMES = 10  # an eighth of a second: a correlation over less is chance
+MIN_COMMON_FRAMES = 10  # an eighth of a second; a correlation over fewer frames is arbitrary
 
 _DB_PER_NEPER = 20 / np.log(10)
-_RANGE_DB = 60.0  # what lies further below the loudest bin is not heard beside it
+_RANGE_DB = 60.0  # levels further below the loudest bin are inaudible beside it
 
 
 def f0_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
     """Pearson correlation of log F0 over the frames that are voiced in both.
 
-    The pitch correlation of the VoicePrivacy 2022 evaluation plan, of the logarithm here: a voice that is
-    higher by a factor all along has kept its melody.
+    The pitch correlation of the VoicePrivacy 2022 evaluation plan, but of the logarithm, so that a constant factor
+    between both voices makes no difference.
 
     Parameters
     ----------
     a, b
-        (T,) tracks in Hz of :func:`saic.signal.f0.track`, 0 where unvoiced.
+        (T,) tracks in Hz of :func:`saic.signal.f0.track_f0`, 0 where unvoiced.
 
     Returns
     -------
-    -1 to 1; None below ten common frames, or where one of them does not move.
+    -1 to 1; None below ten common frames, or if a track is constant.
     """
     b = _fit(b, len(a))
     both = (a > 0) & (b > 0)
@@ -53,9 +53,9 @@ def voicing_error(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def pauses_kept(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:
-    """F1 of the source's pause frames found again in the output, 0 to 1.
+    """F1 score, 0 to 1, of the source's pause frames among those of the output.
 
-    F1 and not the share found: an output of nothing but silence would find all of them.
+    F1 instead of recall, since a silent output would have a recall of 1.
 
     Parameters
     ----------
@@ -73,10 +73,10 @@ def pauses_kept(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:
 
 
 def rate_kept(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:
-    """How well the time spent on speech is kept, 0 to 1: the shorter of both times over the longer.
+    """Ratio of speaking times, 0 to 1: the shorter over the longer.
 
-    The same words in more or less time are spoken slower or faster, and either way is a defect here. It
-    looks at durations only: another text of the same length passes. (A definition of this project.)
+    It measures a change of speaking rate in either direction. It depends on durations only, not on the words.
+    (A definition of this project.)
 
     Returns
     -------
@@ -89,8 +89,8 @@ def rate_kept(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:
 def mel_distance(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:
     """Mean absolute difference of the log-mels over the source's speech frames, in dB.
 
-    Both are brought to one speech level first, and what lies 60 dB below the source's loudest bin counts as
-    just that quiet: the depth of silence between harmonics or above a codec's band would be most of it else.
+    Both wavs are scaled to one speech level first. Levels more than 60 dB below the source's loudest bin are set to
+    that limit; otherwise near-silent bins, between harmonics or above a codec's band, would dominate the distance.
 
     Returns
     -------
@@ -99,13 +99,13 @@ def mel_distance(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:
     speech = speech_frames(wav_a)
     if not speech.any():
         return None
-    a, b = (log_mel(torch.from_numpy(at_level(wav))).numpy() * _DB_PER_NEPER for wav in (wav_a, wav_b))
-    quietest = a.max() - _RANGE_DB
-    b = _fit(b.T, len(speech), quietest).T
-    return float(np.abs(np.maximum(a, quietest) - np.maximum(b, quietest))[:, speech].mean())
+    a, b = (log_mel(torch.from_numpy(normalize_level(wav))).numpy() * _DB_PER_NEPER for wav in (wav_a, wav_b))
+    floor = a.max() - _RANGE_DB
+    b = _fit(b.T, len(speech), floor).T
+    return float(np.abs(np.maximum(a, floor) - np.maximum(b, floor))[:, speech].mean())
 
 
 def _fit(frames: np.ndarray, n_frames: int, filler: float = 0) -> np.ndarray:
-    """The first ``n_frames``, filled up with ``filler`` at the end where there are fewer."""
+    """The first ``n_frames``, padded with ``filler`` at the end if there are fewer."""
     missing = max(0, n_frames - len(frames))
     return np.pad(frames[:n_frames], [(0, missing)] + [(0, 0)] * (frames.ndim - 1), constant_values=filler)

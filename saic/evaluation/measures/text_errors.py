@@ -1,4 +1,4 @@
-"""Words and characters that went wrong: alignment counts of a transcript against its reference. Pure."""
+"""Word and character errors of a transcript against its reference, by Levenshtein alignment. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Edits:
-    """What turns a reference into a hypothesis, and how long the reference is."""
+    """Edits that turn a reference into a hypothesis, and the length of the reference."""
 
     substitutions: int = 0
     deletions: int = 0
@@ -32,13 +32,13 @@ class Edits:
 def edits(reference: Sequence, hypothesis: Sequence) -> Edits:
     """Count the edits of a shortest alignment (Levenshtein 1966).
 
-    Shortest alignments may differ in kind: two substitutions cost what a deletion and an insertion do. Of such
-    ways the one with substitutions is taken, as late in the sequences as they go.
+    Shortest alignments may differ in their kinds of edits: two substitutions cost as much as a deletion and an
+    insertion. Of these the one with substitutions is taken, as late in the sequences as possible.
 
     Parameters
     ----------
     reference, hypothesis
-        Sequences of anything that can be hashed: words in a list, characters in a string.
+        Sequences of hashable items: a list of words, or a string of characters.
     """
     distance = _distances(reference, hypothesis)
     i, j = len(reference), len(hypothesis)
@@ -63,16 +63,16 @@ def word_errors(reference: str, hypothesis: str) -> Edits:
 
 
 def character_errors(reference: str, hypothesis: str) -> Edits:
-    """Edits between the characters of two normalized texts, spaces among them."""
+    """Edits between the characters of two normalized texts, spaces included."""
     return edits(" ".join(reference.split()), " ".join(hypothesis.split()))
 
 
-def pooled(counts: Sequence[Edits], speakers: Sequence[str]) -> dict[str, Edits]:
-    """Add up the edits of each speaker.
+def pool_by_speaker(counts: Sequence[Edits], speakers: Sequence[str]) -> dict[str, Edits]:
+    """Sum the edits of each speaker.
 
-    The rate of a speaker is the sum of its errors over the sum of its words, so that a clip of three words
-    weighs as little as it should; the rate of a system is then the mean over speakers, so that nobody weighs
-    more for having spoken more. Speakers without any reference word are left out: they have no rate.
+    The error rate of a speaker is the sum of errors over the sum of words, so that clips are weighted by their length.
+    The rate of a system is the mean over speakers, so that all speakers have equal weight. Speakers without any
+    reference word have no rate and are left out.
     """
     totals: dict[str, Edits] = {}
     for count, speaker in zip(counts, speakers, strict=True):
@@ -84,11 +84,11 @@ def _distances(reference: Sequence, hypothesis: Sequence) -> np.ndarray:
     """(R + 1, H + 1) edit distance between the first i items of one and the first j of the other."""
     number: dict = {}
     one, other = (np.array([number.setdefault(x, len(number)) for x in s], dtype=int) for s in (reference, hypothesis))
-    places = np.arange(len(other) + 1)
+    positions = np.arange(len(other) + 1)
     distance = np.empty((len(one) + 1, len(other) + 1), dtype=int)
-    distance[0] = places
+    distance[0] = positions
     for i, item in enumerate(one, start=1):
         row = distance[i - 1] + 1  # delete the item
         row[1:] = np.minimum(row[1:], distance[i - 1, :-1] + (other != item))  # keep or substitute it
-        distance[i] = np.minimum.accumulate(row - places) + places  # insert what lies between
+        distance[i] = np.minimum.accumulate(row - positions) + positions  # insert items
     return distance

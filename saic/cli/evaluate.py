@@ -1,0 +1,160 @@
+"""``saic evaluate`` and ``saic evaluate-paper``: figures of a set of weights, as a report."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from saic.cli.options import DeviceOption, ForceOption, JsonOption, WeightsOption, progress_bar, show
+from saic.errors import UsageError
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for report.json and report.md.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of trials and confidence intervals.")]
+
+
+class Attackers(StrEnum):
+    """Who tries to link anonymized speech to its speaker."""
+
+    BASIC = "basic"
+    ALL = "all"
+
+
+class Protocol(StrEnum):
+    """What :func:`evaluate` measures. "paper" is deprecated: :func:`evaluate_paper` is a command of its own."""
+
+    FULL = "full"
+    PAPER = "paper"
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option("--data", help="Manifest, or a folder of speaker/clip audio.")],
+    out: OutOption,
+    protocol: Annotated[
+        Protocol, typer.Option("--protocol", hidden=True, help="Deprecated: use saic evaluate-paper.")
+    ] = Protocol.FULL,
+    split: Annotated[str, typer.Option("--split", help="Split of the manifest; a plain folder is 'test'.")] = "test",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="12 speakers, no words or sound quality, to see that all runs.")
+    ] = False,
+    attackers: Annotated[
+        Attackers,
+        typer.Option("--attackers", help="all: also one who is trained on the anonymized 'train' split; takes longer."),
+    ] = Attackers.BASIC,
+    asr: Annotated[
+        str | None,
+        typer.Option(
+            "--asr",
+            help="Speech recognizer: a faster-whisper folder or ORG/NAME@REVISION; 'none' skips WER and CER.",
+            show_default="Whisper base, fetched from the Hugging Face Hub once",
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    weights: WeightsOption = None,
+    device: DeviceOption = "cpu",
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure identity, privacy, utility and disentanglement.
+
+    Identity is measured as in section 4.2 of the paper. The report also has the figures of controls.
+    """
+    if protocol is Protocol.PAPER:
+        if split != "test" or quick or attackers is not Attackers.BASIC or asr:
+            raise UsageError(
+                "The paper's protocol measures identity alone: leave out --split, --quick, --attackers, --asr."
+            )
+        print("--protocol paper is deprecated: use saic evaluate-paper.", file=sys.stderr)
+        evaluate_paper(data, out, seed, weights, device, force, as_json)
+        return
+    _refuse_existing_report(out, force)
+    with _missing_packages_explained():
+        from saic.evaluation.evaluators.evaluators import NO_ASR, Evaluators
+        from saic.evaluation.run import evaluate as run_evaluation
+    from saic.pipeline import Pipeline
+
+    pipeline = Pipeline.from_pretrained(weights, device=device)
+    with _stage_bars(as_json) as progress:
+        report = run_evaluation(
+            data,
+            split,
+            out,
+            pipeline=pipeline,
+            evaluators=Evaluators.load(NO_ASR if quick and asr is None else asr, dnsmos=not quick, device=device),
+            attackers=attackers.value,
+            seed=seed,
+            quick=quick,
+            progress=progress,
+            command=_repeatable(split, seed, attackers, quick, asr),
+        )
+    show(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
+
+
+def evaluate_paper(
+    data: Annotated[
+        Path, typer.Option("--data", help="VoxCeleb1, or data with every speaker in the splits 'train' and 'test'.")
+    ],
+    out: OutOption,
+    seed: SeedOption = 0,
+    weights: WeightsOption = None,
+    device: DeviceOption = "cpu",
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure identity alone, by the paper's protocol (4.2)."""
+    _refuse_existing_report(out, force)
+    with _missing_packages_explained():
+        from saic.evaluation import paper
+        from saic.evaluation.evaluators.embedders import Resemblyzer
+    from saic.pipeline import Pipeline
+
+    pipeline = Pipeline.from_pretrained(weights, device=device)
+    with _stage_bars(as_json) as progress:
+        report = paper.evaluate(
+            data,
+            out,
+            pipeline=pipeline,
+            embedder=Resemblyzer(),
+            seed=seed,
+            progress=progress,
+            command=f"saic evaluate-paper --data DATA --seed {seed}",
+        )
+    show(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
+
+
+def _refuse_existing_report(out: Path, force: bool) -> None:
+    if (out / "report.json").exists() and not force:
+        raise UsageError("The folder holds a report. Add --force to replace it, or name another.")
+
+
+@contextmanager
+def _missing_packages_explained() -> Iterator[None]:
+    """The evaluation needs packages that the other commands do without."""
+    try:
+        yield
+    except ImportError:
+        raise UsageError("The evaluation needs more packages. Install them with: pip install 'saic[eval]'") from None
+
+
+@contextmanager
+def _stage_bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress callback (stage, steps done, steps in all) that draws one bar per stage."""
+    with progress_bar(quiet) as progress:
+        tasks: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done)
+
+        yield update
+
+
+def _repeatable(split: str, seed: int, attackers: Attackers, quick: bool, asr: str | None) -> str:
+    """The command line for a report. Reports are published, so folders of this machine are not named in it."""
+    command = f"saic evaluate --data DATA --split {split} --seed {seed} --attackers {attackers}"
+    recognizer = "" if asr is None else f" --asr {'FOLDER' if Path(asr).is_dir() else asr}"
+    return command + quick * " --quick" + recognizer

@@ -1,0 +1,36 @@
+"""What the parts of an evaluation expect of each other: the pipeline, and the callback for progress."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from saic.pipeline import Conversion, Embedding
+
+StepCallback = Callable[[str, int, int], None]
+"""Called with the name of the stage, the number of steps done, and the number of all steps."""
+
+Samples = tuple[np.ndarray, int]
+"""(N,) float32 samples and their rate in Hz."""
+
+
+class EvaluatedPipeline(Protocol):
+    """The part of :class:`saic.pipeline.Pipeline` that an evaluation uses."""
+
+    def convert(self, source: Samples, targets: list[Samples], *, reconstruct: bool) -> Conversion:
+        """Convert the source to the voice of the target recordings."""
+
+    def anonymize(self, clip: Samples, *, seed: int) -> Conversion:
+        """Convert a clip to a pseudonym, drawn by the seed."""
+
+    def resynthesize(self, clip: Samples) -> np.ndarray:
+        """(N,) float32: the clip's mel through the vocoder."""
+
+    def embed(self, clip: Samples) -> Embedding:
+        """Speaker embedding (E,) and content codes (C, L)."""
+
+    def with_griffin_lim(self) -> "EvaluatedPipeline":
+        """The same model with Griffin-Lim as its vocoder."""
+
+    def info(self) -> Mapping[str, Any]:
+        """Facts about the weights; ``sha256`` (None for unsaved weights) and ``content_codes_per_s`` are used."""

@@ -1,0 +1,104 @@
+"""Names that changed in version 0.10, old to new: weights, configs and runs of 0.9 load through
+these tables.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+FORMAT_VERSION = 6
+"""Format of ``config.json``. It goes up when older files could no longer be read as they are."""
+
+OLD_FORMAT_VERSION = 5
+"""The format before: the same weights under the old names below."""
+
+CONFIG_KEYS = {
+    "content_encoder.listener": "content_encoder.phone_encoder",
+    "decoder.correlation_share": "conversion.correlation_share",
+    "decoder.likeness_share": "conversion.spectral_correction_share",
+    "stage2.codes_first": "stage2.distill_steps",
+    "stage2.listener_pace": "stage2.phone_encoder_lr_scale",
+    "stage2.words_share": "stage2.phone_loss_share",
+    "stage2.disguise.warps": "stage2.augmentation.vtlp_factors",
+    "stage2.disguise.equalizer_db": "stage2.augmentation.equalizer_db",
+    "stage2.disguise.targets": "stage2.augmentation.target_share",
+    "stage2.disguise.degraded": "stage2.augmentation.degraded_share",
+    "stage2.weights.pitch": "stage2.weights.f0",
+    "stage2.weights.voice": "stage2.weights.speaker_style",
+    "stage2.weights.listening": "stage2.weights.phone_features",
+    "stage2.weights.words": "stage2.weights.phone_loss",
+    "vocoder.steps": "vocoder_training.steps",
+    "vocoder.lr": "vocoder_training.lr",
+    "vocoder.batch_size": "vocoder_training.batch_size",
+    "vocoder.segment_frames": "vocoder_training.segment_frames",
+    "vocoder.windows": "vocoder_training.windows",
+    "vocoder.gain_db": "vocoder_training.gain_db",
+    "vocoder.words": "vocoder_training.phone_loss_weight",
+    "vocoder.hardened_share": "vocoder_training.blurred_share",
+}
+
+TENSORS = {
+    r"^content_encoder\.front\.listener\.": "content_encoder.front.phone_encoder.",
+    r"^(decoder\.)?voice\.": r"\1pitch_projection.",  # without "decoder." in a checkpoint of stage 1
+    r"^register$": "f0_stats",  # of the gallery
+    r"^timbre$": "mel_statistics",
+}
+"""Regular expression of a tensor's old name to its new one."""
+
+T = TypeVar("T")
+
+
+def migrate_config(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested config values with the old keys renamed.
+
+    All others stay, so that unknown ones are still found.
+    """
+    migrated = _copied(values)
+    for old, new in CONFIG_KEYS.items():
+        _move(migrated, old.split("."), new.split("."))
+    if migrated.get("format_version") == OLD_FORMAT_VERSION:
+        migrated["format_version"] = FORMAT_VERSION
+    return migrated
+
+
+def migrate_tensors(tensors: Mapping[str, T]) -> dict[str, T]:
+    """Tensors by name, with the old names replaced."""
+    return {_new_name(name): tensor for name, tensor in tensors.items()}
+
+
+def _copied(values: Mapping[str, Any], depth: int = 3) -> dict[str, Any]:
+    """A copy of nested sections; no key lies deeper than ``depth``."""
+    return {
+        key: _copied(value, depth - 1) if isinstance(value, dict) and depth > 1 else value
+        for key, value in values.items()
+    }
+
+
+def _new_name(name: str) -> str:
+    for old, new in TENSORS.items():
+        name = re.sub(old, new, name)
+    return name
+
+
+def _move(values: dict[str, Any], old: list[str], new: list[str]) -> None:
+    """Move one value to its new place, unless that is taken; a section that is empty then goes."""
+    section: Any = values
+    parents = []
+    for key in old[:-1]:
+        parents.append((section, key))
+        section = section.get(key)
+        if not isinstance(section, dict):
+            return
+    if old[-1] not in section:
+        return
+    target: Any = values
+    for key in new[:-1]:
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            return
+    if new[-1] in target:
+        return
+    target[new[-1]] = section.pop(old[-1])
+    for parent, key in reversed(parents):
+        if not parent[key]:
+            del parent[key]
