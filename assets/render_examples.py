@@ -18,7 +18,7 @@ import soxr
 
 from saic.signal.mel import FRAMES_PER_S, HOP_SAMPLES, SAMPLE_RATE
 from saic.signal.vad import speech_frames
-from train.kokoro import MODEL_RATE_HZ, Kokoro, Voice
+from train.kokoro import MODEL_RATE_HZ, Kokoro, SyntheticVoice
 
 SPEECH_LEVEL_DB = -26.0  # RMS over speech frames, dB re full scale
 PEAK_LIMIT = 0.89  # -1 dBFS: room for a later lossy codec to overshoot
@@ -125,7 +125,7 @@ def main() -> None:
     kokoro = Kokoro(arguments.model, arguments.vocab, arguments.voices)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for example in EXAMPLES:
-        wav = finish(kokoro.speak(example.text, Voice(example.voice, example.sex, (example.voice,))))
+        wav = finish(kokoro.speak(example.text, SyntheticVoice(example.voice, example.sex, (example.voice,))))
         soundfile.write(arguments.out / example.file, wav, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
         print(f"{example.file}  {len(wav) / SAMPLE_RATE:5.2f} s  peak {np.abs(wav).max():.2f}")
     listing = json.dumps([example.record() for example in EXAMPLES], indent=2, ensure_ascii=False)

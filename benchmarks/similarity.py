@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from saic.data import manifest
-from saic.evaluation.data.evaluation_set import Corpus
+from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.evaluators.embedders import Resemblyzer
 
 OUTPUT = Path(__file__).parents[1] / "saic" / "web" / "typical_similarity.json"
@@ -30,12 +30,14 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", required=True)
     arguments = parser.parse_args()
-    corpus = Corpus(manifest.read(arguments.data, [arguments.split]), seed=0, quick=False, progress=lambda *_: None)
+    dataset = PartitionedSet(
+        manifest.read(arguments.data, [arguments.split]), seed=0, quick=False, progress=lambda *_: None
+    )
     embedder = Resemblyzer()
     embedder.warm_up()
     first, second = (
-        np.stack([embedder.embed(corpus.wav(getattr(parts, name))) for parts in corpus.parts.values()])
-        for name in ("enrolment", "source")
+        np.stack([embedder.embed(dataset.wav(getattr(parts, name))) for parts in dataset.parts.values()])
+        for name in ("enrollment", "source")
     )
     similarity = first @ second.T
     one_person = np.eye(len(similarity), dtype=bool)

@@ -15,4 +15,3 @@ def _has_cuda() -> bool:
     import torch  # here, since importing it takes seconds, and the command line needs it for "cuda" alone
 
     return torch.cuda.is_available()
-

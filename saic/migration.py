@@ -45,6 +45,9 @@ TENSORS = {
 }
 """Regular expression of a tensor's old name to its new one."""
 
+REPORT_KEYS = {"judges": "evaluators", "evaluators.recogniser": "evaluators.asr"}
+"""Keys of ``report.json`` until schema 2."""
+
 T = TypeVar("T")
 
 
@@ -64,6 +67,14 @@ def migrate_config(values: Mapping[str, Any]) -> dict[str, Any]:
 def migrate_tensors(tensors: Mapping[str, T]) -> dict[str, T]:
     """Tensors by name, with the old names replaced."""
     return {_new_name(name): tensor for name, tensor in tensors.items()}
+
+
+def migrate_report(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report of ``saic evaluate`` with the old keys renamed."""
+    migrated = _copied(report, depth=2)
+    for old, new in REPORT_KEYS.items():
+        _move(migrated, old.split("."), new.split("."))
+    return migrated
 
 
 def _copied(values: Mapping[str, Any], depth: int = 3) -> dict[str, Any]:

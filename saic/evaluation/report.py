@@ -4,12 +4,12 @@
 
     {schema, command, seed, weights_sha256, versions,
      data {manifest_sha256, split, gallery_speakers, chance_percent, trials, left_out},
-     evaluators {embedders, recogniser, dnsmos},
+     evaluators {embedders, asr, dnsmos},
      systems {NAME: {GROUP: {FIGURE: {value, low, high, n, unit}}}},
      claims {NAME: {FIGURE: whether it may support a privacy claim}}}
 
 Groups are identity, privacy, utility and, if measured, identity_lossless, classification (under ``real``),
-disentanglement and robustness (under ``convert``). Reports up to schema 2 have ``judges`` instead of ``evaluators``.
+disentanglement and robustness (under ``convert``). Reports up to schema 2 have other keys, see :mod:`saic.migration`.
 """
 
 import importlib.metadata
@@ -27,6 +27,7 @@ from saic.evaluation.data.trials import MIN_SPEAKER_S
 from saic.evaluation.evaluators.evaluators import Evaluators
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.systems import SYSTEMS
+from saic.migration import migrate_report
 
 SCHEMA = 3
 
@@ -204,7 +205,7 @@ def build(
         },
         "evaluators": {
             "embedders": [embedder.name for embedder in evaluators.embedders],
-            "recogniser": evaluators.asr and evaluators.asr.identity,
+            "asr": evaluators.asr and evaluators.asr.identity,
             "dnsmos": evaluators.dnsmos and evaluators.dnsmos.identity,
         },
         "systems": {
@@ -276,7 +277,7 @@ def estimates_of(report: Mapping[str, Any]) -> dict[str, dict[str, Estimates]]:
 
 def embedders_of(report: Mapping[str, Any]) -> list[str]:
     """Names of the embedders of a report of this or an older schema."""
-    return (report["evaluators"] if "evaluators" in report else report["judges"])["embedders"]
+    return migrate_report(report)["evaluators"]["embedders"]
 
 
 def _attacker_tables(

@@ -8,6 +8,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from saic.errors import UsageError
+from saic.migration import migrate_report
 
 TASK = "audio-to-audio"
 
@@ -20,7 +21,6 @@ _FIGURES = {  # GROUP.FIGURE of a report: the Hub's name of the metric, its head
 }
 _ATTACKERS = {"ignorant": "Ignorant attacker", "lazy": "Lazy-informed attacker", "semi": "Semi-informed attacker"}
 _REQUIRED_KEYS = {"weights_sha256", "command", "data", "evaluators", "systems", "claims"}
-_RENAMED_KEYS = {"judges": "evaluators"}
 """Keys of reports of older versions: old to new."""
 
 _TEXT = """\
@@ -95,8 +95,7 @@ def read_report(path: Path, weights_sha256: str) -> dict[str, Any]:
         The file cannot be read, or the report is of other weights.
     """
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        report = {_RENAMED_KEYS.get(key, key): value for key, value in report.items()}
+        report = migrate_report(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, AttributeError):
         raise UsageError("The report cannot be read. Name the report.json of saic evaluate.") from None
     if not report.keys() >= _REQUIRED_KEYS:

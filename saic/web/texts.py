@@ -130,8 +130,9 @@ IDENTIFY_QUERY = """<h2><span class="step">2</span> Who is this?</h2>
 NOBODY_ENROLLED = '<p class="empty">Nobody is enrolled yet.</p>'
 NO_MATCH = "<strong>None of these voices.</strong>"
 IDENTIFY_NOTE = """Cosine similarity of speaker embeddings. A voice with a score of {threshold:.2f} or
-more (the line) is accepted. At this threshold, on speakers that the model was not trained on, it is
-as frequent to miss an enrolled person as to accept a stranger. A score is no proof of identity."""
+more (the line) is accepted. At this threshold, on speakers that the model was not trained on,
+missing an enrolled person and accepting a stranger are equally frequent. A score is no proof of
+identity."""
 
 # --- About -------------------------------------------------------------------------------------
 
