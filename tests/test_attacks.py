@@ -22,13 +22,14 @@ from starlette.testclient import TestClient
 
 from saic import audio, web
 from saic.errors import UsageError
-from saic.web import build_page, firewall, load_examples, logs, protection, serve, uploads
-from saic.web.hosts import Hosts
-from saic.web.jobs import Jobs
-from saic.web.logs import RedactingFormatter
-from saic.web.recordings import Recordings
-from saic.web.store import ClipStore
-from saic.web.visitors import COOKIE, RateLimiter, Visitor, network_of
+from saic.web import build_page, load_examples, protection
+from saic.web.server import firewall, logs, serve, uploads
+from saic.web.server.hosts import Hosts
+from saic.web.server.jobs import Jobs
+from saic.web.server.logs import RedactingFormatter
+from saic.web.server.recordings import Recordings
+from saic.web.server.store import ClipStore
+from saic.web.server.visitors import COOKIE, RateLimiter, Visitor, network_of
 from tests import attacks
 from tests.attacks import PATIENT_NAME, browser, call, file_data, upload
 from tests.conftest import voice
@@ -356,7 +357,7 @@ def test_library_log_record_is_reduced_to_level_logger_and_place() -> None:
     except ValueError as error:
         failed = (ValueError, error, error.__traceback__)
     foreign = logging.LogRecord("uvicorn.error", logging.ERROR, "x", 1, "cannot read %s", (PATIENT_NAME,), failed)
-    own = logging.LogRecord("saic.web.jobs", logging.INFO, "x", 1, "job %s: done", ("1",), None)
+    own = logging.LogRecord("saic.web.server.jobs", logging.INFO, "x", 1, "job %s: done", ("1",), None)
     line = RedactingFormatter().format(foreign)
     assert "Jane" not in line and "error of uvicorn.error: ValueError at test_attacks.py:" in line
     assert RedactingFormatter().format(own).endswith("job 1: done")
@@ -398,8 +399,8 @@ def test_refused_calls_do_not_grow_memory(page: gr.Blocks) -> None:
 def test_unfetched_results_are_limited_and_gradio_state_is_deleted_with_sessions(
     page: gr.Blocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saic.web.backlog.MAX_CALLS", 80)
-    monkeypatch.setattr("saic.web.backlog._RESULT_KEEP_S", 0.0)
+    monkeypatch.setattr("saic.web.server.backlog.MAX_CALLS", 80)
+    monkeypatch.setattr("saic.web.server.backlog._RESULT_KEEP_S", 0.0)
     queue, store, address = page._queue, page.recordings.store, "127.0.0.88"
     queue.pending_event_ids_session.clear()  # of other tests
     queue.pending_messages_per_session.clear()
@@ -421,7 +422,7 @@ def memory_mb() -> float:
 
 
 def test_call_with_too_much_audio_is_refused(page: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saic.web.recordings.MAX_CALL_S", 20.0)
+    monkeypatch.setattr("saic.web.server.recordings.MAX_CALL_S", 20.0)
     with browser(page.local_url) as http:
         clips = [file_data(upload(http)) for _ in range(4)]
         outcome, result = call(http, "explore", clips)

@@ -21,9 +21,10 @@ from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_pl
 from playwright.sync_api import Error as PlaywrightError
 
 from saic.pipeline import Pipeline
-from saic.web import Documents, build_page, launch, load_examples, protection, serve
-from saic.web.recordings import LIMITS
-from saic.web.store import ClipStore
+from saic.web import Documents, build_page, launch, load_examples, protection
+from saic.web.server import serve
+from saic.web.server.recordings import LIMITS
+from saic.web.server.store import ClipStore
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline

@@ -26,13 +26,9 @@ from gradio_client import Client, handle_file
 from saic import audio, web
 from saic.errors import DataError, UsageError
 from saic.pipeline import Pipeline
-from saic.web import Documents, Example, about, build_page, load_examples, protection, serve
+from saic.web import Documents, Example, build_page, load_examples, protection
 from saic.web import page as pages
-from saic.web.anonymize import Anonymizer, Result, Run
-from saic.web.explore import Explorer
 from saic.web.failures import told_plainly
-from saic.web.identify import MAX_VOICES, EnrolledVoices, Identifier
-from saic.web.jobs import MAX_JOBS, Jobs
 from saic.web.loudness import loudness_lufs, match_loudness
 from saic.web.protection import (
     Protection,
@@ -43,8 +39,14 @@ from saic.web.protection import (
     independent_verifier,
 )
 from saic.web.protection_card import protection_card
-from saic.web.recordings import LIMITS, Recordings
-from saic.web.store import ClipStore
+from saic.web.server import serve
+from saic.web.server.jobs import MAX_JOBS, Jobs
+from saic.web.server.recordings import LIMITS, Recordings
+from saic.web.server.store import ClipStore
+from saic.web.tabs import about
+from saic.web.tabs.anonymize import Anonymizer, Result, Run
+from saic.web.tabs.explore import Explorer
+from saic.web.tabs.identify import MAX_VOICES, EnrolledVoices, Identifier
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline

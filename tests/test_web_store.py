@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from saic.errors import UsageError
-from saic.web.jobs import MAX_ADDRESS_SHARE, MAX_JOBS, MAX_JOBS_PER_SESSION, Jobs
-from saic.web.store import GRACE_S, KEEP_S, UNNAMED_KEEP_S, UPLOAD_KEEP_S, ClipStore, StoreFull
-from saic.web.visitors import UNKNOWN_VISITOR, Visitor
+from saic.web.server.jobs import MAX_ADDRESS_SHARE, MAX_JOBS, MAX_JOBS_PER_SESSION, Jobs
+from saic.web.server.store import GRACE_S, KEEP_S, UNNAMED_KEEP_S, UPLOAD_KEEP_S, ClipStore, StoreFull
+from saic.web.server.visitors import UNKNOWN_VISITOR, Visitor
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_session_belongs_to_the_visitor_who_used_it_first(store: ClipStore) -> N
 
 
 def test_sessions_over_the_address_share_raise_store_full(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saic.web.store.MAX_SESSIONS", 10)
+    monkeypatch.setattr("saic.web.server.store.MAX_SESSIONS", 10)
     for k in range(5):
         assert store.claim(f"s{k}", Visitor(None, "10.0.0.1"))
     with pytest.raises(StoreFull):
@@ -215,7 +215,7 @@ def test_close_deletes_the_folder(store: ClipStore) -> None:
 
 def test_next_start_deletes_the_clips_of_a_killed_server(tmp_path: Path, caplog) -> None:
     serve = (
-        "import sys, time; from saic.web.store import ClipStore; store = ClipStore(sys.argv[1]);"
+        "import sys, time; from saic.web.server.store import ClipStore; store = ClipStore(sys.argv[1]);"
         "(store.new('a', 'result') / 'swapped.wav').write_bytes(b'-'); store.receive('.wav').write_bytes(b'-');"
         "print(store.folder, flush=True); time.sleep(60)"
     )
@@ -318,7 +318,7 @@ def test_free_core_goes_to_the_address_with_the_least_recent_core_time() -> None
 
 
 def test_long_job_gives_way_to_a_short_one_between_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saic.web.jobs._TIME_SLICE_S", 0.01)
+    monkeypatch.setattr("saic.web.server.jobs._TIME_SLICE_S", 0.01)
     jobs, steps, has_core = Jobs(1), [], threading.Event()
 
     def long() -> None:

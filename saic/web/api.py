@@ -16,13 +16,13 @@ from gradio import FileData
 
 from saic.errors import UsageError
 from saic.web import maps
-from saic.web.anonymize import Anonymizer
-from saic.web.explore import Explorer
 from saic.web.failures import told_plainly
-from saic.web.identify import MAX_VOICES, EnrolledVoices, Identifier
-from saic.web.jobs import MAX_JOBS
-from saic.web.recordings import Recordings, session_of
-from saic.web.store import UNNAMED_KEEP_S
+from saic.web.server.jobs import MAX_JOBS
+from saic.web.server.recordings import Recordings, session_of
+from saic.web.server.store import UNNAMED_KEEP_S
+from saic.web.tabs.anonymize import Anonymizer
+from saic.web.tabs.explore import Explorer
+from saic.web.tabs.identify import MAX_VOICES, EnrolledVoices, Identifier
 
 MAX_RECORDINGS = 24
 """Recordings of known people in one call of /identify."""

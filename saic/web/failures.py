@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import gradio as gr
 
 from saic.errors import SaicError
-from saic.web.logs import report
+from saic.web.server.logs import report
 
 
 @contextmanager

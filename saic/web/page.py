@@ -9,16 +9,17 @@ import gradio as gr
 
 from saic import audio
 from saic.evaluation.evaluators.whisper import WhisperASR
-from saic.web import about, anonymize, api, explore, identify, texts
-from saic.web.about import Documents
-from saic.web.anonymize import Anonymizer, Run
+from saic.web import api, texts
 from saic.web.examples import Example
-from saic.web.explore import Explorer
-from saic.web.identify import EnrolledVoices, Identifier
 from saic.web.parts import HEAVY, QUICK
 from saic.web.protection import ProtectionMeasurer
-from saic.web.recordings import Recordings, session_of
-from saic.web.store import ClipStore
+from saic.web.server.recordings import Recordings, session_of
+from saic.web.server.store import ClipStore
+from saic.web.tabs import about, anonymize, explore, identify
+from saic.web.tabs.about import Documents
+from saic.web.tabs.anonymize import Anonymizer, Run
+from saic.web.tabs.explore import Explorer
+from saic.web.tabs.identify import EnrolledVoices, Identifier
 
 NO_DOCUMENTS = Documents()
 

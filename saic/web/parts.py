@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from saic.web.jobs import MAX_JOBS
+from saic.web.server.jobs import MAX_JOBS
 from saic.web.style import WAVEFORM
 
 PRIVATE = {"api_visibility": "private"}

@@ -1,7 +1,7 @@
 """The texts of the page, in one place to be read, checked and translated."""
 
-from saic.web.recordings import LIMITS
-from saic.web.store import KEEP_S
+from saic.web.server.recordings import LIMITS
+from saic.web.server.store import KEEP_S
 
 TITLE = "Speech anonymizer"
 _MINUTES = f"{LIMITS.max_duration_s / 60:g}"

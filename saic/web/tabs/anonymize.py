@@ -24,7 +24,7 @@ from saic.web.loudness import match_loudness
 from saic.web.parts import HEAVY, PRIVATE, QUICK, figure, player, recorder
 from saic.web.protection import Protection, ProtectionMeasurer
 from saic.web.protection_card import protection_card
-from saic.web.recordings import Recordings, session_of
+from saic.web.server.recordings import Recordings, session_of
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
 
 _CONVERSION_SHARE = 0.85  # of the progress bar; the rest is for drawing

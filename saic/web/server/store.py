@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from saic.errors import UsageError
-from saic.web.visitors import UNKNOWN_VISITOR, Visitor, within_fair_share
+from saic.web.server.visitors import UNKNOWN_VISITOR, Visitor, within_fair_share
 
 try:
     import fcntl

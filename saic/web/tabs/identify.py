@@ -12,7 +12,7 @@ from saic.pipeline import Match
 from saic.web import texts
 from saic.web.failures import ask_for, told_plainly
 from saic.web.parts import HEAVY, PRIVATE, QUICK, recorder
-from saic.web.recordings import Recordings, session_of
+from saic.web.server.recordings import Recordings, session_of
 
 MAX_VOICES = 12
 MAX_CLIPS = 12  # of one voice

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from saic.errors import SaicError, UsageError
-from saic.web.visitors import within_fair_share
+from saic.web.server.visitors import within_fair_share
 
 DEADLINE_S = 180.0
 """Seconds that a job may take, the wait included. Five minutes of audio take less than a minute."""

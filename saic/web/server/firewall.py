@@ -27,12 +27,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saic.errors import UsageError
-from saic.web import uploads
-from saic.web.backlog import Backlog
-from saic.web.hosts import Hosts
-from saic.web.recordings import Recordings
-from saic.web.store import GONE, StoreFull
-from saic.web.visitors import COOKIE, RateLimiter, Visitor, is_session_name, new_token
+from saic.web.server import uploads
+from saic.web.server.backlog import Backlog
+from saic.web.server.hosts import Hosts
+from saic.web.server.recordings import Recordings
+from saic.web.server.store import GONE, StoreFull
+from saic.web.server.visitors import COOKIE, RateLimiter, Visitor, is_session_name, new_token
 
 _API = "/gradio_api"
 _GET_PATHS = ("/", "/config", "/favicon.ico", "/manifest.json", "/robots.txt", "/theme.css")

@@ -8,8 +8,8 @@ import time
 
 import gradio as gr
 
-from saic.web.store import MAX_SESSIONS, ClipStore
-from saic.web.visitors import within_fair_share
+from saic.web.server.store import MAX_SESSIONS, ClipStore
+from saic.web.server.visitors import within_fair_share
 
 MAX_CALLS = 400
 """Calls that are under way or whose results were not fetched."""

@@ -11,9 +11,9 @@ from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, UsageError
 from saic.pipeline import Embedding
 from saic.web import maps, texts
-from saic.web.anonymize import Run
 from saic.web.failures import told_plainly
-from saic.web.recordings import Recordings, session_of
+from saic.web.server.recordings import Recordings, session_of
+from saic.web.tabs.anonymize import Run
 
 
 class Explorer:

@@ -13,8 +13,8 @@ from starlette.types import Message, Receive, Scope
 
 from saic.data.manifest import AUDIO_SUFFIXES
 from saic.errors import UsageError
-from saic.web.store import ClipStore, StoreFull
-from saic.web.visitors import RateLimiter, Visitor
+from saic.web.server.store import ClipStore, StoreFull
+from saic.web.server.visitors import RateLimiter, Visitor
 
 MAX_IDLE_S = 20.0
 """Seconds that a sender may pause."""

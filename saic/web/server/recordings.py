@@ -18,8 +18,8 @@ from saic.audio import Limits
 from saic.audio.sandbox import Sandbox
 from saic.errors import TooLong, UsageError
 from saic.signal.vad import require_speech
-from saic.web.jobs import Job, Jobs
-from saic.web.store import GONE, ClipStore
+from saic.web.server.jobs import Job, Jobs
+from saic.web.server.store import GONE, ClipStore
 
 LIMITS = Limits(max_bytes=60 * 2**20, max_duration_s=300)
 """Limits on one recording. Five minutes convert in less than a minute."""

@@ -19,15 +19,15 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from saic.errors import UsageError
-from saic.web.backlog import Backlog
-from saic.web.firewall import Firewall
-from saic.web.hosts import Hosts
-from saic.web.jobs import MAX_JOBS
-from saic.web.logs import redact_libraries
 from saic.web.page import warm_up
-from saic.web.recordings import LIMITS
+from saic.web.server.backlog import Backlog
+from saic.web.server.firewall import Firewall
+from saic.web.server.hosts import Hosts
+from saic.web.server.jobs import MAX_JOBS
+from saic.web.server.logs import redact_libraries
+from saic.web.server.recordings import LIMITS
+from saic.web.server.visitors import network_of, within_fair_share
 from saic.web.style import CSS, SCRIPT, theme
-from saic.web.visitors import network_of, within_fair_share
 
 MAX_WAITING = 20
 """Calls that wait in Gradio's queue for a place among the `MAX_JOBS` jobs."""

@@ -1,0 +1,1 @@
+"""Serves the page and protects it: names, sessions, files, jobs, limits."""
