@@ -1,16 +1,22 @@
 # make app   open the page with the bundled weights
-# make test  install what the tests need and run them all
+# make test  install what the tests need and run the checks, under five minutes on two cores
+# make proof run what takes long: the full browser matrix, attacks on a served page, load
 VENV ?= .venv
 PYTHON ?= python3.11
 BIN := $(VENV)/bin
 
-.PHONY: app test lint browser
+.PHONY: app test proof lint browser
 
 app: $(VENV)/.app
 	$(BIN)/python app.py
 
 test: $(VENV)/.dev browser lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+proof: $(VENV)/.dev browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m proof
+	$(BIN)/python -m tests.attacks
+	$(BIN)/python -m benchmarks.load
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -51,6 +51,7 @@ class FakePipeline:
 
     def __init__(self) -> None:
         self.gallery = fake_gallery()
+        self.voices_measured = 0
 
     def convert(
         self,
@@ -74,6 +75,11 @@ class FakePipeline:
         mels = {"original": wav, "reconstructed": reconstruction, "converted": converted}
         mels = {name: log_mel(torch.from_numpy(clip)).numpy() for name, clip in mels.items()}
         return Conversion(converted, reconstruction if reconstruct else None, mels)
+
+    def voice(self, clips: Clip | list[Clip]) -> Clip | list[Clip]:
+        """The clips stand for the voice that is measured on them."""
+        self.voices_measured += 1
+        return clips
 
     def anonymize(
         self,

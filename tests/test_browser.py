@@ -255,7 +255,7 @@ def test_visit_from_two_uploads_to_delete_now(open_page, watch: Watch, served: S
     assert watch.errors == [] and watch.hosts == {urlsplit(served.url).netloc} and served.calls_out == []
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [pytest.param(1280, "light", marks=pytest.mark.proof), (390, "dark")])
 def test_every_tab_passes_wcag_without_overflow(width, scheme, open_page, watch: Watch) -> None:
     page = open_page(width, scheme)
     page.get_by_label(PSEUDONYM).check()
@@ -366,7 +366,12 @@ def trim(page: Page, elem_id: str) -> None:
         page.locator(f"#{elem_id}").get_by_role("button", name="Trim", exact=True).click()
 
 
-@pytest.mark.parametrize("change", CHANGES)
+OFTEN = ("another recording", "another voice")
+
+
+@pytest.mark.parametrize(
+    "change", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.proof) for name in CHANGES]
+)
 def test_result_is_removed_when_an_input_changes(change, open_page, watch, recordings) -> None:
     page = open_page()
     addresses = convert(page, recordings["patient"])
@@ -482,6 +487,7 @@ def test_result_is_removed_after_delete_in_another_tab(open_page, served: Served
     assert 400 in answers
 
 
+@pytest.mark.proof
 def test_example_can_be_repeated(open_page, watch: Watch, recordings) -> None:
     page = open_page()
     convert(page, recordings["patient"])

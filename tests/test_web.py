@@ -220,6 +220,13 @@ def test_other_session_cannot_use_recording_or_result(anonymizer: Anonymizer, up
     assert "What was protected" in next(anonymizer.show_protection(run, ME))
 
 
+def test_bundled_voice_is_measured_once(anonymizer: Anonymizer) -> None:
+    low, high = anonymizer.bundled.values()
+    for _ in range(2):
+        anonymizer.run_conversion(Run(low, high, "The high voice"), ME, NO_PROGRESS)
+    assert anonymizer._pipeline.voices_measured == 1
+
+
 def test_stopped_conversion_leaves_no_files(anonymizer: Anonymizer, store: ClipStore) -> None:
     low, high = anonymizer.bundled.values()
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from saic import audio, plots
 from saic.audio import SAMPLE_RATE
+from saic.conversion import Voice
 from saic.errors import UsageError
 from saic.web import texts
 from saic.web.failures import ask_for, told_plainly
@@ -98,6 +99,7 @@ class Anonymizer:
 
     def __init__(self, pipeline, recordings: Recordings, measurer: ProtectionMeasurer, bundled: dict[str, str]) -> None:
         self._pipeline, self._recordings, self._measurer, self.bundled = pipeline, recordings, measurer, bundled
+        self._bundled_voices: dict[str, Voice] = {}
 
     def decode_source(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the uploaded source by a plain copy; the upload is deleted at once."""
@@ -209,8 +211,7 @@ class Anonymizer:
         with told_plainly(), run.in_progress():
             session = session_of(request)
             wav = self._recordings.load(run.source, session)
-            other = None if run.target is None else self._recordings.load(run.target, session)
-            run.result = self.convert(wav, other, session, report)
+            run.result = self.convert(wav, self._target_of(run, session), session, report)
         return gr.skip() if run.dropped else astuple(run.result)
 
     def show_result(
@@ -224,8 +225,20 @@ class Anonymizer:
         self._drop(run, request)
         return update_results_area(message=texts.CHANGED)
 
-    def convert(self, source: np.ndarray, target: np.ndarray | None, session: str, progress=_PROGRESS) -> Result:
-        """Convert a wav (N,) to the voice of another wav (M,), or to a pseudonym (None)."""
+    def _target_of(self, run: Run, session: str) -> np.ndarray | Voice | None:
+        """What `convert` takes as the target: a bundled voice is measured once, not in every run."""
+        if run.target not in self.bundled.values():
+            return None if run.target is None else self._recordings.load(run.target, session)
+        if run.target not in self._bundled_voices:
+            wav = self._recordings.load(run.target, session)
+            with self._recordings.job("measure", session):
+                self._bundled_voices[run.target] = self._pipeline.voice((wav, SAMPLE_RATE))
+        return self._bundled_voices[run.target]
+
+    def convert(
+        self, source: np.ndarray, target: np.ndarray | Voice | None, session: str, progress=_PROGRESS
+    ) -> Result:
+        """Convert a wav (N,) to the voice of another wav (M,), to a measured voice, or to a pseudonym (None)."""
         report_wait = lambda before: progress(0, desc=texts.WAITING.format(before=before))  # noqa: E731
         with self._recordings.job("convert", session, report_wait) as job:
 
@@ -237,7 +250,8 @@ class Anonymizer:
             if target is None:
                 result = self._pipeline.anonymize(clip, reconstruct=True, progress=report)
             else:
-                result = self._pipeline.convert(clip, (target, SAMPLE_RATE), progress=report)
+                voice = (target, SAMPLE_RATE) if isinstance(target, np.ndarray) else target
+                result = self._pipeline.convert(clip, voice, progress=report)
             job.check()
             progress(_CONVERSION_SHARE, desc="Drawing the spectrograms")
             png = io.BytesIO()
