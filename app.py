@@ -13,10 +13,11 @@ from saic import caches
 
 caches.leave_home()  # before the libraries below choose their cache folders
 
-_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
-_PROXIES = {name: os.environ.pop(name) for name in list(os.environ) if name.lower() in _VARIABLES}
-# At import, Gradio makes a web client, which fails for a proxy whose package is missing. The page
-# contacts no other machine. Weights from the Hub may need the proxy, so it is restored below.
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+_PROXIES = {name: os.environ.pop(name) for name in list(os.environ) if name.lower() in _PROXY_VARIABLES}
+# At import, Gradio makes an HTTP client. That fails if the proxy needs a package that is not
+# installed (SOCKS). The page itself contacts no other machine. Weights from the Hub may need the
+# proxy, so the variables are restored below.
 from saic.web import Documents, build_page, ended_by_signals, keep_plain, launch, load_examples
 
 os.environ |= _PROXIES
@@ -34,7 +35,7 @@ def build(weights: str | None = None, asr: str | None = None):
     Parameters
     ----------
     weights : folder, or ORG/NAME@COMMIT on the Hub; None: the bundled weights
-    asr : folder of a faster-whisper model; None: words are not counted
+    asr : folder of a faster-whisper model; None: the words kept are not counted
     """
     pipeline = Pipeline.from_pretrained(weights)
     documents = Documents.read(ROOT, pipeline.info()["sha256"])

@@ -1,7 +1,7 @@
-"""Measure the speed of a conversion: ``python benchmarks/speed.py [--seconds 10] [--threads 2]``.
+"""Measure the speed of a conversion: ``python benchmarks/speed.py [--seconds 20] [--threads 2]``.
 
-All parts run on one clip in one process, so their ratios are comparable between machines. Figures are real-time
-factors: duration of the computation over duration of the clip.
+All parts run on one clip in one process, so their ratios are comparable between machines. Figures
+are real-time factors: duration of the computation over duration of the clip.
 """
 
 import argparse
@@ -14,12 +14,14 @@ import numpy as np
 import torch
 
 from saic import audio
+from saic.conversion import Speech
 from saic.pipeline import Pipeline
 from saic.signal import mcadams
 from saic.signal.f0 import track_f0
 from saic.signal.mel import SAMPLE_RATE, log_mel
 
-CLIP = Path(__file__).parents[1] / "assets" / "examples" / "voice_a.flac"
+CLIP, TARGET = (Path(__file__).parents[1] / "assets" / "examples" / f"voice_{name}.flac" for name in "ae")
+TARGET_S = 10
 
 
 def median_s(action: Callable[[], object], repeats: int = 5) -> float:
@@ -36,22 +38,31 @@ def median_s(action: Callable[[], object], repeats: int = 5) -> float:
 def main() -> None:
     """Print one line per part."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     pipeline = Pipeline.from_pretrained()
     wav = np.resize(audio.load(CLIP), int(arguments.seconds * SAMPLE_RATE))
-    clip, mel = (wav, SAMPLE_RATE), log_mel(torch.from_numpy(wav))
-    f0 = torch.from_numpy(track_f0(wav))[None]
+    clip, speech = (wav, SAMPLE_RATE), Speech.from_wav(wav)
+    target = np.resize(audio.load(TARGET), TARGET_S * SAMPLE_RATE), SAMPLE_RATE
+    voice = pipeline.voice(target)
+
+    def encode_and_decode() -> None:
+        content = pipeline.model.encode_content(speech.mel, speech.mask)
+        pipeline.model.decode(content, voice.embedding, speech.f0, speech.mask)
+
     with torch.inference_mode():
         parts = {
             "mel": lambda: log_mel(torch.from_numpy(wav)),
             "F0 track": lambda: track_f0(wav),
-            "encoders and decoder": lambda: pipeline.model(mel[None], mel[None], f0),
-            "vocoder": lambda: pipeline.vocoder(mel, f0[0]),
-            "convert": lambda: pipeline.convert(clip, clip, reconstruct=False),
-            "convert, with reconstruction": lambda: pipeline.convert(clip, clip),
+            "content encoder and decoder": encode_and_decode,
+            "vocoder": lambda: pipeline.vocoder(speech.mel[0], speech.f0[0]),
+            f"voice of a {TARGET_S} s target": lambda: pipeline.voice(target),
+            f"convert to a {TARGET_S} s target": lambda: pipeline.convert(clip, target, reconstruct=False),
+            "convert to a kept voice": lambda: pipeline.convert(clip, voice, reconstruct=False),
+            "the same with reconstruction": lambda: pipeline.convert(clip, voice),
+            "pseudonym": lambda: pipeline.anonymize(clip, seed=0),
             "McAdams, without a model": lambda: mcadams.anonymize(wav),
         }
         print(f"{arguments.seconds:g} s clip, {arguments.threads} threads")

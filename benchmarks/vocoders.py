@@ -1,9 +1,9 @@
 """Measure the speed of vocoders: ``python benchmarks/vocoders.py [--seconds 10] [--threads 2]``.
 
-The vocoder of the weights, Griffin-Lim and WORLD (Morise et al. 2016, by pyworld: ``pip install 'saic[bench]'``) run on
-one clip in one process. WORLD has parameters of its own instead of a mel, so its analysis has a row too; the other two
-need a mel and, the neural one, an F0 track, which also have rows. Figures are real-time factors: duration of the
-computation over duration of the clip.
+The vocoder of the weights, Griffin-Lim and WORLD (Morise et al. 2016, by pyworld: ``pip install
+'saic[bench]'``) run on one clip in one process. Each has its analysis in rows of its own: the first
+needs a mel and an F0 track, Griffin-Lim a mel, WORLD its own parameters. Figures are real-time
+factors: duration of the computation over duration of the clip.
 """
 
 import argparse

@@ -1,9 +1,8 @@
 """The configuration of model and training: strict, frozen, saved beside the weights.
 
 A YAML file holds only what differs from the defaults below. An unknown key or a value out of range
-is a
-:class:`~saic.errors.ConfigError` that names the valid keys. Keys of version 0.9 are renamed by
-:mod:`saic.migration`."""
+raises :class:`~saic.errors.ConfigError`, which names the valid keys. Keys of version 0.9 are
+renamed by :mod:`saic.migration`."""
 
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from saic.errors import ConfigError
 from saic.migration import FORMAT_VERSION, migrate_config
 
-_MAX_STRIDE = 64  # mel frames per content code, 0.8 s: a clip is padded to a multiple of them
+_MAX_STRIDE = 64  # mel frames per content code, 0.8 s; the decoder pads a clip to a multiple of it
 
 
 class _Section(BaseModel):
@@ -22,10 +21,7 @@ class _Section(BaseModel):
 
 
 class Audio(_Section):
-    """The mel front end of the weights. Only this one exists.
-
-    It is saved so that a reader can check.
-    """
+    """The mel front end, always this one; saved so that other programs can check it."""
 
     sample_rate_hz: Literal[16_000] = 16_000
     n_fft: Literal[1024] = 1024
@@ -34,18 +30,15 @@ class Audio(_Section):
 
 
 class PhoneEncoder(_Section):
-    """Sizes of the Conformer in :mod:`saic.model.phone_encoder`.
-
-    The defaults are those of ``train.recognizer``.
-    """
+    """Sizes of the Conformer in :mod:`saic.model.phone_encoder`; defaults as in ``hama``."""
 
     channels: int = Field(144, ge=1)
     blocks: int = Field(4, ge=2)
     kernel: int = Field(31, ge=1)
 
     @model_validator(mode="after")
-    def _runs(self) -> "PhoneEncoder":
-        """Refuse sizes whose network can be built but fails on its first mel."""
+    def _check_sizes(self) -> "PhoneEncoder":
+        """Reject sizes with which the network can be built but not run."""
         if self.kernel % 2 == 0:
             raise ValueError("kernel must be odd")
         if self.channels % max(1, self.channels // 36):  # attention heads, as saic.model.phone_encoder counts them
@@ -63,7 +56,8 @@ class ContentEncoder(_Section):
     strides: tuple[Literal[1, 2], ...] = (1, 2, 1, 1, 1, 1)
     instance_norm: bool = Field(True, description="False is an ablation: content codes then hold the speaker")
     phone_encoder: PhoneEncoder | None = Field(
-        PhoneEncoder(), description="replaces the convolution bank and the first blocks; null is the paper's encoder"
+        PhoneEncoder(),
+        description="replaces the convolution bank and the first blocks; null keeps these, as in the paper",
     )
 
 
@@ -86,18 +80,18 @@ class Decoder(_Section):
 
 
 class Conversion(_Section):
-    """What :mod:`saic.conversion` does to the decoder's output."""
+    """How :mod:`saic.conversion` changes the decoder's output."""
 
     correlation_share: float = Field(
-        0.0, ge=0, le=1, description="share of the target's correlation between mel bands that the output is given"
+        0.0, ge=0, le=1, description="share of the target's correlations between mel bands that is transferred"
     )
     spectral_correction_share: float = Field(
-        0.0, ge=0, le=1, description="share of the predicted decoder error that is corrected"
+        0.0, ge=0, le=1, description="share of the predicted decoder error that is added to the output"
     )
 
 
 class Training(_Section):
-    """What both stages share."""
+    """Settings of both stages."""
 
     batch_size: int = Field(32, ge=2)
     segment_frames: int = Field(160, ge=16, description="length of a crop; a multiple of the content stride")
@@ -117,14 +111,14 @@ class Stage1(_Section):
 
 
 class Stage2Weights(_Section):
-    """Weights of the losses of stage 2; the first, second and fourth are the lambdas of Eq. 4."""
+    """Weights of the losses of stage 2; Eq. 4 has those of content, speaker and reconstruction."""
 
     content: float = Field(1.0, ge=0)
     speaker: float = Field(1.0, ge=0)
     f0: float = Field(1.0, ge=0, description="of the predicted median and spread of log2 F0")
     reconstruction: float = Field(1.0, ge=0)
-    speaker_style: float = Field(0.3, ge=0, description="feature statistics of conversions to another speaker")
-    phone_features: float = Field(0.5, ge=0, description="phone-encoder features of augmented against clean clips")
+    speaker_style: float = Field(0.3, ge=0, description="feature statistics of conversions, against a reference")
+    phone_features: float = Field(0.5, ge=0, description="phone features of augmented clips, against clean ones")
     phone_loss: float = Field(0.5, ge=0, description="phone recognizer on reconstructions and conversions")
 
 
@@ -136,22 +130,22 @@ class Augmentation(_Section):
         min_length=1,
         description="frequency warps of vocal-tract-length perturbation",
     )
-    equalizer_db: float = Field(5.0, ge=0, description="standard deviation of the random equalizer over bands")
+    equalizer_db: float = Field(5.0, ge=0, description="standard deviation of the random equalizer's gain")
     target_share: float = Field(
-        0.5, ge=0, le=1, description="share of targets that are augmented with their references"
+        0.5, ge=0, le=1, description="share of targets that are augmented, together with their references"
     )
     degraded_share: float = Field(
-        0.2, ge=0, le=1, description="share of inputs with noise, and with reverberation, and band-limited"
+        0.2, ge=0, le=1, description="share of inputs with noise; also with reverberation, and with a band limit"
     )
 
 
 class Stage2(_Section):
-    """Amortised encoders (paper 3.1.2, Eq. 2 to 4)."""
+    """Amortized encoders (paper 3.1.2, Eq. 2 to 4)."""
 
     steps: int = Field(3_000, ge=1)
     lr: float = Field(5e-4, gt=0)
     distill_steps: int = Field(
-        0, ge=0, description="first steps, in which the content encoder alone learns the codes of the --init weights"
+        0, ge=0, description="first steps, in which only the content encoder trains, on codes of the --init weights"
     )
     phone_encoder_lr_scale: float = Field(0.25, ge=0, description="learning rate of the phone encoder, relative to lr")
     phone_loss_share: float = Field(0.5, gt=0, le=1, description="share of a batch that the phone loss uses")
@@ -160,7 +154,7 @@ class Stage2(_Section):
 
 
 class Perceptual(_Section):
-    """The VGG-style network of a quarter of VGG16's width behind the perceptual loss."""
+    """Feature network of the perceptual loss: VGG-style, at a quarter of VGG16's width."""
 
     channels: tuple[int, ...] = (16, 32, 64, 128)
     steps: int = Field(1_000, ge=1)
@@ -169,7 +163,7 @@ class Perceptual(_Section):
 
 
 class Vocoder(_Section):
-    """Which vocoder, and its sizes."""
+    """Kind of vocoder, and its sizes."""
 
     kind: Literal["griffin-lim", "neural"] = "griffin-lim"
     iterations: int = Field(32, ge=1, le=1_000, description="of Griffin-Lim")
@@ -190,14 +184,14 @@ class VocoderTraining(_Section):
         (2048, 1024, 512), min_length=1, description="STFT windows of the loss, in samples"
     )
     gain_db: tuple[float, float] = Field((-20.0, 6.0), description="range of the random gain of crops")
-    phone_loss_weight: float = Field(0.5, ge=0, description="of the phone recognizer's loss")
+    phone_loss_weight: float = Field(0.5, ge=0, description="weight of the phone loss")
     blurred_share: float = Field(
         0.4, ge=0, le=1, description="share of a batch whose mels are blurred or reconstructed"
     )
 
 
 class Config(_Section):
-    """Everything that determines a training run, and the networks that it gives."""
+    """All settings of the networks and of their training."""
 
     format_version: Literal[6] = FORMAT_VERSION
     audio: Audio = Audio()
@@ -217,7 +211,10 @@ class Config(_Section):
     def from_dict(cls, values: dict[str, Any]) -> "Config":
         """Build from nested plain values.
 
-        Raise :class:`ConfigError` naming what is wrong and what is valid.
+        Raises
+        ------
+        ConfigError
+            A key is unknown or a value is out of range; the message names what is valid.
         """
         try:
             config = cls.model_validate(migrate_config(values) if isinstance(values, dict) else values)
@@ -225,9 +222,11 @@ class Config(_Section):
             raise ConfigError("\n".join(_explain(cls, e) for e in error.errors())) from None
         down, up = _product(config.content_encoder.strides), _product(config.decoder.upsampling)
         if down != up:
-            raise ConfigError(f"decoder.upsampling makes {up}, content_encoder.strides {down}: they must agree.")
+            raise ConfigError(
+                f"The product of decoder.upsampling is {up}, that of content_encoder.strides {down}: they must agree."
+            )
         if down > _MAX_STRIDE:
-            raise ConfigError(f"content_encoder.strides makes {down}: at most {_MAX_STRIDE}.")
+            raise ConfigError(f"The product of content_encoder.strides is {down}. It must be at most {_MAX_STRIDE}.")
         if config.training.segment_frames % down:
             raise ConfigError(f"training.segment_frames must be a multiple of the content stride {down}.")
         return config
@@ -273,10 +272,10 @@ def _explain(root: type[BaseModel], error: dict[str, Any]) -> str:
     section = root
     for parent in parents:
         kind = section.model_fields[parent].annotation
-        section = next(iter(get_args(kind)), kind)  # of "Section | None", the section
+        section = next(iter(get_args(kind)), kind)  # the section of "Section | None"
     return f"Unknown config key '{where}'. Valid keys here: {', '.join(section.model_fields)}."
 
 
 def _printable(key: str) -> str:
-    """A key from a file, short and without what could steer a terminal."""
+    """A key from a file, shortened, without control characters that could act on a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in key[:80])

@@ -1,4 +1,4 @@
-"""Voice conversion of log-mels, as pipeline, validation, probe and stage 2 use it.
+"""Voice conversion of log-mels, used by the pipeline, by training and by ``train.probe``.
 
 ::
 
@@ -9,7 +9,7 @@
     content codes ───────┼─► decoder ─► mel statistics ─► spectral correction ─► limit_peaks ─► mel
     embedding ───────────┘
 
-A :class:`Voice` is measured once and kept for all recordings that are converted to it.
+A :class:`Voice` is measured once and used for all recordings that are converted to it.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from saic.signal.vad import speech_frames
 
 @dataclass(frozen=True)
 class Speech:
-    """One recording, or a batch of crops, as the model takes it.
+    """Model input: one recording, or a batch of crops.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class Speech:
     mask
         (B, 1, T) of 0 and 1: speech frames.
     wav
-        (N,) float32 at 16 kHz, of a single recording; None where only its mel is known.
+        (N,) float32 at 16 kHz, of one recording; None if ``tracked_f0`` is given.
     tracked_f0
-        (B, T) F0 in Hz where it is known already.
+        (B, T) F0 in Hz, 0 where unvoiced; None tracks it in ``wav`` when it is needed.
     """
 
     mel: Tensor
@@ -60,7 +60,7 @@ class Speech:
     def f0(self) -> Tensor:
         """(B, T) F0 in Hz, 0 where unvoiced.
 
-        Tracked at first use, since identification does not need it.
+        Tracked at first use, since :meth:`saic.pipeline.Pipeline.identify` does not need it.
         """
         if self.tracked_f0 is not None:
             return self.tracked_f0
@@ -85,8 +85,8 @@ class Voice:
     mel_statistics
         (B, 81, 80) mean and covariance of the mel bands, see :mod:`saic.signal.mel_statistics`.
     examples
-        For the spectral correction, B = 1; None without recordings (a pseudonym) or where it is
-        off.
+        For the spectral correction of one voice (B = 1). None for a pseudonym, which has no
+        recordings, or if the correction is off.
     """
 
     embedding: Tensor
@@ -98,7 +98,7 @@ class Voice:
     def from_speech(cls, model: Model, recordings: Sequence[Speech]) -> "Voice":
         """Measure a voice on one or several recordings of one speaker.
 
-        The median F0 of a speaker without any voiced frame is predicted from the embedding.
+        If they have no voiced frame, the F0 statistics are predicted from the embedding.
         """
         embedding = mean_embedding(model, recordings)
         measured = [measure_f0_stats(speech.f0[0]) for speech in recordings if speech.f0.any()]
@@ -140,12 +140,15 @@ def convert_mel(model: Model, content: Tensor, f0: Tensor, mask: Tensor, voice: 
     mask
         (B, 1, T) of 0 and 1: speech frames of the source.
     voice
-        The target, as many as the batch has sources.
+        Target voice of each source.
 
     Returns
     -------
-    mel: (B, 80, T) log-mel with the words and timing of the source in the target voice. f0: (B, T)
-    its F0 in Hz."""
+    mel
+        (B, 80, T) log-mel: words and timing of the source, in the target voice.
+    f0
+        (B, T) its F0 in Hz, 0 where unvoiced.
+    """
     settings = model.config.conversion
     f0 = transpose_f0(f0, voice.f0_stats)
     mel = model.decode(content, voice.embedding, f0, mask).float()
@@ -158,9 +161,16 @@ def convert_mel(model: Model, content: Tensor, f0: Tensor, mask: Tensor, voice: 
 
 
 def reconstruct_mel(model: Model, speech: Speech, content: Tensor | None = None) -> Tensor:
-    """(B, 80, T) log-mel of a recording through encoders and decoder in its own voice.
+    """Encode a recording and decode it in its own voice, without spectral correction.
 
-    ``content`` are its codes (B, C, L) if they are known already.
+    Parameters
+    ----------
+    content
+        (B, C, L) content codes, if they are known already.
+
+    Returns
+    -------
+    (B, 80, T) log-mel.
     """
     if content is None:
         content = model.encode_content(speech.mel, speech.mask)

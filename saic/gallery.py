@@ -1,7 +1,7 @@
 """The built-in gallery: embeddings and statistics of some voices, without audio.
 
-It draws pseudonyms, gives the maps of Fig. 5 their background, and holds the threshold of
-:meth:`saic.pipeline.Pipeline.identify`. It belongs to one set of weights and is made again with
+Pseudonyms are blends of its voices, the maps of Fig. 5 show its points, and it holds the threshold
+of :meth:`saic.pipeline.Pipeline.identify`. It belongs to one set of weights and is made again for
 each release (``python -m train.voices``)."""
 
 import json
@@ -28,11 +28,11 @@ class Gallery:
     Attributes
     ----------
     names, sexes
-        K labels; sex is "F" or "M".
+        K labels; the sex is "F", "M" or, if unknown, "?".
     speaker
         (K, P, E) speaker embeddings, one per clip or part of a clip.
     content
-        (K, P, D) content codes of 2 s, flattened, so that a map shows their time course.
+        (K, P, D) content codes of 2 s, flattened: a point represents a sequence of codes.
     f0_stats, mel_statistics
         (K, 2) and (K, 81, 80), as in :class:`~saic.conversion.Voice`.
     threshold
@@ -55,10 +55,10 @@ class Gallery:
     def pseudonym(self, random: np.random.Generator) -> Voice:
         """A blend of two random gallery voices of one sex.
 
-        The mean of two voices lies nearer to the mean of all voices than a single voice does, by a
-        factor of the square root of two if voices are independent draws, and voices near the mean
-        are similar to many. So embedding, F0 statistics and mean spectrum are moved away from the
-        mean by that factor."""
+        The mean of two independent voices is nearer to the mean of all voices of that sex than a
+        single voice is, by a factor of the square root of two, and a voice near the mean is similar
+        to many. So the blend's distance from the mean is multiplied by that factor, for embedding,
+        F0 statistics and mean spectrum."""
         sex = random.choice(sorted(set(self.sexes)))
         own = [k for k, label in enumerate(self.sexes) if label == sex]
         pair = random.choice(own, size=min(2, len(own)), replace=False)
@@ -97,9 +97,7 @@ class Gallery:
         return gallery
 
     def _is_complete(self) -> bool:
-        """Whether there are voices, all arrays have the same K and P, and the threshold is a
-        cosine.
-        """
+        """Whether arrays and labels agree in K and P, and the threshold is within -1 to 1."""
         n_voices, n_points, _ = shape = self.speaker.shape
         return (
             min(*shape, *self.content.shape) > 0
@@ -114,11 +112,9 @@ class Gallery:
 
 
 def content_windows(content: np.ndarray, length: int) -> np.ndarray:
-    """Content codes (C, L) as flattened windows (W, C * length), end to end.
+    """Content codes (C, L) as W adjacent windows of ``length`` codes, flattened: (W, C * length).
 
-    A shorter rest is left out.
-
-    A clip shorter than one window is repeated to fill one.
+    Codes after the last whole window are left out. A clip shorter than one window is repeated.
     """
     if content.shape[1] < length:
         content = np.tile(content, -(-length // content.shape[1]))[:, :length]

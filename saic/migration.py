@@ -1,16 +1,14 @@
-"""Names that changed in version 0.10, old to new: weights, configs and runs of 0.9 load through
-these tables.
-"""
+"""Config keys and tensor names of 0.9, old to new, so that its weights, configs and runs load."""
 
 import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 FORMAT_VERSION = 6
-"""Format of ``config.json``. It goes up when older files could no longer be read as they are."""
+"""Format of ``config.json``, raised by every change after which older files need a migration."""
 
 OLD_FORMAT_VERSION = 5
-"""The format before: the same weights under the old names below."""
+"""The previous format: the same weights, under the old names below."""
 
 CONFIG_KEYS = {
     "content_encoder.listener": "content_encoder.phone_encoder",
@@ -52,10 +50,7 @@ T = TypeVar("T")
 
 
 def migrate_config(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested config values with the old keys renamed.
-
-    All others stay, so that unknown ones are still found.
-    """
+    """Nested config values with the old keys renamed; unknown keys stay and are reported later."""
     migrated = _copied(values)
     for old, new in CONFIG_KEYS.items():
         _move(migrated, old.split("."), new.split("."))
@@ -92,7 +87,7 @@ def _new_name(name: str) -> str:
 
 
 def _move(values: dict[str, Any], old: list[str], new: list[str]) -> None:
-    """Move one value to its new place, unless that is taken; a section that is empty then goes."""
+    """Move a value from key path ``old`` to ``new`` unless that is set; drop empty sections."""
     section: Any = values
     parents = []
     for key in old[:-1]:

@@ -1,4 +1,4 @@
-"""The user's verbs: convert, anonymize, embed, identify. From recordings to recordings."""
+"""The public interface: convert, anonymize, embed and identify recordings."""
 
 import copy
 import os
@@ -24,7 +24,7 @@ Clip = str | os.PathLike | bytes | tuple[np.ndarray, int]
 """A path, the bytes of a file, or (samples, rate in Hz)."""
 
 ProgressCallback = Callable[[str, float], None]
-"""Called with the name of the stage that begins and the share of the work that is done, 0 to 1."""
+"""Called at the start of each stage with its name and the share of work done before it, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Conversion:
     wav
         (N,) float32: the source's words in the target voice, exactly as long as the source.
     reconstruction
-        (N,) float32: the source through the model in its own voice; None unless asked for.
+        (N,) float32: the source encoded and decoded in its own voice; None unless asked for.
     mels
-        "original", "converted" and, if asked for, "reconstructed": each (80, T) natural-log
-        magnitude (paper Fig. 4).
+        "original", "converted" and, if asked for, "reconstructed": (80, T) log-mels (paper
+        Fig. 4).
     sample_rate
         16,000 Hz.
     """
@@ -60,7 +60,7 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Match:
-    """One enrolled voice: cosine similarity to the clip, and whether it reaches the threshold."""
+    """An enrolled voice: cosine similarity to the clip, and whether it reaches the threshold."""
 
     name: str
     score: float
@@ -92,13 +92,13 @@ class Pipeline:
         weights
             None, a folder, or ``ORG/NAME@COMMIT``: see :func:`saic.weights.resolve`.
         revision
-            The commit, where ``weights`` is ``ORG/NAME`` alone.
+            The commit, if ``weights`` is ``ORG/NAME`` without one.
 
         Raises
         ------
         WeightsError
             The weights are missing, incomplete, damaged or of another format, or the Hub does not
-            give them.
+            provide them.
         """
         folder = resolve(weights, revision)
         return cls(Model.from_pretrained(folder), folder=folder, device=device)
@@ -119,11 +119,10 @@ class Pipeline:
         source
             Recording with at least half a second of speech.
         targets
-            One recording, several recordings of one voice (their embeddings are averaged), or the
-            result of
-            :meth:`voice`.
+            One recording, several recordings of one speaker (their embeddings are averaged), or the
+            result of :meth:`voice`.
         reconstruct
-            Whether to return the reconstruction too, which takes about as long again.
+            Whether to return the reconstruction too, which about doubles the time.
         progress
             Called before each stage.
 
@@ -158,6 +157,11 @@ class Pipeline:
             The same seed gives the same pseudonym; None draws a new one.
         reconstruct, progress
             As for :meth:`convert`.
+
+        Raises
+        ------
+        AudioError
+            The recording cannot be used; the message says why.
         """
         tell = progress or (lambda stage, share: None)
         tell("Reading the recording", 0.0)
@@ -179,7 +183,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def embed(self, clip: Clip) -> Embedding:
-        """Speaker embedding and content codes of a clip."""
+        """Speaker embedding and content codes of a clip, which needs half a second of speech."""
         speech = self._read(clip)
         speaker = self.model.encode_speaker(speech.mel, speech.mask)
         content = self.model.encode_content(speech.mel, speech.mask)
@@ -189,21 +193,22 @@ class Pipeline:
     def identify(
         self, clip: Clip, enrolled: Mapping[str, Clip | list[Clip]], threshold: float | None = None
     ) -> list[Match]:
-        """Compare a clip with enrolled voices.
+        """Compare a clip with enrolled voices (open-set speaker identification).
 
         Parameters
         ----------
         clip
-            The recording in question.
+            The recording to identify.
         enrolled
             Name to one recording, or several, of that speaker.
         threshold
-            Cosine similarity from which a match is accepted; None takes the gallery's.
+            Lowest cosine similarity at which a match is accepted; None takes the gallery's.
 
         Returns
         -------
-        One :class:`Match` per enrolled voice, best first. If none is accepted, nobody enrolled
-        speaks in the clip."""
+        One :class:`Match` per enrolled voice, best first. If none is accepted, the speaker counts
+        as unknown.
+        """
         if not enrolled:
             raise UsageError("Nobody is enrolled. Give at least one name with a recording.")
         limit = self.gallery.threshold if threshold is None else threshold
@@ -216,12 +221,12 @@ class Pipeline:
 
     @torch.inference_mode()
     def resynthesize(self, clip: Clip) -> np.ndarray:
-        """(N,) float32: a clip's mel through the vocoder alone, as a control."""
+        """Copy synthesis: (N,) float32 from a clip's own mel and F0, by the vocoder alone."""
         speech = self._read(clip)
         return self._vocode(speech.mel[0], speech.f0[0], speech.wav)
 
     def with_griffin_lim(self) -> "Pipeline":
-        """The same model with Griffin-Lim as its vocoder, the baseline of a trained one."""
+        """The same pipeline with Griffin-Lim as its vocoder, the baseline for a neural one."""
         other = copy.copy(self)
         other.vocoder = GriffinLim(self.model.config.vocoder.iterations)
         return other
@@ -235,25 +240,25 @@ class Pipeline:
 
     @property
     def voices(self) -> Gallery:
-        """:attr:`gallery`, by its name until 0.9."""
+        """The old name, until 0.9, of :attr:`gallery`."""
         return self.gallery
 
     def _load_gallery(self) -> Gallery:
-        make = "Make one with python -m train.voices."
+        remedy = "Make one with python -m train.voices."
         if self.folder is not None:
-            verify(self.folder)  # again: the model may have been loaded long ago
+            verify(self.folder)  # again: files may have changed since the model was loaded
         if self.folder is None or not (self.folder / VOICES).is_file():
-            raise WeightsError(f"These weights have no gallery of voices. {make}")
+            raise WeightsError(f"These weights have no gallery of voices. {remedy}")
         gallery, config = Gallery.load(self.folder / VOICES), self.model.config
         if (
             gallery.speaker.shape[-1] != config.speaker_encoder.embedding_size
             or gallery.content.shape[-1] % config.content_encoder.code_channels
         ):
-            raise WeightsError(f"The gallery of voices was made for other weights. {make}")
+            raise WeightsError(f"The gallery of voices was made for other weights. {remedy}")
         return gallery
 
     def info(self) -> dict[str, object]:
-        """What is loaded: hash, sizes, sample rate, vocoder, device."""
+        """Hash, sizes, rates, vocoder and device of the loaded weights."""
         count = {name: sum(p.numel() for p in part.parameters()) for name, part in self.model.named_children()}
         path = None if self.folder is None else self.folder / MODEL
         return {
@@ -293,10 +298,8 @@ class Pipeline:
         return [self._read(clip) for clip in several]
 
     def _vocode(self, mel: torch.Tensor, f0: torch.Tensor, like: np.ndarray) -> np.ndarray:
-        """Vocode a (80, T) mel with F0 (T,) to the length and rms level of the wav that it came
-        from.
-        """
+        """Vocode a (80, T) mel with F0 (T,), and match length and rms level of a wav ``like``."""
         wav = self.vocoder(mel, f0)[: len(like)].cpu().numpy()
-        rms, wanted = (np.sqrt(np.mean(np.square(x[: len(wav)]))) for x in (wav, like))
-        wav = wav * (wanted / max(rms, 1e-8))
+        rms, target_rms = (np.sqrt(np.mean(np.square(x[: len(wav)]))) for x in (wav, like))
+        wav = wav * (target_rms / max(rms, 1e-8))
         return (wav / max(1.0, np.abs(wav).max())).astype(np.float32)

@@ -1,9 +1,7 @@
-"""The paper's two figures: mel spectrograms side by side (Fig.
-
-4) and t-SNE maps of embeddings (Fig. 5).
+"""Figures of the paper: mel spectrograms side by side (Fig. 4), t-SNE maps of embeddings (Fig. 5).
 
 Both are 4.8 inches wide with 11-point text, so that they are legible on a 390-pixel phone. They are
-plain `Figure` objects without pyplot, hence without global state and display."""
+plain `Figure` objects, made without pyplot and its global state."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,9 +31,8 @@ _DB_PER_NEPER = 20 / np.log(10)  # a mel is ln magnitude
 _DEPTH_DB = 80.0  # range of the color scale below the loudest point; quieter sounds are inaudible beside it
 _TICKS_HZ = (250, 500, 1000, 2000, 4000)
 
-# 10 colors that color-blind readers can distinguish (Tol's "muted" and a gray), times 4 shapes: 40
-# voices.
-_COLOURS = (
+# 40 styles: 10 colors that color-blind readers can distinguish (Tol's "muted", a gray), 4 shapes.
+_COLORS = (
     *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
     *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777"),
 )
@@ -81,12 +78,10 @@ def mel_comparison(mels: dict[str, np.ndarray]) -> Figure:
 
 
 def embedding_maps(gallery: Gallery, clips: dict[str, "Embedding"], *, seed: int = 0) -> Figure:
-    """Map the gallery's speaker and content embeddings to the plane, with the given clips marked
-    (Fig. 5).
+    """Map speaker and content embeddings of the gallery and of clips to the plane (Fig. 5).
 
-    Each panel is PCA and then t-SNE of all its points together. Its caption gives the separation as
-    a number measured before t-SNE: how often the nearest neighbor of a gallery point belongs to the
-    same voice.
+    Each panel is PCA, then t-SNE, of all its points together. Its caption gives the separation
+    before t-SNE: the share of gallery points whose nearest neighbor belongs to the same voice.
 
     Parameters
     ----------
@@ -126,26 +121,26 @@ class Plane:
 
 def speaker_plane(gallery: Gallery, clips: dict[str, "Embedding"], *, seed: int = 0) -> Plane:
     """Map speaker embeddings; arguments as for :func:`embedding_maps`."""
-    own = {label: _unit(clip.speaker[None]) for label, clip in clips.items()}
-    return map_to_plane(_unit(gallery.speaker), own, seed=seed)
+    marked = {label: _unit(clip.speaker[None]) for label, clip in clips.items()}
+    return map_to_plane(_unit(gallery.speaker), marked, seed=seed)
 
 
 def content_plane(gallery: Gallery, clips: dict[str, "Embedding"], *, seed: int = 0) -> Plane:
     """Map windows of content codes; arguments as for :func:`embedding_maps`."""
-    own = {label: _evenly(gallery.windows(clip.content)) for label, clip in clips.items()}
-    return map_to_plane(gallery.content, own, seed=seed)
+    marked = {label: _evenly_spaced(gallery.windows(clip.content)) for label, clip in clips.items()}
+    return map_to_plane(gallery.content, marked, seed=seed)
 
 
 def map_to_plane(gallery: np.ndarray, clips: dict[str, np.ndarray], *, seed: int = 0) -> Plane:
     """PCA then t-SNE of a gallery (K, P, d) and clips' points (n, d) together."""
-    gallery = np.stack([_evenly(points) for points in gallery])
+    gallery = np.stack([_evenly_spaced(points) for points in gallery])
     n_voices, n_points, _ = gallery.shape
     flat = gallery.reshape(n_voices * n_points, -1)
-    spots = _tsne(np.concatenate([flat, *clips.values()]), seed)
+    mapped = _tsne(np.concatenate([flat, *clips.values()]), seed)
     ends = np.cumsum([len(flat), *map(len, clips.values())])
     return Plane(
-        gallery=spots[: len(flat)].reshape(n_voices, n_points, 2),
-        clips={label: spots[start:end] for label, start, end in zip(clips, ends, ends[1:], strict=False)},
+        gallery=mapped[: len(flat)].reshape(n_voices, n_points, 2),
+        clips={label: mapped[start:end] for label, start, end in zip(clips, ends, ends[1:], strict=False)},
         same_voice=same_voice_rate(flat, np.repeat(np.arange(n_voices), n_points)),
         chance=(n_points - 1) / (len(flat) - 1),
     )
@@ -172,12 +167,12 @@ def _bin_of(hz: tuple[int, ...]) -> np.ndarray:
 
 
 def _draw_map(axes: Axes, plane: Plane) -> None:
-    """Draw one map."""
+    """Draw the gallery's points, then the clips' over them."""
     for k, spots in enumerate(plane.gallery):
         axes.scatter(*spots.T, s=16, alpha=0.85, linewidths=0, **voice_style(k))
     for index, spots in enumerate(plane.clips.values()):
         axes.plot(*spots.T, ls="", zorder=3, **_clip_style(index))
-    same = f"Nearest neighbour is the same\nvoice: {plane.same_voice:.0%} (chance {plane.chance:.0%})"
+    same = f"Nearest neighbor is the same\nvoice: {plane.same_voice:.0%} (chance {plane.chance:.0%})"
     axes.set_xlabel(same, fontsize=FONT_PT - 1)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -185,17 +180,14 @@ def _draw_map(axes: Axes, plane: Plane) -> None:
 
 
 def _tsne(points: np.ndarray, seed: int) -> np.ndarray:
-    """Map points (n, d) to (n, 2).
-
-    PCA first removes noise dimensions and makes runs reproducible.
-    """
+    """Map points (n, d) to (n, 2); PCA first removes noise and makes runs reproducible."""
     size = min(_PCA_SIZE, *points.shape)
     points = PCA(size, svd_solver="full").fit_transform(points.astype(np.float64))
     perplexity = float(np.clip(len(points) / 20, 5, 30))  # about twice the points of a voice
     return TSNE(perplexity=perplexity, max_iter=500, random_state=seed, n_jobs=1).fit_transform(points)
 
 
-def _evenly(points: np.ndarray) -> np.ndarray:
+def _evenly_spaced(points: np.ndarray) -> np.ndarray:
     """At most `_MAX_PER_VOICE` rows of points (n, d), evenly spaced."""
     if len(points) <= _MAX_PER_VOICE:
         return points
@@ -203,20 +195,18 @@ def _evenly(points: np.ndarray) -> np.ndarray:
 
 
 def _unit(points: np.ndarray) -> np.ndarray:
-    """Scale points (..., d) to length 1, since speaker embeddings are compared by cosine
-    similarity.
-    """
+    """Scale points (..., d) to length 1, since embeddings are compared by cosine similarity."""
     return points / np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), 1e-12)
 
 
 def voice_style(k: int) -> dict[str, str]:
     """Color and shape of voice ``k``; the combinations differ for 40 voices."""
-    return {"color": _COLOURS[k % len(_COLOURS)], "marker": _SHAPES[k // len(_COLOURS) % len(_SHAPES)]}
+    return {"color": _COLORS[k % len(_COLORS)], "marker": _SHAPES[k // len(_COLORS) % len(_SHAPES)]}
 
 
 def _clip_style(index: int) -> dict[str, str | float]:
-    marker, colour, size = _CLIP_STYLES[index]
-    return {"marker": marker, "mfc": colour, "ms": size, "mec": "black", "mew": 1.3}
+    marker, color, size = _CLIP_STYLES[index]
+    return {"marker": marker, "mfc": color, "ms": size, "mec": "black", "mew": 1.3}
 
 
 _LEGEND_STYLE = {
@@ -229,7 +219,7 @@ _LEGEND_STYLE = {
 
 def _legend(n_voices: int, labels: list[str]) -> list[Line2D]:
     """One entry for the gallery, one for each clip."""
-    entries = [Line2D([], [], ls="", marker="o", ms=5, color=_COLOURS[0], label=f"Gallery: {n_voices} voices")]
+    entries = [Line2D([], [], ls="", marker="o", ms=5, color=_COLORS[0], label=f"Gallery: {n_voices} voices")]
     for index, label in enumerate(labels):
         entries.append(Line2D([], [], ls="", label=label, **_clip_style(index)))
     return entries

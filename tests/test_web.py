@@ -28,7 +28,7 @@ from saic.errors import DataError, UsageError
 from saic.pipeline import Pipeline
 from saic.web import Documents, Example, build_page, load_examples, protection
 from saic.web import page as pages
-from saic.web.failures import told_plainly
+from saic.web.failures import gradio_errors
 from saic.web.loudness import loudness_lufs, match_loudness
 from saic.web.protection import (
     Protection,
@@ -591,7 +591,7 @@ def test_documents_are_read_and_marked_if_of_other_weights(tmp_path: Path) -> No
 
 
 def test_internal_error_gives_user_an_id_and_logs_no_message(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught, told_plainly():
+    with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught, gradio_errors():
         raise ValueError("cannot read /data/jane/Jane Doe.wav")
     (record,) = caplog.records
     event_id = caught.value.message.rstrip(".").split()[-1]
@@ -677,7 +677,7 @@ def test_heavy_handlers_wait_in_jobs_and_not_in_gradio_queue(page: gr.Blocks) ->
 def test_launch_starts_warm_up_before_it_blocks(store, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     with gr.Blocks() as page:
-        page.recordings, page.verbs = Recordings(store), {}
+        page.recordings, page.endpoints = Recordings(store), {}
     monkeypatch.setattr(serve, "warm_up", lambda page: order.append("warm up"))
     monkeypatch.setattr(serve.Server, "wait", lambda server: order.append("wait") or server.close())
     web.launch(page, port=0)

@@ -1,1 +1,1 @@
-"""Corpus preparation, configs and training entry points on top of :mod:`saic`."""
+"""Training entry points (``python -m train.NAME --help``), corpus preparation, configs."""

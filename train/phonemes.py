@@ -1,11 +1,11 @@
-"""Text to phonemes: espeak-ng's output in Kokoro's alphabet, one character each."""
+"""Text to phonemes in Kokoro's alphabet, one character each, by espeak-ng."""
 
 import re
 import subprocess
 
 # espeak-ng gives IPA; Kokoro's alphabet has one letter for each diphthong and affricate. The first
-# list is applied while phonemes are separated by "_", so that two adjacent phonemes ("nutshell")
-# are not merged. The others are applied to the joined string, in order.
+# list is applied while phonemes are separated by "_", so that two adjacent phonemes, as t and ʃ in
+# "nutshell", are not replaced by one letter. The others are applied to the joined string, in order.
 _ONE_PHONEME = (
     ("əl", "ᵊl"),
     ("aɪ", "I"),
@@ -32,7 +32,7 @@ _ANY_ACCENT = (
     ("ç", "k"),
     ("ɬ", "l"),
     ("e", "A"),
-    ("ɹɹ", "ɹ"),  # "for a": espeak-ng links the words with an r that the vowel already has
+    ("ɹɹ", "ɹ"),  # "for a": espeak-ng adds a linking r after a vowel that has one already
 )
 
 

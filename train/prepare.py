@@ -1,10 +1,10 @@
 """Make a manifest: ``python -m train.prepare FOLDER --out manifest.jsonl``.
 
 FOLDER is LibriSpeech (or a subset), VCTK 0.92 or VoxCeleb1 as unpacked (:mod:`saic.data.corpora`),
-or holds one folder per speaker. Audio is not copied.
+or a folder with one subfolder per speaker. Audio is not copied.
 
-The corpus's own splits are kept. A missing dev or test split is drawn from the training speakers,
-by speaker."""
+The corpus's own splits are kept. If it has no dev or test split, speakers of the training split are
+drawn for it."""
 
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
@@ -25,23 +25,27 @@ from saic.errors import AudioError, DataError, UsageError
 from saic.signal.vad import require_speech
 from train.entry import run
 
-_CHUNK_CLIPS = 64  # given to a process at once
+_CHUNK_CLIPS = 64  # sent to a process at once
 
 
 def main(
     folder: Annotated[Path, typer.Argument(help="LibriSpeech, VCTK, VoxCeleb1, or a folder of speaker/clip audio.")],
     out: Annotated[Path, typer.Option("--out", help="Manifest to write (JSONL).")],
     dev: Annotated[
-        float, typer.Option("--dev", min=0, max=0.5, help="Share of speakers to validate on, if FOLDER names none.")
+        float,
+        typer.Option("--dev", min=0, max=0.5, help="Share of speakers to validate on, if the corpus has no dev split."),
     ] = 0.1,
     test: Annotated[
-        float, typer.Option("--test", min=0, max=0.5, help="Share of speakers to report on, if FOLDER names none.")
+        float,
+        typer.Option("--test", min=0, max=0.5, help="Share of speakers to report on, if the corpus has no test split."),
     ] = 0.1,
     identification: Annotated[
         bool,
-        typer.Option("--identification", help="VoxCeleb1: the paper's splits of recordings, everybody in all three."),
+        typer.Option(
+            "--identification", help="VoxCeleb1: the paper's splits, by recording: every speaker is in all three."
+        ),
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Of the choice of speakers.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the draw of speakers.")] = 0,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that check the clips.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
 ) -> None:
@@ -82,10 +86,7 @@ def _holds_speech(path: Path) -> bool:
 
 
 def _split(clips: list[Clip], shares: dict[str, float], seed: int) -> list[Clip]:
-    """Draw dev and test from the training speakers, where no clip has that split yet.
-
-    Each gets at least one speaker.
-    """
+    """Draw missing dev and test splits from the training speakers, at least one speaker each."""
     if not clips:
         raise DataError("No clip can be used. Check that the folder holds recordings of speech.")
     present = {clip.split for clip in clips}

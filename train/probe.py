@@ -1,10 +1,11 @@
 """Quick check of a training run: ``python -m train.probe --data MANIFEST --run DIR``.
 
-One clip of each of some speakers is halved. The second half is converted with the run's newest
-checkpoint to its own voice and to the next speaker's, and Resemblyzer compares the outputs with the
-first halves. A stage-1 run decodes its own codes, a stage-2 run encodes the audio.
+The longest clip of each of some speakers is halved. The newest checkpoint converts the second half
+to its own speaker's voice and to the next speaker's. Resemblyzer compares the outputs with the
+first halves. For a stage-1 run, the stage-1 codes are decoded; for a stage-2 run, the audio is
+encoded first.
 
-It takes a minute and tells whether more training is worthwhile. Its figures are not for reports:
+It takes a minute and shows whether more training is worthwhile. Its figures are not for reports:
 few speakers, one clip each, no codec round trip, and in stage 1 training clips."""
 
 from collections import defaultdict
@@ -33,28 +34,31 @@ from saic.vocoder.vocoder import GriffinLim
 from train.entry import DataOption, RunOption, read_training_set, run
 
 GAP_FRAMES = 40  # half a second between the two halves
-MAX_FRAMES = 480
+MAX_FRAMES = 480  # of the second half, 6 s
 
 
 @dataclass(frozen=True)
 class Half:
-    """The second half of a clip, as ``speech`` and ``content`` (1, C, L), and the ``voice`` and wav
-    of the first half.
-    """
+    """One halved clip.
+
+    ``speech`` and ``content`` (1, C, L) are of the second half; ``voice`` and ``enrollment`` (N,),
+    the waveform, of the first."""
 
     speech: Speech
     content: Tensor
     voice: Voice
-    enrolment: np.ndarray
+    enrollment: np.ndarray
 
 
 def main(
     data: DataOption,
     run: RunOption,
-    split: Annotated[str, typer.Option("--split", help="Speakers to try; a stage-1 run has 'train' only.")] = "train",
+    split: Annotated[
+        str, typer.Option("--split", help="Split of the speakers; a stage-1 run has 'train' only.")
+    ] = "train",
     speakers: Annotated[int, typer.Option("--speakers", min=2, help="How many speakers.")] = 24,
 ) -> None:
-    """Print how often Resemblyzer recognizes the right voice."""
+    """Print how often Resemblyzer recognizes the voice of the output."""
     checkpoint = latest(run)
     if checkpoint is None:
         raise UsageError("The --run folder holds no checkpoint yet.")
@@ -106,12 +110,9 @@ def _halves(data: TrainingSet, config: Config, state: dict, n_speakers: int) -> 
 
 
 def _evaluate(model: Model, halves: list[Half]) -> tuple[dict[str, list[bool]], float]:
-    """For each measure a truth value per speaker.
-
-    And the mel L1 of conversions to the own voice, in deviations.
-    """
+    """Whether each measure holds, per speaker; and the mel L1 of reconstructions, in deviations."""
     embedder, vocode = Resemblyzer(), GriffinLim(model.config.vocoder.iterations)
-    enrolled = np.stack([embedder.embed(half.enrolment) for half in halves])
+    enrolled = np.stack([embedder.embed(half.enrollment) for half in halves])
 
     def best_match(mel: Tensor, f0: Tensor) -> int | None:
         with suppress(SilentAudio, TooShort):  # early in training an output may hold no speech

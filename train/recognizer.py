@@ -1,5 +1,8 @@
-"""Prepare the phone recognizer of the phone loss: ``python -m train.recognizer --data MANIFEST
---run DIR``.
+"""Prepare the phone recognizer of the phone loss.
+
+::
+
+    python -m train.recognizer --data MANIFEST --run DIR
 
 The network comes with the package ``hama`` (Apache-2.0, part of ``saic[train]``); nothing is
 downloaded. Only the linear map from this project's log-mel to the network's is fitted, by least
@@ -27,12 +30,12 @@ from saic.training.phone_recognizer import PhoneRecognizer
 from train.entry import DataOption, RunOption, run
 
 WEIGHTS_SHA256 = "a9fcfe73e179ca48e399cd76a90a6b3e1887bf5037ecc52b778d13a149563328"
-_DTYPES = {0: "<f4", 1: "<f2"}
-_FFT_EDGE_SAMPLES = 200
+_DTYPES = {0: "<f4", 1: "<f2"}  # by the archive's number
+_FFT_EDGE_SAMPLES = 200  # half a frame of 25 ms, padded at each end
 _FLOOR = 1e-10
 _RIDGE = 1e-2  # added to the diagonal, since neighboring bands of a band-limited recording may be identical
 
-# The ONNX exporter's numbers for unnamed tensors; they grow by a step with each block.
+# The ONNX exporter's numbers of unnamed tensors; from block to block they rise by a fixed step.
 _LEAD, _DEPTHWISE = 801, 804
 _PRODUCTS, _PRODUCTS_STEP = 829, 9
 _PRODUCT_OF = {"ffn1.fc1": 0, "ffn1.fc2": 1, "attention.qkv": 2, "attention.out": 6, "ffn2.fc1": 7, "ffn2.fc2": 8}
@@ -54,7 +57,7 @@ def main(
     n_clips: Annotated[int, typer.Option("--clips", min=1, help="Number of clips that the map is fitted on.")] = 200,
     seed: Annotated[int, typer.Option("--seed")] = 0,
 ) -> None:
-    """Fit the map on the train split and write network and map."""
+    """Fit the linear map on the train split, and write it with the network."""
     archive = read_archive()
     recognizer = network(archive)
     clips = manifest.read(data, splits=["train"])
@@ -92,7 +95,7 @@ def read_archive() -> dict[str, Tensor]:
 
 
 def network(archive: dict[str, Tensor]) -> PhoneRecognizer:
-    """The package's recognizer, for its own log-mel: the map before it is still the identity."""
+    """The package's recognizer for its own log-mel: the linear map in it is the identity."""
     inner = "acoustic_model.model."
     output = archive[inner + "proj.weight"].squeeze(-1)
     recognizer = PhoneRecognizer(*output.shape)
@@ -118,9 +121,7 @@ def network(archive: dict[str, Tensor]) -> PhoneRecognizer:
 
 
 def own_log_mel(archive: dict[str, Tensor], wav: Tensor) -> Tensor:
-    """(N,) wav at 16 kHz to the (80, 1 + N // 160) log-mel of power that the package's recognizer
-    was trained on.
-    """
+    """(N,) wav at 16 kHz to the recognizer's own log-mel, of power: (80, 1 + N // 160)."""
     padded = F.pad(wav.view(1, 1, -1), (_FFT_EDGE_SAMPLES, _FFT_EDGE_SAMPLES), mode="reflect")
     kernels = (archive["stft_real_kernel"], archive["stft_imag_kernel"])
     power = sum(F.conv1d(padded, kernel, stride=OWN_HOP_SAMPLES)[0].square() for kernel in kernels)
@@ -128,9 +129,11 @@ def own_log_mel(archive: dict[str, Tensor], wav: Tensor) -> Tensor:
 
 
 def fit(archive: dict[str, Tensor], clips: list[manifest.Clip]) -> tuple[Tensor, Tensor, float]:
-    """Least-squares fit of the (80, 80) matrix and (80, 1) offset.
+    """Fit the linear map from this project's log-mel to the recognizer's by least squares.
 
-    The third value is the rms error in nepers.
+    Returns
+    -------
+    (80, 80) matrix, (80, 1) offset, and the rms error in nepers.
     """
     square = torch.zeros(N_MELS + 1, N_MELS + 1).double()
     product = torch.zeros(N_MELS + 1, N_MELS).double()

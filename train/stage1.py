@@ -1,5 +1,8 @@
-"""Stage 1, latent optimization: ``python -m train.stage1 --data MANIFEST --run DIR [--perceptual
-DIR]``.
+"""Stage 1, latent optimization of content codes, speaker codes and decoder.
+
+::
+
+    python -m train.stage1 --data MANIFEST --run DIR [--perceptual DIR]
 """
 
 from pathlib import Path
@@ -28,7 +31,7 @@ PerceptualOption = Annotated[
     Path | None,
     typer.Option(
         "--perceptual",
-        help="Run folder of train.perceptual, or a file of torchvision's vgg16 weights; without it, mel L1 alone.",
+        help="Run folder of train.perceptual, or a file of torchvision's vgg16 weights; without it, mel L1 only.",
     ),
 ]
 

@@ -1,12 +1,15 @@
-"""Stage 2, the encoders: ``python -m train.stage2 --data MANIFEST --stage1 DIR --run DIR
-[--perceptual DIR]``.
+"""Stage 2, training of the encoders and fine-tuning of the decoder.
+
+::
+
+    python -m train.stage2 --data MANIFEST --stage1 DIR --run DIR [--perceptual DIR]
 
 ``--recognizer DIR`` (output of ``train.recognizer``) adds the phone loss and initializes the phone
 encoder. ``--init WEIGHTS`` instead of ``--stage1`` fine-tunes finished weights on your own corpus.
 ``--init random`` starts from random weights, without stage-1 codes: an ablation. ``--parallel
 FOLDER`` adds the parallel speech of ``train.kokoro``.
 
-Writes the finished weights to ``DIR/weights``, which every ``--weights`` option takes.
+Writes the finished weights to ``DIR/weights``, for the ``--weights`` option of any command.
 """
 
 from pathlib import Path

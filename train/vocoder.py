@@ -1,11 +1,13 @@
-"""The neural vocoder: ``python -m train.vocoder --data MANIFEST --run DIR [--init WEIGHTS]
-[--weights DIR]``.
+"""Train the neural vocoder on the lossless clips of the train split.
 
-Trains on the lossless clips of the train split. ``--init`` starts from the vocoder of finished
-weights. ``--rebuilt-by WEIGHTS`` adds mels that those weights reconstruct, which are as blurred as
-a conversion's. ``--recognizer DIR`` (output of ``train.recognizer``) adds the phone loss.
-``--weights`` adds the finished vocoder to a weights folder and its config; with ``--resume`` on a
-finished run it does only that."""
+::
+
+    python -m train.vocoder --data MANIFEST --run DIR [--init WEIGHTS] [--weights DIR]
+
+``--init`` starts from the vocoder of finished weights. With ``--rebuilt-by WEIGHTS`` a share of the
+mels is reconstructed by those weights, which blurs them as in a conversion. ``--recognizer DIR``
+(output of ``train.recognizer``) adds the phone loss. ``--weights`` adds the finished vocoder to a
+weights folder and its config; with ``--resume`` on a finished run it does only that."""
 
 import io
 from collections.abc import Callable
@@ -118,7 +120,7 @@ def _read(
 
 
 def _write_samples(run: Path, stage: VocoderStage, unseen: WaveformSet) -> None:
-    """Write a few clips of unseen speakers through the vocoder, with their spectrograms."""
+    """Write copy synthesis of a few clips of unseen speakers, with spectrograms."""
     folder = run / "samples"
     folder.mkdir(exist_ok=True)
     vocode = NeuralVocoder(stage.network)

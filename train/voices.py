@@ -1,8 +1,7 @@
 """Make the gallery of finished weights: ``python -m train.voices --data MANIFEST --weights DIR``.
 
-Its voices are speakers of the train split, of whom it keeps embeddings, content codes and
-statistics. The threshold of ``identify`` is set on the dev split, whose speakers are not in
-training."""
+Its voices are speakers of the train split: their embeddings, content codes and statistics. The
+threshold of ``identify`` is set on the dev split, whose speakers are not in training."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -20,23 +19,21 @@ from saic.errors import DataError
 from saic.evaluation.metrics import equal_error_rate
 from saic.gallery import Gallery, content_windows
 from saic.pipeline import Embedding, Pipeline
-from saic.signal.f0 import (
-    measure_f0_stats,
-)
+from saic.signal.f0 import measure_f0_stats
 from saic.signal.mel import FRAMES_PER_S, SAMPLE_RATE
 from saic.weights import VOICES, write_sums
 from train.entry import DataOption, run
 
 N_VOICES = 40
-N_POINTS = 4
+N_POINTS = 4  # per voice
 WINDOW_S = 2.0
-PART_S = 2.4  # length of the part behind a point: 2 s of content and a margin
+PART_S = 2.4  # speech that gives one point: 2 s of content codes and a margin
 
 
 def main(
     data: DataOption, weights: Annotated[Path, typer.Option("--weights", help="Folder of finished weights.")]
 ) -> None:
-    """Write voices.safetensors beside the weights and update SHA256SUMS."""
+    """Write voices.safetensors to the weights folder and update SHA256SUMS."""
     pipeline = Pipeline.from_pretrained(weights)
     window = int(WINDOW_S * FRAMES_PER_S) // pipeline.model.config.content_stride
     chosen = _choose(manifest.read(data, splits=["train"]))
@@ -57,7 +54,7 @@ def main(
 
 
 def _choose(clips: list[Clip]) -> list[list[Clip]]:
-    """The speakers with most audio, half of each sex if the corpus names it."""
+    """The 40 speakers with most audio, half of each sex if the corpus names it."""
     by_speaker = defaultdict(list)
     for clip in clips:
         by_speaker[clip.speaker].append(clip)
@@ -72,9 +69,9 @@ def _choose(clips: list[Clip]) -> list[list[Clip]]:
 
 
 def _measure(pipeline: Pipeline, clips: list[Clip]) -> tuple[list[Embedding], np.ndarray, np.ndarray]:
-    """Embeddings of evenly spaced parts of a speaker's audio.
+    """Embeddings of four parts of a speaker's audio; F0 and mel statistics of the whole of it.
 
-    F0 statistics and mel statistics of all of it.
+    The parts are evenly spaced. The audio is at most four clips.
     """
     wav = np.concatenate([audio.load(clip.path) for clip in clips[:N_POINTS]])
     size = int(PART_S * SAMPLE_RATE)

@@ -2,10 +2,12 @@
 
 ::
 
-    file, bytes, array -> blocks (n, channels) at any rate -> checks -> mean of channels -> soxr -> wav (N,)
+    file, bytes, array -> blocks (n, channels) at any rate -> checks -> mean of channels
+                       -> resampling by soxr -> wav (N,)
 
-Decoding goes block by block, so ``Limits.max_duration_s`` bounds the memory even where the header does not give the
-length: a FLAC of silence grows by a factor of 2,000, and the WebM of a browser states no duration.
+Decoding goes block by block, so ``Limits.max_duration_s`` bounds the memory even where the header
+does not give the length: a FLAC of silence grows by a factor of 2,000, and the WebM of a browser
+states no duration.
 """
 
 import contextlib
@@ -34,11 +36,12 @@ _BLOCK_SAMPLES = 4096  # small: a decoder that fails inside a block loses the wh
 _MAX_PEAK = 16.0  # 24 dB over full scale: integers that were cast to float and not scaled
 _FULL_SCALE = 32_768  # of 16-bit PCM
 
-# Not MP3: soundfile seeks after every block, and its MP3 decoder then loses the bits carried over from the
-# previous frame (audible, up to 0.1 of full scale). FFmpeg decodes MP3 without seeking.
+# Not MP3: soundfile seeks after every block, and its MP3 decoder then loses the bits carried over
+# from the previous frame (audible, up to 0.1 of full scale). FFmpeg decodes MP3 without seeking.
 _SOUNDFILE_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG"}
 
-# The only formats and codecs that FFmpeg may open: no playlists, which name other files, and no pictures.
+# The only formats and codecs that FFmpeg may open: no playlists, which name other files, and no
+# pictures.
 _PYAV_CODECS = (
     "aac,alac,amrnb,amrwb,flac,mp3,mp3float,opus,libopus,vorbis,pcm_u8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,"
     "pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw"
@@ -70,12 +73,14 @@ class Limits:
 
 
 def load(source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = Limits()) -> np.ndarray:
-    """Decode a recording of any common format into a wav. Of a damaged one, the decodable part is returned.
+    """Decode a recording of any common format into a wav.
+
+    Of a damaged recording, the decodable part is returned.
 
     Parameters
     ----------
-    source : path of a file, its bytes, or a file object open in binary mode (read into memory from its current
-        position to its end, and not closed)
+    source : path of a file, its bytes, or a file object open in binary mode (read into memory from
+        its current position to its end, and not closed)
     limits : a recording beyond them is refused
 
     Returns
@@ -97,8 +102,8 @@ def from_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = Limits()
 
     Parameters
     ----------
-    samples : (N',) or (N', channels); float with full scale at 1, or integers of up to 32 bits, which are
-        scaled by their full range (unsigned ones are centered first)
+    samples : (N',) or (N', channels); float with full scale at 1, or integers of up to 32 bits,
+        which are scaled by their full range (unsigned ones are centered first)
     rate_hz : samples per second of `samples`
     limits : samples beyond them are refused
 
@@ -132,7 +137,8 @@ def save(path: str | os.PathLike, wav: np.ndarray, *, force: bool = False) -> No
 
     Raises
     ------
-    UsageError (the file exists and `force` is not set, or it cannot be written), EmptyAudio, InvalidAudio
+    UsageError (the file exists and `force` is not set, or it cannot be written), EmptyAudio,
+    InvalidAudio
     """
     data = _encode(wav)
     try:
@@ -141,13 +147,13 @@ def save(path: str | os.PathLike, wav: np.ndarray, *, force: bool = False) -> No
             raise UsageError("The output is a folder or a device. Name a file.")
         files.write(path, data, force=force)
     except FileExistsError:
-        raise UsageError("The output file exists. Choose another name, or force it to be replaced.") from None
+        raise UsageError("The output file exists. Choose another name, or replace it with force=True.") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"The output file cannot be written: {_reason(error)}.") from None
 
 
 def _open(path: str | os.PathLike) -> BinaryIO:
-    """Open a regular file in a way that keeps its name from the decoders."""
+    """Open a regular file. The decoders get no name of it, so they cannot print one."""
     try:
         if Path(path).is_file():  # a pipe would block, a device may never end
             # By descriptor: both decoders would use (and print) the name of a file opened by path.
@@ -175,7 +181,7 @@ def _in_memory(source: bytes | BinaryIO, limits: Limits) -> io.BytesIO:
 
 
 def _decode(file: BinaryIO, limits: Limits) -> np.ndarray:
-    """wav (N,) of a seekable file: by soundfile, or by PyAV if soundfile refuses it or finds no samples."""
+    """wav (N,) of a seekable file: by soundfile; by PyAV if that refuses it or finds no samples."""
     n_bytes = file.seek(0, os.SEEK_END)
     if n_bytes == 0:
         raise EmptyAudio("The recording is empty (0 bytes). Record or export it again.")
@@ -213,7 +219,10 @@ def _soundfile_blocks(file: BinaryIO, limits: Limits) -> Iterator[_Block]:
 
 
 def _pyav_blocks(file: BinaryIO, limits: Limits) -> Iterator[_Block]:
-    """Blocks that FFmpeg decodes of the first audio stream. An error after the first block ends the recording there."""
+    """Blocks that FFmpeg decodes of the first audio stream.
+
+    An error after the first block ends the recording there.
+    """
     _limit_ffmpeg_memory()
     file.seek(0)
     n_decoded = 0
@@ -222,7 +231,8 @@ def _pyav_blocks(file: BinaryIO, limits: Limits) -> Iterator[_Block]:
             frames = _pyav_frames(container, _pyav_audio_stream(container, limits))
             kinds = itertools.groupby(frames, key=lambda frame: (frame.format.name, frame.layout, frame.rate))
             for (_, layout, rate_hz), group in kinds:
-                # PyAV's to_ndarray reads past the planes of 8 channels or more and crashes: interleave them first.
+                # PyAV's to_ndarray reads past the planes of 8 channels or more and crashes:
+                # interleave them first.
                 packer = av.AudioResampler(format="flt")
                 for packed in itertools.chain.from_iterable(map(packer.resample, group)):
                     n_decoded += packed.samples
@@ -251,8 +261,9 @@ def _pyav_frames(container: av.container.InputContainer, stream: av.AudioStream)
 def _limit_ffmpeg_memory() -> None:
     """Limit the size of each allocation of FFmpeg, for the whole process.
 
-    An MP4 of 20 KB can declare an index that takes gigabytes as soon as it is opened, and no option of FFmpeg limits
-    that. The function av_max_alloc does. PyAV does not wrap it, but its modules are linked to it.
+    An MP4 of 20 KB can declare an index that takes gigabytes as soon as it is opened, and no option
+    of FFmpeg limits that. The function av_max_alloc does. PyAV does not wrap it, but its modules
+    are linked to it.
     """
     # None on Windows, where the look-up does not reach the libraries that a module is linked to.
     if max_alloc := getattr(ctypes.CDLL(av.utils.__file__), "av_max_alloc", None):
@@ -288,7 +299,7 @@ def _to_wav(blocks: Iterator[_Block], limits: Limits) -> np.ndarray:
 
 
 def _mono(blocks: Iterator[_Block], limits: Limits) -> Iterator[_Block]:
-    """Channel mean (n,) and rate of each block; raise an error at the first one beyond the limits."""
+    """Channel mean (n,) and rate of each block; raise an error at the first beyond the limits."""
     duration_s = 0.0
     for block, rate_hz in blocks:
         _check_format(rate_hz, block.shape[1], limits)

@@ -1,8 +1,9 @@
-"""Decode untrusted files in a separate process with little memory, a time limit and no permission to write files.
+"""Decode untrusted files in a separate process with little memory, a time limit and no permission
+to write files.
 
-`saic.audio.load` checks headers and limits the decoded length. It cannot guard against a fault in a decoder's C code,
-so a server calls it in a worker process. A worker is started once and reused: starting one takes half a second, a
-request about a millisecond.
+`saic.audio.load` checks headers and limits the decoded length. It cannot guard against a fault in a
+decoder's C code, so a server calls it in a worker process. A worker is started once and reused:
+starting one takes half a second, a request about a millisecond.
 
 ::
 
@@ -57,7 +58,8 @@ class Sandbox:
         Raises
         ------
         AudioError, UsageError
-            As `saic.audio.load`; UndecodableAudio also when the worker crashed or exceeded its time or memory.
+            As `saic.audio.load`; UndecodableAudio also when the worker crashed or exceeded its time
+            or memory.
         """
         worker = self._idle.get()
         try:

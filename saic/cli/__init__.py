@@ -2,8 +2,9 @@
 
 Exit codes: 0 success, 2 usage, 3 unusable audio, 4 weights, 5 some recordings of a folder failed.
 
-The modules of this package import the library inside their functions, so ``saic --help`` and shell completion do not
-wait for torch. rich formats tables and progress bars, but not the help: importing it would double the time of that.
+The modules of this package import the library inside their functions, so ``saic --help`` and shell
+completion do not wait for torch. rich formats tables and progress bars, but not the help: importing
+it would double the time that ``--help`` takes.
 """
 
 import sys
@@ -30,7 +31,9 @@ def _saic(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Change the voice in a recording, keep the words; tell who speaks. Recordings stay on this machine."""
+    """Change the voice in a recording, keep the words; tell who speaks. Recordings stay on this
+    machine.
+    """
 
 
 for _command in (
@@ -47,7 +50,7 @@ for _command in (
 
 
 def main() -> None:
-    """Run the command; a :class:`SaicError` is printed as one sentence on stderr and sets the exit code."""
+    """Run the command; a :class:`SaicError` is printed on stderr and sets the exit code."""
     try:
         app()
     except SaicError as error:

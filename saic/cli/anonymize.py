@@ -50,14 +50,17 @@ def anonymize(
 ) -> None:
     """Give each recording of IN another voice, keep the words.
 
-    Outputs keep names and folders of the recordings: rename what tells who speaks.
-    A recording that cannot be used is reported by its number, sorted by path, and the others go on.
+    Outputs keep the names and folders of the recordings. Rename those that identify a speaker. A
+    recording that cannot be used is reported by its number in the order of the paths. The others
+    are still processed.
 
-    With the same --seed, the same file (by its path in IN) gets the same pseudonym in every run. Its outputs can then
-    be linked, and whoever knows the seed can repeat the draw: keep it like the originals. Without --seed, every run
-    draws new pseudonyms, and only --json prints the seed that was drawn.
+    With the same --seed, the same file (by its path in IN) gets the same pseudonym in every run.
+    Its outputs can then be linked to each other, and whoever knows the seed can draw the same
+    pseudonyms: protect it like the originals. Without --seed, every run draws new pseudonyms, and
+    only --json prints the seed that was drawn.
 
-    The method mcadams needs no model. It is a weak protection, for comparison or where nothing else runs.
+    The method mcadams needs no model. It is a weak protection, for comparison or where nothing else
+    runs.
     """
     from saic import audio
     from saic.cli import batch
@@ -93,7 +96,8 @@ def anonymize(
                 if len(items) == 1:
                     raise
                 failures[number] = error
-                # The name is printed on a terminal only: anything else may be a log that others read.
+                # The name is printed on a terminal only: anything else may be a log that others
+                # read.
                 label = f"File {number} ({item.printable_name})" if sys.stderr.isatty() else f"File {number}"
                 progress.console.print(f"{label}: {error}", markup=False, highlight=False, soft_wrap=True)
     n_written = len(items) - len(failures)
@@ -114,7 +118,7 @@ def anonymize(
 def _voice_changer(
     method: Method, targets: list[Path] | None, weights: str | None, device: str
 ) -> "Callable[[Path, int, ProgressCallback], np.ndarray]":
-    """The function that gives, for a recording and a seed, the wav in another voice."""
+    """Function of a recording, a seed and a progress callback: the wav in another voice."""
     if method is Method.MCADAMS:
         from saic import audio
         from saic.signal import mcadams
@@ -130,7 +134,7 @@ def _voice_changer(
 
 
 def _raise_failures(failures: dict[int, AudioError | UsageError], n_items: int) -> None:
-    """Raise the error whose exit code stands for the failures, if there were any."""
+    """Raise one error for all failures, if there were any; its class sets the exit code."""
     if not failures:
         return
     if len(failures) < n_items:

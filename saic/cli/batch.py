@@ -15,14 +15,20 @@ from saic.errors import UsageError
 
 @dataclass(frozen=True)
 class BatchItem:
-    """One recording to anonymize. ``name`` is its path in the folder IN, or the file name if IN is a recording."""
+    """One recording to anonymize.
+
+    ``name`` is its path in the folder IN, or the file name if IN is a recording.
+    """
 
     source: Path
     output: Path
     name: str
 
     def seed(self, run_seed: int | None) -> int:
-        """Seed of this recording, from the run's seed and the name in NFC (file systems store accents differently)."""
+        """Seed of this recording, from the run's seed and the name.
+
+        The name is in NFC, since file systems store accents differently.
+        """
         name = unicodedata.normalize("NFC", self.name).encode(errors="surrogateescape")
         return int.from_bytes(hashlib.sha256(f"{run_seed}/".encode() + name).digest()[:7])
 
@@ -83,7 +89,10 @@ def plan(source: Path, output: Path) -> tuple[list[BatchItem], int]:
 
 
 def _walk(folder: Path) -> tuple[list[str], int]:
-    """Sorted paths of the recordings below a folder, and the number of other files. Hidden files count as neither."""
+    """Sorted paths of the recordings below a folder, and the number of other files.
+
+    Hidden files count as neither.
+    """
 
     def refuse(error: OSError) -> None:
         raise UsageError(f"A folder in IN cannot be read: {error.strerror}.")
@@ -91,7 +100,8 @@ def _walk(folder: Path) -> tuple[list[str], int]:
     names, n_skipped = [], 0
     for parent, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        # os.walk does not follow links to folders, since they may be circular: they count as other files.
+        # os.walk does not follow links to folders, since they may be circular: they count as other
+        # files.
         n_skipped += sum(Path(parent, name).is_symlink() for name in folders)
         for path in (Path(parent, name) for name in files if not name.startswith(".")):
             if path.suffix.lower() in AUDIO_SUFFIXES:

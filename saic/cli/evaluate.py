@@ -17,14 +17,17 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of trials and conf
 
 
 class Attackers(StrEnum):
-    """Who tries to link anonymized speech to its speaker."""
+    """Attackers of :func:`evaluate`: ignorant and lazy-informed; "all": semi-informed too."""
 
     BASIC = "basic"
     ALL = "all"
 
 
 class Protocol(StrEnum):
-    """What :func:`evaluate` measures. "paper" is deprecated: :func:`evaluate_paper` is a command of its own."""
+    """What :func:`evaluate` measures.
+
+    "paper" is deprecated: :func:`evaluate_paper` is a command of its own.
+    """
 
     FULL = "full"
     PAPER = "paper"
@@ -38,11 +41,13 @@ def evaluate(
     ] = Protocol.FULL,
     split: Annotated[str, typer.Option("--split", help="Split of the manifest; a plain folder is 'test'.")] = "test",
     quick: Annotated[
-        bool, typer.Option("--quick", help="12 speakers, no words or sound quality, to see that all runs.")
+        bool, typer.Option("--quick", help="Test run: 12 speakers, without WER, DNSMOS, probes and plots.")
     ] = False,
     attackers: Annotated[
         Attackers,
-        typer.Option("--attackers", help="all: also one who is trained on the anonymized 'train' split; takes longer."),
+        typer.Option(
+            "--attackers", help="all: also the semi-informed one, trained on anonymized speech of 'train'; slow."
+        ),
     ] = Attackers.BASIC,
     asr: Annotated[
         str | None,
@@ -60,7 +65,8 @@ def evaluate(
 ) -> None:
     """Measure identity, privacy, utility and disentanglement.
 
-    Identity is measured as in section 4.2 of the paper. The report also has the figures of controls.
+    Identity is measured as in section 4.2 of the paper. The report also has the figures of
+    controls.
     """
     if protocol is Protocol.PAPER:
         if split != "test" or quick or attackers is not Attackers.BASIC or asr:
@@ -88,7 +94,7 @@ def evaluate(
             seed=seed,
             quick=quick,
             progress=progress,
-            command=_repeatable(split, seed, attackers, quick, asr),
+            command=_published_command(split, seed, attackers, quick, asr),
         )
     show(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
 
@@ -132,7 +138,7 @@ def _refuse_existing_report(out: Path, force: bool) -> None:
 
 @contextmanager
 def _missing_packages_explained() -> Iterator[None]:
-    """The evaluation needs packages that the other commands do without."""
+    """Turn an ImportError into a UsageError that says what to install."""
     try:
         yield
     except ImportError:
@@ -153,8 +159,11 @@ def _stage_bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
-def _repeatable(split: str, seed: int, attackers: Attackers, quick: bool, asr: str | None) -> str:
-    """The command line for a report. Reports are published, so folders of this machine are not named in it."""
+def _published_command(split: str, seed: int, attackers: Attackers, quick: bool, asr: str | None) -> str:
+    """The command line as the report gives it.
+
+    Reports are published, so folders of this machine are left out.
+    """
     command = f"saic evaluate --data DATA --split {split} --seed {seed} --attackers {attackers}"
     recognizer = "" if asr is None else f" --asr {'FOLDER' if Path(asr).is_dir() else asr}"
     return command + quick * " --quick" + recognizer

@@ -14,7 +14,7 @@ def identify(
     enrol: Annotated[list[str], typer.Option("--enrol", help="NAME=RECORDING of a known voice; repeat for more.")],
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", min=-1, max=1, help="Least similarity to accept.", show_default="set on data"),
+        typer.Option("--threshold", min=-1, max=1, help="Least similarity to accept.", show_default="from the weights"),
     ] = None,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",

@@ -18,7 +18,7 @@ WeightsOption = Annotated[
     typer.Option(
         "--weights",
         metavar="PATH | ORG/NAME@COMMIT",
-        help="Folder of weights, or a repository on the Hugging Face Hub at a commit of 40 digits.",
+        help="Folder of weights, or a Hugging Face Hub repository at a full commit hash (40 digits).",
         show_default="the bundled weights",
     ),
 ]

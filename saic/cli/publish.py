@@ -10,9 +10,7 @@ from saic.cli.options import JsonOption, WeightsOption, show
 RepoOption = Annotated[str, typer.Option("--repo", metavar="ORG/NAME", help="Repository; made if it does not exist.")]
 PublicOption = Annotated[
     bool,
-    typer.Option(
-        "--public", help="Let everyone read it: tensors and gallery, which holds embeddings of training speakers."
-    ),
+    typer.Option("--public", help="Let everyone read it, with the gallery's embeddings of training speakers."),
 ]
 
 
@@ -32,9 +30,9 @@ def push(
 
     The repository is private unless --public is given. Log in with: hf auth login
     """
-    from saic import weights as resolver
+    from saic.weights import resolve
 
-    folder = resolver.resolve(weights)
+    folder = resolve(weights)
     from saic.publish import upload  # after the weights are found: it imports the Hub's client
 
     name = upload.push(folder, repo, report=report, private=not public, license=license)
@@ -46,11 +44,12 @@ def space(
 ) -> None:
     """Upload the page and weights as a Hugging Face Space.
 
-    The Space is private unless --public is given. It is made from SAIC's source tree: run python -m saic space there.
+    The Space is private unless --public is given. Run python -m saic space in SAIC's source tree,
+    which is uploaded.
     """
-    from saic import weights as resolver
+    from saic.weights import resolve
 
-    folder = resolver.resolve(weights)
+    folder = resolve(weights)
     from saic.publish import space
 
     commit = space.push(folder, repo, private=not public)

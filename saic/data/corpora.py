@@ -20,7 +20,7 @@ from saic.errors import DataError, UsageError
 
 TRAIN, DEV, TEST = "train", "dev", "test"
 
-_UNKNOWN_S = 0.0  # a placeholder: read() measures durations when all clips are listed
+_UNKNOWN_S = 0.0  # a placeholder: read() measures the durations after all clips are listed
 
 _LIBRISPEECH_SUBSET = re.compile(r"(train|dev|test)-(?:clean|other)(?:-\d+)?")
 _LIBRISPEECH_TEXTS = "*/*/*.trans.txt"
@@ -33,7 +33,10 @@ _VOXCELEB_SPEAKER = "id1????"  # VoxCeleb2's start with id0
 
 @dataclass(frozen=True)
 class CorpusListing:
-    """The clips of a corpus. Where the corpus defines no splits, they are ``train``."""
+    """The clips of a corpus.
+
+    If the corpus defines no splits, all of them are in the split ``train``.
+    """
 
     name: str
     clips: list[Clip]
@@ -42,15 +45,16 @@ class CorpusListing:
 def read(folder: Path, *, identification: bool = False) -> CorpusListing:
     """Detect a folder's layout and list its clips, sorted by utterance.
 
-    LibriSpeech is given as the folder with its subsets, or as one subset, which then has no splits. VoxCeleb1 is given
-    as the folder with ``wav`` (or ``dev/wav`` and ``test/wav``) and the lists that are published with the audio.
+    LibriSpeech is given as the folder with its subsets, or as one subset, which then has no splits.
+    VoxCeleb1 is given as the folder with ``wav`` (or ``dev/wav`` and ``test/wav``) and the lists
+    that are published with the audio.
 
     Parameters
     ----------
     identification
-        VoxCeleb1 only. Use the splits of ``iden_split.txt``, in which every speaker has recordings in all three, as in
-        the paper's evaluation. Otherwise the splits are those of ``vox1_meta.csv``, which share no speaker. It has two:
-        its ``dev`` becomes ``train``.
+        VoxCeleb1 only. True: the three splits of ``iden_split.txt``, each with recordings of every
+        speaker, as in the paper's evaluation. False: the two splits of ``vox1_meta.csv``, which
+        share no speaker; its ``dev`` is listed as ``train``.
 
     Raises
     ------
@@ -89,7 +93,7 @@ def _librispeech(folder: Path) -> CorpusListing | None:
         for path in subset.glob(_LIBRISPEECH_TEXTS):
             lines = path.read_text(encoding="utf-8").splitlines()
             texts |= {name: text.strip() for name, _, text in (line.partition(" ") for line in lines)}
-        for path in _audio(subset, "*/*/*"):
+        for path in _audio_files(subset, "*/*/*"):
             speaker = path.relative_to(subset).parts[0]
             clips.append(Clip(path, path.stem, speaker, sexes.get(speaker), _UNKNOWN_S, texts.get(path.stem), split))
     return CorpusListing("LibriSpeech", clips)
@@ -102,7 +106,7 @@ def _vctk(folder: Path) -> CorpusListing | None:
     # columns ID AGE GENDER ACCENTS REGION COMMENTS, separated by any number of blanks
     sexes = {row[0]: row[2] for row in _rows(root / "speaker-info.txt") if row[2:3] in (["F"], ["M"])}
     clips = []
-    for path in _audio(root / _VCTK_AUDIO, f"*/*{_VCTK_MICROPHONE}.*"):
+    for path in _audio_files(root / _VCTK_AUDIO, f"*/*{_VCTK_MICROPHONE}.*"):
         speaker, utterance = path.parent.name, path.stem.removesuffix(_VCTK_MICROPHONE)
         text = root / "txt" / speaker / f"{utterance}.txt"  # p315 has none: they were lost
         transcript = text.read_text(encoding="utf-8").strip() if text.is_file() else None
@@ -113,22 +117,24 @@ def _vctk(folder: Path) -> CorpusListing | None:
 def _voxceleb(folder: Path, identification: bool) -> CorpusListing | None:
     roots = [root for part in (".", "dev", "test") if (root := folder / part / "wav").is_dir()]
     paths = {
-        path.relative_to(root).as_posix(): path for root in roots for path in _audio(root, f"{_VOXCELEB_SPEAKER}/*/*")
+        path.relative_to(root).as_posix(): path
+        for root in roots
+        for path in _audio_files(root, f"{_VOXCELEB_SPEAKER}/*/*")
     }
     if not paths:
         return None
-    about = {row[0]: row for row in _rows(folder / _VOXCELEB_META, "\t") if len(row) == 5}
-    sexes = {speaker: row[2].upper() for speaker, row in about.items() if row[2] in ("f", "m")}
+    metadata = {row[0]: row for row in _rows(folder / _VOXCELEB_META, "\t") if len(row) == 5}
+    sexes = {speaker: row[2].upper() for speaker, row in metadata.items() if row[2] in ("f", "m")}
     if identification:
-        number = {"1": TRAIN, "2": DEV, "3": TEST}
+        splits = {"1": TRAIN, "2": DEV, "3": TEST}
         rows = _rows(_required(folder / _VOXCELEB_IDENTIFICATION))
-        listed = {row[1]: number[row[0]] for row in rows if len(row) == 2 and row[0] in number}
+        listed = {row[1]: splits[row[0]] for row in rows if len(row) == 2 and row[0] in splits}
     else:
         _required(folder / _VOXCELEB_META)
         listed = {
-            name: TEST if about[speaker][4] == "test" else TRAIN
+            name: TEST if metadata[speaker][4] == "test" else TRAIN
             for name in paths
-            if (speaker := name.partition("/")[0]) in about
+            if (speaker := name.partition("/")[0]) in metadata
         }
     clips = []
     for name, path in paths.items():
@@ -139,7 +145,7 @@ def _voxceleb(folder: Path, identification: bool) -> CorpusListing | None:
     return CorpusListing("VoxCeleb1", clips)
 
 
-def _audio(root: Path, pattern: str) -> Iterator[Path]:
+def _audio_files(root: Path, pattern: str) -> Iterator[Path]:
     return (path for path in root.glob(pattern) if path.suffix.lower() in AUDIO_SUFFIXES)
 
 

@@ -1,4 +1,7 @@
-"""A manifest lists clips and their speakers, as JSONL. A folder ``speaker/.../clip`` is read like one."""
+"""A manifest lists clips and their speakers, as JSONL.
+
+A folder ``speaker/.../clip`` is read like one.
+"""
 
 import hashlib
 import json
@@ -24,7 +27,8 @@ _SEXES = ("F", "M", None)
 class Clip:
     """One recording of one speaker.
 
-    ``sex`` ("F" or "M") and ``text`` (transcript) may be None. ``utterance`` is unique in a manifest.
+    ``sex`` ("F" or "M") and ``text`` (transcript) may be None. ``utterance`` is unique in a
+    manifest.
     """
 
     path: Path
@@ -39,9 +43,10 @@ class Clip:
 def read(path_or_folder: str | os.PathLike, splits: Iterable[str] | None = None) -> list[Clip]:
     """Read a manifest or a folder.
 
-    A manifest has one JSON object per line, with the fields of :class:`Clip`. Its paths are relative to the manifest's
-    folder. Of a folder, the ``manifest.jsonl`` in it is read. Without one the layout is ``speaker/.../clip``: every
-    audio file below a speaker's folder is a clip of split "test", without sex and text.
+    A manifest has one JSON object per line, with the fields of :class:`Clip`. Its paths are
+    relative to the manifest's folder. In a folder, ``manifest.jsonl`` is read. If there is none,
+    the layout is ``speaker/.../clip``: every audio file below a speaker's folder is a clip of split
+    "test", without sex and text.
 
     Parameters
     ----------
@@ -82,7 +87,10 @@ def read(path_or_folder: str | os.PathLike, splits: Iterable[str] | None = None)
 
 
 def write(path: str | os.PathLike, clips: Iterable[Clip]) -> None:
-    """Write a manifest at ``path``, atomically, with clip paths relative to its folder. It replaces an old one."""
+    """Write a manifest at ``path``, atomically, with clip paths relative to its folder.
+
+    It replaces an old one.
+    """
     path = Path(path)
     files.write(path, to_lines(clips, path.parent).encode(), force=True)
 
@@ -98,7 +106,7 @@ def to_lines(clips: Iterable[Clip], folder: Path) -> str:
 
 
 def fingerprint(path_or_folder: str | os.PathLike, clips: Iterable[Clip]) -> str:
-    """SHA-256 of a manifest file; for a folder without one, of the manifest that lists its clips."""
+    """SHA-256 of a manifest file; for a folder without one, of a manifest of its clips."""
     path = Path(path_or_folder)
     if path.is_dir():
         path /= MANIFEST_NAME
@@ -166,7 +174,10 @@ def _read_folder(folder: Path) -> list[tuple[int, Clip]]:
 
 
 def duration_s(path: Path, number: int) -> float:
-    """Duration of a recording in s. If it cannot be read, the :class:`DataError` gives its ``number``."""
+    """Duration of a recording in s.
+
+    If it cannot be read, the :class:`DataError` gives its ``number``.
+    """
     try:
         return soundfile.info(path).duration  # reads the header alone: fast on a large corpus
     except soundfile.LibsndfileError:

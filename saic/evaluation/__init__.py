@@ -3,7 +3,7 @@
 ============================  ==============================================================
 ``run``                       the whole evaluation: :func:`saic.evaluation.run.evaluate`
 ``paper``                     the paper's own protocol, on VoxCeleb1
-``systems``                   registry of what is measured: the model, controls, baselines
+``systems``                   registry of the evaluated systems: the model, controls, baselines
 ``data.trials``               enrollment, source and reference parts; trials
 ``data.evaluation_set``       the audio of those parts
 ``data.codec``                the MP3 round trip that all audio passes

@@ -1,4 +1,4 @@
-"""Statistics from scores: arrays in, numbers with confidence intervals out."""
+"""Statistics with confidence intervals, from arrays of scores."""
 
 import math
 from collections.abc import Sequence
@@ -39,8 +39,8 @@ Estimates = dict[str, Estimate]
 def rank(scores: np.ndarray, wanted: int) -> int:
     """Rank of the wanted speaker among all enrolled ones, 1 = best.
 
-    Ties count against the wanted speaker, so that a system gains nothing by giving all speakers one score. With NaN
-    scores (an output without speech) the wanted speaker is last.
+    Ties count against the wanted speaker, so that a system gains nothing by giving all speakers one
+    score. With NaN scores (an output without speech) the wanted speaker is last.
 
     Parameters
     ----------
@@ -55,10 +55,11 @@ def rank(scores: np.ndarray, wanted: int) -> int:
 
 
 def top1_among(rank: int, n_enrolled: int, size: int) -> float:
-    """Probability, 0 to 1, that the wanted speaker is best among ``size`` speakers drawn from ``n_enrolled``.
+    """Probability, 0 to 1, that the wanted speaker is best among ``size`` random enrolled ones.
 
-    The wanted speaker is always among them; the ``size - 1`` others must all come from those with a lower score:
-    C(n_enrolled - rank, size - 1) / C(n_enrolled - 1, size - 1). With size = n_enrolled this is plain top-1.
+    The wanted speaker is always among them; the ``size - 1`` others must all come from those with a
+    lower score: C(n_enrolled - rank, size - 1) / C(n_enrolled - 1, size - 1). With size =
+    n_enrolled this is plain top-1.
 
     Parameters
     ----------
@@ -79,8 +80,8 @@ def speaker_means(values: Sequence[float], speakers: Sequence[str]) -> np.ndarra
 def estimate_mean(values: Sequence[float | None], speakers: Sequence[str], unit: str, *, seed: int = 0) -> Estimate:
     """Mean over speakers of the mean of each speaker's values.
 
-    The bootstrap resamples speakers, not trials: trials of one speaker are correlated, and resampling them would make
-    the interval too narrow.
+    The bootstrap resamples speakers, not trials: trials of one speaker are correlated, and
+    resampling them would make the interval too narrow.
 
     Parameters
     ----------
@@ -104,7 +105,9 @@ def estimate_mean(values: Sequence[float | None], speakers: Sequence[str], unit:
 
 
 def det_curve(same: np.ndarray, different: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both error rates of a verifier at every threshold (Martin et al., "The DET curve", Eurospeech 1997).
+    """Both error rates of a verifier at every threshold.
+
+    Martin et al., "The DET curve", Eurospeech 1997.
 
     Parameters
     ----------
@@ -113,8 +116,8 @@ def det_curve(same: np.ndarray, different: np.ndarray) -> tuple[np.ndarray, np.n
 
     Returns
     -------
-    false_alarms, misses: (P,) rates from 0 to 1 as the threshold rises: from (1, 0), where all pairs are accepted, to
-    (0, 1). Pairs of equal score are accepted or rejected together.
+    false_alarms, misses: (P,) rates from 0 to 1 as the threshold rises: from (1, 0), where all
+    pairs are accepted, to (0, 1). Pairs of equal score are accepted or rejected together.
     """
     scores = np.concatenate([same, different])
     order, ends = _ascending(scores)
@@ -131,8 +134,9 @@ def equal_error_rate(same: np.ndarray, different: np.ndarray) -> tuple[float, fl
 
     Returns
     -------
-    rate: 0 to 1, where both rates are equal on the DET curve with its points joined by straight lines. threshold:
-    accept scores >= threshold; of all scores the one where both rates are closest.
+    rate: 0 to 1, where both rates are equal on the DET curve with its points joined by straight
+    lines. threshold: accept scores >= threshold; of all scores the one where both rates are
+    closest.
     """
     false_alarms, misses = det_curve(same, different)
     thresholds = np.unique(np.concatenate([same, different]))
@@ -145,13 +149,14 @@ def estimate_eer(
 ) -> Estimate:
     """Equal error rate of a score matrix, in %.
 
-    The bootstrap resamples speakers with all their rows and columns. The copies of a speaker that is drawn twice form
-    no different-speaker pair: both sides are the same person.
+    The bootstrap resamples speakers with all their rows and columns. The copies of a speaker that
+    is drawn twice form no different-speaker pair: both sides are the same person.
 
     Parameters
     ----------
     scores
-        (R, C) similarity of each enrolled speaker to each trial; NaN for a pair that does not count.
+        (R, C) similarity of each enrolled speaker to each trial; NaN for a pair that does not
+        count.
     enrolled_speakers, trial_speakers
         (R,) and (C,) true speakers.
     seed
@@ -159,8 +164,8 @@ def estimate_eer(
 
     Returns
     -------
-    n is the number of speakers with a same-speaker pair; the others are left out. Without pairs of both kinds there is
-    no value.
+    n is the number of speakers with a same-speaker pair; the others are left out. Without pairs of
+    both kinds there is no value.
     """
     enrolled, trials = np.array(enrolled_speakers, dtype=str), np.array(trial_speakers, dtype=str)
     counts = ~np.isnan(scores)
@@ -192,7 +197,7 @@ def _ascending(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _error_rates(is_same: np.ndarray, ends: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) false-alarm and miss rates over the thresholds, of weighted pairs in the order of ascending scores."""
+    """(P,) false-alarm and miss rates over the thresholds, of weighted pairs in ascending order."""
     same, different = np.cumsum(weights * is_same), np.cumsum(weights * ~is_same)
     return 1 - np.append(0, different[ends] / different[-1]), np.append(0, same[ends] / same[-1])
 

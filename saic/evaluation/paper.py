@@ -1,13 +1,14 @@
-"""The paper's own protocol (section 4.2), on VoxCeleb1: each speaker is converted to a random other one.
+"""The paper's own protocol (section 4.2), on VoxCeleb1.
 
-For each speaker i of the test recordings and a random other speaker j, a recording of i is converted to the voice of j
-and embedded with Resemblyzer. The best match among all enrolled speakers should be j; the figure is the share of trials
-where it is (top-1).
+For each speaker i of the test recordings and a random other speaker j, a recording of i is
+converted to the voice of j and embedded with Resemblyzer. The best match among all enrolled
+speakers should be j; the figure is the share of trials where it is (top-1).
 
-The paper leaves the following open. Splits are those of VoxCeleb1 identification: its 1,251 speakers have recordings in
-each. A speaker is enrolled by recordings of ``train``, 15 s in all; source and reference are one recording each of
-``test``, 15 s at most, from other videos than the enrollment. Each speaker is the target of exactly one other. No codec
-is used. The report also has controls, and speaker recognition on the real recordings.
+The paper leaves the following open, so it is chosen here. Splits are those of VoxCeleb1
+identification: all 1,251 speakers have recordings in each. A speaker is enrolled by recordings of
+``train``, 15 s in all; source and reference are one recording each of ``test``, 15 s at most, from
+other videos than the enrollment. Each speaker is the target of exactly one other. No codec is used.
+The report also has controls, and speaker recognition on the real recordings.
 """
 
 import os
@@ -76,7 +77,8 @@ _REAL_NOTES = """\
 class PaperSet(EvaluationSet):
     """The speakers with recordings in both splits, each converted to one other.
 
-    ``left_out`` counts speakers with recordings in one split only ("one_split"), and those without speech ("silent").
+    ``left_out`` counts speakers with recordings in one split only ("one_split"), and those without
+    speech ("silent").
     """
 
     def __init__(self, clips: Sequence[Clip], *, seed: int, progress: StepCallback):
@@ -95,7 +97,10 @@ class PaperSet(EvaluationSet):
         self.trials = one_target_each({name: part.sex for name, part in self.parts.items()}, seed)
 
     def _add(self, train: Sequence[Clip], test: Sequence[Clip]) -> None:
-        """Enroll a speaker. Source and reference are the first two test clips with speech, or the only one."""
+        """Enroll a speaker.
+
+        Source and reference are the first two test clips with speech, or the only one.
+        """
         enrollment = _first_seconds(train)
         tested = list(islice(filter(self._has_speech, map(_first_seconds, zip(test))), 2))
         if not tested or not self._has_speech(enrollment):
@@ -115,7 +120,10 @@ class PaperSet(EvaluationSet):
 
 
 def one_target_each(sexes: Mapping[str, str | None], seed: int) -> list[Trial]:
-    """Assign a random other target to each speaker, each one once: the next speaker in a circular random order."""
+    """Assign a target to each speaker: the next one in a circular random order.
+
+    Each speaker is the target once.
+    """
     order = np.random.default_rng(seed).permutation(sorted(sexes)).tolist()
     pairs = zip(order, [*order[1:], order[0]], strict=True)
     known = None not in sexes.values()
@@ -139,7 +147,8 @@ def evaluate(
     Parameters
     ----------
     manifest_or_folder
-        VoxCeleb1 as unpacked, with ``iden_split.txt`` in it, or a manifest whose speakers are in both splits.
+        VoxCeleb1 as unpacked, with ``iden_split.txt`` in it, or a manifest whose speakers are in
+        both splits.
     pipeline
         The pipeline, usually a :class:`saic.pipeline.Pipeline`.
     embedder

@@ -1,7 +1,8 @@
-"""Figures of a report: DET curves, bars by speaker, mel spectrograms (Fig. 4) and embedding maps (Fig. 5).
+"""Figures of a report: DET curves, bars by speaker, mel spectrograms (Fig. 4) and embedding maps
+(Fig. 5).
 
-The style is that of :mod:`saic.plots`: 4.8 inches wide, 11-point text, no pyplot. Lines differ in dashes and in color,
-so that they can be distinguished in a black-and-white print.
+The style is that of :mod:`saic.plots`: 4.8 inches wide, 11-point text, no pyplot. Lines differ in
+dashes and in color, so that they can be distinguished in a black-and-white print.
 """
 
 import io
@@ -59,7 +60,7 @@ def save_report_plots(
     seed: int,
     progress: StepCallback,
 ) -> None:
-    """Write ``target_top1.png``, ``det_EMBEDDER.png``, ``fig4_*.png`` and ``fig5.png`` into a folder."""
+    """Write ``target_top1.png``, ``det_EMBEDDER.png``, ``fig4_*.png``, ``fig5.png`` to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = {"target_top1": speaker_bars({name: identity.target_hits[name] for name in ("convert", "replay_target")})}
     for embedder in privacy.scores["convert"]:
@@ -78,11 +79,11 @@ def save_report_plots(
 
 
 def det_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """Draw detection error tradeoffs: miss rate over false-alarm rate of each attacker, on probit axes.
+    """Draw DET curves: miss rate over false-alarm rate of each attacker, on probit axes.
 
-    On such axes normally distributed scores give straight lines (Martin et al., "The DET curve in assessment of
-    detection task performance", Eurospeech 1997). The further a curve lies up and to the right, the weaker the
-    attacker; chance is the falling diagonal through 50 %.
+    On such axes normally distributed scores give straight lines (Martin et al., "The DET curve in
+    assessment of detection task performance", Eurospeech 1997). The further a curve lies up and to
+    the right, the weaker the attacker; chance is the falling diagonal through 50 %.
 
     Parameters
     ----------
@@ -92,8 +93,8 @@ def det_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
     Returns
     -------
-    A figure with square axes, the equal error rate of each curve marked and given in the legend. Rates of 0 and 1 are
-    infinite on probit axes: there a curve ends.
+    A figure with square axes, the equal error rate of each curve marked and given in the legend.
+    Rates of 0 and 1 are infinite on probit axes: there a curve ends.
     """
     figure = Figure(figsize=(WIDTH_IN, 4.85 + 0.215 * len(curves)), layout="compressed", facecolor="white")
     axes = figure.subplots()
@@ -124,13 +125,14 @@ def speaker_bars(
 ) -> Figure:
     """Draw one bar per speaker, and one panel per system.
 
-    It shows whether a system always fails for some speakers, which an average can hide. The order of speakers is the
-    same in all panels, sorted by the first system.
+    It shows whether a system always fails for some speakers, which an average can hide. The order
+    of speakers is the same in all panels, sorted by the first system.
 
     Parameters
     ----------
     per_speaker
-        System to the value of each speaker, speakers in the same order for all; NaN (no value) leaves a gap.
+        System to the value of each speaker, speakers in the same order for all; NaN (no value)
+        leaves a gap.
     label
         Name of the values, with their unit.
     top
@@ -164,13 +166,13 @@ def speaker_bars(
 
 
 def conversion_mels(examples: Mapping[str, Mapping[str, np.ndarray]], longest_s: float = 3.0) -> dict[str, Figure]:
-    """Draw the mels of original, reconstructed and converted speech side by side (Fig. 4), one figure per title.
+    """Draw the mels of original, reconstructed and converted speech (Fig. 4): a figure per title.
 
     Parameters
     ----------
     examples
-        Title, such as "Female to male", to the wavs (N,) of ``original``, ``reconstructed`` and ``converted``, as they
-        were evaluated: after the vocoder and the codec.
+        Title, such as "Female to male", to the wavs (N,) of ``original``, ``reconstructed`` and
+        ``converted``, as they were evaluated: after the vocoder and the codec.
     longest_s
         Longest duration shown, from the first speech frame of the original.
     """
@@ -192,10 +194,11 @@ def probe_maps(
     content_probe: tuple[float, float],
     seed: int = 0,
 ) -> Figure:
-    """Map speaker embeddings and content codes to the plane (Fig. 5), with the accuracy of a speaker probe for each.
+    """Map speaker embeddings and content codes to the plane (Fig. 5), with a probe's accuracy.
 
-    Codes that form one cloud in a t-SNE map may still contain the speaker, and clusters may be artifacts of t-SNE.
-    Therefore the caption of each map gives the accuracy of a probe on data that it was not trained on.
+    Codes that form one cloud in a t-SNE map may still contain the speaker, and clusters may be
+    artifacts of t-SNE. Therefore the caption of each map gives the accuracy of a probe on data that
+    it was not trained on.
 
     Parameters
     ----------
@@ -204,8 +207,8 @@ def probe_maps(
     content
         (K, P, D) content codes of 2 s, flattened: the time course counts, not only its mean.
     speaker_probe, content_probe
-        Accuracy of the probes and their chance level, in %. The probes may have been tested on other speakers than
-        those of the map.
+        Accuracy of the probes and their chance level, in %. The probes may have been tested on
+        other speakers than those of the map.
     seed
         Seed of PCA and t-SNE.
     """
@@ -225,7 +228,7 @@ def probe_maps(
         axes.set_xlabel(caption, fontsize=FONT_PT - 1)
     for legend in figure.legends:
         legend.remove()
-    figure.supxlabel(f"{n_speakers} speakers, a colour and shape each", fontsize=FONT_PT - 1)
+    figure.supxlabel(f"{n_speakers} speakers, a color and shape each", fontsize=FONT_PT - 1)
     return figure
 
 
@@ -256,9 +259,9 @@ def _example_wavs(dataset: EvaluationSet, outputs: SystemOutputs) -> dict[str, d
 
 
 def _map_points(dataset: EvaluationSet, pipeline: EvaluatedPipeline) -> tuple[np.ndarray, np.ndarray] | None:
-    """(K, P, E) speaker embeddings and (K, P, D) content codes of segments; speakers with fewer than P are left out.
+    """(K, P, E) speaker embeddings and (K, P, D) content codes of segments.
 
-    None below two speakers.
+    Speakers with fewer than P are left out. None if fewer than two speakers remain.
     """
     length = round(MAP_SEGMENT_S * SAMPLE_RATE)
     speakers, contents = [], []
@@ -276,7 +279,7 @@ def _map_points(dataset: EvaluationSet, pipeline: EvaluatedPipeline) -> tuple[np
 
 
 def _equal_error_rate(false_alarms: np.ndarray, misses: np.ndarray) -> float:
-    """The rate where both are equal on the line through the points, as in :mod:`saic.evaluation.metrics`."""
+    """The rate where both are equal on the line through the points, as in ``metrics``."""
     return float(np.interp(0.0, np.subtract(misses, false_alarms), misses))
 
 

@@ -1,4 +1,4 @@
-"""What the parts of an evaluation expect of each other: the pipeline, and the callback for progress."""
+"""Types that the parts of an evaluation share: the evaluated pipeline, the progress callback."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -33,4 +33,7 @@ class EvaluatedPipeline(Protocol):
         """The same model with Griffin-Lim as its vocoder."""
 
     def info(self) -> Mapping[str, Any]:
-        """Facts about the weights; ``sha256`` (None for unsaved weights) and ``content_codes_per_s`` are used."""
+        """Facts about the weights.
+
+        Used are ``sha256`` (None for unsaved weights) and ``content_codes_per_s``.
+        """

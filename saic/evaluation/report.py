@@ -8,8 +8,9 @@
      systems {NAME: {GROUP: {FIGURE: {value, low, high, n, unit}}}},
      claims {NAME: {FIGURE: whether it may support a privacy claim}}}
 
-Groups are identity, privacy, utility and, if measured, identity_lossless, classification (under ``real``),
-disentanglement and robustness (under ``convert``). Reports up to schema 2 have other keys, see :mod:`saic.migration`.
+Groups are identity, privacy, utility and, if measured, identity_lossless, classification (under
+``real``), disentanglement and robustness (under ``convert``). Reports up to schema 2 have other
+keys, see :mod:`saic.migration`.
 """
 
 import importlib.metadata
@@ -122,13 +123,14 @@ _NOTES = {
   baseline B2.
 - `pseudonym` is the model with a blend of two built-in gallery voices as the target, drawn anew for
   each recording: what `saic anonymize` does.
-- Resemblyzer did not train this model, but was probably trained on VoxCeleb and LibriSpeech-other.
+- Resemblyzer was not used to train this model. It was itself probably trained on VoxCeleb and
+  LibriSpeech-other.
 - The paper's 96.1 % is among 1,251 enrolled speakers: not comparable with another number of
   speakers.
 """,
     "parts": """\
-- With fewer enrolled speakers top-1 is higher: "of 10" is the mean over all sets of 10 enrolled
-  speakers that contain the target, from the same scores.
+- With fewer enrolled speakers top-1 is higher. "Of 10" is the mean over all sets of 10 enrolled
+  speakers that contain the target, computed from the same scores.
 """,
     "privacy": """\
 - Equal error rate of an attacker who decides whether an output and an enrolled recording are of one
@@ -139,16 +141,17 @@ _NOTES = {
   above 10 %.
 """,
     "identity_lossless": """\
-- Only recordings that are lossless files, with no codec before or after a system.
+- Lossless recordings only, without the MP3 round trip before and after a system.
 """,
     "words": """\
 - By Whisper and its text normalizer: against Whisper's transcript of the source, and against the
   true text where the data has it (over whole clips of those speakers).
 """,
     "sound": """\
-- DNSMOS at equal level, with leading and trailing pauses removed; it detects degradation and is no
-  ranking. Compared with the source frame by frame: distance of log-mels, correlation of log F0,
-  frames voiced in one only, F1 of pauses, ratio of speaking time.
+- DNSMOS at equal level, with leading and trailing pauses removed: it detects degradation and does
+  not rank voices. The other figures compare output and source frame by frame: distance of log-mels,
+  correlation of log F0, share of frames that are voiced in one only, F1 of pauses, ratio of
+  speaking time.
 """,
     "classification": """\
 - Real recordings, each compared with the enrollment of every speaker. `saic` is the model's own
@@ -188,7 +191,10 @@ def build(
     manifest_sha256: str,
     split: str,
 ) -> dict[str, Any]:
-    """Assemble a report, ready for JSON. ``groups``: group ("identity") to system to figure to estimate."""
+    """Assemble a report, ready for JSON.
+
+    ``groups``: group ("identity") to system to figure to estimate.
+    """
     return {
         "schema": SCHEMA,
         "command": command,
@@ -232,7 +238,7 @@ def versions() -> dict[str, str | None]:
 
 
 def write(report: Mapping[str, Any], text: str, out: Path) -> None:
-    """Write ``report.json`` and, with ``text``, ``report.md`` into a folder."""
+    """Write ``report.json`` and ``report.md``, which holds ``text``, into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     files.write(out / "report.json", (json.dumps(report, indent=2, allow_nan=False) + "\n").encode(), force=True)
     files.write(out / "report.md", text.encode(), force=True)
@@ -266,7 +272,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 
 def estimates_of(report: Mapping[str, Any]) -> dict[str, dict[str, Estimates]]:
-    """System to group to figure name to estimate, of a report as it is read from JSON."""
+    """System to group to figure name to estimate, of a report that was read from JSON."""
     return {
         system: {
             group: {name: Estimate(**figure) for name, figure in figures.items()} for group, figures in groups.items()
@@ -331,7 +337,8 @@ def table(
     rows
         Row label to the estimates of its figures.
     claims
-        Row label to figure name to whether it may support a privacy claim; if not, it is in brackets.
+        Row label to figure name to whether it may support a privacy claim; if not, it is in
+        brackets.
     first
         Heading of the row labels.
     """

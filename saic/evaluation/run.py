@@ -35,9 +35,10 @@ def evaluate(
     progress: StepCallback | None = None,
     command: str = "",
 ) -> dict[str, Any]:
-    """Evaluate a pipeline on a split; write ``report.json``, ``report.md`` and ``plots/`` into ``out``.
+    """Evaluate a pipeline on a split.
 
-    Outputs, transcripts and scores are cached in ``out/.cache``, so that an interrupted run continues.
+    Writes ``report.json``, ``report.md`` and ``plots/`` into ``out``. Outputs, transcripts and
+    scores are cached in ``out/.cache``, so that an interrupted run continues.
 
     Parameters
     ----------
@@ -50,13 +51,15 @@ def evaluate(
     pipeline
         The pipeline, usually a :class:`saic.pipeline.Pipeline`.
     evaluators
-        The evaluators.
+        Speaker embedders, speech recognizer and DNSMOS.
     attackers
-        "all" adds the semi-informed attacker, trained on the anonymized ``train`` split of the same data.
+        "all" adds the semi-informed attacker, trained on the anonymized ``train`` split of the same
+        data.
     seed
         Seed of trials, noises and intervals.
     quick
-        A test that everything runs: 12 speakers with two targets each, without probes and degraded recordings.
+        A test that everything runs: 12 speakers with two targets each, without probes, degraded
+        recordings, plots and the figures without a codec.
     progress
         Called with the name of the stage, the number of steps done, and the number of all steps.
     command

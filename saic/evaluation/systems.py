@@ -19,32 +19,36 @@ from saic.evaluation.data.trials import Trial
 from saic.evaluation.protocols import EvaluatedPipeline, Samples
 from saic.signal import mcadams
 
-MIN_CONTROL_SPEAKERS = 20  # with fewer, the figures of controls are too coarse to stop a run by
+MIN_CONTROL_SPEAKERS = 20  # with fewer, a control's figure is too uncertain to stop the run
 
 
 @dataclass(frozen=True)
 class System:
-    """One thing that is measured.
+    """One evaluated system.
 
     Attributes
     ----------
     name
         Its key in ``report.json``.
     title
-        What its output is.
+        Description of its output.
     run
         (pipeline, source, reference, seed) to the (N,) output; None: the output is the source.
     depends_on
-        The speakers of a trial whose audio the output depends on. Trials that agree in them share one output.
+        Which speakers' audio the output depends on. Trials with the same of these speakers share
+        one output.
     has_target
-        Whether outputs are compared with the target's voice, and so measured on all trials instead of one per source
-        speaker. Controls are compared with it although they ignore it.
+        Whether outputs are compared with the target's voice. Then all trials are measured,
+        otherwise one per source speaker. Some controls and baselines ignore the target but are
+        compared with it.
     is_control
-        Whether it is measured first, since its figures show whether the measurement works.
+        Whether its figures show that the measurement works. Controls are measured first.
     trains_attacker
-        Whether a semi-informed attacker is trained on its outputs: on systems that anonymize, and on real speech.
+        Whether a semi-informed attacker is trained on its outputs: true for real speech and for
+        systems that anonymize.
     is_vocoder_baseline
-        Whether it is a system with another vocoder, for which utility alone is measured.
+        Whether it is another system with Griffin-Lim as its vocoder, of which only utility is
+        measured.
     """
 
     name: str
@@ -155,12 +159,13 @@ class SystemOutputs:
     Parameters
     ----------
     dataset
-        Its audio has passed the codec.
+        Gives the parts of a trial; its audio has passed the codec.
     cache
-        Folder for the outputs after the codec, as FLAC. The key of an output is a hash of the pipeline's ``info``
-        (with the hash of the weights), the samples that went in, and the seed. So one folder can serve many runs, and
-        an interrupted run continues. The key does not cover code: empty the folder after a change of code. Outputs of
-        a pipeline without a hash, such as one in training, are never found again.
+        Folder for the outputs after the codec, as FLAC. The key of an output is a hash of the
+        pipeline's ``info`` (with the hash of the weights), the samples that went in, and the seed.
+        So one folder can serve many runs, and an interrupted run continues. The key does not cover
+        code: empty the folder after a change of code. Outputs of a pipeline without a hash of its
+        weights, such as one in training, are not reused.
     """
 
     def __init__(self, pipeline: EvaluatedPipeline, dataset: EvaluationSet, cache: Path, *, seed: int):
@@ -178,7 +183,7 @@ class SystemOutputs:
         return self.of_audio(system, self._dataset.wav(source.source), self._dataset.wav(target.reference))
 
     def of_audio(self, system: str, source: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        """(N,) output of the system, after the codec, for any source and reference that have passed the codec."""
+        """(N,) output of the system, after the codec; the inputs have passed the codec."""
         run = SYSTEMS[system].run
         if run is None:
             return source  # without a second pass through the codec
@@ -190,7 +195,7 @@ class SystemOutputs:
         return soundfile.read(path, dtype="float32")[0]
 
     def _seed_of(self, source: np.ndarray) -> int:
-        """Another seed for every recording, as in VoicePrivacy; the same one in every run."""
+        """Seed of a recording: each has its own (as in VoicePrivacy), the same in every run."""
         digest = hashlib.sha256(str(self._seed).encode() + source.tobytes()).digest()
         return int.from_bytes(digest[:7])
 

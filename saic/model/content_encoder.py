@@ -1,5 +1,6 @@
-"""Content encoder (paper 3.2): log-mel to content codes, with speaker information removed by
-instance normalization.
+"""Content encoder (paper 3.2): log-mel to content codes.
+
+Instance normalization removes speaker information that is constant over a clip.
 """
 
 import math
@@ -12,14 +13,11 @@ from saic.model.layers import Conv, ConvBank, InstanceNorm, NormStatistics
 from saic.model.phone_encoder import PhoneEncoder, to_code_frames
 from saic.signal.masking import average_pool, downsample_mask
 
-_MAX_DEVIATIONS = 6.0  # a band without speech, as above a codec's cutoff, has a deviation near 0
+_MAX_DEVIATIONS = 6.0  # limit after normalization: a band above a codec's cutoff has a deviation near 0
 
 
 class ContentBlock(nn.Module):
-    """Residual block: two convolutions, each followed by instance norm.
-
-    The second halves the frame rate or keeps it.
-    """
+    """Residual block: two convolutions, each followed by instance norm; the second has a stride."""
 
     def __init__(self, channels: int, kernel: int, stride: int, instance_norm: bool):
         super().__init__()
@@ -39,14 +37,12 @@ class ContentBlock(nn.Module):
 
 
 class ConvolutionFront(nn.Module):
-    """The paper's front end: a convolution bank, and the blocks up to the last one that lowers the
-    frame rate.
-    """
+    """The paper's front end: a convolution bank, and the blocks up to the last with a stride."""
 
     def __init__(self, config: Config, strides: tuple[int, ...], n_mels: int):
         super().__init__()
         self.bank = ConvBank(n_mels, config.channels, config.bank_kernels)
-        # Without it the skip connections carry the mean of every channel to the output.
+        # Without this norm, skip connections would carry the mean of every channel to the output.
         self.norm = InstanceNorm(config.instance_norm)
         self.blocks = _blocks(config, strides)
 
@@ -62,9 +58,9 @@ class ConvolutionFront(nn.Module):
 
 
 class PhoneEncoderFront(nn.Module):
-    """Features of a phone recognizer's encoder, interpolated at the frames of the content codes.
+    """Front end that interpolates phone-encoder features at the frames of the content codes.
 
-    The recognizer was trained on many speakers, so its features are nearly independent of the
+    The phone encoder was trained on many speakers, so its features are nearly independent of the
     speaker."""
 
     def __init__(self, config: Config, strides: tuple[int, ...]):
@@ -82,10 +78,7 @@ class PhoneEncoderFront(nn.Module):
         statistics: NormStatistics | None,
         phone_features: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """As :class:`ConvolutionFront`.
-
-        ``phone_features`` of the mel are computed unless they are given.
-        """
+        """As :class:`ConvolutionFront`; ``phone_features`` are computed unless given."""
         if phone_features is None:
             phone_features = self.phone_encoder.phone_features(mel)
         mask = downsample_mask(mask, self.stride)
@@ -96,13 +89,13 @@ class PhoneEncoderFront(nn.Module):
 class ContentEncoder(nn.Module):
     """Standardized log-mel to content codes at 1/stride of its frame rate.
 
-    A front end lowers the frame rate. The blocks after it work at the rate of the codes.
+    A front end lowers the frame rate; the blocks after it keep it.
     """
 
     def __init__(self, config: Config, n_mels: int):
         super().__init__()
-        last_step = max((i for i, stride in enumerate(config.strides) if stride > 1), default=0)
-        front_strides, strides = config.strides[: last_step + 1], config.strides[last_step + 1 :]
+        last = max((i for i, stride in enumerate(config.strides) if stride > 1), default=0)
+        front_strides, strides = config.strides[: last + 1], config.strides[last + 1 :]
         self.front = (
             PhoneEncoderFront(config, front_strides)
             if config.phone_encoder
@@ -128,8 +121,9 @@ class ContentEncoder(nn.Module):
         mask
             (B, 1, T) of 0 and 1: speech frames; None counts every frame as speech.
         statistics
-            Measures or applies the statistics of all normalizations. The attention of a phone
-            encoder spans 15 s, so with one a recording is encoded whole.
+            Measures or applies the statistics of all normalizations; None normalizes by the mel's
+            own. With a phone encoder they do not suffice to encode a part of a recording as in the
+            whole, because its attention spans 15 s.
         phone_features
             Output of :meth:`~saic.model.phone_encoder.PhoneEncoder.phone_features` for the mel, if
             it is known already.

@@ -1,8 +1,7 @@
-"""Fusion decoder (paper 3.4): content codes, a speaker embedding (through AdaIN) and F0 to a
-log-mel.
+"""Fusion decoder (paper 3.4): content codes, speaker embedding (by AdaIN) and F0 to a log-mel.
 
-The paper's decoder has no F0 input. Its content codes must then hold the source's absolute pitch,
-and the converted voice keeps it. Here the harmonics of a given F0 are a third input."""
+The paper's decoder has no F0 input: its content codes must hold the source's F0, and the converted
+speech keeps it. Here the log-mel of the harmonics of a given F0 is a third input."""
 
 import math
 
@@ -16,10 +15,7 @@ from saic.signal.masking import downsample_mask
 
 
 class DecoderBlock(nn.Module):
-    """Residual block: two convolutions, each followed by AdaIN.
-
-    The second doubles the frame rate or keeps it.
-    """
+    """Residual block: two convolutions, each followed by AdaIN; the second can upsample."""
 
     def __init__(self, channels: int, kernel: int, condition_size: int, upsampling: int):
         super().__init__()
@@ -50,7 +46,7 @@ class Decoder(nn.Module):
         super().__init__()
         channels = config.channels
         self.stride = math.prod(config.upsampling)
-        # After this block the frame rate is the mel's: there the harmonics are added.
+        # The harmonics are added after this block, from which on the frame rate is the mel's.
         self._last_upsampling = max((i for i, factor in enumerate(config.upsampling) if factor > 1), default=0)
         self.dense = nn.Sequential(
             nn.Linear(embedding_size, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU()
@@ -81,7 +77,8 @@ class Decoder(nn.Module):
         mask
             (B, 1, T) of 0 and 1: speech frames; None counts every frame as speech.
         statistics
-            Measures or applies the statistics of all normalizations.
+            Measures or applies the statistics of all normalizations; None normalizes by the input's
+            own.
 
         Returns
         -------

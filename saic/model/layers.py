@@ -1,4 +1,4 @@
-"""1-D building blocks of the encoders and the decoder: convolutions, instance normalization, AdaIN.
+"""Layers of the encoders and the decoder: 1-D convolutions, instance normalization, AdaIN.
 
 All take (B, channels, T). A ``mask`` is (B, 1, T), 1 on speech frames: statistics are computed over
 those frames only, so that pauses and padding do not change them. Convolutions pad by repeating the
@@ -12,7 +12,7 @@ from saic.signal.masking import masked_statistics
 
 
 class Conv(nn.Module):
-    """Convolution that keeps the length (divided by ``stride``, rounded up), for even kernels too.
+    """Convolution to a length of ceil(T / stride), for even kernels too.
 
     The padding is split so that the last frame of an odd length is covered at every stride.
     """
@@ -27,10 +27,10 @@ class Conv(nn.Module):
 
 
 class ConvBank(nn.Module):
-    """Parallel convolutions of kernel sizes 1 to ``kernels``, concatenated with the input and mixed
-    to ``channels``.
+    """The convolution bank of AdaIN-VC (Chou et al. 2019).
 
-    The convolution bank of AdaIN-VC (Chou et al. 2019).
+    Parallel convolutions of kernel sizes 1 to ``kernels`` are concatenated with the input and mixed
+    to ``channels``.
     """
 
     def __init__(self, in_channels: int, channels: int, kernels: int):
@@ -43,11 +43,10 @@ class ConvBank(nn.Module):
 
 
 class NormStatistics:
-    """Mean and standard deviation of every normalization in a network, measured in one pass and
-    applied in others.
+    """Mean and standard deviation of every instance norm, from one pass, to apply in others.
 
-    A part of a recording that is encoded or decoded with the statistics of the whole gives the
-    frames of the whole::
+    With the statistics of a whole recording, the convolutions give for a part of it the same frames
+    as for the whole::
 
         statistics = NormStatistics()
         encoder(whole, mask, statistics)  # measured
@@ -59,15 +58,13 @@ class NormStatistics:
         self._next: int | None = None  # index of the pair to apply next; None while measuring
 
     def applied(self) -> "NormStatistics":
-        """These statistics for one pass that applies them."""
+        """A copy that applies these statistics, for one pass."""
         other = NormStatistics()
         other._measured, other._next = self._measured, 0
         return other
 
     def of(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation, each (B, channels, 1), for the normalization that comes next
-        in the pass.
-        """
+        """Mean and standard deviation, each (B, channels, 1), for the next norm of the pass."""
         if self._next is None:
             self._measured.append(masked_statistics(x, mask))
             return self._measured[-1]
@@ -78,7 +75,7 @@ class NormStatistics:
 class InstanceNorm(nn.Module):
     """Instance normalization over speech frames, without affine parameters (Ulyanov et al. 2016).
 
-    With ``active`` False it returns its input.
+    With ``active`` False it is the identity.
     """
 
     def __init__(self, active: bool = True):
@@ -95,7 +92,7 @@ class InstanceNorm(nn.Module):
 class AdaIN(nn.Module):
     """Adaptive instance normalization (Huang & Belongie 2017, Eq. 8).
 
-    The condition sets mean and scale.
+    A linear layer predicts mean and scale from the condition.
     """
 
     def __init__(self, channels: int, condition_size: int):

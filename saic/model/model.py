@@ -44,9 +44,7 @@ class Model(nn.Module):
         return (mel - self.mel_mean) / self.mel_std
 
     def normalized(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, 80, T) log-mel as the content encoder takes it: at the average level of the training
-        data, standardized.
-        """
+        """Content-encoder input: (B, 80, T) log-mel at the training data's level, standardized."""
         level = masked_statistics(mel, mask)[0].mean(dim=1, keepdim=True)
         return self.standardize(mel - level + self.mel_mean.mean())
 
@@ -71,7 +69,7 @@ class Model(nn.Module):
     def from_pretrained(
         cls, weights: str | os.PathLike | None = None, *, revision: str | None = None, device: str = "cpu"
     ) -> "Model":
-        """Load what :func:`saic.weights.resolve` finds under a name; frozen, in evaluation mode."""
+        """Load the weights that :func:`saic.weights.resolve` finds; frozen, in evaluation mode."""
         folder = resolve(weights, revision)
         config, tensors = load(folder)
         model = make_network(lambda: cls(config), tensors, MODEL)
@@ -92,17 +90,18 @@ class Model(nn.Module):
     ) -> str:
         """Upload these weights and a model card; see :func:`saic.publish.upload.push`.
 
-        An unchanged model is uploaded as its folder is. After training, the gallery is left out,
-        since it belongs to the earlier tensors; ``python -m train.voices`` makes a new one.
+        If the model is unchanged, the files of its folder are uploaded. After training, the gallery
+        is left out, since it belongs to the earlier tensors; ``python -m train.voices`` makes a new
+        one.
 
         Returns
         -------
-        ``ORG/NAME@COMMIT``, which :meth:`from_pretrained` takes anywhere.
+        ``ORG/NAME@COMMIT``, a name for :meth:`from_pretrained` on any machine.
         """
         from saic.publish import upload  # here, since nothing else needs the Hub's client
 
         options = {"report": None if report is None else Path(report), "private": private, "license": license}
-        if self.folder is not None and self._is_as_in(self.folder):
+        if self.folder is not None and self._equals(self.folder):
             return upload.push(self.folder, repo, **options)
         with tempfile.TemporaryDirectory() as scratch:
             self.save_pretrained(scratch)
@@ -112,6 +111,7 @@ class Model(nn.Module):
             write_sums(Path(scratch))
             return upload.push(Path(scratch), repo, **options)
 
-    def _is_as_in(self, folder: Path) -> bool:
+    def _equals(self, folder: Path) -> bool:
+        """Whether the tensors are those of a weights folder."""
         _, stored = load(folder)
         return all(torch.equal(tensor.cpu(), stored[name]) for name, tensor in self.state_dict().items())

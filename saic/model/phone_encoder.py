@@ -1,8 +1,8 @@
 """Phone encoder: a Conformer (Gulati et al. 2020) without its phone classifier.
 
-The content encoder's front end (``content_encoder.phone_encoder`` in the config). It is initialized
-from a public phone recognizer, adapted to this project's log-mel (``python -m train.recognizer``),
-and fine-tuned in stage 2."""
+It is the content encoder's front end (``content_encoder.phone_encoder`` in the config). Its initial
+weights are those of a public phone recognizer, with a linear map from this project's log-mel
+(``python -m train.recognizer``). Stage 2 fine-tunes it."""
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from saic.signal.mel import HOP_SAMPLES, N_MELS
 
-OWN_HOP_SAMPLES = 160
-_STRIDE = 2
+OWN_HOP_SAMPLES = 160  # of the recognizer's log-mel, 100 frames a second
+_STRIDE = 2  # of the first convolution: 50 phone features a second
 _HEAD_CHANNELS = 36  # of one attention head
 _WINDOW = 750  # frames of attention, 15 s; the cost of attention grows with the square of the window
 
@@ -58,10 +58,7 @@ class _Convolution(nn.Module):
 
 
 class _Block(nn.Module):
-    """Conformer block (Gulati et al. 2020, Fig. 1).
-
-    Batch norm is folded into the depthwise convolution.
-    """
+    """Conformer block (Gulati et al. 2020, Fig. 1), batch norm folded into the convolution."""
 
     def __init__(self, channels: int, kernel: int):
         super().__init__()
@@ -100,15 +97,14 @@ class PhoneEncoder(nn.Module):
         return self.block_features_of_own_mel(own_mel)
 
     def phone_features(self, mel: Tensor) -> Tensor:
-        """(B, T', C) output of all blocks but the first, which still depends on the speaker,
-        concatenated.
+        """Concatenated outputs of all blocks but the first, (B, T', (blocks - 1) C).
+
+        The first block's output still depends on the speaker.
         """
         return torch.cat(self.block_features(mel)[1:], dim=-1)
 
     def block_features_of_own_mel(self, own_mel: Tensor) -> list[Tensor]:
-        """:meth:`block_features` of the (B, 80, T) log-mel that the Conformer was trained on, 100
-        frames a second.
-        """
+        """:meth:`block_features` of the recognizer's own log-mel (B, 80, T), 100 frames per s."""
         x = F.gelu(self.lead(own_mel)).transpose(1, 2)
         features = []
         for block in self.blocks:
@@ -118,10 +114,13 @@ class PhoneEncoder(nn.Module):
 
 
 def to_recognizer_frames(mel: Tensor) -> Tensor:
-    """(B, 80, T) mel, frame t centred on sample 200 t + 100, at the recognizer's frames, centred on
-    160 t.
+    """Interpolate a (B, 80, T) mel at the recognizer's frames, linearly.
 
-    Linear interpolation.
+    Frame t of the mel is centered on sample 200 t + 100, the recognizer's on sample 160 t.
+
+    Returns
+    -------
+    (B, 80, ceil(T * 5 / 4)).
     """
     n_frames = mel.shape[-1]
     n_own = -(-n_frames * HOP_SAMPLES // OWN_HOP_SAMPLES)
@@ -130,17 +129,26 @@ def to_recognizer_frames(mel: Tensor) -> Tensor:
 
 
 def to_code_frames(features: Tensor, n_codes: int, stride: int) -> Tensor:
-    """(B, T', C) features, centred on sample 320 k, to (B, C, L) at the centres of content codes.
+    """Interpolate (B, T', C) phone features at the centers of content codes, linearly.
 
-    ``stride`` is the number of mel frames per code. Linear interpolation.
+    Parameters
+    ----------
+    features
+        Frame k is centered on sample 320 k.
+    n_codes, stride
+        Number of content codes, and of mel frames per code.
+
+    Returns
+    -------
+    (B, C, n_codes).
     """
-    centre = (torch.arange(n_codes, device=features.device) + 0.5) * stride * HOP_SAMPLES
-    place = (centre / (OWN_HOP_SAMPLES * _STRIDE)).clamp(0, features.shape[1] - 1)
+    center = (torch.arange(n_codes, device=features.device) + 0.5) * stride * HOP_SAMPLES
+    place = (center / (OWN_HOP_SAMPLES * _STRIDE)).clamp(0, features.shape[1] - 1)
     return _interpolate(features.transpose(1, 2), place)
 
 
 def _interpolate(x: Tensor, place: Tensor) -> Tensor:
-    """(..., T) at fractional frames (N,), linearly."""
+    """Values of (..., T) at N fractional frames, by linear interpolation: (..., N)."""
     before = place.long()
     after = (before + 1).clamp_max(x.shape[-1] - 1)
     return torch.lerp(x[..., before], x[..., after], (place - before).to(x.dtype))

@@ -10,9 +10,7 @@ from saic.signal.masking import average_pool, downsample_mask, masked_statistics
 
 
 class SpeakerBlock(nn.Module):
-    """Residual block without normalization, which would remove the statistics that tell speakers
-    apart.
-    """
+    """Residual block without normalization, which would remove what distinguishes speakers."""
 
     def __init__(self, channels: int, kernel: int, stride: int):
         super().__init__()

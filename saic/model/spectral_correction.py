@@ -1,13 +1,12 @@
 """Correction of the decoder's spectral error for a target voice.
 
-The decoder was trained on few speakers, so its spectral envelopes of an unseen voice are slightly
-wrong, differently for each phone. On the target's own recordings this error is known: recording
-minus reconstruction. A conversion is corrected by a share
-(``conversion.spectral_correction_share``) of the mean error at those frames of the recordings whose
-content codes are most similar to its own: kernel regression (Nadaraya 1964) of errors on content
-codes. kNN-VC (Baas et al. 2023) takes the target's frames themselves. The part of the error that
-all phones share is corrected by
-:mod:`saic.signal.mel_statistics`.
+The decoder was trained on few speakers, so its spectral envelopes of an unseen voice have an error
+that differs from phone to phone. On the target's recordings this error is known: recording minus
+reconstruction. At each frame of a conversion it is predicted by kernel regression (Nadaraya 1964):
+the weighted mean error at those frames of the recordings whose content codes are most similar. A
+share of it (``conversion.spectral_correction_share``) is added to the mel. For comparison, kNN-VC
+(Baas et al. 2023) replaces frames by the target's. The part of the error that is common to all
+phones is corrected by :mod:`saic.signal.mel_statistics`.
 """
 
 from dataclasses import dataclass
@@ -30,17 +29,17 @@ _MAX_QUERIES = 1_000  # codes per matrix product, which bounds memory: 5 minutes
 
 @dataclass(frozen=True)
 class CorrectionExamples:
-    """Content and decoder error at N frames of a voice.
+    """Content codes and decoder errors of N frames of a voice.
 
-    ``keys`` (N, 3 C) content codes in context, of unit length; ``errors`` (N, 80) of the decoder's
-    log-mel envelope."""
+    ``keys`` (N, 3 C): content codes with both neighbors, scaled to unit length. ``errors`` (N, 80):
+    recording minus reconstruction of the log-mel envelope."""
 
     keys: Tensor
     errors: Tensor
 
 
 def collect_examples(content: Tensor, recording: Tensor, reconstruction: Tensor, mask: Tensor) -> CorrectionExamples:
-    """Examples from one recording of a voice.
+    """Collect examples from one recording of a voice.
 
     Parameters
     ----------
@@ -59,12 +58,12 @@ def collect_examples(content: Tensor, recording: Tensor, reconstruction: Tensor,
 
 
 def join_examples(parts: list[CorrectionExamples]) -> CorrectionExamples:
-    """The examples of several recordings of one voice."""
+    """Concatenate the examples of several recordings of one voice."""
     return CorrectionExamples(*(torch.cat([getattr(part, name) for part in parts]) for name in ("keys", "errors")))
 
 
 def spectral_correction(content: Tensor, mask: Tensor, examples: CorrectionExamples) -> Tensor:
-    """Predict the decoder's error in a conversion to a voice.
+    """Predict the decoder's error at every frame of a conversion.
 
     Parameters
     ----------
@@ -95,7 +94,7 @@ def _regress(keys: Tensor, examples: CorrectionExamples) -> Tensor:
 
 
 def _keys(content: Tensor, speech: Tensor) -> Tensor:
-    """(L, 3 C): each code with both neighbors, minus the mean over speech, scaled to unit length."""
+    """(L, 3 C) codes with both neighbors, minus the mean over speech, scaled to unit length."""
     context = F.pad(content[None], (1, 1), mode="replicate")[0].unfold(1, 3, 1)  # (C, L, 3)
     keys = context.permute(1, 2, 0).flatten(1)
     return F.normalize(keys - keys[speech].mean(dim=0), dim=1)
@@ -103,9 +102,7 @@ def _keys(content: Tensor, speech: Tensor) -> Tensor:
 
 @cache
 def _envelope() -> Tensor:
-    """(80, 80) projection of a log-mel on its first cepstral coefficients, which hold the spectral
-    envelope.
-    """
+    """(80, 80) projection of a log-mel onto its spectral envelope: the first 20 of 80 cepstra."""
     cosines = np.cos(np.pi * np.arange(_CEPSTRA)[:, None] * (np.arange(N_MELS) + 0.5) / N_MELS)
     cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
     return torch.from_numpy(cosines.T @ cosines).float()

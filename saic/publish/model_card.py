@@ -1,4 +1,4 @@
-"""The model card that is uploaded with weights: a description, and the figures of their report.json."""
+"""The model card that is uploaded with weights: a description, and the figures of a report."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ _FIGURES = {  # GROUP.FIGURE of a report: the Hub's name of the metric, its head
 }
 _ATTACKERS = {"ignorant": "Ignorant attacker", "lazy": "Lazy-informed attacker", "semi": "Semi-informed attacker"}
 _REQUIRED_KEYS = {"weights_sha256", "command", "data", "evaluators", "systems", "claims"}
-"""Keys of reports of older versions: old to new."""
+"""Keys that a report must have, after its old keys have been renamed."""
 
 _TEXT = """\
 # {name}
@@ -99,14 +99,14 @@ def read_report(path: Path, weights_sha256: str) -> dict[str, Any]:
     except (OSError, ValueError, AttributeError):
         raise UsageError("The report cannot be read. Name the report.json of saic evaluate.") from None
     if not report.keys() >= _REQUIRED_KEYS:
-        raise UsageError("This is no report of this version. Run saic evaluate again and name its report.json.")
+        raise UsageError("This version cannot read this report. Run saic evaluate again and name its report.json.")
     if report["weights_sha256"] != weights_sha256:
         raise UsageError("The report is of other weights. Run saic evaluate on these, or leave the report out.")
     return report
 
 
 def _columns(report: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Figures of a card: GROUP.FIGURE to the Hub's name of the metric and the heading."""
+    """Figures of a card: GROUP.FIGURE to (the Hub's name of the metric, heading)."""
     attackers = {
         f"privacy.{embedder}.eer_{attacker}": ("eer", f"{label} ({embedder}), EER %")
         for embedder in report["evaluators"]["embedders"]
@@ -116,7 +116,7 @@ def _columns(report: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def _estimates(report: Mapping[str, Any], system: str) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    """Figures of a system that have a value: GROUP.FIGURE, its estimate, and whether it supports a claim."""
+    """A system's figures with a value: GROUP.FIGURE, estimate, whether it may support a claim."""
     claims = report["claims"].get(system, {})
     for name in _columns(report):
         group, _, figure = name.partition(".")
@@ -126,7 +126,7 @@ def _estimates(report: Mapping[str, Any], system: str) -> Iterator[tuple[str, Ma
 
 
 def _results(report: Mapping[str, Any]) -> list[EvalResult]:
-    """The figures of the system ``convert`` that support a claim."""
+    """The figures of the system ``convert`` that may support a claim."""
     data = report["data"]
     return [
         EvalResult(

@@ -1,6 +1,7 @@
-"""A Hugging Face Space that serves the page: this source tree, with the chosen weights instead of the bundled ones.
+"""A Hugging Face Space that serves the page.
 
-The Space downloads nothing when it starts. It needs no ``packages.txt``: soundfile and PyAV contain their libraries.
+It is this source tree, with the chosen weights instead of the bundled ones. The Space downloads
+nothing when it starts. It needs no ``packages.txt``: soundfile and PyAV contain their libraries.
 """
 
 from pathlib import Path
@@ -21,17 +22,17 @@ _TEXT = """\
 
 Record or upload one voice, choose another, and hear the words of the first in the voice of the second.
 
-**It changes the voice, not the words**, and the output is not anonymous to everyone: spoken names, dates and places
-stay in the recording, and so does the manner of speaking. Recordings that you give to this page reach the server that
+**It changes the voice, not the words.** Anonymity is not promised: spoken names, dates and places stay in the
+recording, and so does the manner of speaking. Recordings that you give to this page reach the server that
 runs it. **Do not use recordings of patients here**: run SAIC on your own machine for that. Only use the voice of a
 person who agreed to it.
 """
 
 
 def files(folder: Path) -> dict[str, bytes | Path]:
-    """Content of the Space by path: app, package, requirements, examples, and the weights of a folder.
+    """Content of the Space by path: app, package, requirements, examples, weights of a folder.
 
-    The model card and report of the bundled weights are included only if those are the weights.
+    The model card and the report are included only if the folder holds the bundled weights.
 
     Raises
     ------
@@ -61,7 +62,10 @@ def files(folder: Path) -> dict[str, bytes | Path]:
 
 
 def front_matter() -> dict[str, str | bool]:
-    """Settings of the Space, which the Hub reads from its README.md. Gradio has the version of requirements.txt."""
+    """Settings of the Space, which the Hub reads from its README.md.
+
+    The version of Gradio is that of requirements.txt.
+    """
     lines = (_ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     (gradio,) = (line.partition("==")[2] for line in lines if line.startswith("gradio=="))
     return {

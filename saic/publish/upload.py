@@ -1,4 +1,7 @@
-"""Upload to the Hugging Face Hub, by default into private repositories; log in with ``hf auth login``."""
+"""Upload to the Hugging Face Hub, by default into private repositories.
+
+Log in with ``hf auth login``.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +21,7 @@ CARD, REPORT = "README.md", "report.json"
 def push(
     folder: Path, repo: str, *, report: Path | None = None, private: bool = True, license: str | None = None
 ) -> str:
-    """Upload a weights folder as one commit to a model repository, which is made if it does not exist.
+    """Upload a weights folder as one commit to a model repository, new or existing.
 
     Parameters
     ----------
@@ -27,9 +30,10 @@ def push(
     repo
         ORG/NAME.
     report
-        The report.json of ``saic evaluate`` on these weights. Its figures are shown in the model card.
+        The report.json of ``saic evaluate`` on these weights. Its figures are shown in the model
+        card.
     private
-        False allows a public repository.
+        False makes a new repository public, and accepts an existing public one.
     license
         License of the weights, as the Hub names it ("cc-by-4.0").
 
@@ -42,7 +46,7 @@ def push(
     WeightsError
         The folder is incomplete or damaged.
     UsageError
-        The report is of other weights, or the repository is public.
+        The report is of other weights, or the repository is public and ``private`` is set.
     HubError
         The Hub cannot be reached or refuses.
     """
@@ -81,7 +85,7 @@ def upload(
     kind
         "model" or "space".
     private
-        False allows a public repository.
+        False makes a new repository public, and accepts an existing public one.
     replaces
         Whether a file of the repository that is not in ``files`` is deleted, by its path.
 
@@ -99,13 +103,13 @@ def upload(
     with hub_errors(repo):
         api = HfApi(library_name="saic")
         try:
-            there = api.repo_info(repo, repo_type=kind)
+            found = api.repo_info(repo, repo_type=kind)
         except RepositoryNotFoundError:
             api.create_repo(repo, repo_type=kind, private=private, space_sdk="gradio" if kind == "space" else None)
-            there = api.repo_info(repo, repo_type=kind)
-        if private and not there.private:
+            found = api.repo_info(repo, repo_type=kind)
+        if private and not found.private:
             raise UsageError(f"{repo} is public. Add --public (private=False) if that is meant, or name another.")
-        stale = [file.rfilename for file in there.siblings or () if file.rfilename not in files]
+        stale = [file.rfilename for file in found.siblings or () if file.rfilename not in files]
         operations = [CommitOperationDelete(path) for path in stale if replaces(path)]
         operations += [CommitOperationAdd(path, content) for path, content in files.items()]
         return api.create_commit(repo, operations, commit_message=message, repo_type=kind).oid

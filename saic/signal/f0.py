@@ -1,8 +1,7 @@
-"""Fundamental frequency (F0): tracking on the mel's frames, statistics, transposition, and
-harmonics in a mel.
+"""Fundamental frequency (F0): tracking, statistics, transposition, and the mel of its harmonics.
 
-The tracker follows RAPT (Talkin 1995): normalized cross-correlation per frame, then the cheapest
-path through F0 candidates and one unvoiced state."""
+The tracker follows RAPT (Talkin 1995): normalized cross-correlation in every mel frame, then the
+path of lowest cost through F0 candidates and one unvoiced state."""
 
 from functools import cache
 
@@ -16,20 +15,20 @@ from saic.signal.mel import FLOOR, HOP_SAMPLES, N_MELS, SAMPLE_RATE, log_mel
 F0_MIN_HZ, F0_MAX_HZ = 55.0, 550.0
 HARMONIC_MEL_CHANNELS = N_MELS + 1
 _STEPS_PER_OCTAVE = 48
-_WINDOW = 640  # 40 ms: two periods of the lowest voices
+_WINDOW = 640  # 40 ms, two periods at 50 Hz
 _FFT = 1024
-_TYPICAL_LAG = 110  # 145 Hz, between men and women
-_BAND_HZ = (70.0, 100.0, 1_000.0, 1_400.0)  # without mains hum, and without formants above the first harmonics
-_LAG_WEIGHT = 0.15  # among multiples of a period it favors the shortest, hence the highest F0
-_UNVOICED_COST = 0.55
+_TYPICAL_LAG = 110  # 145 Hz, between the median F0 of men and of women
+_BAND_HZ = (70.0, 100.0, 1_000.0, 1_400.0)  # the first harmonics, without mains hum and higher formants
+_LAG_WEIGHT = 0.15  # lowers the score of long lags, since multiples of the period correlate as well
+_UNVOICED_COST = 0.55  # per frame; a voiced frame costs 1 - correlation
 _SWITCH_COST = 0.35  # between voiced and unvoiced
 _OCTAVE_COST = 1.0  # of a jump by one octave between frames; a much higher cost flattens the contour
-_STRETCH = 0.7, 1.4  # bounds on the scaling of the F0 range
-_QUIET_DB = -35.0  # re the clip's loud frames: below it, correlation is scaled down
+_STRETCH = 0.7, 1.4  # limits of the factor on the spread of log2 F0
+_QUIET_DB = -35.0  # re the clip's loud frames: the correlation of quieter frames is scaled down
 
 
 def candidates_hz() -> np.ndarray:
-    """(K,) F0 candidates, 48 per octave."""
+    """(K,) F0 candidates from 55 to 550 Hz, 48 per octave."""
     octaves = np.log2(F0_MAX_HZ / F0_MIN_HZ)
     return F0_MIN_HZ * 2 ** (np.arange(int(octaves * _STEPS_PER_OCTAVE) + 1) / _STEPS_PER_OCTAVE)
 
@@ -71,7 +70,9 @@ def measure_f0_stats(f0: Tensor) -> Tensor:
 
 
 def transpose_f0(f0: Tensor, f0_stats: Tensor) -> Tensor:
-    """Give an F0 track the median and spread of another voice; the contour keeps its shape.
+    """Give an F0 track the median and spread of another voice, by a linear map of log2 F0.
+
+    The factor on the spread is limited to 0.7 to 1.4.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def transpose_f0(f0: Tensor, f0_stats: Tensor) -> Tensor:
     (B, T) Hz, 55 to 550 Hz, 0 where unvoiced.
     """
     median, spread = f0_stats.unsqueeze(-1).unbind(dim=1)
-    # On the CPU: the transfer takes less time than a GPU's many small kernels.
+    # On the CPU: the transfer takes less time than many small kernels on a GPU.
     own = torch.stack([measure_f0_stats(track) for track in f0.cpu()]).to(f0.device).unsqueeze(-1)
     stretch = (spread / own[:, 1].clamp_min(1e-3)).clamp(*_STRETCH)
     moved = 2 ** (median + (f0.clamp_min(F0_MIN_HZ).log2() - own[:, 0]) * stretch)
@@ -93,7 +94,7 @@ def transpose_f0(f0: Tensor, f0_stats: Tensor) -> Tensor:
 
 
 def harmonic_mel(f0: Tensor) -> Tensor:
-    """Log-mel of a harmonic source with the given F0: all harmonics equally strong.
+    """Log-mel of a harmonic source with the given F0, all harmonics of equal amplitude.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def harmonic_mel(f0: Tensor) -> Tensor:
 
     Returns
     -------
-    (B, 81, T): 80 bands, minus their mean, and a voicing flag of 1; all 0 in unvoiced frames.
+    (B, 81, T): in voiced frames 80 bands minus their mean, then a voicing flag of 1; 0 elsewhere.
     """
     steps = (f0.clamp(F0_MIN_HZ, F0_MAX_HZ) / F0_MIN_HZ).log2() * _STEPS_PER_OCTAVE
     rows = torch.where(f0 > 0, steps.round().long() + 1, 0)
@@ -127,7 +128,7 @@ def _harmonics() -> Tensor:
 
 
 def _band_pass(wav: np.ndarray) -> np.ndarray:
-    """The band of the first harmonics, by a spectral window with raised-cosine edges."""
+    """Keep the band of the first harmonics, by a spectral window with raised-cosine edges."""
     n_samples = max(len(wav), 1)
     size = 1 << (n_samples - 1).bit_length()
     hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
@@ -137,7 +138,7 @@ def _band_pass(wav: np.ndarray) -> np.ndarray:
 
 
 def _correlation(wav: Tensor) -> Tensor:
-    """(T, K) normalized cross-correlation of each frame with the signal one candidate period later."""
+    """(T, K) normalized cross-correlation of each frame with the signal one period later."""
     grid = candidates_hz()
     lags = SAMPLE_RATE / grid
     longest = int(np.ceil(lags.max()))
@@ -159,7 +160,7 @@ def _correlation(wav: Tensor) -> Tensor:
 
 
 def _cheapest_path(cost: np.ndarray) -> np.ndarray:
-    """Viterbi over (T, K) costs and an unvoiced state; returns (T,) indices, -1 for unvoiced."""
+    """Viterbi path over (T, K) costs and an unvoiced state: (T,) indices, -1 if unvoiced."""
     n_frames, n_states = cost.shape
     steps = np.arange(n_states)
     jump = (_OCTAVE_COST / _STEPS_PER_OCTAVE * np.abs(steps[:, None] - steps)).astype(np.float32)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _EPS = 1e-5
-_MIN_FRAMES = 4
+_MIN_FRAMES = 4  # over fewer, the deviation is near 0, and a division by it would amplify noise
 
 
 def masked_statistics(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -19,17 +19,15 @@ def masked_statistics(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     x
         (B, channels, T).
     mask
-        (B, 1, T) of 0 and 1, or None for all frames. A clip with fewer than four speech frames uses
-        all of its frames: over so few, the deviation is near 0, and a division by it would amplify
-        noise.
+        (B, 1, T) of 0 and 1, or None for all frames. In a clip with fewer than four speech frames
+        all frames count.
 
     Returns
     -------
     mean, std: each (B, channels, 1).
     """
-    with torch.autocast(
-        x.device.type, enabled=False
-    ):  # bfloat16 has too few digits for differences of nearly equal numbers
+    # bfloat16 has too few digits for differences of nearly equal numbers.
+    with torch.autocast(x.device.type, enabled=False):
         x = x.float()
         if mask is None:
             weight = torch.full_like(x[:, :1], 1 / x.shape[-1])
@@ -43,9 +41,7 @@ def masked_statistics(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def downsample_mask(mask: Tensor | None, stride: int) -> Tensor | None:
-    """(B, 1, T) to (B, 1, ceil(T / stride)): an output frame is speech if any of its input frames
-    is.
-    """
+    """(B, 1, T) to (B, 1, ceil(T / stride)): 1 where any of the input frames is 1."""
     if mask is None or stride == 1:
         return mask
     return F.max_pool1d(mask, stride, stride, ceil_mode=True)

@@ -1,18 +1,16 @@
-"""Anonymization without a model, by the McAdams coefficient, which moves formants (VoicePrivacy
-baseline B2).
+"""Anonymization without a model, by the McAdams coefficient (VoicePrivacy baseline B2).
 
 ::
 
-    wav -> frames of 20 ms -> linear prediction -> poles: angle phi becomes phi ** alpha -> new
-    all-pole filter
-                                     |                                                          |
-                                     +-> residual (pitch, noise) -------------------------------+->
-                                     overlap-add -> wav
+    wav -> 20 ms frames -> linear prediction -> poles: angle phi to phi ** alpha
+                               |                              |
+                               v                              v
+                           residual ---------------> new all-pole filter -> overlap-add -> wav
 
 Patino et al., "Speaker anonymisation using the McAdams coefficient", Interspeech 2021
-(arXiv:2011.01130). An angle of 1 radian, 2,546 Hz, is unchanged; lower ones move up, higher ones
-move down. F0 and timing are unchanged, so an attacker who knows the method still recognizes the
-speaker. It serves as a control, and where no model can run."""
+(arXiv:2011.01130). Complex poles model formants. An angle of 1 radian, 2,546 Hz, is unchanged;
+lower formants move up, higher ones down. F0 and timing are unchanged, so an attacker who knows the
+method still recognizes the speaker. It serves as a control, and where no model can run."""
 
 import numpy as np
 
@@ -22,11 +20,11 @@ from saic.errors import EmptyAudio, InvalidAudio, UsageError
 ALPHA_RANGE = (0.5, 0.9)
 ORDER = 20
 HOP_SAMPLES = SAMPLE_RATE // 100
-WINDOW_SAMPLES = 2 * HOP_SAMPLES  # 20 ms, half of it shared with the next
+WINDOW_SAMPLES = 2 * HOP_SAMPLES  # 20 ms, overlapping by half
 
 _BLOCK_FRAMES = 1024  # 10 s at a time, which bounds memory
-# Added, relative to a frame's power, to the denominator of Burg's method: poles stay inside the
-# unit circle.
+# Added, relative to a frame's energy, to the denominator of Burg's method, so that all poles stay
+# inside the unit circle.
 _FLOOR = 1e-12
 
 
@@ -42,7 +40,7 @@ def anonymize(wav: np.ndarray, alpha: float | None = None, seed: int = 0) -> np.
         1 changes nothing. None draws it uniformly from 0.5 to 0.9, as B2 of VoicePrivacy 2024 does
         per utterance (evaluation plan, arXiv:2404.02677); B2 of 2022 draws it per speaker.
     seed
-        Of that draw.
+        Seed of that draw.
 
     Returns
     -------
@@ -67,7 +65,7 @@ def anonymize(wav: np.ndarray, alpha: float | None = None, seed: int = 0) -> np.
     n_frames = -(-len(wav) // HOP_SAMPLES) + 1
     padded = np.pad(wav, (HOP_SAMPLES, (n_frames + 1) * HOP_SAMPLES - HOP_SAMPLES - len(wav)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES]
-    # The square root of a Hann window, applied before and after: overlapping squares add up to 1.
+    # Square root of a Hann window, applied before and after: its overlapping squares add up to 1.
     window = np.sin(np.pi * (np.arange(WINDOW_SAMPLES) + 0.5) / WINDOW_SAMPLES)
     hops = np.zeros((n_frames + 1, HOP_SAMPLES))
     for start in range(0, n_frames, _BLOCK_FRAMES):
@@ -78,8 +76,9 @@ def anonymize(wav: np.ndarray, alpha: float | None = None, seed: int = 0) -> np.
 
 
 def linear_prediction(frames: np.ndarray, order: int = ORDER) -> np.ndarray:
-    """Prediction-error filters of many frames at once, by Burg's method: all poles of 1 / A lie
-    inside the unit circle.
+    """Prediction-error filters A(z) of many frames at once, by Burg's method.
+
+    All poles of 1 / A(z) lie inside the unit circle.
 
     Parameters
     ----------
@@ -132,13 +131,11 @@ def move_poles(filters: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def _move_formants(frames: np.ndarray, alpha: float) -> np.ndarray:
-    """(F, N) frames with their spectral envelope moved: through A(z), then through 1 / A(z) with
-    other poles.
-    """
+    """Filter (F, N) frames by their A(z), then by 1 / A(z) with the poles moved."""
     filters = linear_prediction(frames)
     moved = move_poles(filters, alpha)
     n = frames.shape[1]
-    # Time is the first axis from here on: the recursion runs over time, for all frames at once.
+    # Time is the first axis from here on: the recursion runs over samples, for all frames at once.
     past = np.pad(frames.T, ((ORDER, 0), (0, 0)))
     residual = sum(filters[:, k] * past[ORDER - k : ORDER - k + n] for k in range(ORDER + 1))
     recent_last = np.ascontiguousarray(moved[:, :0:-1].T)
@@ -150,6 +147,6 @@ def _move_formants(frames: np.ndarray, alpha: float) -> np.ndarray:
 
 def _match_level(wav: np.ndarray, like: np.ndarray) -> np.ndarray:
     """Scale to the rms level of another wav, limited to a peak of 1."""
-    rms, wanted = (np.sqrt(np.mean(x**2)) for x in (wav, like))
-    wav = wav * (wanted / max(rms, np.finfo(float).tiny))
+    rms, target_rms = (np.sqrt(np.mean(x**2)) for x in (wav, like))
+    wav = wav * (target_rms / max(rms, np.finfo(float).tiny))
     return wav / max(1.0, np.abs(wav).max())

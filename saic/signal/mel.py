@@ -1,7 +1,7 @@
-"""Log-mel front end. Training, inference, evaluation and the web page all call :func:`log_mel`.
+"""Log-mel front end: training, inference, evaluation and the web page all call :func:`log_mel`.
 
-Frame ``t`` is centred on sample ``200 * t + 100``, so each frame covers exactly one hop, and a clip
-of N samples has ceil(N / 200) frames."""
+Frame t is centered on sample 200 t + 100, the middle of its hop, and a clip of N samples has
+ceil(N / 200) frames."""
 
 from functools import cache
 
@@ -23,9 +23,7 @@ FLOOR = 1e-5  # smallest magnitude; ln(1e-5) = -11.5 is the lowest value of a lo
 @cache
 @torch.inference_mode(False)  # the cached tensor is used in training too
 def filterbank() -> torch.Tensor:
-    """(513, 80) Slaney-normalised triangular filters from 0 to 8,000 Hz (Slaney, Auditory Toolbox,
-    1998).
-    """
+    """(513, 80) triangular filters, 0 to 8 kHz, of unit area (Slaney, Auditory Toolbox, 1998)."""
     return AF.melscale_fbanks(N_FFT // 2 + 1, 0.0, F_MAX_HZ, N_MELS, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
 
 
@@ -52,8 +50,8 @@ def log_mel(wav: torch.Tensor) -> torch.Tensor:
     margin = (N_FFT - HOP_SAMPLES) // 2
     flat = wav.reshape(-1, 1, n_samples).float()
     flat = F.pad(flat, (0, n_frames * HOP_SAMPLES - n_samples))
-    # Reflection keeps the level of the first and last frames. A clip too short to reflect is
-    # zero-padded.
+    # Reflection keeps the level of the first and last frames. A clip that is too short for it is
+    # padded with zeros.
     mode = "reflect" if flat.shape[-1] > margin else "constant"
     flat = F.pad(flat, (margin, margin), mode=mode).squeeze(1)
     spectrum = torch.stft(flat, N_FFT, HOP_SAMPLES, window=_window().to(flat), center=False, return_complex=True)
@@ -62,6 +60,6 @@ def log_mel(wav: torch.Tensor) -> torch.Tensor:
 
 
 def mel_frequencies_hz() -> np.ndarray:
-    """(80,) centre frequency of each mel bin."""
+    """(80,) center frequency of each mel bin."""
     bank = filterbank().numpy()
     return np.linspace(0.0, F_MAX_HZ, bank.shape[0])[bank.argmax(axis=0)]

@@ -1,12 +1,11 @@
 """Long-term mean and covariance of mel bands, and their transfer from one voice to another.
 
 The decoder was trained on few speakers, so the average spectrum of its output for an unseen voice
-lies between those of the training speakers. The target's own statistics replace it: they are
-measured on the target's recordings. Transfer of mean and deviation is known from voice conversion
-(global variance, Toda et al. 2007) and from AdaIN (Huang & Belongie 2017, Eq. 8). Transfer of the
-covariance too is optimal transport between Gaussians (Pitié & Kokaram 2007). The covariance holds
-which bands rise together, hence where formants lie. Its transfer costs intelligibility where the
-output is blurred."""
+lies between those of the training speakers. The statistics of the target's recordings replace it.
+Transfer of mean and deviation is known from voice conversion (global variance, Toda et al. 2007)
+and from AdaIN (Huang & Belongie 2017, Eq. 8). Transfer of correlations between bands, which depend
+on the formants, is optimal transport between Gaussians (Pitié & Kokaram 2007). It raises WER if the
+decoder's output is blurred."""
 
 import torch
 from torch import Tensor
@@ -14,17 +13,22 @@ from torch import Tensor
 from saic.signal.masking import masked_statistics
 from saic.signal.mel import N_MELS
 
-_STRETCH = (0.5, 2.5)  # bounds on the change of a band's deviation: more would amplify noise
-_SHRINKAGE = 0.3  # added to the diagonal of a correlation matrix: seconds of speech do not determine 80 x 80 numbers
+_STRETCH = (0.5, 2.5)  # limits of the factor on a band's deviation: a larger one would amplify noise
+_SHRINKAGE = 0.3  # added to the diagonal of a correlation matrix, an estimate from seconds of speech
 _MIN_DEVIATION = 1e-3
-_MIN_EIGENVALUE = _SHRINKAGE**2 / 4  # of a product of two correlation matrices; real pairs are above it
-_MAX_DEVIATIONS = 2.5  # above the mean: 0.3 % of a recording's frames are louder in a band
+_MIN_EIGENVALUE = _SHRINKAGE**2 / 4  # of a product of two correlation matrices; those of recordings are larger
+_MAX_DEVIATIONS = 2.5  # above the mean; 0.3 % of a recording's frames exceed it in a band
 
 
 def measure_mel_statistics(mel: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean and covariance over the speech frames of a (B, 80, T) log-mel.
+    """Mean and covariance of the mel bands over speech frames.
 
-    ``mask`` is (B, 1, T) of 0 and 1.
+    Parameters
+    ----------
+    mel
+        (B, 80, T) log-mel.
+    mask
+        (B, 1, T) of 0 and 1, or None for all frames.
 
     Returns
     -------
@@ -52,14 +56,18 @@ def transfer_mel_statistics(
     mask
         (B, 1, T) of 0 and 1: the mel's speech frames.
     correlation
-        Share, 0 to 1, of the correlation between bands that is transferred too. Mean and deviation
-        always are.
+        Share, 0 to 1, to which the correlations between bands are transferred. Mean and deviation
+        are always transferred in full.
+
+    Returns
+    -------
+    (B, 80, T) log-mel.
     """
     mean, deviation = _moments(statistics)
     moved = _move(mel, masked_statistics(mel, mask), (mean, deviation))
     if not correlation:
         return moved
-    own_mean, own_deviation = masked_statistics(moved, mask)  # the voice's, except where _STRETCH bounds them
+    own_mean, own_deviation = masked_statistics(moved, mask)  # the voice's, except where _STRETCH limits them
     with torch.no_grad():  # a constant in training: gradients through nearly equal eigenvalues explode
         # On the CPU: a GPU takes several times as long for eigenvectors.
         transport = _transport(measure_mel_statistics(moved, mask).cpu(), statistics.cpu())
@@ -70,16 +78,16 @@ def transfer_mel_statistics(
 def match_mel_moments(mel: Tensor, recording: Tensor, mask: Tensor | None = None) -> Tensor:
     """Give a (B, 80, T) log-mel the mean and deviation per band of a recording of the same length.
 
-    ``mask`` (B, 1, T) are the speech frames of both. Training compares outputs with targets after
-    this step: a conversion replaces the moments anyway, so the decoder need not learn them."""
+    ``mask`` (B, 1, T): the speech frames of both. Training applies it to an output before the loss:
+    a conversion replaces these moments anyway, so the decoder need not predict them."""
     return _move(mel, masked_statistics(mel, mask), masked_statistics(recording, mask))
 
 
 def limit_peaks(mel: Tensor, statistics: Tensor) -> Tensor:
     """Limit every band of a (B, 80, T) log-mel to 2.5 deviations above the voice's mean.
 
-    A band above a codec's cutoff is silent except for bursts. Moved to a voice with speech in that
-    band, a burst would become the loudest sound of the recording."""
+    In a recording from a codec, a band above the cutoff is silent except for bursts. With the
+    statistics of a voice that has speech in that band, a burst would be the loudest sound."""
     mean, deviation = _moments(statistics)
     return torch.minimum(mel, mean + _MAX_DEVIATIONS * deviation)
 
@@ -90,27 +98,27 @@ def _moments(statistics: Tensor) -> tuple[Tensor, Tensor]:
     return statistics[:, :1].transpose(1, 2), variance.clamp_min(0).sqrt().unsqueeze(-1)
 
 
-def _move(mel: Tensor, own: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> Tensor:
-    (mean, deviation), (wanted_mean, wanted_deviation) = own, wanted
-    return (mel - mean) * (wanted_deviation / deviation).clamp(*_STRETCH) + wanted_mean
+def _move(mel: Tensor, own: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
+    """Replace the mel's own mean and deviation by the target's, each (B, 80, 1)."""
+    (mean, deviation), (target_mean, target_deviation) = own, target
+    return (mel - mean) * (target_deviation / deviation).clamp(*_STRETCH) + target_mean
 
 
-def _transport(own: Tensor, wanted: Tensor) -> Tensor:
-    """(B, 80, 80) linear Monge-Kantorovitch map (Pitié & Kokaram 2007) from one correlation matrix
-    to another.
+def _transport(own: Tensor, target: Tensor) -> Tensor:
+    """(B, 80, 80) linear Monge-Kantorovitch map between correlations (Pitié & Kokaram 2007).
 
-    Of all matrices that give the wanted correlations it changes the signal least. Whitening and
-    then coloring gives the same correlations, but mixes bands that need not be mixed."""
-    own, wanted = _correlation(own), _correlation(wanted)
+    Of all matrices that give the target's correlations, it changes the signal least. Whitening and
+    then coloring gives the same correlations, but mixes bands more than needed."""
+    own, target = _correlation(own), _correlation(target)
     root, inverse_root = _power(own, 0.5), _power(own, -0.5)
-    return inverse_root @ _power(root @ wanted @ root, 0.5) @ inverse_root
+    return inverse_root @ _power(root @ target @ root, 0.5) @ inverse_root
 
 
 def _correlation(statistics: Tensor) -> Tensor:
-    """Shrunk correlation matrix, (B, 80, 80) in double precision.
+    """Correlation matrix with shrinkage, (B, 80, 80) in double precision.
 
-    Correlations, not covariances: a silent band, as above a codec's cutoff, then counts like any
-    other."""
+    Unlike covariances, correlations give a silent band, as above a codec's cutoff, the weight of
+    any other."""
     deviation = _moments(statistics)[1].double().clamp_min(_MIN_DEVIATION)
     correlation = statistics[:, 1:].double() / deviation / deviation.transpose(1, 2)
     return correlation + _SHRINKAGE * torch.eye(N_MELS).to(deviation)
@@ -119,7 +127,7 @@ def _correlation(statistics: Tensor) -> Tensor:
 def _power(matrix: Tensor, power: float) -> Tensor:
     """A power of (B, 80, 80) symmetric matrices.
 
-    Stored as float16, they may be barely positive definite.
+    The lower limit on eigenvalues allows for rounding: a gallery stores statistics as float16.
     """
     values, vectors = torch.linalg.eigh(matrix)
     return vectors * values.clamp_min(_MIN_EIGENVALUE).pow(power).unsqueeze(1) @ vectors.transpose(1, 2)

@@ -1,23 +1,21 @@
-"""Voice activity detection by energy: the mask of instance norm and pooling, and the check for too
-little speech.
-"""
+"""Voice activity detection by energy: speech masks, and the check for too little speech."""
 
 import numpy as np
 
 from saic.errors import SilentAudio, TooShort
 from saic.signal.mel import FRAMES_PER_S, HOP_SAMPLES
 
-_SILENCE_DB = -60.0  # dBFS: a clip whose loudest 100 ms are quieter holds no speech
+_SILENCE_DB = -60.0  # dBFS: a clip whose loudest 100 ms are quieter is silent
 _BELOW_LOUD_DB = 35.0  # a frame this far below the clip's loudest 100 ms is a pause
 _LOUD_FRAMES = 8  # 100 ms, so that a click does not set the level
-_HANGOVER_FRAMES = 4  # 50 ms on either side keep word edges and stop closures
+_HANGOVER_FRAMES = 4  # 50 ms before and after speech, which keep word edges and stop closures
 
 
 def speech_frames(wav: np.ndarray) -> np.ndarray:
     """Find speech frames by their energy relative to the clip's loudest 100 ms.
 
-    Energy does not tell speech from steady noise: a clip of noise counts as speech. The result does
-    not change with gain while the loudest 100 ms are above -60 dBFS.
+    Steady noise counts as speech, since its energy is like that of speech. The result does not
+    change with gain while the loudest 100 ms are above -60 dBFS.
 
     Parameters
     ----------

@@ -8,16 +8,16 @@ from torch import Tensor
 
 from saic.signal.mel import F_MAX_HZ, N_MELS, mel_frequencies_hz
 
-_KNEE = 0.8  # share of the band that is scaled; above it the axis is bent so that 8 kHz stays at 8 kHz
+_KNEE = 0.8  # share of the band that is scaled; above it the warp is such that 8 kHz stays at 8 kHz
 
 
 @cache
 def warp_matrix(factor: float) -> Tensor:
-    """(80, 80) matrix that moves energy at f Hz to ``factor`` * f Hz when it multiplies a log-mel."""
-    centres = mel_frequencies_hz()
+    """(80, 80) matrix that moves a log-mel's value at f Hz to ``factor`` * f Hz."""
+    centers = mel_frequencies_hz()
     knee = _KNEE * F_MAX_HZ * min(1.0, factor)
-    source = np.interp(centres, [0.0, knee, F_MAX_HZ], [0.0, knee / factor, F_MAX_HZ])
-    position = np.interp(source, centres, np.arange(len(centres)))
+    source = np.interp(centers, [0.0, knee, F_MAX_HZ], [0.0, knee / factor, F_MAX_HZ])
+    position = np.interp(source, centers, np.arange(len(centers)))
     low = np.minimum(position.astype(int), N_MELS - 2)
     matrix = np.zeros((N_MELS, N_MELS), dtype=np.float32)
     rows = np.arange(N_MELS)

@@ -1,1 +1,1 @@
-"""Two-stage training (paper 3.1): latent optimization, then amortised encoders."""
+"""Training of the model in two stages (paper 3.1), of the vocoder, and of the feature networks."""

@@ -1,11 +1,11 @@
 """Augmentation of log-mels.
 
-:class:`Augmentation` changes the voice and the microphone: vocal-tract-length perturbation (Jaitly
-& Hinton 2013) and a random equalizer. The frequency warp moves formants and F0 together. On the
-content encoder's input it hides the speaker. On target and reference alike it gives one more
+:class:`Augmentation` simulates another voice and microphone: vocal-tract-length perturbation
+(Jaitly & Hinton 2013), which warps formants and F0 together, and a random equalizer. On the content
+encoder's input it conceals the speaker. On a target and its reference alike it gives one more
 training speaker.
 
-:func:`degrade` changes the recording: noise, reverberation, band limit.
+:func:`degrade` simulates worse recordings: noise, reverberation, band limit.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ _CUTOFF_BINS = (42, 62)  # highest mel bin that passes a band limit: about 2.4 t
 class Augmentation:
     """One augmentation per clip.
 
-    ``matrix`` (B, 80, 80) warps the frequency axis, ``curve`` (B, 80, 1) is the equalizer in
-    nepers, ``factor`` (B,) multiplies F0."""
+    ``matrix`` (B, 80, 80) warps the frequency axis by ``factor`` (B,), which also multiplies F0;
+    ``curve`` (B, 80, 1) is the gain of the equalizer in nepers."""
 
     matrix: Tensor
     curve: Tensor
@@ -40,7 +40,7 @@ class Augmentation:
 
     @classmethod
     def draw(cls, size: int, config: Config, random: np.random.Generator, *, share: float = 1.0) -> "Augmentation":
-        """Random augmentations; only ``share`` of the clips are changed."""
+        """Draw augmentations at random; a random ``share`` of the clips is augmented."""
         active = random.random(size) < share
         factors = np.where(active, random.choice(config.vtlp_factors, size=size), 1.0)
         weights = random.normal(size=(size, _EQUALIZER_COSINES)) * active[:, None] / np.sqrt(_EQUALIZER_COSINES / 2)
@@ -55,7 +55,7 @@ class Augmentation:
 
     @property
     def is_identity(self) -> Tensor:
-        """(B,) whether a clip is unchanged."""
+        """(B,) bool: clips that are not augmented."""
         return (self.factor == 1) & (self.curve == 0).all(dim=(1, 2))
 
     def mel(self, mel: Tensor) -> Tensor:
@@ -72,8 +72,9 @@ class Augmentation:
 
 
 def degrade(mel: Tensor, share: float, random: np.random.Generator) -> Tensor:
-    """Add reverberation, noise and a band limit to (B, 80, T) log-mels, each to a random ``share``
-    of the clips.
+    """Add reverberation, noise and a band limit, each to a random ``share`` of the clips.
+
+    ``mel`` and the result are (B, 80, T) log-mels.
     """
     if share == 0:
         return mel
@@ -88,7 +89,7 @@ def degrade(mel: Tensor, share: float, random: np.random.Generator) -> Tensor:
 
 
 def _reverberation(power: Tensor, random: np.random.Generator) -> Tensor:
-    """(B, 80, T) power of late reverberation: exponential decay in every band (Polack's model)."""
+    """(B, 80, T) power of late reverberation: exponential decay in every band (Polack)."""
     size, _, n_frames = power.shape
     decay_s = torch.from_numpy(random.uniform(*_RT60_S, size=(size, 1, 1))).to(power)
     ratio = torch.from_numpy(10 ** (-random.uniform(*_DIRECT_TO_REVERBERANT_DB, size=(size, 1, 1)) / 10)).to(power)
@@ -99,7 +100,7 @@ def _reverberation(power: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def _stationary_noise(power: Tensor, random: np.random.Generator) -> Tensor:
-    """(B, 80, 1) power of noise, white to brown, at a random signal-to-noise ratio."""
+    """(B, 80, 1) mean power of noise, white to brown, at a random signal-to-noise ratio."""
     size = len(power)
     octaves = np.log2(mel_frequencies_hz() / mel_frequencies_hz()[0])[:, None]
     slope_db = random.uniform(*_NOISE_SLOPE_DB, size=(size, 1, 1)) * octaves
@@ -109,7 +110,7 @@ def _stationary_noise(power: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def _fluctuation(power: Tensor, random: np.random.Generator) -> Tensor:
-    """(B, 80, T) random power of Gaussian noise in every band and frame, with mean 1."""
+    """(B, 80, T) power of white Gaussian noise relative to its mean in each band."""
     size, _, n_frames = power.shape
     generator = torch.Generator(power.device).manual_seed(int(random.integers(2**63)))
     samples = torch.randn(size, n_frames * HOP_SAMPLES, generator=generator, device=power.device)

@@ -1,21 +1,21 @@
 """Data-parallel training (``torchrun``): every process works on its rows of one batch.
 
-Every process draws the same whole batch, since all randomness is seeded by (seed, step). It runs
-the networks on its own rows and gathers the outputs of all processes::
+All randomness is seeded by (seed, step), so every process draws the same batch of B. It runs the
+networks on its own rows and gathers the outputs of all N processes::
 
-    inputs (B, ...) -- share --> (B / N, ...) -- networks --> (B / N, ...) -- gather --> (B, ...) --
-    losses
+    inputs (B, ...) -- share --> (B / N, ...) -- networks --> (B / N, ...) -- gather --> (B, ...)
 
-The losses are computed on the whole batch and are equal in all processes, also where a mean mixes
-clips, such as one over a mask. Everything after :func:`gather` is computed by every process;
-:func:`rows` and :func:`total` divide a network's work there.
+Every process then computes the losses on the whole batch, with equal results, even where a mean is
+over clips of several processes. To divide the work of a network that is used in a loss, give it
+only the rows of :func:`rows`, and add up its loss by :func:`total`.
 
-Gradients: the backward pass of :func:`gather` and :func:`total` sums the gradients of N processes.
-These are equal, so the sum is N times the gradient, and its mean over processes is the gradient.
-Parameters used after :func:`gather` get the gradient itself in every process, and so does the mean.
-Hence one rule: :func:`average_gradients` of all parameters, and N processes take the step of one.
+Gradients: the backward passes of :func:`gather` and :func:`total` sum over the N processes. Since
+every process has the same loss, each gets N times the gradient of its own rows. The mean over
+processes is therefore the gradient of the whole batch. For parameters used after :func:`gather`,
+every process has the gradient of the whole batch already, and the mean does not change it. So
+:func:`average_gradients` is right for all parameters, and N processes make the same update as one.
 
-With one process these functions do nothing.
+With one process these functions change nothing.
 """
 
 import os
@@ -30,8 +30,8 @@ from torch import Tensor, nn
 
 from saic.errors import UsageError
 
-# The others wait while the first one computes mels or validates. torchrun notices a process that
-# died.
+# So long, because the others wait while the first process computes mels or validates. If a process
+# dies, torchrun stops the others.
 _TIMEOUT = timedelta(days=2)
 
 
@@ -41,10 +41,7 @@ def requested_processes() -> int:
 
 
 def start(device: str) -> None:
-    """Join the process group of ``torchrun``, if there is one.
-
-    "cuda" then means the process's own GPU.
-    """
+    """Join the process group of ``torchrun``, if any; "cuda" is then the process's own GPU."""
     if requested_processes() > 1 and not dist.is_initialized():
         on_gpu = torch.device(device).type == "cuda"
         if on_gpu:
@@ -65,10 +62,7 @@ def is_first() -> bool:
 
 @contextmanager
 def first_before_others() -> Iterator[None]:
-    """The first process runs the block alone, for instance to fill a cache.
-
-    Then the others run it.
-    """
+    """Run a block in the first process, for instance to fill a cache, and then in the others."""
     if not is_first():
         dist.barrier()
     yield
@@ -77,7 +71,7 @@ def first_before_others() -> Iterator[None]:
 
 
 def share(batch: Tensor) -> Tensor:
-    """(B, ...) to this process's B / N rows.
+    """This process's B / N rows of a batch (B, ...).
 
     Raises
     ------
@@ -93,13 +87,13 @@ def share(batch: Tensor) -> Tensor:
 
 
 def rows(count: int) -> slice:
-    """This process's part of ``count`` rows; parts differ by at most one row and may be empty."""
+    """This process's part of ``count`` rows; parts differ by at most one row, and may be empty."""
     n, rank = _n_processes(), dist.get_rank() if dist.is_initialized() else 0
     return slice(count * rank // n, count * (rank + 1) // n)
 
 
 def gather(own: Tensor) -> Tensor:
-    """(B / N, ...) of every process to the whole (B, ...), in the order of :func:`share`."""
+    """Join the (B / N, ...) of every process to (B, ...), in the order of :func:`share`."""
     return _Gather.apply(own) if dist.is_initialized() else own
 
 
@@ -111,8 +105,8 @@ def total(own: Tensor) -> Tensor:
 def replicated(whole: Tensor) -> Tensor:
     """The identity, with a backward pass that averages the gradient over processes.
 
-    For rows of an embedding table: only the gradient of these rows is sent, and the table's
-    gradient is the same in all processes."""
+    For rows of an embedding table: only the gradients of these rows are exchanged, and the table
+    gets the same gradient in all processes."""
     return _Replicated.apply(whole) if dist.is_initialized() else whole
 
 

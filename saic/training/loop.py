@@ -1,10 +1,8 @@
 """The training loop of all stages: steps, progress, log, checkpoints, exact resume.
 
-With several processes, only the first shows progress, logs, validates and saves.
-
 A stage is any object with ``step(i)``, ``state_dict`` and ``load_state_dict``. All randomness of
-step ``i`` is seeded by (seed, i), so a resumed run repeats exactly the steps after its last
-checkpoint."""
+step i is seeded by (seed, i), so a resumed run repeats the steps after its last checkpoint exactly.
+Of several processes, only the first shows progress, logs, validates and saves."""
 
 import json
 import os
@@ -26,8 +24,8 @@ from saic.errors import TrainingError, UsageError
 from saic.migration import migrate_tensors
 from saic.training import distributed
 
-_LOG_EVERY = 20
-_KEPT = 2
+_LOG_EVERY = 20  # steps
+_KEPT = 2  # newest checkpoints
 _STATE = "state.pt"
 
 
@@ -39,7 +37,7 @@ class Stage(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """All state that a resume needs: tensors, numbers, lists, dicts."""
+        """All state that a resumed run needs: tensors, numbers, lists, dicts."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -63,14 +61,14 @@ def run(
     resume: bool = False,
     validate: Callable[[], dict[str, float]] | None = None,
 ) -> None:
-    """Train until ``schedule.steps``.
+    """Train until ``schedule.steps``; keep the last two checkpoints and the best one.
 
-    The last two checkpoints and the best by ``validate()["loss"]`` are kept.
+    The best has the lowest ``validate()["loss"]``.
 
     Parameters
     ----------
     folder
-        Folder of this stage; gets ``log.jsonl`` and ``checkpoints/step-N/``.
+        Run folder, for ``log.jsonl`` and ``checkpoints/step-N/``.
     resume
         Continue from the newest checkpoint, if there is one.
     validate
@@ -113,7 +111,7 @@ def run(
 
 
 def start(folder: Path, config: Config, *, resume: bool) -> None:
-    """Make a run folder and save the config in it, or check that an existing folder may be resumed."""
+    """Make a run folder with its config, or check that the run in it can be resumed."""
     path = folder / "config.yaml"
     if not distributed.is_first():
         return
@@ -136,9 +134,9 @@ def latest(folder: Path) -> Path | None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """State in a checkpoint folder; only tensors and plain values, so no code is executed."""
+    """Load a checkpoint folder; no code in its file is executed."""
     stored = torch.load(path / _STATE, map_location="cpu", weights_only=True)
-    for part in ("model", "decoder"):  # networks whose tensors had other names in 0.9
+    for part in ("model", "decoder"):  # some of their tensors had other names in 0.9
         if part in stored["stage"]:
             stored["stage"][part] = migrate_tensors(stored["stage"][part])
     return stored
@@ -150,8 +148,9 @@ def generators(seed: int, step: int) -> tuple[np.random.Generator, torch.Generat
 
 
 def cosine(step: int, steps: int, *, warmup: int = 200) -> float:
-    """Factor on the learning rate: linear warm-up (at most a tenth of the run), then a half cosine
-    to 0.
+    """Factor on the learning rate: half a cosine, 1 to 0, times a linear warm-up.
+
+    The warm-up takes at most a tenth of the run.
     """
     warmup = min(warmup, steps // 10 + 1)
     ramp = min(1.0, (step + 1) / warmup)
@@ -159,7 +158,7 @@ def cosine(step: int, steps: int, *, warmup: int = 200) -> float:
 
 
 def precision(config: Config, device: str) -> torch.autocast:
-    """Context in which networks run: mixed precision if the config asks for it.
+    """Context for running networks: bfloat16 autocast if the config has that precision.
 
     bfloat16 has the range of float32, so gradients need no scaling. It halves the time of a step on
     processors with AVX-512 BF16 or AMX and on GPUs since Ampere; elsewhere it is emulated and

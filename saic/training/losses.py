@@ -1,4 +1,4 @@
-"""Reconstruction losses on standardized log-mels."""
+"""Losses on standardized log-mels: reconstruction, and the speaker style of conversions."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ FeatureNetwork = Callable[[Tensor], Sequence[Tensor]]
 
 
 def multi_scale_l1(output: Tensor, target: Tensor, scales: Sequence[int] = (1, 2, 4)) -> Tensor:
-    """Mean absolute difference of mels and of their averages over ``scale`` x ``scale`` patches.
+    """Mean absolute difference of mels averaged over ``scale`` x ``scale`` patches, for all scales.
 
     Coarse scales give a useful gradient where fine structure does not match, such as a harmonic
     that is one bin off."""
@@ -28,9 +28,9 @@ def multi_scale_l1(output: Tensor, target: Tensor, scales: Sequence[int] = (1, 2
 class ReconstructionLoss(nn.Module):
     """Multi-scale mel L1 plus a perceptual loss (Eq. 1 and 3) over any feature network.
 
-    The L1 distance of each feature map is relative to the target's magnitude, so that all layers
-    have equal weight. The network may be evaluated on a ``share`` of each batch: an unbiased
-    estimate at lower cost."""
+    The L1 distance of each feature map is divided by the target's mean magnitude, so that all
+    layers have equal weight. To save time, the perceptual loss uses the first ``share`` of a batch,
+    whose clips are in random order."""
 
     def __init__(self, network: FeatureNetwork | None = None, weight: float = 1.0, share: float = 1.0):
         super().__init__()
@@ -56,13 +56,19 @@ class ReconstructionLoss(nn.Module):
 def speaker_style_loss(
     network: FeatureNetwork, output: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor
 ) -> Tensor:
-    """Distance of two clips' feature statistics, which depend on the speaker more than on the
-    words.
+    """Distance between the feature statistics of an output and of a reference of the same speaker.
 
-    The mean and the deviation of every feature over speech frames are compared, relative to the
-    reference's magnitude: the style loss of Gatys et al. (2015), over time instead of over an
-    image. Mels are (B, 80, T) and (B, 80, T') standardized, masks (B, 1, T) and (B, 1, T'), row by
-    row of the same speaker."""
+    Mean and deviation of every feature over speech frames are compared, relative to the reference's
+    magnitude. They depend on the speaker more than on the words. It is the style loss of Gatys et
+    al. (2015), with statistics over time instead of over an image.
+
+    Parameters
+    ----------
+    output, reference
+        (B, 80, T) and (B, 80, T') standardized log-mels.
+    mask, reference_mask
+        (B, 1, T) and (B, 1, T') of 0 and 1: their speech frames.
+    """
     with torch.no_grad():
         wanted = _feature_statistics(network, reference, reference_mask)
     got = _feature_statistics(network, output, mask)

@@ -1,8 +1,8 @@
-"""A VGG-style network on mels (Simonyan & Zisserman 2015, a quarter of its width), trained to
-classify speakers.
+"""The feature network of the perceptual loss: VGG-style, on mels, trained to classify speakers.
 
-Its features replace those of ImageNet's VGG16 in the perceptual loss, so that a reconstruction
-keeps the speaker. Words have their own loss (:mod:`saic.training.phone_recognizer`)."""
+It has a quarter of VGG16's width (Simonyan & Zisserman 2015). Its features replace those of VGG16
+trained on ImageNet, so that a reconstruction keeps the speaker. For words there is another loss
+(:mod:`saic.training.phone_recognizer`)."""
 
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,7 @@ _CONVOLUTIONS = (2, 2, 3, 3)  # VGG16's blocks up to relu4_3
 
 
 class MelFeatures(nn.Module):
-    """Feature maps of the last convolution of each block (VGG16's relu1_2, relu2_2, relu3_3,
-    relu4_3).
-    """
+    """Feature maps at the end of each block: VGG16's relu1_2, relu2_2, relu3_3, relu4_3."""
 
     def __init__(self, channels: tuple[int, ...]):
         super().__init__()
@@ -50,7 +48,7 @@ class MelFeatures(nn.Module):
 
 
 class SpeakerClassifier(nn.Module):
-    """The feature network with a speaker classifier, for its training."""
+    """The feature network with the speaker classifier that trains it."""
 
     def __init__(self, config: Config, n_speakers: int):
         super().__init__()
@@ -58,7 +56,7 @@ class SpeakerClassifier(nn.Module):
         self.speaker = nn.Linear(2 * config.channels[-1], n_speakers)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Speaker logits (B, K)."""
+        """(B, 80, T) standardized log-mel to speaker logits (B, K)."""
         last = self.features(mel)[-1].mean(dim=2)
         return self.speaker(torch.cat([last.mean(dim=-1), last.std(dim=-1)], dim=1))
 
@@ -74,7 +72,7 @@ class PerceptualStage:
         self.optimizer = torch.optim.AdamW(self.classifier.parameters(), lr=config.perceptual.lr)
 
     def step(self, i: int) -> dict[str, float]:
-        """One step."""
+        """One step on a batch of random crops."""
         config = self.config.perceptual
         random, _ = generators(self.config.seed, i)
         self.optimizer.param_groups[0]["lr"] = config.lr * cosine(i, config.steps)
@@ -105,9 +103,7 @@ class PerceptualStage:
 
 
 def load_features(path: Path, channels: tuple[int, ...], device: str = "cpu") -> MelFeatures | Vgg16:
-    """Load and freeze a feature network: VGG16 from a file, or what ``train.perceptual`` wrote to a
-    folder.
-    """
+    """Load and freeze a feature network: VGG16 from a file, or the run of ``train.perceptual``."""
     network = Vgg16.load(path) if path.is_file() else _own_features(path, channels)
     return network.to(device).eval().requires_grad_(False)
 

@@ -1,11 +1,11 @@
-"""A pretrained phone recognizer, and the loss that it defines.
+"""A pretrained phone recognizer, and the phone loss.
 
-A mel distance barely counts a blurred consonant, although it changes the word; a phone recognizer's
-output changes with it. The recognizer is the Conformer (Gulati et al. 2020) of the package
-``hama``, trained by connectionist temporal classification (Graves et al. 2006), so no transcripts
-are needed here. Its log-mel differs from this project's; a linear map between them is fitted by
-least squares (``python -m train.recognizer``). It trains, so it never evaluates: word error rates
-come from other recognizers."""
+A blurred consonant can change a word, but hardly changes a mel distance; it does change the output
+of a phone recognizer. The recognizer is the Conformer (Gulati et al. 2020) of the package ``hama``,
+trained by connectionist temporal classification (Graves et al. 2006). No transcripts are needed
+here. Its log-mel differs from this project's; a linear map between them is fitted by least squares
+(``python -m train.recognizer``). As a training loss it is not an independent evaluator: word error
+rates come from another recognizer, Whisper."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from saic.training import distributed
 from saic.weights import write_tensors
 
 FILE = "recognizer.safetensors"
-_DIVERGENCE_WEIGHT = 0.2  # a wrong phone counts several nats per frame, a feature distance about 1
+_DIVERGENCE_WEIGHT = 0.2  # a wrong phone gives several nats per frame; feature distances are about 1
 
 
 class PhoneRecognizer(PhoneEncoder):
@@ -32,19 +32,17 @@ class PhoneRecognizer(PhoneEncoder):
         self.out = nn.Linear(channels, n_phones)
 
     def forward(self, mel: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Features of every block, each (B, T', C), first to last.
-
-        Log-probabilities (B, T', phones).
-        """
+        """Features (B, T', C) of every block, in order, and log-probabilities (B, T', phones)."""
         return self._with_phones(self.block_features(mel))
 
     def recognize_own_mel(self, own_mel: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The same for the (B, 80, T) log-mel that the network was trained on, 100 frames a second."""
+        """:meth:`forward` for the recognizer's own log-mel (B, 80, T), 100 frames per second."""
         return self._with_phones(self.block_features_of_own_mel(own_mel))
 
     def phone_encoder(self, mean: Tensor, deviation: Tensor) -> PhoneEncoder:
-        """The network without its classifier, for mels standardized by the (80, 1) ``mean`` and
-        ``deviation``.
+        """The network without its classifier, adapted to standardized mels.
+
+        ``mean`` and ``deviation`` (80, 1) are those by which the mels are standardized.
         """
         sizes = self.lead.out_channels, len(self.blocks), self.blocks[0].convolution.depthwise.kernel_size[0]
         encoder = PhoneEncoder(*sizes).to(mean.device)
@@ -63,15 +61,15 @@ class PhoneRecognizer(PhoneEncoder):
 
 
 def phone_loss(recognizer: PhoneRecognizer, output: Tensor, target: Tensor, *, same_voice: bool = True) -> Tensor:
-    """Difference of a phone recognizer's outputs for two mels, frame by frame; 0 for equal mels.
+    """Difference between a phone recognizer's outputs for two mels, by frame; 0 for equal mels.
 
     Parameters
     ----------
     output, target
-        (B, 80, T) log-mels; gradients go to the output alone.
+        (B, 80, T) log-mels; only the output gets a gradient.
     same_voice
-        Whether features are compared too. They depend on the voice, so mels of two voices are
-        compared by phones alone.
+        Whether both mels are of one voice. Only then are features compared too, since they depend
+        on the voice somewhat.
 
     Returns
     -------

@@ -8,23 +8,24 @@ from torch import Tensor, nn
 
 from saic.signal.mel import F_MAX_HZ, N_MELS, SAMPLE_RATE
 
-_SMALLEST = 1e-4  # magnitude below which a bin counts as silent: about a least bit of 16
-_SAMPLES_A_BAND = 16  # of a window: bands of two bins or more
+_SMALLEST = 1e-4  # magnitude below which a bin counts as silent: a few steps of 16-bit audio
+_SAMPLES_PER_BAND = 16  # of the window, so that every mel band has two bins or more
 
 
 class MultiResolutionSpectralLoss(nn.Module):
-    """L2 of log-magnitudes by frame, and L1 of mel bands' magnitudes and their logarithms, over
-    window lengths.
+    """Sum of three distances, averaged over STFT window lengths.
 
-    Bins are weighted by 1 / (1 + f / 1 kHz), about uniform on a mel scale. The linear term is
-    relative to the target's mean magnitude, so that quiet and loud crops have equal weight. Windows
-    must hold two periods of a voice: with shorter ones, pulses at other places than the recording's
-    cost more than noise. For the same reason phases are not compared.
+    They are the L2 distance of log-magnitudes per frame, and the L1 distances of the magnitudes of
+    mel bands and of their logarithms. In the first, bins are weighted by 1 / (1 + f / 1 kHz), about
+    uniform on a mel scale. The distance of magnitudes is relative to the target's mean, so that
+    quiet and loud crops have equal weight. Windows must hold two pitch periods: with shorter ones,
+    pulses that are displaced in time have a higher loss than noise. For the same reason phases are
+    not compared.
 
-    The L1 terms are on bands, not on bins. Between bins of two independent noises, L1 is smallest
-    where one is 2.3 dB too weak (for Rayleigh variables X and Y, E|aX - Y| is smallest at (1 +
-    a^2)^(3/2) = 2), so consonants would become too weak. Band means vary less, which reduces this
-    bias, and logarithms have none."""
+    The L1 terms are on bands, not on bins. Between the bins of two independent noises, L1 is
+    smallest if one is 2.3 dB too weak (for Rayleigh variables X and Y, E|aX - Y| is smallest at
+    (1 + a^2)^(3/2) = 2), so consonants would become too weak. Band means vary less, which reduces
+    this bias; logarithms do not have it."""
 
     def __init__(self, windows: Sequence[int]):
         super().__init__()
@@ -34,15 +35,12 @@ class MultiResolutionSpectralLoss(nn.Module):
             self.register_buffer(f"window{size}", torch.hann_window(size), persistent=False)
             weight = 1 / (1 + torch.linspace(0, SAMPLE_RATE / 2, n_bins) / 1_000)[:, None]
             self.register_buffer(f"weight{size}", weight / weight.mean(), persistent=False)
-            n_bands = min(N_MELS, size // _SAMPLES_A_BAND)
+            n_bands = min(N_MELS, size // _SAMPLES_PER_BAND)
             bank = AF.melscale_fbanks(n_bins, 0.0, F_MAX_HZ, n_bands, SAMPLE_RATE, mel_scale="slaney").T
             self.register_buffer(f"bands{size}", bank / bank.sum(dim=1, keepdim=True), persistent=False)
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        """Scalar distance of (B, N) from (B, N), in nepers and shares of the mean magnitude.
-
-        Next to 0 if equal.
-        """
+        """Scalar loss of (B, N) waveforms against (B, N) targets; nearly 0 if they are equal."""
         total = torch.zeros(()).to(output)
         for size in self.windows:
             made, wanted = (self._magnitude(wav, size) for wav in (output, target))

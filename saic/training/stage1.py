@@ -1,6 +1,4 @@
-"""Stage 1, latent optimization (paper 3.1.1): content codes, speaker codes and the decoder are
-optimized, without encoders.
-"""
+"""Stage 1, latent optimization (paper 3.1.1): of content codes, speaker codes and decoder."""
 
 from typing import Any
 
@@ -18,20 +16,18 @@ from saic.training.training_set import Crops, TrainingSet
 
 
 class Codes(nn.Module):
-    """The latent tables: a content code for every ``stride`` frames of the training set, a code per
-    speaker.
-    """
+    """Latent codes: one content code for every ``stride`` frames, one code for every speaker."""
 
     def __init__(self, n_codes: int, n_speakers: int, config: Config):
         super().__init__()
-        # Sparse gradients: only the rows of a batch, some thousand, are updated in a step.
+        # Sparse gradients: a step updates only the rows of its batch, some thousand.
         self.content = nn.Embedding(n_codes, config.content_encoder.code_channels, sparse=True)
         self.speaker = nn.Embedding(n_speakers, config.speaker_encoder.embedding_size)
         nn.init.normal_(self.content.weight, std=0.05)
         nn.init.normal_(self.speaker.weight, std=0.05)
 
     def content_of(self, crops: Crops) -> Tensor:
-        """(B, C, S / stride) content codes of crops."""
+        """(B, C, S / stride) content codes of crops of S frames."""
         return self.content(crops.code_rows).transpose(1, 2)
 
     def speaker_of(self, crops: Crops) -> Tensor:
@@ -60,7 +56,7 @@ class Stage1:
     def step(self, i: int) -> dict[str, float]:
         """One step of Eq. 1, with the penalty on the content code.
 
-        As printed, on the noise, it would be constant.
+        Eq. 1 as printed has it on the noise, where it would be constant.
         """
         stage, training = self.config.stage1, self.config.training
         random, noise_source = generators(self.config.seed, i)

@@ -1,15 +1,14 @@
-"""Stage 2 (paper 3.1.2): encoders learn to predict the stage-1 codes from audio, and the decoder is
-fine-tuned.
+"""Stage 2 (paper 3.1.2): training of encoders that predict the stage-1 codes, and of the decoder.
 
-The content encoder's input is an augmented clip, or another speaker's parallel clip where there is
-one. The speaker encoder's input is another crop of the target speaker. The decoder's target is the
-clip in the target speaker's voice. The content encoder has no information about the target speaker,
-so it cannot encode it.
+The content encoder's input is an augmented clip; if there is a parallel clip of another speaker, it
+is that clip, augmented. The speaker encoder's input is another crop of the target speaker. The
+decoder's target is the clip in the target speaker's voice. That voice is not in the content
+encoder's input, so the content codes cannot encode it.
 
-Started from weights instead of stage-1 codes, or from random weights, training is the same without
-Eq. 2. With weights, ``stage2.distill_steps`` of self-distillation may come first: only the content
-encoder trains, to predict the codes that the initial weights give for the clean clip, from an
-augmented copy."""
+Stage 2 may also start from finished or random weights instead of stage-1 codes; Eq. 2 is then left
+out. With finished weights, self-distillation may come first: for ``stage2.distill_steps`` steps
+only the content encoder trains, to predict from an augmented copy the codes that the initial
+weights give for the clean clip."""
 
 import copy
 from typing import Any
@@ -46,12 +45,12 @@ class Stage2:
     config
         The whole configuration.
     start
-        State of stage 1; or a model to continue from; or None for random weights.
+        State of stage 1, a model to continue from, or None for random weights.
     features
-        Network of the perceptual and the speaker-style loss; None for neither.
+        Network of the perceptual and the speaker-style loss; None omits both.
     recognizer
-        Phone recognizer of the phone loss; None for none. It also initializes a phone encoder that
-        ``start`` lacks.
+        Phone recognizer of the phone loss; None omits it. It also initializes the phone encoder, if
+        ``start`` has none.
     unseen
         Speakers that are not in training, for :meth:`validate`.
     device
@@ -100,7 +99,7 @@ class Stage2:
         self.optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=config.stage2.lr)
 
     def step(self, i: int) -> dict[str, float]:
-        """One step of Eq. 2 to 4."""
+        """One step of Eq. 2 to 4, or of self-distillation."""
         stage, training, model = self.config.stage2, self.config.training, self.model
         random, _ = generators(self.config.seed + 1, i)
         for group in self.optimizer.param_groups:
@@ -168,20 +167,19 @@ class Stage2:
 
     @torch.no_grad()
     def _teacher_codes(self, clean: Crops) -> Tensor:
-        """Content codes of clean clips by the initial weights."""
+        """Content codes that the initial weights give for clean clips."""
         mask = share(clean.mask)
         return gather(self.teacher(self.model.normalized(share(clean.mel), mask), mask))
 
     def _phone_feature_loss(self, phone_features: Tensor, clean_mel: Tensor) -> Tensor:
-        """L1 distance of phone features of augmented clips from the recognizer's features of the
-        clean (B, 80, T) mels.
+        """L1 distance of augmented clips' phone features from the recognizer's, of the clean mels.
 
-        Relative to the clean features' deviation over time.
+        It is relative to the mean absolute deviation of the latter over time.
         """
         with torch.no_grad():
-            wanted = gather(self.recognizer.phone_features(share(clean_mel)))
-        deviation = (wanted - wanted.mean(dim=1, keepdim=True)).abs().mean()
-        return (gather(phone_features) - wanted).abs().mean() / deviation
+            clean_features = gather(self.recognizer.phone_features(share(clean_mel)))
+        deviation = (clean_features - clean_features.mean(dim=1, keepdim=True)).abs().mean()
+        return (gather(phone_features) - clean_features).abs().mean() / deviation
 
     def _phone_loss(self, output: Tensor, target: Tensor, *, same_voice: bool = True) -> Tensor:
         """:func:`phone_loss` of standardized mels."""
@@ -199,10 +197,10 @@ class Stage2:
         reference_mel: Tensor,
         reference_mask: Tensor,
     ) -> dict[str, Tensor]:
-        """Convert a part of the batch, each clip to the voice of the next one.
+        """Losses on conversions of a part of the batch, each clip to the next one's voice.
 
-        There is no recording of the result. Its feature statistics are compared with the other
-        voice's reference, and its phones with the source's."""
+        There is no recording of the result to compare with. Its feature statistics are compared
+        with those of the other voice's reference, and its phones with the source's."""
         n = max(1, round(_CONVERTED_SHARE * len(content)))
         source, other = slice(0, n), slice(1, n + 1)
         voice = Voice(voices.embedding[other], voices.f0_stats[other], voices.mel_statistics[other])
@@ -221,8 +219,9 @@ class Stage2:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """On unseen speakers: mel L1 of crops converted to their own speaker's voice, measured on
-        another crop.
+        """Mel L1 and top-1 on unseen speakers.
+
+        The mel L1 is of crops converted to their own speaker's voice, measured on another crop.
         """
         random = np.random.default_rng(self.config.seed)
         crops = self.unseen.sample(_VALIDATION_CROPS, random)
@@ -243,8 +242,9 @@ class Stage2:
         return {"loss": float(multi_scale_l1(*standardized)), "speaker_top1": top1}
 
     def _speaker_top1(self, random: np.random.Generator) -> float:
-        """Share of unseen speakers whose crop is nearest to their own mean embedding of four other
-        crops.
+        """Share of unseen speakers whose crop is nearest to the mean of four other crops of theirs.
+
+        By cosine similarity of speaker embeddings.
         """
         everyone = np.arange(len(self.unseen.speakers))
         drawn = [self.unseen.crops_of(everyone, random).to(self.device) for _ in range(5)]
@@ -278,15 +278,15 @@ class Stage2:
         self.model.mel_std.copy_(std)
 
     def _start_from_model(self, model: Model) -> None:
-        """Load another model's tensors; a phone encoder that it lacks comes from the recognizer."""
+        """Load another model's tensors; if it has no phone encoder, take the recognizer's."""
         adds_phone_encoder = self.phone_encoder is not None and not model.config.content_encoder.phone_encoder
-        known, new = model.state_dict(), {}
+        known, initial = model.state_dict(), {}
         if adds_phone_encoder:
             front = "content_encoder.front."
             known = {name: tensor for name, tensor in known.items() if not name.startswith(front)}
-            new = {name: tensor for name, tensor in self.model.state_dict().items() if name.startswith(front)}
+            initial = {name: tensor for name, tensor in self.model.state_dict().items() if name.startswith(front)}
         try:
-            self.model.load_state_dict(new | known)  # the mean and deviation of the mels too
+            self.model.load_state_dict(initial | known)  # with mean and deviation of the mels
         except RuntimeError:
             raise UsageError(
                 "The config names other sizes than those of the --init weights: leave them out. Only a phone encoder"
@@ -298,9 +298,7 @@ class Stage2:
             self.teacher = copy.deepcopy(model.content_encoder).to(self.device)
 
     def _copy_phone_encoder(self) -> None:
-        """Initialize the phone encoder with the recognizer's network, for this model's standardized
-        mels.
-        """
+        """Initialize the phone encoder with the recognizer's, adapted to standardized mels."""
         if self.recognizer is None:
             raise UsageError("The config has a phone encoder: give --recognizer, which initializes it.")
         pretrained = self.recognizer.phone_encoder(self.model.mel_mean, self.model.mel_std)

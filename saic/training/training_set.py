@@ -1,4 +1,4 @@
-"""The training data in memory: log-mel, F0 and speech mask of every clip, and random crops of them."""
+"""Training data in memory: log-mel, F0 and speech mask of every clip, and random crops."""
 
 import hashlib
 import os
@@ -16,18 +16,13 @@ from torch import Tensor
 from saic import audio
 from saic.data.manifest import Clip
 from saic.errors import AudioError, DataError
-from saic.signal.f0 import (
-    measure_f0_stats,
-    track_f0,
-)
+from saic.signal.f0 import measure_f0_stats, track_f0
 from saic.signal.mel import log_mel
 from saic.signal.vad import speech_frames
 from saic.weights import write_tensors
 
 PHONES_NAME = "phones.json"
-"""File beside parallel clips (one text, one timing): ``phones``, the ``frames`` of each,
-``frames_per_s``.
-"""
+"""File beside parallel clips: JSON with ``phones``, their ``frames``, and ``frames_per_s``."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +52,16 @@ class Crops:
 
 
 class TrainingSet:
-    """Log-mels of all clips, end to end on one time axis.
+    """Log-mels of all clips on one time axis; every clip starts at a multiple of ``stride``.
 
-    A clip starts on a multiple of ``stride``.
-
-    Clips of one text and one length with one ``phones.json`` beside them are parallel: the same
-    content frame by frame, in different voices. They share their stage-1 codes.
+    Clips of one text and one length in one folder with a ``phones.json`` are parallel: the same
+    content frame by frame, in different voices. They share their stage-1 content codes.
 
     Parameters
     ----------
     clips
-        A clip without a crop of ``segment_frames`` that is mostly speech is left out and counted in
-        ``skipped``: over few speech frames, instance statistics are meaningless and training
+        A clip is left out, and counted in ``skipped``, if no crop of ``segment_frames`` is at least
+        half speech: over few speech frames, instance statistics are meaningless and training
         diverges.
     stride
         Mel frames per content code.
@@ -86,7 +79,7 @@ class TrainingSet:
     ):
         self.segment_frames, self.stride = segment_frames, stride
         mels, f0, speech, lengths = _features(clips, progress)
-        # A clip is cut to a whole number of content codes, so that each clip starts at a code.
+        # A clip is cut to a whole number of content codes, so that the next one starts at a code.
         starts = np.cumsum([0, *lengths])
         all_spans = [(int(a), int(a) + length // stride * stride) for a, length in zip(starts, lengths, strict=False)]
         offsets = [_speech_offsets(speech[a:b].numpy(), segment_frames, stride) for a, b in all_spans]
@@ -108,15 +101,15 @@ class TrainingSet:
         self.clips_of = [np.flatnonzero(self.speaker_of == k) for k in range(len(self.speakers))]
         self._parallel = _parallel_clips(self.clips, self.lengths)
         self._code_starts = np.array([self.starts[same[0]] for same in self._parallel]) // stride
-        seconds = np.array([self.lengths[c].sum() for c in self.clips_of], dtype=float)
+        n_frames = np.array([self.lengths[c].sum() for c in self.clips_of], dtype=float)
         # The square root of a speaker's duration: in proportion to duration, a few speakers would
-        # fill the batches; with equal weights, a speaker's only short clip would be repeated
+        # dominate the batches; with equal weights, a speaker's only short clip would be drawn
         # hundreds of times.
-        self._speaker_weight = np.sqrt(seconds) / np.sqrt(seconds).sum()
+        self._speaker_weight = np.sqrt(n_frames) / np.sqrt(n_frames).sum()
 
     @property
     def n_codes(self) -> int:
-        """Rows of the stage-1 code table: content codes of all clips end to end."""
+        """Rows of the stage-1 table of content codes."""
         return self.mel.shape[1] // self.stride
 
     def statistics(self) -> tuple[Tensor, Tensor]:
@@ -125,13 +118,11 @@ class TrainingSet:
         return speech.mean(dim=1, keepdim=True), speech.std(dim=1, keepdim=True).clamp_min(1e-3)
 
     def sample(self, size: int, generator: np.random.Generator) -> Crops:
-        """Random crops: a speaker, one of its clips in proportion to length, a start at a content
-        code.
-        """
+        """Random crops, by :meth:`crops_of`, of speakers drawn by the square root of duration."""
         return self.crops_of(generator.choice(len(self.speakers), size=size, p=self._speaker_weight), generator)
 
     def crops_of(self, speakers: np.ndarray, generator: np.random.Generator) -> Crops:
-        """One random crop of each of the given speakers (indices)."""
+        """One random crop for each given speaker index; longer clips are drawn more often."""
         clips = [
             generator.choice(self.clips_of[k], p=self.lengths[self.clips_of[k]] / self.lengths[self.clips_of[k]].sum())
             for k in speakers
@@ -140,7 +131,7 @@ class TrainingSet:
         return self.crops(np.array(clips), np.array(offsets))
 
     def crops(self, clips: np.ndarray, offsets: np.ndarray) -> Crops:
-        """The crops that start ``offsets`` frames (multiples of the stride) into the given clips."""
+        """Crops of the given clips that start at frames ``offsets``, multiples of the stride."""
         first = torch.from_numpy(self.starts[clips] + offsets)
         frames = first[:, None] + torch.arange(self.segment_frames)
         codes = torch.arange(self.segment_frames // self.stride)
@@ -156,10 +147,7 @@ class TrainingSet:
         )
 
     def parallel_crops(self, crops: Crops, generator: np.random.Generator) -> Crops:
-        """The same frames of another speaker's parallel clip.
-
-        A crop without one is returned as it is.
-        """
+        """The same frames of a random parallel clip; a crop of a clip without one is unchanged."""
         clips = []
         for clip in crops.clip.tolist():
             others = self._parallel[clip][self._parallel[clip] != clip]
@@ -178,7 +166,7 @@ class TrainingSet:
 
 
 def _parallel_clips(clips: list[Clip], lengths: np.ndarray) -> list[np.ndarray]:
-    """For each clip its parallel clips, itself among them."""
+    """For each clip the indices of its parallel clips, its own included."""
     same, keys = defaultdict(list), []
     for i, clip in enumerate(clips):
         # Clips of different people reading one sentence, as in VCTK, have different timing.
@@ -189,16 +177,16 @@ def _parallel_clips(clips: list[Clip], lengths: np.ndarray) -> list[np.ndarray]:
 
 
 def _speech_offsets(speech: np.ndarray, segment_frames: int, stride: int) -> np.ndarray:
-    """Starts, at content codes, of the crops of which at least half is speech."""
+    """First frames, multiples of the stride, of all crops of which at least half is speech."""
     total = np.cumsum([0, *speech])
     starts = np.arange(0, len(speech) - segment_frames + 1, stride)
     return starts[total[starts + segment_frames] - total[starts] >= segment_frames / 2]
 
 
 def _features(clips: list[Clip], progress: Callable[[int, int], None]) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-    """Mels (80, total) and F0 (total,) as float16, speech (total,) bool, lengths.
+    """Mels (80, total) and F0 (total,) as float16, speech (total,) as bool, and lengths.
 
-    Cached by paths and file sizes.
+    They are cached on disk, by the paths and sizes of the files.
     """
     key = hashlib.sha256("\n".join(f"{c.path}|{c.path.stat().st_size}" for c in clips).encode()).hexdigest()[:16]
     cached = cache_folder() / "features" / f"{key}.safetensors"

@@ -1,4 +1,4 @@
-"""VGG16 (Simonyan & Zisserman 2015, configuration D) as a feature network for the perceptual loss.
+"""VGG16 (Simonyan & Zisserman 2015, configuration D) as feature network of the perceptual loss.
 
 The weights are torchvision's, trained on ImageNet: ``vgg16-397923af.pth``, or the same state dict
 as safetensors. They are not part of this project. Only the 13 convolutions are read."""
@@ -15,14 +15,14 @@ from saic.errors import UsageError
 _LAYOUT = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")
 _TAPS = {3: "relu1_2", 8: "relu2_2", 13: "relu3_2", 22: "relu4_3", 30: "pool5"}  # by index in torchvision's features
 _PREFIX = "features."
-_MIN_FRAMES = 32  # five poolings leave one column
+_MIN_FRAMES = 32  # five poolings leave one frame
 
 
 class Vgg16(nn.Module):
     """Feature maps relu1_2, relu2_2, relu3_2, relu4_3 and pool5 of a mel as a gray image.
 
-    A standardized mel has the mean and deviation of torchvision's normalized color channels, so it
-    is used for all three."""
+    The mel is the input of all three color channels. Standardized, it has the mean and deviation of
+    torchvision's normalized images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,11 +37,12 @@ class Vgg16(nn.Module):
         self.features = nn.Sequential(*layers)
 
     def forward(self, mel: Tensor) -> list[Tensor]:
-        """(B, 80, T) standardized log-mel, T >= 32, to maps (B, width, 80 / 2^i, T / 2^i) for i =
-        0, 1, 2, 3, 5.
+        """(B, 80, T) standardized log-mel, T >= 32, to maps (B, width, 80 / 2^i, T / 2^i).
+
+        i = 0, 1, 2, 3, 5 is the number of poolings before the map.
         """
         if mel.shape[-1] < _MIN_FRAMES:
-            raise UsageError(f"VGG16 needs training.segment_frames of {_MIN_FRAMES} at least.")
+            raise UsageError(f"VGG16 needs training.segment_frames of at least {_MIN_FRAMES}.")
         x, maps = mel.unsqueeze(1).expand(-1, 3, -1, -1), []
         for i, layer in enumerate(self.features):
             x = layer(x)

@@ -1,8 +1,8 @@
-"""Training of the neural vocoder: on mels of recordings, and on mels as blurred as a conversion's.
+"""Training of the neural vocoder, on mels of recordings and on blurred mels.
 
-A converted mel has no waveform to train on. A recording's mel that a model reconstructed in its own
-voice does, and is equally blurred. Without a model, moving averages over bands and frames replace
-it."""
+Converted mels are blurred, but have no waveform to train on. The mel that a model reconstructs from
+a recording is blurred as well, and the recording is its waveform. Without a model, a recording's
+mel is blurred by moving averages over bands and frames."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,9 +27,9 @@ _BLURS = ((1, 3), (3, 1), (3, 3), (3, 5), (5, 3))  # bins, frames
 
 
 class VocoderStage:
-    """Optimizes a :class:`~saic.vocoder.source_filter.SourceFilter`.
+    """Trains a :class:`~saic.vocoder.source_filter.SourceFilter`.
 
-    The losses are spectral and, with a ``recognizer``, its phone loss.
+    The losses are spectral and, with a ``recognizer``, the phone loss.
     """
 
     def __init__(
@@ -42,8 +42,7 @@ class VocoderStage:
         unseen: WaveformSet | None = None,
         device: str = "cpu",
     ):
-        """Start from random weights, or from the tensors ``init`` of a vocoder, statistics of the
-        mel included.
+        """Start from random weights, or from a vocoder's tensors ``init`` with its mel statistics.
 
         Raises
         ------
@@ -64,7 +63,7 @@ class VocoderStage:
                 self.network.load_state_dict(init)
             except RuntimeError:
                 raise WeightsError(
-                    "The vocoder to go on from has other sizes than the config: take them from its config.json."
+                    "The vocoder of --init has other sizes than the config: take them from its config.json."
                 ) from None
         self.spectral_loss = MultiResolutionSpectralLoss(settings.windows).to(device)
         self.optimizer = torch.optim.AdamW(
@@ -91,7 +90,7 @@ class VocoderStage:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Spectral loss on recordings of unseen speakers; the same crops and noise every time."""
+        """Spectral loss on recordings of unseen speakers, always on the same crops and noise."""
         random, noise = generators(self.config.seed, 0)
         batch = self.unseen.sample(_VALIDATION_CROPS, random)
         self.network.eval()
@@ -100,6 +99,7 @@ class VocoderStage:
         return {"loss": float(self.spectral_loss(output, batch.wav.to(self.device)))}
 
     def _synthesize(self, batch: WaveformBatch, mel: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, 200 S) waveforms from mels (B, 80, S), with F0 and phases of the batch."""
         hz, voicing = (
             F.interpolate(x[:, None], scale_factor=HOP_SAMPLES, mode="linear")[:, 0]
             for x in (batch.hz, (batch.f0 > 0).float())
@@ -120,7 +120,7 @@ class VocoderStage:
 
 
 def blur_some(batch: WaveformBatch, random: np.random.Generator, noise: torch.Generator, share: float) -> Tensor:
-    """Mels (B, 80, T) of a batch, a random ``share`` of them reconstructed by a model or blurred."""
+    """Mels (B, 80, S) of a batch, a random ``share`` of them reconstructed or blurred."""
     result = batch.mel.clone()
     for b in np.flatnonzero(random.random(len(result)) < share):
         result[b] = _blur(batch.mel[b], random, noise) if batch.reconstructed is None else batch.reconstructed[b]
@@ -128,7 +128,7 @@ def blur_some(batch: WaveformBatch, random: np.random.Generator, noise: torch.Ge
 
 
 def _blur(mel: Tensor, random: np.random.Generator, noise: torch.Generator) -> Tensor:
-    """(80, T) log-mel averaged over a few bands and frames, plus weak noise."""
+    """Average a (80, S) log-mel over a few bands and frames, and add weak noise."""
     bins, frames = _BLURS[random.integers(len(_BLURS))]
     x = F.pad(mel[None, None], (frames // 2, frames // 2, bins // 2, bins // 2), mode="replicate")
     blurred = F.avg_pool2d(x, (bins, frames), stride=1)[0, 0]

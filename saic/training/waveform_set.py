@@ -1,4 +1,4 @@
-"""Training data of the vocoder: waveforms, log-mels, and F0 exact enough to align harmonics."""
+"""Training data of the vocoder: waveforms, log-mels, and F0 that fits the harmonics exactly."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from saic.signal.mel import FLOOR, HOP_SAMPLES, N_FFT, SAMPLE_RATE
 from saic.training.training_set import TrainingSet
 from saic.vocoder.excitation import smooth_f0
 
-_SHORT = 2**15
-_PADDED = 4 * N_FFT  # bins of 4 Hz, interpolated linearly
-_STEPS = np.linspace(-0.035, 0.035, 15)  # octaves around the tracked F0, which has steps of 0.021
+_SHORT = 2**15  # full scale of 16 bits
+_PADDED = 4 * N_FFT  # FFT size: bins of 4 Hz, interpolated linearly
+_STEPS = np.linspace(-0.035, 0.035, 15)  # candidates, in octaves re the tracked F0, which has steps of 0.021
 _HARMONICS = 12
 _TOP_HZ = 2_500.0
 
 
 @dataclass(frozen=True)
 class WaveformBatch:
-    """A batch for the vocoder.
+    """A batch of B crops of S frames.
 
     ``mel`` (B, 80, S); ``f0`` (B, S) in Hz as tracked, 0 where unvoiced; ``hz`` (B, S) F0 refined
     and interpolated over unvoiced gaps; ``wav`` (B, 200 S); ``reconstructed`` (B, 80, S) mels
@@ -36,14 +36,10 @@ class WaveformBatch:
 
 
 class WaveformSet:
-    """The waveforms of a :class:`~saic.training.training_set.TrainingSet` with stride 1, on its
-    time axis.
-    """
+    """Waveforms of a :class:`~saic.training.training_set.TrainingSet` with stride 1."""
 
     def __init__(self, training_set: TrainingSet, reconstruct: Callable[[np.ndarray], np.ndarray] | None = None):
-        """``reconstruct`` maps a wav (N,) to the log-mel (80, ceil(N / 200)) that a model
-        reconstructs from it.
-        """
+        """``reconstruct``: a model's reconstruction, from a wav (N,) to a log-mel (80, N / 200)."""
         self.training_set = training_set
         wavs, pitches, reconstructed = [], [], []
         for clip, start, length in zip(training_set.clips, training_set.starts, training_set.lengths, strict=True):
@@ -60,7 +56,7 @@ class WaveformSet:
     def sample(
         self, size: int, generator: np.random.Generator, *, gain_db: tuple[float, float] = (0.0, 0.0)
     ) -> WaveformBatch:
-        """Random crops as :meth:`TrainingSet.sample`, each at a random gain."""
+        """Random crops as by :meth:`TrainingSet.sample`, each at a random gain."""
         crops = self.training_set.sample(size, generator)
         frames = crops.code_rows.numpy()
         samples = frames[:, :1] * HOP_SAMPLES + np.arange(frames.shape[1] * HOP_SAMPLES)
@@ -81,11 +77,10 @@ class WaveformSet:
 
 
 def refine_f0(wav: np.ndarray, f0: np.ndarray) -> np.ndarray:
-    """Move every voiced frame of a (T,) F0 track by at most 2.5 % to the maximum of the recording's
-    harmonics.
+    """Refine a (T,) F0 track in Hz, by at most 2.5 %, to where the harmonics are strongest.
 
-    An error of 1 % puts the tenth harmonic between two of the recording's. A loss that resolves
-    harmonics would then favor noise over pulses."""
+    An error of 1 % displaces the k-th harmonic by k % of F0: the 50th is then halfway between two
+    of the recording's. A loss that resolves harmonics would favor noise over such pulses."""
     margin = (N_FFT - HOP_SAMPLES) // 2
     framed = F.pad(torch.from_numpy(wav).float(), (margin, margin)).unfold(0, N_FFT, HOP_SAMPLES)[: len(f0)]
     spectrum = torch.fft.rfft(framed * torch.hann_window(N_FFT), _PADDED).abs()

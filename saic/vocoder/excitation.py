@@ -1,7 +1,7 @@
 """Excitation of the source-filter vocoder: a pulse train with a given F0, and white noise.
 
-In the source-filter model of speech (Fant 1960) vocal folds and breath have flat spectra, and the
-vocal tract filters them."""
+In the source-filter model of speech (Fant 1960), here with sources of flat spectra, a filter (the
+vocal tract) shapes the pulses of the vocal folds and the noise of the breath."""
 
 import numpy as np
 import torch
@@ -9,16 +9,14 @@ from torch import Tensor
 
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE
 
-_UNVOICED_HZ = 120.0  # F0 of a clip without voiced frames, whose pulses have amplitude 0
-_SMOOTHING = np.hanning(9)[1:-1] / np.hanning(9).sum()  # 7 frames, since the track has steps of a quarter of a semitone
+_UNVOICED_HZ = 120.0  # F0 of a clip without voiced frames; its pulses have amplitude 0 anyway
+_SMOOTHING = np.hanning(9)[1:-1] / np.hanning(9).sum()  # 7 frames; the F0 track has steps of 1/4 semitone
 _TOP_HZ = 7_900.0  # highest harmonic, below the Nyquist frequency
-_PULSE_LEVEL = 0.01  # amplitude of a harmonic per Hz of F0: about the level of the noise
+_PULSE_LEVEL = 0.01  # amplitude of a harmonic per Hz of F0, for about the level of the noise
 
 
 def smooth_f0(f0: np.ndarray) -> np.ndarray:
-    """(T,) F0 track in Hz, 0 where unvoiced, to a smooth curve: unvoiced gaps are interpolated,
-    steps smoothed.
-    """
+    """Interpolate a (T,) F0 track in Hz over unvoiced gaps (0 Hz), and smooth it: (T,) in Hz."""
     voiced = np.flatnonzero(f0 > 0)
     if len(voiced) == 0:
         return np.full(len(f0), _UNVOICED_HZ)
@@ -28,16 +26,16 @@ def smooth_f0(f0: np.ndarray) -> np.ndarray:
 
 
 def to_samples(frames: np.ndarray) -> np.ndarray:
-    """(T,) values at frame centres to (200 T,) values at samples, by linear interpolation."""
-    centres = np.arange(len(frames)) * HOP_SAMPLES + HOP_SAMPLES / 2
-    return np.interp(np.arange(len(frames) * HOP_SAMPLES), centres, frames)
+    """(T,) values at frame centers to (200 T,) values at samples, by linear interpolation."""
+    centers = np.arange(len(frames)) * HOP_SAMPLES + HOP_SAMPLES / 2
+    return np.interp(np.arange(len(frames) * HOP_SAMPLES), centers, frames)
 
 
 def phase_cycles(hz: np.ndarray) -> np.ndarray:
     """(T,) smooth F0 in Hz to the (200 T,) phase of the fundamental in cycles, -0.5 to 0.5.
 
-    Summed in float64 and wrapped before rounding, so that the phase is as exact after an hour as
-    after a second."""
+    It is summed in float64 and wrapped before it is rounded to float32, so that it is as exact
+    after an hour as after a second."""
     phase = np.cumsum(to_samples(hz) / SAMPLE_RATE)
     return phase - np.round(phase)
 
@@ -46,14 +44,18 @@ def pulses(phase: Tensor, hz: Tensor, voicing: Tensor) -> Tensor:
     """Band-limited pulse train: all harmonics up to 7.9 kHz with equal amplitude and phase 0.
 
     The sum of K cosines in closed form (Dirichlet kernel): sin((2K + 1) x) / (2 sin x) - 1/2, where
-    x is half the phase. The highest harmonic is faded in and out, so that K changes without a
-    click.
+    x is half the phase in radians. The highest harmonic is faded in and out, so that K changes
+    without a click.
 
     Parameters
     ----------
     phase, hz, voicing
         (..., N) phase of the fundamental in cycles, its frequency in Hz, and the amplitude of the
         pulses, 0 to 1.
+
+    Returns
+    -------
+    (..., N) pulse train.
     """
     count = _TOP_HZ / hz - 1
     whole = count.floor()
@@ -66,8 +68,5 @@ def pulses(phase: Tensor, hz: Tensor, voicing: Tensor) -> Tensor:
 
 
 def noise(n_samples: int, seed: int = 0) -> Tensor:
-    """(N,) white noise of unit variance.
-
-    A longer one with the same seed begins with the same samples.
-    """
+    """(N,) white noise of unit variance, the first samples of one sequence for each seed."""
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(n_samples, dtype=np.float32))

@@ -2,9 +2,9 @@
 
 A ConvNeXt stack at the mel's frame rate predicts, per frame and frequency, the gain of a pulse
 train, the gain of white noise and a phase for the pulses. The short-time spectra of both
-excitations are multiplied by these filters, added, and inverted (an inverse-STFT head as in Vocos,
-Siuzdak 2023; pulses and noise as in the neural source-filter models of Wang, Takaki & Yamagishi
-2019). The network's output is a correction of a filter that is interpolated from the mel."""
+excitations are multiplied by these filters, added, and inverted (inverse STFT as in Vocos, Siuzdak
+2023; pulses and noise as in the neural source-filter models of Wang, Takaki & Yamagishi 2019). The
+network's output is added to log-gains that are interpolated from the mel."""
 
 import numpy as np
 import torch
@@ -16,18 +16,17 @@ from saic.signal.f0 import HARMONIC_MEL_CHANNELS, harmonic_mel
 from saic.signal.mel import FLOOR, HOP_SAMPLES, N_MELS, SAMPLE_RATE, mel_frequencies_hz
 from saic.vocoder.excitation import noise, phase_cycles, pulses, smooth_f0, to_samples
 
-WINDOW = 512  # 32 ms, the time resolution of the filters; the pulses resolve the harmonics
+WINDOW = 512  # 32 ms; the filters need not resolve harmonics, since the pulses have them
 BINS = WINDOW // 2 + 1
-_MARGIN = (WINDOW - HOP_SAMPLES) // 2  # frame t is centred on sample 200 t + 100, as the mel's
-_OVERLAP_FRAMES = -(-WINDOW // HOP_SAMPLES)  # frames on either side that overlap a frame
+_MARGIN = (WINDOW - HOP_SAMPLES) // 2  # frame t is centered on sample 200 t + 100, as in the mel
+_OVERLAP_FRAMES = -(-WINDOW // HOP_SAMPLES)  # frames before, and after, that overlap a frame
 _MAX_CORRECTION = 6.0  # nepers
-_INITIAL = -1.8, -1.2, 0.0  # initial corrections, averages on speech: gain of pulses and of noise (nepers), phase (rad)
+# Initial output, the average on speech: correction of both gains (nepers), pulses' phase (rad).
+_INITIAL = -1.8, -1.2, 0.0
 
 
 class ConvNextBlock(nn.Module):
-    """ConvNeXt block (Liu et al. 2022) in one dimension: depthwise convolution, norm, pointwise
-    bottleneck.
-    """
+    """1-D ConvNeXt block (Liu et al. 2022): depthwise convolution, norm, inverted bottleneck."""
 
     def __init__(self, channels: int, kernel: int, expansion: int):
         super().__init__()
@@ -46,9 +45,7 @@ class ConvNextBlock(nn.Module):
 
 
 class SourceFilter(nn.Module):
-    """Predicts the filters of both excitations from (B, 80, T) log-mel and (B, T) F0, and applies
-    them.
-    """
+    """Network that predicts both excitations' filters from log-mel and F0, and applies them."""
 
     def __init__(self, channels: int, layers: int, kernel: int, expansion: int):
         super().__init__()
@@ -91,9 +88,8 @@ class SourceFilter(nn.Module):
             x = block(x)
         correction = self.out(self.norm(x)).transpose(1, 2)
         pulse_gain, noise_gain, phase_offset = correction.split(BINS, dim=1)
-        # The pulses hold the harmonics that the mel resolves, so the mel is divided by those of its
-        # F0, which leaves the envelope. A band at the mel's floor gets gain 0, so that silence
-        # stays silent.
+        # Both the mel and the pulses contain the harmonics of F0. Subtracting their log-mel leaves
+        # the envelope. A band at the mel's floor gets gain 0, so that silence stays silent.
         present = self._spread @ (1 - FLOOR * torch.exp(-mel)).clamp(0, 1)
         envelope = self._spread @ (mel - harmonics[:, :N_MELS])
         log_gain = envelope + _MAX_CORRECTION * torch.tanh(pulse_gain / _MAX_CORRECTION)
@@ -119,12 +115,11 @@ class SourceFilter(nn.Module):
 
 
 class NeuralVocoder:
-    """:class:`SourceFilter` as a :class:`~saic.vocoder.vocoder.Vocoder`, for recordings of any
-    length.
+    """Vocoder (:class:`~saic.vocoder.vocoder.Vocoder`) for any length, with a trained network.
 
     Deterministic: pulses start at phase 0, and the noise has a fixed seed. A long mel is processed
-    in chunks that overlap by ``receptive_field``. The excitation is generated for the whole
-    recording, so that chunks join without a seam."""
+    in chunks that overlap by ``receptive_field``. The excitation is generated once for the whole
+    recording, so the output does not depend on the chunks."""
 
     def __init__(self, network: SourceFilter, *, chunk_frames: int = 2_400):
         self.network = network.eval()
@@ -153,15 +148,15 @@ class NeuralVocoder:
 
 
 def minimum_phase(log_gain: Tensor) -> Tensor:
-    """Phase of the minimum-phase filter with a given gain.
+    """Phase of the minimum-phase filter with a given gain, since the vocal tract is nearly one.
 
-    The vocal tract is close to minimum phase. The phase is computed by folding the real cepstrum
-    (Oppenheim & Schafer, Discrete-Time Signal Processing, ch. 13).
+    It is computed by folding the real cepstrum (Oppenheim & Schafer, Discrete-Time Signal
+    Processing, ch. 13).
 
     Parameters
     ----------
     log_gain
-        (B, 257, T) natural logarithm.
+        (B, 257, T) natural logarithm of the magnitude.
 
     Returns
     -------
@@ -174,7 +169,7 @@ def minimum_phase(log_gain: Tensor) -> Tensor:
 
 
 def _mel_to_bins() -> Tensor:
-    """(257, 80) linear interpolation between the centres of mel bands."""
+    """(257, 80) linear interpolation between the centers of mel bands."""
     hz = np.linspace(0, SAMPLE_RATE / 2, BINS)
     rows = [np.interp(hz, mel_frequencies_hz(), unit) for unit in np.eye(N_MELS)]
     return torch.from_numpy(np.stack(rows, axis=1)).float()

@@ -1,6 +1,4 @@
-"""The vocoder interface (log-mel and F0 to waveform), Griffin-Lim, and how the vocoder of a config
-is built.
-"""
+"""The vocoder interface (log-mel and F0 to waveform), Griffin-Lim, and :func:`build_vocoder`."""
 
 from pathlib import Path
 from typing import Protocol
@@ -21,9 +19,7 @@ class Vocoder(Protocol):
     """Turns a log-mel of :mod:`saic.signal.mel` into a waveform."""
 
     def __call__(self, mel: Tensor, f0: Tensor) -> Tensor:
-        """(80, T) natural-log mel magnitude and (T,) F0 in Hz, 0 where unvoiced, to (200 * T,)
-        waveform at 16 kHz.
-        """
+        """(80, T) log-mel and (T,) F0 in Hz, 0 where unvoiced, to (200 T,) waveform at 16 kHz."""
         ...
 
 
@@ -41,8 +37,8 @@ class GriffinLim:
     def __call__(self, mel: Tensor, f0: Tensor) -> Tensor:
         """As :class:`Vocoder`."""
         magnitude = (self.inverse.to(mel) @ mel.float().exp()).clamp_min(0)
-        # The STFT centres frame t on sample t * hop, the mel on t * hop + hop / 2. One more frame
-        # on either side, and half a hop cut from both ends, align the two.
+        # The STFT centers frame t on sample t * hop, the mel on t * hop + hop / 2. One more frame,
+        # and half a hop less, at each end align them.
         magnitude = torch.cat([magnitude[:, :1], magnitude, magnitude[:, -1:]], dim=1)
         length = (magnitude.shape[1] - 1) * HOP_SAMPLES
         wav = AF.griffinlim(
@@ -66,7 +62,7 @@ def build_vocoder(config: Config, weights: Path | None = None, *, device: str = 
     Parameters
     ----------
     weights
-        Weights folder with the tensors of a neural vocoder.
+        Weights folder with the tensors of a neural vocoder; not needed for Griffin-Lim.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from gradio import FileData
 
 from saic.errors import UsageError
 from saic.web import maps
-from saic.web.failures import told_plainly
+from saic.web.failures import gradio_errors
 from saic.web.server.jobs import MAX_JOBS
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.server.store import UNNAMED_KEEP_S
@@ -58,9 +58,9 @@ def register_endpoints(
             the reconstruction
             the swapped voice
             the mel spectrograms (PNG)
-            what was protected: similarity to source and target, before and after, with usual values
+            what was protected: similarities to source and target before and after, typical values
         """
-        with told_plainly():
+        with gradio_errors():
             session = session_of(request)
             wav, other = inbox.load_all([_path(source), _path(target) if target else bundled[0]], session)
             result = anonymizer.convert(wav, other, session, progress=_no_progress)
@@ -77,9 +77,9 @@ def register_endpoints(
             recordings: up to 24 recordings of these people, in the order of the names
 
         Returns:
-            "name" (null for none of these people), "threshold", and "scores" of all names, best first
+            "name" (null for none of these people), "threshold", "scores" of all names, best first
         """
-        with told_plainly():
+        with gradio_errors():
             session = session_of(request)
             if not (_is_list(names, str) and isinstance(recordings, list) and len(names) == len(recordings)):
                 raise UsageError("Give as many names as recordings.")
@@ -106,7 +106,7 @@ def register_endpoints(
             for "speaker" and "content" embeddings: the points of the gallery's voices and of the
             recordings, and the share of gallery points whose nearest neighbor is of the same voice
         """
-        with told_plainly():
+        with gradio_errors():
             session = session_of(request)
             if not isinstance(recordings, list) or not 1 <= len(recordings) <= maps.MAX_CLIPS:
                 raise UsageError(f"A map shows 1 to {maps.MAX_CLIPS} recordings. Send so many.")
@@ -115,7 +115,7 @@ def register_endpoints(
 
     async def delete(request: gr.Request = None) -> str:
         """Stop what this client runs and remove all its recordings and results from the server."""
-        with told_plainly():
+        with gradio_errors():
             session = session_of(request)
             if not inbox.store.is_named(session):
                 raise UsageError(_UNNAMED)

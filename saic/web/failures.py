@@ -10,7 +10,7 @@ from saic.web.server.logs import report
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
+def gradio_errors() -> Iterator[None]:
     """Turn every exception into a `gr.Error` with one sentence.
 
     The message of a `SaicError` is shown: the visitor can act on it. Any other exception is a bug.
@@ -27,10 +27,13 @@ def told_plainly() -> Iterator[None]:
         raise _error(f"Something went wrong on the server. Try again, or report event {report(error)}.") from None
 
 
-def ask_for(missing: str) -> gr.Error:
-    """Warn that an input is missing; returns an error to raise, which ends the event unseen."""
-    gr.Warning(missing)
-    return gr.Error(missing, visible=False, print_exception=False)
+def missing_input(message: str) -> gr.Error:
+    """Show a warning that an input is missing; returns an invisible error to raise.
+
+    Raising it ends the event.
+    """
+    gr.Warning(message)
+    return gr.Error(message, visible=False, print_exception=False)
 
 
 def _error(sentence: str) -> gr.Error:

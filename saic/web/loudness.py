@@ -24,8 +24,9 @@ def loudness_lufs(wav: np.ndarray) -> float:
 def match_loudness(wavs: list[np.ndarray]) -> list[np.ndarray]:
     """Scale versions (N,) of one recording to one loudness.
 
-    It is that of the first version, or less if the peak of a version would exceed 0.98. A version
-    without loudness (see `loudness_lufs`) stays as it is; if the first has none, all do.
+    It is the loudness of the first version, or less if the peak of a version would exceed 0.98. A
+    version whose loudness is -inf (see `loudness_lufs`) stays unchanged. If the first one's is,
+    all stay unchanged.
     """
     levels = [loudness_lufs(wav) for wav in wavs]
     if not np.isfinite(levels[0]):

@@ -42,7 +42,7 @@ def build_page(
     examples : the bundled voices, at least two
     store : keeps the recordings; None creates one. Gradio finds it through the environment variable
         GRADIO_TEMP_DIR, so a process serves one page at a time.
-    documents : documents that the page quotes
+    documents : documents that the page shows
     asr : speech recognizer that counts the words kept; None: they are not counted
     """
     store = store or ClipStore()
@@ -55,21 +55,22 @@ def build_page(
         gr.HTML(texts.HEADER)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Anonymize"):
-                first = anonymize.build_tab(anonymizer, documents.evaluation)
+                anonymize_tab = anonymize.build_tab(anonymizer, documents.evaluation)
             with gr.Tab("Explore") as explore_tab:
                 maps, drawn = explore.build_tab()
             with gr.Tab("Identify"):
-                second = identify.build_tab()
+                identify_tab = identify.build_tab()
             with gr.Tab("About"):
                 about.build_tab(documents, pipeline.info())
-        anonymize.connect_events(anonymizer, first)
-        identify.connect_events(identifier, second)
-        explore_tab.select(explorer.show_maps, [first.run, drawn], [maps, drawn], show_progress_on=maps, **HEAVY)
-        changes = [first.shown_run_id.change, first.intro.change]
-        gr.on(changes, explorer.remove_dropped, drawn, [maps, drawn], **QUICK)
-        _connect_delete(recordings, anonymizer, first, second, maps, drawn)
-        page.verbs = api.register_endpoints(recordings, anonymizer, identifier, explorer)
-    page.recordings = recordings  # for `launch`, as `page.verbs`
+        anonymize.connect_events(anonymizer, anonymize_tab)
+        identify.connect_events(identifier, identify_tab)
+        shown = [maps, drawn]
+        explore_tab.select(explorer.show_maps, [anonymize_tab.run, drawn], shown, show_progress_on=maps, **HEAVY)
+        changes = [anonymize_tab.shown_run_id.change, anonymize_tab.intro.change]
+        gr.on(changes, explorer.remove_dropped, drawn, shown, **QUICK)
+        _connect_delete(recordings, anonymizer, anonymize_tab, identify_tab, maps, drawn)
+        page.endpoints = api.register_endpoints(recordings, anonymizer, identifier, explorer)
+    page.recordings = recordings  # for `launch`, as `page.endpoints`
     page.warm_ups = (recordings.sandbox.warm_up, anonymizer.warm_up, measurer.warm_up, explorer.warm_up)
     return page
 
@@ -88,7 +89,7 @@ def warm_up(page: gr.Blocks) -> threading.Thread:
                 step()
             except Exception as error:  # the first use tries again, and reports the error to its visitor
                 _log.error("warm-up: %s", type(error).__name__)
-        _log.info("warm after %.1f s", time.monotonic() - started)
+        _log.info("warm-up took %.1f s", time.monotonic() - started)
 
     thread = threading.Thread(target=run_warm_ups, name="saic-warm-up", daemon=True)
     thread.start()
@@ -117,8 +118,8 @@ def _store_examples(examples: list[Example], store: ClipStore) -> tuple[dict[str
 def _connect_delete(
     recordings: Recordings,
     anonymizer: Anonymizer,
-    first: anonymize.Tab,
-    second: identify.Tab,
+    anonymize_tab: anonymize.Tab,
+    identify_tab: identify.Tab,
     maps: gr.HTML,
     drawn: gr.State,
 ) -> None:
@@ -134,7 +135,7 @@ def _connect_delete(
         identified = EnrolledVoices(), identify.list_html(EnrolledVoices()), None, None, ""
         return *anonymized, None, texts.EXPLORE_WAITING, *identified
 
-    inputs = [first.source, first.target, first.consent, first.consented]
-    enrollment = [second.enrolled, second.enrolled_list, second.clip_to_enroll]
-    outputs = [*inputs, *first.results_area, drawn, maps, *enrollment, second.query, second.answer]
-    first.delete.click(delete_all, [first.choice, first.run], outputs, **QUICK)
+    inputs = [anonymize_tab.source, anonymize_tab.target, anonymize_tab.consent, anonymize_tab.consented]
+    enrollment = [identify_tab.enrolled, identify_tab.enrolled_list, identify_tab.clip_to_enroll]
+    outputs = [*inputs, *anonymize_tab.results_area, drawn, maps, *enrollment, identify_tab.query, identify_tab.answer]
+    anonymize_tab.delete.click(delete_all, [anonymize_tab.choice, anonymize_tab.run], outputs, **QUICK)

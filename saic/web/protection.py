@@ -59,8 +59,9 @@ class Similarity:
 
     Attributes
     ----------
-    before : of the original. To its own voice: of its first half to its second.
-    after : of the swapped recording
+    before : of the original to the voice; to the speaker's own voice, of its first half to its
+        second
+    after : of the swapped recording to the voice
 
     Either is None if there is too little speech for an embedding.
     """
@@ -71,7 +72,7 @@ class Similarity:
 
 @dataclass(frozen=True)
 class Protection:
-    """The measurements on the card.
+    """The measurements on the card "What was protected".
 
     Attributes
     ----------
@@ -156,8 +157,8 @@ class ProtectionMeasurer:
             embeddings.append(self._embed(wav))
             after_step()
         first, second, after = embeddings
-        # An embedding is a mean over the clip, so the sum of the halves' embeddings points where
-        # the embedding of the whole clip does. This saves one embedding.
+        # An embedding is a normalized mean over the clip, so the sum of the halves' embeddings has
+        # about the direction of the whole clip's. This saves one embedding.
         source = self._embed(original) if first is None or second is None else first + second
         to_source = Similarity(_cosine(first, second), _cosine(source, after))
         if target is None:

@@ -6,7 +6,7 @@ from saic.web import texts
 from saic.web.protection import Protection, Similarity, SpeakerVerifier, TypicalRange
 
 AsrStatus = Literal["absent", "running", "stopped"]
-"""Why the share of words kept is missing: there is no ASR, it is still running, or it was stopped."""
+"""Why the share of words kept is missing: there is no ASR, it still runs, or it was stopped."""
 
 
 def protection_card(protection: Protection, asr_status: AsrStatus = "absent") -> str:

@@ -53,7 +53,8 @@ CHANGED = """<div class="empty" role="status"><h2>Not converted yet</h2>
 
 LISTEN = """<h2>Listen</h2>
 <p>All three play at the same loudness. The reconstruction keeps the original voice: the model takes
-the recording apart and rebuilds it. It shows what the model itself loses.</p>"""
+the recording apart and rebuilds it. It shows how much the model loses without a change of
+voice.</p>"""
 
 PROTECTION_WAITING = """<section class="card protection"><h2>What was protected</h2>
 <p class="soft">Comparing the original with the swapped voice …</p></section>"""
@@ -61,21 +62,22 @@ PROTECTION_WAITING = """<section class="card protection"><h2>What was protected<
 VERDICT_SAME = """<strong>Little.</strong> Software that recognizes voices may still take the swapped
 voice for the speaker's."""
 VERDICT_BETWEEN = """<strong>Some.</strong> The swapped voice is less similar to the speaker than two
-recordings of one person usually are, but more similar than two people usually are."""
+recordings of one person usually are to each other, but more similar than two people usually are."""
 VERDICT_DIFFERENT = """<strong>The voice.</strong> The swapped voice is no more similar to the speaker
-than two people usually are."""
+than two people usually are to each other."""
 VERDICT_UNKNOWN = "The swapped recording has too little speech to compare the voices."
 
 PSEUDONYM_TARGET = """The new voice is a pseudonym. It belongs to no real person, so there is no
 recording to compare it with."""
 
 SIMILARITY_NOTE = """Cosine similarity of speaker embeddings: the nearer to 1, the more alike the
-voices. Measured by {verifier}. "Usually" is the middle 90 % of natural recordings of {basis}. The
-original's similarity to its own speaker compares its two halves."""
+voices. Measured by {verifier}. "Usually" covers the middle 90 % of the values on natural
+recordings of {basis}. The original's similarity to the speaker is that of its first half to its
+second."""
 NOT_INDEPENDENT = "It took part in the conversion, so this measurement is not independent."
 
-WORDS_KEPT = """An English speech recognizer finds {share:.0%} of the words that it finds in the
-original in the swapped voice too."""
+WORDS_KEPT = """Of the words that an English speech recognizer finds in the original, it finds
+{share:.0%} in the swapped voice too."""
 WORDS_NOT_COUNTED = {
     "absent": "Not counted: no speech recognizer is installed on this server.",
     "running": "The speech recognizer is running …",
@@ -111,8 +113,8 @@ maps. Your converted recordings are marked.</p>"""
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Speaker embeddings</strong> describe who speaks. They should form one cluster for each
 voice. The swapped clip should lie near the new voice, away from the original.</p>
-<p><strong>Content embeddings</strong> describe what is said. They should mix in one cloud, because
-they should not show who speaks. The swapped clip should lie near the original.</p>
+<p><strong>Content embeddings</strong> describe what is said. They should form one mixed cloud,
+because they should not depend on who speaks. The swapped clip should lie near the original.</p>
 <p>A map (PCA, then t-SNE) shows which points are neighbors. The distance between two clusters means
 nothing. The percentage above each map is computed before PCA and t-SNE.</p></div>"""
 
@@ -131,8 +133,8 @@ NOBODY_ENROLLED = '<p class="empty">Nobody is enrolled yet.</p>'
 NO_MATCH = "<strong>None of these voices.</strong>"
 IDENTIFY_NOTE = """Cosine similarity of speaker embeddings. A voice with a score of {threshold:.2f} or
 more (the line) is accepted. At this threshold, on speakers that the model was not trained on,
-missing an enrolled person and accepting a stranger are equally frequent. A score is no proof of
-identity."""
+it is equally frequent that an enrolled person is missed and that a stranger is accepted. A score is
+no proof of identity."""
 
 # --- About -------------------------------------------------------------------------------------
 

@@ -1,10 +1,9 @@
-"""Weights: find a folder, the bundled set or a repository on the Hub, and check it against its
-hashes.
+"""Weights folders: find, verify, read and write them.
 
 A weights folder holds ``config.json``, ``model.safetensors``, ``SHA256SUMS`` and optionally
-``vocoder.safetensors`` and ``voices.safetensors``. The named source is loaded, or an error is
-raised; there is no fallback. A folder may come from a stranger: any file in it is either loaded or
-rejected with a :class:`WeightsError`."""
+``vocoder.safetensors`` and ``voices.safetensors``. It is a local folder, a repository on the Hub or
+the bundled weights. The named weights are loaded, or an error is raised: there is no fallback. A
+folder is untrusted: any file in it is either loaded or rejected with a :class:`WeightsError`."""
 
 import errno
 import hashlib
@@ -30,49 +29,49 @@ VOICES, SUMS = "voices.safetensors", "SHA256SUMS"
 FILES = (CONFIG, MODEL, VOCODER, VOICES)
 MAX_FILE_BYTES = 2_000_000_000
 MAX_TEXT_BYTES = 100_000
-"""Limit for ``config.json`` and ``SHA256SUMS``, which have a few thousand bytes."""
+"""Limit on ``config.json`` and ``SHA256SUMS``, which have a few thousand bytes."""
 
-# The Hub's limit is 96 characters: a longer name can only be a folder.
+# The Hub's limit is 96 characters: a longer name must be a folder.
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(?:@(?P<revision>[\w./-]{1,250}))?")
-_OTHER_FORMAT = "These weights are of format {found}, and this version reads {read}: get weights made for it."
+_OTHER_FORMAT = "These weights are of format {found}, but this version reads {read}: get weights made for it."
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def resolve(name: str | os.PathLike | None = None, revision: str | None = None) -> Path:
-    """Find the folder of the named weights and check the hash of every file.
+    """Find the folder of weights by name, and check the hash of every file.
 
     Parameters
     ----------
     name
         A local folder, a repository on the Hub as ``ORG/NAME@COMMIT`` (40 hexadecimal digits), or
-        None for the bundled set. The Hub is contacted only for a repository, and only for files
-        that its cache lacks.
+        None for the bundled weights. The Hub is contacted only for a repository, and only for files
+        that are not in its cache.
     revision
-        The commit, where the name is ``ORG/NAME`` alone.
+        The commit, if the name is ``ORG/NAME`` without one.
 
     Raises
     ------
     UsageError
-        A revision without a name on the Hub.
+        A revision is given, but the name is no repository on the Hub or has a commit already.
     WeightsError
         The folder is missing or incomplete, a file differs from its hash or has none, or a
         repository is named without its commit.
     HubError
-        The Hub does not give these weights.
+        The Hub does not provide these weights.
     """
     if at := hub_commit(name, revision):
         from saic.weights import download  # here, since nothing else needs the Hub's client
 
         return download.fetch(*at)
     folder = Path(str(resources.files("saic") / "weights" / "default")) if name is None else Path(name)
-    if not os.path.isdir(folder):  # Path.is_dir raises an error for a name that is too long
+    if not os.path.isdir(folder):  # Path.is_dir raises an error if the name is too long
         raise WeightsError("There is no such weights folder. Name one that holds config.json and model.safetensors.")
     verify(folder)
     return folder
 
 
 def hub_commit(name: str | os.PathLike | None, revision: str | None = None) -> tuple[str, str] | None:
-    """Repository and commit of a name on the Hub; None if the name is a folder or the bundled set.
+    """Repository and commit of a name on the Hub; None for a folder or the bundled weights.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def hub_commit(name: str | os.PathLike | None, revision: str | None = None) -> t
     """
     match = _HUB_NAME.fullmatch(name) if isinstance(name, str) else None
     if revision is not None and (match is None or match["revision"]):
-        raise UsageError("A revision goes with a repository on the Hub: name it as ORG/NAME.")
+        raise UsageError("A revision needs a repository on the Hub, named as ORG/NAME without a commit.")
     if match is None:
         return None
     repo, wanted = match["repo"], revision or match["revision"]
@@ -98,10 +97,7 @@ def hub_commit(name: str | os.PathLike | None, revision: str | None = None) -> t
 
 
 def listed(folder: Path) -> dict[str, str]:
-    """Names and SHA-256 of the files in a folder's ``SHA256SUMS``.
-
-    :class:`WeightsError` if it is invalid.
-    """
+    """Read a folder's ``SHA256SUMS``: SHA-256 by file name; :class:`WeightsError` if invalid."""
     try:
         lines = _text(folder / SUMS).splitlines()
     except (OSError, ValueError):
@@ -143,9 +139,9 @@ def sha256(path: Path) -> str:
 
 
 def fingerprint(folder: Path) -> str:
-    """One hash of config and tensors, which determine conversions.
+    """SHA-256 over the hashes of config, model and vocoder, which determine conversions.
 
-    The gallery is not part of it.
+    The gallery is not included.
     """
     names = [name for name in (CONFIG, MODEL, VOCODER) if (folder / name).is_file()]
     return hashlib.sha256(b"".join(bytes.fromhex(sha256(folder / name)) for name in names)).hexdigest()
@@ -180,20 +176,16 @@ def _config(folder: Path) -> Config:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a regular file.
-
-    :class:`OSError` for anything else, since a pipe would block and a device never end.
-    """
+    """Open a regular file; :class:`OSError` for a pipe or a device, which may block or not end."""
     if not os.path.isfile(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    flags = getattr(os, "O_BINARY", 0) | getattr(
-        os, "O_NONBLOCK", 0
-    )  # Windows has only the first flag, other systems only the second
+    # Windows has only the first flag, other systems only the second.
+    flags = getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     return os.fdopen(os.open(path, os.O_RDONLY | flags), "rb")
 
 
 def _text(path: Path) -> str:
-    """Read a short UTF-8 text; :class:`OSError` or :class:`ValueError` if it is not one."""
+    """Read a short UTF-8 file; :class:`OSError` or :class:`ValueError` if it is not one."""
     with _opened(path) as file:
         content = file.read(MAX_TEXT_BYTES + 1) or b""  # None if reading would block
     if len(content) > MAX_TEXT_BYTES:
@@ -202,17 +194,16 @@ def _text(path: Path) -> str:
 
 
 def _digest(path: Path) -> str | None:
-    """SHA-256 in hex digits.
-
-    None if a file cannot be read, is not regular or is larger than the limit.
-    """
+    """SHA-256 in hex digits; None if a file is unreadable, not regular or larger than the limit."""
     try:
         with _opened(path) as file:
             left = os.fstat(file.fileno()).st_size
             if left > MAX_FILE_BYTES:
                 return None
             digest = hashlib.sha256()
-            while left > 0 and (chunk := file.read(min(left, 2**20))):  # by size: some files in /proc have no end
+            while left > 0 and (
+                chunk := file.read(min(left, 2**20))
+            ):  # up to its size: some files in /proc have no end
                 digest.update(chunk)
                 left -= len(chunk)
             return digest.hexdigest()
@@ -221,9 +212,7 @@ def _digest(path: Path) -> str | None:
 
 
 def save(folder: Path, config: Config, tensors: dict[str, Tensor], *, half: bool = True) -> None:
-    """Write ``config.json``, ``model.safetensors`` (float16 unless ``half`` is false) and the
-    hashes.
-    """
+    """Write config, model tensors (float16 unless ``half`` is false) and hashes to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     stored = {name: (t.half() if half else t).contiguous().cpu() for name, t in tensors.items()}
     write_tensors(folder / MODEL, stored)
@@ -232,9 +221,7 @@ def save(folder: Path, config: Config, tensors: dict[str, Tensor], *, half: bool
 
 
 def save_vocoder(folder: Path, trained_with: Config, tensors: dict[str, Tensor]) -> None:
-    """Add a neural vocoder (float16) to a weights folder: tensors, its sections of the config, and
-    hashes.
-    """
+    """Add a neural vocoder (float16) and its sections of the config to a weights folder."""
     verify(folder)
     sections = {
         "vocoder": trained_with.vocoder.model_copy(update={"kind": "neural"}),
@@ -250,7 +237,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     """Write a safetensors file atomically."""
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         save_file(tensors, Path(scratch) / path.name, metadata)
-        (Path(scratch) / path.name).chmod(0o644)  # a temporary file is readable by its owner only
+        (Path(scratch) / path.name).chmod(0o644)  # a temporary file is readable only by its owner
         os.replace(Path(scratch) / path.name, path)
 
 

@@ -1,6 +1,7 @@
-"""Download weights from the Hugging Face Hub: one commit of one repository, with every file's hash checked.
+"""Download weights from the Hugging Face Hub: one commit of a repository, with hashes checked.
 
-The Hub's own client downloads into its own cache (``HF_HOME``). Files in the cache are read without a connection.
+The Hub's own client downloads into its own cache (``HF_HOME``). Files in the cache are read without
+a connection.
 """
 
 from collections.abc import Iterator
@@ -38,8 +39,8 @@ def fetch(repo: str, commit: str) -> Path:
     Raises
     ------
     HubError
-        The Hub cannot be reached; it has no such repository, commit or weights; it answers with another commit; or the
-        hash of a file differs from ``SHA256SUMS``.
+        The Hub cannot be reached; it has no such repository, commit or weights; it answers with
+        another commit; or the hash of a file differs from ``SHA256SUMS``.
     """
     with hub_errors(repo):
         folder = _download(repo, commit, SUMS).parent
@@ -83,7 +84,7 @@ def _message(repo: str, error: Exception) -> str:
                 f"The Hub cannot be reached, and its cache does not hold these weights of {repo}. Check the connection."
             )
         case OfflineModeIsEnabled():
-            return "The Hub is switched off by HF_HUB_OFFLINE. Unset it to go on."
+            return "The Hub is switched off by HF_HUB_OFFLINE. Unset it to use the Hub."
         case HTTPError():
             return "The connection to the Hub broke off. Check it and try again."
         case ImportError():
@@ -108,5 +109,5 @@ def _download(repo: str, commit: str, name: str) -> Path:
 
 
 def _delete_from_cache(folder: Path) -> None:
-    """Delete a commit, CACHE/models--ORG--NAME/snapshots/COMMIT, and the files that no other commit uses."""
+    """Delete a commit (CACHE/models--ORG--NAME/snapshots/COMMIT) and files that no other uses."""
     scan_cache_dir(folder.parents[2]).delete_revisions(folder.name).execute()

@@ -1,4 +1,4 @@
-"""Read tensors from an untrusted file, and build networks that take no more memory than the file does."""
+"""Read tensors of an untrusted file, and build networks no larger than the file."""
 
 import math
 import os
@@ -28,8 +28,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises
     ------
     WeightsError
-        The path is not a regular file or not a safetensors file, or a tensor has another type than 16-bit or 32-bit
-        floats, or contains NaN or infinity.
+        The path is not a regular file or not a safetensors file, or a tensor has another type than
+        16-bit or 32-bit floats, or contains NaN or infinity.
     """
     if not os.path.isfile(path):  # a pipe would block
         raise WeightsError(f"{path.name} is missing or is not a file: get the weights again.")
@@ -61,8 +61,8 @@ def make_network(make: Callable[[], Network], tensors: Mapping[str, Tensor], nam
     Raises
     ------
     WeightsError
-        The network has other tensors. If it has more tensors or elements than the file, building stops before memory is
-        allocated for them.
+        The network has other tensors. If it has more tensors or elements than the file, building
+        stops before memory is allocated for them.
     """
     try:
         with _ParameterLimit(len(tensors), sum(tensor.numel() for tensor in tensors.values())):
@@ -78,9 +78,10 @@ class _TooLarge(Exception):
 
 
 class _ParameterLimit(TorchFunctionMode):
-    """Count the tensors and elements that a network allocates; raise :class:`_TooLarge` beyond the limits.
+    """Count the tensors and elements that a network allocates.
 
-    Every layer of torch allocates its parameters with ``torch.empty``.
+    Raises :class:`_TooLarge` beyond the limits. Every layer of torch allocates its parameters with
+    ``torch.empty``.
     """
 
     def __init__(self, n_tensors: int, n_elements: int):

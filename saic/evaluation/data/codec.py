@@ -31,8 +31,8 @@ def round_trip(wav: np.ndarray, kbps: int = KBPS) -> np.ndarray:
 
     Returns
     -------
-    (N,) float32, aligned with the input: the decoder removes the encoder's delay, which stands in the
-    file's header.
+    (N,) float32, aligned with the input: the file's header states the encoder's delay, and the
+    decoder removes it.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def round_trip(wav: np.ndarray, kbps: int = KBPS) -> np.ndarray:
 def encode(
     wav: np.ndarray, container: str, codec: str, sample_format: str, kbps: int, options: dict[str, str] | None = None
 ) -> bytes:
-    """Encode a (N,) wav at 16 kHz, clipped to [-1, 1], with a codec of FFmpeg; the bytes of the file."""
+    """Bytes of a (N,) wav at 16 kHz, clipped to [-1, 1], encoded with a codec of FFmpeg."""
     samples = np.clip(wav, -1, 1).astype(np.float32)[None]
     frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout="mono")
     frame.sample_rate = SAMPLE_RATE

@@ -1,8 +1,8 @@
 """Seeded degradations of a recording, such as noise and reverberation, that keep length and timing.
 
-Each takes a wav (N,) float32 at 16 kHz and a generator, and returns (N,) float32 on the same time axis, so that
-the output can be compared with the clean recording frame by frame. A result that would exceed full scale is scaled
-down as a whole: clipping would be another degradation.
+Each takes a wav (N,) float32 at 16 kHz and a generator, and returns (N,) float32 on the same time
+axis, so that the output can be compared with the clean recording frame by frame. A result that
+would exceed full scale is scaled down as a whole: clipping would be another degradation.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,9 @@ _LOWEST_NOISE_HZ = 50.0  # pink noise has equal power in each octave; without a 
 def add_noise(wav: np.ndarray, rng: np.random.Generator, snr_db: float) -> np.ndarray:
     """Add pink noise from 50 Hz to 8 kHz.
 
-    Pink, since the noise of rooms and traffic falls with frequency about as speech does, so that the SNR is similar
-    in all bands. Noise with the clip's own spectrum would match it better, but would also carry the speaker's average
-    spectrum, which would bias the identity figures.
+    Pink, since the noise of rooms and traffic falls with frequency about as speech does, so that
+    the SNR is similar in all bands. Noise with the clip's own spectrum would match it better, but
+    would also carry the speaker's average spectrum, which would bias the identity figures.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ def add_noise(wav: np.ndarray, rng: np.random.Generator, snr_db: float) -> np.nd
 def add_room(wav: np.ndarray, rng: np.random.Generator, rt60_s: float = RT60_S) -> np.ndarray:
     """Add reverberation, at the same rms level.
 
-    The impulse response is the direct sound without delay, followed by Gaussian noise that decays by 60 dB in
-    ``rt60_s`` (Polack's model of late reverberation), with as much energy as the direct sound: a speaker at the
-    critical distance, which is 0.6 m in a room of 60 cubic metres.
+    The impulse response is the direct sound without delay, followed by Gaussian noise that decays
+    by 60 dB in ``rt60_s`` (Polack's model of late reverberation), with as much energy as the direct
+    sound: a speaker at the critical distance, which is 0.6 m in a room of 60 cubic meters.
     """
     time_s = np.arange(1, round(rt60_s * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(time_s)) * 10 ** (-3 * time_s / rt60_s)
@@ -84,4 +84,6 @@ DEGRADATIONS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]]
     "quiet": lambda wav, rng: (wav * 10 ** (QUIET_DB / 20)).astype(np.float32),
     "dc_offset": lambda wav, rng: _fit_full_scale(wav + DC_OFFSET),
 }
-"""Degradations of the robustness measure: pink noise, a room, Opus at 16 kb/s, -20 dB gain, an offset of 0.05."""
+"""Degradations of the robustness measure: pink noise, a room, Opus at 16 kb/s, -20 dB gain, an
+offset of 0.05.
+"""

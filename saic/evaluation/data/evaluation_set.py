@@ -24,7 +24,9 @@ Codec = Callable[[np.ndarray], np.ndarray]
 
 
 class EvaluationSet:
-    """Speakers, trials and their audio. This base class is empty; subclasses fill ``parts`` and ``trials``.
+    """Speakers, trials and their audio.
+
+    This base class is empty; subclasses fill ``parts`` and ``trials``.
 
     Attributes
     ----------
@@ -33,11 +35,12 @@ class EvaluationSet:
     trials
         Trials, grouped by source speaker.
     left_out
-        Reason to the number of speakers of the data that are not enrolled for it.
+        Reason to the number of speakers that are left out for it.
     wav
-        Function of a part: (N,) its spans end to end, after the codec. The latest ones are cached.
+        Function that maps a part to its (N,) audio: its spans end to end, after the codec. The
+        latest results are cached.
     codec
-        What all audio passes: an MP3 round trip, or nothing where all of it is lossless.
+        Applied to all audio: an MP3 round trip, or no codec if all of it is lossless.
     """
 
     def __init__(self, clips: Sequence[Clip], codec: Codec):
@@ -63,7 +66,8 @@ class EvaluationSet:
 class PartitionedSet(EvaluationSet):
     """Each speaker's audio is cut into the three parts of :mod:`saic.evaluation.data.trials`.
 
-    ``left_out`` counts speakers with too little audio ("short"), and those with a part without speech ("silent").
+    ``left_out`` counts speakers with too little audio ("short"), and those with a part without
+    speech ("silent").
 
     Parameters
     ----------
@@ -94,7 +98,7 @@ class PartitionedSet(EvaluationSet):
         """Enroll the speaker of the clips."""
         wavs = {clip.utterance: audio.load(clip.path) for clip in clips}
         if sum(map(len, wavs.values())) < trials.MIN_SPEAKER_S * audio.SAMPLE_RATE:
-            self.left_out["short"] += 1  # less than the durations in the manifest
+            self.left_out["short"] += 1  # the manifest's durations were too long
             return
         parts = trials.cut_parts(clips[0].speaker, clips[0].sex, wavs)
         try:

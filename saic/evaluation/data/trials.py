@@ -1,12 +1,13 @@
-"""The parts of each speaker's audio, and the trials (source speaker, target speaker). Pure and seeded.
+"""The parts of each speaker's audio, and the trials (source speaker, target speaker).
 
-A speaker's clips are joined end to end in a seeded order and cut into three parts::
+All choices are random and seeded. A speaker's clips are joined end to end in random order and cut
+into three parts::
 
     | enrollment (40 %) | gap | source | gap | reference |      each at most 15 s
 
-The parts share no sample. Below 12 s of audio three parts would be too short for speaker recognition: there the
-source part is also the reference part. Within a trial the two are still disjoint, since a trial takes its source
-from one speaker and its reference from another.
+The parts share no sample. For a speaker with less than 12 s of audio, three parts would be too
+short for speaker recognition, so the source part is also the reference part. Within a trial the two
+are still disjoint, since a trial takes its source from one speaker and its reference from another.
 """
 
 import zlib
@@ -57,7 +58,10 @@ class SpeakerParts:
 
 @dataclass(frozen=True)
 class Trial:
-    """Convert the source part of one speaker to the voice of another. ``same_sex`` is None if unknown."""
+    """Convert the source part of one speaker to the voice of another.
+
+    ``same_sex`` is None if unknown.
+    """
 
     source: str
     target: str
@@ -77,7 +81,7 @@ def choose_clips(clips: Sequence[Clip], seed: int) -> list[Clip]:
 
 
 def choose_speakers(sexes: Mapping[str, str | None], count: int, seed: int) -> list[str]:
-    """Choose at most ``count`` speakers by a seed, equally many of each sex as far as there are enough."""
+    """Choose at most ``count`` speakers by a seed, equally many of each sex if possible."""
     groups = list(_shuffled_groups(sexes, seed).values())
     turns = [group[turn] for turn in range(max(map(len, groups))) for group in groups if turn < len(group)]
     return sorted(turns[:count])
@@ -124,7 +128,7 @@ def cut_parts(speaker: str, sex: str | None, wavs: Mapping[str, np.ndarray]) -> 
 
 
 def assert_disjoint(one: Part, other: Part) -> None:
-    """Raise AssertionError if the parts share a clip and are less than half a second apart in it."""
+    """Raise AssertionError if the parts are less than half a second apart in one clip."""
     gap = _GAP_FRAMES * HOP_SAMPLES
     for a in one:
         for b in other:
@@ -136,9 +140,9 @@ def assert_disjoint(one: Part, other: Part) -> None:
 def assign_targets(sexes: Mapping[str, str | None], per_sex: int, seed: int) -> list[Trial]:
     """Give each speaker ``per_sex`` targets of its own sex and as many of the other.
 
-    All speakers of a sex are targets equally often (up to one), both in same-sex and in cross-sex trials. Where a sex
-    has too few speakers there are fewer targets. If any sex is unknown, sex is ignored for all: each
-    speaker gets 2 x ``per_sex`` targets, and all are targets equally often.
+    All speakers of a sex are targets equally often (up to one), both in same-sex and in cross-sex
+    trials. Where a sex has too few speakers there are fewer targets. If any sex is unknown, sex is
+    ignored for all: each speaker gets 2 x ``per_sex`` targets, and all are targets equally often.
 
     Parameters
     ----------
@@ -164,7 +168,8 @@ def assign_targets(sexes: Mapping[str, str | None], per_sex: int, seed: int) -> 
         others = [speaker for label, other in groups.items() if label != sex for speaker in other]
         for place, source in enumerate(group):
             same = [group[(place + step) % len(group)] for step in steps]
-            # In turn, so that the counts of any two speakers of the other sex differ by at most one.
+            # In turn, so that the counts of any two speakers of the other sex differ by at most
+            # one.
             crossed = [others[(place * per_group + turn) % len(others)] for turn in range(min(per_group, len(others)))]
             trials += [Trial(source, target, None if sex is None else True) for target in same]
             trials += [Trial(source, target, False) for target in crossed]
@@ -204,10 +209,13 @@ class _JoinedClips:
         )
 
     def cut_near(self, start: int, length: float, most: int) -> tuple[int, int]:
-        """Find the end of a part that begins at ``start``, after about ``length`` and at most ``most`` samples.
+        """Find the end of a part that begins at ``start``.
 
-        Of the possible cuts the one that drops least speech is taken, then the one nearest to ``length``. A cut at the
-        end of a clip drops nothing; a cut within a clip drops the half second of the gap.
+        The part has about ``length`` samples, at most ``most``.
+
+        Of the possible cuts the one that drops least speech is taken, then the one nearest to
+        ``length``. A cut at the end of a clip drops nothing; a cut within a clip drops the half
+        second of the gap.
 
         Returns
         -------

@@ -1,1 +1,1 @@
-"""Pretrained networks that evaluate outputs. None of them trains a model of this project."""
+"""Pretrained networks that evaluate outputs. None of them is used in training."""

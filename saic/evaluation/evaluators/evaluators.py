@@ -1,4 +1,7 @@
-"""All evaluators of a run. They are loaded before it begins, so that a missing package is reported at once."""
+"""All evaluators of a run.
+
+They are loaded before the run begins, so that a missing package is reported at once.
+"""
 
 import hashlib
 import json
@@ -21,7 +24,7 @@ NO_ASR = "none"
 
 @dataclass(frozen=True)
 class Evaluators:
-    """The evaluators of one run; none of them trained the model.
+    """The evaluators of one run. None of them is used in training.
 
     Attributes
     ----------
@@ -62,7 +65,7 @@ class Evaluators:
 
 
 class CachedEvaluators:
-    """Transcripts and DNSMOS scores, cached on disk by evaluator and samples."""
+    """Transcripts and DNSMOS scores, cached on disk. The key is a hash of evaluator and samples."""
 
     def __init__(self, asr: WhisperASR | None, dnsmos: Dnsmos | None, folder: Path):
         self._asr = asr
@@ -76,7 +79,10 @@ class CachedEvaluators:
         return normalize(self._cached(self._asr.identity, wav, self._asr.transcribe))
 
     def dnsmos_scores(self, wav: np.ndarray) -> dict[str, float]:
-        """Scores as ``dnsmos_ovrl`` etc.; empty without DNSMOS or speech (``no_speech`` counts such outputs)."""
+        """Scores as ``dnsmos_ovrl`` etc.; empty without DNSMOS or without speech.
+
+        ``no_speech`` counts outputs without speech.
+        """
         if self._dnsmos is not None:
             with suppress(SilentAudio, TooShort):
                 scores = self._cached(self._dnsmos.identity, wav, self._dnsmos.score)

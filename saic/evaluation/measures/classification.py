@@ -1,7 +1,8 @@
-"""Speaker recognition on real recordings, without any conversion: the second half of the paper's evaluation.
+"""Speaker recognition on real recordings, without any conversion: the second half of the paper's
+evaluation.
 
-Each speaker is enrolled by one embedding; the source and the reference part of each speaker are the trials. All audio
-passed the codec.
+Each speaker is enrolled by one embedding; the source and the reference part of each speaker are the
+trials. All audio has passed the codec.
 """
 
 from collections.abc import Sequence
@@ -22,8 +23,8 @@ def measure(
 
     Returns
     -------
-    Name of the embedder to ``top1``, the share of recordings whose best match is their speaker, and ``eer``, the
-    equal error rate over all pairs of an enrolled speaker and a recording.
+    Name of the embedder to ``top1``, the share of recordings whose best match is their speaker, and
+    ``eer``, the equal error rate over all pairs of an enrolled speaker and a recording.
     """
     enrolled_speakers = sorted(dataset.parts)
     # For a speaker with little audio the source part is the reference part: it counts once.

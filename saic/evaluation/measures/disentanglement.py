@@ -1,4 +1,5 @@
-"""Speaker probes on content codes: the closer their accuracy is to chance, the less identity the codes contain.
+"""Speaker probes on content codes: the closer their accuracy is to chance, the less identity the
+codes contain.
 
 Instance normalization removes the mean of a clip's codes. Two probes use what may remain:
 
@@ -7,11 +8,12 @@ Instance normalization removes the mean of a clip's codes. Two probes use what m
 ``window``    a small multi-layer perceptron on mean and standard deviation over windows of one second
 ============  =======================================================================================
 
-Each trains on the first part of every speaker's codes and is tested on the last, with a gap between. As controls, the
-same probes run on log-mel frames, which contain the speaker's identity, and on content codes with shuffled labels,
-which must give chance.
+Each trains on the first part of every speaker's codes and is tested on the last, with a gap
+between. As controls, the same probes run on log-mel frames, which contain the speaker's identity,
+and on content codes with shuffled labels, which must give chance.
 
-Alain and Bengio, "Understanding intermediate layers using linear classifier probes", arXiv:1610.01644.
+Alain and Bengio, "Understanding intermediate layers using linear classifier probes",
+arXiv:1610.01644.
 """
 
 import warnings
@@ -36,10 +38,11 @@ GAP_S = 1.0
 WINDOW_S = 1.0
 SEGMENT_S = 2.0  # of audio for one speaker embedding
 
-# The settings with the highest accuracy on log-mel, on 37 speakers with ten seconds each (none of the test split).
+# The settings with the highest accuracy on log-mel, on 37 speakers with ten seconds each (none of
+# the test split).
 _STEPS_PER_WINDOW = 10  # overlapping windows, since ten seconds give few disjoint ones
 _HIDDEN = 128
-_WEIGHT_DECAY = 1.0  # strong, since so few windows are overfitted easily
+_WEIGHT_DECAY = 1.0  # strong, since so few windows are easily overfitted
 
 Codes = Mapping[str, np.ndarray]
 """Speaker to (C, L) codes in temporal order; C is the same for all speakers."""
@@ -52,9 +55,9 @@ def measure(
 
     Returns
     -------
-    Figures of :func:`probes`, by input: ``content``; ``log_mel``, averaged to the codes' rate (an upper reference);
-    ``shuffled``, content codes with shuffled labels (must be at chance); ``speaker``, speaker embeddings of 2 s
-    segments, by the frame probe alone (must be high).
+    Figures of :func:`probes`, by input: ``content``; ``log_mel``, averaged to the codes' rate (an
+    upper reference); ``shuffled``, content codes with shuffled labels (must give chance);
+    ``speaker``, speaker embeddings of 2 s segments, by the frame probe alone (must be high).
 
     Raises
     ------
@@ -77,7 +80,8 @@ def measure(
         "content": lambda: probes(content, rate_hz=rate_hz, seed=seed),
         "log_mel": lambda: probes(mels, rate_hz=rate_hz, seed=seed),
         "shuffled": lambda: probes(content, rate_hz=rate_hz, seed=seed, shuffled=True),
-        # Segments overlap by half, so a gap of two leaves half a segment between.
+        # Segments overlap by half. A gap of two segments leaves half a segment between training and
+        # test.
         "speaker": lambda: frame_probe(embeddings, gap=2, seed=seed),
     }.items():
         measured[name] = run()
@@ -99,7 +103,8 @@ def probes(codes: Codes, *, rate_hz: float, seed: int, shuffled: bool = False) -
 
     Returns
     -------
-    ``frame`` and ``window``: accuracy, averaged over speakers. ``stronger``: the higher of both. ``chance``.
+    ``frame`` and ``window``: accuracy, averaged over speakers. ``stronger``: the higher of both.
+    ``chance``.
 
     Raises
     ------
@@ -126,9 +131,10 @@ def frame_probe(codes: Codes, *, gap: int, seed: int, shuffled: bool = False) ->
 
 
 def _split(codes: Codes, gap: int, least: int) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
-    """Names of the speakers that are used, and for each of them the codes for training and for testing.
+    """Names of the speakers that are used, and their codes for training and for testing.
 
-    All speakers get equally many codes: of the speakers' lengths, the one that uses most codes in total.
+    Equally many codes of every speaker are used, and speakers with fewer codes are left out. The
+    number is that of the speaker for which most codes are used in total.
     """
     lengths = np.array([x.shape[1] for x in codes.values()])
     length = max(lengths.tolist(), key=lambda length: length * np.sum(lengths >= length), default=0)
@@ -154,7 +160,7 @@ def _accuracy(
     seed: int,
     shuffled: bool,
 ) -> Estimate:
-    """Accuracy on each speaker's test items (n, F) of a classifier trained on the training items."""
+    """Accuracy on each speaker's test items (n, F) of a classifier fitted to the training items."""
     labels, wanted = (np.repeat(names, [len(x) for x in items]) for items in (train, test))
     if shuffled:
         labels = np.random.default_rng(seed).permutation(labels)
@@ -187,14 +193,14 @@ def _scikit_learn() -> Any:
 
 
 def _group_means(frames: np.ndarray, stride: int) -> np.ndarray:
-    """(M, T) frames to (M, ceil(T / stride)) means of ``stride`` frames each; the last group may be smaller."""
+    """(M, T) frames to (M, ceil(T / stride)) means of ``stride`` frames, fewer in the last one."""
     starts = np.arange(0, frames.shape[1], stride)
     sizes = np.diff(np.append(starts, frames.shape[1]))
     return np.add.reduceat(frames.astype(np.float64), starts, axis=1) / sizes
 
 
 def _segment_embeddings(pipeline: EvaluatedPipeline, wavs: Sequence[np.ndarray]) -> np.ndarray:
-    """(E, n) speaker embeddings of segments that overlap by half; segments without speech are left out."""
+    """(E, n) speaker embeddings of segments with speech; segments overlap by half."""
     length = round(SEGMENT_S * SAMPLE_RATE)
     embeddings = []
     for wav in wavs:

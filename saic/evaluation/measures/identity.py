@@ -1,7 +1,8 @@
-"""Top-1 of the target and of the source speaker among enrolled speakers (paper 4.2), for every system.
+"""Top-1 of the target and of the source speaker among enrolled speakers (paper 4.2), for every
+system.
 
-Each speaker is enrolled by one embedding. The embedding of an output is compared with all of them by cosine; the best
-match is the recognized speaker.
+Each speaker is enrolled by one embedding. The embedding of an output is compared with all of them
+by cosine; the best match is the recognized speaker.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,8 +43,8 @@ class IdentityResult:
     estimates
         System to figure name to estimate.
     target_hits
-        System to (S,): in % of each source speaker's outputs, how many are recognized as the target; speakers in the
-        order of their names. Only systems with a target.
+        System to (S,): for each source speaker, in the order of names, the share of outputs in %
+        that are recognized as the target. Only systems with a target.
     """
 
     estimates: dict[str, Estimates]
@@ -104,11 +105,16 @@ def estimate(
 
     Returns
     -------
-    ``source_top1``: share of outputs that are recognized as the source speaker. ``source_rank``: mean rank of the
-    source speaker, 1 = best. ``no_speech``: share of outputs without speech; they match nobody and rank last. For
-    systems with a target also ``target_top1``, the same of ``_same_sex`` and of ``_cross_sex`` trials and among
-    ``_of_10`` and ``_of_20`` enrolled speakers, and ``target_rank``. Both top-1 figures also of ``_women`` and of
-    ``_men`` as sources.
+    For all systems: ``source_top1``, the share of outputs that are recognized as the source
+    speaker; ``source_rank``, the mean rank of the source speaker, 1 = best; ``no_speech``, the
+    share of outputs without speech, in which the speaker has the last rank.
+
+    For systems with a target: ``target_top1`` and ``target_rank``, the same for the target;
+    ``target_top1_same_sex`` and ``target_top1_cross_sex``, over the trials of that kind;
+    ``target_top1_of_10`` and ``target_top1_of_20``, among 10 and 20 enrolled speakers.
+
+    ``source_top1`` and ``target_top1`` are also given for sources of one sex, ``..._women`` and
+    ``..._men``.
     """
     place = {speaker: index for index, speaker in enumerate(sexes)}
     source_ranks = [metrics.rank(row, place[trial.source]) for row, trial in zip(scores, trials, strict=True)]

@@ -6,23 +6,25 @@ import numpy as np
 
 from saic.errors import DataError
 
-# Share of the within-speaker covariance that is isotropic: three parts of each of 130 speakers are too few to estimate
-# 256 dimensions. Chosen for the lowest EER on McAdams-anonymized speech of 61 other speakers of the splits dev and
-# train: cosine 39 and 43 %, PLDA 24 and 21 % (Resemblyzer and VoiceFilter). LDA was no better.
+# Share of the within-speaker covariance that is isotropic, since three parts of each of 130
+# speakers are too few to estimate it in 256 dimensions. Chosen for the lowest EER on
+# McAdams-anonymized speech of 61 other speakers of the splits dev and train. EER there: cosine 39
+# and 43 %, PLDA 24 and 21 % (Resemblyzer and VoiceFilter). LDA was no better.
 _SHRINKAGE = 0.35
 
 
 class Plda:
     """Two-covariance PLDA: a speaker is y ~ N(m, B), a recording of the speaker x ~ N(y, W).
 
-    In the basis where W is the identity and B is diag(d), the log likelihood ratio of "same speaker" to "different
-    speakers" is, for coordinates u and v, up to a constant::
+    In the basis where W is the identity and B is diag(d), the log likelihood ratio of "same
+    speaker" to "different speakers" is, for coordinates u and v, up to a constant::
 
         sum over dimensions of   d / (1 + 2 d) u v  -  d² / (2 (1 + d) (1 + 2 d)) (u² + v²)
 
-    Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006, gives W and B in closed form for equally many
-    recordings per speaker; Brümmer and de Villiers, "The speaker partitioning problem", Odyssey 2010, the ratio.
-    Embeddings are centered and scaled to length 1 first (Garcia-Romero and Espy-Wilson, Interspeech 2011).
+    Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006, gives W and B in closed form for
+    equally many recordings per speaker; Brümmer and de Villiers, "The speaker partitioning
+    problem", Odyssey 2010, the ratio. Embeddings are centered and scaled to length 1 first
+    (Garcia-Romero and Espy-Wilson, Interspeech 2011).
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ class Plda:
         self._basis = whiten @ rotation
 
     def project(self, embeddings: np.ndarray) -> np.ndarray:
-        """(n, E) embeddings to (n, E) coordinates in which W is the identity and B is diag(``between``)."""
+        """(n, E) embeddings to (n, E) coordinates where W is identity and B diag(``between``)."""
         return self._normalized(embeddings) @ self._basis
 
     def compare(self, enrolled: np.ndarray, tested: np.ndarray) -> np.ndarray:

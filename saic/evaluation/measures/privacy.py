@@ -9,12 +9,15 @@ attacker      enrolls               scores by
                                     of other speakers
 ============  ====================  ===========================================================
 
-The attackers are those of the VoicePrivacy Challenge (ignorant, lazy-informed and semi-informed; results of 2020,
-arXiv:2109.00648; the evaluation plan of 2024, arXiv:2404.02677, ranks by the last). Unlike there, the semi-informed
-attacker does not train a speaker encoder but only a PLDA, so a stronger attacker is possible.
+The attackers are those of the VoicePrivacy Challenge (ignorant, lazy-informed and semi-informed;
+results of 2020, arXiv:2109.00648; the evaluation plan of 2024, arXiv:2404.02677, ranks by the
+last). Unlike there, the semi-informed attacker does not train a speaker encoder but only a PLDA, so
+a stronger attacker is possible.
 
-Every recording is anonymized to a random target of its own. A pair in which both sides have one voice, by target or by
-nature, is excluded: its similarity shows the shared voice, not the shared speaker. Outputs without speech are excluded.
+Every recording is anonymized to a random target of its own. A pair is excluded if the trial was
+converted to the voice of the enrolled recording (its target or, if it is original speech, its
+speaker): such a pair is similar because of the voice, whoever speaks. Outputs without speech are
+excluded.
 
 The EER of an attacker is meaningful only if its EER on original speech is low, see :func:`claims`.
 """
@@ -60,8 +63,8 @@ class EmbeddingSet:
     speakers
         (n,) true speakers.
     voices
-        (n,) whose voice the recording has: the target where it was converted, the speaker in other enrollments; "" in
-        other trials, which are never excluded.
+        (n,) whose voice the recording has: its target if it was converted; else its speaker in an
+        enrollment, and "" in a trial, which is then never excluded.
     """
 
     embeddings: np.ndarray
@@ -86,7 +89,7 @@ class ScoreMatrix:
     trial_speakers: tuple[str, ...]
 
     def same_and_different(self) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of same-speaker and of different-speaker pairs, for :func:`saic.evaluation.metrics.det_curve`."""
+        """Scores of same-speaker and of different-speaker pairs, as ``metrics.det_curve`` takes."""
         is_same = _equal(self.enrolled_speakers, self.trial_speakers)
         counts = ~np.isnan(self.scores)
         return self.scores[is_same & counts], self.scores[~is_same & counts]
@@ -94,7 +97,10 @@ class ScoreMatrix:
 
 @dataclass(frozen=True)
 class PrivacyResult:
-    """``estimates``: system, embedder, figure to estimate. ``scores``: system, embedder, attacker to score matrix."""
+    """``estimates``: system, embedder, figure to estimate.
+
+    ``scores``: system, embedder, attacker to score matrix.
+    """
 
     estimates: dict[str, dict[str, Estimates]]
     scores: dict[str, dict[str, dict[str, ScoreMatrix]]]
@@ -114,15 +120,17 @@ def measure(
     Parameters
     ----------
     embedders
-        Each gives attackers of its own. They never trained the model.
+        Each has its own attackers. None is used in training.
     train
-        Clips of the speakers that train the semi-informed attacker, also used as targets there; speakers of the
-        dataset are left out. This attacker runs on systems with ``trains_attacker``. Without clips there is none.
+        Clips for training the semi-informed attacker, each anonymized to the voice of another
+        speaker of these clips. Clips of speakers of the dataset are left out. The attacker runs on
+        systems with ``trains_attacker``. Without clips there is no such attacker.
 
     Returns
     -------
-    Figures ``eer_ATTACKER``, and beside each ``eer_original_ATTACKER``, the same attacker on original speech. Each
-    also as ``..._same_sex``, over same-sex pairs only, which are harder to distinguish.
+    Figures ``eer_ATTACKER``, and beside each ``eer_original_ATTACKER``, the same attacker on
+    original speech. Each also as ``..._same_sex``, over same-sex pairs only, which are harder to
+    distinguish.
 
     Raises
     ------
@@ -178,7 +186,8 @@ def estimate(attacks: Mapping[str, ScoreMatrix], sexes: Mapping[str, str | None]
 def claims(estimates: Estimates) -> dict[str, bool]:
     """Which figures of a system, by one embedder, may support a privacy claim.
 
-    An attacker with an EER above 10 % on original speech is too weak: its errors on anonymized speech prove nothing.
+    An attacker with an EER above 10 % on original speech is too weak to show anything about
+    anonymized speech.
     """
     return {
         name: (percent := estimates[_on_original(name)].value) is not None and percent <= MAX_ORIGINAL_PERCENT
@@ -188,9 +197,10 @@ def claims(estimates: Estimates) -> dict[str, bool]:
 
 
 def enrollment_targets(tested: Sequence[trials.Trial], seed: int) -> dict[str, str]:
-    """The target of each speaker's enrollment: a random speaker who is not a target in the speaker's trials.
+    """Random target of each speaker's enrollment, which is no target in the speaker's trials.
 
-    If all others are targets of the speaker's trials, any of them: pairs of one voice are excluded anyway.
+    If all others are targets in the speaker's trials, it is any of them: pairs with the same voice
+    are excluded anyway.
     """
     speakers = sorted({trial.source for trial in tested})
     rng = np.random.default_rng([seed, 2])
@@ -203,7 +213,7 @@ def enrollment_targets(tested: Sequence[trials.Trial], seed: int) -> dict[str, s
 
 
 def compare(enrolled: EmbeddingSet, tested: EmbeddingSet, score: Score | None = None) -> ScoreMatrix:
-    """Score all pairs, by cosine unless ``score`` is given; pairs of one voice are excluded."""
+    """Score all pairs, by default by cosine; pairs with the same voice are excluded."""
     scores = np.empty((len(enrolled.speakers), len(tested.speakers)))
     if scores.size:
         scores = score(enrolled.embeddings, tested.embeddings) if score else enrolled.embeddings @ tested.embeddings.T
@@ -216,7 +226,8 @@ def train_material(
 ) -> dict[str, list[np.ndarray]]:
     """Cut parts of 3.5 s, half a second apart, from the clips of training speakers.
 
-    Parts come from as many clips of a speaker as possible; a speaker with fewer than two parts is left out.
+    Parts come from as many clips of a speaker as possible; a speaker with fewer than two parts is
+    left out.
 
     Returns
     -------
@@ -257,7 +268,10 @@ def _on_original(name: str) -> str:
 
 
 class _TrialEmbedder:
-    """Embeds the trial and the enrollment side of the trials with every embedder; results are by embedder's name."""
+    """Embeds both sides of the trials with every embedder.
+
+    Results map the embedder's name to its embeddings.
+    """
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
-"""Pitch, voicing, pauses, speaking time and spectrum of an output compared with its source. Pure.
+"""Pitch, voicing, pauses, speaking time and spectrum of an output compared with its source.
 
-The comparison is frame by frame (80 per second) without time alignment, since a conversion is meant to keep the
-timing. Where the output is shorter than the source, the missing frames count as unvoiced pauses; output after the end
-of the source is ignored.
+The comparison is frame by frame (80 per second) without time alignment, since a conversion is meant
+to keep the timing. Where the output is shorter than the source, the missing frames count as
+unvoiced pauses; output after the end of the source is ignored.
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ _RANGE_DB = 60.0  # levels further below the loudest bin are inaudible beside it
 def f0_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
     """Pearson correlation of log F0 over the frames that are voiced in both.
 
-    The pitch correlation of the VoicePrivacy 2022 evaluation plan, but of the logarithm, so that a constant factor
-    between both voices makes no difference.
+    As the pitch correlation of the VoicePrivacy 2022 evaluation plan, but on the logarithm of F0. A
+    constant factor between both voices makes no difference.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def pauses_kept(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:
 def rate_kept(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:
     """Ratio of speaking times, 0 to 1: the shorter over the longer.
 
-    It measures a change of speaking rate in either direction. It depends on durations only, not on the words.
-    (A definition of this project.)
+    It measures a change of speaking rate in either direction. It depends on durations only, not on
+    the words. (A definition of this project.)
 
     Returns
     -------
@@ -89,8 +89,9 @@ def rate_kept(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:
 def mel_distance(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:
     """Mean absolute difference of the log-mels over the source's speech frames, in dB.
 
-    Both wavs are scaled to one speech level first. Levels more than 60 dB below the source's loudest bin are set to
-    that limit; otherwise near-silent bins, between harmonics or above a codec's band, would dominate the distance.
+    Both wavs are scaled to one speech level first. Levels more than 60 dB below the source's
+    loudest bin are set to that limit; otherwise near-silent bins, between harmonics or above a
+    codec's band, would dominate the distance.
 
     Returns
     -------

@@ -1,8 +1,10 @@
-"""Conversions of degraded recordings: word errors and the similarity to the conversion of the clean recording.
+"""Conversions of degraded recordings: word errors and the similarity to the conversion of the clean
+recording.
 
-One trial per source speaker. After the codec, its source part is degraded (:mod:`saic.evaluation.data.degradations`)
-and converted with the same reference as the clean part; both conversions are compared. The word errors of the degraded
-recording itself, unconverted, show how many of them are not due to the conversion.
+One trial per source speaker. After the codec, its source part is degraded
+(:mod:`saic.evaluation.data.degradations`) and converted with the same reference as the clean part;
+both conversions are compared. The WER of the degraded recording itself, without a conversion, shows
+how many word errors are not due to the conversion.
 """
 
 import zlib
@@ -35,8 +37,8 @@ class DegradedConversion:
     Attributes
     ----------
     wer_percent, unconverted_wer_percent
-        WER of the conversion and of its input, against the recognizer's transcript of the clean source. None without a
-        recognizer, or if that transcript is empty.
+        WER of the conversion and of its input, against the recognizer's transcript of the clean
+        source. None without a recognizer, or if that transcript is empty.
     embedding
         (E,); None without speech: then no speaker is recognized.
     is_target
@@ -66,7 +68,8 @@ def measure(
     asr
         None: WER has no value.
     seed
-        Of noises, rooms and intervals. A speaker's noise does not depend on the other speakers of the data.
+        Of noises, rooms and intervals. A speaker's noise does not depend on the other speakers of
+        the data.
     cache
         Folder for transcripts, shared with :func:`saic.evaluation.measures.utility.measure`.
 
@@ -126,11 +129,12 @@ def estimate(
 
     Returns
     -------
-    ``wer``: word errors in % against the recognizer's transcript of the clean source. ``target_top1``: share of
-    conversions recognized as the target. ``no_speech``: share without speech, or of a source that is rejected for it;
-    all their words count as deleted. With ``clean`` also ``wer_rise``, the increase in percentage points;
-    ``wer_unconverted``, of the degraded recording itself; and ``cosine``, between the embeddings of both conversions,
-    where both have speech.
+    ``wer``: word errors in % against the recognizer's transcript of the clean source.
+    ``target_top1``: share of conversions recognized as the target. ``no_speech``: share of
+    conversions without speech, or whose source is rejected as silent; all their words count as
+    deleted. With ``clean`` also ``wer_rise``, the increase in percentage points;
+    ``wer_unconverted``, of the degraded recording itself; and ``cosine``, between the embeddings of
+    both conversions, where both have speech.
     """
 
     def mean(values: Sequence[float | None], unit: str) -> Estimate:

@@ -1,4 +1,4 @@
-"""Word and character errors of a transcript against its reference, by Levenshtein alignment. Pure."""
+"""Word and character errors of a transcript against its reference, by Levenshtein alignment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,8 +32,9 @@ class Edits:
 def edits(reference: Sequence, hypothesis: Sequence) -> Edits:
     """Count the edits of a shortest alignment (Levenshtein 1966).
 
-    Shortest alignments may differ in their kinds of edits: two substitutions cost as much as a deletion and an
-    insertion. Of these the one with substitutions is taken, as late in the sequences as possible.
+    Several alignments may be equally short: two substitutions cost as much as a deletion and an
+    insertion. Of these, the one with substitutions is taken; they lie as late in the sequences as
+    possible.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def edits(reference: Sequence, hypothesis: Sequence) -> Edits:
 
 
 def word_errors(reference: str, hypothesis: str) -> Edits:
-    """Edits between the words of two normalized texts (:func:`saic.evaluation.evaluators.whisper.normalize`)."""
+    """Edits between the words of two texts, normalized by ``evaluators.whisper.normalize``."""
     return edits(reference.split(), hypothesis.split())
 
 
@@ -70,9 +71,9 @@ def character_errors(reference: str, hypothesis: str) -> Edits:
 def pool_by_speaker(counts: Sequence[Edits], speakers: Sequence[str]) -> dict[str, Edits]:
     """Sum the edits of each speaker.
 
-    The error rate of a speaker is the sum of errors over the sum of words, so that clips are weighted by their length.
-    The rate of a system is the mean over speakers, so that all speakers have equal weight. Speakers without any
-    reference word have no rate and are left out.
+    The error rate of a speaker is the sum of errors over the sum of words, so that clips are
+    weighted by their length. The rate of a system is the mean over speakers, so that all speakers
+    have equal weight. Speakers without any reference word have no rate and are left out.
     """
     totals: dict[str, Edits] = {}
     for count, speaker in zip(counts, speakers, strict=True):
@@ -81,7 +82,7 @@ def pool_by_speaker(counts: Sequence[Edits], speakers: Sequence[str]) -> dict[st
 
 
 def _distances(reference: Sequence, hypothesis: Sequence) -> np.ndarray:
-    """(R + 1, H + 1) edit distance between the first i items of one and the first j of the other."""
+    """(R + 1, H + 1) edit distances: [i, j] is between the first i and the first j items."""
     number: dict = {}
     one, other = (np.array([number.setdefault(x, len(number)) for x in s], dtype=int) for s in (reference, hypothesis))
     positions = np.arange(len(other) + 1)

@@ -1,8 +1,9 @@
 """Utility of every system: word errors, speech quality and prosody, compared with the source.
 
-An output is compared with the source part that went in, both after the codec. To save time, only two outputs of each
-speaker are measured, one for a same-sex and one for a cross-sex target, or one output where a system does not depend on
-the target. Transcripts and scores are cached on disk, so that an interrupted run continues.
+An output is compared with the source part that went in, both after the codec. To save time, only
+two outputs of each speaker are measured, one for a same-sex and one for a cross-sex target, or one
+output where a system does not depend on the target. Transcripts and scores are cached on disk, so
+that an interrupted run continues.
 """
 
 import sys
@@ -54,11 +55,12 @@ class OutputFigures:
     speaker
         Source speaker.
     values
-        By the names of :data:`UNITS`, shares from 0 to 1; values that are missing or None do not count.
+        Name in :data:`UNITS` to value; those in % are given from 0 to 1. Missing values and None
+        are left out.
     transcripts
         Of the source and of the output, normalized.
     true_transcripts
-        True text of whole clips and the transcript of their conversion, normalized.
+        True text of whole clips, and the transcript of the system's output for them, normalized.
     """
 
     speaker: str
@@ -87,7 +89,8 @@ def measure(
     texts
         Utterance to its true text, or None.
     cache
-        Folder for transcripts and scores; the key is a hash of samples and the evaluator's identity.
+        Folder for transcripts and scores; the key is a hash of samples and the evaluator's
+        identity.
 
     Returns
     -------
@@ -121,13 +124,14 @@ def estimate(rows: Sequence[OutputFigures], *, seed: int) -> Estimates:
 
     Returns
     -------
-    ``wer``, ``cer``, ``insertions``: word errors, character errors and inserted words in % of the source's words,
-    against the recognizer's transcript of the source. Errors of the recognizer that are equal in source and output do
-    not count, and no true text is needed. ``wer_true``, ``cer_true``, ``insertions_true``: the same against the true
-    text, over whole clips of the speakers that have texts. See
+    ``wer``, ``cer``, ``insertions``: word error rate, character error rate and inserted words in %
+    of the source's words, against the recognizer's transcript of the source. This needs no true
+    text, and an error of the recognizer that is the same in source and output does not count.
+    ``wer_true``, ``cer_true``, ``insertions_true``: the same against the true text, over whole
+    clips of the speakers that have texts. See
     :func:`~saic.evaluation.measures.text_errors.pool_by_speaker` for the average. ``dnsmos_*``: see
-    :class:`~saic.evaluation.evaluators.dnsmos.Dnsmos`; the others: :mod:`saic.evaluation.measures.prosody`, shares in
-    %.
+    :class:`~saic.evaluation.evaluators.dnsmos.Dnsmos`; the others:
+    :mod:`saic.evaluation.measures.prosody`, shares in %.
 
     ``real`` is its own source: its ``wer`` is 0 and its prosody perfect by definition.
     """
@@ -142,7 +146,7 @@ def estimate(rows: Sequence[OutputFigures], *, seed: int) -> Estimates:
 
 
 def check_control(system: str, estimates: Estimates) -> None:
-    """Raise SaicError if a control is out of range, which shows that word errors are not measured."""
+    """Raise SaicError if a control is out of range, which shows that the WER is not valid."""
     percent = estimates["wer"].value
     if estimates["wer"].n < MIN_CONTROL_SPEAKERS:
         return
@@ -161,10 +165,10 @@ def check_control(system: str, estimates: Estimates) -> None:
 def whole_clips(dataset: EvaluationSet, texts: Mapping[str, str | None]) -> dict[str, tuple[Part, str]]:
     """For each speaker with texts: whole clips to convert, and their text, normalized.
 
-    Source parts are cut within clips, so a clip's text is not the text of the part. Therefore these are parts of their
-    own: of the clips that the speaker's parts were cut from, in that order, as many as fit into 15 s. They may overlap
-    the speaker's enrollment, which does not matter for words. A speaker is missing if those clips are all longer, or
-    have too little speech.
+    Source parts are cut within clips, so a clip's text is not the text of the part. Therefore whole
+    clips are used here: of the clips that the speaker's parts were cut from, in that order, as many
+    as fit into 15 s. They may overlap the speaker's enrollment, which does not matter for WER. A
+    speaker is left out if all those clips are longer, or have too little speech.
     """
     most = round(MAX_PART_S * SAMPLE_RATE)
     found = {}
@@ -184,7 +188,7 @@ def whole_clips(dataset: EvaluationSet, texts: Mapping[str, str | None]) -> dict
 
 
 def _trials(dataset: EvaluationSet, system: str) -> list[Trial]:
-    """One trial per speaker, or one same-sex and one cross-sex trial if the output depends on the target."""
+    """One trial per speaker; a same-sex and a cross-sex one if the output depends on the target."""
     if "target" not in SYSTEMS[system].depends_on:
         return dataset.one_trial_per_source()
     first: dict[tuple[str, bool | None], Trial] = {}
@@ -195,7 +199,7 @@ def _trials(dataset: EvaluationSet, system: str) -> list[Trial]:
 
 @dataclass(frozen=True)
 class _Source:
-    """A speaker's source part, its F0 track, and the whole clips with their text if there are any."""
+    """A speaker's source part, its F0 track, and the whole clips with their text, if any."""
 
     wav: np.ndarray
     f0: np.ndarray

@@ -1,1 +1,1 @@
-"""Serves the page and protects it: names, sessions, files, jobs, limits."""
+"""The server of the page: host names, sessions, files, jobs and limits."""

@@ -1,7 +1,8 @@
 """Limits on what Gradio keeps in memory for sessions: their state, and unfetched results.
 
 By default Gradio keeps the state of 10,000 sessions (130 KB each for this page) and any number of
-results. Here both go with the session, and an address may hold only so many unfetched results.
+results. Here both are deleted with the session, and the unfetched results of one address are
+limited.
 """
 
 import time
@@ -17,11 +18,13 @@ MAX_CALLS = 400
 MAX_ADDRESS_SHARE = 0.25
 """Fraction of the free places that one address may hold, see `within_fair_share`."""
 
-_RESULT_KEEP_S = 60.0  # seconds to fetch a result after the session was deleted: above all that of /delete
+_RESULT_KEEP_S = 60.0  # seconds to fetch a result after the session was deleted, such as that of /delete itself
 
 
 class Backlog:
-    """Gradio's memory for sessions. Protects the server from clients that never fetch results.
+    """Limits Gradio's memory for sessions.
+
+    Protects the server from clients that never fetch results.
 
     Parameters
     ----------
@@ -65,7 +68,7 @@ class Backlog:
             queue.pending_event_ids_session.pop(name, None)
 
     def _is_active(self, session: str) -> bool:
-        """Whether Gradio will still send messages to a session; without its entries that fails."""
+        """Whether Gradio will still send messages to a session: it then needs its entries."""
         queue = self._page._queue
         waiting = [event for events in queue.event_queue_per_concurrency_id.values() for event in events.queue]
         running = [event for job in queue.active_jobs if job for event in job]

@@ -10,7 +10,7 @@ does not use. The firewall changes that:
 - the files of a request must be in the store; URLs are refused, the sender's file names removed;
 - JSON bodies are small, and arrive without long pauses;
 - the Content-Security-Policy of every answer forbids the page to contact other hosts. Gradio's
-  scripts are inline and use `eval`, so the policy has to allow these two;
+  scripts are inline and use `eval`, so the policy has to allow both;
 - recordings are not cached.
 """
 
@@ -44,7 +44,7 @@ _POST_API_PREFIXES = ("/call/", "/run/", "/api/")
 
 _MAX_BODY_BYTES = 2**18  # a JSON request names its files by path
 BURST, REQUESTS_PER_S = 400, 40
-"""Requests that an address may make at once and a second, besides the page's scripts and styles."""
+"""Requests of an address at once, and then per second; scripts and styles do not count."""
 
 MAX_FILES = 30
 """Recordings that one call may name."""
@@ -71,7 +71,7 @@ _MALFORMED = "The request is not one that this page or its API makes."
 
 
 class Firewall:
-    """An ASGI application around Gradio's. Protects it and the visitors from the requests above.
+    """An ASGI application around Gradio's. Applies the rules above to every request.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class Firewall:
             return None
         path = scope["path"].removeprefix(scope.get("root_path", "")).removesuffix("/") or "/"
         api = path.removeprefix(_API) if path.startswith(_API) else None
-        scope = scope | {"headers": [item for item in scope["headers"] if self._keeps_header(*item)]}
+        scope = scope | {"headers": [item for item in scope["headers"] if self._passes_on(*item)]}
         visitor = Visitor.of(scope)
         send = _with_headers(send, api, _new_cookie(scope) if path == "/" and visitor.token is None else None)
         if refusal := self._hosts.refusal(scope):
@@ -121,7 +121,7 @@ class Firewall:
         if response is not None:
             await response(scope, receive, send)
 
-    def _keeps_header(self, name: bytes, value: bytes) -> bool:
+    def _passes_on(self, name: bytes, value: bytes) -> bool:
         """Whether a header is passed on. Gradio would build URLs from any X-Forwarded-Host."""
         return name != b"x-forwarded-host" or all(map(self._hosts.allows_forwarded, value.decode("latin-1").split(",")))
 
@@ -154,7 +154,7 @@ class Firewall:
     def _refuse_file(self, name: str, visitor: Visitor) -> Response | None:
         """The response if a visitor may not download a file; None if it may."""
         path = Path(name)
-        if self._store.was_upload(path):  # the audio player may still ask for an upload that a copy has replaced
+        if self._store.was_upload(path):  # the audio player may still request an upload that a copy has replaced
             return Response(status_code=204)
         if not self._store.may_download(visitor, path):
             return PlainTextResponse(GONE, 404)

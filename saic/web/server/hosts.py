@@ -1,7 +1,8 @@
 """Which Host and Origin headers the server accepts.
 
 A web page elsewhere can make a visitor's browser send requests to this server: through a host name
-that it points here (DNS rebinding), or across origins. Its name is then in Host or Origin.
+of its own that resolves to this server (DNS rebinding), or across origins. Host or Origin then has
+the name of that page's server.
 """
 
 import os

@@ -1,9 +1,9 @@
 """Scheduling of heavy work: one job per CPU core, with a deadline, in fair shares for addresses.
 
 Core time is the time for which a job holds a core. A core that becomes free goes to the address
-that had the least core time in the last minutes, and within it to the session that had the least. A
-job that runs for longer than a time slice lets those with less go first, between two of its steps.
-So a visitor with many long jobs delays the others by hardly more than one step.
+that had the least core time in the last minutes, and within it to the session that had the least.
+After a time slice, a job gives its core to waiting jobs with less core time, between two of its
+steps. So a visitor with many long jobs delays the others by little more than one step.
 
 The log gets a random number, the job's name, its duration and how it ended; never a session name,
 an address, a file name or spoken words.
@@ -33,7 +33,7 @@ MAX_JOBS_PER_SESSION = 4
 MAX_ADDRESS_SHARE = 0.25
 """Fraction of the free places that one address may hold, see `within_fair_share`."""
 
-_TIME_SLICE_S = 2.0  # after which a job gives way to those with less recent core time than it
+_TIME_SLICE_S = 2.0  # after which a job gives way to waiting jobs with less recent core time
 _DECAY_S = 60.0  # time constant of recent core time: what was used 60 s ago counts 1 / e
 
 _STOPPED = "Stopped. Nothing was kept of this run."
@@ -49,12 +49,12 @@ def cores() -> int:
 
 
 class Job:
-    """One piece of work. It calls `check` between its steps; only there it can stop or give way."""
+    """One piece of work. It calls `check` between its steps; it can stop or give way only there."""
 
     def __init__(self, jobs: "Jobs", session: str, address: str, deadline: float) -> None:
         self.number = secrets.token_hex(4)
         self.session, self.address = session, address
-        self.charged_until = math.inf  # core time up to here is charged to its owner; inf: it had no core yet
+        self.charged_until = math.inf  # core time up to here is charged to its owner; inf: it has had no core yet
         self.stopped = False
         self._jobs, self._deadline = jobs, deadline
 
@@ -74,7 +74,7 @@ class Job:
 
 
 class Jobs:
-    """The jobs of one server. Protects visitors from one that asks for too much work.
+    """The jobs of one server. Protects visitors from one who requests too much work.
 
     Parameters
     ----------

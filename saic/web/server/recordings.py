@@ -44,7 +44,7 @@ class Recordings:
     store: ClipStore
     jobs: Jobs = field(default_factory=Jobs)
     sandbox: Sandbox = field(default_factory=lambda: Sandbox(LIMITS))
-    # Two calls may want the same upload, for example `take_in` and Convert. One decodes it; the
+    # Two calls may need the same upload, for example `take_in` and Convert. One decodes it; the
     # other waits for the lock and loads the copy.
     _upload_locks: tuple = field(default_factory=lambda: tuple(threading.RLock() for _ in range(64)), repr=False)
     # Path of an upload whose copy the page waits for -> kind of the copy's folder.
@@ -73,7 +73,7 @@ class Recordings:
                 wav = self.sandbox.load(file)
             finally:
                 self.store.discard(file)
-            if path in self._wanted_copies:  # `take_in` wants the copy, in this thread or another
+            if path in self._wanted_copies:  # `take_in` waits for the copy, in this thread or another
                 require_speech(wav)
                 copy = self.save(self.new(session, self._wanted_copies[path]), "recording", wav)
                 self.store.set_copy(file, Path(copy))

@@ -1,4 +1,4 @@
-"""Serving of the page: everything in Gradio and uvicorn that may leak data is switched off here."""
+"""Serve the page, with everything in Gradio and uvicorn that may leak data switched off."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ from saic.web.server.visitors import network_of, within_fair_share
 from saic.web.style import CSS, SCRIPT, theme
 
 MAX_WAITING = 20
-"""Calls that wait in Gradio's queue for a place among the `MAX_JOBS` jobs."""
+"""Calls that may wait in Gradio's queue until there is room among the `MAX_JOBS` jobs."""
 
 MAX_CONNECTIONS = 800
 """Connections at once. An open page takes two."""
@@ -48,7 +48,7 @@ _SHUTDOWN_TIMEOUT_S = 5
 
 
 class Server:
-    """A page that is served by a thread.
+    """A page and the thread that serves it.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ def launch(
         log_level="error",
         access_log=False,
         server_header=False,
-        # The proxies whose X-Forwarded-For is believed. Only the Hub's proxy can reach a Space.
+        # The proxies whose X-Forwarded-For is trusted. Only the Hub's proxy can reach a Space.
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS") or ("*" if os.environ.get("SPACE_HOST") else None),
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
     )
@@ -145,7 +145,7 @@ def launch(
 def ended_by_signals() -> Iterator[None]:
     """Turn SIGTERM (sent by "docker stop") and SIGHUP (a terminal that closes) into SystemExit.
 
-    The process then ends in good order, and recordings are deleted.
+    The process then runs its cleanup, which deletes the recordings.
     """
 
     def end(*_: object) -> None:
@@ -184,7 +184,7 @@ def _build_app(page: gr.Blocks, hosts: Hosts) -> Firewall:
         ssr_mode=False,
     )
     page.app = outer.routes[-1].app  # `Server.close` sets its stop_event
-    return Firewall(outer, page.recordings, hosts, backlog, LIMITS.max_bytes, page.verbs)
+    return Firewall(outer, page.recordings, hosts, backlog, LIMITS.max_bytes, page.endpoints)
 
 
 def _open_socket(host: str, port: int | None) -> socket.socket:

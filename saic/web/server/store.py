@@ -45,7 +45,7 @@ UPLOAD_KEEP_S = 10 * 60
 """Seconds that an upload is kept if no session loads it."""
 
 UNNAMED_KEEP_S = 5 * 60
-"""Seconds that results without session and cookie are kept: their owner cannot delete them."""
+"""Seconds that results of calls without session and cookie are kept: nobody can delete them."""
 
 GRACE_S = 60
 """Seconds that a result is kept after a newer one replaced it: a download may be under way."""
@@ -104,8 +104,8 @@ class ClipStore:
 
     Protects a visitor's recordings from other visitors (`may_read`, `may_download`), keeps none
     longer than promised (`sweep`), and protects the disk from one address that sends too much
-    (`reserve`). Visitors without a cookie are not told apart: only the random paths protect their
-    recordings.
+    (`reserve`). Visitors without a cookie cannot be distinguished: only the random paths protect
+    their recordings.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class ClipStore:
         ----------
         session : name that the page or client chose
         visitor : sender of the request
-        named : whether the sender knows the name, and so can ask to delete the session's clips
+        named : whether the sender chose the name, and so can use it to delete the session's clips
 
         Raises
         ------
@@ -418,7 +418,7 @@ def _rename_and_remove(folder: Path, new_name: Path) -> None:
     """Delete a folder that another thread may write into; renaming it first keeps new files out."""
     try:
         folder.rename(new_name)
-    except OSError:  # it is gone, or Windows holds a file of it open
+    except OSError:  # it no longer exists, or a file in it is open on Windows
         new_name = folder
     shutil.rmtree(new_name, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""The upload route: one file a request, under a neutral name, with limits on size and time."""
+"""The upload route: one file per request, under a neutral name, with limits on size and time."""
 
 import asyncio
 import contextlib
@@ -23,9 +23,9 @@ MAX_REQUEST_S = 10 * 60.0
 """Seconds that a request body may take to arrive: 60 MB at 0.8 Mbit/s."""
 
 BURST_BYTES, BYTES_PER_S = 240 * 2**20, 8 * 2**20
-"""Upload bytes that an address may send at once and a second. More is read more slowly.
+"""Upload bytes that an address may send at once, and then per second.
 
-Reading costs CPU time.
+Faster uploads are slowed down, since reading costs CPU time.
 """
 
 _MAX_DRAINED_BYTES = 8 * 60 * 2**20  # a browser shows an error only after it has sent the whole body

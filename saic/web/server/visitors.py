@@ -21,8 +21,8 @@ _SESSION_NAME = re.compile(r"[\w-]{1,64}")
 class Visitor:
     """The sender of a request: one browser, or one program.
 
-    The token keeps visitors out of each other's recordings. The address only counts towards fair
-    shares (`within_fair_share`): it gives access to nothing and is never logged.
+    The token decides which recordings a visitor may use. The address only decides its fair share of
+    resources (`within_fair_share`). It gives access to nothing and is never logged.
 
     Attributes
     ----------
@@ -114,8 +114,8 @@ class RateLimiter:
 def within_fair_share(held: float, others: float, capacity: float, share: float) -> bool:
     """Whether one address may hold `held` of a shared resource.
 
-    An address may hold up to `share` of what the others leave. A newcomer therefore always finds
-    room, however much one address asks for, and a single address may use a good part of an idle
+    An address may hold up to `share` of what the others leave. So there is always room for a new
+    address, however much one address requests, and a single address may use a good part of an idle
     server (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2),
     1998).
 

@@ -13,7 +13,7 @@ from saic.web import texts
 
 @dataclass(frozen=True)
 class Documents:
-    """Documents that the page quotes, as HTML."""
+    """Documents that the page shows, as HTML."""
 
     evaluation: str = texts.NO_EVALUATION
     model_card: str | None = None

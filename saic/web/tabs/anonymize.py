@@ -1,8 +1,8 @@
 """The Anonymize tab: convert a recording to another voice, and measure what that protects.
 
 A result belongs to the source, target and choice that it was made from. The page's events can
-arrive late and in any order, so no handler trusts its trigger: each compares the `Run` with what
-the page holds at that moment before it shows anything.
+arrive late and in any order. So every handler compares the `Run` with the page's present inputs
+before it shows anything.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from saic.audio import SAMPLE_RATE
 from saic.conversion import Voice
 from saic.errors import UsageError
 from saic.web import texts
-from saic.web.failures import ask_for, told_plainly
+from saic.web.failures import gradio_errors, missing_input
 from saic.web.loudness import match_loudness
 from saic.web.parts import HEAVY, PRIVATE, QUICK, figure, player, recorder
 from saic.web.protection import Protection, ProtectionMeasurer
@@ -52,11 +52,11 @@ class Run:
     Attributes
     ----------
     source, target : paths of the recordings; `target` is None for a pseudonym
-    choice : the selected option of "Voice"
+    choice : the selected option of the radio buttons "Voice"
     id : random, to compare with the id that the page shows
     result : None until the conversion is done
     running : whether the conversion or the measurement of its protection is in progress
-    dropped : whether the page no longer wants it; then none of it is shown, however late it ends
+    dropped : whether it was cancelled or replaced; then none of it is shown, however late it ends
     failed : whether it ended with an error
     """
 
@@ -71,9 +71,9 @@ class Run:
 
     @contextlib.contextmanager
     def in_progress(self) -> Iterator[None]:
-        """Set `running` meanwhile.
+        """Set `running` while the block runs.
 
-        Errors of a dropped run are suppressed: the page has already said why it ended.
+        Errors of a dropped run are suppressed: the page already shows why it ended.
         """
         self.running = True
         try:
@@ -102,17 +102,17 @@ class Anonymizer:
         self._bundled_voices: dict[str, Voice] = {}
 
     def decode_source(self, path: str | None, request: gr.Request = None) -> str | dict | None:
-        """Replace the uploaded source by a plain copy; the upload is deleted at once."""
-        with told_plainly():
+        """Replace the uploaded source by its decoded copy; the upload is deleted at once."""
+        with gradio_errors():
             return self._recordings.take_in(path, session_of(request), "source")
 
     def decode_target(self, path: str | None, request: gr.Request = None) -> str | dict | None:
-        """Replace the uploaded target by a plain copy; the upload is deleted at once."""
-        with told_plainly():
+        """Replace the uploaded target by its decoded copy; the upload is deleted at once."""
+        with gradio_errors():
             return self._recordings.take_in(path, session_of(request), "target")
 
     def update_player(self, path: str | None) -> str | dict:
-        """Show the plain copy in its player, unless the player got another recording meanwhile."""
+        """Show the decoded copy in its player, unless the player has another recording by now."""
         current = self._current_path(path)
         return gr.skip() if current == path else current
 
@@ -148,16 +148,16 @@ class Anonymizer:
         one recording does not hold for the next.
         """
         if source is None:
-            raise ask_for("Record or upload the voice to protect first.")
+            raise missing_input("Record or upload the voice to protect first.")
         if target is None and choice == OWN_RECORDING:
-            raise ask_for("Record or upload the other person's voice, or choose a bundled one.")
+            raise missing_input("Record or upload the other person's voice, or choose a bundled one.")
         if choice == OWN_RECORDING and not (consent and self._is_same_recording(target, consented)):
-            raise ask_for("Tick that the other person has agreed to the use of their voice.")
+            raise missing_input("Tick that the other person has agreed to the use of their voice.")
 
     def request_run(
         self, source: str | None, target: str | None, choice: str, consent: bool, consented: str | None
     ) -> Run:
-        """A new run from what the page holds."""
+        """A new run from the page's present inputs."""
         self.check_inputs(source, target, choice, consent, consented)
         return Run(source, self._target_path(target, choice), choice)
 
@@ -179,8 +179,8 @@ class Anonymizer:
         """Drop the run and its result if the page's inputs are no longer those of the run.
 
         `shown_run_id` is the id of the run that the page shows. If it is not that of `run`, the
-        event comes from before the page knew of this run, and is ignored. If the server has no
-        run any more, a result that the page still shows is removed.
+        event is older than this run and is ignored. If the server has no run any more, a result
+        that the page still shows is removed.
         """
         if run is not None:
             if run.id != shown_run_id or run.dropped or self._has_inputs(run, source, target, choice):
@@ -202,13 +202,13 @@ class Anonymizer:
         """Convert for the page; returns the paths of `Result`."""
 
         def report(share: float, desc: str) -> None:
-            if run.dropped:  # perhaps before it had a job that could be stopped
+            if run.dropped:  # possibly before it had a job, which `_drop` would have stopped
                 raise UsageError("The run was dropped.")
             progress(share, desc=desc)
 
         if run is None or run.running or run.result:  # deleted meanwhile, or two buttons started the same run
             return gr.skip()
-        with told_plainly(), run.in_progress():
+        with gradio_errors(), run.in_progress():
             session = session_of(request)
             wav = self._recordings.load(run.source, session)
             run.result = self.convert(wav, self._target_of(run, session), session, report)
@@ -217,7 +217,7 @@ class Anonymizer:
     def show_result(
         self, source: str | None, target: str | None, choice: str, run: Run | None, request: gr.Request = None
     ) -> tuple | dict:
-        """Make a new result visible if the page still holds the inputs that it was made from."""
+        """Make a new result visible if the page's inputs are still those that it was made from."""
         if run is None or run.dropped or run.result is None:  # the event belongs to an earlier run
             return gr.skip()
         if self._has_inputs(run, source, target, choice):
@@ -226,7 +226,7 @@ class Anonymizer:
         return update_results_area(message=texts.CHANGED)
 
     def _target_of(self, run: Run, session: str) -> np.ndarray | Voice | None:
-        """What `convert` takes as the target: a bundled voice is measured once, not in every run."""
+        """What `convert` takes as the target. Each bundled voice is measured only once."""
         if run.target not in self.bundled.values():
             return None if run.target is None else self._recordings.load(run.target, session)
         if run.target not in self._bundled_voices:
@@ -238,7 +238,7 @@ class Anonymizer:
     def convert(
         self, source: np.ndarray, target: np.ndarray | Voice | None, session: str, progress=_PROGRESS
     ) -> Result:
-        """Convert a wav (N,) to the voice of another wav (M,), to a measured voice, or to a pseudonym (None)."""
+        """Convert a wav (N,) to the voice of a wav (M,), a `Voice`, or (None) a pseudonym."""
         report_wait = lambda before: progress(0, desc=texts.WAITING.format(before=before))  # noqa: E731
         with self._recordings.job("convert", session, report_wait) as job:
 
@@ -267,7 +267,7 @@ class Anonymizer:
         """Fill the card: first the similarities, then the share of words kept."""
         if run is None or run.result is None:  # the event belongs to an earlier run
             return
-        with told_plainly(), run.in_progress():
+        with gradio_errors(), run.in_progress():
             for html in self._protection_cards(run, run.result, session_of(request)):
                 if run.dropped:
                     return
@@ -315,9 +315,9 @@ class Anonymizer:
                 self._recordings.jobs.stop(session)
             self._recordings.withdraw(session, "result")
 
-    def _has_inputs(self, run: Run, *held: str | None) -> bool:
-        """Whether a run was made from the source, target and choice that the page holds."""
-        return self._current_inputs(run.source, run.target, run.choice) == self._current_inputs(*held)
+    def _has_inputs(self, run: Run, *inputs: str | None) -> bool:
+        """Whether a run was made from these inputs: source, target and choice."""
+        return self._current_inputs(run.source, run.target, run.choice) == self._current_inputs(*inputs)
 
     def _current_inputs(self, source: str | None, target: str | None, choice: str) -> tuple:
         return self._current_path(source), self._current_path(self._target_path(target, choice)), choice
@@ -330,11 +330,11 @@ class Anonymizer:
         return target if choice == OWN_RECORDING else self.bundled.get(choice)
 
     def _is_same_recording(self, one: str | None, other: str | None) -> bool:
-        """Whether two paths are of one recording; an upload and its plain copy are."""
+        """Whether two paths are of the same recording: equal, or an upload and its decoded copy."""
         return one is not None and self._current_path(one) == self._current_path(other)
 
     def _current_path(self, path: str | None) -> str | None:
-        """Path of a recording now: that of the plain copy, once an upload has one."""
+        """Path of a recording now: that of the decoded copy, once an upload has one."""
         return path and str(self._recordings.store.current(Path(path)))
 
 

@@ -11,7 +11,7 @@ from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, UsageError
 from saic.pipeline import Embedding
 from saic.web import maps, texts
-from saic.web.failures import told_plainly
+from saic.web.failures import gradio_errors
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.tabs.anonymize import Run
 
@@ -21,11 +21,11 @@ class Explorer:
 
     def __init__(self, pipeline, recordings: Recordings) -> None:
         self._pipeline, self._recordings = pipeline, recordings
-        self._gallery = pipeline.gallery  # loaded now, so that weights without a gallery fail at the start
+        self._gallery = pipeline.gallery  # loaded now, so that weights without a gallery fail when the page starts
 
     def warm_up(self) -> None:
         """Draw the maps of the gallery alone."""
-        self._gallery_maps  # noqa: B018 - it is cached
+        self._gallery_maps  # noqa: B018 - computes and caches it
 
     def show_maps(self, run: Run | None, drawn: Run | tuple | None, request: gr.Request = None) -> tuple | dict:
         """Draw the maps with the clips of a run, unless they are drawn already.
@@ -40,7 +40,7 @@ class Explorer:
             return gr.skip()
         if not wanted:
             return self._gallery_maps, ()
-        with told_plainly():
+        with gradio_errors():
             try:
                 html = self._draw_run(run, session_of(request))
             except Exception:

@@ -10,7 +10,7 @@ import numpy as np
 from saic.audio import SAMPLE_RATE
 from saic.pipeline import Match
 from saic.web import texts
-from saic.web.failures import ask_for, told_plainly
+from saic.web.failures import gradio_errors, missing_input
 from saic.web.parts import HEAVY, PRIVATE, QUICK, recorder
 from saic.web.server.recordings import Recordings, session_of
 
@@ -23,7 +23,7 @@ class EnrolledVoices(dict[str, list[np.ndarray]]):
     """Name to the speaker embeddings (E,) of that person's clips; no audio."""
 
     removed = False
-    """Set by "Remove all": an enrollment that still runs then must not bring the voices back."""
+    """Set by "Remove all": an enrollment that is still running must not add its voice again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +60,14 @@ class Identifier:
         """Add a clip to a voice; returns the voices, their list as HTML, and an empty form."""
         name = " ".join(name.split())[:MAX_NAME]
         if clip is None:
-            raise ask_for("Record or upload the voice first.")
+            raise missing_input("Record or upload the voice first.")
         if not name:
-            raise ask_for("Give the voice a name.")
+            raise missing_input("Give the voice a name.")
         if name not in enrolled and len(enrolled) >= MAX_VOICES:
-            raise ask_for(f"{MAX_VOICES} voices are enrolled, the most that is possible. Remove them to start again.")
+            raise missing_input(f"All {MAX_VOICES} places for voices are taken. Remove the voices to start again.")
         if len(enrolled.get(name, [])) >= MAX_CLIPS:
-            raise ask_for(f"{MAX_CLIPS} clips of this voice are enrolled. More would not help.")
-        with told_plainly():
+            raise missing_input(f"{MAX_CLIPS} clips of this voice are enrolled. More would not help.")
+        with gradio_errors():
             session = session_of(request)
             embedding = self.embed(self._recordings.load(clip, session), session)
         if enrolled.removed:
@@ -76,17 +76,17 @@ class Identifier:
         return enrolled, list_html(enrolled), "", None
 
     def remove_all(self, enrolled: EnrolledVoices) -> tuple[EnrolledVoices, str, str]:
-        """Forget all enrolled voices."""
+        """Remove all enrolled voices."""
         enrolled.removed = True
         return EnrolledVoices(), list_html(EnrolledVoices()), ""
 
     def decode_query(self, path: str | None, request: gr.Request = None) -> str | dict | None:
-        """Replace the uploaded query clip by a plain copy; the upload is deleted at once."""
-        with told_plainly():
+        """Replace the uploaded query clip by its decoded copy; the upload is deleted at once."""
+        with gradio_errors():
             return self._recordings.take_in(path, session_of(request), "question")
 
     def update_player(self, path: str | None) -> str | dict:
-        """Show the plain copy in its player, unless the player got another recording meanwhile."""
+        """Show the decoded copy in its player, unless the player has another recording by now."""
         current = self._current_path(path)
         return gr.skip() if current == path else current
 
@@ -111,10 +111,10 @@ class Identifier:
     ) -> Identification:
         """Compare a query clip with the enrolled voices."""
         if clip is None:
-            raise ask_for("Record or upload the recording in question first.")
+            raise missing_input("Record or upload the recording in question first.")
         if not enrolled:
-            raise ask_for("Enroll at least one voice first.")
-        with told_plainly():
+            raise missing_input("Enroll at least one voice first.")
+        with gradio_errors():
             session = session_of(request)
             matches = self.rank_matches(self.embed(self._recordings.load(clip, session), session), enrolled)
             return Identification(clip, enrolled, answer_html(matches, self.threshold))
@@ -127,7 +127,7 @@ class Identifier:
 
     def load_example(self, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple:
         """Enroll the first half of each bundled voice; query with the second half of the last."""
-        with told_plainly():
+        with gradio_errors():
             session = session_of(request)
             bundled = EnrolledVoices()
             for label, (first, _) in self._bundled_halves.items():
@@ -138,7 +138,7 @@ class Identifier:
             return bundled, list_html(bundled) + '<p class="soft">The first half of each.</p>', query
 
     def _current_path(self, path: str | None) -> str | None:
-        """Path of a recording now: that of the plain copy, once an upload has one."""
+        """Path of a recording now: that of the decoded copy, once an upload has one."""
         return path and str(self._recordings.store.current(Path(path)))
 
     def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
