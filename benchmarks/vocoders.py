@@ -1,7 +1,7 @@
 """Measure the speed of vocoders: ``python benchmarks/vocoders.py [--seconds 10] [--threads 2]``.
 
 The vocoder of the weights, Griffin-Lim and WORLD (Morise et al. 2016, by pyworld: ``pip install
-'saic[bench]'``) run on one clip in one process. Each has its analysis in rows of its own: the first
+'.[bench]'``) run on one clip in one process. Each has its analysis in rows of its own: the first
 needs a mel and an F0 track, Griffin-Lim a mel, WORLD its own parameters. Figures are real-time
 factors: duration of the computation over duration of the clip.
 """
@@ -26,7 +26,7 @@ def world(wav: np.ndarray) -> dict[str, Callable[[], object]]:
     try:
         import pyworld
     except ImportError:
-        print("WORLD is left out. Install it with: pip install 'saic[bench]'")
+        print("WORLD is left out. Install it in SAIC's source tree with: pip install '.[bench]'")
         return {}
     samples = wav.astype(np.float64)
     parameters = pyworld.wav2world(samples, SAMPLE_RATE)

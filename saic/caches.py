@@ -1,4 +1,4 @@
-"""Cache folders of other libraries where the home folder cannot be written, as in some containers."""
+"""Cache folders where the home folder cannot be written, as in some containers."""
 
 import atexit
 import os
@@ -7,20 +7,28 @@ import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
 
-_CACHES = {"HF_HOME": "huggingface", "MPLCONFIGDIR": "matplotlib", "NUMBA_CACHE_DIR": "numba"}
+_CACHES = {
+    "HF_HOME": "huggingface",
+    "MPLCONFIGDIR": "matplotlib",
+    "NUMBA_CACHE_DIR": "numba",
+    "SAIC_CACHE": "saic",  # training sets
+}
 
 
 def move_if_home_is_read_only(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Move the caches of the Hub's client, matplotlib and numba to a temporary folder if the home folder is read-only.
+    """Move the caches of the Hub's client, matplotlib, numba and SAIC to a temporary folder if the home is read-only.
 
     Call it before these libraries are imported. Variables that are set stay as they are. The temporary folder is
-    deleted when the process ends.
+    deleted when the process ends. Where none can be made, nothing changes: most commands need no cache.
     """
     try:
         with tempfile.TemporaryFile(dir=Path.home()):
             return
     except (OSError, RuntimeError):  # RuntimeError: there is no home folder
-        folder = Path(tempfile.mkdtemp(prefix="saic-cache-"))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="saic-cache-"))
+        except OSError:
+            return
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for variable, name in _CACHES.items():
         environment.setdefault(variable, str(folder / name))

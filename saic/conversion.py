@@ -42,19 +42,22 @@ class Speech:
         (N,) float32 at 16 kHz, of one recording; None if ``tracked_f0`` is given.
     tracked_f0
         (B, T) F0 in Hz, 0 where unvoiced; None tracks it in ``wav`` when it is needed.
+    notes
+        What was wrong with the recording, as sentences for the user.
     """
 
     mel: Tensor
     mask: Tensor
     wav: np.ndarray | None = None
     tracked_f0: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def from_wav(cls, wav: np.ndarray, device: str = "cpu") -> "Speech":
+    def from_wav(cls, wav: np.ndarray, device: str = "cpu", notes: tuple[str, ...] = ()) -> "Speech":
         """Analyze a (N,) waveform at 16 kHz."""
         mel = log_mel(torch.from_numpy(wav).to(device))
         mask = torch.from_numpy(speech_frames(wav)).to(mel)
-        return cls(mel[None], mask[None, None], wav)
+        return cls(mel[None], mask[None, None], wav, notes=notes)
 
     @cached_property
     def f0(self) -> Tensor:

@@ -51,6 +51,10 @@ class SilentAudio(AudioError):
     """The recording has samples, but no speech."""
 
 
+class NotSpeech(AudioError):
+    """A tone, hum or steady noise instead of speech."""
+
+
 class TooShort(AudioError):
     """The recording has less speech than the method needs."""
 
@@ -73,3 +77,8 @@ class PartialFailure(SaicError):
     """Some recordings of a folder could not be used; the others were processed."""
 
     exit_code = 5
+
+
+def missing_package(what: str, extra: str) -> UsageError:
+    """The error for packages of an optional extra that are not installed; ``what`` needs them."""
+    return UsageError(f"{what} Install what is missing, in SAIC's source tree: pip install '.[{extra}]'")

@@ -1,9 +1,75 @@
 """Atomic writes: a file is complete or not there, even if the process is killed."""
 
+import contextlib
+import errno
 import os
 import secrets
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
+
+from saic.errors import UsageError
+
+_DISK_ERRORS = {"ENOSPC", "EDQUOT", "EROFS", "EIO", "ENODEV", "ENXIO", "ESTALE"}
+
+
+class DiskError(UsageError):
+    """The disk of an output is full, read-only or gone, so later outputs cannot be written either."""
+
+
+def as_usage_error(error: OSError | ValueError, what: str) -> UsageError:
+    """Return "``what``: reason." without the file name, a :class:`DiskError` if the disk is the reason.
+
+    A ValueError means a null character in the path.
+    """
+    kind = DiskError if errno.errorcode.get(getattr(error, "errno", None)) in _DISK_ERRORS else UsageError
+    return kind(f"{what}: {getattr(error, 'strerror', None) or 'not a valid path'}.")
+
+
+def require_writable(paths: Iterable[Path]) -> None:
+    """Check that files can be written at these paths; missing folders are made and removed again.
+
+    Raises
+    ------
+    UsageError
+        A folder cannot be made or written, or a path is no valid name or names no file.
+    """
+    folders = set()
+    for path in paths:
+        try:
+            os.lstat(path)  # refuses a name that is too long
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise UsageError("An output is a folder or a device. Name a file.")
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except (OSError, ValueError) as error:
+            raise as_usage_error(error, "The output file cannot be written") from None
+        folders.add(path.parent)
+    for folder in sorted(folders):
+        _try_folder(folder)
+
+
+def _try_folder(folder: Path) -> None:
+    """Make a folder, write a file without a name in it, and remove what was made."""
+    made = []
+    try:
+        try:
+            for parent in (*reversed(folder.parents), folder):
+                if not os.path.isdir(parent):
+                    parent.mkdir()
+                    made.append(parent)
+        except OSError as error:
+            raise as_usage_error(error, "The output folder cannot be made") from None
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b"-")
+        except OSError as error:
+            raise as_usage_error(error, "The output folder cannot be written") from None
+    finally:
+        for parent in reversed(made):
+            with contextlib.suppress(OSError):
+                parent.rmdir()
 
 
 def write(path: Path, data: bytes, *, force: bool = False) -> None:

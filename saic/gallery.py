@@ -18,6 +18,10 @@ from saic.signal.mel import N_MELS
 from saic.weights import write_tensors
 from saic.weights.tensors import read_tensors
 
+MAX_PSEUDONYM_SIMILARITY = -0.1
+"""Largest cosine similarity between the embeddings of a speaker and of his random pseudonym."""
+
+_MAX_DRAWS = 50
 _ARRAYS = ("speaker", "content", "f0_stats", "mel_statistics")
 
 
@@ -71,6 +75,27 @@ class Gallery:
         mel_statistics[0] = blend(self.mel_statistics[:, 0])
         parts = blend(self.speaker.mean(axis=1)), blend(self.f0_stats), mel_statistics
         return Voice(*(torch.from_numpy(part.astype(np.float32))[None] for part in parts))
+
+    def distant_pseudonym(self, random: np.random.Generator, embedding: torch.Tensor) -> Voice:
+        """A pseudonym that is unlike a speaker.
+
+        Pseudonyms are drawn until the cosine similarity of the embeddings is at most
+        `MAX_PSEUDONYM_SIMILARITY`; if none of 50 is that far, the least similar one is taken.
+
+        Parameters
+        ----------
+        embedding
+            (1, E) of the speaker to protect.
+        """
+        best, least = None, 2.0
+        for _ in range(_MAX_DRAWS):
+            voice = self.pseudonym(random)
+            similarity = float(torch.cosine_similarity(embedding.cpu(), voice.embedding))
+            if similarity < least:
+                best, least = voice, similarity
+            if least <= MAX_PSEUDONYM_SIMILARITY:
+                break
+        return best
 
     def save(self, path: Path) -> None:
         """Write a safetensors file (float16)."""

@@ -15,8 +15,10 @@ from saic.conversion import Speech, Voice, convert_mel, mean_embedding, reconstr
 from saic.errors import UsageError, WeightsError
 from saic.gallery import Gallery
 from saic.model.model import Model
+from saic.signal.loudness import normalize_loudness
+from saic.signal.masking import mute_frames
 from saic.signal.mel import SAMPLE_RATE
-from saic.signal.vad import require_speech
+from saic.signal.vad import main_speech_frames, require_speech, require_varied
 from saic.vocoder.vocoder import GriffinLim, build_vocoder
 from saic.weights import MODEL, VOICES, fingerprint, resolve, verify
 
@@ -42,12 +44,16 @@ class Conversion:
         Fig. 4).
     sample_rate
         16,000 Hz.
+    notes
+        What was wrong with the source, as sentences for the user: for instance that a part of the
+        file could not be decoded.
     """
 
     wav: np.ndarray
     reconstruction: np.ndarray | None
     mels: dict[str, np.ndarray]
     sample_rate: int = SAMPLE_RATE
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,7 @@ class Pipeline:
         """
         tell = progress or (lambda stage, share: None)
         tell("Reading the recordings", 0.0)
-        speech = self._read(source)
+        speech = self._read_voice(source)
         tell("Analyzing the target voice", 0.1)
         voice = targets if isinstance(targets, Voice) else self.voice(targets)
         return self._convert(speech, voice, reconstruct, tell)
@@ -154,7 +160,8 @@ class Pipeline:
         clip
             Recording with at least half a second of speech.
         seed
-            The same seed gives the same pseudonym; None draws a new one.
+            The same seed gives the same pseudonym, whoever speaks. None draws new ones until one is
+            unlike the speaker.
         reconstruct, progress
             As for :meth:`convert`.
 
@@ -165,10 +172,15 @@ class Pipeline:
         """
         tell = progress or (lambda stage, share: None)
         tell("Reading the recording", 0.0)
-        speech = self._read(clip)
+        speech = self._read_voice(clip)
         tell("Drawing a pseudonym", 0.1)
-        voice = self.gallery.pseudonym(np.random.default_rng(seed)).to(self.device)
-        return self._convert(speech, voice, reconstruct, tell)
+        random = np.random.default_rng(seed)
+        if seed is None:
+            own = self.model.encode_speaker(speech.mel, speech.mask)
+            voice = self.gallery.distant_pseudonym(random, own)
+        else:
+            voice = self.gallery.pseudonym(random)
+        return self._convert(speech, voice.to(self.device), reconstruct, tell)
 
     @torch.inference_mode()
     def voice(self, clips: Clip | list[Clip]) -> Voice:
@@ -179,7 +191,10 @@ class Pipeline:
         clips
             One recording or several of one speaker, each with at least half a second of speech.
         """
-        return Voice.from_speech(self.model, self._read_all(clips))
+        recordings = self._read_all(clips)
+        for speech in recordings:
+            require_varied(speech.wav)
+        return Voice.from_speech(self.model, recordings)
 
     @torch.inference_mode()
     def embed(self, clip: Clip) -> Embedding:
@@ -223,7 +238,7 @@ class Pipeline:
     def resynthesize(self, clip: Clip) -> np.ndarray:
         """Copy synthesis: (N,) float32 from a clip's own mel and F0, by the vocoder alone."""
         speech = self._read(clip)
-        return self._vocode(speech.mel[0], speech.f0[0], speech.wav)
+        return self._vocode(speech.mel[0], speech.f0[0], len(speech.wav))
 
     def with_griffin_lim(self) -> "Pipeline":
         """The same pipeline with Griffin-Lim as its vocoder, the baseline for a neural one."""
@@ -275,21 +290,30 @@ class Pipeline:
         tell("Converting", 0.25)
         content = self.model.encode_content(speech.mel, speech.mask)
         converted, f0 = convert_mel(self.model, content, speech.f0, speech.mask, voice)
+        # Pauses, noise and voices in the background are not converted: they would become louder.
+        kept = torch.from_numpy(main_speech_frames(speech.wav)).to(self.device)
         mels, reconstruction = {"original": speech.mel[0]}, None
         if reconstruct:
-            mels["reconstructed"] = reconstruct_mel(self.model, speech, content)[0]
+            mels["reconstructed"] = mute_frames(reconstruct_mel(self.model, speech, content), kept)[0]
             tell("Vocoding the reconstruction", 0.35)
-            reconstruction = self._vocode(mels["reconstructed"], speech.f0[0], speech.wav)
-        mels["converted"] = converted[0]
+            reconstruction = self._vocode(mels["reconstructed"], speech.f0[0], len(speech.wav))
+        mels["converted"] = mute_frames(converted, kept)[0]
         tell("Vocoding the new voice", 0.65 if reconstruct else 0.35)
-        wav = self._vocode(converted[0], f0[0], speech.wav)
+        wav = self._vocode(mels["converted"], f0[0], len(speech.wav))
         tell("Done", 1.0)
-        return Conversion(wav, reconstruction, {name: mel.cpu().numpy() for name, mel in mels.items()})
+        arrays = {name: mel.cpu().numpy() for name, mel in mels.items()}
+        return Conversion(wav, reconstruction, arrays, notes=speech.notes)
 
     def _read(self, clip: Clip) -> Speech:
-        wav = audio.from_array(*clip) if isinstance(clip, tuple) else audio.load(clip)
-        require_speech(wav)
-        return Speech.from_wav(wav, self.device)
+        recording = audio.Recording(audio.from_array(*clip)) if isinstance(clip, tuple) else audio.read(clip)
+        require_speech(recording.wav)
+        return Speech.from_wav(recording.wav, self.device, recording.notes)
+
+    def _read_voice(self, clip: Clip) -> Speech:
+        """Read a recording whose voice is converted, or converted to: a tone has none."""
+        speech = self._read(clip)
+        require_varied(speech.wav)
+        return speech
 
     def _read_all(self, clips: Clip | list[Clip]) -> list[Speech]:
         several = clips if isinstance(clips, list) else [clips]
@@ -297,9 +321,9 @@ class Pipeline:
             raise UsageError("There is no target recording. Give at least one.")
         return [self._read(clip) for clip in several]
 
-    def _vocode(self, mel: torch.Tensor, f0: torch.Tensor, like: np.ndarray) -> np.ndarray:
-        """Vocode a (80, T) mel with F0 (T,), and match length and rms level of a wav ``like``."""
-        wav = self.vocoder(mel, f0)[: len(like)].cpu().numpy()
-        rms, target_rms = (np.sqrt(np.mean(np.square(x[: len(wav)]))) for x in (wav, like))
-        wav = wav * (target_rms / max(rms, 1e-8))
-        return (wav / max(1.0, np.abs(wav).max())).astype(np.float32)
+    def _vocode(self, mel: torch.Tensor, f0: torch.Tensor, n_samples: int) -> np.ndarray:
+        """Vocode a (80, T) mel with F0 (T,) to (N,) samples at -23 LUFS.
+
+        The level does not depend on the source's, which would link recordings.
+        """
+        return normalize_loudness(self.vocoder(mel, f0)[:n_samples].cpu().numpy())

@@ -63,13 +63,13 @@ class FakePipeline:
     ) -> Conversion:
         """Give the source's loudness curve the target's pitch."""
         report = progress or (lambda stage, fraction: None)
-        report("Reading", 0.0)
+        report("Reading the recordings", 0.0)
         wav, target = _wav(source), _wav(targets[0] if isinstance(targets, list) else targets)
         for clip in (wav, target):
             require_speech(clip)
-        report("Encoding", 0.3)
+        report("Converting", 0.25)
         reconstruction = _buzz(_loudness(wav), _pitch_hz(wav))
-        report("Decoding", 0.7)
+        report("Vocoding the new voice", 0.65)
         converted = _buzz(_loudness(wav), _pitch_hz(target))
         report("Done", 1.0)
         mels = {"original": wav, "reconstructed": reconstruction, "converted": converted}

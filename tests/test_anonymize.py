@@ -1,5 +1,6 @@
 """``saic anonymize``: files and folders, failures, existing outputs, and the pseudonym of each file."""
 
+import errno
 import json
 import os
 import shutil
@@ -15,8 +16,10 @@ import soundfile as sf
 
 from saic import audio, cli
 from saic.cli import anonymize as command
+from saic.cli.batch import BatchItem
 from saic.errors import WeightsError
 from saic.signal import mcadams
+from saic.signal.loudness import normalize_loudness
 from saic.signal.vad import require_speech
 from tests.conftest import RATE, voice
 
@@ -29,6 +32,7 @@ class FakePipeline:
         self.targets: list[tuple[Path, ...]] = []
         self.voices_measured = 0
         self.stop_at, self.stop_with = 0, KeyboardInterrupt
+        self.notes: tuple[str, ...] = ()
 
     def from_pretrained(self, weights=None, *, device="cpu"):
         return self
@@ -40,7 +44,7 @@ class FakePipeline:
         wav = audio.load(clip)
         require_speech(wav)
         progress("Making sound", 0.5)
-        return SimpleNamespace(wav=np.full(len(wav), seed % 1000 / 2000, dtype=np.float32))
+        return SimpleNamespace(wav=np.full(len(wav), seed % 1000 / 2000, dtype=np.float32), notes=self.notes)
 
     def voice(self, clips):
         self.voices_measured += 1
@@ -48,7 +52,7 @@ class FakePipeline:
 
     def convert(self, clip, voice, *, reconstruct=True, progress=None):
         self.targets.append(voice)
-        return SimpleNamespace(wav=audio.load(clip))
+        return SimpleNamespace(wav=audio.load(clip), notes=self.notes)
 
 
 @pytest.fixture
@@ -167,7 +171,7 @@ def test_names_are_printed_only_on_a_terminal_and_without_control_characters(
     monkeypatch, pipeline: FakePipeline, recordings: Path, tmp_path: Path
 ) -> None:
     damage_one(recordings)
-    (recordings / "ward" / "Miller.FLAC").rename(recordings / "ward" / "Mil\x1b]0;ler[red].flac")
+    (recordings / "ward" / "Miller.FLAC").rename(recordings / "ward" / "Mil\x1b]0;l\udce9r[red].flac")
     terminal = StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -175,7 +179,7 @@ def test_names_are_printed_only_on_a_terminal_and_without_control_characters(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 5
-    assert "File 2 (ward/Mil?]0;ler[red].flac): " in terminal.getvalue()
+    assert "File 2 (ward/Mil?]0;l\\xe9r[red].flac): " in terminal.getvalue()
     assert "File 4 of 4" in terminal.getvalue()
 
 
@@ -196,6 +200,96 @@ def test_exit_code_is_2_if_outputs_cannot_be_written(anonymize, pipeline, record
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "ward").write_text("a file where a folder must be")
     assert anonymize(recordings, "-o", tmp_path / "out")[0] == 2
+    assert pipeline.seeds == []
+
+
+def test_output_folder_that_cannot_be_written_is_refused_before_the_weights_are_loaded(
+    anonymize, monkeypatch, recordings, tmp_path
+) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("saic.pipeline.Pipeline", None)
+    monkeypatch.setattr("saic.files.tempfile.TemporaryFile", refuse)
+    for arguments in ((recordings, "-o", tmp_path / "out"), (recordings / "Jones.wav", "-o", tmp_path / "a" / "b.wav")):
+        code, _, stderr = anonymize(*arguments)
+        assert code == 2 and "cannot be written: Permission denied" in stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_full_disk_stops_the_run_and_tells_what_is_left(
+    anonymize, pipeline, recordings, tmp_path, monkeypatch, reason
+) -> None:
+    n_writes = 0
+
+    def fsync(_: int) -> None:
+        nonlocal n_writes
+        n_writes += 1
+        if n_writes > 1:
+            raise OSError(reason, os.strerror(reason))
+
+    damage_one(recordings)
+    monkeypatch.setattr(os, "fsync", fsync)
+    code, stdout, stderr = anonymize(recordings, "-o", tmp_path / "out", "--json")
+    assert code == 2 and len(pipeline.seeds) == 3 and files(tmp_path / "out") == OUTPUTS[:1]
+    facts = json.loads(stdout)
+    assert (facts["written"], facts["left"], len(facts["failed"])) == (1, 2, 1) and facts["seed"] is not None
+    assert os.strerror(reason) in stderr and "1 of 4 recordings are written, 1 failed, 2 are left" in stderr
+    assert anonymize(recordings / "Jones.wav", "-o", tmp_path / "a.wav")[0] == 2
+    assert not (tmp_path / "a.wav").exists()
+
+
+@pytest.mark.parametrize(("format", "rate_hz"), [("wav", 48_000), ("flac", 8_000), ("mp3", 44_100), ("opus", 24_000)])
+def test_folder_is_written_in_the_format_and_rate_that_are_named(
+    anonymize, pipeline, recordings, tmp_path, format, rate_hz
+) -> None:
+    code, stdout, _ = anonymize(
+        recordings, "-o", tmp_path / "out", "--format", format, "--rate", rate_hz, "--seed", 1, "--json"
+    )
+    assert code == 0 and json.loads(stdout)["rate_hz"] == rate_hz
+    assert files(tmp_path / "out") == [str(Path(name).with_suffix(f".{format}")) for name in OUTPUTS]
+    for name in files(tmp_path / "out"):
+        info = sf.info(tmp_path / "out" / name)
+        assert info.samplerate == rate_hz and info.duration == pytest.approx(1.5, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".opus", ".ogg"])
+def test_suffix_of_an_output_decides_its_format(anonymize, pipeline, recordings, tmp_path, suffix) -> None:
+    output = tmp_path / f"out{suffix}"
+    assert anonymize(recordings / "Jones.wav", "-o", output, "--rate", 48_000)[0] == 0
+    magic = {".wav": b"RIFF", ".flac": b"fLaC", ".mp3": b"ID3\x04", ".opus": b"OggS", ".ogg": b"OggS"}[suffix]
+    assert output.read_bytes()[:4] == magic
+    assert sf.info(output).samplerate == 48_000
+
+
+def test_notes_are_printed_once_by_file_number_and_given_in_json(anonymize, pipeline, recordings, tmp_path) -> None:
+    pipeline.notes = ("Half is missing.", "Half is missing.", "Left was taken.")
+    damage_one(recordings)
+    code, stdout, stderr = anonymize(recordings, "-o", tmp_path / "out", "--json")
+    assert code == 5
+    expected = [(number, note) for number in (1, 3, 4) for note in ("Half is missing.", "Left was taken.")]
+    assert [(note["number"], note["note"]) for note in json.loads(stdout)["notes"]] == expected
+    lines = [line for line in stderr.splitlines() if "Note" in line]
+    assert lines == [f"File {number}: Note: {note}" for number, note in expected]
+    _, _, stderr = anonymize(recordings / "Jones.wav", "-o", tmp_path / "a.wav")
+    assert stderr.splitlines() == ["Note: Half is missing.", "Note: Left was taken."]
+
+
+def test_target_among_the_recordings_is_noted(anonymize, pipeline, recordings, tmp_path) -> None:
+    target = recordings / "ward" / ".." / "ward" / "Smith.wav"
+    _, stdout, stderr = anonymize(recordings, "-o", tmp_path / "out", "--target", target, "--json")
+    (note,) = json.loads(stdout)["notes"]
+    assert note["number"] == 3 and "--target" in note["note"] and f"File 3: Note: {note['note']}" in stderr
+
+
+def test_pseudonym_of_a_file_does_not_depend_on_the_locale(monkeypatch) -> None:
+    seeds = [BatchItem(Path(), Path(), "Müller.wav").seed(1)]
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode("ascii", "surrogateescape"))  # as in the C locale
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, "Müller.wav").encode().decode("ascii", "surrogateescape")
+        seeds.append(BatchItem(Path(), Path(), name).seed(1))
+    assert len(set(seeds)) == 1
 
 
 def test_weights_error_ends_the_run(anonymize, pipeline, recordings, tmp_path) -> None:
@@ -229,10 +323,22 @@ def test_interrupt_leaves_only_complete_files(anonymize, pipeline, recordings, t
         (("in", "-o", "in"), "lies in IN"),
         (("in/ward", "-o", "in", "--force"), "replace a recording"),
         (("in", "-o", "in/Jones.wav"), "must be one too"),
-        (("in/Jones.wav", "-o", "in/ward"), "must name a WAV file"),
+        (("in/Jones.wav", "-o", "in/ward"), "must name a file"),
         (("in/Jones.wav", "-o", "in/Jones.wav", "--force"), "replace a recording"),
+        (("in/Jones.wav", "-o", "out.txt"), "suffix"),
+        (("in/Jones.wav", "-o", "out"), "suffix"),
+        (("in/Jones.wav", "-o", "out.wav", "--format", "mp3"), "suffix"),
+        (("in/Jones.wav", "-o", "out.mp3", "--rate", "96000"), "48000"),
+        (("in", "-o", "out", "--rate", "44100", "--format", "opus"), "48000"),
+        (("in", "-o", "out", "--rate", "12345"), "48000"),
+        (("in", "-o", "a" * 300), "name too long"),
+        (("in/Jones.wav", "-o", "a" * 300 + ".wav"), "name too long"),
+        (("in/Jones.wav", "-o", "in/Jones.wav/out.wav"), "cannot be made"),
+        (("in/Jones.wav", "-o", "/proc/none/out.wav"), "cannot be made"),
+        (("in", "-o", "/proc/none/out"), "cannot be made"),
         (("in/.hidden/y", "-o", "out"), "no recordings"),
         (("nowhere.wav", "-o", "out.wav"), "does not exist"),
+        (("n" * 300, "-o", "out.wav"), "does not exist"),
         (("in", "-o", "out", "--method", "mcadams", "--target", "in/Jones.wav"), "no target voice"),
         (("in", "-o", "out", "--seed", "1", "--target", "in/Jones.wav"), "no pseudonym is drawn"),
         (("twins", "-o", "out"), "Files 1 and 2"),
@@ -252,7 +358,8 @@ def test_unsuitable_arguments_exit_with_2(
     before = files(tmp_path)
     code, _, stderr = anonymize(*arguments)
     assert code == 2 and reason in stderr
-    assert files(tmp_path) == before
+    assert files(tmp_path) == before and not (tmp_path / "out").exists()
+    assert pipeline.seeds == [] and "Traceback" not in stderr
 
 
 def test_folder_that_cannot_be_listed_is_a_usage_error(anonymize, pipeline, recordings, tmp_path, monkeypatch) -> None:
@@ -286,5 +393,6 @@ def test_mcadams_loads_no_model(anonymize, monkeypatch, recordings, tmp_path) ->
     code, stdout, _ = anonymize(recordings / "Jones.wav", "-o", out, "--method", "mcadams", "--seed", 3)
     assert code == 0 and "1 of 1" in stdout
     source = audio.load(recordings / "Jones.wav")
-    assert np.abs(audio.load(out) - change(source, seed=seeds[0])).max() < 2 / 32768
+    wanted = normalize_loudness(change(source, seed=seeds[0]))
+    assert np.abs(audio.load(out) - wanted).max() < 2 / 32768
     assert np.abs(audio.load(out) - source).max() > 0.05

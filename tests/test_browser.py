@@ -5,6 +5,7 @@ fake pipeline, which is fast and can be slowed down.
 """
 
 import os
+import re
 import shutil
 import socket
 import time
@@ -25,7 +26,7 @@ from saic.web import Documents, build_page, launch, load_examples, protection
 from saic.web.server import serve
 from saic.web.server.recordings import LIMITS
 from saic.web.server.store import ClipStore
-from saic.web.texts import OWN_RECORDING, PSEUDONYM
+from saic.web.texts import NOT_AUDIO, OWN_RECORDING, PSEUDONYM
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline
 
@@ -537,6 +538,109 @@ def test_enrolled_voice_is_identified(open_page, recordings, served: Served) -> 
     expect(page.locator("#answer h3")).to_have_text("This is Anna.")
     page.locator("#remove-all").click()
     expect(page.locator("#enrolled")).to_contain_text("Nobody is enrolled yet")
+
+
+@pytest.mark.parametrize(("duration_s", "scheme"), [(40, "light"), pytest.param(300, "dark", marks=pytest.mark.proof)])
+def test_long_clips_do_not_widen_the_page_of_a_phone(duration_s, scheme, open_page, tmp_path: Path) -> None:
+    path = tmp_path / "long.flac"
+    sf.write(path, voice(220, duration_s), RATE)
+    page = open_page(390, scheme)
+    upload(page, "source", path)
+    page.get_by_label(OWN_RECORDING).check()
+    upload(page, "target", path)
+    waveforms = page.locator("#source #waveform > div, #target #waveform > div")
+    expect(waveforms).to_have_count(2)
+    page.wait_for_function("document.querySelector('#target #duration').textContent !== '0:00'")
+    page.wait_for_timeout(500)
+    assert overflow_px(page) == 0
+    page.get_by_label("has agreed").check()
+    page.get_by_role("button", name="Convert").click()
+    wait_for_results(page)
+    page.wait_for_timeout(500)
+    assert overflow_px(page) == 0
+    open_tab(page, "Identify")
+    upload(page, "query", path)
+    page.wait_for_timeout(500)
+    assert overflow_px(page) == 0
+
+
+def test_every_run_shows_stage_share_and_time_left(open_page, served: Served) -> None:
+    page, jobs = open_page(), served.page.recordings.jobs
+    page.locator("#example").click()  # so that the inputs are there
+    wait_for_results(page)
+    served.pipeline.slow = True
+    for _ in range(3):
+        page.get_by_role("button", name="Convert").click()
+        bar = page.locator("#progress").get_by_role("progressbar")
+        expect(bar).to_have_attribute(
+            "aria-valuetext", re.compile(r"Converting slowly, \d+ %, about \d+ seconds? left")
+        )
+        first = int(bar.get_attribute("aria-valuenow"))
+        expect(bar).not_to_have_attribute("aria-valuenow", str(first))
+        assert int(bar.get_attribute("aria-valuenow")) > first
+        expect(bar).to_be_visible()
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+        until(lambda: not jobs.running)
+
+
+def test_toast_is_titled_by_its_message_and_keeps_the_look_of_gradio(open_page, tmp_path: Path) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Convert").click()
+    title = page.locator(".toast-title")
+    expect(title).to_have_text(re.compile(r"^Record or upload the voice to protect first\.\s*$"))
+    look = "toasts => toasts.map(toast => getComputedStyle(toast).borderTopWidth + getComputedStyle(toast).padding)"
+    assert page.locator(".toast-title").evaluate_all(look) == ["0px0px"]
+    page.locator(".toast-close").click()
+    expect(title).to_have_count(0)
+    pdf = tmp_path / "Jane Doe.pdf"
+    pdf.write_bytes(b"%PDF-1.4")
+    page.locator("#source input[type=file]").set_input_files(pdf)
+    expect(title).to_have_text(NOT_AUDIO + " ")
+    assert "audio/" not in page.locator(".toast-body").inner_text() and "Jane" not in page.content()
+
+
+def test_file_is_accepted_by_its_suffix(open_page, tmp_path: Path) -> None:
+    """The browser knows no MIME type of it."""
+    path = tmp_path / "recording.caf"
+    sf.write(path, voice(220, 2.0), RATE, format="CAF")
+    page = open_page()
+    upload(page, "source", path)
+
+
+def test_name_of_a_voice_appears_on_hover_focus_and_tap(open_page, browser: Browser, served: Served) -> None:
+    page = open_page()
+    open_tab(page, "Explore")
+    names = page.locator("#maps svg.map text")
+    expect(names).to_have_count(80)
+    shown = lambda page: page.locator("#maps svg.map text:visible").all_text_contents()  # noqa: E731
+    assert shown(page) == []
+    page.locator("#maps .v39 > :last-child").first.hover()
+    assert shown(page) == ["Voice 40 (male)"] * 2
+    page.mouse.move(0, 0)
+    assert shown(page) == []
+    page.locator("#maps select").focus()
+    page.keyboard.press("Tab")
+    assert shown(page) == ["Voice 01 (female)"] * 2
+    page.keyboard.press("ArrowRight")
+    assert shown(page) == ["Voice 02 (male)"] * 2
+    phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    touched = phone.new_page()
+    touched.goto(served.url)
+    open_tab(touched, "Explore")
+    touched.locator("#maps .v39 > :last-child").first.tap()
+    expect(touched.locator("#maps svg.map text:visible")).to_have_count(2)
+    phone.close()
+
+
+def test_enlarged_spectrogram_fills_the_window(open_page) -> None:
+    page = open_page()
+    page.locator("#example").click()
+    wait_for_results(page)
+    page.locator(".figure img").click()
+    page.wait_for_timeout(600)
+    box = page.locator(".figure img").bounding_box()
+    assert box["width"] == pytest.approx(1280, abs=2) and box["height"] == pytest.approx(900, abs=2)
 
 
 def test_bundled_weights_convert_a_bundled_voice(open_page, watch: Watch, served: Served, tmp_path: Path) -> None:

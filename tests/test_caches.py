@@ -22,6 +22,17 @@ def test_read_only_home_moves_caches_to_a_private_folder(
     environment = {"HF_HOME": "/chosen"}
     caches.move_if_home_is_read_only(environment)
     assert environment.pop("HF_HOME") == "/chosen"
-    assert set(environment) == {"MPLCONFIGDIR", "NUMBA_CACHE_DIR"}
+    assert set(environment) == {"MPLCONFIGDIR", "NUMBA_CACHE_DIR", "SAIC_CACHE"}
     (folder,) = {Path(path).parent for path in environment.values()}
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_no_home_and_no_temporary_folder_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise FileNotFoundError("No usable temporary directory")
+
+    monkeypatch.setenv("HOME", "/proc/nonexistent")
+    monkeypatch.setattr("saic.caches.tempfile.mkdtemp", refuse)
+    environment: dict[str, str] = {}
+    caches.move_if_home_is_read_only(environment)
+    assert environment == {}

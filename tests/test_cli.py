@@ -1,19 +1,24 @@
 """The command line: start-up time, help, version, shell completion, deprecated options."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import soundfile as sf
 import typer
 from typer.testing import CliRunner
 
-from saic import __version__, cli
+from saic import __version__, audio, cli
+from saic.cli import options
 from saic.errors import UsageError
+from tests.conftest import voice
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "assets" / "examples"
 COMMANDS = typer.main.get_command(cli.app).commands
 MAX_HELP = 100  # characters of one line
 
@@ -132,3 +137,187 @@ def test_existing_report_is_refused_without_force(command: str, tmp_path: Path) 
     (tmp_path / "report.json").touch()
     done = CliRunner().invoke(cli.app, [command, "--data", "corpus", "--out", str(tmp_path)])
     assert isinstance(done.exception, UsageError) and "--force" in str(done.exception)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "evaluate-paper"])
+@pytest.mark.parametrize("out", ["/proc/none/report", "file", "n" * 300])
+def test_report_folder_that_cannot_be_made_is_refused_before_the_work(
+    paper: list[dict], command: str, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(cli.app, [command, "--data", "corpus", "--out", out])
+    assert isinstance(done.exception, UsageError) and "cannot be" in str(done.exception)
+    assert paper == [] and os.listdir(tmp_path) == ["file"]
+
+
+def test_hint_on_missing_packages_names_what_a_source_tree_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "saic.evaluation.run", None)
+    done = CliRunner().invoke(cli.app, ["evaluate", "--data", "corpus", "--out", "report"])
+    assert isinstance(done.exception, UsageError) and "source tree with: pip install '.[eval]'" in str(done.exception)
+
+
+@pytest.fixture
+def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replaces the model by one that returns the source, with notes; has the names of the stages of work."""
+    stages = []
+
+    def load(weights: str | None, *, device: str) -> SimpleNamespace:
+        stages.append("load")
+        return SimpleNamespace(convert=convert)
+
+    def convert(source: Path, target: list[Path], **_: object) -> SimpleNamespace:
+        stages.append("convert")
+        return SimpleNamespace(wav=audio.load(source), notes=("Half is missing.", "Half is missing.", "Left is taken."))
+
+    monkeypatch.setattr("saic.pipeline.Pipeline", SimpleNamespace(from_pretrained=load))
+    return stages
+
+
+@pytest.mark.parametrize(("suffix", "rate_hz"), [("wav", 16_000), ("flac", 48_000), ("mp3", 44_100), ("opus", 48_000)])
+def test_convert_writes_the_format_of_the_suffix_and_tells_notes(
+    conversions: list[str], suffix: str, rate_hz: int, tmp_path: Path
+) -> None:
+    audio.save(tmp_path / "in.wav", voice(120, 1.5))
+    output = tmp_path / "new" / f"out.{suffix}"
+    arguments = ["convert", str(tmp_path / "in.wav"), "--target", "t", "-o", str(output), "--rate", str(rate_hz)]
+    done = CliRunner().invoke(cli.app, [*arguments, "--json"])
+    assert done.exit_code == 0 and json.loads(done.stdout) == {
+        "output": str(output),
+        "duration_s": 1.5,
+        "rate_hz": rate_hz,
+        "notes": ["Half is missing.", "Left is taken."],
+    }
+    assert done.stderr == "Note: Half is missing.\nNote: Left is taken.\n"
+    info = sf.info(output)
+    assert info.format == {"opus": "OGG"}.get(suffix, suffix.upper()) and info.samplerate == rate_hz
+    assert info.duration == pytest.approx(1.5, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["-o", "out.txt"], "suffix"),
+        (["-o", "out"], "suffix"),
+        (["-o", "out.mp3", "--rate", "96000"], "48000"),
+        (["-o", "out.opus", "--rate", "44100"], "48000"),
+        (["-o", "/proc/none/out.wav"], "cannot be made"),
+        (["-o", "in.wav/out.wav"], "cannot be made"),
+        (["-o", "n" * 300 + ".wav"], "name too long"),
+        (["-o", "in.wav"], "--force"),
+        (["-o", "folder.wav", "--force"], "folder"),
+    ],
+)
+def test_convert_refuses_an_output_that_cannot_be_before_the_work(
+    conversions: list[str], arguments: list[str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    audio.save("in.wav", voice(120, 1.5))
+    (tmp_path / "folder.wav").mkdir()
+    done = CliRunner().invoke(cli.app, ["convert", "in.wav", "--target", "t", *arguments])
+    assert isinstance(done.exception, UsageError) and reason in str(done.exception)
+    assert conversions == [] and sorted(os.listdir(tmp_path)) == ["folder.wav", "in.wav"]
+
+
+ASCII = [
+    {"PYTHONIOENCODING": "ascii"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"PYTHONIOENCODING": "utf-8"},
+]
+
+
+@pytest.mark.parametrize("environment", ASCII)
+@pytest.mark.parametrize("name", ["M\u00fcller \u58f0.wav".encode(), b"caf\xe9.wav"])
+def test_names_that_the_terminal_cannot_print_end_no_command(
+    environment: dict[str, str], name: bytes, tmp_path: Path
+) -> None:
+    audio.save(tmp_path / "in.wav", voice(120, 1.5))
+    command = [sys.executable, "-m", "saic", "anonymize", "in.wav", "--method", "mcadams", "--force", "-o", name]
+    for json_option in ([], ["--json"]):
+        done = subprocess.run(
+            [*command, *json_option],
+            capture_output=True,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        )
+        assert done.returncode == 0 and done.stderr == b""
+        text = done.stdout.decode()  # UTF-8, also where bytes of the name are not
+        if json_option:
+            json.loads(text)["output"].encode()  # no surrogate, which other readers of JSON refuse
+        assert ".wav" in text
+    assert sorted(os.listdir(os.fsencode(tmp_path))) == sorted([name, b"in.wav"])
+
+
+def test_names_in_tables_and_json_are_printed_without_markup_control_characters_and_surrogates(capsys) -> None:
+    names = ["[/b]", "a\x1b]0;b", "caf\udce9", "\u58f0 \U0001f600", "\ud800"]
+    options.show(False, {}, options.table([(name,) for name in names]))
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()] == [
+        "[/b]",
+        "a?]0;b",
+        r"caf\xe9",
+        "\u58f0 \U0001f600",
+        r"\ud800",
+    ]
+    options.show(True, {"names": names, "caf\udce9": [{"name": ("\udcff", 1, None)}]}, "")
+    assert json.loads(capsys.readouterr().out) == {
+        "names": ["[/b]", "a\x1b]0;b", r"caf\xe9", "\u58f0 \U0001f600", r"\ud800"],
+        r"caf\xe9": [{"name": [r"\xff", 1, None]}],
+    }
+
+
+# Refuses network access, and writing below the library and Python.
+READ_ONLY = """
+import os, sys
+
+root, *read_only = sys.argv[1], sys.prefix, sys.argv[1]
+
+
+def guard(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        raise OSError(101, "Network is unreachable")
+    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    if (writes or event in ("os.mkdir", "os.rename", "os.remove")) and not isinstance(arguments[0], int):
+        path = os.path.abspath(os.fsdecode(arguments[0] or ""))
+        if path.startswith(tuple(f"{folder}/" for folder in read_only)):
+            raise OSError(30, "Read-only file system")
+
+
+sys.addaudithook(guard)
+from saic.cli import main
+
+for command in sys.stdin.read().splitlines():
+    sys.argv = ["saic", *command.split("\t")]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, command
+"""
+
+
+def test_every_command_runs_with_read_only_home_and_library_and_without_network(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    source, target = str(clips / "a.wav"), str(clips / "d.wav")
+    for clip in (source, target):
+        audio.save(clip, audio.load(EXAMPLES / f"voice_{Path(clip).stem}.flac")[: 3 * audio.SAMPLE_RATE])
+    commands = [
+        ["info", "--json"],
+        ["convert", source, "--target", target, "-o", str(tmp_path / "a.mp3"), "--json"],
+        ["anonymize", source, "-o", str(tmp_path / "b.opus"), "--json"],
+        ["anonymize", source, "-o", str(tmp_path / "c.wav"), "--method", "mcadams", "--json"],
+        ["identify", source, "--enrol", f"a={source}", "--enrol", f"d={target}", "--json"],
+    ]
+    unset = {"XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "SAIC_CACHE", "PYTHONDONTWRITEBYTECODE"}
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ONLY, str(ROOT)],
+        input="\n".join("\t".join(command) for command in commands),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=kept | {"HOME": "/proc/nonexistent", "TMPDIR": str(tmp_path)},
+    )
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(results) == 5 and results[4]["matches"][0]["name"] == "a"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp3", "b.opus", "c.wav", "clips"]  # no cache is left

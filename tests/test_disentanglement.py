@@ -96,7 +96,7 @@ def test_too_few_codes_raise_data_error(n_speakers, length):
 
 def test_missing_scikit_learn_raises_usage_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    with pytest.raises(UsageError, match=r"pip install 'saic\[eval\]'"):
+    with pytest.raises(UsageError, match=r"pip install '.\[eval\]'"):
         probes(_codes(lambda noise, own, k: noise), rate_hz=RATE_HZ, seed=0)
 
 

@@ -355,7 +355,7 @@ def test_resemblyzer_raises_silent_audio():
 
 def test_missing_resemblyzer_raises_usage_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
-    with pytest.raises(UsageError, match=r"pip install 'saic\[eval\]'"):
+    with pytest.raises(UsageError, match=r"pip install '.\[eval\]'"):
         Resemblyzer()
 
 

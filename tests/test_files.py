@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from saic import files
+from saic.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,10 +28,10 @@ library = Path(saic.__file__).parent
 if way == "audio":
     import numpy as np
     from saic import audio
-    from saic.audio.files import _encode
+    from saic.audio.output import _encode
 
     wav = np.linspace(-1, 1, 5_000)
-    new = _encode(wav)
+    new = _encode(wav, "wav", 16_000)
 else:
     from saic import files
 
@@ -52,7 +53,7 @@ def save():
 
 def traced(code):
     file = Path(code.co_filename)
-    return file == library / "files.py" or file == library / "audio" / "files.py" and code.co_name == "save"
+    return file == library / "files.py" or file == library / "audio" / "output.py" and code.co_name == "save"
 
 
 def save_and_die(left):
@@ -201,3 +202,51 @@ def test_interrupted_write_leaves_no_file(way: str, tmp_path: Path, monkeypatch:
         with pytest.raises(KeyboardInterrupt):
             files.write(tmp_path / "a", b"-", force=force)
     assert os.listdir(tmp_path) == []
+
+
+def test_writable_places_are_accepted_and_left_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.wav").write_bytes(b"precious")
+    files.require_writable([Path("a.wav"), Path("old.wav"), Path("new/deep/b.wav"), Path("new/c.wav")])
+    assert os.listdir(tmp_path) == ["old.wav"] and Path("old.wav").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("old.wav/a.wav", "folder cannot be made"),
+        ("/proc/none/a.wav", "folder cannot be made"),
+        ("new/" + "n" * 300 + "/a.wav", "cannot be"),
+        ("n" * 300, "File name too long"),
+        ("nul\0.wav", "not a valid path"),
+        ("folder", "is a folder or a device"),
+        ("/dev/null", "is a folder or a device"),
+    ],
+)
+def test_place_that_cannot_be_written_is_refused_and_nothing_is_left(
+    path: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.wav").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match=reason):
+        files.require_writable([Path("fine.wav"), Path(path)])
+    assert sorted(os.listdir(tmp_path)) == ["folder", "old.wav"]
+
+
+def test_folder_on_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disk_full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("saic.files.tempfile.TemporaryFile", disk_full)
+    with pytest.raises(files.DiskError, match="No space left"):
+        files.require_writable([tmp_path / "new" / "a.wav"])
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EROFS", "EIO"])
+def test_only_errors_of_the_disk_are_disk_errors(name: str) -> None:
+    code = getattr(errno, name)
+    assert type(files.as_usage_error(OSError(code, os.strerror(code)), "-")) is files.DiskError
+    for other in (PermissionError(errno.EACCES, "Permission denied"), OSError("without a code"), ValueError("null")):
+        assert type(files.as_usage_error(other, "-")) is UsageError

@@ -104,11 +104,11 @@ def test_folder_of_speakers_is_read_without_a_manifest(tmp_path):
     assert {(clip.sex, clip.text, clip.split) for clip in clips} == {(None, None, "test")}
 
 
-def test_folder_with_an_unreadable_clip_raises_data_error(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/1.wav").write_bytes(b"not audio")
-    with pytest.raises(DataError, match="Clip 1 of the folder"):
-        manifest.read(tmp_path)
+def test_manifest_with_a_byte_order_mark_is_read(tmp_path):
+    _wav(tmp_path / "a/1.wav")
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(ROW).encode() + b"\r\n")
+    assert [clip.utterance for clip in manifest.read(path)] == ["a-1"]
 
 
 def test_folder_with_one_clip_in_two_formats_raises_data_error(tmp_path):
@@ -116,6 +116,14 @@ def test_folder_with_one_clip_in_two_formats_raises_data_error(tmp_path):
     _wav(tmp_path / "a/1.flac")
     with pytest.raises(DataError, match="only in its format"):
         manifest.read(tmp_path)
+
+
+def test_folder_lists_every_format_that_the_decoder_takes(tmp_path):
+    for name in ("1.wav", "2.AIFF", "3.caf", "4.oga"):
+        path = tmp_path / "a" / name
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, np.zeros(16_000), 16_000, format="OGG" if name.endswith("oga") else None)
+    assert [clip.utterance for clip in manifest.read(tmp_path)] == ["a/1", "a/2", "a/3", "a/4"]
 
 
 def test_missing_path_raises_data_error(tmp_path):

@@ -1,5 +1,6 @@
 """The recognizer of the phone loss: its output equals the package's, also on this project's mel."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import Tensor
 from saic import audio
 from saic.config import Config
 from saic.data import manifest
-from saic.errors import UsageError
+from saic.data.left_out import LeftOut
+from saic.errors import DataError, UsageError
 from saic.evaluation.measures.text_errors import edits
 from saic.model.model import Model
 from saic.model.phone_encoder import OWN_HOP_SAMPLES, to_recognizer_frames
@@ -75,6 +77,38 @@ def test_phone_error_rate_with_the_fitted_map_is_below_20_percent(archive: dict[
         found = edits(expected, phones(loaded(log_mel(wav)[None])[1][0]))
         errors, length = errors + found.errors, length + found.length
     assert length > 50 and errors / length < 0.2
+
+
+def test_clips_that_cannot_be_decoded_are_left_out_of_the_fit(archive: dict[str, Tensor], tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no audio")
+    paths = [tmp_path / "text.wav", EXAMPLES[0]]
+    clips = [manifest.Clip(path, path.stem, path.stem, None, 1.0, None, "train") for path in paths]
+    left_out = LeftOut()
+    matrix, _, error = entry.fit(archive, clips, left_out)
+    assert left_out == {"broken": ["text"]} and matrix.isfinite().all() and error > 0
+    with pytest.raises(DataError, match="None of the clips"):
+        entry.fit(archive, clips[:1])
+
+
+@pytest.mark.parametrize("option", ["config", "seed"])
+def test_clips_of_the_fit_are_drawn_by_the_seed_of_the_config_or_of_the_option(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    clips = [replace(clip, split="train") for clip in manifest.read(corpus_folder)]
+    manifest.write(tmp_path / "manifest.jsonl", clips)
+    (tmp_path / "config.yaml").write_text("seed: 5\n")
+    drawn: list[list[str]] = []
+
+    def fit(archive: dict, chosen: list[manifest.Clip], left_out: LeftOut) -> tuple[Tensor, Tensor, float]:
+        drawn.append([clip.utterance for clip in chosen])
+        return torch.eye(80), torch.zeros(80, 1), 0.0
+
+    monkeypatch.setattr(entry, "fit", fit)
+    options = {"config": tmp_path / "config.yaml"} if option == "config" else {"seed": 5}
+    for given in (options, {}):
+        entry.main(tmp_path / "manifest.jsonl", tmp_path / "run", n_clips=4, **given)
+    order = np.random.default_rng(5).permutation(len(clips))[:4]
+    assert drawn[0] == [clips[i].utterance for i in order] != drawn[1]
 
 
 def test_other_weights_or_a_missing_package_raise_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 from saic import audio, cli
 from saic.config import Config
-from saic.errors import SaicError, SilentAudio, TooShort, UsageError, WeightsError
-from saic.gallery import Gallery
+from saic.errors import NotSpeech, SaicError, SilentAudio, TooShort, UsageError, WeightsError
+from saic.gallery import MAX_PSEUDONYM_SIMILARITY, Gallery
 from saic.model.model import Model
 from saic.pipeline import Pipeline
+from saic.signal.loudness import loudness_lufs, true_peak
 from saic.signal.mel import log_mel
 from saic.signal.vad import speech_frames
 from saic.weights import VOICES, write_sums
@@ -58,18 +59,49 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("n_samples", [16_000, 16_001, 40_199])
-def test_conversion_has_the_length_and_level_of_the_source(pipeline: Pipeline, n_samples: int) -> None:
-    source = voice(120, 3.0)[:n_samples]
+@pytest.mark.parametrize("gain", [1.0, 0.03])
+def test_conversion_has_the_length_of_the_source_and_minus_23_lufs(
+    pipeline: Pipeline, n_samples: int, gain: float
+) -> None:
+    source = gain * voice(120, 3.0)[:n_samples]
     reports: list[tuple[str, float]] = []
     result = pipeline.convert((source, RATE), (voice(220, 2.0), RATE), progress=lambda *report: reports.append(report))
     for wav in (result.wav, result.reconstruction):
         assert wav.shape == source.shape and wav.dtype == np.float32 and np.abs(wav).max() <= 1
-        level_db = 10 * np.log10(np.mean(wav**2) / np.mean(source**2))
-        assert abs(level_db) < 1 or np.abs(wav).max() > 0.99  # or limited by full scale
+        assert abs(loudness_lufs(wav) + 23) < 0.1 or true_peak(wav) > 0.85  # or limited by its peak
     assert {mel.shape for mel in result.mels.values()} == {(80, -(-n_samples // 200))}
     assert list(result.mels) == ["original", "reconstructed", "converted"]
     fractions = [fraction for _, fraction in reports]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
+
+
+def test_background_voice_and_noise_in_pauses_are_not_converted(pipeline: Pipeline) -> None:
+    """A pause of the output is silent, whatever the source's pause holds 30 dB below the speech."""
+    speech, background = voice(120, 2.0), 0.03 * voice(230, 2.0, seed=1)
+    noise = 0.001 * np.random.default_rng(0).standard_normal(6 * RATE).astype(np.float32)
+    source = np.concatenate([speech, background, speech]) + noise
+    for wav in vars(pipeline.convert((source, RATE), (voice(220, 2.0), RATE))).values():
+        if isinstance(wav, np.ndarray):
+            pause, spoken = wav[int(2.5 * RATE) : int(3.5 * RATE)], wav[: 2 * RATE]
+            assert np.abs(pause).max() < 1e-5 < np.abs(spoken).max()
+
+
+@pytest.mark.parametrize("role", ["source", "target"])
+def test_tone_instead_of_speech_raises_not_speech(pipeline: Pipeline, role: str) -> None:
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE), RATE
+    clips = {"source": (voice(120, 2.0), RATE), "target": (voice(220, 2.0), RATE)} | {role: tone}
+    with pytest.raises(NotSpeech):
+        pipeline.convert(clips["source"], clips["target"])
+
+
+def test_pseudonym_without_seed_is_far_from_the_source(pipeline: Pipeline, clips: dict[str, Path]) -> None:
+    """Of the voices drawn, the first below the similarity limit is taken, or the least similar."""
+    embedding = torch.from_numpy(pipeline.embed(clips["source"]).speaker)[None]
+    drawn = [pipeline.gallery.pseudonym(np.random.default_rng(k)) for k in range(20)]
+    similarities = [float(torch.cosine_similarity(embedding, v.embedding)) for v in drawn]
+    chosen = pipeline.gallery.distant_pseudonym(np.random.default_rng(0), embedding)
+    similarity = float(torch.cosine_similarity(embedding, chosen.embedding))
+    assert similarity <= max(MAX_PSEUDONYM_SIMILARITY, min(similarities) + 1e-6)
 
 
 def test_path_bytes_and_samples_of_one_clip_give_the_same_output(pipeline: Pipeline, clips: dict[str, Path]) -> None:
@@ -203,7 +235,7 @@ def test_convert_command_writes_a_file_and_replaces_it_only_with_force(
     out = tmp_path / "anonymous.wav"
     arguments = ("convert", clips["source"], "--target", clips["target"], "-o", out, "--weights", weights)
     code, stdout, _ = run(capfd, *arguments, "--json")
-    assert code == 0 and json.loads(stdout) == {"output": str(out), "duration_s": 2.5}
+    assert code == 0 and json.loads(stdout) == {"output": str(out), "duration_s": 2.5, "rate_hz": RATE, "notes": []}
     assert sf.info(out).samplerate == RATE and len(audio.load(out)) == 40_000
     before = out.read_bytes()
     code, _, stderr = run(capfd, *arguments)

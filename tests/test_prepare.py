@@ -42,7 +42,7 @@ def test_silent_clip_is_left_out_and_counted_and_an_existing_manifest_raises_usa
         sf.write(tmp_path / f"s{k}" / "a.wav", voice(100 + 20 * k, 2.0), RATE)
     sf.write(tmp_path / "s0" / "silent.wav", 0 * voice(100, 2.0), RATE)
     prepare.main(tmp_path, tmp_path / "manifest.jsonl")
-    assert "Left out 1 clips" in capsys.readouterr().out
+    assert "Left out 1 file: 1 without speech" in capsys.readouterr().out
     assert len(manifest.read(tmp_path / "manifest.jsonl")) == 4
     with pytest.raises(UsageError, match="--force"):
         prepare.main(tmp_path, tmp_path / "manifest.jsonl")

@@ -1,6 +1,7 @@
 """Decoding untrusted files in a worker: same result as the decoder, typed errors, recovery after a crash."""
 
 import contextlib
+import json
 import os
 import signal
 import struct
@@ -53,6 +54,35 @@ def test_worker_gives_the_same_wav_as_the_decoder(suffix: str, box: Sandbox, cli
     path = tmp_path / "clip"
     path.write_bytes(clips[suffix])
     assert np.array_equal(box.load(path), audio.load(path))
+
+
+def test_worker_passes_on_notes(box: Sandbox, clips, tmp_path: Path) -> None:
+    path = tmp_path / "clip"
+    path.write_bytes(clips["wav"][:20_000])
+    recording = box.read(path)
+    assert recording.notes == audio.read(path).notes
+    assert recording.notes == ("Only 0.6 s of 1.0 s could be decoded: the file is damaged.",)
+    assert np.array_equal(recording.wav, audio.read(path).wav)
+    path.write_bytes(clips["wav"])
+    assert box.read(path).notes == ()
+
+
+@pytest.mark.parametrize("notes", [None, 5, "absent"])
+def test_invalid_notes_of_a_worker_raise_undecodable_audio(notes, tmp_path: Path) -> None:
+    box = Sandbox(LIMITS, workers=1)
+    answer = json.dumps({"samples": 0} if notes == "absent" else {"samples": 0, "notes": notes})
+    worker = sandbox._Worker()
+    worker.end()
+    worker._process = subprocess.Popen(
+        [sys.executable, "-c", f"input(); print({answer!r}, flush=True)"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    box._idle.get()
+    box._idle.put(worker)
+    with pytest.raises(UndecodableAudio):
+        box.read(tmp_path / "clip")
+    box.close()
 
 
 def test_worker_imports_no_torch() -> None:

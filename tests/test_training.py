@@ -1,6 +1,7 @@
 """Both stages on a small training set: augmentation, losses, exact resume, weights that convert."""
 
 import json
+import os
 import runpy
 import sys
 from dataclasses import replace
@@ -31,6 +32,7 @@ from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
 from tests.conftest import RATE, voice
+from train.entry import read_training_set
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
@@ -339,11 +341,144 @@ def test_nan_loss_raises_training_error_with_the_step(tmp_path: Path) -> None:
 
 def test_existing_run_folder_without_resume_or_with_another_config_raises_usage_error(tmp_path: Path) -> None:
     loop.start(tmp_path / "run", TINY, resume=False)
+    (tmp_path / "run" / "log.jsonl").write_text('{"step": 20}\n')
     with pytest.raises(UsageError, match="--resume"):
         loop.start(tmp_path / "run", TINY, resume=False)
     with pytest.raises(UsageError, match="another config"):
         loop.start(tmp_path / "run", Config(), resume=True)
     loop.start(tmp_path / "run", TINY, resume=True)
+
+
+class Counter:
+    """A stage whose state is the number of its steps."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    def step(self, i: int) -> dict[str, float]:
+        self.taken.append(i)
+        return {"loss": 1.0}
+
+    def state_dict(self) -> dict:
+        return {"taken": list(self.taken)}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.taken = list(state["taken"])
+
+
+@pytest.mark.parametrize("end", ['{"step": 4, "lo', '{"step"', "\0\0\0\0", "7", "\udcff\udc80"])
+def test_run_with_a_cut_last_log_line_is_resumed(tmp_path: Path, end: str) -> None:
+    loop.run(Counter(), loop.Schedule(4, save_every=2), tmp_path)
+    with (tmp_path / "log.jsonl").open("ab") as log:
+        log.write(end.encode(errors="surrogateescape"))
+    loop.run(Counter(), loop.Schedule(6, save_every=2), tmp_path, resume=True)
+    assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [4, 6]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "zeros", "missing"])
+def test_older_checkpoint_is_resumed_and_reported_if_the_newest_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    losses = {2: 0.5, 4: 0.1, 6: 0.2}
+    taken = iter(losses.values())
+    loop.run(Counter(), loop.Schedule(4, save_every=2), tmp_path, validate=lambda: {"loss": next(taken)})
+    state = tmp_path / "checkpoints" / "step-4" / "state.pt"
+    data = state.read_bytes()
+    if damage == "missing":
+        state.unlink()
+    else:
+        middle = data[: len(data) // 2]
+        state.write_bytes({"cut": middle, "empty": b"", "zeros": middle + bytes(len(data) - len(middle))}[damage])
+    capsys.readouterr()
+    assert loop.latest(tmp_path).name == "step-2"
+    stage, taken = Counter(), iter([0.1, 0.2])
+    loop.run(stage, loop.Schedule(6, save_every=2), tmp_path, resume=True, validate=lambda: {"loss": next(taken)})
+    assert stage.taken == list(range(6))
+    assert "step 4 is damaged" in (said := capsys.readouterr().err) and "step 2" in said and str(tmp_path) not in said
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("step-*"))
+    assert kept == ["step-4", "step-6"] and loop.load_checkpoint(tmp_path / "checkpoints" / "step-4")["step"] == 4
+    assert (tmp_path / "checkpoints" / "best").read_text() == "step-4"
+
+
+def test_run_whose_only_checkpoint_is_damaged_starts_again_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop.run(Counter(), loop.Schedule(2), tmp_path)
+    state = tmp_path / "checkpoints" / "step-2" / "state.pt"
+    state.write_bytes(state.read_bytes()[:50])
+    with pytest.raises(TrainingError, match="checkpoint is damaged"):
+        loop.load_checkpoint(state.parent)
+    stage = Counter()
+    loop.run(stage, loop.Schedule(3), tmp_path, resume=True)
+    assert stage.taken == [0, 1, 2] and "starts again from step 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_run_folder_of_a_failed_start_is_used_again(tmp_path: Path, resume: bool) -> None:
+    (tmp_path / "empty").mkdir()
+    loop.start(tmp_path / "empty", TINY, resume=resume)
+    loop.start(tmp_path / "run", Config(), resume=False)  # and then the data was missing
+    (tmp_path / "run" / "checkpoints" / ".step-2").mkdir(parents=True)
+    loop.start(tmp_path / "run", TINY, resume=resume)
+    for name in ("empty", "run"):
+        assert Config.from_yaml(tmp_path / name / "config.yaml") == TINY
+        stage = Counter()
+        loop.run(stage, loop.Schedule(2), tmp_path / name, resume=resume)
+        assert stage.taken == [0, 1]
+
+
+def test_run_folder_that_cannot_be_made_raises_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="run folder cannot be made"):
+        loop.start(tmp_path / "file" / "run", TINY, resume=False)
+
+
+def one_clip(folder: Path, pitch_hz: float) -> list[manifest.Clip]:
+    audio.save(folder / "clip.wav", voice(pitch_hz, 3.0), force=True)
+    return [manifest.Clip(folder / "clip.wav", "clip", "a", None, 3.0, None, "train")]
+
+
+def test_changed_content_of_a_clip_is_measured_again(tmp_path: Path) -> None:
+    first = TrainingSet(one_clip(tmp_path, 110), segment_frames=32, stride=4)
+    size, before = (tmp_path / "clip.wav").stat().st_size, (tmp_path / "clip.wav").stat().st_mtime_ns
+    clips = one_clip(tmp_path, 220)
+    assert (tmp_path / "clip.wav").stat().st_size == size
+    os.utime(tmp_path / "clip.wav", ns=(before, before + 1))  # the least difference
+    second = TrainingSet(clips, segment_frames=32, stride=4)
+    assert not torch.equal(first.mel, second.mel)
+    os.utime(tmp_path / "clip.wav", ns=(before, before))  # as of a copy that keeps the time
+    third = TrainingSet(clips, segment_frames=32, stride=4)
+    assert torch.equal(third.mel, second.mel)
+
+
+def test_damaged_or_unwritable_cache_of_features_does_not_stop_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "cache"))
+    clips = one_clip(tmp_path, 110)
+    first = TrainingSet(clips, segment_frames=32, stride=4)
+    (cached,) = (tmp_path / "cache" / "features").iterdir()
+    cached.write_bytes(cached.read_bytes()[:1000])
+    assert torch.equal(TrainingSet(clips, segment_frames=32, stride=4).mel, first.mel)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "file" / "cache"))
+    assert torch.equal(TrainingSet(clips, segment_frames=32, stride=4).mel, first.mel)
+
+
+def test_broken_clip_is_left_out_of_the_training_set_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = one_clip(tmp_path, 110)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    broken = replace(clips[0], path=tmp_path / "empty.wav", utterance="empty", speaker="b")
+    manifest.write(tmp_path / "manifest.jsonl", [broken, *clips])
+    for _ in range(2):  # measured, and from the cache
+        training_set = read_training_set(tmp_path / "manifest.jsonl", "train", TINY)
+        assert training_set.clips == clips and training_set.speakers == ["a"]
+        assert (training_set.broken, training_set.skipped) == (["empty"], 0)
+        assert "Left out 1 file: 1 broken" in (out := capsys.readouterr().out) and "empty" in out
+    with pytest.raises(DataError, match="No clip"):
+        TrainingSet([broken], segment_frames=32, stride=4)
 
 
 @pytest.mark.parametrize("device", ["cuda", "gpu"])
@@ -382,7 +517,7 @@ def test_entry_points_train_weights_that_convert_from_a_folder_of_audio(
     common = ("--data", data, "--config", tiny)
     run("perceptual", *common, "--run", tmp_path / "perceptual")
     run("stage1", *common, "--run", tmp_path / "stage1", "--perceptual", tmp_path / "perceptual")
-    run("recognizer", "--data", data, "--run", tmp_path / "recognizer")
+    run("recognizer", *common, "--run", tmp_path / "recognizer")
     networks = ("--recognizer", tmp_path / "recognizer", "--perceptual", tmp_path / "perceptual")
     run("stage2", *common, "--run", tmp_path / "stage2", "--stage1", tmp_path / "stage1", *networks)
     assert "phone_loss" in (tmp_path / "stage2" / "log.jsonl").read_text()

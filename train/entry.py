@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from saic.config import Config
 from saic.data import manifest
+from saic.data.left_out import LeftOut
 from saic.devices import require_device
 from saic.errors import SaicError, UsageError
 from saic.signal.mel import FRAMES_PER_S
@@ -36,6 +37,9 @@ def run(command: Callable[..., None], *, parallel: bool = False) -> None:
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a corpus may have names that the terminal lacks
     try:
         if distributed.requested_processes() > 1 and not parallel:
             raise UsageError("Only stage1 and stage2 run as several processes. Start this one without torchrun.")
@@ -70,6 +74,8 @@ def read_training_set(data: Path, split: str, config: Config, parallel: Path | N
         )
     if not distributed.is_first():
         return training_set
+    if training_set.broken:
+        print(LeftOut(broken=training_set.broken).listing())
     minutes = training_set.mel.shape[1] / FRAMES_PER_S / 60
     print(
         f"{split}: {len(training_set.clips)} clips, {len(training_set.speakers)} speakers, {minutes:.0f} minutes",

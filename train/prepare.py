@@ -4,7 +4,7 @@ FOLDER is LibriSpeech (or a subset), VCTK 0.92 or VoxCeleb1 as unpacked (:mod:`s
 or a folder with one subfolder per speaker. Audio is not copied.
 
 The corpus's own splits are kept. If it has no dev or test split, speakers of the training split are
-drawn for it."""
+drawn for it. Files that cannot be used are left out, counted by reason, and listed."""
 
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
@@ -20,6 +20,7 @@ from tqdm import tqdm
 from saic import audio
 from saic.data import corpora, manifest
 from saic.data.corpora import DEV, TEST, TRAIN
+from saic.data.left_out import LeftOut, reason_of
 from saic.data.manifest import Clip
 from saic.errors import AudioError, DataError, UsageError
 from saic.signal.vad import require_speech
@@ -54,9 +55,13 @@ def main(
         raise UsageError("The manifest exists. Add --force to replace it, or name another.")
     if (folder / manifest.MANIFEST_NAME).is_file():
         raise UsageError("The folder has a manifest already: give that to --data as it is.")
-    corpus = corpora.read(folder, identification=identification)
+    left_out = LeftOut()
+    corpus = corpora.read(folder, identification=identification, left_out=left_out)
     print(f"Laid out like: {corpus.name}")
-    rows = _split(_usable(corpus.clips, jobs), {DEV: dev, TEST: test}, seed)
+    usable = _usable(corpus.clips, jobs, folder, left_out)
+    if left_out:
+        print(left_out.listing())
+    rows = _split(usable, {DEV: dev, TEST: test}, seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     manifest.write(out, rows)
     for split in (TRAIN, DEV, TEST):
@@ -65,24 +70,25 @@ def main(
         print(f"{split}: {len({row.speaker for row in own})} speakers, {len(own)} clips, {minutes:.1f} minutes")
 
 
-def _usable(clips: list[Clip], jobs: int) -> list[Clip]:
-    """The clips that can be decoded and hold speech; prints how many do not."""
+def _usable(clips: list[Clip], jobs: int, folder: Path, left_out: LeftOut) -> list[Clip]:
+    """The clips that can be decoded and hold speech; the others are counted in ``left_out``."""
     paths = [clip.path for clip in clips]
     with ProcessPoolExecutor(jobs, get_context("spawn")) if jobs > 1 else nullcontext() as pool:
-        checked = pool.map(_holds_speech, paths, chunksize=_CHUNK_CLIPS) if pool else map(_holds_speech, paths)
-        good = list(tqdm(checked, desc="checking", total=len(clips), unit="clip"))
-    usable = [clip for clip, is_good in zip(clips, good, strict=True) if is_good]
-    if len(usable) < len(clips):
-        print(f"Left out {len(clips) - len(usable)} clips that are broken, too long or hold no speech")
-    return usable
+        checked = pool.map(_reason, paths, chunksize=_CHUNK_CLIPS) if pool else map(_reason, paths)
+        reasons = list(tqdm(checked, desc="checking", total=len(clips), unit="clip"))
+    for path, reason in zip(paths, reasons, strict=True):
+        if reason is not None:
+            left_out.add(reason, path.relative_to(folder).as_posix())
+    return [clip for clip, reason in zip(clips, reasons, strict=True) if reason is None]
 
 
-def _holds_speech(path: Path) -> bool:
+def _reason(path: Path) -> str | None:
+    """Why a clip cannot be used; None if it can."""
     try:
         require_speech(audio.load(path))
-    except AudioError:
-        return False
-    return True
+    except AudioError as error:
+        return reason_of(error)
+    return None
 
 
 def _split(clips: list[Clip], shares: dict[str, float], seed: int) -> list[Clip]:

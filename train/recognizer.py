@@ -6,8 +6,8 @@
 
 The network comes with the package ``hama`` (Apache-2.0, part of ``saic[train]``); nothing is
 downloaded. Only the linear map from this project's log-mel to the network's is fitted, by least
-squares on clips of the train split, without transcripts. Writes ``DIR/recognizer.safetensors``,
-which ``train.stage2`` takes as ``--recognizer``."""
+squares on clips of the train split, without transcripts. Of a ``--config``, only the seed is used.
+Writes ``DIR/recognizer.safetensors``, which ``train.stage2`` takes as ``--recognizer``."""
 
 import hashlib
 import struct
@@ -23,11 +23,12 @@ from tqdm import tqdm
 
 from saic import audio
 from saic.data import manifest
-from saic.errors import AudioError, DataError, UsageError
+from saic.data.left_out import LeftOut, reason_of
+from saic.errors import AudioError, DataError, UsageError, missing_package
 from saic.model.phone_encoder import OWN_HOP_SAMPLES, to_recognizer_frames
 from saic.signal.mel import N_MELS, log_mel
 from saic.training.phone_recognizer import PhoneRecognizer
-from train.entry import DataOption, RunOption, run
+from train.entry import ConfigOption, DataOption, RunOption, read_config, run
 
 WEIGHTS_SHA256 = "a9fcfe73e179ca48e399cd76a90a6b3e1887bf5037ecc52b778d13a149563328"
 _DTYPES = {0: "<f4", 1: "<f2"}  # by the archive's number
@@ -54,18 +55,26 @@ _AS_NAMED = {
 def main(
     data: DataOption,
     run: RunOption,
+    config: ConfigOption = None,
     n_clips: Annotated[int, typer.Option("--clips", min=1, help="Number of clips that the map is fitted on.")] = 200,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of the draw of clips.", show_default="the config's")
+    ] = None,
 ) -> None:
     """Fit the linear map on the train split, and write it with the network."""
+    settings = read_config(config)
     archive = read_archive()
     recognizer = network(archive)
     clips = manifest.read(data, splits=["train"])
-    chosen = np.random.default_rng(seed).permutation(len(clips))[:n_clips]
-    recognizer.matrix, recognizer.offset, error = fit(archive, [clips[i] for i in chosen])
+    chosen = np.random.default_rng(settings.seed if seed is None else seed).permutation(len(clips))[:n_clips]
+    left_out = LeftOut()
+    recognizer.matrix, recognizer.offset, error = fit(archive, [clips[i] for i in chosen], left_out)
     run.mkdir(parents=True, exist_ok=True)
     recognizer.save(run)
-    print(f"{len(chosen)} clips; rms error of the map {error:.2f} neper")
+    if left_out:
+        print(left_out.listing())
+    n_fitted = len(chosen) - sum(map(len, left_out.values()))
+    print(f"{n_fitted} clips; rms error of the map {error:.2f} neper")
 
 
 def read_archive() -> dict[str, Tensor]:
@@ -73,7 +82,7 @@ def read_archive() -> dict[str, Tensor]:
     try:
         content = resources.files("hama").joinpath("assets/asr_waveform.hama").read_bytes()
     except (ModuleNotFoundError, OSError):
-        raise UsageError("The recognizer needs one more package. Install it with: pip install 'saic[train]'") from None
+        raise missing_package("The recognizer needs one more package.", "train") from None
     if hashlib.sha256(content).hexdigest() != WEIGHTS_SHA256:
         raise UsageError("The installed hama has other weights than expected. Install it with: pip install hama==1.7.0")
     # A table of name, type, shape and offset; then the data, from the next multiple of 16 bytes on.
@@ -128,13 +137,26 @@ def own_log_mel(archive: dict[str, Tensor], wav: Tensor) -> Tensor:
     return (archive["mel_fb"].T @ power).clamp_min(_FLOOR).log()
 
 
-def fit(archive: dict[str, Tensor], clips: list[manifest.Clip]) -> tuple[Tensor, Tensor, float]:
+def fit(
+    archive: dict[str, Tensor], clips: list[manifest.Clip], left_out: LeftOut | None = None
+) -> tuple[Tensor, Tensor, float]:
     """Fit the linear map from this project's log-mel to the recognizer's by least squares.
+
+    Parameters
+    ----------
+    left_out
+        Filled with the utterances that cannot be decoded.
 
     Returns
     -------
     (80, 80) matrix, (80, 1) offset, and the rms error in nepers.
+
+    Raises
+    ------
+    DataError
+        No clip can be decoded.
     """
+    left_out = LeftOut() if left_out is None else left_out
     square = torch.zeros(N_MELS + 1, N_MELS + 1).double()
     product = torch.zeros(N_MELS + 1, N_MELS).double()
     total, n_frames = 0.0, 0
@@ -142,13 +164,16 @@ def fit(archive: dict[str, Tensor], clips: list[manifest.Clip]) -> tuple[Tensor,
         try:
             wav = torch.from_numpy(audio.load(clip.path))
         except AudioError as error:
-            raise DataError(f"Clip '{clip.utterance}' cannot be used: {error}") from None
+            left_out.add(reason_of(error), clip.utterance)
+            continue
         wanted, given = own_log_mel(archive, wav), to_recognizer_frames(log_mel(wav))
         n = min(wanted.shape[1], given.shape[1])
         wanted = wanted[:, :n].T.double()
         given = torch.cat([given[:, :n], torch.ones(1, n)]).T.double()
         square, product = square + given.T @ given, product + given.T @ wanted
         total, n_frames = total + float(wanted.square().sum()), n_frames + n
+    if not n_frames:
+        raise DataError("None of the clips can be decoded. Make the manifest again with train.prepare.")
     solution = torch.linalg.solve(square + _RIDGE * torch.eye(N_MELS + 1).double(), product)
     squared = total - 2 * float((solution * product).sum()) + float(((square @ solution) * solution).sum())
     error = (max(squared, 0.0) / n_frames / N_MELS) ** 0.5

@@ -1,9 +1,11 @@
 """Make the gallery of finished weights: ``python -m train.voices --data MANIFEST --weights DIR``.
 
-Its voices are speakers of the train split: their embeddings, content codes and statistics. The
-threshold of ``identify`` is set on the dev split, whose speakers are not in training."""
+Its voices are 40 speakers of the train split, or as many as have 10 s of speech, but at least 2:
+their embeddings, content codes and statistics. The threshold of ``identify`` is set on the dev
+split, whose speakers are not in training."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +16,9 @@ from tqdm import tqdm
 from saic import audio
 from saic.conversion import Speech
 from saic.data import manifest
+from saic.data.left_out import LeftOut, reason_of
 from saic.data.manifest import Clip
-from saic.errors import DataError
+from saic.errors import AudioError, DataError
 from saic.evaluation.metrics import equal_error_rate
 from saic.gallery import Gallery, content_windows
 from saic.pipeline import Embedding, Pipeline
@@ -24,10 +27,13 @@ from saic.signal.mel import FRAMES_PER_S, SAMPLE_RATE
 from saic.weights import VOICES, write_sums
 from train.entry import DataOption, run
 
-N_VOICES = 40
+N_VOICES = 40  # fewer if the corpus has fewer speakers
+MIN_VOICES = 2  # a pseudonym is a blend of two
 N_POINTS = 4  # per voice
 WINDOW_S = 2.0
 PART_S = 2.4  # speech that gives one point: 2 s of content codes and a margin
+TRIAL_S = 4  # audio of each side of a pair, for the threshold
+MAX_TRIAL_PARTS = 8  # per speaker
 
 
 def main(
@@ -36,25 +42,46 @@ def main(
     """Write voices.safetensors to the weights folder and update SHA256SUMS."""
     pipeline = Pipeline.from_pretrained(weights)
     window = int(WINDOW_S * FRAMES_PER_S) // pipeline.model.config.content_stride
-    chosen = _choose(manifest.read(data, splits=["train"]))
-    measured = [_measure(pipeline, clips) for clips in tqdm(chosen, desc="voices", unit="voice")]
+    left_out = LeftOut()
+    train, dev = _splits(data)
+    chosen = _choose(train)
+    measured, measured_clips = [], []
+    for clips in tqdm(chosen, desc="voices", unit="voice"):
+        if (voice := _measure(pipeline, clips, left_out)) is not None:
+            measured.append(voice)
+            measured_clips.append(clips)
+    _require_voices(len(measured))
     points = [own for own, _, _ in measured]
     gallery = Gallery(
-        names=tuple(f"Voice {k + 1:02d}" for k in range(N_VOICES)),
-        sexes=tuple(clips[0].sex or "?" for clips in chosen),
+        names=tuple(f"Voice {k + 1:02d}" for k in range(len(measured))),
+        sexes=_sexes(measured_clips),
         speaker=np.stack([[e.speaker for e in p] for p in points]),
         content=np.stack([[content_windows(e.content, window)[0] for e in p] for p in points]),
         f0_stats=np.stack([f0_stats for _, f0_stats, _ in measured]),
         mel_statistics=np.stack([statistics for _, _, statistics in measured]),
-        threshold=_threshold(pipeline, manifest.read(data, splits=["dev"])),
+        threshold=_threshold(pipeline, dev, train, left_out),
     )
     gallery.save(weights / VOICES)
     write_sums(weights)
-    print(f"{N_VOICES} voices, {N_POINTS} points each; threshold {gallery.threshold:.3f}")
+    if left_out:
+        print(left_out.listing())
+    print(f"{len(measured)} voices, {N_POINTS} points each; threshold {gallery.threshold:.3f}")
+    if len(measured) < N_VOICES:
+        print(
+            f"The corpus gave {len(measured)} of {N_VOICES} voices, so {_n_pseudonyms(gallery.sexes)} different"
+            " pseudonyms. More speakers give more."
+        )
+
+
+def _splits(data: Path) -> tuple[list[Clip], list[Clip]]:
+    """Clips of the train split, and of the dev split, which may be missing."""
+    clips = manifest.read(data, splits=["train", "dev"])
+    train, dev = ([clip for clip in clips if clip.split == split] for split in ("train", "dev"))
+    return train, dev
 
 
 def _choose(clips: list[Clip]) -> list[list[Clip]]:
-    """The 40 speakers with most audio, half of each sex if the corpus names it."""
+    """The 40 speakers with most audio, half of each sex if the corpus names it; fewer if there are."""
     by_speaker = defaultdict(list)
     for clip in clips:
         by_speaker[clip.speaker].append(clip)
@@ -63,43 +90,125 @@ def _choose(clips: list[Clip]) -> list[list[Clip]]:
     half = N_VOICES // 2
     women, men = ([own for own in ranked if own[0].sex == sex][:half] for sex in ("F", "M"))
     chosen = (women + men + [own for own in ranked if own not in women + men])[:N_VOICES]
-    if len(chosen) < N_VOICES:
-        raise DataError(f"A gallery needs {N_VOICES} training speakers with {N_POINTS * PART_S:.0f} s of speech each.")
+    _require_voices(len(chosen))
     return chosen
 
 
-def _measure(pipeline: Pipeline, clips: list[Clip]) -> tuple[list[Embedding], np.ndarray, np.ndarray]:
+def _require_voices(count: int) -> None:
+    if count < MIN_VOICES:
+        raise DataError(
+            f"A gallery needs at least {MIN_VOICES} training speakers with {N_POINTS * PART_S:.0f} s of speech each."
+            f" The corpus has {count}."
+        )
+
+
+def _sexes(chosen: list[list[Clip]]) -> tuple[str, ...]:
+    """Label of each voice: "F", "M" or "?".
+
+    Pseudonyms blend voices of one label, and a label with one voice would give that voice itself.
+    In that case all labels are "?".
+    """
+    labels = tuple(clips[0].sex or "?" for clips in chosen)
+    return labels if min(Counter(labels).values()) > 1 else ("?",) * len(labels)
+
+
+def _n_pseudonyms(sexes: tuple[str, ...]) -> int:
+    """Pairs of voices of one label."""
+    return sum(n * (n - 1) // 2 for n in Counter(sexes).values())
+
+
+def _measure(
+    pipeline: Pipeline, clips: list[Clip], left_out: LeftOut
+) -> tuple[list[Embedding], np.ndarray, np.ndarray] | None:
     """Embeddings of four parts of a speaker's audio; F0 and mel statistics of the whole of it.
 
-    The parts are evenly spaced. The audio is at most four clips.
+    The parts are evenly spaced. The audio is four clips, or more if they are short. None if the
+    speaker has too little audio or a part without speech.
     """
-    wav = np.concatenate([audio.load(clip.path) for clip in clips[:N_POINTS]])
+    wavs: list[np.ndarray] = []
+    for clip in clips:
+        if len(wavs) >= N_POINTS and sum(map(len, wavs)) >= N_POINTS * PART_S * SAMPLE_RATE:
+            break
+        if (loaded := _load(clip, left_out)) is not None:
+            wavs.append(loaded)
     size = int(PART_S * SAMPLE_RATE)
+    if sum(map(len, wavs)) < N_POINTS * size:
+        return None
+    wav = np.concatenate(wavs)
     starts = np.linspace(0, len(wav) - size, N_POINTS).astype(int)
+    try:
+        embeddings = [pipeline.embed((wav[start : start + size], SAMPLE_RATE)) for start in starts]
+    except AudioError:
+        return None
     speech = Speech.from_wav(wav)
-    embeddings = [pipeline.embed((wav[start : start + size], SAMPLE_RATE)) for start in starts]
     return embeddings, measure_f0_stats(speech.f0[0]).numpy(), speech.mel_statistics[0].numpy()
 
 
-def _threshold(pipeline: Pipeline, clips: list[Clip]) -> float:
-    """Cosine similarity at the equal error rate, over pairs of 4 s parts of unseen speakers."""
-    size = 4 * SAMPLE_RATE
-    embeddings, speakers = [], []
-    counts: dict[str, int] = defaultdict(int)
-    for clip in tqdm(clips, desc="threshold", unit="clip"):
-        wav = audio.load(clip.path)
-        for start in range(0, len(wav) - size + 1, size):
-            if counts[clip.speaker] < 8:  # a few speakers have most of the audio
-                counts[clip.speaker] += 1
-                embeddings.append(pipeline.embed((wav[start : start + size], SAMPLE_RATE)).speaker)
-                speakers.append(clip.speaker)
-    units = np.stack(embeddings) / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    first, second = np.triu_indices(len(units), k=1)
-    same = np.array(speakers)[first] == np.array(speakers)[second]
+def _load(clip: Clip, left_out: LeftOut) -> np.ndarray | None:
+    """Audio of a clip; None, and counted, if it cannot be decoded."""
+    try:
+        return audio.load(clip.path)
+    except AudioError as error:
+        if clip.utterance not in left_out.get(reason := reason_of(error), ()):
+            left_out.add(reason, clip.utterance)
+        return None
+
+
+def _threshold(pipeline: Pipeline, dev: list[Clip], train: list[Clip], left_out: LeftOut) -> float:
+    """Cosine similarity at the equal error rate, over pairs of 4 s parts of unseen speakers.
+
+    If the dev split is too small for pairs of both kinds, its speakers' clips are joined, and then
+    speakers of the train split are added.
+    """
+    fewer = [clip for clip in dev + train if clip.speaker in _first_speakers(dev + train, N_VOICES)]
+    for clips, joined in ((dev, False), (dev, True), (fewer, True)):
+        embedded = _embed_parts(pipeline, clips, left_out, joined=joined)
+        speakers = np.array([speaker for speaker, _ in embedded], dtype=str)
+        first, second = np.triu_indices(len(speakers), k=1)
+        same = speakers[first] == speakers[second]
+        if same.any() and not same.all():
+            break
+    else:
+        raise DataError(f"The threshold needs two speakers with {2 * TRIAL_S} s of audio each.")
+    if clips is not dev:
+        print("threshold: the dev split has too little audio, so some of the speakers were in training")
+    embeddings = np.stack([embedding for _, embedding in embedded])
+    units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     scores = (units @ units.T)[first, second]
     rate, threshold = equal_error_rate(scores[same], scores[~same])
     print(f"threshold: equal error rate {rate:.1%} over {same.sum()} same and {(~same).sum()} different pairs")
     return threshold
+
+
+def _first_speakers(clips: list[Clip], count: int) -> set[str]:
+    return set(list(dict.fromkeys(clip.speaker for clip in clips))[:count])
+
+
+def _embed_parts(
+    pipeline: Pipeline, clips: list[Clip], left_out: LeftOut, *, joined: bool
+) -> list[tuple[str, np.ndarray]]:
+    """Speakers and embeddings (E,) of their parts of 4 s; parts without speech are left out.
+
+    At most 8 parts of each: a few speakers have most of the audio. A part is of one clip, or with
+    ``joined`` of the speaker's clips end to end.
+    """
+    size = TRIAL_S * SAMPLE_RATE
+    embedded: list[tuple[str, np.ndarray]] = []
+    counts: dict[str, int] = defaultdict(int)
+    rests: dict[str, np.ndarray] = {}
+    for clip in tqdm(clips, desc="threshold", unit="clip"):
+        if counts[clip.speaker] >= MAX_TRIAL_PARTS or (wav := _load(clip, left_out)) is None:
+            continue
+        if joined:
+            wav = np.concatenate([rests.get(clip.speaker, wav[:0]), wav])
+        for start in range(0, len(wav) - size + 1, size):
+            if counts[clip.speaker] < MAX_TRIAL_PARTS:
+                with suppress(AudioError):
+                    embedding = pipeline.embed((wav[start : start + size], SAMPLE_RATE)).speaker
+                    embedded.append((clip.speaker, embedding))
+                    counts[clip.speaker] += 1
+        rests[clip.speaker] = wav[len(wav) // size * size :]
+    return embedded
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 """Decode untrusted files in a separate process with little memory, a time limit and no permission
 to write files.
 
-`saic.audio.load` checks headers and limits the decoded length. It cannot guard against a fault in a
+`saic.audio.read` checks headers and limits the decoded length. It cannot guard against a fault in a
 decoder's C code, so a server calls it in a worker process. A worker is started once and reused:
 starting one takes half a second, a request about a millisecond.
 
 ::
 
     server ── {"path", "limits"} ──► worker   one line of JSON each way, then the samples;
-           ◄── {"samples"} + float32 ───      no answer of a worker is unpickled or executed
+           ◄── {"samples", "notes"} ────      no answer of a worker is unpickled or executed
+               + float32
 """
 
 import contextlib
@@ -34,6 +35,7 @@ _NOT_DECODED = (
     "This recording cannot be decoded within the limits of this server. Export it as WAV or FLAC and try again."
 )
 _LIMITS = audio.Limits()
+_MAX_NOTES, _MAX_NOTE = 8, 300  # a worker that was taken over may send anything
 
 
 class Sandbox:
@@ -53,19 +55,23 @@ class Sandbox:
             self._idle.put(None)
 
     def load(self, path: str | os.PathLike) -> np.ndarray:
-        """Decode like `saic.audio.load`: return a wav (N,), float32, 16 kHz.
+        """Decode a file as `read` does, and return the wav (N,) alone."""
+        return self.read(path).wav
+
+    def read(self, path: str | os.PathLike) -> audio.Recording:
+        """Decode a file as `saic.audio.read` does.
 
         Raises
         ------
         AudioError, UsageError
-            As `saic.audio.load`; UndecodableAudio also when the worker crashed or exceeded its time
+            As `saic.audio.read`; UndecodableAudio also when the worker crashed or exceeded its time
             or memory.
         """
         worker = self._idle.get()
         try:
             if worker is None or not worker.alive:
                 worker = _Worker()
-            return worker.load(os.fspath(path), self.limits, self.timeout_s)
+            return worker.read(os.fspath(path), self.limits, self.timeout_s)
         finally:
             self._idle.put(worker)
 
@@ -104,7 +110,7 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def load(self, path: str, limits: audio.Limits, timeout_s: float) -> np.ndarray:
+    def read(self, path: str, limits: audio.Limits, timeout_s: float) -> audio.Recording:
         alarm = threading.Timer(timeout_s, self._process.kill)
         alarm.start()
         try:
@@ -116,7 +122,8 @@ class _Worker:
             data = self._process.stdout.read(4 * answer["samples"])
             if len(data) != 4 * answer["samples"]:
                 raise EOFError
-            return np.frombuffer(data, np.float32).copy()
+            notes = tuple(str(note)[:_MAX_NOTE] for note in answer["notes"][:_MAX_NOTES])
+            return audio.Recording(np.frombuffer(data, np.float32).copy(), notes)
         except (OSError, EOFError, ValueError, KeyError, TypeError):  # killed, crashed, or an invalid answer
             self.end()
             raise errors.UndecodableAudio(_NOT_DECODED) from None
@@ -162,8 +169,9 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     for line in requests:
         request = json.loads(line)
         try:
-            wav = audio.load(request["path"], limits=audio.Limits(**request["limits"]))
-            answers.write(_line({"samples": len(wav)}) + wav.astype(np.float32).tobytes())
+            recording = audio.read(request["path"], limits=audio.Limits(**request["limits"]))
+            head = _line({"samples": len(recording.wav), "notes": recording.notes})
+            answers.write(head + recording.wav.astype(np.float32).tobytes())
         except errors.SaicError as error:
             answers.write(_line({"error": type(error).__name__, "message": str(error)}))
         except Exception:  # any other error of a decoder; its text may quote the file, so it is not passed on

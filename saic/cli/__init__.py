@@ -7,12 +7,13 @@ completion do not wait for torch. rich formats tables and progress bars, but not
 it would double the time that ``--help`` takes.
 """
 
+import io
 import sys
 from typing import Annotated
 
 import typer
 
-from saic import __version__
+from saic import __version__, caches
 from saic.cli import anonymize, convert, evaluate, identify, info, publish
 from saic.errors import SaicError
 
@@ -51,6 +52,10 @@ for _command in (
 
 def main() -> None:
     """Run the command; a :class:`SaicError` is printed on stderr and sets the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an ASCII terminal gets codes of other letters
+    caches.move_if_home_is_read_only()
     try:
         app()
     except SaicError as error:

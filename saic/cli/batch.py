@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from saic import audio
-from saic.data.manifest import AUDIO_SUFFIXES
+from saic import audio, files
+from saic.audio.output import FORMATS, format_of
+from saic.cli.options import printable
 from saic.errors import UsageError
 
 
@@ -27,26 +28,48 @@ class BatchItem:
     def seed(self, run_seed: int | None) -> int:
         """Seed of this recording, from the run's seed and the name.
 
-        The name is in NFC, since file systems store accents differently.
+        The name is in NFC, since file systems store accents differently, and read as UTF-8 in every
+        locale.
         """
-        name = unicodedata.normalize("NFC", self.name).encode(errors="surrogateescape")
+        name = os.fsencode(self.name).decode(errors="surrogateescape")
+        name = unicodedata.normalize("NFC", name).encode(errors="surrogateescape")
         return int.from_bytes(hashlib.sha256(f"{run_seed}/".encode() + name).digest()[:7])
 
-    def save(self, wav: np.ndarray, force: bool) -> None:
+    def save(self, wav: np.ndarray, rate_hz: int, force: bool) -> None:
         """Write the output, and make its folder if there is none."""
         try:
             self.output.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"The output folder cannot be made: {error.strerror}.") from None
-        audio.save(self.output, wav, force=force)
+            raise files.as_usage_error(error, "The output folder cannot be made") from None
+        audio.save(self.output, wav, rate_hz=rate_hz, force=force)
 
     @property
     def printable_name(self) -> str:
-        """The name without control characters, which could change a terminal's state."""
-        return "".join(letter if letter.isprintable() else "?" for letter in self.name)
+        return printable(self.name)
 
 
-def plan(source: Path, output: Path) -> tuple[list[BatchItem], int]:
+def require_free(items: list[BatchItem], rate_hz: int, force: bool) -> None:
+    """Check, before any work, that the outputs can be written.
+
+    Raises
+    ------
+    UsageError
+        A suffix that names no format, a rate that the format does not have, outputs that exist
+        (unless `force` is set), or a folder that cannot be made or written.
+    """
+    for output in {item.output.suffix: item.output for item in items}.values():
+        format_of(output, rate_hz)
+    n_existing = sum(os.path.lexists(item.output) for item in items)
+    if n_existing and not force:
+        if len(items) == 1:
+            raise UsageError("The output file exists. Add --force to replace it, or name another.")
+        raise UsageError(
+            f"{n_existing} of {len(items)} outputs exist already. Add --force to replace them, or name another output."
+        )
+    files.require_writable(item.output for item in items)
+
+
+def plan(source: Path, output: Path, format: str | None = None) -> tuple[list[BatchItem], int]:
     """List what to anonymize.
 
     Parameters
@@ -54,7 +77,9 @@ def plan(source: Path, output: Path) -> tuple[list[BatchItem], int]:
     source
         A recording, or a folder.
     output
-        The WAV file for a recording; the folder for a folder.
+        The file to write for a recording; the folder for a folder.
+    format
+        Format of the outputs of a folder; None for WAV. A single output has it in its suffix.
 
     Returns
     -------
@@ -65,16 +90,20 @@ def plan(source: Path, output: Path) -> tuple[list[BatchItem], int]:
     UsageError
         No recordings, or outputs that would replace recordings or each other.
     """
-    if source.is_dir():
-        if output.exists() and not output.is_dir():
+    if os.path.isdir(source):
+        if os.path.exists(output) and not os.path.isdir(output):
             raise UsageError("IN is a folder, so --output must be one too. It is a file.")
         if output.resolve().is_relative_to(source.resolve()):
             raise UsageError("The output folder lies in IN, where the next run would find it. Name one elsewhere.")
         names, n_skipped = _walk(source)
-        found = [BatchItem(source / name, (output / name).with_suffix(".wav"), name) for name in names]
+        found = [BatchItem(source / name, (output / name).with_suffix(f".{format or 'wav'}"), name) for name in names]
     else:
-        if output.is_dir():
-            raise UsageError("IN is a recording, so --output must name a WAV file. It is a folder.")
+        if not os.path.isfile(source):
+            raise UsageError("IN does not exist, or is neither a file nor a folder. Check the path.")
+        if os.path.isdir(output):
+            raise UsageError("IN is a recording, so --output must name a file. It is a folder.")
+        if format and FORMATS.get(output.suffix.lower()) != format:
+            raise UsageError("The suffix of --output chooses the format of a recording. Leave out --format.")
         found, n_skipped = [BatchItem(source, output, source.name)], 0
     first: dict[Path, int] = {}
     for number, item in enumerate(found, start=1):
@@ -98,16 +127,16 @@ def _walk(folder: Path) -> tuple[list[str], int]:
         raise UsageError(f"A folder in IN cannot be read: {error.strerror}.")
 
     names, n_skipped = [], 0
-    for parent, folders, files in os.walk(folder, onerror=refuse):
+    for parent, folders, names_in in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         # os.walk does not follow links to folders, since they may be circular: they count as other
         # files.
         n_skipped += sum(Path(parent, name).is_symlink() for name in folders)
-        for path in (Path(parent, name) for name in files if not name.startswith(".")):
-            if path.suffix.lower() in AUDIO_SUFFIXES:
+        for path in (Path(parent, name) for name in names_in if not name.startswith(".")):
+            if path.suffix.lower() in audio.SUFFIXES:
                 names.append(path.relative_to(folder).as_posix())
             else:
                 n_skipped += 1
     if not names:
-        raise UsageError("The folder holds no recordings. Use WAV, FLAC, OGG, MP3, M4A, MP4 or WebM.")
+        raise UsageError(f"The folder holds no recordings. {audio.FORMATS_TEXT}")
     return sorted(names), n_skipped

@@ -1,27 +1,39 @@
 """``saic convert``: one recording in the voice of another."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from saic.cli.options import DeviceOption, ForceOption, JsonOption, WeightsOption, progress_bar, show
-from saic.errors import UsageError
+from saic.cli.options import (
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    RateOption,
+    WeightsOption,
+    printable,
+    progress_bar,
+    show,
+)
 
 
 def convert(
     source: Annotated[Path, typer.Argument(help="Recording whose words are kept.")],
     target: Annotated[list[Path], typer.Option("--target", help="Recording of the other voice; repeat for more.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="WAV file to write (16 kHz, 16 bits).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .wav, .flac, .mp3 or .opus.")],
+    rate: RateOption = 16_000,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say the words of SOURCE in the voice of --target."""
-    if output.exists() and not force:
-        raise UsageError("The output file exists. Add --force to replace it, or name another.")
     from saic import audio
+    from saic.cli.batch import BatchItem, require_free
+
+    item = BatchItem(source, output, source.name)
+    require_free([item], rate, force)
     from saic.pipeline import Pipeline
 
     pipeline = Pipeline.from_pretrained(weights, device=device)
@@ -33,6 +45,10 @@ def convert(
             reconstruct=False,
             progress=lambda stage, fraction: progress.update(task, description=stage, completed=fraction),
         )
-    audio.save(output, conversion.wav, force=force)
+    item.save(conversion.wav, rate, force)
+    notes = list(dict.fromkeys(getattr(conversion, "notes", ())))
+    for note in notes:
+        print(f"Note: {note}", file=sys.stderr)
     duration_s = len(conversion.wav) / audio.SAMPLE_RATE
-    show(as_json, {"output": str(output), "duration_s": duration_s}, f"Wrote {duration_s:.1f} s to {output}")
+    facts = {"output": str(output), "duration_s": duration_s, "rate_hz": rate, "notes": notes}
+    show(as_json, facts, f"Wrote {duration_s:.1f} s to {printable(str(output))}")

@@ -1,5 +1,6 @@
 """``saic evaluate`` and ``saic evaluate-paper``: figures of a set of weights, as a report."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from saic import files
 from saic.cli.options import DeviceOption, ForceOption, JsonOption, WeightsOption, progress_bar, show
 from saic.errors import UsageError
 
@@ -76,7 +78,7 @@ def evaluate(
         print("--protocol paper is deprecated: use saic evaluate-paper.", file=sys.stderr)
         evaluate_paper(data, out, seed, weights, device, force, as_json)
         return
-    _refuse_existing_report(out, force)
+    _require_free(out, force)
     with _missing_packages_explained():
         from saic.evaluation.evaluators.evaluators import NO_ASR, Evaluators
         from saic.evaluation.run import evaluate as run_evaluation
@@ -111,7 +113,7 @@ def evaluate_paper(
     as_json: JsonOption = False,
 ) -> None:
     """Measure identity alone, by the paper's protocol (4.2)."""
-    _refuse_existing_report(out, force)
+    _require_free(out, force)
     with _missing_packages_explained():
         from saic.evaluation import paper
         from saic.evaluation.evaluators.embedders import Resemblyzer
@@ -131,9 +133,10 @@ def evaluate_paper(
     show(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
 
 
-def _refuse_existing_report(out: Path, force: bool) -> None:
-    if (out / "report.json").exists() and not force:
+def _require_free(out: Path, force: bool) -> None:
+    if os.path.exists(out / "report.json") and not force:
         raise UsageError("The folder holds a report. Add --force to replace it, or name another.")
+    files.require_writable([out / "report.json"])
 
 
 @contextmanager
@@ -142,7 +145,9 @@ def _missing_packages_explained() -> Iterator[None]:
     try:
         yield
     except ImportError:
-        raise UsageError("The evaluation needs more packages. Install them with: pip install 'saic[eval]'") from None
+        raise UsageError(
+            "The evaluation needs more packages. Install them in SAIC's source tree with: pip install '.[eval]'"
+        ) from None
 
 
 @contextmanager

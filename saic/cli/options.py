@@ -1,6 +1,7 @@
 """Options that several commands take, their progress bar, and how they print results."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,7 @@ WeightsOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", callback=require_device, help="cpu, or cuda for a GPU.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
+RateOption = Annotated[int, typer.Option("--rate", metavar="HZ", help="Sample rate of the output, in Hz.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
@@ -36,20 +38,42 @@ def progress_bar(quiet: bool) -> "Progress":
     return Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty())
 
 
+def printable(name: str) -> str:
+    """A name as a terminal may get it: control characters, which could change its state, become "?"."""
+    return "".join(letter if letter.isprintable() else "?" for letter in _without_surrogates(name))
+
+
+def _without_surrogates(value: Any) -> Any:
+    """A JSON value whose strings UTF-8 can encode.
+
+    A byte of a file name that is not UTF-8, which Python gives as a surrogate, becomes its
+    hexadecimal code: "\\xe9".
+    """
+    if isinstance(value, str):
+        value = re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", value)
+        return value.encode(errors="backslashreplace").decode()  # other surrogates, of Windows
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(item) for item in value]
+    return value
+
+
 def table(rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> "Table":
     """A table without lines, for :func:`show`."""
     from rich.table import Table
+    from rich.text import Text
 
     made = Table(*headings, box=None, show_header=bool(headings))
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(Text(printable(cell)) for cell in row))  # not a str: its brackets would be markup
     return made
 
 
 def show(as_json: bool, facts: dict[str, Any], text: "str | Table") -> None:
     """Print the facts as one JSON object, or the text."""
     if as_json:
-        print(json.dumps(facts))
+        print(json.dumps(_without_surrogates(facts)))
     elif isinstance(text, str):
         print(text)
     else:

@@ -9,13 +9,16 @@ VoxCeleb1       ``wav/idXXXXX/VIDEO/NNNNN.wav``                              two
 Any other folder has the layout ``speaker/.../clip``, without splits.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from saic import audio
 from saic.data import manifest
-from saic.data.manifest import AUDIO_SUFFIXES, Clip
+from saic.data.left_out import LeftOut, is_hidden
+from saic.data.manifest import Clip
 from saic.errors import DataError, UsageError
 
 TRAIN, DEV, TEST = "train", "dev", "test"
@@ -29,6 +32,7 @@ _VCTK_MICROPHONE = "_mic1"  # of two; the second is missing for some speakers
 _VOXCELEB_META = "vox1_meta.csv"
 _VOXCELEB_IDENTIFICATION = "iden_split.txt"
 _VOXCELEB_SPEAKER = "id1????"  # VoxCeleb2's start with id0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,13 @@ class CorpusListing:
     clips: list[Clip]
 
 
-def read(folder: Path, *, identification: bool = False) -> CorpusListing:
+def read(folder: Path, *, identification: bool = False, left_out: LeftOut | None = None) -> CorpusListing:
     """Detect a folder's layout and list its clips, sorted by utterance.
 
     LibriSpeech is given as the folder with its subsets, or as one subset, which then has no splits.
     VoxCeleb1 is given as the folder with ``wav`` (or ``dev/wav`` and ``test/wav``) and the lists
-    that are published with the audio.
+    that are published with the audio. Files that cannot be used are left out, as by
+    :func:`saic.data.manifest.read`.
 
     Parameters
     ----------
@@ -55,6 +60,8 @@ def read(folder: Path, *, identification: bool = False) -> CorpusListing:
         VoxCeleb1 only. True: the three splits of ``iden_split.txt``, each with recordings of every
         speaker, as in the paper's evaluation. False: the two splits of ``vox1_meta.csv``, which
         share no speaker; its ``dev`` is listed as ``train``.
+    left_out
+        Filled with what is left out. If it is None, the counts are logged.
 
     Raises
     ------
@@ -65,20 +72,28 @@ def read(folder: Path, *, identification: bool = False) -> CorpusListing:
     """
     if not folder.is_dir():
         raise DataError("There is no folder at the path given.")
-    corpus = _voxceleb(folder, identification)
+    own = LeftOut() if left_out is None else left_out
+    corpus = _voxceleb(folder, identification, own)
     if identification and corpus is None:
         raise UsageError("Only VoxCeleb1 has an identification split, and this folder does not have its layout.")
-    corpus = corpus or _librispeech(folder) or _vctk(folder)
+    corpus = corpus or _librispeech(folder, own) or _vctk(folder, own)
     if corpus is None:
-        return CorpusListing("folder of speakers", [replace(clip, split=TRAIN) for clip in manifest.read(folder)])
-    if not corpus.clips:
-        raise DataError(f"The folder has the layout of {corpus.name}, but none of its recordings.")
-    clips = sorted(corpus.clips, key=lambda clip: clip.utterance)
-    numbered = enumerate(clips, start=1)
-    return CorpusListing(corpus.name, [replace(c, duration_s=manifest.duration_s(c.path, n)) for n, c in numbered])
+        clips = [replace(clip, split=TRAIN) for clip in manifest.read(folder, left_out=left_out)]
+        return CorpusListing("folder of speakers", clips)
+    clips = []
+    for clip in sorted(corpus.clips, key=lambda clip: clip.utterance):
+        duration = manifest.duration_s(clip.path, own, clip.path.relative_to(folder).as_posix())
+        if duration is not None:
+            clips.append(replace(clip, duration_s=duration))
+    if not clips:
+        counts = f" {own}." if own else ""
+        raise DataError(f"The folder has the layout of {corpus.name}, but none of its recordings.{counts}")
+    if left_out is None and own:
+        _log.warning("%s", own)
+    return CorpusListing(corpus.name, clips)
 
 
-def _librispeech(folder: Path) -> CorpusListing | None:
+def _librispeech(folder: Path, left_out: LeftOut) -> CorpusListing | None:
     root = folder / "LibriSpeech" if (folder / "LibriSpeech").is_dir() else folder
     subsets = {path: found[1] for path in root.iterdir() if (found := _LIBRISPEECH_SUBSET.fullmatch(path.name))}
     if not subsets:
@@ -90,36 +105,35 @@ def _librispeech(folder: Path) -> CorpusListing | None:
     clips = []
     for subset, split in subsets.items():
         texts = {}
-        for path in subset.glob(_LIBRISPEECH_TEXTS):
-            lines = path.read_text(encoding="utf-8").splitlines()
+        for path in (path for path in subset.glob(_LIBRISPEECH_TEXTS) if not is_hidden(path, subset)):
+            lines = (_text(path) or "").splitlines()
             texts |= {name: text.strip() for name, _, text in (line.partition(" ") for line in lines)}
-        for path in _audio_files(subset, "*/*/*"):
+        for path in _audio_files(subset, "*/*/*", folder, left_out):
             speaker = path.relative_to(subset).parts[0]
             clips.append(Clip(path, path.stem, speaker, sexes.get(speaker), _UNKNOWN_S, texts.get(path.stem), split))
     return CorpusListing("LibriSpeech", clips)
 
 
-def _vctk(folder: Path) -> CorpusListing | None:
+def _vctk(folder: Path, left_out: LeftOut) -> CorpusListing | None:
     root = next((path for path in (folder, folder / "VCTK-Corpus-0.92") if (path / _VCTK_AUDIO).is_dir()), None)
     if root is None:
         return None
     # columns ID AGE GENDER ACCENTS REGION COMMENTS, separated by any number of blanks
     sexes = {row[0]: row[2] for row in _rows(root / "speaker-info.txt") if row[2:3] in (["F"], ["M"])}
     clips = []
-    for path in _audio_files(root / _VCTK_AUDIO, f"*/*{_VCTK_MICROPHONE}.*"):
+    for path in _audio_files(root / _VCTK_AUDIO, f"*/*{_VCTK_MICROPHONE}.*", folder, left_out):
         speaker, utterance = path.parent.name, path.stem.removesuffix(_VCTK_MICROPHONE)
-        text = root / "txt" / speaker / f"{utterance}.txt"  # p315 has none: they were lost
-        transcript = text.read_text(encoding="utf-8").strip() if text.is_file() else None
-        clips.append(Clip(path, utterance, speaker, sexes.get(speaker), _UNKNOWN_S, transcript, TRAIN))
+        text = _text(root / "txt" / speaker / f"{utterance}.txt")  # p315 has none: they were lost
+        clips.append(Clip(path, utterance, speaker, sexes.get(speaker), _UNKNOWN_S, text, TRAIN))
     return CorpusListing("VCTK", clips)
 
 
-def _voxceleb(folder: Path, identification: bool) -> CorpusListing | None:
+def _voxceleb(folder: Path, identification: bool, left_out: LeftOut) -> CorpusListing | None:
     roots = [root for part in (".", "dev", "test") if (root := folder / part / "wav").is_dir()]
     paths = {
         path.relative_to(root).as_posix(): path
         for root in roots
-        for path in _audio_files(root, f"{_VOXCELEB_SPEAKER}/*/*")
+        for path in _audio_files(root, f"{_VOXCELEB_SPEAKER}/*/*", folder, left_out)
     }
     if not paths:
         return None
@@ -145,15 +159,29 @@ def _voxceleb(folder: Path, identification: bool) -> CorpusListing | None:
     return CorpusListing("VoxCeleb1", clips)
 
 
-def _audio_files(root: Path, pattern: str) -> Iterator[Path]:
-    return (path for path in root.glob(pattern) if path.suffix.lower() in AUDIO_SUFFIXES)
+def _audio_files(root: Path, pattern: str, folder: Path, left_out: LeftOut) -> Iterator[Path]:
+    """Files below ``root`` with a suffix of audio; hidden ones are left out of the corpus ``folder``."""
+    for path in root.glob(pattern):
+        if path.suffix.lower() in audio.SUFFIXES and not path.is_dir():
+            if is_hidden(path, root):
+                left_out.add("hidden", path.relative_to(folder).as_posix())
+            else:
+                yield path
+
+
+def _text(path: Path) -> str | None:
+    """Transcript in a file; None if there is no file or it is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _rows(path: Path, separator: str | None = None) -> list[list[str]]:
     """The fields of each line of a file; an empty list if there is no file."""
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     rows = [[field.strip() for field in line.split(separator)] for line in lines]
     return [row for row in rows if len(row) > 1]
 

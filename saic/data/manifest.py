@@ -3,8 +3,10 @@
 A folder ``speaker/.../clip`` is read like one.
 """
 
+import codecs
 import hashlib
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable
@@ -14,13 +16,17 @@ from pathlib import Path
 import soundfile
 
 from saic import audio, files
+from saic.data.left_out import LeftOut, is_hidden, reason_of
 from saic.errors import AudioError, DataError
 
 MANIFEST_NAME = "manifest.jsonl"
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".mp4", ".webm", ".aac"})
 
 _KEYS = ("path", "utterance", "speaker", "sex", "duration_s", "text", "split")
 _SEXES = ("F", "M", None)
+_OUTSIDE = "outside a speaker's folder"
+_LAYOUT = "A corpus needs one folder per speaker with that speaker's recordings in it: speaker/clip.wav."
+_UNKNOWN_FRAMES = 2**62  # libsndfile's length of a stream without one is about 2**63
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,13 +46,16 @@ class Clip:
     split: str
 
 
-def read(path_or_folder: str | os.PathLike, splits: Iterable[str] | None = None) -> list[Clip]:
+def read(
+    path_or_folder: str | os.PathLike, splits: Iterable[str] | None = None, *, left_out: LeftOut | None = None
+) -> list[Clip]:
     """Read a manifest or a folder.
 
     A manifest has one JSON object per line, with the fields of :class:`Clip`. Its paths are
     relative to the manifest's folder. In a folder, ``manifest.jsonl`` is read. If there is none,
     the layout is ``speaker/.../clip``: every audio file below a speaker's folder is a clip of split
-    "test", without sex and text.
+    "test", without sex and text. Files that cannot be used are left out: hidden and empty ones,
+    those that are not audio, and those with a broken header.
 
     Parameters
     ----------
@@ -54,6 +63,8 @@ def read(path_or_folder: str | os.PathLike, splits: Iterable[str] | None = None)
         Manifest file or folder.
     splits
         Splits to keep; None keeps all.
+    left_out
+        Filled with what is left out of a folder. If it is None, the counts are logged.
 
     Returns
     -------
@@ -62,13 +73,15 @@ def read(path_or_folder: str | os.PathLike, splits: Iterable[str] | None = None)
     Raises
     ------
     DataError
-        An invalid line (with its number), a missing audio file, or no clip of these splits.
+        An invalid line (with its number), a missing audio file, a folder of another layout, or no
+        clip of these splits.
     """
     path = Path(path_or_folder)
+    own = LeftOut() if left_out is None else left_out
     if path.is_dir() and (path / MANIFEST_NAME).is_file():
         path = path / MANIFEST_NAME
     if path.is_dir():
-        numbered = _read_folder(path)
+        numbered = _read_folder(path, own)
     elif path.is_file():
         numbered = _read_lines(path)
     else:
@@ -83,6 +96,8 @@ def read(path_or_folder: str | os.PathLike, splits: Iterable[str] | None = None)
     if not clips:
         have = ", ".join(sorted({clip.split for _, clip in numbered})) or "none"
         raise DataError(f"No clip of the splits asked for. The data has these splits: {have}.")
+    if left_out is None and own:
+        _log.warning("%s", own)
     return clips
 
 
@@ -101,7 +116,9 @@ def to_lines(clips: Iterable[Clip], folder: Path) -> str:
     for clip in clips:
         row = {key: getattr(clip, key) for key in _KEYS}
         row["path"] = Path(os.path.relpath(clip.path, folder)).as_posix()
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+        line = json.dumps(row, ensure_ascii=False)
+        # A file name that is not UTF-8 is kept by escapes.
+        lines.append((line if _is_unicode(line) else json.dumps(row)) + "\n")
     return "".join(lines)
 
 
@@ -116,7 +133,7 @@ def fingerprint(path_or_folder: str | os.PathLike, clips: Iterable[Clip]) -> str
 
 def _read_lines(path: Path) -> list[tuple[int, Clip]]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise DataError("The manifest is not UTF-8 text.") from error
     numbered, first_line = [], {}
@@ -159,30 +176,77 @@ def _parse(line: str, number: int, folder: Path) -> Clip:
     return Clip(**values)
 
 
-def _read_folder(folder: Path) -> list[tuple[int, Clip]]:
-    paths = sorted(path for path in folder.glob("*/**/*") if path.suffix.lower() in AUDIO_SUFFIXES)
-    clips, seen = [], set()
-    for number, path in enumerate(paths, start=1):
+def _read_folder(folder: Path, left_out: LeftOut) -> list[tuple[int, Clip]]:
+    """The clips below speakers' folders, numbered in the order of their paths."""
+    clips: dict[str, Clip] = {}
+    for path in sorted([*folder.glob("*/**/*"), *folder.iterdir()]):
         relative = path.relative_to(folder)
-        utterance = relative.with_suffix("").as_posix()
-        if utterance in seen:
-            raise DataError(f"Clip {number} of the folder, sorted by path, differs from another only in its format.")
-        seen.add(utterance)
-        duration = duration_s(path, number)
-        clips.append((number, Clip(path, utterance, relative.parts[0], None, duration, None, "test")))
-    return clips
+        name, is_audio = relative.as_posix(), path.suffix.lower() in audio.SUFFIXES
+        if path.is_dir():
+            continue
+        if is_hidden(path, folder):
+            if is_audio:
+                left_out.add("hidden", name)
+        elif not is_audio:
+            left_out.add("not audio", name)
+        elif len(relative.parts) == 1:
+            left_out.add(_OUTSIDE, name)
+        elif (duration := duration_s(path, left_out, name)) is not None:
+            utterance = relative.with_suffix("").as_posix()
+            if utterance in clips:
+                raise DataError(
+                    f"Clip {len(clips) + 1} of the folder, sorted by path, differs from another only in its format."
+                )
+            clips[utterance] = Clip(path, utterance, relative.parts[0], None, duration, None, "test")
+    if not clips:
+        is_flat = _OUTSIDE in left_out
+        problem = "The recordings lie in the folder itself." if is_flat else "The folder has no usable recordings."
+        counts = f" {left_out}." if left_out else ""
+        raise DataError(f"{problem} {_LAYOUT}{counts}")
+    return list(enumerate(clips.values(), start=1))
 
 
-def duration_s(path: Path, number: int) -> float:
-    """Duration of a recording in s.
+def duration_s(path: Path, left_out: LeftOut, name: str) -> float | None:
+    """Duration of a recording in s, from its header if possible.
 
-    If it cannot be read, the :class:`DataError` gives its ``number``.
+    If the recording cannot be used, it is counted in ``left_out`` under ``name``, and the result is
+    None.
     """
     try:
-        return soundfile.info(path).duration  # reads the header alone: fast on a large corpus
+        if path.stat().st_size == 0:
+            left_out.add("empty", name)
+            return None
+        header = soundfile.info(os.fsencode(path))  # fast on a large corpus
+        if header.frames == 0:
+            left_out.add("empty", name)
+            return None
+        if header.frames < _UNKNOWN_FRAMES:
+            return header.duration
+    except OSError:
+        left_out.add("not readable", name)
+        return None
     except soundfile.LibsndfileError:
         pass  # a format that libsndfile lacks, such as M4A or WebM
     try:
         return len(audio.load(path)) / audio.SAMPLE_RATE
     except AudioError as error:
-        raise DataError(f"Clip {number} of the folder, sorted by path, can't be read: {error}") from error
+        left_out.add("not audio" if _is_text(path) else reason_of(error), name)
+        return None
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file starts with text in UTF-8; False if it cannot be opened."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(1024)
+        return b"\0" not in start and bool(codecs.getincrementaldecoder("utf-8")().decode(start))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,11 +1,13 @@
 """One evaluation from data to report."""
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from saic.data import manifest
+from saic.data.left_out import LeftOut
 from saic.evaluation import plots, report
 from saic.evaluation.data.codec import lossless
 from saic.evaluation.data.evaluation_set import PartitionedSet
@@ -20,6 +22,7 @@ Attackers = Literal["basic", "all"]
 ATTACKER_SPLIT = "train"
 LOSSLESS_SUFFIXES = (".flac", ".wav")
 LOSSLESS_SYSTEMS = ("real", "vocoder", "convert")
+_log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -37,7 +40,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a pipeline on a split.
 
-    Writes ``report.json``, ``report.md`` and ``plots/`` into ``out``. Outputs, transcripts and
+    Writes ``report.json``, ``report.md`` and ``plots/`` into ``out``. Recordings that cannot be
+    decoded are left out; their number and names are logged. Outputs, transcripts and
     scores are cached in ``out/.cache``, so that an interrupted run continues.
 
     Parameters
@@ -76,9 +80,13 @@ def evaluate(
     """
     progress = progress or (lambda stage, done, total: None)
     out, cache = Path(out), Path(out) / ".cache"
-    clips = manifest.read(manifest_or_folder, [split])
-    attacker_clips = manifest.read(manifest_or_folder, [ATTACKER_SPLIT]) if attackers == "all" else []
+    left_out = LeftOut()
+    clips = manifest.read(manifest_or_folder, [split], left_out=left_out)
+    attacker_clips = (
+        manifest.read(manifest_or_folder, [ATTACKER_SPLIT], left_out=LeftOut()) if attackers == "all" else []
+    )
     dataset = PartitionedSet(clips, seed=seed, quick=quick, progress=progress)
+    _log_left_out(left_out, dataset, clips, Path(manifest_or_folder))
     outputs = SystemOutputs(pipeline, dataset, cache, seed=seed)
     embed = evaluators.embedders[0].embed
     options = {"seed": seed, "progress": progress}
@@ -129,6 +137,16 @@ def evaluate(
     )
     report.write(result, report.markdown(result), out)
     return result
+
+
+def _log_left_out(left_out: LeftOut, dataset: PartitionedSet, clips: list[manifest.Clip], data: Path) -> None:
+    """Log what is left out of the corpus, by paths relative to it."""
+    folder, paths = data if data.is_dir() else data.parent, {clip.utterance: clip.path for clip in clips}
+    for reason, utterances in dataset.unusable.items():
+        for utterance in utterances:
+            left_out.add(reason, Path(os.path.relpath(paths[utterance], folder)).as_posix())
+    if left_out:
+        _log.warning("%s", left_out.listing())
 
 
 def _identity_lossless(

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from saic.signal.filters import raised_cosine_filter
 from saic.signal.mel import FLOOR, HOP_SAMPLES, N_MELS, SAMPLE_RATE, log_mel
 
 F0_MIN_HZ, F0_MAX_HZ = 55.0, 550.0
@@ -45,7 +46,7 @@ def track_f0(wav: np.ndarray) -> np.ndarray:
     -------
     (T,) float32 in Hz, T = ceil(N / 200); 0 in unvoiced frames.
     """
-    correlation = _correlation(torch.from_numpy(_band_pass(wav))).numpy()
+    correlation = _correlation(torch.from_numpy(raised_cosine_filter(wav, _BAND_HZ, (0, 1, 1, 0)))).numpy()
     grid = candidates_hz()
     cost = 1 - correlation * (1 - _LAG_WEIGHT * F0_MIN_HZ / grid)
     path = _cheapest_path(cost)
@@ -125,16 +126,6 @@ def _harmonics() -> Tensor:
         row[:N_MELS] = mel - mel.mean()
     rows[1:, -1] = 1
     return rows
-
-
-def _band_pass(wav: np.ndarray) -> np.ndarray:
-    """Keep the band of the first harmonics, by a spectral window with raised-cosine edges."""
-    n_samples = max(len(wav), 1)
-    size = 1 << (n_samples - 1).bit_length()
-    hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
-    gain = np.interp(hz, _BAND_HZ, [0, 1, 1, 0])
-    spectrum = np.fft.rfft(wav, size) * (0.5 - 0.5 * np.cos(np.pi * gain))
-    return np.fft.irfft(spectrum, size)[: len(wav)].astype(np.float32)
 
 
 def _correlation(wav: Tensor) -> Tensor:

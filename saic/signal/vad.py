@@ -1,21 +1,37 @@
-"""Voice activity detection by energy: speech masks, and the check for too little speech."""
+"""Voice activity detection by energy: speech masks, and the checks for too little or no speech."""
 
 import numpy as np
+import torch
 
-from saic.errors import SilentAudio, TooShort
-from saic.signal.mel import FRAMES_PER_S, HOP_SAMPLES
+from saic.errors import NotSpeech, SilentAudio, TooShort
+from saic.signal.filters import raised_cosine_filter
+from saic.signal.mel import FRAMES_PER_S, HOP_SAMPLES, log_mel
 
-_SILENCE_DB = -60.0  # dBFS: a clip whose loudest 100 ms are quieter is silent
-_BELOW_LOUD_DB = 35.0  # a frame this far below the clip's loudest 100 ms is a pause
-_LOUD_FRAMES = 8  # 100 ms, so that a click does not set the level
+_HIGH_PASS_HZ = (60.0, 100.0)  # removes DC and mains hum, which have no part in speech
+_SILENCE_DB = -60.0  # dBFS: a clip whose speech level is lower is silent
+_BELOW_LEVEL_DB = 35.0  # a frame this far below the speech level is a pause
+_LEVEL_FRAMES = 8  # 100 ms, over which the level is averaged
+_LEVEL_S = 0.3  # a knock is shorter; speech is as loud for longer
+_KNOCK_DB = 15.0  # the loudest 100 ms are a knock if they exceed the level of the loudest 0.3 s by this
+_RINGING_FRAMES = 8  # 100 ms
 _HANGOVER_FRAMES = 4  # 50 ms before and after speech, which keep word edges and stop closures
+
+_MAIN_BELOW_LEVEL_DB = 25.0  # the main speaker's vowels are above this
+_ABOVE_NOISE_DB = 6.0  # ... and this far above the noise floor,
+_MAX_NOISE_THRESHOLD_DB = -12.0  # which may not raise the threshold above this, re the speech level
+_NOISE_QUANTILE = 0.1
+_MAIN_BEFORE_FRAMES, _MAIN_AFTER_FRAMES = 12, 20  # 150 and 250 ms around vowels hold their consonants
+
+_AUDIBLE_NEPERS = 3.5  # 30 dB: quieter bands are inaudible beside the loudest
+_N_VARIED = 10  # mel bands whose level varies most
+_MIN_VARIATION = 0.65  # nepers: speech has 1.3, in noise of its own level 0.8; noise has 0.4, a tone 0.1
 
 
 def speech_frames(wav: np.ndarray) -> np.ndarray:
-    """Find speech frames by their energy relative to the clip's loudest 100 ms.
+    """Find speech frames by their energy above 80 Hz, relative to the clip's speech level.
 
     Steady noise counts as speech, since its energy is like that of speech. The result does not
-    change with gain while the loudest 100 ms are above -60 dBFS.
+    change with gain while the speech level is above -60 dBFS.
 
     Parameters
     ----------
@@ -26,22 +42,37 @@ def speech_frames(wav: np.ndarray) -> np.ndarray:
     -------
     (T,) bool, T = ceil(N / 200), one per mel frame.
     """
-    n_frames = -(-len(wav) // HOP_SAMPLES)
-    if n_frames == 0:
-        return np.zeros(0, dtype=bool)
-    framed = np.pad(wav, (0, n_frames * HOP_SAMPLES - len(wav))).reshape(n_frames, HOP_SAMPLES)
-    framed = framed - framed.mean(axis=1, keepdims=True)  # a DC offset is not speech
-    power = np.mean(np.square(framed, dtype=np.float64), axis=1)
-    loud = np.convolve(power, np.full(_LOUD_FRAMES, 1 / _LOUD_FRAMES)).max()
-    if loud < 10 ** (_SILENCE_DB / 10):
-        return np.zeros(n_frames, dtype=bool)
-    threshold = loud * 10 ** (-_BELOW_LOUD_DB / 10)
-    hangover = np.ones(2 * _HANGOVER_FRAMES + 1)
-    return np.convolve(power > threshold, hangover)[_HANGOVER_FRAMES : _HANGOVER_FRAMES + n_frames] > 0
+    power = _frame_power(wav)
+    level, is_knock = _speech_level(power)
+    active = (power > level * _ratio(-_BELOW_LEVEL_DB)) & ~is_knock
+    if level < _ratio(_SILENCE_DB):
+        active[:] = False
+    return _dilate(active, _HANGOVER_FRAMES, _HANGOVER_FRAMES)
+
+
+def main_speech_frames(wav: np.ndarray) -> np.ndarray:
+    """Find the frames of the main speaker: those around frames near the speech level.
+
+    Other frames of a recording hold pauses, noise, and voices in the background, at least 25 dB
+    quieter. Arguments and result as for :func:`speech_frames`.
+    """
+    power = _frame_power(wav)
+    level, is_knock = _speech_level(power)
+    if level < _ratio(_SILENCE_DB):
+        return np.zeros(len(power), dtype=bool)
+    noise = np.quantile(power, _NOISE_QUANTILE) * _ratio(_ABOVE_NOISE_DB)
+    threshold = np.clip(noise, level * _ratio(-_MAIN_BELOW_LEVEL_DB), level * _ratio(_MAX_NOISE_THRESHOLD_DB))
+    return _dilate((power > threshold) & ~is_knock, _MAIN_BEFORE_FRAMES, _MAIN_AFTER_FRAMES)
 
 
 def require_speech(wav: np.ndarray, min_speech_s: float = 0.5) -> None:
-    """Raise :class:`SilentAudio` or :class:`TooShort` unless the clip holds enough speech."""
+    """Raise an error unless the clip holds enough speech.
+
+    Raises
+    ------
+    SilentAudio, TooShort
+        There is no speech, or less than ``min_speech_s``.
+    """
     speech_s = speech_frames(wav).sum() / FRAMES_PER_S
     if speech_s == 0:
         raise SilentAudio("The recording is silent. Check the microphone and its volume, then record again.")
@@ -50,3 +81,48 @@ def require_speech(wav: np.ndarray, min_speech_s: float = 0.5) -> None:
             f"The recording holds {speech_s:.1f} s of speech; at least {min_speech_s:g} s are needed."
             " Speak a little longer."
         )
+
+
+def require_varied(wav: np.ndarray) -> None:
+    """Raise :class:`NotSpeech` for a tone, hum or steady noise: its spectrum hardly changes."""
+    filtered = torch.from_numpy(raised_cosine_filter(wav, _HIGH_PASS_HZ, (0, 1)))
+    mel = log_mel(filtered)[:, torch.from_numpy(speech_frames(wav))]
+    if mel.shape[1] < 2:
+        return
+    average = mel.mean(dim=1)
+    variation = mel[average > average.max() - _AUDIBLE_NEPERS].std(dim=1)
+    if float(variation.sort(descending=True).values[:_N_VARIED].mean()) < _MIN_VARIATION:
+        raise NotSpeech("The recording holds a steady sound, not speech. Use a recording of a voice.")
+
+
+def _frame_power(wav: np.ndarray) -> np.ndarray:
+    """(T,) mean power of every frame above 80 Hz."""
+    n_frames = -(-len(wav) // HOP_SAMPLES)
+    filtered = raised_cosine_filter(wav, _HIGH_PASS_HZ, (0, 1))
+    framed = np.pad(filtered, (0, n_frames * HOP_SAMPLES - len(wav))).reshape(n_frames, HOP_SAMPLES)
+    return np.mean(np.square(framed, dtype=np.float64), axis=1)
+
+
+def _speech_level(power: np.ndarray) -> tuple[float, np.ndarray]:
+    """Power of the loudest 100 ms of speech, and (T,) which frames are a knock that is louder."""
+    if len(power) == 0:
+        return 0.0, np.zeros(0, dtype=bool)
+    averaged = np.convolve(power, np.full(_LEVEL_FRAMES, 1 / _LEVEL_FRAMES), mode="full")
+    ranked = np.sort(averaged)[::-1]
+    loudest, sustained = ranked[0], ranked[min(int(_LEVEL_S * FRAMES_PER_S), len(ranked) // 2)]
+    limit = sustained * _ratio(_KNOCK_DB)
+    if loudest <= limit:
+        return loudest, np.zeros(len(power), dtype=bool)
+    # A knock also rings in the high-pass filter, before and after it.
+    return ranked[ranked <= limit][0], _dilate(power > limit, _RINGING_FRAMES, _RINGING_FRAMES)
+
+
+def _dilate(active: np.ndarray, before: int, after: int) -> np.ndarray:
+    """(T,) frames that lie at most ``before`` frames before or ``after`` frames after an active one."""
+    counts = np.convolve(active, np.ones(before + after + 1))
+    return counts[before : before + len(active)] > 0.5
+
+
+def _ratio(db: float) -> float:
+    """Power ratio of a level difference."""
+    return 10 ** (db / 10)

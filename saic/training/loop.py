@@ -7,7 +7,9 @@ Of several processes, only the first shows progress, logs, validates and saves."
 import json
 import os
 import shutil
+import sys
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,19 +72,24 @@ def run(
     folder
         Run folder, for ``log.jsonl`` and ``checkpoints/step-N/``.
     resume
-        Continue from the newest checkpoint, if there is one.
+        Continue from the newest checkpoint that is whole. Without one, start at step 0.
     validate
         Called by the first process only, so it must not wait for the others.
     """
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     first, best = 0, float("inf")
-    if resume and (newest := latest(folder)):
-        stored = load_checkpoint(newest)
-        stage.load_state_dict(stored["stage"])
-        first, best = stored["step"], stored["best"]
     is_first = distributed.is_first()
+    if resume:
+        if newest := latest(folder):
+            stored = load_checkpoint(newest)
+            stage.load_state_dict(stored["stage"])
+            first, best = stored["step"], stored["best"]
+        elif is_first and any(checkpoints.glob("step-*")):
+            print("No checkpoint of the run can be read: it starts again from step 0.", file=sys.stderr)
     if is_first:
+        if resume:
+            _drop_checkpoints_after(checkpoints, first)
         _drop_lines_after(folder / "log.jsonl", first)
     bar = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, unit="step", disable=not is_first)
     recent: list[dict[str, float]] = []
@@ -111,11 +118,14 @@ def run(
 
 
 def start(folder: Path, config: Config, *, resume: bool) -> None:
-    """Make a run folder with its config, or check that the run in it can be resumed."""
+    """Make a run folder with its config, or check that the run in it can be resumed.
+
+    A folder without checkpoints and log lines, as a start that failed leaves it, is used again.
+    """
     path = folder / "config.yaml"
     if not distributed.is_first():
         return
-    if path.exists():
+    if path.exists() and _has_begun(folder):
         if not resume:
             raise UsageError("The run folder is in use. Add --resume to go on with it, or name another.")
         if Config.from_yaml(path) != config:
@@ -123,18 +133,42 @@ def start(folder: Path, config: Config, *, resume: bool) -> None:
                 "The run folder was made with another config. Resume with the same, or name another folder."
             )
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    files.write(path, yaml.safe_dump(config.to_dict(), sort_keys=False).encode())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write(path, yaml.safe_dump(config.to_dict(), sort_keys=False).encode(), force=True)
+    except OSError as error:
+        raise UsageError(f"The run folder cannot be made: {error.strerror}.") from None
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest complete checkpoint of a run, or None."""
-    found = [p for p in (folder / "checkpoints").glob("step-*") if (p / _STATE).is_file()]
-    return max(found, key=_step_of, default=None)
+    """The newest checkpoint of a run that is whole, or None.
+
+    Damaged ones, as a crash or a full disk leaves them, are reported on stderr.
+    """
+    damaged = []
+    for path in sorted((folder / "checkpoints").glob("step-*"), key=_step_of, reverse=True):
+        if _is_whole(path / _STATE):
+            if damaged and distributed.is_first():
+                steps = " and ".join(map(str, damaged))
+                print(
+                    f"The checkpoint of step {steps} is damaged: the one of step {_step_of(path)} is taken.",
+                    file=sys.stderr,
+                )
+            return path
+        damaged.append(_step_of(path))
+    return None
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Load a checkpoint folder; no code in its file is executed."""
+    """Load a checkpoint folder; no code in its file is executed.
+
+    Raises
+    ------
+    TrainingError
+        The checkpoint is damaged.
+    """
+    if not _is_whole(path / _STATE):
+        raise TrainingError("The checkpoint is damaged. Resume its run, which goes on from an older one.")
     stored = torch.load(path / _STATE, map_location="cpu", weights_only=True)
     for part in ("model", "decoder"):  # some of their tensors had other names in 0.9
         if part in stored["stage"]:
@@ -171,7 +205,16 @@ def _save(checkpoints: Path, step: int, state: dict[str, Any], is_best: bool) ->
     scratch = checkpoints / f".step-{step}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    torch.save(state, scratch / _STATE)
+    try:
+        with open(scratch / _STATE, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())  # else a power failure may cut the file after it has its name
+    except (OSError, RuntimeError) as error:  # PyTorch turns a full disk into a RuntimeError
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise TrainingError(
+            f"The checkpoint of step {step} cannot be written. Free space on the disk, then add --resume."
+        ) from error
     shutil.rmtree(target, ignore_errors=True)
     os.replace(scratch, target)
     best = checkpoints / "best"
@@ -187,13 +230,50 @@ def _step_of(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
 
+def _is_whole(state: Path) -> bool:
+    """Whether a file of ``torch.save``, a zip archive, has its end and the right checksums."""
+    try:
+        with zipfile.ZipFile(state) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError):
+        return False
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether a run folder holds a checkpoint or a log line."""
+    log = folder / "log.jsonl"
+    return any((folder / "checkpoints").glob("step-*")) or (log.is_file() and log.stat().st_size > 0)
+
+
 def _log(folder: Path, record: dict[str, float]) -> None:
     with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
 
 
+def _drop_checkpoints_after(checkpoints: Path, step: int) -> None:
+    """Remove the damaged checkpoints after the one that is resumed, since their steps are repeated."""
+    for path in checkpoints.glob("step-*"):
+        if _step_of(path) > step:
+            shutil.rmtree(path)
+    best = checkpoints / "best"
+    if best.exists() and not (checkpoints / best.read_text(encoding="utf-8", errors="replace")).is_dir():
+        best.unlink()
+
+
 def _drop_lines_after(log: Path, step: int) -> None:
-    """Remove what a killed run logged after its last checkpoint, since those steps are repeated."""
+    """Remove what a killed run logged after its last checkpoint, since those steps are repeated.
+
+    Lines that a crash cut are removed too.
+    """
     if log.exists():
-        lines = [line for line in log.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
-        files.write(log, "".join(line + "\n" for line in lines).encode(), force=True)
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        kept = "".join(line + "\n" for line in lines if _step_of_line(line) <= step)
+        files.write(log, kept.encode(), force=True)
+
+
+def _step_of_line(line: str) -> float:
+    """Step of a log line; infinity if the line is damaged."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return float("inf")

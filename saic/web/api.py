@@ -63,7 +63,7 @@ def register_endpoints(
         with gradio_errors():
             session = session_of(request)
             wav, other = inbox.load_all([_path(source), _path(target) if target else bundled[0]], session)
-            result = anonymizer.convert(wav, other, session, progress=_no_progress)
+            result = anonymizer.convert(wav, other, session)
             protection = anonymizer.measure_protection(result, other, session).to_dict()
             files = (result.original, result.reconstructed, result.swapped, result.spectrograms)
             return *(FileData(path=path) for path in files), protection
@@ -143,7 +143,3 @@ def _path(file: FileData | dict | None) -> str:
     if not isinstance(path, str):
         raise UsageError("A recording is missing. Send a file.")
     return path
-
-
-def _no_progress(share: float, desc: str | None = None) -> None:
-    """Ignore the progress: an API call returns the result alone."""

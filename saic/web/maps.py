@@ -31,10 +31,12 @@ def maps_html(gallery: Gallery, speaker: Plane, content: Plane) -> str:
     names = [f"{name} ({_SEXES.get(sex, sex)})" for name, sex in zip(gallery.names, gallery.sexes, strict=True)]
     menu = "".join(f'<option value="{k}">{escape(name)}</option>' for k, name in enumerate(names))
     rules = "".join(
-        f'.maps:has(.v{k}:hover) .v:not(.v{k}),.maps[data-voice="{k}"] .v:not(.v{k}){{opacity:.08}}'
-        f'.maps:has(.v{k}:hover) .v{k} text,.maps[data-voice="{k}"] .v{k} text{{display:block}}'
+        f'.maps:has(.v{k}:is(:hover,:focus)) .v:not(.v{k}),.maps[data-voice="{k}"] .v:not(.v{k}){{opacity:.08}}'
+        f'.maps:has(.v{k}:is(:hover,:focus)) .v{k} text,.maps[data-voice="{k}"] .v{k} text{{display:block}}'
         for k in range(len(names))
     )
+    # Not in the page's style sheet: Gradio puts a prefix before its selectors, which then outweigh these rules.
+    rules = ".map .v text{display:none}" + rules
     clips = "".join(
         f'<li><svg viewBox="-12 -12 24 24" width="24" height="24" aria-hidden="true">{shape}</svg>{escape(label)}</li>'
         for label, shape in zip(speaker.clips, _CLIP_SHAPES, strict=False)
@@ -60,9 +62,8 @@ def _map_html(title: str, plane: Plane, names: list[str]) -> str:
         return [tuple(xy) for xy in np.round(_MARGIN + unit * (_SIZE - 2 * _MARGIN), 1)]
 
     gallery = "".join(
-        f'<g class="v v{k}"><text x="12" y="24">{escape(names[k])}</text>'
-        + "".join(_dot(k, x, y) for x, y in to_svg(voice))
-        + "</g>"
+        f'<g class="v v{k}" role="img" aria-label="{escape(names[k])}" tabindex="{0 if k == 0 else -1}">'
+        f'<text x="12" y="24">{escape(names[k])}</text>' + "".join(_dot(k, x, y) for x, y in to_svg(voice)) + "</g>"
         for k, voice in enumerate(plane.gallery)
     )
     clips = "".join(
@@ -73,7 +74,7 @@ def _map_html(title: str, plane: Plane, names: list[str]) -> str:
     )
     caption = f"nearest neighbor is the same voice: {plane.same_voice:.0%} (chance {plane.chance:.0%})"
     return (
-        f'<figure><figcaption><strong>{title}</strong><br>{caption}</figcaption><svg class="map" role="img" '
+        f'<figure><figcaption><strong>{title}</strong><br>{caption}</figcaption><svg class="map" role="group" '
         f'viewBox="0 0 {_SIZE} {_SIZE}" aria-label="Map of {title.lower()}, {caption}">{gallery}{clips}</svg></figure>'
     )
 

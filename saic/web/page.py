@@ -63,6 +63,7 @@ def build_page(
             with gr.Tab("About"):
                 about.build_tab(documents, pipeline.info())
         anonymize.connect_events(anonymizer, anonymize_tab)
+        page.load(anonymizer.show_times, anonymize_tab.run, anonymize_tab.intro, **QUICK)
         identify.connect_events(identifier, identify_tab)
         shown = [maps, drawn]
         explore_tab.select(explorer.show_maps, [anonymize_tab.run, drawn], shown, show_progress_on=maps, **HEAVY)

@@ -4,7 +4,12 @@ Each text color has a contrast of at least 4.5 with its background (WCAG 2 AA). 
 the visitor's system: fetching fonts would tell another server who opened the page.
 """
 
+import json
+
 import gradio as gr
+
+from saic.audio import SUFFIXES
+from saic.web.texts import NOT_AUDIO
 
 _FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 _FONT_MONO = ("ui-monospace", "Consolas", "monospace")
@@ -108,7 +113,15 @@ CSS = """
 .gradio-container h3 { font-size: 1.02rem; margin: 0 0 .4rem; }
 .gradio-container p { margin: 0 0 .6rem; line-height: 1.5; }
 .html-container { padding: 0 !important; }
-.html-container.pending { opacity: 0; }  /* the progress bar is on top of it */
+.html-container.pending { opacity: 0; }  /* Gradio's progress bar is on top of it */
+.progress { border: 1.5px dashed var(--body-text-color-subdued); border-radius: 10px; padding: 1.5rem 1.25rem; }
+.progress p { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; }
+.bar { height: 12px; border-radius: 6px; overflow: hidden; background: var(--background-fill-secondary);
+  border: 1px solid var(--border-color-primary); }
+.bar span { display: block; height: 100%; background: var(--loader-color); transition: width .4s linear; }
+/* A waveform is 20 px a second wide and scrolls in its frame. Without this, it widens the page. */
+.component-wrapper { contain: inline-size; }
+.toast-message-item[hidden] { display: none; }
 .lead { font-size: 1.15rem; color: var(--body-text-color-subdued); }
 .soft { color: var(--body-text-color-subdued); font-size: .9rem; }
 .sr-only { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
@@ -116,7 +129,7 @@ CSS = """
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
 .notes li { margin: 0 !important; padding: .6rem .9rem; border-radius: 4px; line-height: 1.45;
   border-left: 4px solid var(--button-primary-background-fill); background: var(--background-fill-secondary); }
-.warning { border: 1px solid var(--error-border-color); background: var(--error-background-fill);
+.note-warning { border: 1px solid var(--error-border-color); background: var(--error-background-fill);
   color: var(--error-text-color); border-radius: 8px; padding: .7rem 1rem; }
 .step { display: inline-block; width: 1.7em; height: 1.7em; line-height: 1.7em; margin-right: .35em;
   text-align: center; font-size: .85em; border-radius: 50%; background: var(--button-primary-background-fill);
@@ -135,6 +148,8 @@ CSS = """
 .empty p { max-width: 40rem; margin: .25rem auto 0; color: var(--body-text-color-subdued); }
 p.empty { padding: .8rem; margin: 0; color: var(--body-text-color-subdued); }
 .figure { border: 0 !important; max-width: 600px; margin: 0 auto; }
+.figure.fullscreen { max-width: none; }
+.figure.fullscreen img { width: 100vw; height: 100vh; padding: 2.4rem 0 0; object-fit: contain; }
 .figure img { background: #fff; border-radius: 6px; padding: 2.4rem .4rem .4rem; cursor: zoom-in; }
 .caption { align-self: center; }
 #intro:not(:has(.empty)) { display: none; }
@@ -181,7 +196,9 @@ footer .divider { display: none; }
 .map { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--border-color-primary);
   border-radius: 8px; }
 .map .v { transition: opacity .15s; cursor: pointer; }
-.map .v text { display: none; font-size: 15px; font-weight: 600; fill: #14242b; }
+.map .v:focus { outline: none; }
+.map .v text { font-size: 15px; font-weight: 600; fill: #14242b; stroke: #fff; stroke-width: 4px;
+  paint-order: stroke; pointer-events: none; }
 .legend { list-style: none; padding: 0; margin: .9rem 0 0; display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; }
 .legend li { display: flex; align-items: center; gap: .4rem; margin: 0 !important; }
 .legend svg { background: #fff; border-radius: 50%; }
@@ -239,7 +256,7 @@ footer .divider { display: none; }
 }
 """
 
-SCRIPT = """
+_SCRIPT = r"""
 () => {
   // Explain why a microphone does not work: Gradio says little, and nothing if the page is not secure.
   const note = document.getElementById("microphone-note");
@@ -280,5 +297,67 @@ SCRIPT = """
         ?.click();
     }
   });
+  // In a map, the arrow keys move the focus from voice to voice.
+  document.addEventListener("keydown", (event) => {
+    const voice = event.target.closest?.(".map .v");
+    const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
+    if (!voice || !step) return;
+    const voices = [...voice.parentElement.querySelectorAll(".v")];
+    const next = voices[(voices.indexOf(voice) + step + voices.length) % voices.length];
+    voice.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+    event.preventDefault();
+  });
+  // Gradio accepts files by their MIME type, which browsers do not know for many formats. Here, the suffix decides.
+  const suffixes = __SUFFIXES__;
+  const isRecording = (file) => file.type.startsWith("audio/")
+    || suffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix));
+  const asAudio = (files) => {
+    const transfer = new DataTransfer();
+    for (const file of files) {
+      const type = !isRecording(file) ? "application/octet-stream" : file.type.startsWith("audio/") ? file.type
+        : "audio/wav";
+      transfer.items.add(new File([file], file.name, {type}));
+    }
+    return transfer.files;
+  };
+  document.addEventListener("change", (event) => {
+    if (event.target.matches?.("input[type=file]") && event.target.files.length)
+      event.target.files = asAudio(event.target.files);
+  }, true);
+  document.addEventListener("click", (event) => {
+    if (event.target.matches?.("input[type=file]")) event.target.accept = ["audio/*", ...suffixes].join(",");
+  }, true);
+  document.addEventListener("drop", (event) => {
+    const input = event.target.closest?.("button, .upload-container")?.querySelector("input[type=file]");
+    if (!input || !event.dataTransfer?.files.length) return;
+    event.preventDefault();
+    event.stopPropagation();
+    input.files = asAudio([...event.dataTransfer.files].slice(0, 1));
+    input.dispatchEvent(new Event("change"));
+  }, true);
+  // A toast is titled by the first sentence of its message, instead of "Error" or "Warning".
+  const entitle = () => {
+    for (const toast of document.querySelectorAll(".toast-body")) {
+      for (const text of toast.querySelectorAll(".toast-message-text")) {
+        const node = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+        if (node?.data.startsWith("Invalid file type")) node.data = __NOT_AUDIO__;
+      }
+      const title = toast.querySelector(".toast-title"), text = toast.querySelector(".toast-message-text");
+      if (!title || !text || title.dataset.entitled) continue;
+      const words = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+      const name = [...title.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+      if (!words || !name) continue;
+      const [, first, rest] = words.data.trim().match(/^(.*?[.!?])(?:\s+([^]*))?$/) ?? [null, words.data.trim(), ""];
+      title.dataset.entitled = true;
+      name.data = first + " ";
+      words.data = rest ?? "";
+      text.closest(".toast-message-item").hidden = !rest;
+    }
+  };
+  new MutationObserver(entitle).observe(document.body, {childList: true, subtree: true});
 }
 """
+
+SCRIPT = _SCRIPT.replace("__SUFFIXES__", json.dumps(sorted(SUFFIXES))).replace("__NOT_AUDIO__", json.dumps(NOT_AUDIO))

@@ -1,9 +1,10 @@
 """The texts of the page, in one place to be read, checked and translated."""
 
 from saic.web.server.recordings import LIMITS
-from saic.web.server.store import KEEP_S
+from saic.web.server.store import GRACE_S, KEEP_S
 
 TITLE = "Speech anonymizer"
+_KEEP_MINUTES = KEEP_S // 60
 _MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
 HEADER = """
@@ -17,34 +18,39 @@ HEADER = """
       This is a research tool, not a certified safeguard. Run it on your own machine instead: see About.</li>
 </ul>
 </header>
-<p id="microphone-note" class="warning" role="status" hidden></p>
+<p id="microphone-note" class="note-warning" role="status" hidden></p>
 """
 
 # --- Anonymize ---------------------------------------------------------------------------------
 
-PSEUDONYM = "A pseudonym (a blend of built-in voices)"
+PSEUDONYM = "A pseudonym (blend of gallery voices)"
 OWN_RECORDING = "Another person's recording"
 
 SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
 <p>Record or upload up to {_MINUTES} minutes. A few sentences are enough.</p>"""
 
 TARGET = """<h2><span class="step">2</span> The new voice</h2>
-<p>Voices A to F are synthetic and belong to no real person. A pseudonym is a blend of two built-in
-voices, new for each conversion.</p>"""
+<p>Voices A to F are synthetic and belong to no real person. A pseudonym is not made from them: it
+is a blend of two other voices, of the model's gallery, and is drawn anew for each conversion.</p>"""
 
 CONSENT = "The person who speaks here has agreed to this use of their voice"
 
 EMPTY = f"""<div class="empty">
 <h2>Nothing converted yet</h2>
 <p>You will hear the original, the model's reconstruction of it and the swapped voice, and see what
-was protected and what was not. Ten seconds of speech take about two seconds, five minutes about
-half a minute. Recordings longer than {_MINUTES} minutes are refused: cut them first.</p>
+was protected and what was not.{{times}} Recordings longer than {_MINUTES} minutes are refused: cut them
+first.</p>
 </div>"""
+
+TIMES = """ On this server, ten seconds of speech take {ten}, five minutes {five}, if nobody else
+converts at that moment."""
 
 DELETED = """<div class="empty" role="status"><h2>Deleted</h2>
 <p>Nothing of yours is left on this server.</p></div>"""
 
-CONVERTING = '<div class="empty"><h2>Converting …</h2></div>'
+STARTING, DONE = "Starting", "Done"
+
+NOT_AUDIO = "This file is not a recording: upload WAV, FLAC, MP3, M4A or another audio or video file."
 
 WAITING = "Waiting for a free processor core, {before} ahead of you"
 
@@ -122,9 +128,9 @@ EXPLORE_WAITING = '<div class="empty"><p>Drawing the maps …</p></div>'
 
 # --- Identify ----------------------------------------------------------------------------------
 
-IDENTIFY_ENROLL = """<h2><span class="step">1</span> Voices you know</h2>
-<p>Give each a name and a few seconds of speech. Only a numerical summary of the voice is kept, and
-only until you close the page.</p>"""
+IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Voices you know</h2>
+<p>Give each a name and a few seconds of speech. Only a numerical summary of the voice is kept, until
+you remove it or {_KEEP_MINUTES} minutes after you close the page.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Who is this?</h2>
 <p>A recording of one speaker.</p>"""
@@ -176,9 +182,10 @@ RETENTION = f"""
 - An upload is decoded to a plain 16 kHz copy, in a separate process with limited memory and time.
   The upload is then removed at once.
 - The copy and the results are in a private temporary folder, under names that cannot be guessed.
-  They stay while your page is open, and are removed {KEEP_S // 60} minutes after you close it.
-  *Delete now* stops what runs and removes all clips at once, in all tabs of this browser. A restart
-  of the server removes everything.
+  They stay while your page is open, and are removed {KEEP_S // 60} minutes after you close it. A result is
+  removed earlier if you change the recording or the voice, and a recording {GRACE_S} seconds after
+  another has replaced it. *Delete now* stops what runs and removes all clips at once, in all tabs of
+  this browser. A restart of the server removes everything.
 - A cookie tells your browser from others, so that nobody else gets your recordings. It holds a
   random number and is removed when you close the browser.
 - *Cancel* frees your page at once. The server stops the conversion after its current step, which

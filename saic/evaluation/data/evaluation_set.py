@@ -6,8 +6,9 @@ from functools import lru_cache
 import numpy as np
 
 from saic import audio
+from saic.data.left_out import LeftOut, reason_of
 from saic.data.manifest import Clip
-from saic.errors import SilentAudio, TooShort
+from saic.errors import AudioError, SilentAudio, TooShort
 from saic.evaluation.data import trials
 from saic.evaluation.data.codec import round_trip
 from saic.evaluation.protocols import StepCallback
@@ -36,6 +37,8 @@ class EvaluationSet:
         Trials, grouped by source speaker.
     left_out
         Reason to the number of speakers that are left out for it.
+    unusable
+        Utterances that cannot be decoded, by reason. Other clips of their speakers are used.
     wav
         Function that maps a part to its (N,) audio: its spans end to end, after the codec. The
         latest results are cached.
@@ -46,6 +49,7 @@ class EvaluationSet:
     def __init__(self, clips: Sequence[Clip], codec: Codec):
         self.codec = codec
         self.left_out: dict[str, int] = {}
+        self.unusable = LeftOut()
         self.parts: dict[str, trials.SpeakerParts] = {}
         self.trials: list[trials.Trial] = []
         self.wav = lru_cache(maxsize=_CACHED_WAVS)(self._load)
@@ -89,14 +93,14 @@ class PartitionedSet(EvaluationSet):
         sexes = {speaker: of_speaker[0].sex for speaker, of_speaker in long.items()}
         chosen = trials.choose_speakers(sexes, QUICK_SPEAKERS, seed) if quick else sorted(long)
         for done, speaker in enumerate(chosen, start=1):
-            self._add(trials.choose_clips(long[speaker], seed))
+            self._add(long[speaker], seed)
             progress("prepare", done, len(chosen))
         per_sex = QUICK_TARGETS_PER_SEX if quick else TARGETS_PER_SEX
         self.trials = trials.assign_targets({name: sexes[name] for name in self.parts}, per_sex, seed)
 
-    def _add(self, clips: Sequence[Clip]) -> None:
+    def _add(self, clips: Sequence[Clip], seed: int) -> None:
         """Enroll the speaker of the clips."""
-        wavs = {clip.utterance: audio.load(clip.path) for clip in clips}
+        wavs = self._load_clips(clips, seed)
         if sum(map(len, wavs.values())) < trials.MIN_SPEAKER_S * audio.SAMPLE_RATE:
             self.left_out["short"] += 1  # the manifest's durations were too long
             return
@@ -108,6 +112,23 @@ class PartitionedSet(EvaluationSet):
             self.left_out["silent"] += 1
             return
         self.parts[parts.speaker] = parts
+
+    def _load_clips(self, clips: Sequence[Clip], seed: int) -> dict[str, np.ndarray]:
+        """Audio of a speaker's chosen clips; for clips that cannot be decoded, others are chosen."""
+        loaded: dict[str, np.ndarray] = {}
+        rest = list(clips)
+        while rest:
+            chosen, n_rest = trials.choose_clips(rest, seed), len(rest)
+            for clip in chosen:
+                try:
+                    if clip.utterance not in loaded:
+                        loaded[clip.utterance] = audio.load(clip.path)
+                except AudioError as error:
+                    self.unusable.add(reason_of(error), clip.utterance)
+                    rest.remove(clip)
+            if len(rest) == n_rest:
+                return {clip.utterance: loaded[clip.utterance] for clip in chosen}
+        return {}
 
 
 def clips_by_speaker(clips: Sequence[Clip]) -> dict[str, list[Clip]]:

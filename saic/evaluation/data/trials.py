@@ -83,7 +83,7 @@ def choose_clips(clips: Sequence[Clip], seed: int) -> list[Clip]:
 def choose_speakers(sexes: Mapping[str, str | None], count: int, seed: int) -> list[str]:
     """Choose at most ``count`` speakers by a seed, equally many of each sex if possible."""
     groups = list(_shuffled_groups(sexes, seed).values())
-    turns = [group[turn] for turn in range(max(map(len, groups))) for group in groups if turn < len(group)]
+    turns = [group[turn] for turn in range(max(map(len, groups), default=0)) for group in groups if turn < len(group)]
     return sorted(turns[:count])
 
 

@@ -5,7 +5,7 @@ from importlib import resources
 import numpy as np
 
 from saic.audio import SAMPLE_RATE
-from saic.errors import UsageError
+from saic.errors import missing_package
 from saic.signal.mel import HOP_SAMPLES
 from saic.signal.vad import require_speech, speech_frames
 from saic.weights import sha256
@@ -66,7 +66,7 @@ class Dnsmos:
             import onnxruntime
             import speechmos
         except ImportError as error:
-            raise UsageError("DNSMOS needs speechmos. Install it with: pip install 'saic[eval]'") from error
+            raise missing_package("DNSMOS needs speechmos.", "eval") from error
         options = onnxruntime.SessionOptions()
         # Its threads and torch's would block each other. One thread also fixes the order of
         # summation.

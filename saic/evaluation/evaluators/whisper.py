@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from saic.errors import UsageError, WeightsError
+from saic.errors import UsageError, WeightsError, missing_package
 from saic.weights import sha256
 
 # The multilingual Whisper base, converted for CTranslate2 (MIT, 148 MB).
@@ -41,7 +41,7 @@ DECODING = {
 
 _FILES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
-_INSTALL = "Measuring WER needs faster-whisper and whisper-normalizer. Install them with: pip install 'saic[eval]'"
+_NEEDS = "Measuring WER needs faster-whisper and whisper-normalizer."
 
 
 class WhisperASR:
@@ -77,7 +77,7 @@ class WhisperASR:
             import ctranslate2
             import faster_whisper
         except ImportError as error:
-            raise UsageError(_INSTALL) from error
+            raise missing_package(_NEEDS, "eval") from error
         _normalizer()  # so that a missing package is reported now, not after the first transcript
         folder = _resolve(MODEL if model is None else os.fspath(model), faster_whisper.download_model)
         # int8 results differ between processors: without VNNI instructions, WER on a clean clip
@@ -137,7 +137,7 @@ def _normalizer() -> Callable[[str], str]:
     try:
         from whisper_normalizer.english import EnglishTextNormalizer
     except ImportError as error:
-        raise UsageError(_INSTALL) from error
+        raise missing_package(_NEEDS, "eval") from error
     return EnglishTextNormalizer()
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from saic.audio import SAMPLE_RATE
-from saic.errors import DataError, SilentAudio, TooShort, UsageError
+from saic.errors import DataError, SilentAudio, TooShort, missing_package
 from saic.evaluation import metrics
 from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.metrics import Estimate, Estimates
@@ -188,7 +188,7 @@ def _scikit_learn() -> Any:
         import sklearn.linear_model
         import sklearn.neural_network
     except ImportError as error:
-        raise UsageError("The probes need scikit-learn. Install it with: pip install 'saic[eval]'") from error
+        raise missing_package("The probes need scikit-learn.", "eval") from error
     return sklearn
 
 

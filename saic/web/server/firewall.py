@@ -161,20 +161,28 @@ class Firewall:
         return None
 
     async def _send_file(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
-        """Let Gradio send a file; the response if the file was deleted before its first byte."""
+        """Let Gradio send a file; the response if the file was deleted before its first byte.
+
+        Gradio sends the head of the response before it opens the file, which may be deleted in between
+        (a clip that was cleared). So the head is held back until the first byte was read.
+        """
+        head: Message | None = None
         has_begun = False
 
-        async def noting_send(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
+        async def send_head_with_body(message: Message) -> None:
+            nonlocal head, has_begun
+            if message["type"] == "http.response.start":
+                head = message
+                return
+            if head is not None:
+                has_begun, begin, head = True, head, None
+                await send(begin)
             await send(message)
 
         try:
-            await self._app(scope, receive, noting_send)
+            await self._app(scope, receive, send_head_with_body)
         except (OSError, RuntimeError):  # Starlette raises RuntimeError for a file that does not exist
-            if has_begun:
-                raise
-            return PlainTextResponse(GONE, 404)
+            return None if has_begun else PlainTextResponse(GONE, 404)
         return None
 
     def _refuse_session(self, session: Any, visitor: Visitor, *, named: bool = True) -> Response | None:

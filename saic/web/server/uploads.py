@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope
 
-from saic.data.manifest import AUDIO_SUFFIXES
+from saic.audio import SUFFIXES
 from saic.errors import UsageError
 from saic.web.server.store import ClipStore, StoreFull
 from saic.web.server.visitors import RateLimiter, Visitor
@@ -121,7 +121,7 @@ class Uploads:
             async with Request(scope, limited).form(max_files=1, max_fields=0) as form:
                 (file,) = form.getlist("files")
                 suffix = PurePosixPath(file.filename or "").suffix.lower()
-                target = path.with_suffix(suffix if suffix in AUDIO_SUFFIXES else "")
+                target = path.with_suffix(suffix if suffix in SUFFIXES else "")
                 await run_in_threadpool(_copy, file.file, target)
             return JSONResponse([str(target)])
         except Exception as error:

@@ -7,8 +7,10 @@ before it shows anything.
 
 import contextlib
 import io
+import queue
 import secrets
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
@@ -19,20 +21,24 @@ from saic import audio, plots
 from saic.audio import SAMPLE_RATE
 from saic.conversion import Voice
 from saic.errors import UsageError
+from saic.signal.loudness import normalize_loudness
 from saic.web import texts
 from saic.web.failures import gradio_errors, missing_input
-from saic.web.loudness import match_loudness
 from saic.web.parts import HEAVY, PRIVATE, QUICK, figure, player, recorder
+from saic.web.progress import DRAWING, Pace, Progress, about, progress_html
 from saic.web.protection import Protection, ProtectionMeasurer
 from saic.web.protection_card import protection_card
-from saic.web.server.recordings import Recordings, session_of
+from saic.web.server.recordings import LIMITS, Recordings, session_of
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
 
-_CONVERSION_SHARE = 0.85  # of the progress bar; the rest is for drawing
 _DPI = 240
-_WARM_UP_S = 3
+_WARM_UP_S = 10
+_TICK_S = 0.4  # between two updates of the progress bar
+_PEAK_DB = 10.0  # above the loud mel bands of speech: no color is spent on louder points
 _CONSENTED_RECORDING_JS = "(consent, clip) => (consent && clip ? clip.path : null)"
-_PROGRESS = gr.Progress()  # as a default value, Gradio replaces it by the progress bar of the call
+
+OnProgress = Callable[[float, str, float | None], None]
+"""Called with the share done, 0 to 1, the stage, and the seconds left (None: not known)."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ class Anonymizer:
     def __init__(self, pipeline, recordings: Recordings, measurer: ProtectionMeasurer, bundled: dict[str, str]) -> None:
         self._pipeline, self._recordings, self._measurer, self.bundled = pipeline, recordings, measurer, bundled
         self._bundled_voices: dict[str, Voice] = {}
+        self.pace = Pace()
 
     def decode_source(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the uploaded source by its decoded copy; the upload is deleted at once."""
@@ -133,11 +140,24 @@ class Anonymizer:
         return self.bundled[source], target, *self.choose_target(target), run
 
     def warm_up(self) -> None:
-        """Load and compile what a conversion needs: convert a few seconds, discard the result."""
+        """Load and compile what a conversion needs, and measure how long one takes.
+
+        The first conversion, of a short part, compiles. The second one is measured.
+        """
         wav = audio.load(next(iter(self.bundled.values())))[: _WARM_UP_S * SAMPLE_RATE]
-        result = self._pipeline.convert((wav, SAMPLE_RATE), (wav, SAMPLE_RATE))
-        match_loudness([wav, result.reconstruction, result.wav])
-        plots.mel_comparison(result.mels).savefig(io.BytesIO(), dpi=_DPI)
+        voice = self._pipeline.voice((wav, SAMPLE_RATE))
+        for part, pace in ((wav[: len(wav) // 4], Pace()), (wav, self.pace)):
+            self._compute(part, voice, Progress(pace, len(part) / SAMPLE_RATE), lambda stage: None)
+
+    def empty_message(self) -> str:
+        """HTML for a page without a result, with the measured times of a conversion."""
+        ten, five = self.pace.total_s(10), self.pace.total_s(LIMITS.max_duration_s)
+        times = "" if ten is None else texts.TIMES.format(ten=about(ten), five=about(five))
+        return texts.EMPTY.format(times=times)
+
+    def show_times(self, run: Run | None) -> str | dict:
+        """The message of a page that was just opened."""
+        return self.empty_message() if run is None else gr.skip()
 
     def check_inputs(
         self, source: str | None, target: str | None, choice: str, consent: bool, consented: str | None = None
@@ -191,20 +211,52 @@ class Anonymizer:
     def cancel(self, run: Run | None, request: gr.Request = None) -> tuple:
         """Stop a run at its next stage and keep nothing of it."""
         self._drop(run, request)
-        return update_results_area(message=texts.EMPTY)
+        return update_results_area(message=self.empty_message())
 
     def show_failure(self, run: Run | None) -> tuple | dict:
         """Show that nothing runs, unless the failed run was dropped and another one has started."""
         is_over = run is None or run.dropped or run.failed
-        return update_results_area(message=texts.EMPTY) if is_over else gr.skip()
+        return update_results_area(message=self.empty_message()) if is_over else gr.skip()
 
-    def run_conversion(self, run: Run | None, request: gr.Request = None, progress=_PROGRESS) -> tuple | dict:
+    def run_with_progress(self, run: Run | None, request: gr.Request = None) -> Iterator[tuple]:
+        """Run `run_conversion` in a thread; yields HTML of the progress, and last the files.
+
+        Gradio's own progress bar starts late on the second run of a page and does not move during a stage.
+        """
+        updates: queue.SimpleQueue = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                updates.put(self.run_conversion(run, request, lambda *update: updates.put(update[:3])))
+            except BaseException as error:
+                updates.put(error)
+
+        if run is None:
+            yield gr.skip(), *[gr.skip()] * 4
+            return
+        threading.Thread(target=work, name="saic-convert", daemon=True).start()
+        while True:
+            update = updates.get()
+            if isinstance(update, BaseException):
+                raise update
+            if isinstance(update, dict):  # nothing to do, or dropped
+                yield gr.skip(), *[gr.skip()] * 4
+                return
+            if len(update) == 4:
+                yield progress_html(texts.DONE, 1.0, 0.0), *update
+                return
+            share, stage, left_s = update
+            yield progress_html(stage, share, left_s), *[gr.skip()] * 4
+
+    def run_conversion(
+        self, run: Run | None, request: gr.Request = None, progress: OnProgress = lambda *update: None
+    ) -> tuple | dict:
         """Convert for the page; returns the paths of `Result`."""
 
-        def report(share: float, desc: str) -> None:
+        def report(share: float, desc: str, left_s: float | None = None) -> None:
             if run.dropped:  # possibly before it had a job, which `_drop` would have stopped
                 raise UsageError("The run was dropped.")
-            progress(share, desc=desc)
+            progress(share, desc, left_s)
 
         if run is None or run.running or run.result:  # deleted meanwhile, or two buttons started the same run
             return gr.skip()
@@ -236,32 +288,55 @@ class Anonymizer:
         return self._bundled_voices[run.target]
 
     def convert(
-        self, source: np.ndarray, target: np.ndarray | Voice | None, session: str, progress=_PROGRESS
+        self,
+        source: np.ndarray,
+        target: np.ndarray | Voice | None,
+        session: str,
+        progress: OnProgress = lambda *update: None,
     ) -> Result:
         """Convert a wav (N,) to the voice of a wav (M,), a `Voice`, or (None) a pseudonym."""
-        report_wait = lambda before: progress(0, desc=texts.WAITING.format(before=before))  # noqa: E731
+        report_wait = lambda before: progress(0.0, texts.WAITING.format(before=before), None)  # noqa: E731
         with self._recordings.job("convert", session, report_wait) as job:
+            target_s = len(target) / SAMPLE_RATE if isinstance(target, np.ndarray) else 0.0
+            so_far = Progress(self.pace, len(source) / SAMPLE_RATE, target_s)
+            with so_far.reported(progress, _TICK_S) as report:
 
-            def report(stage: str, share: float) -> None:
-                job.check()
-                progress(share * _CONVERSION_SHARE, desc=stage)
+                def enter(stage: str) -> None:
+                    job.check()
+                    report()
 
-            clip = (source, SAMPLE_RATE)
-            if target is None:
-                result = self._pipeline.anonymize(clip, reconstruct=True, progress=report)
-            else:
-                voice = (target, SAMPLE_RATE) if isinstance(target, np.ndarray) else target
-                result = self._pipeline.convert(clip, voice, progress=report)
-            job.check()
-            progress(_CONVERSION_SHARE, desc="Drawing the spectrograms")
-            png = io.BytesIO()
-            plots.mel_comparison(result.mels).savefig(png, dpi=_DPI)
-            wavs = match_loudness([source, result.reconstruction, result.wav])
+                wavs, png = self._compute(source, target, so_far, enter)
             job.check()
             folder = self._recordings.new(session, "result")
             names = ("original", "reconstructed", "swapped")
             paths = [self._recordings.save(folder, name, wav) for name, wav in zip(names, wavs, strict=True)]
-            return Result(*paths, self._recordings.write(folder, "spectrograms.png", png.getvalue()))
+            return Result(*paths, self._recordings.write(folder, "spectrograms.png", png))
+
+    def _compute(
+        self,
+        source: np.ndarray,
+        target: np.ndarray | Voice | None,
+        so_far: Progress,
+        on_stage: Callable[[str], None],
+    ) -> tuple[list[np.ndarray], bytes]:
+        """The three wavs of a result and its spectrograms as a PNG."""
+
+        def enter(stage: str, share: float = 0.0) -> None:
+            so_far.enter(stage)
+            on_stage(stage)
+
+        clip = (source, SAMPLE_RATE)
+        if target is None:
+            result = self._pipeline.anonymize(clip, reconstruct=True, progress=enter)
+        else:
+            voice = (target, SAMPLE_RATE) if isinstance(target, np.ndarray) else target
+            result = self._pipeline.convert(clip, voice, progress=enter)
+        enter(DRAWING)
+        png = io.BytesIO()
+        plots.mel_comparison(limit_to_speech(result.mels)).savefig(png, dpi=_DPI)
+        wavs = [normalize_loudness(wav) for wav in (source, result.reconstruction, result.wav)]
+        so_far.finish()
+        return wavs, png.getvalue()
 
     def show_protection(self, run: Run | None, request: gr.Request = None) -> Iterator[str]:
         """Fill the card: first the similarities, then the share of words kept."""
@@ -338,6 +413,17 @@ class Anonymizer:
         return path and str(self._recordings.store.current(Path(path)))
 
 
+def limit_to_speech(mels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Cut off the points of log-mels (80, T) that are much louder than speech.
+
+    Otherwise a hum, the loudest point of the picture, leaves only dark colors for the speech. The limit
+    is `_PEAK_DB` above the loud mel bands, of which a hum has few.
+    """
+    limits = [np.percentile(np.percentile(mel, 98, axis=1), 85) for mel in mels.values()]
+    limit = max(limits) + _PEAK_DB / 20 * np.log(10)
+    return {name: np.minimum(mel, limit) for name, mel in mels.items()}
+
+
 def update_results_area(*, message: str = "", run_id: str = "", running: bool = False, result: bool = False) -> tuple:
     """Updates of the components below the buttons, in the order of `Tab.results_area`.
 
@@ -349,9 +435,10 @@ def update_results_area(*, message: str = "", run_id: str = "", running: bool = 
     result : whether to show the result; otherwise its files are removed from the page
     """
     files = [gr.skip() if result else None] * 4
-    progress = gr.update(visible=running)
+    bar = {"value": progress_html(texts.STARTING, 0.0, None)} if running else {}
+    cancel, progress = gr.update(visible=running), gr.update(visible=running, **bar)
     intro, results = gr.update(value=message), gr.update(visible=result)
-    return run_id, progress, intro, progress, results, texts.PROTECTION_WAITING, *files
+    return run_id, cancel, intro, progress, results, texts.PROTECTION_WAITING, *files
 
 
 def build_tab(anonymizer: Anonymizer, evaluation: str) -> "Tab":
@@ -371,8 +458,8 @@ def build_tab(anonymizer: Anonymizer, evaluation: str) -> "Tab":
         cancel = gr.Button("Cancel", elem_id="cancel", scale=1, visible=False)
         example = gr.Button("Try it with bundled voices", elem_id="example", scale=1)
         delete = gr.Button("Delete now", elem_id="delete", scale=1, min_width=130)
-    intro = gr.HTML(texts.EMPTY, elem_id="intro")
-    progress = gr.HTML(texts.CONVERTING, elem_id="progress", visible=False)
+    intro = gr.HTML(anonymizer.empty_message(), elem_id="intro")
+    progress = gr.HTML(progress_html(texts.STARTING, 0.0, None), elem_id="progress", visible=False)
     with gr.Column(visible=False, elem_id="results") as results:
         gr.HTML(texts.LISTEN)
         with gr.Row():
@@ -464,7 +551,12 @@ def connect_events(anonymizer: Anonymizer, tab: Tab) -> None:
     for ready in (requested, example):
         started = ready.success(anonymizer.start_run, [tab.requested, tab.run], [tab.run, *area], **several, **QUICK)
         converted = started.success(
-            anonymizer.run_conversion, tab.run, tab.result_files, show_progress_on=tab.progress, **several, **HEAVY
+            anonymizer.run_with_progress,
+            tab.run,
+            [tab.progress, *tab.result_files],
+            show_progress="hidden",
+            **several,
+            **HEAVY,
         )
         converted.failure(anonymizer.show_failure, tab.run, area, **several, **QUICK)
         shown = converted.success(

@@ -1,0 +1,212 @@
+"""Turn blocks of any rate and number of channels into a wav of 16 kHz and one channel.
+
+All channels are resampled first. Which of them the wav consists of is decided on the whole
+recording, from their levels and correlations above 80 Hz.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import soxr
+
+from saic.audio.limits import SAMPLE_RATE, Limits, check_duration, check_format
+from saic.errors import EmptyAudio, InvalidAudio
+
+BLOCK_SAMPLES = 4096  # small: a decoder that fails inside a block loses the whole block
+NO_SAMPLES = "The recording holds no samples. Record or export it again."
+
+_MAX_PEAK = 16.0  # 24 dB over full scale: integers that were cast to float and not scaled
+
+_WINDOW = 2048  # samples (128 ms) of a measurement: about half a syllable, and bins of 8 Hz
+_CHUNK = 8 * _WINDOW
+_LOWEST_HZ = 80.0  # below lies no speech, but hum, DC and rumble
+_PREEMPHASIS = 0.97
+_KNOCKS = 0.02  # share of windows, the loudest, that may be no speech
+_PAUSES = 0.1  # share of windows, the quietest, that give the noise floor
+_FLAT = 0.99  # of the floor is taken from the level: a channel of noise alone counts 20 dB less
+
+_MIN_LEVEL = 0.01  # power relative to the loudest channel, -20 dB
+_MIN_CORRELATION = 0.9  # the mean of two such channels loses at most 0.2 dB to comb filtering
+_CLEARLY_LOUDER = 4.0  # power, 6 dB
+_TURN = 3  # windows (0.38 s) that are compared at once: reverberation in a far microphone is no turn
+_ACTIVE = 10**-2.5  # power of speech relative to loud speech
+_MIN_SHARE = 0.1  # of the windows with speech belong to a speaker of their own
+
+Block = tuple[np.ndarray, float]  # samples (n, channels), rate in Hz
+
+
+def to_wav(blocks: Iterator[Block], limits: Limits) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Check, resample and mix blocks; rate and channels may change between them.
+
+    Returns
+    -------
+    wav : (N,) float32, 16 kHz mono in [-1, 1]; samples outside are scaled to a peak of 1
+    notes : what a user should know about the channels
+    """
+    pieces, notes = [], []
+    with contextlib.closing(blocks):
+        for _, group in itertools.groupby(_checked(blocks, limits), key=lambda block: (block[1], block[0].shape[1])):
+            chunks = list(_chunks(_resampled(group)))
+            if not chunks:
+                continue
+            if chunks[0].shape[1] == 1:
+                pieces += [chunk[:, 0] for chunk in chunks]
+                continue
+            weights, n_speakers = _weights(*_powers(chunks))
+            for k, chunk in enumerate(chunks):
+                chunks[k] = None
+                pieces.append(chunk @ weights)
+            if n_speakers > 1:
+                notes.append(f"{n_speakers} channels carry different speakers: they are mixed into one.")
+    wav = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    if len(wav) == 0:
+        raise EmptyAudio(NO_SAMPLES)
+    peak = max(wav.max(), -wav.min())
+    if peak > 1.0:
+        wav = np.clip(wav / peak, -1.0, 1.0)  # the quotient may exceed 1 by rounding
+    return wav, tuple(dict.fromkeys(notes))
+
+
+def _checked(blocks: Iterable[Block], limits: Limits) -> Iterator[Block]:
+    """The blocks; raise an error at the first beyond the limits."""
+    duration_s = 0.0
+    for block, rate_hz in blocks:
+        check_format(rate_hz, block.shape[1], limits)
+        duration_s += len(block) / rate_hz
+        check_duration(duration_s, limits)
+        if not np.isfinite(block).all():
+            raise InvalidAudio("The recording has NaN or infinite samples. Export it again.")
+        if np.abs(block).max(initial=0.0) > _MAX_PEAK:
+            raise InvalidAudio("The samples are far outside [-1, 1]. Scale them so that full scale is 1.")
+        yield block, rate_hz
+
+
+def _resampled(blocks: Iterable[Block]) -> Iterator[np.ndarray]:
+    """Blocks (n, channels) of one rate and number of channels, at 16 kHz."""
+    resampler, n_channels = None, 0
+    for block, rate_hz in blocks:
+        if resampler is None:
+            n_channels = block.shape[1]
+            resampler = soxr.ResampleStream(rate_hz, SAMPLE_RATE, n_channels, dtype="float32")
+        yield resampler.resample_chunk(np.ascontiguousarray(block)).reshape(-1, n_channels)
+    if resampler is not None:
+        yield resampler.resample_chunk(np.zeros((0, n_channels), np.float32), last=True).reshape(-1, n_channels)
+
+
+def _chunks(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same samples in chunks of `_CHUNK`; the last may be shorter, none is empty."""
+    held: list[np.ndarray] = []
+    n_held = 0
+    for block in blocks:
+        held.append(block)
+        n_held += len(block)
+        if n_held >= _CHUNK:
+            samples = np.concatenate(held)
+            n_whole = n_held - n_held % _CHUNK
+            for start in range(0, n_whole, _CHUNK):
+                yield samples[start : start + _CHUNK].copy()
+            held, n_held = [samples[n_whole:].copy()], n_held - n_whole
+    if n_held:
+        yield np.concatenate(held)
+
+
+def _powers(chunks: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Powers of the channels above 80 Hz and products between them (windows, C, C), and with preemphasis."""
+    frequency_hz = np.fft.rfftfreq(_WINDOW, 1 / SAMPLE_RATE)
+    used = frequency_hz >= _LOWEST_HZ
+    taper = np.hanning(_WINDOW + 2)[1:-1].astype(np.float32)
+    response = 1 - _PREEMPHASIS * np.exp(-2j * np.pi * frequency_hz[used] / SAMPLE_RATE)
+    plain, emphasized = [], []
+    for chunk in chunks:
+        samples = np.pad(chunk, ((0, -len(chunk) % _WINDOW), (0, 0)))
+        windows = samples.reshape(-1, _WINDOW, chunk.shape[1]).transpose(0, 2, 1) * taper
+        spectrum = np.fft.rfft(windows)[..., used]
+        for products, bins in ((plain, spectrum), (emphasized, spectrum * np.abs(response).astype(np.float32))):
+            parts = np.concatenate([bins.real, bins.imag], axis=-1)  # Re(x y*) is a product of real vectors
+            products.append((parts @ parts.transpose(0, 2, 1)).astype(np.float64))
+    return np.concatenate(plain), np.concatenate(emphasized)
+
+
+def _weights(power: np.ndarray, emphasized: np.ndarray) -> tuple[np.ndarray, int]:
+    """Choose channels by level and correlation.
+
+    Channels that correlate well form a group; those of negative correlation are flipped, and
+    those more than 20 dB below the loudest are left out. The loudest group is averaged. Further
+    groups are kept only if each carries a speaker of its own.
+
+    Parameters
+    ----------
+    power, emphasized : (windows, C, C), see :func:`_powers`
+
+    Returns
+    -------
+    weights : (C,) float32; the level of the mix is that of the channels it consists of
+    n_speakers : number of groups that are kept
+    """
+    n_channels = power.shape[1]
+    channels = np.arange(n_channels)
+    raw = power[:, channels, channels]  # (windows, C)
+    total = raw.max(axis=1)
+    loud = _loud(total)
+    if loud == 0:
+        return np.eye(n_channels, dtype=np.float32)[0], 1
+    limiter = np.minimum(1.0, loud / np.maximum(total, loud))[:, None]  # a knock counts no more than loud speech
+    floor = np.quantile(raw * limiter, _PAUSES, axis=0)
+    level = (raw * limiter).mean(axis=0) - _FLAT * floor
+
+    sums = [np.einsum("w,wij->ij", limiter[:, 0], products) for products in (power, emphasized)]
+    correlation, high = [_normalized(products) for products in sums]
+    alike = (np.abs(correlation) >= _MIN_CORRELATION) & (correlation * high > 0) & (np.abs(high) >= _MIN_CORRELATION)
+
+    groups: list[list[int]] = []
+    for channel in np.argsort(-level, kind="stable").tolist():
+        group = next((group for group in groups if alike[group[0], channel]), None)
+        if group is None:
+            groups.append([channel])
+        elif level[channel] >= _MIN_LEVEL * level[group[0]]:
+            group.append(channel)
+
+    first = [group[0] for group in groups]
+    turns = _averaged(raw * limiter)
+    speech = (turns >= _ACTIVE * loud) & (turns > _CLEARLY_LOUDER * floor)
+    shares = [0.0] * len(groups)
+    if len(groups) > 1 and speech.any():
+        for k, channel in enumerate(first):
+            others = turns[:, [other for other in first if other != channel]].max(axis=1)
+            own = speech[:, channel] & (turns[:, channel] >= _CLEARLY_LOUDER * others)
+            shares[k] = own.sum() / speech.any(axis=1).sum()
+    speakers = [group for group, share in zip(groups, shares, strict=True) if share >= _MIN_SHARE]
+    kept = speakers if len(speakers) > 1 else groups[:1]
+
+    weights = np.zeros(n_channels)
+    for group in kept:
+        signs = np.where(correlation[kept[0][0], group] < 0, -1.0, 1.0)
+        weights[group] = signs / len(group) / len(kept)
+    used = list(itertools.chain.from_iterable(kept))
+    mixed = np.einsum("i,ij,j->", weights, sums[0], weights)
+    gain = np.sqrt((limiter[:, 0] * raw[:, used].max(axis=1)).sum() / mixed) if mixed > 0 else 1.0
+    if abs(gain - 1) > 0.01:  # equal channels stay exact
+        weights *= gain
+    return weights.astype(np.float32), len(kept)
+
+
+def _loud(power: np.ndarray) -> float:
+    """Power of loud speech, without knocks, of powers (windows,)."""
+    rank = min(max(2, round(_KNOCKS * len(power))), len(power) - 1)
+    return np.sort(power)[::-1][rank] or power.max()
+
+
+def _averaged(power: np.ndarray) -> np.ndarray:
+    """Means over `_TURN` windows of powers (windows, C)."""
+    n_windows = len(power)
+    sums = np.cumsum(np.pad(power, ((_TURN // 2 + 1, _TURN // 2), (0, 0))), axis=0)
+    return np.maximum(sums[_TURN:] - sums[:n_windows], 0.0) / _TURN
+
+
+def _normalized(products: np.ndarray) -> np.ndarray:
+    """Correlation coefficients (C, C) of a matrix of products; 0 for an empty channel."""
+    norm = np.sqrt(np.diagonal(products))
+    scale = np.outer(norm, norm)
+    return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)

@@ -1,0 +1,88 @@
+"""Speech frames, the main speaker's frames, and recordings without speech."""
+
+import numpy as np
+import pytest
+import torch
+
+from saic.errors import NotSpeech
+from saic.signal.masking import mute_frames
+from saic.signal.mel import FLOOR, HOP_SAMPLES
+from saic.signal.vad import main_speech_frames, require_speech, require_varied, speech_frames
+from tests.conftest import RATE, voice
+
+TIME = np.arange(3 * RATE) / RATE
+
+
+def with_gain(wav: np.ndarray, db: float) -> np.ndarray:
+    """A wav at a level in dBFS rms."""
+    return (wav * 10 ** (db / 20) / np.sqrt(np.mean(wav**2))).astype(np.float32)
+
+
+SPEECH = with_gain(voice(140, 3.0), -40)
+
+
+@pytest.mark.parametrize(
+    "disturbance",
+    [0.1 * np.sqrt(2) * np.sin(2 * np.pi * 50 * TIME), np.full(3 * RATE, 0.1)],
+    ids=["hum of 50 Hz", "DC offset"],
+)
+def test_quiet_voice_in_hum_or_offset_has_the_frames_of_the_voice_alone(disturbance: np.ndarray) -> None:
+    clean, disturbed = speech_frames(SPEECH), speech_frames((SPEECH + disturbance).astype(np.float32))
+    assert (clean == disturbed).mean() > 0.97 and 0.3 < clean.mean() < 0.95
+    require_varied((SPEECH + disturbance).astype(np.float32))
+
+
+def test_quiet_voice_after_a_knock_is_speech_and_the_knock_is_not() -> None:
+    knock = with_gain(np.random.default_rng(0).standard_normal(RATE // 10), -3)
+    pause = np.zeros(RATE // 4, np.float32)
+    wav = np.concatenate([pause, knock, pause, SPEECH])
+    require_speech(wav)
+    start = (2 * len(pause) + len(knock)) // HOP_SAMPLES
+    assert (speech_frames(wav)[start:] == speech_frames(SPEECH)[-len(speech_frames(wav)[start:]) :]).mean() > 0.95
+    assert not main_speech_frames(wav)[: start - 12].any()
+
+
+def test_background_voice_30_db_below_is_not_in_the_main_speakers_frames() -> None:
+    background = with_gain(voice(230, 2.0), -70)
+    wav = np.concatenate([SPEECH, np.zeros(RATE // 2, np.float32), background, np.zeros(RATE // 2, np.float32), SPEECH])
+    main = main_speech_frames(wav)
+    first, last = (len(SPEECH) + RATE // 2) // HOP_SAMPLES, (len(SPEECH) + RATE // 2 + len(background)) // HOP_SAMPLES
+    assert speech_frames(wav)[first:last].any()  # it is within the 35 dB of a pause
+    assert not main[first:last].any()
+    assert main[: len(SPEECH) // HOP_SAMPLES].mean() > 0.85
+
+
+def test_main_speakers_frames_hold_all_louder_frames_and_do_not_change_with_gain() -> None:
+    main = main_speech_frames(SPEECH)
+    np.testing.assert_array_equal(main, main_speech_frames(20 * SPEECH))
+    assert len(main_speech_frames(np.zeros(0, np.float32))) == 0
+    assert not main_speech_frames(np.zeros(RATE, np.float32)).any()
+
+
+@pytest.mark.parametrize(
+    "wav",
+    [
+        0.3 * np.sin(2 * np.pi * 440 * TIME),
+        0.1 * np.random.default_rng(0).standard_normal(3 * RATE),
+        0.2 * sum(np.sin(2 * np.pi * 150 * k * TIME) / k for k in range(1, 20)),
+    ],
+    ids=["tone", "noise", "buzz"],
+)
+def test_steady_sound_is_not_speech(wav: np.ndarray) -> None:
+    with pytest.raises(NotSpeech, match="steady sound"):
+        require_varied(wav.astype(np.float32))
+
+
+def test_speech_in_noise_as_loud_as_itself_is_speech() -> None:
+    noise = with_gain(np.random.default_rng(0).standard_normal(len(SPEECH)), -40)
+    require_varied(SPEECH + noise)
+
+
+def test_muted_frames_are_at_the_floor_and_kept_ones_unchanged() -> None:
+    mel, kept = torch.randn(1, 80, 60) - 3, torch.zeros(60, dtype=torch.bool)
+    kept[20:40] = True
+    muted = mute_frames(mel, kept)
+    assert torch.equal(muted[..., 20:40], mel[..., 20:40])
+    outside = torch.cat([muted[..., :15], muted[..., 45:]], dim=-1)
+    torch.testing.assert_close(outside, torch.full_like(outside, float(np.log(FLOOR))))
+    assert torch.equal(mute_frames(mel, torch.ones(60, dtype=torch.bool)), mel)

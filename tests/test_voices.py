@@ -1,0 +1,75 @@
+"""The gallery of a small corpus: as many voices as there are speakers, pseudonyms, a threshold."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from saic.config import Config
+from saic.data import manifest
+from saic.errors import DataError
+from saic.gallery import Gallery
+from saic.model.model import Model
+from saic.pipeline import Pipeline
+from saic.weights import VOICES
+from tests.conftest import RATE, voice
+from train import voices
+
+TINY = Config.from_yaml(Path(__file__).parents[1] / "train" / "configs" / "tiny.yaml")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    Model(TINY).save_pretrained(tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def corpus(folder: Path, sexes: str, n_dev: int = 1, *, clips: int = 4, seconds: float = 3.0) -> Path:
+    """Manifest of speakers, of which the last ``n_dev`` are in the split "dev"."""
+    rows = []
+    for k, sex in enumerate(sexes):
+        split = "dev" if k >= len(sexes) - n_dev else "train"
+        for i in range(clips):
+            path = folder / f"{k}-{i}.wav"
+            sf.write(path, voice(90 + 40 * k, seconds, seed=10 * k + i, formant_hz=500 + 100 * k), RATE)
+            label = None if sex == "?" else sex
+            rows.append(manifest.Clip(path, path.stem, f"speaker{k}", label, seconds, None, split))
+    manifest.write(folder / "manifest.jsonl", rows)
+    return folder / "manifest.jsonl"
+
+
+@pytest.mark.parametrize(("sexes", "labels"), [("FMF", "??"), ("FFMMF", "FFMM"), ("FFMM", "???"), ("???", "??")])
+def test_few_speakers_give_a_gallery_whose_pseudonyms_are_blends(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], sexes: str, labels: str
+) -> None:
+    voices.main(corpus(tmp_path, sexes), weights)
+    assert f"{len(labels)} voices" in (out := capsys.readouterr().out) and "of 40" in out
+    gallery = Gallery.load(weights / VOICES)
+    assert len(gallery.names) == len(labels) and "".join(gallery.sexes) == labels
+    means = gallery.speaker.astype(np.float32).mean(axis=1)
+    for seed in range(5):
+        pseudonym = gallery.pseudonym(np.random.default_rng(seed)).embedding.numpy()
+        assert np.abs(means - pseudonym).max(axis=1).min() > 1e-4  # it is no voice of the gallery
+    anonymized = Pipeline.from_pretrained(weights).anonymize((voice(150, 2.0), RATE), seed=1)
+    assert np.isfinite(anonymized.wav).all()
+
+
+def test_one_speaker_with_enough_audio_raises_data_error_with_the_number(tmp_path: Path, weights: Path) -> None:
+    with pytest.raises(DataError, match=r"at least 2 training speakers.*has 1"):
+        voices.main(corpus(tmp_path, "FM"), weights)
+
+
+def test_broken_clips_are_left_out_of_the_gallery(tmp_path: Path, weights: Path, capsys) -> None:
+    data = corpus(tmp_path, "FFMMFM", 2, clips=6)
+    for name in ("0-0.wav", "5-0.wav"):
+        (tmp_path / name).write_bytes(b"")
+    voices.main(data, weights)
+    assert "Left out 2 files: 2 empty" in capsys.readouterr().out
+    assert len(Gallery.load(weights / VOICES).names) == 4
+
+
+def test_threshold_takes_training_speakers_if_dev_has_too_few(tmp_path: Path, weights: Path, capsys) -> None:
+    voices.main(corpus(tmp_path, "FMFM", 0), weights)
+    assert "were in training" in capsys.readouterr().out
+    assert -1 <= Gallery.load(weights / VOICES).threshold <= 1
