@@ -98,7 +98,8 @@ def require_varied(wav: np.ndarray) -> None:
 def _frame_power(wav: np.ndarray) -> np.ndarray:
     """(T,) mean power of every frame above 80 Hz."""
     n_frames = -(-len(wav) // HOP_SAMPLES)
-    filtered = raised_cosine_filter(wav, _HIGH_PASS_HZ, (0, 1))
+    # Without its mean, an offset is no step at either end of the clip.
+    filtered = raised_cosine_filter(wav - np.mean(wav) if n_frames else wav, _HIGH_PASS_HZ, (0, 1))
     framed = np.pad(filtered, (0, n_frames * HOP_SAMPLES - len(wav))).reshape(n_frames, HOP_SAMPLES)
     return np.mean(np.square(framed, dtype=np.float64), axis=1)
 
@@ -111,7 +112,7 @@ def _speech_level(power: np.ndarray) -> tuple[float, np.ndarray]:
     ranked = np.sort(averaged)[::-1]
     loudest, sustained = ranked[0], ranked[min(int(_LEVEL_S * FRAMES_PER_S), len(ranked) // 2)]
     limit = sustained * _ratio(_KNOCK_DB)
-    if loudest <= limit:
+    if loudest <= limit or sustained < _ratio(_SILENCE_DB):  # with nothing but the knock, it is no knock
         return loudest, np.zeros(len(power), dtype=bool)
     # A knock also rings in the high-pass filter, before and after it.
     return ranked[ranked <= limit][0], _dilate(power > limit, _RINGING_FRAMES, _RINGING_FRAMES)
