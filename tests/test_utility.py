@@ -300,7 +300,7 @@ def test_voicing_error_matches_hand_computation():
 
 
 def test_pauses_and_rate_match_hand_computation():
-    # Of a pause of 80 frames, 4 or 5 at either end count as speech, and about 72 are left. Shifted by 0.5 s, 32 overlap.
+    # Of a pause of 80 frames, 4 or 5 at either end count as speech: about 72 are left, shifted 32 overlap.
     source = _bursts(1, 1, 1)
     assert prosody.pauses_kept(source, _bursts(1.5, 1, 0.5)) == pytest.approx(2 * 32 / (72 + 72), abs=0.02)
     assert prosody.pauses_kept(source, _bursts(3)) == 0
