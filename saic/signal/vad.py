@@ -24,7 +24,7 @@ _MAIN_BEFORE_FRAMES, _MAIN_AFTER_FRAMES = 12, 20  # 150 and 250 ms around vowels
 
 _AUDIBLE_NEPERS = 3.5  # 30 dB: quieter bands are inaudible beside the loudest
 _N_VARIED = 10  # mel bands whose level varies most
-_MIN_VARIATION = 0.65  # nepers: speech has 1.3, in noise of its own level 0.8; noise has 0.4, a tone 0.1
+_MIN_VARIATION = 0.65  # nepers: speech has more, even in noise of its own level; noise has 0.4, a tone 0.1
 
 
 def speech_frames(wav: np.ndarray) -> np.ndarray:
