@@ -12,7 +12,7 @@ import typer
 
 from saic import files
 from saic.cli.options import DeviceOption, ForceOption, JsonOption, WeightsOption, progress_bar, show
-from saic.errors import UsageError
+from saic.errors import UsageError, missing_package
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for report.json and report.md.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of trials and confidence intervals.")]
@@ -145,9 +145,7 @@ def _missing_packages_explained() -> Iterator[None]:
     try:
         yield
     except ImportError:
-        raise UsageError(
-            "The evaluation needs more packages. Install them in SAIC's source tree with: pip install '.[eval]'"
-        ) from None
+        raise missing_package("The evaluation needs more packages.", "eval") from None
 
 
 @contextmanager
