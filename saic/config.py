@@ -2,7 +2,8 @@
 
 A YAML file holds only what differs from the defaults below. An unknown key or a value out of range
 raises :class:`~saic.errors.ConfigError`, which names the valid keys. Keys of version 0.9 are
-renamed by :mod:`saic.migration`."""
+renamed by :mod:`saic.migration`.
+"""
 
 from pathlib import Path
 from typing import Any, Literal, get_args

@@ -2,7 +2,8 @@
 
 Pseudonyms are blends of its voices, the maps of Fig. 5 show its points, and it holds the threshold
 of :meth:`saic.pipeline.Pipeline.identify`. It belongs to one set of weights and is made again for
-each release (``python -m train.voices``)."""
+each release (``python -m train.voices``).
+"""
 
 import json
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """Figures of the paper: mel spectrograms side by side (Fig. 4), t-SNE maps of embeddings (Fig. 5).
 
 Both are 4.8 inches wide with 11-point text, so that they are legible on a 390-pixel phone. They are
-plain `Figure` objects, made without pyplot and its global state."""
+plain `Figure` objects, made without pyplot and its global state.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -111,7 +112,8 @@ class Plane:
     """One map: t-SNE coordinates of the gallery's and the clips' points.
 
     ``same_voice`` is the share of gallery points whose nearest neighbor before t-SNE belongs to the
-    same voice, and ``chance`` its value for random neighbors; both 0 to 1."""
+    same voice, and ``chance`` its value for random neighbors; both 0 to 1.
+    """
 
     gallery: np.ndarray  # (K, P, 2)
     clips: dict[str, np.ndarray]  # (n, 2) each

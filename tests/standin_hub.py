@@ -24,7 +24,8 @@ import yaml
 TOKEN = "hf_" + "standin" * 5
 Fault = Literal["error", "stall", "short", "truncate", "break", "tamper", "other_commit"]
 """Fault of file downloads: status 500; no answer; fewer bytes than the file has; a connection that ends half way, at
-every download or only at the next; a changed byte; the answer names another commit."""
+every download or only at the next; a changed byte; the answer names another commit.
+"""
 
 
 @dataclass

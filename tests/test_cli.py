@@ -154,7 +154,7 @@ def test_report_folder_that_cannot_be_made_is_refused_before_the_work(
 def test_hint_on_missing_packages_names_what_a_source_tree_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "saic.evaluation.run", None)
     done = CliRunner().invoke(cli.app, ["evaluate", "--data", "corpus", "--out", "report"])
-    assert isinstance(done.exception, UsageError) and "source tree with: pip install '.[eval]'" in str(done.exception)
+    assert isinstance(done.exception, UsageError) and "source tree: pip install '.[eval]'" in str(done.exception)
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ It needs these files, all with free licenses, and programs:
     tar xzf "$(npm pack kokoro-js@1.2.1)" -C kokoro
 
 One hour of speech takes about one hour on one core. Runs on one machine give the same samples;
-another processor may round a few of them differently."""
+another processor may round a few of them differently.
+"""
 
 import hashlib
 import io
@@ -196,7 +197,8 @@ def sentences(wordnet: Path, random: np.random.Generator, avoid: set[tuple[str, 
     """WordNet's usage examples, shuffled, joined to texts of nine words or more.
 
     Left out: quotations with an author; examples with names, digits or symbols; texts with more
-    than 18 words; texts that contain a run of five words from ``avoid``."""
+    than 18 words; texts that contain a run of five words from ``avoid``.
+    """
     examples = set()
     for path in sorted(wordnet.glob("data.*")):
         for quoted in re.findall(r'"([^"]+)"', re.sub(r'"\s*-\s*-?[^;]*', "", path.read_text(encoding="utf-8"))):

@@ -5,7 +5,8 @@
     python -m train.perceptual --data MANIFEST --run DIR
 
 Writes ``DIR/features.safetensors``, which ``train.stage1`` and ``train.stage2`` take as
-``--perceptual``."""
+``--perceptual``.
+"""
 
 from saic.training.loop import Schedule, start
 from saic.training.loop import run as run_stage

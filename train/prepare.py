@@ -4,7 +4,8 @@ FOLDER is LibriSpeech (or a subset), VCTK 0.92 or VoxCeleb1 as unpacked (:mod:`s
 or a folder with one subfolder per speaker. Audio is not copied.
 
 The corpus's own splits are kept. If it has no dev or test split, speakers of the training split are
-drawn for it. Files that cannot be used are left out, counted by reason, and listed."""
+drawn for it. Files that cannot be used are left out, counted by reason, and listed.
+"""
 
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext

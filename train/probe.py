@@ -6,7 +6,8 @@ first halves. For a stage-1 run, the stage-1 codes are decoded; for a stage-2 ru
 encoded first.
 
 It takes a minute and shows whether more training is worthwhile. Its figures are not for reports:
-few speakers, one clip each, no codec round trip, and in stage 1 training clips."""
+few speakers, one clip each, no codec round trip, and in stage 1 training clips.
+"""
 
 from collections import defaultdict
 from contextlib import suppress
@@ -42,7 +43,8 @@ class Half:
     """One halved clip.
 
     ``speech`` and ``content`` (1, C, L) are of the second half; ``voice`` and ``enrollment`` (N,),
-    the waveform, of the first."""
+    the waveform, of the first.
+    """
 
     speech: Speech
     content: Tensor

@@ -7,7 +7,8 @@
 The network comes with the package ``hama`` (Apache-2.0, part of ``saic[train]``); nothing is
 downloaded. Only the linear map from this project's log-mel to the network's is fitted, by least
 squares on clips of the train split, without transcripts. Of a ``--config``, only the seed is used.
-Writes ``DIR/recognizer.safetensors``, which ``train.stage2`` takes as ``--recognizer``."""
+Writes ``DIR/recognizer.safetensors``, which ``train.stage2`` takes as ``--recognizer``.
+"""
 
 import hashlib
 import struct

@@ -7,7 +7,8 @@
 ``--init`` starts from the vocoder of finished weights. With ``--rebuilt-by WEIGHTS`` a share of the
 mels is reconstructed by those weights, which blurs them as in a conversion. ``--recognizer DIR``
 (output of ``train.recognizer``) adds the phone loss. ``--weights`` adds the finished vocoder to a
-weights folder and its config; with ``--resume`` on a finished run it does only that."""
+weights folder and its config; with ``--resume`` on a finished run it does only that.
+"""
 
 import io
 from collections.abc import Callable

@@ -2,7 +2,8 @@
 
 Its voices are 40 speakers of the train split, or as many as have 10 s of speech, but at least 2:
 their embeddings, content codes and statistics. The threshold of ``identify`` is set on the dev
-split, whose speakers are not in training."""
+split, whose speakers are not in training.
+"""
 
 from collections import Counter, defaultdict
 from contextlib import suppress

@@ -61,7 +61,8 @@ class PhoneEncoderFront(nn.Module):
     """Front end that interpolates phone-encoder features at the frames of the content codes.
 
     The phone encoder was trained on many speakers, so its features are nearly independent of the
-    speaker."""
+    speaker.
+    """
 
     def __init__(self, config: Config, strides: tuple[int, ...]):
         super().__init__()

@@ -1,7 +1,8 @@
 """Fusion decoder (paper 3.4): content codes, speaker embedding (by AdaIN) and F0 to a log-mel.
 
 The paper's decoder has no F0 input: its content codes must hold the source's F0, and the converted
-speech keeps it. Here the log-mel of the harmonics of a given F0 is a third input."""
+speech keeps it. Here the log-mel of the harmonics of a given F0 is a third input.
+"""
 
 import math
 

@@ -2,7 +2,8 @@
 
 All take (B, channels, T). A ``mask`` is (B, 1, T), 1 on speech frames: statistics are computed over
 those frames only, so that pauses and padding do not change them. Convolutions pad by repeating the
-edge frame."""
+edge frame.
+"""
 
 import torch
 import torch.nn.functional as F

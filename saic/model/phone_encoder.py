@@ -2,7 +2,8 @@
 
 It is the content encoder's front end (``content_encoder.phone_encoder`` in the config). Its initial
 weights are those of a public phone recognizer, with a linear map from this project's log-mel
-(``python -m train.recognizer``). Stage 2 fine-tunes it."""
+(``python -m train.recognizer``). Stage 2 fine-tunes it.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -78,7 +79,8 @@ class PhoneEncoder(nn.Module):
     """(B, 80, T) mel to phone features, 50 frames a second.
 
     ``matrix`` and ``offset`` map the given mel to the log-mel, 100 frames a second, that the
-    Conformer was trained on."""
+    Conformer was trained on.
+    """
 
     def __init__(self, channels: int, n_blocks: int, kernel: int):
         super().__init__()

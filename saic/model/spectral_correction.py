@@ -32,7 +32,8 @@ class CorrectionExamples:
     """Content codes and decoder errors of N frames of a voice.
 
     ``keys`` (N, 3 C): content codes with both neighbors, scaled to unit length. ``errors`` (N, 80):
-    recording minus reconstruction of the log-mel envelope."""
+    recording minus reconstruction of the log-mel envelope.
+    """
 
     keys: Tensor
     errors: Tensor

@@ -1,7 +1,8 @@
 """Fundamental frequency (F0): tracking, statistics, transposition, and the mel of its harmonics.
 
 The tracker follows RAPT (Talkin 1995): normalized cross-correlation in every mel frame, then the
-path of lowest cost through F0 candidates and one unvoiced state."""
+path of lowest cost through F0 candidates and one unvoiced state.
+"""
 
 from functools import cache
 

@@ -1,7 +1,8 @@
 """Log-mel front end: training, inference, evaluation and the web page all call :func:`log_mel`.
 
 Frame t is centered on sample 200 t + 100, the middle of its hop, and a clip of N samples has
-ceil(N / 200) frames."""
+ceil(N / 200) frames.
+"""
 
 from functools import cache
 

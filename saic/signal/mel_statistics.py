@@ -5,7 +5,8 @@ lies between those of the training speakers. The statistics of the target's reco
 Transfer of mean and deviation is known from voice conversion (global variance, Toda et al. 2007)
 and from AdaIN (Huang & Belongie 2017, Eq. 8). Transfer of correlations between bands, which depend
 on the formants, is optimal transport between Gaussians (Pitié & Kokaram 2007). It raises WER if the
-decoder's output is blurred."""
+decoder's output is blurred.
+"""
 
 import torch
 from torch import Tensor
@@ -79,7 +80,8 @@ def match_mel_moments(mel: Tensor, recording: Tensor, mask: Tensor | None = None
     """Give a (B, 80, T) log-mel the mean and deviation per band of a recording of the same length.
 
     ``mask`` (B, 1, T): the speech frames of both. Training applies it to an output before the loss:
-    a conversion replaces these moments anyway, so the decoder need not predict them."""
+    a conversion replaces these moments anyway, so the decoder need not predict them.
+    """
     return _move(mel, masked_statistics(mel, mask), masked_statistics(recording, mask))
 
 
@@ -87,7 +89,8 @@ def limit_peaks(mel: Tensor, statistics: Tensor) -> Tensor:
     """Limit every band of a (B, 80, T) log-mel to 2.5 deviations above the voice's mean.
 
     In a recording from a codec, a band above the cutoff is silent except for bursts. With the
-    statistics of a voice that has speech in that band, a burst would be the loudest sound."""
+    statistics of a voice that has speech in that band, a burst would be the loudest sound.
+    """
     mean, deviation = _moments(statistics)
     return torch.minimum(mel, mean + _MAX_DEVIATIONS * deviation)
 
@@ -108,7 +111,8 @@ def _transport(own: Tensor, target: Tensor) -> Tensor:
     """(B, 80, 80) linear Monge-Kantorovitch map between correlations (Pitié & Kokaram 2007).
 
     Of all matrices that give the target's correlations, it changes the signal least. Whitening and
-    then coloring gives the same correlations, but mixes bands more than needed."""
+    then coloring gives the same correlations, but mixes bands more than needed.
+    """
     own, target = _correlation(own), _correlation(target)
     root, inverse_root = _power(own, 0.5), _power(own, -0.5)
     return inverse_root @ _power(root @ target @ root, 0.5) @ inverse_root
@@ -118,7 +122,8 @@ def _correlation(statistics: Tensor) -> Tensor:
     """Correlation matrix with shrinkage, (B, 80, 80) in double precision.
 
     Unlike covariances, correlations give a silent band, as above a codec's cutoff, the weight of
-    any other."""
+    any other.
+    """
     deviation = _moments(statistics)[1].double().clamp_min(_MIN_DEVIATION)
     correlation = statistics[:, 1:].double() / deviation / deviation.transpose(1, 2)
     return correlation + _SHRINKAGE * torch.eye(N_MELS).to(deviation)

@@ -32,7 +32,8 @@ class Augmentation:
     """One augmentation per clip.
 
     ``matrix`` (B, 80, 80) warps the frequency axis by ``factor`` (B,), which also multiplies F0;
-    ``curve`` (B, 80, 1) is the gain of the equalizer in nepers."""
+    ``curve`` (B, 80, 1) is the gain of the equalizer in nepers.
+    """
 
     matrix: Tensor
     curve: Tensor

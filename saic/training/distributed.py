@@ -106,7 +106,8 @@ def replicated(whole: Tensor) -> Tensor:
     """The identity, with a backward pass that averages the gradient over processes.
 
     For rows of an embedding table: only the gradients of these rows are exchanged, and the table
-    gets the same gradient in all processes."""
+    gets the same gradient in all processes.
+    """
     return _Replicated.apply(whole) if dist.is_initialized() else whole
 
 

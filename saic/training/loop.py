@@ -2,7 +2,8 @@
 
 A stage is any object with ``step(i)``, ``state_dict`` and ``load_state_dict``. All randomness of
 step i is seeded by (seed, i), so a resumed run repeats the steps after its last checkpoint exactly.
-Of several processes, only the first shows progress, logs, validates and saves."""
+Of several processes, only the first shows progress, logs, validates and saves.
+"""
 
 import json
 import os
@@ -196,7 +197,8 @@ def precision(config: Config, device: str) -> torch.autocast:
 
     bfloat16 has the range of float32, so gradients need no scaling. It halves the time of a step on
     processors with AVX-512 BF16 or AMX and on GPUs since Ampere; elsewhere it is emulated and
-    slower."""
+    slower.
+    """
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.training.precision == "bfloat16")
 
 

@@ -17,7 +17,8 @@ def multi_scale_l1(output: Tensor, target: Tensor, scales: Sequence[int] = (1, 2
     """Mean absolute difference of mels averaged over ``scale`` x ``scale`` patches, for all scales.
 
     Coarse scales give a useful gradient where fine structure does not match, such as a harmonic
-    that is one bin off."""
+    that is one bin off.
+    """
     total = output.new_zeros(())
     for scale in scales:
         a, b = (F.avg_pool2d(x.unsqueeze(1), scale) if scale > 1 else x for x in (output, target))
@@ -30,7 +31,8 @@ class ReconstructionLoss(nn.Module):
 
     The L1 distance of each feature map is divided by the target's mean magnitude, so that all
     layers have equal weight. To save time, the perceptual loss uses the first ``share`` of a batch,
-    whose clips are in random order."""
+    whose clips are in random order.
+    """
 
     def __init__(self, network: FeatureNetwork | None = None, weight: float = 1.0, share: float = 1.0):
         super().__init__()

@@ -2,7 +2,8 @@
 
 It has a quarter of VGG16's width (Simonyan & Zisserman 2015). Its features replace those of VGG16
 trained on ImageNet, so that a reconstruction keeps the speaker. For words there is another loss
-(:mod:`saic.training.phone_recognizer`)."""
+(:mod:`saic.training.phone_recognizer`).
+"""
 
 from pathlib import Path
 from typing import Any

@@ -5,7 +5,8 @@ of a phone recognizer. The recognizer is the Conformer (Gulati et al. 2020) of t
 trained by connectionist temporal classification (Graves et al. 2006). No transcripts are needed
 here. Its log-mel differs from this project's; a linear map between them is fitted by least squares
 (``python -m train.recognizer``). As a training loss it is not an independent evaluator: word error
-rates come from another recognizer, Whisper."""
+rates come from another recognizer, Whisper.
+"""
 
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def phone_loss(recognizer: PhoneRecognizer, output: Tensor, target: Tensor, *, s
     Returns
     -------
     0.2 times the Kullback-Leibler divergence of phones in nats, plus the L1 distance of features
-    relative to the target's deviation over time, averaged over blocks."""
+    relative to the target's deviation over time, averaged over blocks.
+    """
     own = distributed.rows(len(output))
     with torch.no_grad():
         target_features, target_phones = recognizer(target[own])

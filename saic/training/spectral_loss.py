@@ -25,7 +25,8 @@ class MultiResolutionSpectralLoss(nn.Module):
     The L1 terms are on bands, not on bins. Between the bins of two independent noises, L1 is
     smallest if one is 2.3 dB too weak (for Rayleigh variables X and Y, E|aX - Y| is smallest at
     (1 + a^2)^(3/2) = 2), so consonants would become too weak. Band means vary less, which reduces
-    this bias; logarithms do not have it."""
+    this bias; logarithms do not have it.
+    """
 
     def __init__(self, windows: Sequence[int]):
         super().__init__()

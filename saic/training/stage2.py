@@ -8,7 +8,8 @@ encoder's input, so the content codes cannot encode it.
 Stage 2 may also start from finished or random weights instead of stage-1 codes; Eq. 2 is then left
 out. With finished weights, self-distillation may come first: for ``stage2.distill_steps`` steps
 only the content encoder trains, to predict from an augmented copy the codes that the initial
-weights give for the clean clip."""
+weights give for the clean clip.
+"""
 
 import copy
 from typing import Any
@@ -200,7 +201,8 @@ class Stage2:
         """Losses on conversions of a part of the batch, each clip to the next one's voice.
 
         There is no recording of the result to compare with. Its feature statistics are compared
-        with those of the other voice's reference, and its phones with the source's."""
+        with those of the other voice's reference, and its phones with the source's.
+        """
         n = max(1, round(_CONVERTED_SHARE * len(content)))
         source, other = slice(0, n), slice(1, n + 1)
         voice = Voice(voices.embedding[other], voices.f0_stats[other], voices.mel_statistics[other])

@@ -1,7 +1,8 @@
 """VGG16 (Simonyan & Zisserman 2015, configuration D) as feature network of the perceptual loss.
 
 The weights are torchvision's, trained on ImageNet: ``vgg16-397923af.pth``, or the same state dict
-as safetensors. They are not part of this project. Only the 13 convolutions are read."""
+as safetensors. They are not part of this project. Only the 13 convolutions are read.
+"""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,7 +23,8 @@ class Vgg16(nn.Module):
     """Feature maps relu1_2, relu2_2, relu3_2, relu4_3 and pool5 of a mel as a gray image.
 
     The mel is the input of all three color channels. Standardized, it has the mean and deviation of
-    torchvision's normalized images."""
+    torchvision's normalized images.
+    """
 
     def __init__(self) -> None:
         super().__init__()

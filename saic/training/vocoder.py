@@ -2,7 +2,8 @@
 
 Converted mels are blurred, but have no waveform to train on. The mel that a model reconstructs from
 a recording is blurred as well, and the recording is its waveform. Without a model, a recording's
-mel is blurred by moving averages over bands and frames."""
+mel is blurred by moving averages over bands and frames.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -26,7 +26,8 @@ class WaveformBatch:
 
     ``mel`` (B, 80, S); ``f0`` (B, S) in Hz as tracked, 0 where unvoiced; ``hz`` (B, S) F0 refined
     and interpolated over unvoiced gaps; ``wav`` (B, 200 S); ``reconstructed`` (B, 80, S) mels
-    reconstructed by a model, if one is given."""
+    reconstructed by a model, if one is given.
+    """
 
     mel: Tensor
     f0: Tensor
@@ -80,7 +81,8 @@ def refine_f0(wav: np.ndarray, f0: np.ndarray) -> np.ndarray:
     """Refine a (T,) F0 track in Hz, by at most 2.5 %, to where the harmonics are strongest.
 
     An error of 1 % displaces the k-th harmonic by k % of F0: the 50th is then halfway between two
-    of the recording's. A loss that resolves harmonics would favor noise over such pulses."""
+    of the recording's. A loss that resolves harmonics would favor noise over such pulses.
+    """
     margin = (N_FFT - HOP_SAMPLES) // 2
     framed = F.pad(torch.from_numpy(wav).float(), (margin, margin)).unfold(0, N_FFT, HOP_SAMPLES)[: len(f0)]
     spectrum = torch.fft.rfft(framed * torch.hann_window(N_FFT), _PADDED).abs()

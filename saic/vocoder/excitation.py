@@ -1,7 +1,8 @@
 """Excitation of the source-filter vocoder: a pulse train with a given F0, and white noise.
 
 In the source-filter model of speech (Fant 1960), here with sources of flat spectra, a filter (the
-vocal tract) shapes the pulses of the vocal folds and the noise of the breath."""
+vocal tract) shapes the pulses of the vocal folds and the noise of the breath.
+"""
 
 import numpy as np
 import torch
@@ -35,7 +36,8 @@ def phase_cycles(hz: np.ndarray) -> np.ndarray:
     """(T,) smooth F0 in Hz to the (200 T,) phase of the fundamental in cycles, -0.5 to 0.5.
 
     It is summed in float64 and wrapped before it is rounded to float32, so that it is as exact
-    after an hour as after a second."""
+    after an hour as after a second.
+    """
     phase = np.cumsum(to_samples(hz) / SAMPLE_RATE)
     return phase - np.round(phase)
 

@@ -4,7 +4,8 @@ A ConvNeXt stack at the mel's frame rate predicts, per frame and frequency, the 
 train, the gain of white noise and a phase for the pulses. The short-time spectra of both
 excitations are multiplied by these filters, added, and inverted (inverse STFT as in Vocos, Siuzdak
 2023; pulses and noise as in the neural source-filter models of Wang, Takaki & Yamagishi 2019). The
-network's output is added to log-gains that are interpolated from the mel."""
+network's output is added to log-gains that are interpolated from the mel.
+"""
 
 import numpy as np
 import torch
@@ -119,7 +120,8 @@ class NeuralVocoder:
 
     Deterministic: pulses start at phase 0, and the noise has a fixed seed. A long mel is processed
     in chunks that overlap by ``receptive_field``. The excitation is generated once for the whole
-    recording, so the output does not depend on the chunks."""
+    recording, so the output does not depend on the chunks.
+    """
 
     def __init__(self, network: SourceFilter, *, chunk_frames: int = 2_400):
         self.network = network.eval()

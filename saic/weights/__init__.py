@@ -3,7 +3,8 @@
 A weights folder holds ``config.json``, ``model.safetensors``, ``SHA256SUMS`` and optionally
 ``vocoder.safetensors`` and ``voices.safetensors``. It is a local folder, a repository on the Hub or
 the bundled weights. The named weights are loaded, or an error is raised: there is no fallback. A
-folder is untrusted: any file in it is either loaded or rejected with a :class:`WeightsError`."""
+folder is untrusted: any file in it is either loaded or rejected with a :class:`WeightsError`.
+"""
 
 import errno
 import hashlib
