@@ -1,11 +1,15 @@
 """Caches of other libraries move away from a read-only home folder, and only from that."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from saic import caches
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_writable_home_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +40,17 @@ def test_no_home_and_no_temporary_folder_changes_nothing(monkeypatch: pytest.Mon
     environment: dict[str, str] = {}
     caches.move_if_home_is_read_only(environment)
     assert environment == {}
+
+
+def test_training_entry_point_with_a_read_only_home_moves_caches_before_its_imports(tmp_path: Path) -> None:
+    unset = {"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "SAIC_CACHE"}
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    done = subprocess.run(
+        [sys.executable, "-m", "train.vocoder", "--help"],  # imports matplotlib, which warns of a read-only home
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=kept | {"HOME": "/proc/nonexistent", "TMPDIR": str(tmp_path)},
+    )
+    assert done.returncode == 0 and done.stdout and done.stderr == ""
+    assert not list(tmp_path.glob("saic-cache-*"))

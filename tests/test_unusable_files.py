@@ -1,6 +1,7 @@
 """Empty, hidden, broken and text files in a corpus folder are left out and counted by reason."""
 
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import soundfile as sf
 from saic.data import corpora, manifest
 from saic.data.left_out import LeftOut
 from saic.errors import DataError
+from saic.evaluation import paper
 from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.evaluators.evaluators import Evaluators
+from saic.evaluation.measures import privacy
 from saic.evaluation.run import evaluate
 from tests.conftest import RATE, voice
 from train import prepare
@@ -182,6 +185,61 @@ def test_evaluation_takes_other_clips_of_a_speaker_for_broken_ones(tmp_path: Pat
     dataset = PartitionedSet(clips, seed=0, quick=False, progress=lambda *step: None)
     assert sorted(dataset.parts) == ["0", "1"] and dataset.left_out == {"short": 0, "silent": 0}
     assert set(dataset.unusable) == {"broken"} and dataset.unusable["broken"]
+
+
+def test_paper_protocol_takes_other_recordings_for_broken_ones(tmp_path: Path, caplog) -> None:
+    from tests.test_evaluation import SpectrumEmbedder, TilingPipeline
+
+    clips = []
+    for k in range(3):
+        for i, split in enumerate(["train"] * 5 + ["test"] * 2):
+            path = tmp_path / f"{k}-{split}-{i}.flac"
+            if (k == 1 and i in (0, 1, 5)) or (k == 2 and split == "test"):
+                flac_with_a_broken_body(path, 6.0)
+            else:
+                sf.write(path, voice(100 + 80 * k, 6.0, seed=i, formant_hz=500 + 400 * k), RATE)
+            clips.append(manifest.Clip(path, path.stem, str(k), None, 20.0, None, split))  # three are chosen first
+    manifest.write(tmp_path / "manifest.jsonl", clips)
+    dataset = paper.PaperSet(clips, seed=0, progress=lambda *step: None)
+    assert sorted(dataset.parts) == ["0", "1"] and dataset.left_out == {"one_split": 0, "silent": 1}
+    assert all(len(dataset.wav(parts.enrollment)) == 15 * RATE for parts in dataset.parts.values())
+    assert {"1-test-5", "2-test-5", "2-test-6"} < set(dataset.unusable["broken"])
+    with caplog.at_level(logging.WARNING):
+        report = paper.evaluate(
+            tmp_path / "manifest.jsonl", tmp_path / "out", pipeline=TilingPipeline(), embedder=SpectrumEmbedder()
+        )
+    assert report["data"]["gallery_speakers"] == 2
+    assert re.search(r"Left out (\d) files: \1 broken\n  broken: .*2-test-6", caplog.text)
+
+
+def test_training_speech_of_the_attacker_takes_other_clips_for_broken_ones(tmp_path: Path, caplog) -> None:
+    clips = []
+    for k in range(3):
+        for i in range(6):
+            path = tmp_path / f"{k}-{i}.flac"
+            if k == 2 or (k == 0 and i % 2):
+                flac_with_a_broken_body(path, 4.0)
+            else:
+                sf.write(path, voice(100 + 50 * k, 4.0, seed=i), RATE)
+            clips.append(manifest.Clip(path, path.stem, str(k), "F", 20.0, None, "train"))  # three are chosen first
+    with caplog.at_level(logging.WARNING):
+        material = privacy.train_material(clips, 0)
+    assert {speaker: len(parts) for speaker, parts in material.items()} == {"0": 3, "1": 3}
+    assert re.search(r"Left out (\d) files: \1 broken\n  broken: 0-[135], .*2-0", caplog.text)
+    assert "1-" not in caplog.text
+    with pytest.raises(DataError, match="two speakers"):
+        privacy.train_material([clip for clip in clips if clip.speaker == "2"], 0)
+
+
+def test_vocoder_training_leaves_out_broken_clips_and_prints_them_by_name(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from train.vocoder import _read
+
+    flac_with_a_broken_body(folder / "s2" / "body.flac")
+    waveforms = _read(folder, "test", 16)
+    assert [clip.utterance for clip in waveforms.training_set.clips] == ["s0/good", "s1/good", "s2/good"]
+    assert "Left out 1 file: 1 broken\n  broken: s2/body\ntest: 3 lossless clips" in capsys.readouterr().out
 
 
 def test_quick_evaluation_without_a_long_enough_speaker_raises_data_error(tmp_path: Path) -> None:

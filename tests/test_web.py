@@ -26,14 +26,8 @@ from gradio_client import Client, handle_file
 
 from saic import audio, web
 from saic.errors import DataError, UsageError
-from saic.pipeline import Pipeline
-from saic.signal.loudness import loudness_lufs
-from saic.signal.mel import log_mel
-from saic.web import Documents, Example, build_page, load_examples, protection, texts
-from saic.web import page as pages
-from saic.web.failures import gradio_errors
-from saic.web.progress import DRAWING, Pace, Progress
-from saic.web.protection import (
+from saic.evaluation import protection
+from saic.evaluation.protection import (
     Protection,
     ProtectionMeasurer,
     Similarity,
@@ -41,6 +35,14 @@ from saic.web.protection import (
     TypicalRange,
     independent_verifier,
 )
+from saic.pipeline import Pipeline
+from saic.signal.loudness import loudness_lufs
+from saic.signal.mel import log_mel
+from saic.web import Documents, Example, build_page, load_examples, texts
+from saic.web import page as pages
+from saic.web.failures import gradio_errors
+from saic.web.notes import notes_html
+from saic.web.progress import DRAWING, Pace, Progress
 from saic.web.protection_card import protection_card
 from saic.web.server import serve
 from saic.web.server.jobs import MAX_JOBS, Jobs
@@ -329,8 +331,8 @@ def run(anonymizer: Anonymizer, store: ClipStore, upload: Path) -> tuple[Run, di
 
 
 def shows_no_result(updates: tuple) -> bool:
-    run_id, cancel, intro, progress, results, _, *files = updates
-    hidden = not any(part["visible"] for part in (cancel, progress, results))
+    run_id, cancel, intro, progress, results, _, notes, *files = updates
+    hidden = not any(part["visible"] for part in (cancel, progress, results, notes))
     return hidden and "Press Convert" in intro["value"] and run_id == "" and files == [None] * 4
 
 
@@ -393,6 +395,67 @@ def test_late_plain_copy_does_not_replace_newer_recording(anonymizer: Anonymizer
     assert anonymizer.update_player(str(upload)) == copy
     for path in (copy, sent(store, voice(110, 2.0)), None):
         assert anonymizer.update_player(path) == gr.skip()
+
+
+# --- notes on damaged files -------------------------------------------------------------------------------
+
+
+def damaged(path: Path, wav: np.ndarray) -> Path:
+    """Write the wav (N,) of 4 s as a FLAC file that is cut: about 2 s of it can be decoded."""
+    whole = path.with_suffix(".whole")
+    sf.write(whole, wav, RATE, format="FLAC")
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    whole.unlink()
+    return path
+
+
+DAMAGE = r"Only [12]\.\d s of 4\.0 s could be decoded: the file is damaged\."
+
+
+def sent_damaged(store: ClipStore, hz: float) -> str:
+    return str(damaged(store.receive(".flac"), steady(hz, 4.0)))
+
+
+@pytest.mark.parametrize("taken_in", [True, False])
+def test_notes_on_damaged_source_and_target_are_shown_with_the_result(taken_in: bool, anonymizer, store) -> None:
+    source, target = sent_damaged(store, 110), sent_damaged(store, 220)
+    if taken_in:  # the players show the copies
+        source, target = anonymizer.decode_source(source, ME), anonymizer.decode_target(target, ME)
+    run = Run(source, target, OWN_RECORDING)
+    anonymizer.run_conversion(run, ME, NO_PROGRESS)
+    *_, notes, _, _, _, _ = anonymizer.show_result(source, target, OWN_RECORDING, run, ME)
+    assert notes["visible"] and 'role="status"' in notes["value"]
+    for name in ("The voice to protect", "The new voice"):
+        assert re.search(f"<strong>{name}\\.</strong> {DAMAGE}", notes["value"])
+    source = sent(store, steady(110, 2.0))
+    next_run = Run(source, None, PSEUDONYM)
+    anonymizer.run_conversion(next_run, ME, NO_PROGRESS)
+    *_, notes, _, _, _, _ = anonymizer.show_result(source, None, PSEUDONYM, next_run, ME)
+    assert notes["value"] == "" and not notes["visible"]
+
+
+def test_notes_of_an_upload_are_deleted_with_its_copy(recordings: Recordings, store: ClipStore) -> None:
+    copy = recordings.take_in(sent_damaged(store, 110), "me", "source")
+    (note,) = recordings.read(copy, "me").notes
+    assert re.fullmatch(DAMAGE, note) and (Path(copy).parent / "notes.json").is_file()
+    recordings.delete("me")
+    assert not Path(copy).parent.exists()
+
+
+def test_notes_are_escaped() -> None:
+    assert notes_html({"A": ("<b>", "two"), "B": ()}).count("<b>") == 0
+    assert notes_html({"A": (), "B": ()}) == ""
+
+
+def test_identify_shows_notes_on_enrolled_and_query_clips(identifier: Identifier, store: ClipStore) -> None:
+    enrolled, html, *_ = identifier.enroll("Anna <b>", sent_damaged(store, 110), EnrolledVoices(), ME)
+    assert re.search(f"<strong>Anna &lt;b&gt;\\.</strong> {DAMAGE}", html)
+    enrolled, html, *_ = identifier.enroll("Ben", sent(store, steady(220, 2.0)), enrolled, ME)
+    assert len(re.findall(DAMAGE, html)) == 1  # as long as Anna is enrolled
+    html = identifier.identify_speaker(sent_damaged(store, 110), enrolled, ME).html
+    assert re.search(f"The recording in question\\.</strong> {DAMAGE}", html) and "This is <strong>Anna" in html
+    assert "Only" not in identifier.identify_speaker(sent(store, steady(220, 2.0)), enrolled, ME).html
+    assert identifier.remove_all(enrolled)[0].notes == {}
 
 
 # --- protection ------------------------------------------------------------------------------
@@ -721,6 +784,18 @@ def test_client_converts_identifies_explores_and_deletes(client: Client, files, 
     assert {path.name for path in kept()} == {Path(path).name for path in (*clips, spectrograms)}
     assert client.predict(api_name="/delete") == "Deleted."
     assert not kept()
+
+
+def test_client_gets_notes_on_damaged_files(client: Client, files, tmp_path: Path) -> None:
+    cut = handle_file(damaged(tmp_path / "cut.flac", voice(110, 4.0)))
+    *_, protected = client.predict(cut, files["Other"], api_name="/convert")
+    (note,) = protected["notes"]["source"]
+    assert re.fullmatch(DAMAGE, note) and protected["notes"]["target"] == []
+    *_, protected = client.predict(files["Other"], cut, api_name="/convert")
+    assert protected["notes"] == {"source": [], "target": [note]}
+    answer = client.predict(cut, ["ben", "jane"], [files["Other"], cut], api_name="/identify")
+    assert answer["name"] == "jane" and answer["notes"] == {"clip": [note], "recordings": [[], [note]]}
+    assert client.predict([files["Other"], cut], api_name="/explore")["notes"] == [[], [note]]
 
 
 def test_delete_now_leaves_no_enrolled_voice_and_allows_to_enroll_again(page: gr.Blocks) -> None:

@@ -74,8 +74,7 @@ def read_training_set(data: Path, split: str, config: Config, parallel: Path | N
         )
     if not distributed.is_first():
         return training_set
-    if training_set.broken:
-        print(LeftOut(broken=training_set.broken).listing())
+    print_broken(training_set)
     minutes = training_set.mel.shape[1] / FRAMES_PER_S / 60
     print(
         f"{split}: {len(training_set.clips)} clips, {len(training_set.speakers)} speakers, {minutes:.0f} minutes",
@@ -83,6 +82,12 @@ def read_training_set(data: Path, split: str, config: Config, parallel: Path | N
     )
     print(f" ({training_set.skipped} clips shorter than a segment left out)" if training_set.skipped else "")
     return training_set
+
+
+def print_broken(training_set: TrainingSet) -> None:
+    """Print the clips that cannot be decoded, if there are any."""
+    if training_set.broken:
+        print(LeftOut(broken=training_set.broken).listing())
 
 
 def named_weights(name: str) -> str | None:

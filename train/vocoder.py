@@ -36,7 +36,17 @@ from saic.training.vocoder import VocoderStage
 from saic.training.waveform_set import WaveformSet
 from saic.vocoder.source_filter import NeuralVocoder
 from saic.weights import load_vocoder, resolve, save_vocoder
-from train.entry import ConfigOption, DataOption, DeviceOption, ResumeOption, RunOption, named_weights, read_config, run
+from train.entry import (
+    ConfigOption,
+    DataOption,
+    DeviceOption,
+    ResumeOption,
+    RunOption,
+    named_weights,
+    print_broken,
+    read_config,
+    run,
+)
 from train.stage2 import RecognizerOption
 
 LOSSLESS = (".flac", ".wav")
@@ -113,11 +123,10 @@ def _read(
         raise DataError(
             f"The split '{split}' holds no lossless clips (FLAC or WAV): a vocoder would learn codec artifacts."
         )
-    waveforms = WaveformSet(TrainingSet(clips, segment_frames=segment_frames, stride=1), reconstruct)
-    print(
-        f"{split}: {len(waveforms.training_set.clips)} lossless clips, {len(waveforms.training_set.speakers)} speakers"
-    )
-    return waveforms
+    training_set = TrainingSet(clips, segment_frames=segment_frames, stride=1)
+    print_broken(training_set)
+    print(f"{split}: {len(training_set.clips)} lossless clips, {len(training_set.speakers)} speakers")
+    return WaveformSet(training_set, reconstruct)
 
 
 def _write_samples(run: Path, stage: VocoderStage, unseen: WaveformSet) -> None:

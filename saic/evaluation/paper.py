@@ -11,19 +11,22 @@ other videos than the enrollment. Each speaker is the target of exactly one othe
 The report also has controls, and speaker recognition on the real recordings.
 """
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from saic import audio
 from saic.audio import SAMPLE_RATE
 from saic.data import corpora, manifest
 from saic.data.corpora import TEST, TRAIN
+from saic.data.left_out import LeftOut, reason_of
 from saic.data.manifest import Clip
-from saic.errors import DataError, SilentAudio, TooShort
+from saic.errors import AudioError, DataError, SilentAudio, TooShort
 from saic.evaluation import report
 from saic.evaluation.data.codec import lossless
 from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, EvaluationSet, clips_by_speaker
@@ -45,6 +48,8 @@ from saic.evaluation.systems import SystemOutputs
 from saic.signal.vad import require_speech
 
 MEASURED = ("real", "convert", "replay_target", "copy_source")
+
+_log = logging.getLogger(__name__)
 
 _COLUMNS = {
     "target_top1": "Target top-1, %",
@@ -78,7 +83,8 @@ class PaperSet(EvaluationSet):
     """The speakers with recordings in both splits, each converted to one other.
 
     ``left_out`` counts speakers with recordings in one split only ("one_split"), and those without
-    speech ("silent").
+    speech ("silent"). ``unusable`` lists the utterances that cannot be decoded; other recordings of
+    their speakers are used.
     """
 
     def __init__(self, clips: Sequence[Clip], *, seed: int, progress: StepCallback):
@@ -87,7 +93,7 @@ class PaperSet(EvaluationSet):
         speakers = sorted(train.keys() & test.keys())
         self.left_out = {"one_split": len(train.keys() | test.keys()) - len(speakers), "silent": 0}
         for done, speaker in enumerate(speakers, start=1):
-            self._add(choose_clips(train[speaker], seed), choose_clips(test[speaker], seed))
+            self._add(train[speaker], test[speaker], seed)
             progress("prepare", done, len(speakers))
         if len(self.parts) < 2:
             raise DataError(
@@ -96,14 +102,15 @@ class PaperSet(EvaluationSet):
             )
         self.trials = one_target_each({name: part.sex for name, part in self.parts.items()}, seed)
 
-    def _add(self, train: Sequence[Clip], test: Sequence[Clip]) -> None:
+    def _add(self, train: Sequence[Clip], test: Sequence[Clip], seed: int) -> None:
         """Enroll a speaker.
 
         Source and reference are the first two test clips with speech, or the only one.
         """
-        enrollment = _first_seconds(train)
-        tested = list(islice(filter(self._has_speech, map(_first_seconds, zip(test))), 2))
-        if not tested or not self._has_speech(enrollment):
+        enrollment = _with_speech(self._decoded(train, seed))
+        parts = (_with_speech([recording]) for recording in self._decoded(test, seed))
+        tested = list(islice(filter(None, parts), 2))
+        if not tested or not enrollment:
             self.left_out["silent"] += 1
             return
         for part in tested:
@@ -111,12 +118,16 @@ class PaperSet(EvaluationSet):
         speaker = train[0].speaker
         self.parts[speaker] = SpeakerParts(speaker, train[0].sex, enrollment, tested[0], tested[-1])
 
-    def _has_speech(self, part: Part) -> bool:
-        try:
-            require_speech(self.wav(part), MIN_SPEECH_S)
-        except (SilentAudio, TooShort):
-            return False
-        return True
+    def _decoded(self, clips: Sequence[Clip], seed: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Utterances and wavs of a speaker's clips that can be decoded, the chosen ones first."""
+        chosen = choose_clips(clips, seed)
+        for clip in [*chosen, *(clip for clip in clips if clip not in chosen)]:
+            try:
+                wav = audio.load(clip.path)
+            except AudioError as error:
+                self.unusable.add(reason_of(error), clip.utterance)
+            else:
+                yield clip.utterance, wav
 
 
 def one_target_each(sexes: Mapping[str, str | None], seed: int) -> list[Trial]:
@@ -142,7 +153,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Run the protocol; write ``report.json`` and ``report.md`` into ``out``.
 
-    Outputs are cached in ``out/.cache``, so that an interrupted run continues.
+    Recordings that cannot be decoded are left out; their number and names are logged. Outputs are
+    cached in ``out/.cache``, so that an interrupted run continues.
 
     Parameters
     ----------
@@ -168,8 +180,17 @@ def evaluate(
     path, out = Path(manifest_or_folder), Path(out)
     progress = progress or (lambda stage, done, total: None)
     listed = path.is_file() or (path / manifest.MANIFEST_NAME).is_file()
-    clips = manifest.read(path, [TRAIN, TEST]) if listed else corpora.read(path, identification=True).clips
+    left_out = LeftOut()
+    if listed:
+        clips = manifest.read(path, [TRAIN, TEST], left_out=left_out)
+    else:
+        clips = corpora.read(path, identification=True, left_out=left_out).clips
     dataset = PaperSet(clips, seed=seed, progress=progress)
+    for reason, utterances in dataset.unusable.items():
+        for utterance in utterances:
+            left_out.add(reason, utterance)
+    if left_out:
+        _log.warning("%s", left_out.listing())
     outputs = SystemOutputs(pipeline, dataset, out / ".cache", seed=seed)
     options = {"seed": seed, "progress": progress}
     identities = identity.measure(dataset, outputs, embedder.embed, only=MEASURED, **options).estimates
@@ -220,12 +241,18 @@ def _text(result: Mapping[str, Any], top1: Mapping[str, Estimate]) -> str:
     return "\n".join(lines)
 
 
-def _first_seconds(clips: Sequence[Clip]) -> Part:
-    """The clips end to end, up to 15 s."""
-    part, left = [], round(MAX_PART_S * SAMPLE_RATE)
-    for clip in clips:
-        samples = min(left, round(clip.duration_s * SAMPLE_RATE))
-        if samples:
-            part.append(Span(clip.utterance, 0, samples))
-            left -= samples
+def _with_speech(recordings: Iterable[tuple[str, np.ndarray]]) -> Part:
+    """Recordings (utterance, wav) end to end, up to 15 s; empty if they have too little speech."""
+    part, wavs, left = [], [], round(MAX_PART_S * SAMPLE_RATE)
+    for utterance, wav in recordings:
+        wavs.append(wav[:left])
+        part.append(Span(utterance, 0, len(wavs[-1])))
+        left -= len(wavs[-1])
+        if not left:
+            break
+    try:
+        if wavs:
+            require_speech(np.concatenate(wavs), MIN_SPEECH_S)
+    except (SilentAudio, TooShort):
+        return ()
     return tuple(part)

@@ -58,13 +58,14 @@ def register_endpoints(
             the reconstruction
             the swapped voice
             the mel spectrograms (PNG)
-            what was protected: similarities to source and target before and after, typical values
+            what was protected: similarities before and after, typical values; "notes" on damaged recordings
         """
         with gradio_errors():
             session = session_of(request)
-            wav, other = inbox.load_all([_path(source), _path(target) if target else bundled[0]], session)
-            result = anonymizer.convert(wav, other, session)
-            protection = anonymizer.measure_protection(result, other, session).to_dict()
+            voice, other = inbox.read_all([_path(source), _path(target) if target else bundled[0]], session)
+            result = anonymizer.convert(voice.wav, other.wav, session)
+            protection = anonymizer.measure_protection(result, other.wav, session).to_dict()
+            protection["notes"] = {"source": voice.notes, "target": other.notes}
             files = (result.original, result.reconstructed, result.swapped, result.spectrograms)
             return *(FileData(path=path) for path in files), protection
 
@@ -77,7 +78,7 @@ def register_endpoints(
             recordings: up to 24 recordings of these people, in the order of the names
 
         Returns:
-            "name" (null for none of these people), "threshold", "scores" of all names, best first
+            "name" (null for none of these people), "threshold", "scores" of all names, best first, "notes"
         """
         with gradio_errors():
             session = session_of(request)
@@ -85,15 +86,16 @@ def register_endpoints(
                 raise UsageError("Give as many names as recordings.")
             if not 1 <= len(set(names)) <= MAX_VOICES or len(recordings) > MAX_RECORDINGS:
                 raise UsageError(f"Give 1 to {MAX_VOICES} people and up to {MAX_RECORDINGS} recordings.")
-            query, *wavs = inbox.load_all([_path(file) for file in (clip, *recordings)], session)
+            query, *known = inbox.read_all([_path(file) for file in (clip, *recordings)], session)
             enrolled = EnrolledVoices()
-            for name, wav in zip(names, wavs, strict=True):
-                enrolled.setdefault(name, []).append(identifier.embed(wav, session))
-            matches = identifier.rank_matches(identifier.embed(query, session), enrolled)
+            for name, recording in zip(names, known, strict=True):
+                enrolled = enrolled.with_clip(name, identifier.embed(recording.wav, session))
+            matches = identifier.rank_matches(identifier.embed(query.wav, session), enrolled)
             return {
                 "name": matches[0].name if matches[0].accepted else None,
                 "threshold": identifier.threshold,
                 "scores": [{"name": match.name, "score": match.score} for match in matches],
+                "notes": {"clip": query.notes, "recordings": [recording.notes for recording in known]},
             }
 
     def explore(recordings: list[FileData], request: gr.Request = None) -> dict:
@@ -104,14 +106,15 @@ def register_endpoints(
 
         Returns:
             for "speaker" and "content" embeddings: the points of the gallery's voices and of the
-            recordings, and the share of gallery points whose nearest neighbor is of the same voice
+            recordings, and the share of gallery points whose nearest neighbor is of the same voice; "notes"
         """
         with gradio_errors():
             session = session_of(request)
             if not isinstance(recordings, list) or not 1 <= len(recordings) <= maps.MAX_CLIPS:
                 raise UsageError(f"A map shows 1 to {maps.MAX_CLIPS} recordings. Send so many.")
-            wavs = inbox.load_all([_path(file) for file in recordings], session)
-            return explorer.map_points({str(k): wav for k, wav in enumerate(wavs)}, session)
+            clips = inbox.read_all([_path(file) for file in recordings], session)
+            points = explorer.map_points({str(k): clip.wav for k, clip in enumerate(clips)}, session)
+            return points | {"notes": [clip.notes for clip in clips]}
 
     async def delete(request: gr.Request = None) -> str:
         """Stop what this client runs and remove all its recordings and results from the server."""

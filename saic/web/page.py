@@ -9,10 +9,10 @@ import gradio as gr
 
 from saic import audio
 from saic.evaluation.evaluators.whisper import WhisperASR
+from saic.evaluation.protection import ProtectionMeasurer
 from saic.web import api, texts
 from saic.web.examples import Example
 from saic.web.parts import HEAVY, QUICK
-from saic.web.protection import ProtectionMeasurer
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.server.store import ClipStore
 from saic.web.tabs import about, anonymize, explore, identify

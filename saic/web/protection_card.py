@@ -2,8 +2,8 @@
 
 from typing import Literal
 
+from saic.evaluation.protection import Protection, Similarity, SpeakerVerifier, TypicalRange
 from saic.web import texts
-from saic.web.protection import Protection, Similarity, SpeakerVerifier, TypicalRange
 
 AsrStatus = Literal["absent", "running", "stopped"]
 """Why the share of words kept is missing: there is no ASR, it still runs, or it was stopped."""

@@ -130,7 +130,7 @@ CSS = """
 .notes li { margin: 0 !important; padding: .6rem .9rem; border-radius: 4px; line-height: 1.45;
   border-left: 4px solid var(--button-primary-background-fill); background: var(--background-fill-secondary); }
 .note-warning { border: 1px solid var(--error-border-color); background: var(--error-background-fill);
-  color: var(--error-text-color); border-radius: 8px; padding: .7rem 1rem; }
+  color: var(--error-text-color); border-radius: 8px; padding: .7rem 1rem; margin: .6rem 0; }
 .step { display: inline-block; width: 1.7em; height: 1.7em; line-height: 1.7em; margin-right: .35em;
   text-align: center; font-size: .85em; border-radius: 50%; background: var(--button-primary-background-fill);
   color: var(--button-primary-text-color); }

@@ -45,6 +45,8 @@ first.</p>
 TIMES = """ On this server, ten seconds of speech take {ten}, five minutes {five}, if nobody else
 converts at that moment."""
 
+NOTED_SOURCE, NOTED_TARGET, NOTED_QUERY = "The voice to protect", "The new voice", "The recording in question"
+
 DELETED = """<div class="empty" role="status"><h2>Deleted</h2>
 <p>Nothing of yours is left on this server.</p></div>"""
 

@@ -100,7 +100,7 @@ class PartitionedSet(EvaluationSet):
 
     def _add(self, clips: Sequence[Clip], seed: int) -> None:
         """Enroll the speaker of the clips."""
-        wavs = self._load_clips(clips, seed)
+        wavs = load_clips(clips, seed, self.unusable)
         if sum(map(len, wavs.values())) < trials.MIN_SPEAKER_S * audio.SAMPLE_RATE:
             self.left_out["short"] += 1  # the manifest's durations were too long
             return
@@ -113,22 +113,26 @@ class PartitionedSet(EvaluationSet):
             return
         self.parts[parts.speaker] = parts
 
-    def _load_clips(self, clips: Sequence[Clip], seed: int) -> dict[str, np.ndarray]:
-        """Audio of a speaker's chosen clips; for clips that cannot be decoded, others are chosen."""
-        loaded: dict[str, np.ndarray] = {}
-        rest = list(clips)
-        while rest:
-            chosen, n_rest = trials.choose_clips(rest, seed), len(rest)
-            for clip in chosen:
-                try:
-                    if clip.utterance not in loaded:
-                        loaded[clip.utterance] = audio.load(clip.path)
-                except AudioError as error:
-                    self.unusable.add(reason_of(error), clip.utterance)
-                    rest.remove(clip)
-            if len(rest) == n_rest:
-                return {clip.utterance: loaded[clip.utterance] for clip in chosen}
-        return {}
+
+def load_clips(clips: Sequence[Clip], seed: int, unusable: LeftOut) -> dict[str, np.ndarray]:
+    """Utterance to audio of a speaker's chosen clips (:func:`~saic.evaluation.data.trials.choose_clips`).
+
+    Clips that cannot be decoded are counted in ``unusable``, and others are chosen for them.
+    """
+    loaded: dict[str, np.ndarray] = {}
+    rest = list(clips)
+    while rest:
+        chosen, n_rest = trials.choose_clips(rest, seed), len(rest)
+        for clip in chosen:
+            try:
+                if clip.utterance not in loaded:
+                    loaded[clip.utterance] = audio.load(clip.path)
+            except AudioError as error:
+                unusable.add(reason_of(error), clip.utterance)
+                rest.remove(clip)
+        if len(rest) == n_rest:
+            return {clip.utterance: loaded[clip.utterance] for clip in chosen}
+    return {}
 
 
 def clips_by_speaker(clips: Sequence[Clip]) -> dict[str, list[Clip]]:

@@ -22,6 +22,7 @@ excluded.
 The EER of an attacker is meaningful only if its EER on original speech is low, see :func:`claims`.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,12 +31,13 @@ from typing import Any
 import numpy as np
 
 from saic import audio
+from saic.data.left_out import LeftOut
 from saic.data.manifest import Clip
 from saic.errors import DataError, SilentAudio, TooShort
 from saic.evaluation import metrics
 from saic.evaluation.data import trials
 from saic.evaluation.data.codec import round_trip
-from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, EvaluationSet, clips_by_speaker
+from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, EvaluationSet, clips_by_speaker, load_clips
 from saic.evaluation.evaluators.embedders import Embedder
 from saic.evaluation.measures.plda import Plda
 from saic.evaluation.metrics import Estimates
@@ -47,6 +49,7 @@ MAX_ORIGINAL_PERCENT = 10.0
 TRAIN_SPEAKERS = 200
 TRAIN_PARTS = 3
 TRAIN_PART_S = 3.5  # three of them, with gaps, fit into 11.5 s
+_log = logging.getLogger(__name__)
 
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(R, E) and (C, E) embeddings to (R, C) scores, higher is more similar."""
@@ -227,7 +230,8 @@ def train_material(
     """Cut parts of 3.5 s, half a second apart, from the clips of training speakers.
 
     Parts come from as many clips of a speaker as possible; a speaker with fewer than two parts is
-    left out.
+    left out. Clips that cannot be decoded are left out, and their number and names are logged;
+    others of their speaker are used.
 
     Returns
     -------
@@ -238,13 +242,13 @@ def train_material(
     DataError
         Fewer than two speakers.
     """
-    by_speaker = clips_by_speaker(clips)
+    by_speaker, unusable = clips_by_speaker(clips), LeftOut()
     length, gap = (round(seconds * audio.SAMPLE_RATE) for seconds in (TRAIN_PART_S, trials.GAP_S))
     material = {}
     sexes = {speaker: of_speaker[0].sex for speaker, of_speaker in by_speaker.items()}
     for speaker in trials.choose_speakers(sexes, n_speakers, seed) if sexes else ():
-        wavs = [audio.load(clip.path) for clip in trials.choose_clips(by_speaker[speaker], seed)]
-        starts = range(0, max(map(len, wavs)) - length + 1, length + gap)
+        wavs = list(load_clips(by_speaker[speaker], seed, unusable).values())
+        starts = range(0, max(map(len, wavs), default=0) - length + 1, length + gap)
         parts: list[np.ndarray] = []
         for part in (wav[start : start + length] for start in starts for wav in wavs if start + length <= len(wav)):
             with suppress(SilentAudio, TooShort):
@@ -252,6 +256,8 @@ def train_material(
                 parts.append(part)
         if len(parts) >= 2:
             material[speaker] = [round_trip(part) for part in parts[:parts_per_speaker]]
+    if unusable:
+        _log.warning("Training speech of the semi-informed attacker: %s", unusable.listing())
     if len(material) < 2:
         raise DataError("The semi-informed attacker needs training speech of at least two speakers.")
     return material

@@ -4,6 +4,7 @@ All access to the files of the store goes through here.
 """
 
 import contextlib
+import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import gradio as gr
 import numpy as np
 
 from saic import audio
-from saic.audio import Limits
+from saic.audio import Limits, Recording
 from saic.audio.sandbox import Sandbox
 from saic.errors import TooLong, UsageError
 from saic.signal.vad import require_speech
@@ -26,6 +27,8 @@ LIMITS = Limits(max_bytes=60 * 2**20, max_duration_s=300)
 
 MAX_CALL_S = 600.0
 """Seconds of audio in all recordings of one call."""
+
+_NOTES = "notes.json"  # beside the copy of an upload, and deleted with it
 
 
 def session_of(request: gr.Request | None) -> str:
@@ -51,9 +54,13 @@ class Recordings:
     _wanted_copies: dict[str, str] = field(default_factory=dict, repr=False)
 
     def load(self, path: str | None, session: str) -> np.ndarray:
-        """Load a file that a session may read, as a wav (N,).
+        """Load a file as `read` does, and return the wav (N,) alone."""
+        return self.read(path, session).wav
 
-        An upload is deleted, whether it can be decoded or not.
+    def read(self, path: str | None, session: str) -> Recording:
+        """Load a file that a session may read.
+
+        An upload is deleted, whether it can be decoded or not. The notes on it stay with its copy.
 
         Raises
         ------
@@ -61,44 +68,50 @@ class Recordings:
         """
         file = Path(path or "")
         if not self.store.is_upload(file) and not self.store.was_upload(file):
-            return self._load_clip(file, session)
+            return self._read_clip(file, session)
         # Wait for a core before taking the lock: nobody may hold the lock while waiting for a core.
         decoding = self.job("decode", session) if self.store.is_upload(file) else contextlib.nullcontext()
         with decoding, self._upload_lock(path):
             if not self.store.is_upload(file):  # another call has decoded it meanwhile
-                return self._load_clip(self.store.current(file), session)
+                return self._read_clip(self.store.current(file), session)
             if not self.store.may_read(session, file):
                 raise UsageError(GONE)
             try:
-                wav = self.sandbox.load(file)
+                recording = self.sandbox.read(file)
             finally:
                 self.store.discard(file)
             if path in self._wanted_copies:  # `take_in` waits for the copy, in this thread or another
-                require_speech(wav)
-                copy = self.save(self.new(session, self._wanted_copies[path]), "recording", wav)
-                self.store.set_copy(file, Path(copy))
-            return wav
+                require_speech(recording.wav)
+                folder = self.new(session, self._wanted_copies[path])
+                if recording.notes:
+                    self.write(folder, _NOTES, json.dumps(recording.notes).encode())
+                self.store.set_copy(file, Path(self.save(folder, "recording", recording.wav)))
+            return recording
 
-    def _load_clip(self, file: Path, session: str) -> np.ndarray:
+    def _read_clip(self, file: Path, session: str) -> Recording:
         if not self.store.may_read(session, file):
             raise UsageError(GONE)
-        return audio.load(file, limits=LIMITS)
+        wav = audio.load(file, limits=LIMITS)
+        try:
+            return Recording(wav, tuple(json.loads((file.parent / _NOTES).read_bytes())))
+        except OSError:  # there are none
+            return Recording(wav)
 
-    def load_all(self, paths: list[str | None], session: str) -> list[np.ndarray]:
-        """Load the recordings of one call, as `load` does.
+    def read_all(self, paths: list[str | None], session: str) -> list[Recording]:
+        """Load the recordings of one call, as `read` does.
 
         Raises
         ------
         UsageError, AudioError (TooLong if they hold more than `MAX_CALL_S` together)
         """
-        wavs, left_s = [], MAX_CALL_S
+        recordings, left_s = [], MAX_CALL_S
         for path in paths:
-            wav = self.load(path, session)
-            left_s -= len(wav) / audio.SAMPLE_RATE
+            recording = self.read(path, session)
+            left_s -= len(recording.wav) / audio.SAMPLE_RATE
             if left_s < 0:
                 raise TooLong(f"The recordings hold more than {MAX_CALL_S / 60:g} minutes together. Send fewer.")
-            wavs.append(wav)
-        return wavs
+            recordings.append(recording)
+        return recordings
 
     def take_in(self, path: str | None, session: str, kind: str) -> str | dict | None:
         """Replace an upload by a 16 kHz WAV of the session; returns its path.

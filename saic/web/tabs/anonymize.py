@@ -21,12 +21,13 @@ from saic import audio, plots
 from saic.audio import SAMPLE_RATE
 from saic.conversion import Voice
 from saic.errors import UsageError
+from saic.evaluation.protection import Protection, ProtectionMeasurer
 from saic.signal.loudness import normalize_loudness
 from saic.web import texts
 from saic.web.failures import gradio_errors, missing_input
+from saic.web.notes import notes_html
 from saic.web.parts import HEAVY, PRIVATE, QUICK, figure, player, recorder
 from saic.web.progress import DRAWING, Pace, Progress, about, progress_html
-from saic.web.protection import Protection, ProtectionMeasurer
 from saic.web.protection_card import protection_card
 from saic.web.server.recordings import LIMITS, Recordings, session_of
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
@@ -60,6 +61,7 @@ class Run:
     source, target : paths of the recordings; `target` is None for a pseudonym
     choice : the selected option of the radio buttons "Voice"
     id : random, to compare with the id that the page shows
+    notes : name of a recording to what was missing in it or chosen from it, as sentences
     result : None until the conversion is done
     running : whether the conversion or the measurement of its protection is in progress
     dropped : whether it was cancelled or replaced; then none of it is shown, however late it ends
@@ -70,6 +72,7 @@ class Run:
     target: str | None
     choice: str
     id: str = field(default_factory=lambda: secrets.token_hex(4))
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     result: Result | None = None
     running: bool = False
     dropped: bool = False
@@ -262,8 +265,10 @@ class Anonymizer:
             return gr.skip()
         with gradio_errors(), run.in_progress():
             session = session_of(request)
-            wav = self._recordings.load(run.source, session)
-            run.result = self.convert(wav, self._target_of(run, session), session, report)
+            source = self._recordings.read(run.source, session)
+            target, target_notes = self._target_of(run, session)
+            run.notes = {texts.NOTED_SOURCE: source.notes, texts.NOTED_TARGET: target_notes}
+            run.result = self.convert(source.wav, target, session, report)
         return gr.skip() if run.dropped else astuple(run.result)
 
     def show_result(
@@ -273,19 +278,25 @@ class Anonymizer:
         if run is None or run.dropped or run.result is None:  # the event belongs to an earlier run
             return gr.skip()
         if self._has_inputs(run, source, target, choice):
-            return update_results_area(run_id=run.id, result=True)
+            return update_results_area(run_id=run.id, result=True, notes=notes_html(run.notes))
         self._drop(run, request)
         return update_results_area(message=texts.CHANGED)
 
-    def _target_of(self, run: Run, session: str) -> np.ndarray | Voice | None:
-        """What `convert` takes as the target. Each bundled voice is measured only once."""
+    def _target_of(self, run: Run, session: str) -> tuple[np.ndarray | Voice | None, tuple[str, ...]]:
+        """What `convert` takes as the target, and the notes on the target's recording.
+
+        Each bundled voice is measured only once.
+        """
+        if run.target is None:
+            return None, ()
         if run.target not in self.bundled.values():
-            return None if run.target is None else self._recordings.load(run.target, session)
+            recording = self._recordings.read(run.target, session)
+            return recording.wav, recording.notes
         if run.target not in self._bundled_voices:
             wav = self._recordings.load(run.target, session)
             with self._recordings.job("measure", session):
                 self._bundled_voices[run.target] = self._pipeline.voice((wav, SAMPLE_RATE))
-        return self._bundled_voices[run.target]
+        return self._bundled_voices[run.target], ()
 
     def convert(
         self,
@@ -424,7 +435,9 @@ def limit_to_speech(mels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.minimum(mel, limit) for name, mel in mels.items()}
 
 
-def update_results_area(*, message: str = "", run_id: str = "", running: bool = False, result: bool = False) -> tuple:
+def update_results_area(
+    *, message: str = "", run_id: str = "", running: bool = False, result: bool = False, notes: str = ""
+) -> tuple:
     """Updates of the components below the buttons, in the order of `Tab.results_area`.
 
     Parameters
@@ -433,12 +446,14 @@ def update_results_area(*, message: str = "", run_id: str = "", running: bool = 
     run_id : id of the run that the page shows
     running : whether to show the progress and "Cancel"
     result : whether to show the result; otherwise its files are removed from the page
+    notes : HTML, shown above the result if it isn't empty
     """
     files = [gr.skip() if result else None] * 4
     bar = {"value": progress_html(texts.STARTING, 0.0, None)} if running else {}
     cancel, progress = gr.update(visible=running), gr.update(visible=running, **bar)
     intro, results = gr.update(value=message), gr.update(visible=result)
-    return run_id, cancel, intro, progress, results, texts.PROTECTION_WAITING, *files
+    noted = gr.update(value=notes, visible=bool(notes))
+    return run_id, cancel, intro, progress, results, texts.PROTECTION_WAITING, noted, *files
 
 
 def build_tab(anonymizer: Anonymizer, evaluation: str) -> "Tab":
@@ -461,6 +476,7 @@ def build_tab(anonymizer: Anonymizer, evaluation: str) -> "Tab":
     intro = gr.HTML(anonymizer.empty_message(), elem_id="intro")
     progress = gr.HTML(progress_html(texts.STARTING, 0.0, None), elem_id="progress", visible=False)
     with gr.Column(visible=False, elem_id="results") as results:
+        notes = gr.HTML("", elem_id="notes", visible=False)
         gr.HTML(texts.LISTEN)
         with gr.Row():
             players = [player("Original"), player("Reconstructed"), player("Swapped voice", "swapped")]
@@ -470,7 +486,7 @@ def build_tab(anonymizer: Anonymizer, evaluation: str) -> "Tab":
         mels = figure("Spectrograms", texts.MELS, texts.MELS_ALT)
     inputs, buttons = (source, choice, target, consent), (convert, cancel, example, delete)
     states = gr.Textbox(visible=False), gr.State(None), gr.State(None), gr.Textbox(visible=False)
-    return Tab(*inputs, *buttons, intro, progress, results, players, protection, mels, *states)
+    return Tab(*inputs, *buttons, intro, progress, results, notes, players, protection, mels, *states)
 
 
 @dataclass(frozen=True)
@@ -496,6 +512,7 @@ class Tab:
     intro: gr.HTML
     progress: gr.HTML
     results: gr.Column
+    notes: gr.HTML
     players: list[gr.Audio]
     protection: gr.HTML
     mels: gr.Image
@@ -513,7 +530,7 @@ class Tab:
     def results_area(self) -> list[gr.Component]:
         """Components below the buttons, in the order of `update_results_area`."""
         state = [self.shown_run_id, self.cancel, self.intro, self.progress]
-        return [*state, self.results, self.protection, *self.result_files]
+        return [*state, self.results, self.protection, self.notes, *self.result_files]
 
 
 def connect_events(anonymizer: Anonymizer, tab: Tab) -> None:

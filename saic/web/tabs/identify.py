@@ -1,5 +1,6 @@
 """The Identify tab: open-set speaker identification among a few enrolled voices."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -11,6 +12,7 @@ from saic.audio import SAMPLE_RATE
 from saic.pipeline import Match
 from saic.web import texts
 from saic.web.failures import gradio_errors, missing_input
+from saic.web.notes import notes_html
 from saic.web.parts import HEAVY, PRIVATE, QUICK, recorder
 from saic.web.server.recordings import Recordings, session_of
 
@@ -20,10 +22,25 @@ MAX_NAME = 40  # characters
 
 
 class EnrolledVoices(dict[str, list[np.ndarray]]):
-    """Name to the speaker embeddings (E,) of that person's clips; no audio."""
+    """Name to the speaker embeddings (E,) of that person's clips; no audio.
 
-    removed = False
-    """Set by "Remove all": an enrollment that is still running must not add its voice again."""
+    Attributes
+    ----------
+    notes : name to what was missing in that person's clips or chosen from them, as sentences
+    removed : set by "Remove all": an enrollment that is still running must not add its voice again
+    """
+
+    def __init__(
+        self, voices: Mapping[str, list[np.ndarray]] | None = None, notes: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
+        super().__init__(voices or {})
+        self.notes = dict(notes or {})
+        self.removed = False
+
+    def with_clip(self, name: str, embedding: np.ndarray, notes: tuple[str, ...] = ()) -> "EnrolledVoices":
+        """These voices and one more clip, of a new voice or of one of them."""
+        clips, all_notes = [*self.get(name, []), embedding], (*self.notes.get(name, ()), *notes)
+        return EnrolledVoices(self | {name: clips}, self.notes | {name: all_notes})
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +86,11 @@ class Identifier:
             raise missing_input(f"{MAX_CLIPS} clips of this voice are enrolled. More would not help.")
         with gradio_errors():
             session = session_of(request)
-            embedding = self.embed(self._recordings.load(clip, session), session)
+            recording = self._recordings.read(clip, session)
+            embedding = self.embed(recording.wav, session)
         if enrolled.removed:
             return gr.skip(), gr.skip(), "", None
-        enrolled = EnrolledVoices(enrolled | {name: [*enrolled.get(name, []), embedding]})
+        enrolled = enrolled.with_clip(name, embedding, recording.notes)
         return enrolled, list_html(enrolled), "", None
 
     def remove_all(self, enrolled: EnrolledVoices) -> tuple[EnrolledVoices, str, str]:
@@ -116,8 +134,10 @@ class Identifier:
             raise missing_input("Enroll at least one voice first.")
         with gradio_errors():
             session = session_of(request)
-            matches = self.rank_matches(self.embed(self._recordings.load(clip, session), session), enrolled)
-            return Identification(clip, enrolled, answer_html(matches, self.threshold))
+            recording = self._recordings.read(clip, session)
+            matches = self.rank_matches(self.embed(recording.wav, session), enrolled)
+            notes = notes_html({texts.NOTED_QUERY: recording.notes})
+            return Identification(clip, enrolled, notes + answer_html(matches, self.threshold))
 
     def rank_matches(self, query: np.ndarray, enrolled: EnrolledVoices) -> list[Match]:
         """Matches of a speaker embedding (E,), best first, as from `Pipeline.identify`."""
@@ -153,14 +173,14 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def list_html(enrolled: EnrolledVoices) -> str:
-    """HTML list of the enrolled voices."""
+    """HTML list of the enrolled voices, with the notes on their clips."""
     if not enrolled:
         return texts.NOBODY_ENROLLED
     items = "".join(
         f"<li><span>{escape(name)}</span><span class='soft'>{len(clips)} clip{'s' * (len(clips) > 1)}</span></li>"
         for name, clips in enrolled.items()
     )
-    return f'<ul class="enrolled">{items}</ul>'
+    return f'<ul class="enrolled">{items}</ul>{notes_html(enrolled.notes)}'
 
 
 def answer_html(matches: list[Match], threshold: float) -> str:
