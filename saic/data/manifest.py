@@ -22,6 +22,7 @@ from saic.errors import AudioError, DataError
 MANIFEST_NAME = "manifest.jsonl"
 
 _KEYS = ("path", "utterance", "speaker", "sex", "duration_s", "text", "split")
+_OPTIONAL_KEYS = ("age", "session")
 _SEXES = ("F", "M", None)
 _OUTSIDE = "outside a speaker's folder"
 _LAYOUT = "A corpus needs one folder per speaker with that speaker's recordings in it: speaker/clip.wav."
@@ -34,7 +35,7 @@ class Clip:
     """One recording of one speaker.
 
     ``sex`` ("F" or "M") and ``text`` (transcript) may be None. ``utterance`` is unique in a
-    manifest.
+    manifest. ``age`` in years and ``session`` are None where the manifest does not state them.
     """
 
     path: Path
@@ -44,6 +45,8 @@ class Clip:
     duration_s: float
     text: str | None
     split: str
+    age: int | None = None
+    session: str | None = None
 
 
 def read(
@@ -115,6 +118,7 @@ def to_lines(clips: Iterable[Clip], folder: Path) -> str:
     lines = []
     for clip in clips:
         row = {key: getattr(clip, key) for key in _KEYS}
+        row |= {key: value for key in _OPTIONAL_KEYS if (value := getattr(clip, key)) is not None}
         row["path"] = Path(os.path.relpath(clip.path, folder)).as_posix()
         line = json.dumps(row, ensure_ascii=False)
         # A file name that is not UTF-8 is kept by escapes.
@@ -172,6 +176,8 @@ def _parse(line: str, number: int, folder: Path) -> Clip:
     values = {key: row[key] for key in _KEYS} | {
         "path": folder / row["path"],
         "duration_s": float(duration_s),
+        "age": age if type(age := row.get("age")) is int else None,  # others give words, such as "thirties"
+        "session": None if row.get("session") is None else str(row["session"]),
     }
     return Clip(**values)
 

@@ -38,8 +38,8 @@ MAP_POINTS = 5  # per speaker
 MAP_SEGMENT_S = 2.0
 
 # Okabe and Ito's colors, which color-blind readers can distinguish; with the dashes, 12 styles.
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_DASHES = ("-", (0, (5, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (1.5, 1.2)))
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("-", (0, (5, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (1.5, 1.2)))
 _GREY = "#8a8a8a"
 
 _DET_LIMITS = (0.002, 0.95)  # rates
@@ -100,7 +100,7 @@ def det_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     axes = figure.subplots()
     low, high = ndtri(_DET_LIMITS)
     axes.plot([low, high], [low, high], color=_GREY, lw=0.8, zorder=1)
-    styles = zip(itertools.cycle(_DASHES), itertools.cycle(_COLORS), strict=False)
+    styles = zip(itertools.cycle(DASHES), itertools.cycle(COLORS), strict=False)
     for (label, (false_alarms, misses)), (dashes, color) in zip(curves.items(), styles, strict=False):
         eer = _equal_error_rate(false_alarms, misses)
         line = {"color": color, "ls": dashes, "lw": 1.8, "label": f"{label}: EER {eer:.1%}"}
@@ -150,7 +150,7 @@ def speaker_bars(
     order = np.argsort(-np.nan_to_num(values[first], nan=-np.inf), kind="stable")
     places = np.arange(1, len(order) + 1)
     for index, (axes, (system, of_system)) in enumerate(zip(panels, values.items(), strict=True)):
-        axes.bar(places, of_system[order], width=0.75, color=_COLORS[0] if index == 0 else _GREY)
+        axes.bar(places, of_system[order], width=0.75, color=COLORS[0] if index == 0 else _GREY)
         known = of_system[np.isfinite(of_system)]
         mean = "-"
         if len(known):

@@ -191,7 +191,7 @@ class SystemOutputs:
         path = self._path(system, *(wavs[role] for role in SYSTEMS[system].depends_on))
         if not path.exists():
             output = run(self._pipeline, (source, SAMPLE_RATE), (reference, SAMPLE_RATE), self._seed_of(source))
-            _write_flac(path, self._dataset.codec(output))
+            write_flac(path, self._dataset.codec(output))
         return soundfile.read(path, dtype="float32")[0]
 
     def _seed_of(self, source: np.ndarray) -> int:
@@ -206,7 +206,8 @@ class SystemOutputs:
         return self._cache / f"{digest.hexdigest()[:32]}.flac"
 
 
-def _write_flac(path: Path, wav: np.ndarray) -> None:
+def write_flac(path: Path, wav: np.ndarray) -> None:
+    """Write a (N,) wav as FLAC of 16 bits, and its folder."""
     encoded = io.BytesIO()
     soundfile.write(encoded, wav, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,15 +16,16 @@ _SHRINKAGE = 0.35
 class Plda:
     """Two-covariance PLDA: a speaker is y ~ N(m, B), a recording of the speaker x ~ N(y, W).
 
-    In the basis where W is the identity and B is diag(d), the log likelihood ratio of "same
-    speaker" to "different speakers" is, for coordinates u and v, up to a constant::
+    In the basis where W is the identity and B is diag(d), the mean of n recordings of a speaker
+    varies by a = d + 1 / n, and that of m others by b = d + 1 / m. The log likelihood ratio of "same
+    speaker" to "different speakers" is, for the means' coordinates u and v, the sum over dimensions of::
 
-        sum over dimensions of   d / (1 + 2 d) u v  -  d² / (2 (1 + d) (1 + 2 d)) (u² + v²)
+        d u v / (a b - d²)  -  d² / (2 (a b - d²)) (u² / a + v² / b)  -  log(1 - d² / (a b)) / 2
 
     Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006, gives W and B in closed form for
     equally many recordings per speaker; Brümmer and de Villiers, "The speaker partitioning
-    problem", Odyssey 2010, the ratio. Embeddings are centered and scaled to length 1 first
-    (Garcia-Romero and Espy-Wilson, Interspeech 2011).
+    problem", Odyssey 2010, the ratio. Embeddings are centered and, unless ``unit_length`` is false,
+    scaled to length 1 first (Garcia-Romero and Espy-Wilson, Interspeech 2011).
 
     Parameters
     ----------
@@ -34,6 +35,8 @@ class Plda:
         (n,) true speakers.
     shrinkage
         Share of W, 0 to 1, that is replaced by a multiple of the identity.
+    unit_length
+        Whether embeddings are scaled to length 1; statistics of a signal are not.
 
     Raises
     ------
@@ -41,7 +44,15 @@ class Plda:
         Fewer than two speakers with two recordings on average.
     """
 
-    def __init__(self, embeddings: np.ndarray, speakers: Sequence[str], shrinkage: float = _SHRINKAGE):
+    def __init__(
+        self,
+        embeddings: np.ndarray,
+        speakers: Sequence[str],
+        shrinkage: float = _SHRINKAGE,
+        *,
+        unit_length: bool = True,
+    ):
+        self._unit_length = unit_length
         names, which, counts = np.unique(speakers, return_inverse=True, return_counts=True)
         if len(names) < 2 or len(which) < 2 * len(names):
             raise DataError("Training an attacker needs at least two speakers with two recordings each.")
@@ -61,12 +72,39 @@ class Plda:
         """(n, E) embeddings to (n, E) coordinates where W is identity and B diag(``between``)."""
         return self._normalized(embeddings) @ self._basis
 
-    def compare(self, enrolled: np.ndarray, tested: np.ndarray) -> np.ndarray:
-        """(R, E) and (C, E) embeddings to (R, C) log likelihood ratios, up to a constant."""
+    def compare(
+        self,
+        enrolled: np.ndarray,
+        tested: np.ndarray,
+        n_enrolled: Sequence[int] | int = 1,
+        n_tested: Sequence[int] | int = 1,
+    ) -> np.ndarray:
+        """Log likelihood ratios of all pairs.
+
+        Parameters
+        ----------
+        enrolled, tested
+            (R, E) and (C, E) embeddings, or means of several.
+        n_enrolled, n_tested
+            (R,) and (C,) number of recordings in each mean.
+
+        Returns
+        -------
+        (R, C).
+        """
         u, v, d = self.project(enrolled), self.project(tested), self.between
-        alone = d**2 / (2 * (1 + d) * (1 + 2 * d))
-        return (u * d / (1 + 2 * d)) @ v.T - (u**2 @ alone)[:, None] - v**2 @ alone
+        rows, columns = np.broadcast_to(n_enrolled, len(u)), np.broadcast_to(n_tested, len(v))
+        ratios = np.empty((len(u), len(v)))
+        for n in np.unique(rows):
+            for m in np.unique(columns):
+                a, b = d + 1 / n, d + 1 / m
+                rest = a * b - d**2
+                x, y = u[rows == n], v[columns == m]
+                alone = (x**2 @ (d**2 / (2 * rest * a)))[:, None] + y**2 @ (d**2 / (2 * rest * b))
+                constant = np.log(1 - d**2 / (a * b)).sum() / 2
+                ratios[np.ix_(rows == n, columns == m)] = (x * d / rest) @ y.T - alone - constant
+        return ratios
 
     def _normalized(self, embeddings: np.ndarray) -> np.ndarray:
         centered = embeddings - self._mean
-        return centered / np.linalg.norm(centered, axis=1, keepdims=True)
+        return centered / np.linalg.norm(centered, axis=1, keepdims=True) if self._unit_length else centered

@@ -1,0 +1,62 @@
+"""What an attacker measures of a segment."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from saic.evaluation.evaluators.embedders import Embedder
+from saic.evaluation.linkage.segment import Segment
+from saic.evaluation.protocols import StepCallback
+
+
+class Evidence(Protocol):
+    """One kind of measurement.
+
+    Attributes
+    ----------
+    name
+        Its key in a report.
+    version
+        Raised when its values change: part of the key of cached vectors.
+    """
+
+    name: str
+    version: int
+
+    def measure(self, segment: Segment) -> np.ndarray:
+        """(E,) float32, finite.
+
+        Raises
+        ------
+        SilentAudio, TooShort
+            There is too little speech to measure.
+        """
+
+
+class TrainedEvidence(Evidence, Protocol):
+    """Measurement by a network that is first trained on converted speech."""
+
+    def fit(self, segments: Sequence[Segment], speakers: Sequence[str], *, seed: int, progress: StepCallback) -> None:
+        """Train on segments of known speakers."""
+
+    def state(self) -> dict[str, Tensor]:
+        """The trained weights."""
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take weights from :meth:`state`."""
+
+
+class EmbedderEvidence:
+    """A pretrained speaker embedder."""
+
+    version = 1
+
+    def __init__(self, embedder: Embedder):
+        self.name = embedder.name
+        self._embedder = embedder
+
+    def measure(self, segment: Segment) -> np.ndarray:
+        """(E,) of length 1."""
+        return self._embedder.embed(segment.wav)

@@ -1,0 +1,203 @@
+"""Recordings of the linkage evaluation: training material of the attackers, and the trials.
+
+A clip is cut into *recordings* of at most 10 s, each converted by itself. A converted recording is
+cut into *segments* of about 5 s, of which attackers measure one vector each. A *side* of a trial,
+enrollment or test, is 5, 15 or 28 s of segments of one speaker. Both sides are of different clips,
+and of different sessions if the corpus states them.
+"""
+
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from saic.data.manifest import Clip
+
+LENGTHS_S = (5, 15, 28)
+MAX_RECORDING_S = 10.0
+SEGMENT_S = 5.0
+MIN_RECORDING_S = 2.0
+MAX_CHILD_AGE = 14
+MAX_TEST_SIDES = 3  # per speaker and length
+TRAIN_RECORDINGS = 3  # per speaker
+
+_TOLERANCE_S = 0.5  # a side may be shorter by this
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One of ``of`` equal parts of a clip."""
+
+    clip: Clip
+    index: int
+    of: int
+
+    @property
+    def seconds(self) -> float:
+        """Duration in s by the manifest."""
+        return self.clip.duration_s / self.of
+
+    @property
+    def n_segments(self) -> int:
+        """Number of segments that its conversion is cut into."""
+        return max(1, round(self.seconds / SEGMENT_S))
+
+
+@dataclass(frozen=True)
+class Side:
+    """Segments of one speaker: pairs (recording, index of the segment)."""
+
+    speaker: str
+    segments: tuple[tuple[Recording, int], ...]
+
+
+@dataclass(frozen=True)
+class TrialSet:
+    """All trials of one length: each enrolled speaker against each test side.
+
+    Attributes
+    ----------
+    length_s
+        Nominal length of a side in s.
+    enrollments
+        One per speaker.
+    tests
+        Up to three per speaker.
+    """
+
+    length_s: int
+    enrollments: tuple[Side, ...]
+    tests: tuple[Side, ...]
+
+    @property
+    def recordings(self) -> list[Recording]:
+        """All recordings, each once."""
+        sides = (*self.enrollments, *self.tests)
+        return list(dict.fromkeys(recording for side in sides for recording, _ in side.segments))
+
+
+@dataclass(frozen=True)
+class Speakers:
+    """Clips by speaker, with what is known of each speaker.
+
+    Names of speakers are ``corpus/speaker``, since two corpora may use the same.
+    """
+
+    clips: Mapping[str, Sequence[Clip]]
+    corpora: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, corpora: Mapping[str, Sequence[Clip]]) -> "Speakers":
+        """Collect the clips of several corpora, given by name."""
+        clips: dict[str, list[Clip]] = {}
+        for corpus, of_corpus in corpora.items():
+            for clip in of_corpus:
+                clips.setdefault(f"{corpus}/{clip.speaker}", []).append(clip)
+        return cls(clips, {speaker: speaker.split("/")[0] for speaker in clips})
+
+    def sex(self, speaker: str) -> str | None:
+        """ "F", "M" or None."""
+        return self.clips[speaker][0].sex
+
+    def is_child(self, speaker: str) -> bool:
+        """Whether the speaker is at most 14 by the manifest."""
+        age = self.clips[speaker][0].age
+        return age is not None and age <= MAX_CHILD_AGE
+
+    def part(self, speaker: str) -> str:
+        """Row of the report that the speaker belongs to: the corpus, children apart."""
+        return self.corpora[speaker] + " children" * self.is_child(speaker)
+
+
+def cut_clip(clip: Clip) -> list[Recording]:
+    """The recordings of a clip; none if it is shorter than 2 s."""
+    if clip.duration_s < MIN_RECORDING_S:
+        return []
+    of = math.ceil(clip.duration_s / MAX_RECORDING_S)
+    return [Recording(clip, index, of) for index in range(of)]
+
+
+def training_recordings(speakers: Speakers, n_speakers: int | None, seed: int) -> dict[str, list[Recording]]:
+    """Up to three recordings of each training speaker, of as many clips as possible.
+
+    Speakers with fewer than two recordings are left out.
+
+    Parameters
+    ----------
+    n_speakers
+        Number of speakers, of each corpus in proportion; None takes all.
+    """
+    rng = np.random.default_rng([seed, 10])
+    chosen = {}
+    for speaker in rng.permutation(sorted(speakers.clips)).tolist():
+        per_clip = [cut_clip(clip) for clip in speakers.clips[speaker]]
+        # The first recording of each clip, then the second of each, and so on.
+        in_turn = [r for turn in range(max(map(len, per_clip))) for rs in per_clip for r in rs[turn : turn + 1]]
+        if len(in_turn) >= 2:
+            chosen[speaker] = in_turn[:TRAIN_RECORDINGS]
+        if len(chosen) == n_speakers:
+            break
+    return chosen
+
+
+def trial_set(speakers: Speakers, length_s: int, seed: int) -> TrialSet:
+    """The trials of one length.
+
+    The clips of a speaker are divided into two halves of about equal duration, or by session if
+    there are two. Speakers with less than ``length_s`` in a half are left out.
+    """
+    enrollments, tests = [], []
+    for speaker in sorted(speakers.clips):
+        one, other = _halves(speakers.clips[speaker], seed)
+        enrolled, tested = _sides(speaker, one, length_s), _sides(speaker, other, length_s)
+        if enrolled and tested:
+            enrollments.append(enrolled[0])
+            tests += tested[:MAX_TEST_SIDES]
+    return TrialSet(length_s, tuple(enrollments), tuple(tests))
+
+
+def folds(speakers: Sequence[str], n_folds: int, seed: int) -> dict[str, int]:
+    """Speaker to fold, the speakers of each corpus spread evenly over the folds."""
+    rng = np.random.default_rng([seed, 11])
+    shuffled = sorted(rng.permutation(sorted(speakers)).tolist(), key=lambda speaker: speaker.split("/")[0])
+    return {speaker: place % n_folds for place, speaker in enumerate(shuffled)}
+
+
+def _halves(clips: Sequence[Clip], seed: int) -> tuple[list[Clip], list[Clip]]:
+    sessions = sorted({clip.session for clip in clips if clip.session is not None})
+    if len(sessions) > 1:
+        one, other = (
+            [clip for clip in clips if (clip.session == sessions[0]) is is_first] for is_first in (True, False)
+        )
+        return one, other
+    rng = np.random.default_rng([seed, zlib.crc32(clips[0].speaker.encode())])
+    halves: tuple[list[Clip], list[Clip]] = ([], [])
+    seconds = [0.0, 0.0]
+    order = [clips[i] for i in rng.permutation(len(clips))]
+    for clip in sorted(order, key=lambda clip: -clip.duration_s):  # longest first to the shorter half
+        half = int(seconds[1] < seconds[0])
+        halves[half].append(clip)
+        seconds[half] += clip.duration_s
+    return halves
+
+
+def _sides(speaker: str, clips: Sequence[Clip], length_s: float) -> list[Side]:
+    """As many sides as the clips give, one after the other."""
+    sides, segments, seconds = [], [], 0.0
+    for clip in sorted(clips, key=lambda clip: clip.utterance):
+        for recording in cut_clip(clip):
+            for index in range(recording.n_segments):
+                segments.append((recording, index))
+                seconds += recording.seconds / recording.n_segments
+                if seconds >= length_s - _TOLERANCE_S:
+                    sides.append(Side(speaker, tuple(segments)))
+                    segments, seconds = [], 0.0
+    return sides
+
+
+def corpus_name(path: Path) -> str:
+    """Name of a corpus: of its folder, which holds the manifest."""
+    return (path if path.is_dir() else path.parent).resolve().name

@@ -1,0 +1,42 @@
+"""Measurements of segments, cached in one SQLite file."""
+
+import hashlib
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+
+from saic.errors import AudioError
+from saic.evaluation.linkage.evidence import Evidence
+from saic.evaluation.linkage.segment import Segment
+
+
+class Measurements:
+    """Vectors of segments by kind of evidence.
+
+    The key of a vector has the name and version of the evidence and a hash of the samples.
+    """
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB)")
+
+    def measure(self, evidence: Evidence, segment: Segment) -> np.ndarray | None:
+        """(E,) float32; None if the segment has nothing to measure, such as silence."""
+        key = hashlib.sha256(f"{evidence.name}|{evidence.version}|".encode() + segment.wav.tobytes()).digest()
+        row = self._database.execute("SELECT vector FROM vectors WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            try:
+                vector = np.asarray(evidence.measure(segment), dtype=np.float32)
+            except AudioError:
+                vector = np.zeros(0, dtype=np.float32)
+            row = (vector.tobytes(),)
+            self._database.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?)", (key, *row))
+        return np.frombuffer(row[0], dtype=np.float32) if row[0] else None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()

@@ -1,0 +1,233 @@
+"""Report of the linkage evaluation: privacy.json, and privacy.md to read.
+
+::
+
+    {schema, command, seed, weights_sha256, versions,
+     data {split, corpora {NAME: manifest_sha256}, training_speakers, speakers {LENGTH: number}},
+     attackers [NAME],
+     systems {NAME: {privacy: {ATTACKER.eer_LENGTHs[@CORPUS]: {value, low, high, n, unit}}}},
+     worst {NAME: {LENGTH: ATTACKER}},
+     claims {NAME: one sentence}}
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from saic import files
+from saic.errors import SaicError
+from saic.evaluation.linkage.run import FUSED, GALLERY_SIZE, LinkageResult
+from saic.evaluation.metrics import Estimate, Estimates
+from saic.evaluation.report import estimates_of, table, versions
+
+SCHEMA = 1
+HEADLINE_S = 15
+MAX_ORIGINAL_PERCENT = 10.0
+MAX_COPY_DIFFERENCE = 2.0  # points
+
+_NOTES = {
+    "worst": """\
+- Equal error rate of the worst attacker: of all attackers the one with the lowest. 50 % is chance.
+  The attacker decides whether two recordings are of one speaker; both are converted, each to a
+  voice of its own. Both sides have the seconds that the column names, of different clips, and of
+  different sessions where the corpus states them.
+- Pairs are of one corpus, one sex (or register, where the sex is not stated) and one age group.
+- Top-1: how often the worst attacker names the right one of {gallery} enrolled speakers of all
+  corpora; chance is {chance:.1f} %.
+- `real` is original speech: what the same attackers reach without anonymization.
+""",
+    "attackers": """\
+- Each attacker measures segments of about 5 s and averages over a side. NAME: a PLDA trained on
+  converted speech of other speakers scores the averages (semi-informed). NAME_cosine: their cosine
+  (lazy-informed). NAME_ignorant: cosine with original speech as enrollment. `fused`: logistic
+  regression on the scores of all others.
+- In brackets: the attacker's EER on original speech is above 10 %, so it shows nothing when it
+  fails. It counts when it succeeds.
+""",
+    "database": """\
+- Who holds the original recordings: how often the right one of all is found, by the energy envelope
+  and by the duration alone. A conversion that keeps the timing cannot hide from this attacker.
+""",
+    "corpora": """\
+- The attacker `fused`, each corpus apart; children (at most 14 years) apart from adults.
+""",
+}
+
+
+def build(
+    result: LinkageResult,
+    *,
+    attackers: Sequence[str],
+    command: str,
+    seed: int,
+    weights_sha256: Any,
+    split: str,
+    manifests: Mapping[str, str],
+    n_training: int,
+) -> dict[str, Any]:
+    """Assemble a report, ready for JSON.
+
+    Parameters
+    ----------
+    attackers
+        Names of the kinds of evidence.
+    manifests
+        Corpus to SHA-256 of its manifest.
+    n_training
+        Number of speakers that the attackers were trained on.
+    """
+    report = {
+        "schema": SCHEMA,
+        "command": command,
+        "seed": seed,
+        "weights_sha256": weights_sha256,
+        "versions": versions(),
+        "data": {
+            "split": split,
+            "corpora": dict(manifests),
+            "training_speakers": n_training,
+            "speakers": {str(length): len(trials.enrollments) for length, trials in result.trials.items()},
+        },
+        "attackers": list(attackers),
+        "systems": {
+            system: {"privacy": {name: asdict(estimate) for name, estimate in estimates.items()}}
+            for system, estimates in result.estimates.items()
+        },
+    }
+    report["worst"] = {
+        system: {str(length): worst(estimates, length)[0] for length in result.trials}
+        for system, estimates in result.estimates.items()
+    }
+    report["claims"] = {
+        system: claim(estimates, sorted(result.trials)) for system, estimates in result.estimates.items()
+    }
+    return report
+
+
+def require_controls(result: LinkageResult) -> None:
+    """Raise :class:`SaicError` if the fused attacker does not recognize unchanged speech.
+
+    ``copy_source`` is the source itself: its EER must be that of original speech.
+    """
+    for length in result.trials:
+        name = f"{FUSED}.eer_{length}s"
+        rates = [
+            result.estimates[system][name].value for system in ("copy_source", "real") if system in result.estimates
+        ]
+        if len(rates) == 2 and None not in rates and abs(rates[0] - rates[1]) > MAX_COPY_DIFFERENCE:
+            raise SaicError(
+                f"The fused attacker has an EER of {rates[0]:.1f} % on copies and of {rates[1]:.1f} % on the same"
+                " original speech: the attack is broken, and no report is written."
+            )
+
+
+def worst(estimates: Estimates, length_s: int, suffix: str = "") -> tuple[str, Estimate | None]:
+    """The attacker with the lowest EER at a length, and its estimate."""
+    ending = f".eer_{length_s}s{suffix}"
+    rates = {
+        name.removesuffix(ending): estimate
+        for name, estimate in estimates.items()
+        if name.endswith(ending) and estimate.value is not None
+    }
+    if not rates:
+        return "", None
+    attacker = min(rates, key=lambda name: rates[name].value)
+    return attacker, rates[attacker]
+
+
+def claim(estimates: Estimates, lengths_s: Sequence[int]) -> str:
+    """One sentence on the worst attacker."""
+    parts: list[str] = []
+    for length in sorted(lengths_s, key=lambda length: (length != HEADLINE_S, length)):
+        attacker, estimate = worst(estimates, length)
+        if estimate is not None:
+            parts.append(f"{estimate.value:.0f} % at {length} s ({estimate.n} speakers, attacker {attacker})")
+    named = _best_top1(estimates, HEADLINE_S)
+    naming = f"; the right one of {GALLERY_SIZE} people is named in {named.value:.0f} % of cases" if named else ""
+    return f"EER of the worst attacker: {', '.join(parts)}{naming}."
+
+
+def write(report: Mapping[str, Any], out: Path) -> None:
+    """Write privacy.json and privacy.md into a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    files.write(out / "privacy.json", (json.dumps(report, indent=2, allow_nan=False) + "\n").encode(), force=True)
+    files.write(out / "privacy.md", markdown(report).encode(), force=True)
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The report as tables with notes."""
+    systems = {system: groups["privacy"] for system, groups in estimates_of(report).items()}
+    lengths = sorted(int(length) for length in report["data"]["speakers"])
+    counts = ", ".join(f"{report['data']['speakers'][str(length)]} at {length} s" for length in lengths)
+    lines = [
+        "# Privacy",
+        "",
+        f"Split `{report['data']['split']}` of {', '.join(report['data']['corpora'])}; speakers: {counts}. Attackers"
+        f" trained on {report['data']['training_speakers']} other speakers. Seed {report['seed']}. Command:"
+        f" `{report['command']}`.",
+        "",
+    ]
+    lines += table(
+        "Worst attacker",
+        {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
+        | {f"top1_{length}s": f"top-1 at {length} s, %" for length in lengths},
+        {system: _worst_row(estimates, lengths) for system, estimates in systems.items()},
+        _NOTES["worst"].format(gallery=GALLERY_SIZE, chance=100 / GALLERY_SIZE),
+    )
+    finders = {system: _database_row(estimates) for system, estimates in systems.items()}
+    finders = {system: row for system, row in finders.items() if row}
+    if finders:
+        lines += table("Finding the original", _FINDERS, finders, _NOTES["database"])
+    for system, estimates in systems.items():
+        if system == "real":
+            continue
+        names = dict.fromkeys(name.split(".")[0] for name in estimates if ".eer_" in name)
+        rows = {name: _attacker_row(name, estimates, systems["real"], lengths) for name in names}
+        allowed = {name: dict.fromkeys(row, _counts(row.get("original"))) for name, row in rows.items()}
+        columns = {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
+        columns |= {"top1": f"top-1 at {HEADLINE_S} s, %", "original": f"On originals, {HEADLINE_S} s: EER, %"}
+        lines += table(f"Attackers on `{system}`", columns, rows, _NOTES["attackers"], allowed, first="Attacker")
+        parts = sorted({name.split("@")[1] for name in estimates if "@" in name})
+        by_part = {
+            part: {f"eer_{length}s": estimates[key] for length in lengths if (key := _fused(length, part)) in estimates}
+            for part in parts
+        }
+        columns = {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
+        if parts:
+            lines += table(f"Corpora, `{system}`", columns, by_part, _NOTES["corpora"], first="Corpus")
+    return "\n".join(lines)
+
+
+_FINDERS = {"database_envelope.top1": "By envelope: top-1, %", "database_duration.top1": "By duration: top-1, %"}
+
+
+def _database_row(estimates: Estimates) -> Estimates:
+    return {name: estimates[name] for name in _FINDERS if name in estimates}
+
+
+def _fused(length_s: int, part: str) -> str:
+    return f"{FUSED}.eer_{length_s}s@{part}"
+
+
+def _worst_row(estimates: Estimates, lengths_s: Sequence[int]) -> Estimates:
+    row = {f"eer_{length}s": estimate for length in lengths_s if (estimate := worst(estimates, length)[1])}
+    return row | {f"top1_{length}s": named for length in lengths_s if (named := _best_top1(estimates, length))}
+
+
+def _best_top1(estimates: Estimates, length_s: int) -> Estimate | None:
+    rates = [e for name, e in estimates.items() if name.endswith(f".top1_{length_s}s") and e.value is not None]
+    return max(rates, key=lambda estimate: estimate.value, default=None)
+
+
+def _attacker_row(name: str, estimates: Estimates, original: Estimates, lengths_s: Sequence[int]) -> Estimates:
+    keys = {f"eer_{length}s": f"{name}.eer_{length}s" for length in lengths_s} | {"top1": f"{name}.top1_{HEADLINE_S}s"}
+    row = {column: estimates[key] for column, key in keys.items() if key in estimates}
+    if f"{name}.eer_{HEADLINE_S}s" in original:
+        row["original"] = original[f"{name}.eer_{HEADLINE_S}s"]
+    return row
+
+
+def _counts(original: Estimate | None) -> bool:
+    return original is not None and original.value is not None and original.value <= MAX_ORIGINAL_PERCENT

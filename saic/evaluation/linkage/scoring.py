@@ -1,0 +1,236 @@
+"""From vectors of segments to scores of trials: PLDA of each kind of evidence, and their fusion."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from saic.evaluation.linkage.material import Recording, Side, TrialSet
+from saic.evaluation.measures.plda import Plda
+
+Vectors = Mapping[tuple[Recording, int], np.ndarray]
+"""Segment, as recording and index, to (E,) vector; segments without a measurement are missing."""
+
+EMBEDDING_SHRINKAGE, STATISTICS_SHRINKAGE = 0.35, 0.5
+"""Share of the within-speaker covariance that is isotropic, see :class:`Plda`."""
+
+_MAX_DEVIATIONS = 4.0  # statistics of a segment are limited to this many standard deviations
+_MIN_PAIRS = 3  # of one speaker each, to fit a fusion
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Vectors of speakers that the attacker knows.
+
+    Attributes
+    ----------
+    vectors
+        (n, E) of segments.
+    speakers
+        (n,) their speakers.
+    """
+
+    vectors: np.ndarray
+    speakers: np.ndarray
+
+    @classmethod
+    def of(cls, recordings: Mapping[str, Sequence[Recording]], vectors: Vectors) -> "TrainingSet":
+        """Collect the vectors of all segments of the recordings of each speaker."""
+        rows = [
+            (vectors[recording, index], speaker)
+            for speaker, of_speaker in recordings.items()
+            for recording in of_speaker
+            for index in range(recording.n_segments)
+            if (recording, index) in vectors
+        ]
+        return cls(np.array([vector for vector, _ in rows]), np.array([speaker for _, speaker in rows], dtype=str))
+
+    def without(self, speakers: set[str]) -> "TrainingSet":
+        """The vectors of all other speakers."""
+        kept = ~np.isin(self.speakers, sorted(speakers))
+        return TrainingSet(self.vectors[kept], self.speakers[kept])
+
+    def joined(self, other: "TrainingSet") -> "TrainingSet":
+        """The vectors of both."""
+        if not len(self.vectors) or not len(other.vectors):
+            return self if len(self.vectors) else other
+        return TrainingSet(
+            np.concatenate([self.vectors, other.vectors]), np.concatenate([self.speakers, other.speakers])
+        )
+
+
+class BackEnd:
+    """PLDA on standardized vectors, trained on a :class:`TrainingSet`.
+
+    Parameters
+    ----------
+    unit_length
+        Whether vectors are scaled to length 1 after that: for embeddings, not for statistics.
+    """
+
+    def __init__(self, known: TrainingSet, *, unit_length: bool):
+        self._mean, self._std = known.vectors.mean(axis=0), known.vectors.std(axis=0) + 1e-6
+        self._unit_length = unit_length
+        shrinkage = EMBEDDING_SHRINKAGE if unit_length else STATISTICS_SHRINKAGE
+        self._plda = Plda(self._standardized(known.vectors), known.speakers.tolist(), shrinkage, unit_length=False)
+
+    def compare(self, enrollments: Sequence[Side], tests: Sequence[Side], vectors: Vectors) -> np.ndarray:
+        """(R, C) log likelihood ratios of the sides' mean vectors; NaN for a side without one."""
+        counts = [
+            [sum(segment in vectors for segment in side.segments) for side in sides] for sides in (enrollments, tests)
+        ]
+        means = [[_mean(side, vectors, self._standardized) for side in sides] for sides in (enrollments, tests)]
+        return _compare(self._plda.compare, *means, *counts)
+
+    def _standardized(self, vectors: np.ndarray) -> np.ndarray:
+        standardized = np.clip((vectors - self._mean) / self._std, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+        return _unit(standardized) if self._unit_length else standardized
+
+
+def compare_by_cosine(trials: TrialSet, enrolled_vectors: Vectors, test_vectors: Vectors) -> np.ndarray:
+    """(R, C) cosine similarity of the sides' mean vectors."""
+
+    def cosine(enrolled: np.ndarray, tested: np.ndarray) -> np.ndarray:
+        return _unit(enrolled) @ _unit(tested).T
+
+    return _compare(
+        cosine,
+        [_mean(side, enrolled_vectors) for side in trials.enrollments],
+        [_mean(side, test_vectors) for side in trials.tests],
+    )
+
+
+def compare_by_plda(
+    trials: TrialSet, vectors: Vectors, known: TrainingSet, fold_of: Mapping[str, int], *, unit_length: bool
+) -> np.ndarray:
+    """(R, C) PLDA scores.
+
+    Parameters
+    ----------
+    known
+        Training vectors. Those of the speakers of a pair's folds are left out.
+    fold_of
+        Speaker to fold, of speakers in both the training vectors and the trials; empty if these
+        have no speaker in common.
+    unit_length
+        See :class:`BackEnd`.
+    """
+    scores = np.full((len(trials.enrollments), len(trials.tests)), np.nan)
+    for folds, rows, columns in _blocks(trials, fold_of):
+        left_out = {speaker for speaker, fold in fold_of.items() if fold in folds}
+        back_end = BackEnd(known.without(left_out), unit_length=unit_length)
+        sides = [trials.enrollments[i] for i in rows], [trials.tests[i] for i in columns]
+        block = back_end.compare(*sides, vectors)
+        wanted = _is_block(sides, folds, fold_of)
+        scores[np.ix_(rows, columns)] = np.where(wanted, block, scores[np.ix_(rows, columns)])
+    return scores
+
+
+class Fusion:
+    """Logistic regression on the scores of all attackers.
+
+    Parameters
+    ----------
+    scores
+        (K, R, C) of K attackers, NaN where one has none.
+    is_same
+        (R, C) bool: pairs of one speaker.
+    counts
+        (R, C) bool: pairs to train on.
+    """
+
+    def __init__(self, scores: np.ndarray, is_same: np.ndarray, counts: np.ndarray):
+        pairs, labels = scores[:, counts].T, is_same[counts]
+        self._mean = np.nanmean(pairs[~labels], axis=0)
+        self._std = np.nanstd(pairs[~labels], axis=0) + 1e-9
+        self._regression = LogisticRegression(C=_FUSION_C, class_weight="balanced", max_iter=1000)
+        self._regression.fit(self._features(pairs), labels)
+
+    def score(self, scores: np.ndarray) -> np.ndarray:
+        """(K, R, C) scores to (R, C) fused ones."""
+        pairs = scores.reshape(len(scores), -1).T
+        fused = self._regression.decision_function(self._features(pairs))
+        fused[np.isnan(pairs).all(axis=1)] = np.nan
+        return fused.reshape(scores.shape[1:])
+
+    def _features(self, pairs: np.ndarray) -> np.ndarray:
+        return np.nan_to_num(np.clip((pairs - self._mean) / self._std, -6, 6))
+
+
+_FUSION_C = 0.03
+
+
+def fuse_by_folds(trials: TrialSet, scores: np.ndarray, counts: np.ndarray, fold_of: Mapping[str, int]) -> np.ndarray:
+    """(K, R, C) to (R, C): each pair by a fusion that was trained without the folds of its speakers."""
+    is_same = same_speaker(trials)
+    rows_of, columns_of = (
+        np.array([fold_of[side.speaker] for side in sides]) for sides in (trials.enrollments, trials.tests)
+    )
+    fused = np.full(is_same.shape, np.nan)
+    for one, other in combinations_with_replacement(sorted(set(fold_of.values())), 2):
+        outside = ~np.isin(rows_of, (one, other))[:, None] & ~np.isin(columns_of, (one, other))
+        block = (rows_of[:, None] == one) & (columns_of == other) | (rows_of[:, None] == other) & (columns_of == one)
+        train = counts & outside
+        if block.any() and (is_same & train).sum() >= _MIN_PAIRS:
+            fused = np.where(block, Fusion(scores, is_same, train).score(scores), fused)
+    return fused
+
+
+def same_speaker(trials: TrialSet) -> np.ndarray:
+    """(R, C) bool: pairs of one speaker."""
+    return np.equal.outer(
+        np.array([side.speaker for side in trials.enrollments], dtype=str),
+        np.array([side.speaker for side in trials.tests], dtype=str),
+    )
+
+
+def _blocks(trials: TrialSet, fold_of: Mapping[str, int]) -> list[tuple[tuple[int, ...], list[int], list[int]]]:
+    """(folds, rows, columns) for each pair of folds; one block of all if there are no folds."""
+    if not fold_of:
+        return [((), list(range(len(trials.enrollments))), list(range(len(trials.tests))))]
+    blocks = []
+    for folds in combinations_with_replacement(sorted(set(fold_of.values())), 2):
+        rows, columns = (
+            [i for i, side in enumerate(sides) if fold_of[side.speaker] in folds]
+            for sides in (trials.enrollments, trials.tests)
+        )
+        if rows and columns:
+            blocks.append((folds, rows, columns))
+    return blocks
+
+
+def _is_block(sides: tuple[list[Side], list[Side]], folds: tuple[int, ...], fold_of: Mapping[str, int]) -> np.ndarray:
+    """Which pairs of the sides have one speaker in each of the two folds."""
+    if not folds:
+        return np.ones((len(sides[0]), len(sides[1])), dtype=bool)
+    rows, columns = (np.array([fold_of[side.speaker] for side in of_side]) for of_side in sides)
+    one, other = folds
+    return (rows[:, None] == one) & (columns == other) | (rows[:, None] == other) & (columns == one)
+
+
+def _mean(side: Side, vectors: Vectors, transform=lambda vectors: vectors) -> np.ndarray | None:
+    measured = [vectors[segment] for segment in side.segments if segment in vectors]
+    return transform(np.stack(measured)).mean(axis=0) if measured else None
+
+
+def _compare(
+    compare: Callable[..., np.ndarray],
+    enrolled: list[np.ndarray | None],
+    tested: list[np.ndarray | None],
+    n_enrolled: Sequence[int] | None = None,
+    n_tested: Sequence[int] | None = None,
+) -> np.ndarray:
+    """Compare the sides that have a vector; NaN for the others."""
+    rows, columns = ([i for i, vector in enumerate(side) if vector is not None] for side in (enrolled, tested))
+    scores = np.full((len(enrolled), len(tested)), np.nan)
+    if rows and columns:
+        pair = np.stack([enrolled[i] for i in rows]), np.stack([tested[i] for i in columns])
+        counts = () if n_enrolled is None else ([n_enrolled[i] for i in rows], [n_tested[i] for i in columns])
+        scores[np.ix_(rows, columns)] = compare(*pair, *counts)
+    return scores
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
