@@ -1,6 +1,6 @@
 # make app   open the page with the bundled weights
 # make test  install what the tests need and run the checks, under five minutes on two cores
-# make proof run what takes long: the full browser matrix, attacks on a served page, load
+# make proof run what takes long: the full browser matrix, attacks on a served page, the fuzz, load
 VENV ?= .venv
 PYTHON ?= python3.11
 BIN := $(VENV)/bin
@@ -11,11 +11,12 @@ app: $(VENV)/.app
 	$(BIN)/python app.py
 
 test: $(VENV)/.dev browser lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 proof: $(VENV)/.dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m proof
 	$(BIN)/python -m tests.attacks
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 	$(BIN)/python -m benchmarks.load
 
 lint: $(VENV)/.dev

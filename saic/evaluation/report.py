@@ -221,6 +221,7 @@ def build(
                 if system in of_group
             }
             for system in SYSTEMS
+            if any(system in of_group for of_group in groups.values())
         },
         "claims": claims,
     }

@@ -16,6 +16,7 @@ from saic import files
 from saic.audio import SAMPLE_RATE
 from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.data.trials import Trial
+from saic.evaluation.external import chimera
 from saic.evaluation.protocols import EvaluatedPipeline, Samples
 from saic.signal import mcadams
 
@@ -46,6 +47,8 @@ class System:
     trains_attacker
         Whether a semi-informed attacker is trained on its outputs: true for real speech and for
         systems that anonymize.
+    is_external
+        Whether it needs an environment of its own, and so runs only if it is named.
     is_vocoder_baseline
         Whether it is another system with Griffin-Lim as its vocoder, of which only utility is
         measured.
@@ -58,6 +61,7 @@ class System:
     has_target: bool = False
     is_control: bool = False
     trains_attacker: bool = False
+    is_external: bool = False
     is_vocoder_baseline: bool = False
 
 
@@ -120,6 +124,14 @@ SYSTEMS: dict[str, System] = {
             trains_attacker=True,
         ),
         System(
+            "chimera",
+            "baseline: Chimera, without a model (:mod:`saic.evaluation.external`)",
+            lambda pipeline, source, reference, seed: chimera().anonymize(source[0], seed=seed),
+            has_target=True,
+            trains_attacker=True,
+            is_external=True,
+        ),
+        System(
             "griffin_lim",
             "as ``vocoder``, with Griffin-Lim instead of the vocoder of the weights",
             lambda pipeline, source, reference, seed: pipeline.with_griffin_lim().resynthesize(source),
@@ -139,7 +151,7 @@ SYSTEMS: dict[str, System] = {
 }
 """All systems by name, in the order of a report."""
 
-MAIN_SYSTEMS = tuple(name for name, system in SYSTEMS.items() if not system.is_vocoder_baseline)
+MAIN_SYSTEMS = tuple(name for name, system in SYSTEMS.items() if not (system.is_vocoder_baseline or system.is_external))
 VOCODER_BASELINES = tuple(name for name, system in SYSTEMS.items() if system.is_vocoder_baseline)
 
 

@@ -26,7 +26,14 @@ from saic.evaluation.measures import prosody
 from saic.evaluation.measures.text_errors import Edits, character_errors, pool_by_speaker, word_errors
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.protocols import StepCallback
-from saic.evaluation.systems import MIN_CONTROL_SPEAKERS, SYSTEMS, SystemOutputs, controls_first
+from saic.evaluation.systems import (
+    MAIN_SYSTEMS,
+    MIN_CONTROL_SPEAKERS,
+    SYSTEMS,
+    VOCODER_BASELINES,
+    SystemOutputs,
+    controls_first,
+)
 from saic.signal.f0 import track_f0
 from saic.signal.vad import require_speech
 
@@ -108,7 +115,7 @@ def measure(
         wav = dataset.wav(parts.source)
         sources[speaker] = _Source(wav, track_f0(wav), whole.get(speaker))
     measured = {}
-    for system in controls_first(tuple(SYSTEMS)):
+    for system in controls_first((*MAIN_SYSTEMS, *VOCODER_BASELINES)):
         rows = []
         trials = _trials(dataset, system)
         for done, trial in enumerate(trials, start=1):
@@ -116,7 +123,7 @@ def measure(
             progress(f"utility: {system}", done, len(trials))
         measured[system] = estimate(rows, seed=seed)
         check_control(system, measured[system])
-    return {system: measured[system] for system in SYSTEMS}
+    return {system: measured[system] for system in SYSTEMS if system in measured}
 
 
 def estimate(rows: Sequence[OutputFigures], *, seed: int) -> Estimates:
