@@ -3,7 +3,7 @@
 ``python -m benchmarks.similarity --data MANIFEST_OR_FOLDER --split SPLIT`` embeds two disjoint
 parts of every speaker with Resemblyzer, after the MP3 round trip of the evaluation. Resemblyzer is
 independent of this project's weights. The quantiles of the cosine similarities go to
-``saic/web/typical_similarity.json``; the page shows them beside those of a visitor's recording.
+``saic/evaluation/typical_similarity.json``; the page shows them beside those of a visitor's recording.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from saic.data import manifest
 from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.evaluators.embedders import Resemblyzer
 
-OUTPUT = Path(__file__).parents[1] / "saic" / "web" / "typical_similarity.json"
+OUTPUT = Path(__file__).parents[1] / "saic" / "evaluation" / "typical_similarity.json"
 QUANTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
 
 

@@ -72,7 +72,7 @@ def _try_folder(folder: Path) -> None:
                 parent.rmdir()
 
 
-def write(path: Path, data: bytes, *, force: bool = False) -> None:
+def write(path: Path, data: bytes, *, force: bool = False, mode: int = 0o666) -> None:
     """Write a file atomically: ``path`` never names an incomplete file.
 
     The bytes go to a temporary file first. When all of them are on the disk, one system call gives that file its name.
@@ -92,6 +92,8 @@ def write(path: Path, data: bytes, *, force: bool = False) -> None:
         All of its content.
     force
         Replace the file if there is one.
+    mode
+        Permissions of the file, less those that the process's umask removes. It has them from its first byte.
 
     Raises
     ------
@@ -100,11 +102,11 @@ def write(path: Path, data: bytes, *, force: bool = False) -> None:
     OSError
         The file cannot be written. ``path`` is then as it was.
     """
-    if not force and _write_nameless(path, data):
+    if not force and _write_nameless(path, data, mode):
         return
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with open(part, "xb") as file:
+        with open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             _fill(file, data)
         if force:
             os.replace(part, path)
@@ -114,12 +116,12 @@ def write(path: Path, data: bytes, *, force: bool = False) -> None:
         part.unlink(missing_ok=True)
 
 
-def _write_nameless(path: Path, data: bytes) -> bool:
+def _write_nameless(path: Path, data: bytes, mode: int) -> bool:
     """Write a file that has no name until it is complete; False where the system cannot do that."""
     if not hasattr(os, "O_TMPFILE"):
         return False
     try:
-        with os.fdopen(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666), "wb") as file:
+        with os.fdopen(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, mode), "wb") as file:
             _fill(file, data)
             # Python follows the symbolic link in /proc only if src_dir_fd is given, which the system ignores.
             os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())

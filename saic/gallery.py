@@ -5,7 +5,11 @@ of :meth:`saic.pipeline.Pipeline.identify`. It belongs to one set of weights and
 each release (``python -m train.voices``).
 """
 
+import hashlib
 import json
+import math
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +17,7 @@ import numpy as np
 import torch
 
 from saic.conversion import Voice
-from saic.errors import WeightsError
+from saic.errors import UsageError, WeightsError
 from saic.migration import migrate_tensors
 from saic.signal.mel import N_MELS
 from saic.weights import write_tensors
@@ -25,8 +29,76 @@ MAX_PSEUDONYM_SIMILARITY = -0.1
 Chosen on the dev splits; about one draw in five is below it.
 """
 
+N_COMPONENTS = 3
+"""Gallery voices in a pseudonym, fewer if the gallery has fewer of one sex."""
+
+SPREAD = 2
+"""Deviation of pseudonyms from the mean of their sex, as a multiple of the gallery voices' own.
+
+Conversions are more alike than the voices that they are made from. Chosen from 1, 1.5, 2, 2.5 and
+3 on the dev and attack splits: above 2, pairs are confused no less. ``benchmarks/pseudonyms.py``
+measures it.
+"""
+
+SHARES = 2**52
+"""Sum of the shares of a blend, as integers."""
+
+BITS_BYTES = 32
+"""Length of the random bits of a pseudonym: 256 bits."""
+
+_SEX_OF_REGISTER = {"lower": "M", "higher": "F"}
 _MAX_DRAWS = 50
 _ARRAYS = ("speaker", "content", "f0_stats", "mel_statistics")
+
+
+def random_bits() -> bytes:
+    """256 bits of the operating system's generator, for a pseudonym."""
+    return secrets.token_bytes(BITS_BYTES)
+
+
+class _Integers:
+    """Uniform integers from 256 bits: SHA-256 of the bits and a counter.
+
+    A generator of NumPy would do, but its stream may change with its version.
+    """
+
+    def __init__(self, bits: bytes) -> None:
+        if len(bits) != BITS_BYTES:
+            raise UsageError(f"A pseudonym is drawn from {BITS_BYTES} bytes.")
+        self._bits, self._count = bits, 0
+
+    def below(self, limit: int) -> int:
+        """The next integer, 0 to ``limit`` - 1; for limits below 2**53 it is uniform within 2**-200."""
+        block = hashlib.sha256(self._bits + self._count.to_bytes(8, "big")).digest()
+        self._count += 1
+        return int.from_bytes(block, "big") * limit >> 256
+
+
+def draw_blend(integers: _Integers, voices: Sequence[int]) -> dict[int, int]:
+    """Draw the components of a pseudonym and their shares, as integers with the sum `SHARES`.
+
+    The components are different. A share is at least half of an equal share, so that a blend is no
+    component's voice; what is left is divided uniformly.
+    """
+    left = list(voices)
+    count = min(N_COMPONENTS, len(left))
+    components = [left.pop(integers.below(len(left))) for _ in range(count)]
+    least = SHARES // (2 * count)
+    free = SHARES - count * least
+    cuts = sorted(integers.below(free + 1) for _ in range(count - 1))
+    gaps = (after - before for before, after in zip([0, *cuts], [*cuts, free], strict=True))
+    return {k: least + gap for k, gap in zip(components, gaps, strict=True)}
+
+
+def _sex_of(register: str) -> str:
+    if register not in _SEX_OF_REGISTER:
+        raise UsageError("There is no such register of voices: name lower, higher or any.")
+    return _SEX_OF_REGISTER[register]
+
+
+def _voice(*parts: np.ndarray) -> Voice:
+    """A voice of float32 tensors from embedding, F0 statistics and mel statistics."""
+    return Voice(*(torch.from_numpy(part.astype(np.float32))[None] for part in parts))
 
 
 @dataclass(frozen=True)
@@ -60,29 +132,80 @@ class Gallery:
         """A clip's content codes (C, L) as 2 s windows (W, D), comparable with the gallery's."""
         return content_windows(content, self.content.shape[-1] // len(content))
 
-    def pseudonym(self, random: np.random.Generator) -> Voice:
-        """A blend of two random gallery voices of one sex.
+    def voice(self, name: str) -> Voice:
+        """One voice of the gallery, which is a training speaker's: unlike a pseudonym, somebody's.
 
-        The mean of two independent voices is nearer to the mean of all voices of that sex than a
-        single voice is, by a factor of the square root of two, and a voice near the mean is similar
-        to many. So the blend's distance from the mean is multiplied by that factor, for embedding,
-        F0 statistics and mean spectrum.
+        Raises
+        ------
+        UsageError
+            No voice has that name.
         """
-        sex = random.choice(sorted(set(self.sexes)))
+        if name not in self.names:
+            raise UsageError(
+                f"The gallery has no such voice. Its names are {self.names[0]} to {self.names[-1]}; lower,"
+                " higher, same and any draw a pseudonym."
+            )
+        k = self.names.index(name)
+        return _voice(self._embeddings()[k], self.f0_stats[k], self.mel_statistics[k])
+
+    def pseudonym(self, bits: bytes, register: str = "any") -> Voice:
+        """The pseudonym that 256 bits stand for: a blend of gallery voices of one sex, nobody's voice.
+
+        The components and their shares come from :func:`draw_blend`. The mean of several voices is
+        nearer to the mean of all voices of that sex than a single voice is, and a voice near the
+        mean is similar to many. So the shares w are divided by the root of the sum of their
+        squares, around that mean, which gives blends of independent voices the deviation of
+        voices, and multiplied by `SPREAD`. That holds for embedding and mean spectrum. The median
+        of F0 is drawn uniformly between the lowest and the highest of that sex. The spread of F0
+        and the covariance of the spectrum are averaged with the shares.
+
+        Equal bits give equal voices on every machine. The draw is integer arithmetic. The gallery
+        holds float16 numbers, whose sums are exact in float64, and each step after the sums is one
+        correctly rounded operation.
+
+        Parameters
+        ----------
+        bits
+            32 bytes: random, or from :mod:`saic.keys`.
+        register
+            "lower" blends men's voices, "higher" women's, "any" leaves it to the bits. The same
+            bits give one of the two other voices for "any".
+
+        Raises
+        ------
+        UsageError
+            The gallery has no voices of that register, or its voices have no sex.
+        """
+        integers = _Integers(bits)
+        labels = sorted(set(self.sexes))
+        drawn = labels[integers.below(len(labels))]  # also where it is not used, so that the rest is equal
+        sex = drawn if register == "any" else _sex_of(register)
         own = [k for k, label in enumerate(self.sexes) if label == sex]
-        pair = random.choice(own, size=min(2, len(own)), replace=False)
+        if not own:
+            raise UsageError("The gallery of these weights has no voices of that register. Use --voice any.")
+        blend = draw_blend(integers, own)
+        # An integer square root and one division of integers: nothing depends on the machine.
+        length = math.isqrt(sum(share * share for share in blend.values()))
+        factors = {k: SPREAD * share / length for k, share in blend.items()}
 
-        def blend(values: np.ndarray) -> np.ndarray:
-            center = values[own].mean(axis=0)
-            return center + np.sqrt(len(pair)) * (values[pair].mean(axis=0) - center)
+        def spread(values: np.ndarray) -> np.ndarray:
+            values = values.astype(np.float64)
+            center = values[own].sum(axis=0) / len(own)
+            return sum((factor * (values[k] - center) for k, factor in factors.items()), start=center)
 
-        mel_statistics = self.mel_statistics[pair].mean(axis=0)
-        mel_statistics[0] = blend(self.mel_statistics[:, 0])
-        parts = blend(self.speaker.mean(axis=1)), blend(self.f0_stats), mel_statistics
-        return Voice(*(torch.from_numpy(part.astype(np.float32))[None] for part in parts))
+        def mean(values: np.ndarray) -> np.ndarray:
+            return sum(share / SHARES * values[k].astype(np.float64) for k, share in blend.items())
 
-    def distant_pseudonym(self, random: np.random.Generator, embedding: torch.Tensor) -> Voice:
-        """A pseudonym that is unlike a speaker.
+        f0_stats, mel_statistics = mean(self.f0_stats), mean(self.mel_statistics)
+        medians = self.f0_stats[own, 0].astype(np.float64)
+        f0_stats[0] = medians.min() + integers.below(SHARES) / SHARES * (medians.max() - medians.min())
+        mel_statistics[0] = spread(self.mel_statistics[:, 0])
+        return _voice(spread(self._embeddings()), f0_stats, mel_statistics)
+
+    def distant_pseudonym(
+        self, embedding: torch.Tensor, register: str = "any", draw: Callable[[], bytes] = random_bits
+    ) -> Voice:
+        """A random pseudonym that is unlike a speaker.
 
         Pseudonyms are drawn until the cosine similarity of the embeddings is at most
         `MAX_PSEUDONYM_SIMILARITY`; if none of 50 is that far, the least similar one is taken.
@@ -91,16 +214,24 @@ class Gallery:
         ----------
         embedding
             (1, E) of the speaker to protect.
+        register
+            As for :meth:`pseudonym`.
+        draw
+            Gives 32 new bytes at each call.
         """
         best, least = None, 2.0
         for _ in range(_MAX_DRAWS):
-            voice = self.pseudonym(random)
+            voice = self.pseudonym(draw(), register)
             similarity = float(torch.cosine_similarity(embedding.cpu(), voice.embedding))
             if similarity < least:
                 best, least = voice, similarity
             if least <= MAX_PSEUDONYM_SIMILARITY:
                 break
         return best
+
+    def _embeddings(self) -> np.ndarray:
+        """(K, E) float64 mean embedding of each voice."""
+        return self.speaker.astype(np.float64).sum(axis=1) / self.speaker.shape[1]
 
     def save(self, path: Path) -> None:
         """Write a safetensors file (float16)."""

@@ -1,9 +1,11 @@
 """The public interface: convert, anonymize, embed and identify recordings."""
 
 import copy
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,10 @@ import torch.nn.functional as F
 from saic import audio
 from saic.conversion import Speech, Voice, convert_mel, mean_embedding, reconstruct_mel
 from saic.errors import UsageError, WeightsError
-from saic.gallery import Gallery
+from saic.gallery import Gallery, random_bits
+from saic.keys import Key, bits_of_seed, hashes
 from saic.model.model import Model
+from saic.signal.f0 import measure_f0_stats
 from saic.signal.loudness import normalize_loudness
 from saic.signal.masking import mute_frames
 from saic.signal.mel import SAMPLE_RATE
@@ -27,6 +31,9 @@ Clip = str | os.PathLike | bytes | tuple[np.ndarray, int]
 
 ProgressCallback = Callable[[str, float], None]
 """Called at the start of each stage with its name and the share of work done before it, 0 to 1."""
+
+_LOWER_BELOW_HZ = 165.0
+"""Median F0 that divides the registers: most men speak below it, most women above."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,9 @@ class Conversion:
     notes
         What was wrong with the source, as sentences for the user: for instance that a part of the
         file could not be decoded.
+    voice_similarity
+        Cosine similarity of the new voice's embedding to the source's, by the model's own speaker
+        encoder; None from :meth:`Pipeline.convert`.
     """
 
     wav: np.ndarray
@@ -54,6 +64,7 @@ class Conversion:
     mels: dict[str, np.ndarray]
     sample_rate: int = SAMPLE_RATE
     notes: tuple[str, ...] = ()
+    voice_similarity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,9 @@ class Pipeline:
         self,
         clip: Clip,
         *,
+        voice: Voice | None = None,
         seed: int | None = None,
+        register: str = "any",
         reconstruct: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Conversion:
@@ -159,9 +172,14 @@ class Pipeline:
         ----------
         clip
             Recording with at least half a second of speech.
+        voice
+            A pseudonym from :meth:`pseudonym` or another voice, instead of a new pseudonym.
         seed
             The same seed gives the same pseudonym, whoever speaks. None draws new ones until one is
             unlike the speaker.
+        register
+            "lower" gives a pseudonym of men's voices, "higher" of women's, "any" one of the two.
+            "same" is "lower" if the median F0 of the recording is below 165 Hz, else "higher".
         reconstruct, progress
             As for :meth:`convert`.
 
@@ -169,18 +187,77 @@ class Pipeline:
         ------
         AudioError
             The recording cannot be used; the message says why.
+        UsageError
+            ``voice`` is given together with ``seed`` or ``register``, or the register is unknown.
         """
+        if voice is not None and (seed is not None or register != "any"):
+            raise UsageError("A voice is given, so no pseudonym is drawn. Leave out seed and register, or the voice.")
         tell = progress or (lambda stage, share: None)
         tell("Reading the recording", 0.0)
         speech = self._read_voice(clip)
-        tell("Drawing a pseudonym", 0.1)
-        random = np.random.default_rng(seed)
-        if seed is None:
-            own = self.model.encode_speaker(speech.mel, speech.mask)
-            voice = self.gallery.distant_pseudonym(random, own)
-        else:
-            voice = self.gallery.pseudonym(random)
-        return self._convert(speech, voice.to(self.device), reconstruct, tell)
+        own = self.model.encode_speaker(speech.mel, speech.mask).cpu()
+        if voice is None:
+            tell("Drawing a pseudonym", 0.1)
+            register = _register_of(speech) if register == "same" else register
+            if seed is None:
+                voice = self.gallery.distant_pseudonym(own, register)
+            else:
+                voice = self.gallery.pseudonym(bits_of_seed(seed), register)
+        similarity = float(F.cosine_similarity(own, voice.embedding.cpu()))
+        conversion = self._convert(speech, voice.to(self.device), reconstruct, tell)
+        return dataclasses.replace(conversion, voice_similarity=similarity)
+
+    def pseudonym(
+        self,
+        *,
+        key: Key | str | os.PathLike | None = None,
+        subject: str | None = None,
+        study: str = "",
+        register: str = "any",
+        new_voices: bool = False,
+    ) -> Voice:
+        """The pseudonym of a subject, or a random one, for :meth:`anonymize`.
+
+        The voice of a subject depends on key, study, subject, register and gallery alone: it is the
+        same for each recording, in each order and on each machine. It is not drawn again if it
+        happens to be near the speaker's own: see `Conversion.voice_similarity`.
+
+        Parameters
+        ----------
+        key
+            A key or the path of its file; None draws a random pseudonym.
+        subject, study
+            As for :meth:`saic.keys.Key.bits`.
+        register
+            "lower", "higher" or "any", as for :meth:`anonymize`.
+        new_voices
+            Use the key with other weights than those that it was made for: subjects then sound
+            different.
+
+        Raises
+        ------
+        KeyFileError
+            The key file cannot be read.
+        OtherVoices
+            The key was made for other weights or another gallery.
+        UsageError
+            A subject without a key, a key without a subject, or a register that cannot be given.
+        """
+        if register == "same":
+            raise UsageError(
+                "The register same depends on the recording, but a pseudonym here does not. Use lower, higher or any."
+            )
+        if key is None:
+            if subject is not None or study:
+                raise UsageError("A subject needs a key: without one, whoever guesses the name can compute the voice.")
+            return self.gallery.pseudonym(random_bits(), register).to(self.device)
+        if subject is None:
+            raise UsageError("A key needs a subject: name the person who speaks.")
+        key = key if isinstance(key, Key) else Key.load(key)
+        gallery = self.gallery  # checks that there is one
+        if not new_voices:
+            key.require(*self._hashes)
+        return gallery.pseudonym(key.bits(subject, study), register).to(self.device)
 
     @torch.inference_mode()
     def voice(self, clips: Clip | list[Clip]) -> Voice:
@@ -272,6 +349,11 @@ class Pipeline:
             raise WeightsError(f"The gallery of voices was made for other weights. {remedy}")
         return gallery
 
+    @cached_property
+    def _hashes(self) -> tuple[str, str]:
+        """Of weights and gallery, as a key has them."""
+        return hashes(self.folder)
+
     def info(self) -> dict[str, object]:
         """Hash, sizes, rates, vocoder and device of the loaded weights."""
         count = {name: sum(p.numel() for p in part.parameters()) for name, part in self.model.named_children()}
@@ -327,3 +409,11 @@ class Pipeline:
         The level does not depend on the source's, which would link recordings.
         """
         return normalize_loudness(self.vocoder(mel, f0)[:n_samples].cpu().numpy())
+
+
+def _register_of(speech: Speech) -> str:
+    """The register of a recording by its median F0; "any" if no frame is voiced."""
+    if not speech.f0.any():
+        return "any"
+    median_hz = 2 ** float(measure_f0_stats(speech.f0[0])[0])
+    return "lower" if median_hz < _LOWER_BELOW_HZ else "higher"

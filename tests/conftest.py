@@ -21,6 +21,15 @@ def voice(pitch_hz: float, duration_s: float, seed: int = 0, formant_hz: float =
     return (0.3 * wav / np.abs(wav).max()).astype(np.float32)
 
 
+SLOWEST = ("test_browser.py", "test_stranger.py", "test_attacks.py", "test_evaluation.py", "test_distributed.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the slowest files first, so that parallel workers end at nearly the same time."""
+    order = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
 @pytest.fixture(scope="session")
 def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A speech corpus, ``speaker/clip.wav``: six speakers with three clips of 3 s each."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from saic import audio
+from saic.conversion import Voice
 from saic.gallery import Gallery
 from saic.pipeline import Clip, Conversion, Embedding, Match, ProgressCallback
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
@@ -85,7 +86,9 @@ class FakePipeline:
         self,
         clip: Clip,
         *,
+        voice: Voice | None = None,
         seed: int | None = None,
+        register: str = "any",
         reconstruct: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Conversion:

@@ -17,7 +17,9 @@ import soundfile as sf
 from saic import audio, cli
 from saic.cli import anonymize as command
 from saic.cli.batch import BatchItem
-from saic.errors import WeightsError
+from saic.errors import UsageError, WeightsError
+from saic.keys import Key
+from saic.pipeline import Conversion
 from saic.signal import mcadams
 from saic.signal.loudness import normalize_loudness
 from saic.signal.vad import require_speech
@@ -29,6 +31,11 @@ class FakePipeline:
 
     def __init__(self) -> None:
         self.seeds: list[int] = []
+        self.registers: list[str] = []
+        self.voices: list[object] = []
+        self.subjects: list[tuple[str, str, str]] = []
+        self.similarity = 0.1
+        self.gallery = SimpleNamespace(threshold=0.75, voice=self.named_voice)
         self.targets: list[tuple[Path, ...]] = []
         self.voices_measured = 0
         self.stop_at, self.stop_with = 0, KeyboardInterrupt
@@ -37,14 +44,28 @@ class FakePipeline:
     def from_pretrained(self, weights=None, *, device="cpu"):
         return self
 
-    def anonymize(self, clip, *, seed=0, progress=None):
+    def pseudonym(self, *, key=None, subject=None, study="", register="any", new_voices=False):
+        if key is not None:
+            assert isinstance(key, Key)
+            self.subjects.append((subject, study, register))
+        return subject
+
+    def named_voice(self, name):
+        if name != "Voice 07":
+            raise UsageError("The gallery has no such voice.")
+        return SimpleNamespace(to=lambda device: name)
+
+    def anonymize(self, clip, *, voice=None, seed=0, register="any", progress=None):
+        self.registers.append(register)
         self.seeds.append(seed)
+        self.voices.append((Path(clip).stem, voice))
         if len(self.seeds) == self.stop_at:
             raise self.stop_with("stop")
         wav = audio.load(clip)
         require_speech(wav)
         progress("Making sound", 0.5)
-        return SimpleNamespace(wav=np.full(len(wav), seed % 1000 / 2000, dtype=np.float32), notes=self.notes)
+        wav = np.full(len(wav), seed % 1000 / 2000, dtype=np.float32)
+        return Conversion(wav, None, {}, notes=self.notes, voice_similarity=self.similarity)
 
     def voice(self, clips):
         self.voices_measured += 1
@@ -52,7 +73,7 @@ class FakePipeline:
 
     def convert(self, clip, voice, *, reconstruct=True, progress=None):
         self.targets.append(voice)
-        return SimpleNamespace(wav=audio.load(clip), notes=self.notes)
+        return Conversion(audio.load(clip), None, {}, notes=self.notes)
 
 
 @pytest.fixture
@@ -84,6 +105,7 @@ def recordings(original: Path, tmp_path: Path) -> Path:
     return shutil.copytree(original, tmp_path / "in")
 
 
+KEY = f"saic-key 1\nkey {'ab' * 32}\nweights {'0' * 64}\ngallery {'1' * 64}\n"
 OUTPUTS = ["Jones.wav", "ward/Miller.wav", "ward/Smith.wav", "ward/b/Doe.wav"]
 
 
@@ -342,6 +364,36 @@ def test_interrupt_leaves_only_complete_files(anonymize, pipeline, recordings, t
         (("in", "-o", "out", "--method", "mcadams", "--target", "in/Jones.wav"), "no target voice"),
         (("in", "-o", "out", "--seed", "1", "--target", "in/Jones.wav"), "no pseudonym is drawn"),
         (("twins", "-o", "out"), "Files 1 and 2"),
+        (("in", "-o", "out", "--subject", "A"), "needs a key"),
+        (("in", "-o", "out", "--subject-from", "(.*)"), "needs a key"),
+        (("in", "-o", "out", "--study", "A"), "are about a key"),
+        (("in", "-o", "out", "--new-voices"), "are about a key"),
+        (("in", "-o", "out", "--key-file", "key"), "needs a subject"),
+        (("in", "-o", "out", "--key-file", "key", "--subject", ""), "subject is empty"),
+        (("in", "-o", "out", "--key-file", "key", "--subject", "A", "--subject-from", "(.*)"), "subject once"),
+        (("in", "-o", "out", "--key-file", "key", "--subject", "A", "--seed", "1"), "key decides"),
+        (("in", "-o", "out", "--key-file", "key", "--subject", "A", "--target", "in/Jones.wav"), "no pseudonym"),
+        (("in", "-o", "out", "--key-file", "key", "--subject", "A", "--method", "mcadams"), "has no key"),
+        (("in", "-o", "out", "--key-file", "key", "--subject", "A", "--voice", "same"), "must not depend"),
+        (("in", "-o", "out", "--key-file", "key", "--subject", "A", "--voice", "Voice 07"), "key decides"),
+        (("in", "-o", "out", "--key-file", "none", "--subject", "A"), "no key file"),
+        (("in", "-o", "out", "--key-file", "in/Jones.wav", "--subject", "A"), "cannot be read as a key"),
+        (("in", "-o", "out", "--key-file", "key", "--subject-from", "("), "no regular expression"),
+        (("in", "-o", "out", "--key-file", "key", "--subject-from", "in"), "needs one group"),
+        (("in", "-o", "out", "--key-file", "key", "--subject-from", "none.csv:id"), "cannot be read"),
+        (("in", "-o", "out", "--key-file", "key", "--subject-from", "table.csv:who"), 'a column "path"'),
+        (("in", "-o", "out", "--key-file", "key", "--subject-from", "table.csv:id"), "Line 3"),
+        (("in", "-o", "out", "--key-file", "key", "--subject-from", "^(ward)"), "1 of 6 recordings have no subject"),
+        (("in", "-o", "out", "--voice", "lower", "--target", "in/Jones.wav"), "names the voice"),
+        (("in", "-o", "out", "--voice", "lower", "--method", "mcadams"), "no voices"),
+        (("in", "-o", "out", "--voice", "Voice 07", "--seed", "1"), "is one voice"),
+        (("in", "-o", "out", "--voice", "Anna"), "no such voice"),
+        (("in", "-o", "out", "--report", "r.json"), "a folder has --reports"),
+        (("in/Jones.wav", "-o", "out.wav", "--reports", "out"), "has one --report"),
+        (("in/Jones.wav", "-o", "out.wav", "--report", "r.wav"), "ends in .json"),
+        (("in/Jones.wav", "-o", "out.wav", "--report", "/proc/none/r.json"), "cannot be made"),
+        (("in/Jones.wav", "-o", "out.wav", "--report", "r.json", "--method", "mcadams"), "has no report"),
+        (("in/Jones.wav", "-o", "out.wav", "--asr", "none"), "for a report"),
     ],
 )
 def test_unsuitable_arguments_exit_with_2(
@@ -355,6 +407,8 @@ def test_unsuitable_arguments_exit_with_2(
     (tmp_path / "twins").mkdir()
     for name in ("a.mp3", "a.wav"):
         (tmp_path / "twins" / name).touch()
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "table.csv").write_text("path,id\nJones.wav,A\nJones.wav,B\n")
     before = files(tmp_path)
     code, _, stderr = anonymize(*arguments)
     assert code == 2 and reason in stderr
@@ -396,3 +450,107 @@ def test_mcadams_loads_no_model(anonymize, monkeypatch, recordings, tmp_path) ->
     wanted = normalize_loudness(change(source, seed=seeds[0]))
     assert np.abs(audio.load(out) - wanted).max() < 2 / 32768
     assert np.abs(audio.load(out) - source).max() > 0.05
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "key").chmod(0o600)
+    return tmp_path / "key"
+
+
+SUBJECTS = [("Jones", "Jones"), ("Miller", "Miller"), ("Smith", "Smith"), ("Doe", "Doe")]
+
+
+@pytest.mark.parametrize("pattern", [r"([^/]+)\.", r"(ward/)?(b/)?(?P<subject>\w+)\.", "table"])
+def test_subject_of_each_recording_is_found_in_its_path_or_in_a_table(
+    anonymize, pipeline, recordings, key, tmp_path, pattern
+) -> None:
+    if pattern == "table":
+        rows = [("x/Other.wav", "x"), ("Jones.wav", "Jones"), ("ward/Miller.FLAC", "Miller")]
+        rows += [("ward/Smith.wav", "Smith"), ("./ward/b/Doe.ogg", "Doe")]
+        text = "".join(f"{path},{subject}\n" for path, subject in [("path", "id"), *rows])
+        (tmp_path / "t.CSV").write_text(text, encoding="utf-8-sig")
+        pattern = f"{tmp_path}/t.CSV:id"
+    arguments = ("--key-file", key, "--subject-from", pattern, "--study", "gait", "--voice", "lower", "--json")
+    code, stdout, stderr = anonymize(recordings, "-o", tmp_path / "out", *arguments)
+    assert code == 0 and pipeline.voices == SUBJECTS and files(tmp_path / "out") == OUTPUTS
+    assert sorted(pipeline.subjects) == sorted((name, "gait", "lower") for name, _ in SUBJECTS)
+    assert json.loads(stdout)["seed"] is None
+    for secret in ("ab" * 32, "Jones", "gait"):
+        assert secret not in stdout + stderr
+
+
+def test_one_subject_has_one_voice_drawn_once(anonymize, pipeline, recordings, key, tmp_path) -> None:
+    code, *_ = anonymize(recordings, "-o", tmp_path / "out", "--key-file", key, "--subject", "P1")
+    assert code == 0 and pipeline.subjects == [("P1", "", "any")]
+    assert [voice for _, voice in pipeline.voices] == ["P1"] * 4
+
+
+def test_recordings_without_subject_are_told_by_number_before_any_work(
+    anonymize, pipeline, recordings, key, tmp_path
+) -> None:
+    code, _, stderr = anonymize(
+        recordings, "-o", tmp_path / "out", "--key-file", key, "--subject-from", r"(Miller|Doe|)\."
+    )
+    assert code == 2 and "2 of 4 recordings have no subject" in stderr and "number 1, 3," in stderr
+    assert pipeline.seeds == [] and pipeline.subjects == [] and not (tmp_path / "out").exists()
+    assert "Jones" not in stderr and "Smith" not in stderr
+
+
+def test_voice_that_is_near_the_speaker_is_noted_and_not_drawn_again(
+    anonymize, pipeline, recordings, key, tmp_path
+) -> None:
+    pipeline.similarity = 0.8
+    arguments = ("--key-file", key, "--subject", "P1", "--json")
+    _, stdout, _ = anonymize(recordings / "Jones.wav", "-o", tmp_path / "a.wav", *arguments)
+    (note,) = json.loads(stdout)["notes"]
+    assert "near the speaker's own" in note["note"] and "0.80" in note["note"] and "0.75" in note["note"]
+    assert len(pipeline.subjects) == 1
+
+
+@pytest.mark.parametrize("register", ["lower", "higher", "same", "any"])
+def test_register_goes_to_every_pseudonym(anonymize, pipeline, recordings, tmp_path, register) -> None:
+    assert anonymize(recordings, "-o", tmp_path / "out", "--voice", register, "--seed", 1)[0] == 0
+    assert pipeline.registers == [register] * 4 and len(set(pipeline.seeds)) == 4
+
+
+def test_voice_by_name_is_given_to_every_recording(anonymize, pipeline, recordings, tmp_path) -> None:
+    code, stdout, _ = anonymize(recordings, "-o", tmp_path / "out", "--voice", "Voice 07", "--json")
+    assert code == 0 and [voice for _, voice in pipeline.voices] == ["Voice 07"] * 4
+    assert json.loads(stdout)["seed"] is None
+
+
+def test_folder_has_a_report_of_each_file_that_is_not_replaced_without_force(
+    anonymize, pipeline, recordings, tmp_path, monkeypatch
+) -> None:
+    made = []
+
+    class Reporter:
+        def __init__(self, given, asr) -> None:
+            assert given is pipeline
+
+        def report(self, original, conversion, output, settings):
+            made.append((len(original), output.is_file(), vars(settings)))
+            return {"seconds": len(conversion.wav)}
+
+    monkeypatch.setattr("saic.file_report.FileReporter", Reporter)
+    reports = tmp_path / "reports"
+    arguments = ("--reports", reports, "--voice", "same", "--json")
+    assert anonymize(recordings, "-o", tmp_path / "out", *arguments)[0] == 0
+    assert files(reports) == [f"{name}.json" for name in OUTPUTS]
+    settings = {"voice": "random", "register": "same", "rate_hz": RATE}
+    assert [call[1:] for call in made] == [(True, settings)] * 4
+    code, _, stderr = anonymize(recordings, "-o", tmp_path / "again", *arguments)
+    assert code == 2 and "A report exists" in stderr and not (tmp_path / "again").exists()
+
+
+def test_key_file_that_others_can_read_is_noted(anonymize, pipeline, recordings, key, tmp_path) -> None:
+    notes = []
+    for mode in (0o600, 0o644):
+        key.chmod(mode)
+        _, _, stderr = anonymize(
+            recordings / "Jones.wav", "-o", tmp_path / f"{mode}.wav", "--key-file", key, "--subject", "A"
+        )
+        notes.append(stderr)
+    assert notes[0] == "" and "chmod 600" in notes[1]

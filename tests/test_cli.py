@@ -52,8 +52,9 @@ def test_every_parameter_has_one_line_of_help() -> None:
         "info",
         "push",
         "space",
+        "key",
     ]
-    for name, command in COMMANDS.items():
+    for name, command in {**COMMANDS, **COMMANDS["key"].commands}.items():
         for parameter in command.params:
             text = parameter.help or ""
             assert 0 < len(text) <= MAX_HELP and text.isprintable(), f"{name} {parameter.name}: {text}"
@@ -226,26 +227,38 @@ ASCII = [
 ]
 
 
+# Anonymizes in.wav to each name of the arguments, as text and as JSON; prints a zero byte after each.
+ANONYMIZE_TO_NAMES = """
+import os, runpy, sys
+
+for name in sys.argv[1:]:
+    for options in ([], ["--json"]):
+        sys.argv = ["saic", "anonymize", "in.wav", "--method", "mcadams", "--force", "-o", name, *options]
+        try:
+            runpy.run_module("saic", run_name="__main__")
+        except SystemExit as ended:
+            assert not ended.code
+        sys.stdout.flush()
+        os.write(1, b"\\0")
+"""
+
+
 @pytest.mark.parametrize("environment", ASCII)
-@pytest.mark.parametrize("name", ["M\u00fcller \u58f0.wav".encode(), b"caf\xe9.wav"])
-def test_names_that_the_terminal_cannot_print_end_no_command(
-    environment: dict[str, str], name: bytes, tmp_path: Path
-) -> None:
+def test_names_that_the_terminal_cannot_print_end_no_command(environment: dict[str, str], tmp_path: Path) -> None:
     audio.save(tmp_path / "in.wav", voice(120, 1.5))
-    command = [sys.executable, "-m", "saic", "anonymize", "in.wav", "--method", "mcadams", "--force", "-o", name]
-    for json_option in ([], ["--json"]):
-        done = subprocess.run(
-            [*command, *json_option],
-            capture_output=True,
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        )
-        assert done.returncode == 0 and done.stderr == b""
-        text = done.stdout.decode()  # UTF-8, also where bytes of the name are not
-        if json_option:
-            json.loads(text)["output"].encode()  # no surrogate, which other readers of JSON refuse
-        assert ".wav" in text
-    assert sorted(os.listdir(os.fsencode(tmp_path))) == sorted([name, b"in.wav"])
+    names = ["M\u00fcller \u58f0.wav".encode(), b"caf\xe9.wav"]
+    done = subprocess.run(
+        [sys.executable, "-c", ANONYMIZE_TO_NAMES, *names],
+        capture_output=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+    )
+    assert done.returncode == 0 and done.stderr == b"", done.stderr
+    *printed, rest = done.stdout.decode().split("\0")  # UTF-8, also where bytes of the name are not
+    assert len(printed) == 4 and rest == "" and all(".wav" in text for text in printed)
+    for text in printed[1::2]:
+        json.loads(text)["output"].encode()  # no surrogate, which other readers of JSON refuse
+    assert sorted(os.listdir(os.fsencode(tmp_path))) == sorted([*names, b"in.wav"])
 
 
 def test_names_in_tables_and_json_are_printed_without_markup_control_characters_and_surrogates(capsys) -> None:
@@ -305,6 +318,18 @@ def test_every_command_runs_with_read_only_home_and_library_and_without_network(
         ["convert", source, "--target", target, "-o", str(tmp_path / "a.mp3"), "--json"],
         ["anonymize", source, "-o", str(tmp_path / "b.opus"), "--json"],
         ["anonymize", source, "-o", str(tmp_path / "c.wav"), "--method", "mcadams", "--json"],
+        ["key", "new", str(tmp_path / "key"), "--json"],
+        [
+            "anonymize",
+            source,
+            "-o",
+            str(tmp_path / "e.wav"),
+            "--key-file",
+            str(tmp_path / "key"),
+            "--subject",
+            "a",
+            "--json",
+        ],
         ["identify", source, "--enrol", f"a={source}", "--enrol", f"d={target}", "--json"],
     ]
     unset = {"XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "SAIC_CACHE", "PYTHONDONTWRITEBYTECODE"}
@@ -319,5 +344,12 @@ def test_every_command_runs_with_read_only_home_and_library_and_without_network(
     )
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(results) == 5 and results[4]["matches"][0]["name"] == "a"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp3", "b.opus", "c.wav", "clips"]  # no cache is left
+    assert len(results) == 7 and results[6]["matches"][0]["name"] == "a"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.mp3",
+        "b.opus",
+        "c.wav",
+        "clips",
+        "e.wav",
+        "key",
+    ]  # no cache is left

@@ -213,7 +213,7 @@ class _Loudness:
         return np.array([segment.wav.std(), np.abs(segment.wav).max()])
 
 
-def test_a_segment_is_measured_once_and_again_for_a_new_version(tmp_path):
+def test_a_segment_is_measured_once_and_again_for_a_new_version_or_other_weights(tmp_path):
     evidence, segment = _Loudness(), Segment(voice(120, 1.0))
     for _ in range(2):
         measurements = Measurements(tmp_path / "m.sqlite")
@@ -224,6 +224,9 @@ def test_a_segment_is_measured_once_and_again_for_a_new_version(tmp_path):
     evidence.version = 2
     Measurements(tmp_path / "m.sqlite").measure(evidence, segment)
     assert evidence.calls == 3
+    evidence.fingerprint = "trained on other speech"
+    Measurements(tmp_path / "m.sqlite").measure(evidence, segment)
+    assert evidence.calls == 4
 
 
 class _Pipeline:

@@ -1,7 +1,9 @@
 """Pipeline and commands on small untrained weights: lengths, levels, input forms, errors."""
 
+import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +11,12 @@ import soundfile as sf
 import torch
 from typer.testing import CliRunner
 
-from saic import audio, cli
+from saic import audio, cli, file_report
 from saic.config import Config
 from saic.errors import NotSpeech, SaicError, SilentAudio, TooShort, UsageError, WeightsError
-from saic.gallery import MAX_PSEUDONYM_SIMILARITY, Gallery
+from saic.evaluation import protection
+from saic.gallery import MAX_PSEUDONYM_SIMILARITY, SPREAD, Gallery
+from saic.keys import Key, OtherVoices
 from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.signal.loudness import loudness_lufs, true_peak
@@ -97,9 +101,10 @@ def test_tone_instead_of_speech_raises_not_speech(pipeline: Pipeline, role: str)
 def test_pseudonym_without_seed_is_far_from_the_source(pipeline: Pipeline, clips: dict[str, Path]) -> None:
     """Of the voices drawn, the first below the similarity limit is taken, or the least similar."""
     embedding = torch.from_numpy(pipeline.embed(clips["source"]).speaker)[None]
-    drawn = [pipeline.gallery.pseudonym(np.random.default_rng(k)) for k in range(20)]
+    draws = iter([bytes([k]) * 32 for k in range(60)])
+    drawn = [pipeline.gallery.pseudonym(bytes([k]) * 32) for k in range(20)]
     similarities = [float(torch.cosine_similarity(embedding, v.embedding)) for v in drawn]
-    chosen = pipeline.gallery.distant_pseudonym(np.random.default_rng(0), embedding)
+    chosen = pipeline.gallery.distant_pseudonym(embedding, draw=lambda: next(draws))
     similarity = float(torch.cosine_similarity(embedding, chosen.embedding))
     assert similarity <= max(MAX_PSEUDONYM_SIMILARITY, min(similarities) + 1e-6)
 
@@ -116,35 +121,97 @@ def test_path_bytes_and_samples_of_one_clip_give_the_same_output(pipeline: Pipel
 def test_pseudonym_blends_gallery_voices_of_one_sex_and_repeats_with_the_seed(
     pipeline: Pipeline, clips: dict[str, Path]
 ) -> None:
-    results = [pipeline.anonymize(clips["source"], seed=seed) for seed in (1, 1, 2)]
+    results = [pipeline.anonymize(clips["source"], seed=seed, register="higher") for seed in (1, 1, 2)]
     assert len(results[0].wav) == int(2.5 * RATE)
     np.testing.assert_array_equal(results[0].mels["converted"], results[1].mels["converted"])
+    assert np.abs(results[0].mels["converted"] - results[2].mels["converted"]).max() > 0.01
     gallery = pipeline.gallery
-    pseudonyms = [gallery.pseudonym(np.random.default_rng(seed)) for seed in range(20)]
-    female = gallery.speaker[[0, 2]].mean(axis=(0, 1))  # the only blend of the two female voices
     male = gallery.speaker[1].mean(axis=0)  # the only male voice
-    equal = np.stack(
-        [[np.abs(p.embedding[0].numpy() - blend).max() < 1e-6 for p in pseudonyms] for blend in (female, male)]
-    )
-    assert equal.any(axis=0).all() and equal.any(axis=1).all()
-    for pseudonym, is_female in zip(pseudonyms, equal[0], strict=True):
-        assert pseudonym.f0_stats[0, 0].item() == pytest.approx(7.7 if is_female else 6.7, abs=0.01)
-        assert pseudonym.mel_statistics[0, 0].numpy() == pytest.approx(-4.0)
+    low, high = gallery.speaker[[0, 2]].mean(axis=1)
+    for seed in range(10):
+        pseudonym = gallery.pseudonym(bytes([seed]) * 32, "higher")
+        blend = pseudonym.embedding[0].numpy()
+        # On the line through the two female voices, and neither of them.
+        along = (blend - low) @ (high - low) / np.sum((high - low) ** 2)
+        assert np.abs(low + along * (high - low) - blend).max() < 1e-5
+        assert min(np.abs(blend - voice).max() for voice in (low, high)) > 1e-3
+        assert 7.5 <= pseudonym.f0_stats[0, 0].item() <= 7.9
+        assert np.ptp(pseudonym.mel_statistics[0, 0].numpy()) < 1e-5  # as flat as the voices' mean spectra
         assert pseudonym.mel_statistics[0, 1:].numpy() == pytest.approx(np.eye(80))
+        np.testing.assert_allclose(gallery.pseudonym(bytes([seed]) * 32, "lower").embedding[0], male, atol=1e-6)
 
 
-def test_pseudonyms_have_the_deviation_of_gallery_voices() -> None:
+def test_pseudonyms_deviate_by_the_chosen_multiple_and_have_f0_of_the_gallery() -> None:
     random, n = np.random.default_rng(0), 200
     arrays = [random.normal(size=size) for size in ((n, 2, 16), (n, 2, 8), (n, 2), (n, 81, 80))]
     arrays[0][:, 1] = arrays[0][:, 0]
     gallery = Gallery(tuple("v" * n), tuple("FM" * (n // 2)), *arrays, threshold=0.5)
-    pseudonyms = [gallery.pseudonym(np.random.default_rng(seed)) for seed in range(300)]
+    pseudonyms = [gallery.pseudonym(seed.to_bytes(32, "big")) for seed in range(300)]
     for drawn, voices in (
         (np.concatenate([p.embedding for p in pseudonyms]), arrays[0][:, 0]),
-        (np.concatenate([p.f0_stats for p in pseudonyms]), arrays[2]),
         (np.concatenate([p.mel_statistics[:, 0] for p in pseudonyms]), arrays[3][:, 0]),
     ):
-        assert drawn.std(axis=0).mean() == pytest.approx(voices.std(axis=0).mean(), rel=0.1)
+        assert drawn.std(axis=0).mean() == pytest.approx(SPREAD * voices.std(axis=0).mean(), rel=0.1)
+    medians, low, high = np.array([p.f0_stats[0, 0] for p in pseudonyms]), *np.quantile(arrays[2][:, 0], (0, 1))
+    assert low <= medians.min() < low + 0.2 * (high - low) < high - 0.2 * (high - low) < medians.max() <= high
+    assert len(set(medians.tolist())) == len(pseudonyms)
+
+
+def test_register_same_follows_the_median_f0_of_the_recording(pipeline: Pipeline) -> None:
+    """Source of 120 Hz and of 220 Hz; the gallery has one male voice."""
+    male = pipeline.gallery.voice("Voice 02")
+    for hz, register in ((120, "lower"), (220, "higher")):
+        clip = (voice(hz, 2.0), RATE)
+        own, named = (pipeline.anonymize(clip, seed=3, register=r).mels["converted"] for r in ("same", register))
+        np.testing.assert_array_equal(own, named)
+        is_male = np.abs(own - pipeline.convert(clip, male).mels["converted"]).max() < 1e-4
+        assert is_male == (register == "lower")
+
+
+def test_subject_has_one_voice_for_every_recording_and_its_similarity_is_told(
+    pipeline: Pipeline, weights: Path, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    key = Key.new(tmp_path / "key", weights)
+    voices = [
+        pipeline.pseudonym(key=key, subject="P01", study="gait"),
+        Pipeline.from_pretrained(weights).pseudonym(key=tmp_path / "key", subject="P01", study="gait"),
+        pipeline.pseudonym(key=key, subject="P01", study="voice"),
+        pipeline.pseudonym(),
+        pipeline.pseudonym(),
+    ]
+    blends = [v.mel_statistics.numpy().tobytes() + v.embedding.numpy().tobytes() for v in voices]
+    assert blends[0] == blends[1]
+    result = pipeline.anonymize(clips["source"], voice=voices[0])
+    embedding = torch.from_numpy(pipeline.embed(clips["source"]).speaker)[None]
+    expected = float(torch.cosine_similarity(embedding, voices[0].embedding))
+    assert result.voice_similarity == pytest.approx(expected, abs=1e-5)
+    converted = pipeline.convert(clips["source"], voices[0])
+    np.testing.assert_array_equal(result.mels["converted"], converted.mels["converted"])
+    assert converted.voice_similarity is None
+
+
+def test_key_of_other_weights_is_refused_unless_new_voices_are_asked_for(pipeline: Pipeline) -> None:
+    key = Key(bytes(32), "0" * 64, "0" * 64)
+    with pytest.raises(OtherVoices, match="--new-voices"):
+        pipeline.pseudonym(key=key, subject="A")
+    assert pipeline.pseudonym(key=key, subject="A", new_voices=True).embedding.shape == (1, 16)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"subject": "A"}, "needs a key"),
+        ({"study": "A"}, "needs a key"),
+        ({"key": Key(bytes(32), "", "")}, "needs a subject"),
+        ({"key": Key(bytes(32), "", ""), "subject": "A", "register": "same"}, "depends on the recording"),
+        ({"register": "deep"}, "no such register"),
+    ],
+)
+def test_pseudonym_refuses_arguments_that_do_not_go_together(pipeline: Pipeline, arguments: dict, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        pipeline.pseudonym(**arguments)
+    with pytest.raises(UsageError, match="A voice is given"):
+        pipeline.anonymize((voice(120, 2.0), RATE), voice=pipeline.gallery.voice("Voice 01"), seed=1)
 
 
 def test_conversion_has_the_long_term_spectrum_of_the_target(pipeline: Pipeline, clips: dict[str, Path]) -> None:
@@ -280,3 +347,31 @@ def test_unavailable_device_ends_commands_with_an_error_message(capfd, device: s
 def test_help_lists_the_commands() -> None:
     text = CliRunner().invoke(cli.app, ["--help"]).output
     assert all(command in text for command in ("convert", "identify", "evaluate", "info"))
+
+
+@pytest.mark.parametrize("verifier", ["own", "independent"])
+def test_file_report_follows_its_schema_and_names_neither_source_nor_subject(
+    capfd, weights: Path, clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verifier: str
+) -> None:
+    schema = json.loads((Path(file_report.__file__).parent / "file_report.schema.json").read_text(encoding="utf-8"))
+    if verifier == "own":
+        monkeypatch.setattr(protection, "independent_verifier", lambda: None)
+    else:
+        pytest.importorskip("resemblyzer")
+        monkeypatch.setattr(
+            protection, "Resemblyzer", lambda: SimpleNamespace(embed=lambda wav: np.abs(np.fft.rfft(wav)[:256]))
+        )
+    Key.new(tmp_path / "key", weights)
+    arguments = ["--key-file", tmp_path / "key", "--subject", "Jones", "--study", "gait", "--weights", weights]
+    out, report = tmp_path / "out.wav", tmp_path / "new" / "report.json"
+    code, _, stderr = run(capfd, "anonymize", clips["source"], "-o", out, *arguments, "--report", report)
+    assert code == 0, stderr
+    text = report.read_text(encoding="utf-8")
+    found = json.loads(text)
+    pytest.importorskip("jsonschema").validate(found, schema)
+    assert found["judge"]["independent"] == (verifier == "independent")
+    assert found["output_sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert found["settings"] == {"voice": "key", "register": "any", "rate_hz": RATE} and found["words_kept"] is None
+    assert -1 <= found["voice_similarity"]["value"] <= 1
+    for name in ("source", "Jones", "gait", str(tmp_path), Key.load(tmp_path / "key").secret.hex()):
+        assert name not in text

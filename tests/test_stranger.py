@@ -8,21 +8,23 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from jupyter_client.manager import KernelManager
 
 from saic import weights
 from saic.model.model import Model
+from tests.attacks import upload
 from tests.standin_hub import StandInHub
 from tests.test_notebooks import FOLDER, run, shown
 
@@ -108,48 +110,94 @@ def shared(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Shared:
     return Shared(name, environment, space_folder)
 
 
-@pytest.fixture
-def served(shared: Shared, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen, Path]]:
-    """The app of the Space with the shared weights and a read-only home folder."""
+@dataclass(frozen=True)
+class Served:
+    """The page of a running process.
+
+    Attributes
+    ----------
+    endpoints : the names of the page's endpoints
+    folder : the process's temporary folder
+    start_cpu_s : CPU time until the page answered; None where the system does not tell
+    """
+
+    url: str
+    endpoints: set[str]
+    process: subprocess.Popen
+    folder: Path
+    start_cpu_s: float | None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+
+@pytest.fixture(scope="module")
+def served(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The app of the Space with the shared weights, a read-only home folder, and proxies that are not there."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("served")
     command = [word.replace("ORG/NAME@COMMIT", shared.name) for word in documented("python app.py")]
-    environment = shared.environment | {"HOME": os.devnull, "GRADIO_ANALYTICS_ENABLED": "False"}
+    environment = shared.environment | {"HOME": os.devnull, "GRADIO_ANALYTICS_ENABLED": "False", "TMPDIR": str(folder)}
+    environment |= {"ALL_PROXY": "socks5://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
     environment.pop("PYTHONPATH")
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
             [sys.executable, *command, "--port", str(port)],
             env=environment,
             cwd=shared.space,
             stdout=log,
             stderr=log,
         )
-        yield f"http://127.0.0.1:{port}", server, tmp_path / "log"
-        server.terminate()
-        server.wait(30)
+    try:
+        answer = wait_for_answer(f"http://127.0.0.1:{port}/gradio_api/info", process)
+        assert answer is not None, (folder / "log").read_text()
+        endpoints = set(answer.json()["named_endpoints"])
+        yield Served(f"http://127.0.0.1:{port}", endpoints, process, folder, cpu_s(process))
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(30)
 
 
-def test_app_of_the_space_serves_shared_weights_offline_with_a_read_only_home(
-    served: tuple[str, subprocess.Popen, Path],
-) -> None:
-    url, server, log = served
-    page = None
+def wait_for_answer(url: str, process: subprocess.Popen) -> httpx.Response | None:
+    """The first answer of a server that is starting; None if it ends, or after two minutes."""
     for _ in range(600):
-        assert server.poll() is None, log.read_text()
-        try:
-            page = urllib.request.urlopen(f"{url}/gradio_api/info", timeout=5)
+        if process.poll() is not None:
             break
-        except OSError:
+        try:
+            return httpx.get(url, trust_env=False)
+        except httpx.TransportError:
             time.sleep(0.2)
-    assert page is not None, log.read_text()
-    assert "/convert" in json.load(page)["named_endpoints"]
-    stat = Path(f"/proc/{server.pid}/stat")
-    if stat.exists():  # CPU time, which does not depend on other load of the machine
-        user, system = map(int, stat.read_text().rpartition(")")[2].split()[11:13])
-        used = (user + system) / os.sysconf("SC_CLK_TCK")
-        assert used < START_CPU_S
-    assert "writable" not in log.read_text()
+    return None
+
+
+def cpu_s(process: subprocess.Popen) -> float | None:
+    """CPU time of a process, which depends less on other load of the machine than its time does."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    if not stat.exists():
+        return None
+    user, system = map(int, stat.read_text().rpartition(")")[2].split()[11:13])
+    return (user + system) / os.sysconf("SC_CLK_TCK")
+
+
+def test_app_of_the_space_serves_shared_weights_offline_with_a_read_only_home(served: Served) -> None:
+    assert "/convert" in served.endpoints
+    assert served.start_cpu_s is None or served.start_cpu_s < START_CPU_S
+    assert "writable" not in served.log
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signal")
+def test_app_ended_by_sighup_leaves_no_recording(served: Served) -> None:
+    with httpx.Client(base_url=served.url, trust_env=False) as http:
+        upload(http)
+    assert len(list(served.folder.glob("saic-web-*/*/recording.flac"))) == 1
+    served.process.send_signal(signal.SIGHUP)
+    assert served.process.wait(20) == 0
+    assert "Traceback" not in served.log and "share" not in served.log
+    assert list(served.folder.glob("saic-web-*")) == []
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from saic.evaluation.measures import prosody, utility
 from saic.evaluation.measures.text_errors import Edits, character_errors, edits, pool_by_speaker, word_errors
 from saic.evaluation.measures.utility import OutputFigures, check_control, estimate, measure
 from saic.evaluation.metrics import Estimate
-from saic.evaluation.systems import SYSTEMS, VOCODER_BASELINES, SystemOutputs
+from saic.evaluation.systems import MAIN_SYSTEMS, VOCODER_BASELINES, SystemOutputs
 from saic.signal.f0 import track_f0
 from tests.conftest import RATE, voice
 
@@ -415,7 +415,7 @@ def measured(small, cache):
 
 
 def test_systems_that_keep_the_source_have_no_errors(measured):
-    assert list(measured.estimates) == list(SYSTEMS)
+    assert set(measured.estimates) == {*MAIN_SYSTEMS, *VOCODER_BASELINES}
     for system in ("real", "copy_source", "convert", "reconstruction", *VOCODER_BASELINES):
         value = {name: estimate.value for name, estimate in measured.estimates[system].items()}
         assert value["wer"] == value["cer"] == value["insertions"] == value["wer_true"] == value["cer_true"] == 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from saic import web
 from saic.errors import UsageError
 from saic.web.server.jobs import MAX_ADDRESS_SHARE, MAX_JOBS, MAX_JOBS_PER_SESSION, Jobs
 from saic.web.server.store import GRACE_S, KEEP_S, UNNAMED_KEEP_S, UPLOAD_KEEP_S, ClipStore, StoreFull
@@ -215,12 +216,16 @@ def test_close_deletes_the_folder(store: ClipStore) -> None:
 
 def test_next_start_deletes_the_clips_of_a_killed_server(tmp_path: Path, caplog) -> None:
     serve = (
-        "import sys, time; from saic.web.server.store import ClipStore; store = ClipStore(sys.argv[1]);"
+        "import sys, time, types; web = sys.modules['saic.web'] = types.ModuleType('saic.web');"
+        "web.__path__ = [sys.argv[2]];"  # the page's modules without the page, which takes long to import
+        "from saic.web.server.store import ClipStore; store = ClipStore(sys.argv[1]);"
         "(store.new('a', 'result') / 'swapped.wav').write_bytes(b'-'); store.receive('.wav').write_bytes(b'-');"
         "print(store.folder, flush=True); time.sleep(60)"
     )
     running = ClipStore(tmp_path)
-    killed = subprocess.Popen([sys.executable, "-c", serve, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", serve, str(tmp_path), *web.__path__], stdout=subprocess.PIPE, text=True
+    )
     folder = Path(killed.stdout.readline().strip())
     assert len(list(folder.glob("*/*.wav"))) == 2
     running.sweep()

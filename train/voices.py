@@ -29,7 +29,7 @@ from saic.weights import VOICES, write_sums
 from train.entry import DataOption, run
 
 N_VOICES = 40  # fewer if the corpus has fewer speakers
-MIN_VOICES = 2  # a pseudonym is a blend of two
+MIN_VOICES = 2  # a pseudonym is a blend of three, or of two if there are no more
 N_POINTS = 4  # per voice
 WINDOW_S = 2.0
 PART_S = 2.4  # speech that gives one point: 2 s of content codes and a margin

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from saic import __version__, caches
-from saic.cli import anonymize, convert, evaluate, identify, info, publish
+from saic.cli import anonymize, convert, evaluate, identify, info, key, publish
 from saic.errors import SaicError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -42,12 +42,14 @@ for _command in (
     anonymize.anonymize,
     identify.identify,
     evaluate.evaluate,
+    evaluate.evaluate_privacy,
     evaluate.evaluate_paper,
     info.info,
     publish.push,
     publish.space,
 ):
     app.command()(_command)
+app.add_typer(key.app, name="key")
 
 
 def main() -> None:

@@ -1,15 +1,18 @@
 """``saic anonymize``: a recording, or a folder of them, in voices that are not the speakers'."""
 
+import os
 import secrets
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saic import files
 from saic.cli.options import (
     DeviceOption,
     ForceOption,
@@ -24,11 +27,26 @@ from saic.errors import AudioError, PartialFailure, UsageError
 from saic.files import DiskError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from saic.cli.batch import BatchItem
-    from saic.pipeline import Conversion, ProgressCallback
+    from saic.file_report import FileReporter
+    from saic.pipeline import Conversion, Pipeline, ProgressCallback
 
+    _Changer = Callable[[Path, int, str | None, ProgressCallback], Conversion]
+
+_REGISTERS = ("lower", "higher", "same", "any")
+_SAIC = "use --method saic."
+_UNKEYED_SUBJECT = (
+    "A subject needs a key: without one, whoever guesses its name could compute its voice. Make a key with"
+    " saic key new FILE, and name it with --key-file."
+)
+_KEYED_SAME = (
+    "With a key, the voice must not depend on the recording: --voice same could give a subject two voices, and tells"
+    " the sex of the speaker. Use lower, higher or any."
+)
+_NEAR = (
+    "This voice happens to be near the speaker's own: similarity {:.2f}, where {:.2f} counts as one speaker. Choose"
+    " another voice, or for a key another study."
+)
 _IS_TARGET = "This recording is a --target too, so its output has the voice of its own speaker."
 
 
@@ -56,10 +74,38 @@ def anonymize(
     method: Annotated[
         Method, typer.Option("--method", help="saic gives a pseudonym; mcadams moves formants, and protects little.")
     ] = Method.SAIC,
+    voice: Annotated[
+        str,
+        typer.Option(
+            "--voice",
+            metavar="lower|higher|same|any|NAME",
+            help="Register of the pseudonyms, or a gallery voice by its name.",
+        ),
+    ] = "any",
     target: Annotated[
         list[Path] | None,
         typer.Option("--target", help="Recording of the voice to give instead of a pseudonym; repeat for more."),
     ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", help="Key of saic key new: each subject gets one voice.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", metavar="ID", help="Who speaks in IN; needs --key-file.")
+    ] = None,
+    subject_from: Annotated[
+        str | None,
+        typer.Option(
+            "--subject-from",
+            metavar="PATTERN|FILE.csv:COLUMN",
+            help="Who speaks: a regular expression on the path in IN, or a table.",
+        ),
+    ] = None,
+    study: Annotated[
+        str, typer.Option("--study", metavar="NAME", help="Another study gives a subject another voice.")
+    ] = "",
+    new_voices: Annotated[
+        bool, typer.Option("--new-voices", help="Use the key with other weights than it was made for.")
+    ] = False,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -70,6 +116,15 @@ def anonymize(
         Format | None, typer.Option("--format", help="Format of a folder's outputs.", show_default="wav")
     ] = None,
     rate: RateOption = 16_000,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.json", help="Write how far the voice was protected.")
+    ] = None,
+    reports: Annotated[
+        Path | None, typer.Option("--reports", metavar="FOLDER", help="For a folder: write a report on each file.")
+    ] = None,
+    asr: Annotated[
+        str | None, typer.Option("--asr", help="Recognizer that counts the words kept, as for saic evaluate.")
+    ] = None,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
     force: ForceOption = False,
@@ -81,10 +136,19 @@ def anonymize(
     recording that cannot be used is reported by its number in the order of the paths. The others
     are still processed.
 
-    With the same --seed, the same file (by its path in IN) gets the same pseudonym in every run.
-    Its outputs can then be linked to each other, and whoever knows the seed can draw the same
-    pseudonyms: protect it like the originals. Without --seed, every run draws new pseudonyms, and
-    only --json prints the seed that was drawn.
+    With --key-file, the voice depends on the key, the subject and the study alone. All recordings
+    of a subject get one voice, in every run and on every machine. Name the subject of all
+    recordings with --subject, or find it in each path: --subject-from "^([^/]+)/" takes the first
+    folder. A table has a column "path", relative to IN. Whoever has the key can link the outputs to
+    names. Subjects without a key are refused: whoever guesses a name could compute its voice.
+
+    Without --key-file every file gets a pseudonym of its own. With the same --seed, the same file
+    (by its path in IN) gets the same pseudonym in every run. Its outputs can then be linked to each
+    other, and whoever knows the seed can draw the same pseudonyms: protect it like the originals.
+    Without --seed, every run draws new pseudonyms, and only --json prints the seed that was drawn.
+
+    A report names neither the recording nor the subject. Its similarities are measurements of a
+    person: keep it with the originals.
 
     The method mcadams needs no model. It is a weak protection, for comparison or where nothing else
     runs.
@@ -92,28 +156,35 @@ def anonymize(
     from saic import audio
     from saic.cli import batch
 
-    if target and method is Method.MCADAMS:
-        raise UsageError("The method mcadams has no target voice. Leave out --target, or use --method saic.")
-    if target and seed is not None:
-        raise UsageError("With --target no pseudonym is drawn. Leave out --seed, or --target.")
+    choice = _Choice(method, voice, target or [], key_file, study, new_voices)
+    choice.require_valid(subject is not None, subject_from is not None, seed is not None)
     items, n_skipped = batch.plan(source, output, format)
     batch.require_free(items, rate, force)
-    if seed is None and not target:
-        seed = secrets.randbits(53)  # every JSON reader keeps 53 bits exactly, and nobody can try all of them
-    change = _voice_changer(method, target, weights, device)
+    report_of = _plan_reports(items, output, report, reports, asr, method, force)
+    subjects = batch.subjects(items, subject_from) if subject_from is not None else [subject] * len(items)
+    drawn = seed
+    if seed is None and choice.draws_by_seed:
+        drawn = secrets.randbits(53)  # every JSON reader keeps 53 bits exactly, and nobody can try all of them
+    pipeline, change = choice.load(weights, device, subjects)
+    reporter = _reporter(pipeline, asr) if report_of else None
+    settings = choice.voice_kind(has_seed=seed is not None), choice.register, rate
     targets = {path.resolve() for path in target or ()}
+    subject_of = dict(zip(items, subjects, strict=True))
 
     def process(item: batch.BatchItem, update: "ProgressCallback") -> tuple[float, list[str]]:
-        wav, notes = change(item.source, item.seed(seed), update)
-        item.save(wav, rate, force)
+        conversion = change(item.source, item.seed(drawn), subject_of[item], update)
+        item.save(conversion.wav, rate, force)
+        if reporter is not None:
+            update("Measuring the protection", 0.9)
+            _write_report(reporter, item, conversion, report_of[item], settings, force)
         own = [_IS_TARGET] if item.source.resolve() in targets else []
-        return len(wav) / audio.SAMPLE_RATE, [*own, *dict.fromkeys(notes)]
+        return len(conversion.wav) / audio.SAMPLE_RATE, [*own, *dict.fromkeys(conversion.notes)]
 
     outcome = _process_all(items, process, quiet=as_json)
     facts = {
         "output": str(output),
         "method": method,
-        "seed": seed,
+        "seed": drawn,
         "written": outcome.n_written,
         "left": len(items) - outcome.n_written - len(outcome.failures),
         "skipped": n_skipped,
@@ -126,6 +197,169 @@ def anonymize(
     others = f"; {n_skipped} other files left out" if n_skipped else ""
     show(as_json, facts, text + printable(str(output)) + others)
     outcome.raise_failures(len(items))
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The options that choose the new voice."""
+
+    method: Method
+    voice: str
+    targets: list[Path]
+    key_file: Path | None
+    study: str
+    new_voices: bool
+
+    @property
+    def is_register(self) -> bool:
+        """Whether --voice is a register, and no name of a voice."""
+        return self.voice in _REGISTERS
+
+    @property
+    def draws_by_seed(self) -> bool:
+        return not self.targets and self.key_file is None and self.is_register
+
+    def require_valid(self, has_subject: bool, has_source_of_subjects: bool, has_seed: bool) -> None:
+        """Raise :class:`UsageError` for options that exclude or need each other."""
+        is_mcadams = self.method is Method.MCADAMS
+        for refused, message in (
+            (is_mcadams and self.targets, "The method mcadams has no target voice. Leave out --target, or " + _SAIC),
+            (is_mcadams and self.voice != "any", "The method mcadams has no voices. Leave out --voice, or " + _SAIC),
+            (is_mcadams and self.key_file, "The method mcadams has no key. Leave out --key-file, or " + _SAIC),
+            (self.targets and has_seed, "With --target no pseudonym is drawn. Leave out --seed, or --target."),
+            (self.targets and self.voice != "any", "--target names the voice. Leave out --voice, or --target."),
+            (self.targets and self.key_file, "With --target no pseudonym is drawn. Leave out --key-file, or --target."),
+            (self.key_file and has_seed, "The key decides the pseudonyms. Leave out --seed, or --key-file."),
+            (self.key_file and self.voice == "same", _KEYED_SAME),
+            (
+                self.key_file and not self.is_register,
+                "The key decides the voices. Leave out --voice NAME, or --key-file.",
+            ),
+            (has_seed and not self.is_register, "--voice NAME is one voice. Leave out --seed, or name a register."),
+            (has_subject and has_source_of_subjects, "Name the subject once: by --subject, or by --subject-from."),
+            (
+                self.key_file and not (has_subject or has_source_of_subjects),
+                "A key needs a subject: add --subject ID, or --subject-from PATTERN for a folder of several people.",
+            ),
+            (not self.key_file and (has_subject or has_source_of_subjects), _UNKEYED_SUBJECT),
+            (
+                not self.key_file and (self.study or self.new_voices),
+                "--study and --new-voices are about a key. Add --key-file, or leave them out.",
+            ),
+        ):
+            if refused:
+                raise UsageError(message)
+
+    @property
+    def register(self) -> str | None:
+        """The register of the pseudonyms; None if there are none."""
+        return self.voice if self.is_register and not self.targets else None
+
+    def voice_kind(self, has_seed: bool) -> str:
+        """Where the voices are from, as in :class:`saic.file_report.Settings`."""
+        if self.targets:
+            return "target"
+        if not self.is_register:
+            return "gallery"
+        return "key" if self.key_file is not None else "seed" if has_seed else "random"
+
+    def load(self, weights: str | None, device: str, subjects: Sequence[str | None]) -> "tuple[Pipeline, _Changer]":
+        """Load what is needed, and return the function that converts a recording.
+
+        All that can be wrong with key, subjects and voice is found here, before the first
+        recording.
+        """
+        if self.method is Method.MCADAMS:
+            return None, _mcadams
+        from saic.pipeline import Pipeline
+
+        if self.key_file is not None:
+            from saic import keys
+
+            key = keys.Key.load(self.key_file)
+            for each in set(subjects):
+                key.bits(each, self.study)
+            if keys.is_readable_by_others(self.key_file):
+                print("Note: other accounts of this machine can read the key file: chmod 600 FILE.", file=sys.stderr)
+        pipeline = Pipeline.from_pretrained(weights, device=device)
+        if self.targets:
+            voice = pipeline.voice(self.targets)  # measured once for all recordings
+            return pipeline, lambda clip, seed, subject, progress: pipeline.convert(
+                clip, voice, reconstruct=False, progress=progress
+            )
+        if self.key_file is not None:
+            settings = {"study": self.study, "register": self.voice, "new_voices": self.new_voices}
+            voices = {each: pipeline.pseudonym(key=key, subject=each, **settings) for each in set(subjects)}
+        elif not self.is_register:
+            voices = dict.fromkeys(subjects, pipeline.gallery.voice(self.voice).to(device))
+        else:
+            if self.voice not in ("any", "same"):
+                pipeline.pseudonym(register=self.voice)  # a gallery without that register is refused now
+            return pipeline, lambda clip, seed, subject, progress: pipeline.anonymize(
+                clip, seed=seed, register=self.voice, progress=progress
+            )
+        return pipeline, lambda clip, seed, subject, progress: _noted(
+            pipeline.anonymize(clip, voice=voices[subject], progress=progress), pipeline.gallery.threshold
+        )
+
+
+def _plan_reports(
+    items: "list[BatchItem]",
+    output: Path,
+    report: Path | None,
+    reports: Path | None,
+    asr: str | None,
+    method: Method,
+    force: bool,
+) -> "dict[BatchItem, Path]":
+    """The report of each recording; empty if none is asked for.
+
+    Raises
+    ------
+    UsageError
+        Options that do not go together, or reports that exist or cannot be written.
+    """
+    if report is None and reports is None:
+        if asr is not None:
+            raise UsageError("The recognizer counts words for a report. Add --report or --reports, or leave out --asr.")
+        return {}
+    is_folder = items[0].output != output
+    if method is Method.MCADAMS:
+        raise UsageError("The method mcadams has no report. Leave it out, or use --method saic.")
+    if (report is not None) == is_folder or (report is not None and reports is not None):
+        raise UsageError("A recording has one --report FILE.json; a folder has --reports FOLDER.")
+    if report is not None:
+        planned = {items[0]: report}
+    else:
+        planned = {item: reports / f"{item.output.relative_to(output)}.json" for item in items}
+    sources = {item.source.resolve() for item in items} | {item.output.resolve() for item in items}
+    if any(path.suffix.lower() != ".json" or path.resolve() in sources for path in planned.values()):
+        raise UsageError("A report is a file that ends in .json. Name one.")
+    if not force and any(os.path.lexists(path) for path in planned.values()):
+        raise UsageError("A report exists already. Add --force to replace it, or name another.")
+    files.require_writable(planned.values())
+    return planned
+
+
+def _reporter(pipeline: "Pipeline", asr: str | None) -> "FileReporter":
+    from saic.file_report import FileReporter
+
+    return FileReporter(pipeline, asr)
+
+
+def _write_report(
+    reporter: "FileReporter",
+    item: "BatchItem",
+    conversion: "Conversion",
+    path: Path,
+    settings: tuple[str, str | None, int],
+    force: bool,
+) -> None:
+    from saic import audio, file_report
+
+    original = audio.load(item.source)
+    made = reporter.report(original, conversion, item.output, file_report.Settings(*settings))
+    file_report.write(path, made, force=force)
 
 
 @dataclass
@@ -211,30 +445,19 @@ def _process_all(
     return outcome
 
 
-def _voice_changer(
-    method: Method, targets: list[Path] | None, weights: str | None, device: str
-) -> "Callable[[Path, int, ProgressCallback], tuple[np.ndarray, Sequence[str]]]":
-    """Function of a recording, a seed and a progress callback: the wav in another voice, and notes on it."""
-    if method is Method.MCADAMS:
-        from saic import audio
-        from saic.signal import mcadams
-        from saic.signal.loudness import normalize_loudness
+def _mcadams(clip: Path, seed: int, subject: str | None, progress: "ProgressCallback") -> SimpleNamespace:
+    from saic import audio
+    from saic.signal import mcadams
+    from saic.signal.loudness import normalize_loudness
 
-        def change(clip: Path, seed: int, progress: "ProgressCallback") -> "tuple[np.ndarray, Sequence[str]]":
-            recording = audio.read(clip)
-            return normalize_loudness(mcadams.anonymize(recording.wav, seed=seed)), recording.notes
-
-        return change
-    from saic.pipeline import Pipeline
-
-    pipeline = Pipeline.from_pretrained(weights, device=device)
-    if targets:
-        voice = pipeline.voice(targets)  # measured once for all recordings
-        return lambda clip, seed, progress: _wav_and_notes(
-            pipeline.convert(clip, voice, reconstruct=False, progress=progress)
-        )
-    return lambda clip, seed, progress: _wav_and_notes(pipeline.anonymize(clip, seed=seed, progress=progress))
+    recording = audio.read(clip)
+    wav = normalize_loudness(mcadams.anonymize(recording.wav, seed=seed))
+    return SimpleNamespace(wav=wav, notes=recording.notes)
 
 
-def _wav_and_notes(conversion: "Conversion") -> "tuple[np.ndarray, Sequence[str]]":
-    return conversion.wav, getattr(conversion, "notes", ())
+def _noted(conversion: "Conversion", threshold: float) -> "Conversion":
+    """The conversion, with a note if the similarity of the new voice to the speaker reaches a threshold."""
+    similarity = conversion.voice_similarity
+    if similarity < threshold:
+        return conversion
+    return replace(conversion, notes=(*conversion.notes, _NEAR.format(similarity, threshold)))

@@ -1,7 +1,9 @@
 """Which recordings ``saic anonymize`` processes, and where each output goes."""
 
+import csv
 import hashlib
 import os
+import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ from saic import audio, files
 from saic.audio.output import FORMATS, format_of
 from saic.cli.options import printable
 from saic.errors import UsageError
+
+_TABLE = re.compile(r"(?P<path>.+\.csv):(?P<column>[^:]+)", re.IGNORECASE | re.DOTALL)
+_MAX_NUMBERS = 10  # of recordings in a message
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,8 @@ class BatchItem:
     name: str
 
     def seed(self, run_seed: int | None) -> int:
-        """Seed of this recording, from the run's seed and the name.
-
-        The name is in NFC, since file systems store accents differently, and read as UTF-8 in every
-        locale.
-        """
-        name = os.fsencode(self.name).decode(errors="surrogateescape")
-        name = unicodedata.normalize("NFC", name).encode(errors="surrogateescape")
+        """Seed of this recording, from the run's seed and the name in NFC."""
+        name = _normalized(self.name).encode(errors="surrogateescape")
         return int.from_bytes(hashlib.sha256(f"{run_seed}/".encode() + name).digest()[:7])
 
     def save(self, wav: np.ndarray, rate_hz: int, force: bool) -> None:
@@ -46,6 +46,76 @@ class BatchItem:
     @property
     def printable_name(self) -> str:
         return printable(self.name)
+
+
+def subjects(items: list[BatchItem], source: str) -> list[str]:
+    """The subject of each recording.
+
+    Parameters
+    ----------
+    source
+        ``FILE.csv:COLUMN``, a comma-separated table with a column "path" of paths relative to IN;
+        or a regular expression, searched in the path relative to IN, whose group "subject" or
+        only group is the subject.
+
+    Raises
+    ------
+    UsageError
+        The table or the expression cannot be used, or recordings have no subject; the message has
+        their numbers.
+    """
+    if table := _TABLE.fullmatch(source):
+        known = _read_subjects(Path(table["path"]), table["column"])
+        found = [known.get(_normalized(item.name)) for item in items]
+    else:
+        expression, group = _compile(source)
+        matches = [expression.search(_normalized(item.name)) for item in items]
+        found = [match and match[group] for match in matches]
+    without = [str(number) for number, subject in enumerate(found, start=1) if not subject]
+    if without:
+        shown = ", ".join(without[:_MAX_NUMBERS]) + (" and others" if len(without) > _MAX_NUMBERS else "")
+        raise UsageError(
+            f"{len(without)} of {len(items)} recordings have no subject by --subject-from: number {shown}, sorted by"
+            " path. Nothing was written. Correct --subject-from, or take those recordings out of IN."
+        )
+    return found
+
+
+def _compile(source: str) -> tuple[re.Pattern, str | int]:
+    """A regular expression, and its group that is the subject."""
+    try:
+        expression = re.compile(source)
+    except (re.error, RecursionError, OverflowError):
+        raise UsageError("--subject-from is no regular expression. For a table, write FILE.csv:COLUMN.") from None
+    if "subject" in expression.groupindex:
+        return expression, "subject"
+    if expression.groups != 1:
+        raise UsageError("--subject-from needs one group, or a group (?P<subject>...), that is the subject.")
+    return expression, 1
+
+
+def _read_subjects(path: Path, column: str) -> dict[str, str]:
+    """Path in IN to subject, from a CSV file."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file, strict=True)
+            if not {"path", column} <= set(table.fieldnames or ()):
+                raise UsageError('The table of --subject-from needs a column "path" and the column that is named.')
+            subjects: dict[str, str] = {}
+            for row in table:
+                name, subject = _normalized(Path(row["path"] or "").as_posix()), row[column] or ""
+                if subjects.setdefault(name, subject) != subject:
+                    raise UsageError(f"Line {table.line_num} of the table gives a path a second, other subject.")
+    except OSError as error:
+        raise files.as_usage_error(error, "The table of --subject-from cannot be read") from None
+    except (ValueError, csv.Error):
+        raise UsageError("The table of --subject-from is no comma-separated text in UTF-8.") from None
+    return subjects
+
+
+def _normalized(name: str) -> str:
+    """A path in NFC, since file systems store accents differently, and read as UTF-8 in every locale."""
+    return unicodedata.normalize("NFC", os.fsencode(name).decode(errors="surrogateescape"))
 
 
 def require_free(items: list[BatchItem], rate_hz: int, force: bool) -> None:

@@ -15,6 +15,7 @@
 ``measures.disentanglement``  speaker probes on content codes
 ``measures.classification``   speaker recognition on real recordings
 ``measures.robustness``       conversions of degraded recordings
+``protection``                similarity and words kept of one file, for the page and file reports
 ``metrics``                   estimates with confidence intervals, from scores
 ``report``                    report.json and report.md
 ``plots``                     figures of a report

@@ -121,8 +121,8 @@ _NOTES = {
 - `replay_target` plays the reference, `copy_source` the source: a high target top-1 alone shows
   neither that the words are kept nor that the source speaker is hidden. `mcadams` is VoicePrivacy's
   baseline B2.
-- `pseudonym` is the model with a blend of two built-in gallery voices as the target, drawn anew for
-  each recording: what `saic anonymize` does.
+- `pseudonym` is the model with a blend of built-in gallery voices as the target, drawn anew for each
+  recording: what `saic anonymize` does.
 - Resemblyzer was not used to train this model. It was itself probably trained on VoxCeleb and
   LibriSpeech-other.
 - The paper's 96.1 % is among 1,251 enrolled speakers: not comparable with another number of

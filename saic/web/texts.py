@@ -31,7 +31,7 @@ SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
 
 TARGET = """<h2><span class="step">2</span> The new voice</h2>
 <p>Voices A to F are synthetic and belong to no real person. A pseudonym is not made from them: it
-is a blend of two other voices, of the model's gallery, and is drawn anew for each conversion.</p>"""
+is a blend of three other voices, of the model's gallery, and is drawn anew for each conversion.</p>"""
 
 CONSENT = "The person who speaks here has agreed to this use of their voice"
 

@@ -36,7 +36,15 @@ class Evidence(Protocol):
 
 
 class TrainedEvidence(Evidence, Protocol):
-    """Measurement by a network that is first trained on converted speech."""
+    """Measurement by a network that is first trained on converted speech.
+
+    Attributes
+    ----------
+    fingerprint
+        Hash of the trained weights: part of the key of cached vectors.
+    """
+
+    fingerprint: str
 
     def fit(self, segments: Sequence[Segment], speakers: Sequence[str], *, seed: int, progress: StepCallback) -> None:
         """Train on segments of known speakers."""

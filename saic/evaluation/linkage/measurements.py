@@ -14,7 +14,8 @@ from saic.evaluation.linkage.segment import Segment
 class Measurements:
     """Vectors of segments by kind of evidence.
 
-    The key of a vector has the name and version of the evidence and a hash of the samples.
+    The key of a vector has the name and version of the evidence, of a trained network also the hash
+    of its weights, and a hash of the samples.
     """
 
     def __init__(self, path: Path):
@@ -26,7 +27,8 @@ class Measurements:
 
     def measure(self, evidence: Evidence, segment: Segment) -> np.ndarray | None:
         """(E,) float32; None if the segment has nothing to measure, such as silence."""
-        key = hashlib.sha256(f"{evidence.name}|{evidence.version}|".encode() + segment.wav.tobytes()).digest()
+        made_by = f"{evidence.name}|{evidence.version}|{getattr(evidence, 'fingerprint', '')}|"
+        key = hashlib.sha256(made_by.encode() + segment.wav.tobytes()).digest()
         row = self._database.execute("SELECT vector FROM vectors WHERE key = ?", (key,)).fetchone()
         if row is None:
             try:

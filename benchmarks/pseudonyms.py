@@ -1,0 +1,173 @@
+"""How distinct random pseudonyms are: ``python -m benchmarks.pseudonyms --data MANIFEST...``.
+
+One recording of every speaker of the splits is converted to two pseudonyms of its own, one of each
+register. Three questions are asked of two speaker embedders that have no part in the conversion:
+
+- How often are the outputs of two speakers confused? The threshold is the similarity that 5 % of
+  the pairs of real strangers of one sex and one corpus reach.
+- How near is an output to the nearest speaker of the train split of its corpus, beside the real
+  recordings of the same unseen speakers?
+- How many of the outputs of one register are mutually distinct, beside as many real speakers of one
+  sex?
+
+Intervals are 95 %, from a bootstrap by speaker.
+"""
+
+import argparse
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from saic import audio
+from saic.data import manifest
+from saic.errors import AudioError
+from saic.evaluation.evaluators.embedders import Embedder, Resemblyzer, VoiceFilter
+from saic.pipeline import Pipeline
+
+SECONDS = 6
+CONFUSED = 0.05  # share of pairs of real strangers above the threshold
+REGISTERS = ("lower", "higher")
+N_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A speaker and ``SECONDS`` of audio."""
+
+    corpus: str
+    name: str
+    sex: str | None
+    wav: np.ndarray
+
+
+def read_speakers(paths: Iterable[Path], splits: Sequence[str], limit: int) -> list[Speaker]:
+    """Speakers of splits with ``SECONDS`` of audio, at most ``limit`` of each corpus and sex."""
+    found, size = [], SECONDS * audio.SAMPLE_RATE
+    for path in paths:
+        clips, count = defaultdict(list), defaultdict(int)
+        for clip in manifest.read(path, splits):
+            clips[clip.speaker].append(clip)
+        for name, own in sorted(clips.items()):
+            if sum(clip.duration_s for clip in own) < SECONDS or count[own[0].sex] >= limit:
+                continue
+            wav = np.zeros(0, dtype=np.float32)
+            for clip in own:
+                wav = wav if len(wav) >= size else np.concatenate([wav, audio.load(clip.path)])
+            if len(wav) >= size:
+                found.append(Speaker(str(path), name, own[0].sex, wav[:size]))
+                count[own[0].sex] += 1
+    return found
+
+
+def convert(pipeline: Pipeline, speakers: list[Speaker], seed: int) -> dict[str, list[np.ndarray | None]]:
+    """Register to the outputs (N,) of the speakers; None where a recording cannot be used."""
+    outputs = {register: [] for register in REGISTERS}
+    for speaker in speakers:
+        for register, own in outputs.items():
+            bits = hashlib.sha256(f"{seed}/{register}/{speaker.corpus}/{speaker.name}".encode()).digest()
+            voice = pipeline.gallery.pseudonym(bits, register).to(pipeline.device)
+            try:
+                own.append(pipeline.convert((speaker.wav, audio.SAMPLE_RATE), voice, reconstruct=False).wav)
+            except AudioError:
+                own.append(None)
+    return outputs
+
+
+def embed(embedder: Embedder, wavs: Iterable[np.ndarray | None]) -> np.ndarray:
+    """(n, E) embeddings of length 1; NaN for a wav that cannot be used."""
+    embedded = []
+    for wav in wavs:
+        try:
+            embedded.append(None if wav is None else embedder.embed(wav))
+        except AudioError:
+            embedded.append(None)
+    size = next(len(e) for e in embedded if e is not None)
+    return np.stack([np.full(size, np.nan) if e is None else e / np.linalg.norm(e) for e in embedded])
+
+
+def confusion(similarity: np.ndarray, threshold: float) -> dict[str, float]:
+    """Share of pairs (n, n) that reach the threshold, with its interval; NaN is left out."""
+    usable = ~np.isnan(similarity) & ~np.eye(len(similarity), dtype=bool)
+    confused = usable & (np.nan_to_num(similarity, nan=-2.0) >= threshold)
+    random = np.random.default_rng(0)
+    weights = random.multinomial(len(usable), np.full(len(usable), 1 / len(usable)), N_RESAMPLES)
+    rates = [(w @ confused @ w) / (w @ usable @ w) for w in weights.astype(float)]
+    low, high = np.quantile(rates, (0.025, 0.975))
+    return {"rate": confused.sum() / usable.sum(), "low": low, "high": high, "pairs": int(usable.sum() // 2)}
+
+
+def n_distinct(similarity: np.ndarray, threshold: float) -> int:
+    """Size of a set without a confused pair: each is added, in order, if it is distinct from all before."""
+    chosen: list[int] = []
+    for k in np.flatnonzero(~np.isnan(similarity.diagonal())):
+        if (similarity[k, chosen] < threshold).all():
+            chosen.append(int(k))
+    return len(chosen)
+
+
+def measure(
+    embedder: Embedder, speakers: list[Speaker], train: list[Speaker], outputs: dict[str, list[np.ndarray | None]]
+) -> dict[str, object]:
+    """All figures by one embedder."""
+    real = embed(embedder, (speaker.wav for speaker in speakers))
+    group = np.array([f"{speaker.corpus} {speaker.sex}" for speaker in speakers])
+    strangers = (group[:, None] == group[None]) & np.triu(np.ones((len(group),) * 2, dtype=bool), k=1)
+    strangers &= np.array([speaker.sex is not None for speaker in speakers])[:, None]
+    similarity = real @ real.T
+    threshold = float(np.nanquantile(similarity[strangers], 1 - CONFUSED))
+    figures: dict[str, object] = {
+        "threshold": threshold,
+        "strangers": {"pairs": int(strangers.sum()), "median": float(np.nanmedian(similarity[strangers]))},
+    }
+    embedded = {register: embed(embedder, own) for register, own in outputs.items()}
+    for register, own in embedded.items():
+        between = own @ own.T
+        pairs = between[np.triu_indices(len(own), k=1)]
+        figures[register] = {**confusion(between, threshold), "median": float(np.nanmedian(pairs))}
+        figures[register] |= {"distinct": n_distinct(between, threshold), "of": len(own)}
+    for sex in "FM":
+        rows = [k for k, speaker in enumerate(speakers) if speaker.sex == sex]
+        figures[f"real {sex}"] = {"distinct": n_distinct(similarity[np.ix_(rows, rows)], threshold), "of": len(rows)}
+    if train:
+        trained = embed(embedder, (speaker.wav for speaker in train))
+        corpora = np.array([speaker.corpus for speaker in train])
+        known = set(corpora)
+        rows = [k for k, speaker in enumerate(speakers) if speaker.corpus in known]
+        for name, own in {"real": real, **embedded}.items():
+            nearest = [np.nanmax(trained[corpora == speakers[k].corpus] @ own[k]) for k in rows]
+            quantiles = np.nanquantile(nearest, (0.5, 0.95))
+            figures.setdefault("nearest training speaker", {})[name] = dict(
+                zip(("median", "95 %"), quantiles, strict=True)
+            )
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="manifests, or folders of speaker/clip")
+    parser.add_argument("--split", nargs="+", required=True, dest="splits")
+    parser.add_argument("--limit", type=int, default=32, help="speakers of each corpus and sex")
+    parser.add_argument("--train-limit", type=int, default=100, help="train speakers of each corpus and sex")
+    parser.add_argument("--weights")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    pipeline = Pipeline.from_pretrained(arguments.weights)
+    speakers = read_speakers(arguments.data, arguments.splits, arguments.limit)
+    train = read_speakers(arguments.data, ["train"], arguments.train_limit)
+    outputs = convert(pipeline, speakers, arguments.seed)
+    print(f"{len(speakers)} speakers, {SECONDS} s of each; {len(train)} training speakers")
+    for embedder in (Resemblyzer(), VoiceFilter()):
+        figures = measure(embedder, speakers, train, outputs)
+        rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 3))
+        print(json.dumps({embedder.name: rounded}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
