@@ -85,7 +85,13 @@ def page(served_page: gr.Blocks) -> gr.Blocks:
 
 def stored(page: gr.Blocks) -> list[Path]:
     """All files in the store except the bundled voices."""
-    return [path for path in page.recordings.store.folder.glob("*/*") if path.parent != page.recordings.store.bundled]
+    store = page.recordings.store
+    folders = (name for name in os.scandir(store.folder) if name.is_dir() and Path(name) != store.bundled)
+    files = []
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):  # a folder is being deleted
+            files += Path(folder).iterdir()
+    return files
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:

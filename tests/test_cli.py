@@ -48,6 +48,7 @@ def test_every_parameter_has_one_line_of_help() -> None:
         "anonymize",
         "identify",
         "evaluate",
+        "evaluate-privacy",
         "evaluate-paper",
         "info",
         "push",
@@ -73,7 +74,7 @@ def test_version_is_printed() -> None:
 
 @pytest.mark.parametrize(
     ("words", "completed"),
-    [("saic eval", ["evaluate", "evaluate-paper"]), ("saic anonymize --me", ["--method"])],
+    [("saic eval", ["evaluate", "evaluate-privacy", "evaluate-paper"]), ("saic anonymize --me", ["--method"])],
 )
 def test_shell_completion_lists_commands_and_options(words: str, completed: list[str]) -> None:
     environment = {"_SAIC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
@@ -133,14 +134,15 @@ def test_protocol_paper_refuses_options_of_the_full_evaluation(option: list[str]
     assert isinstance(done.exception, UsageError) and "identity alone" in str(done.exception)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "evaluate-paper"])
+@pytest.mark.parametrize("command", ["evaluate", "evaluate-privacy", "evaluate-paper"])
 def test_existing_report_is_refused_without_force(command: str, tmp_path: Path) -> None:
-    (tmp_path / "report.json").touch()
+    for name in ("report.json", "privacy.json"):
+        (tmp_path / name).touch()
     done = CliRunner().invoke(cli.app, [command, "--data", "corpus", "--out", str(tmp_path)])
     assert isinstance(done.exception, UsageError) and "--force" in str(done.exception)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "evaluate-paper"])
+@pytest.mark.parametrize("command", ["evaluate", "evaluate-privacy", "evaluate-paper"])
 @pytest.mark.parametrize("out", ["/proc/none/report", "file", "n" * 300])
 def test_report_folder_that_cannot_be_made_is_refused_before_the_work(
     paper: list[dict], command: str, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

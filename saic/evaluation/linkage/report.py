@@ -18,7 +18,7 @@ from typing import Any
 
 from saic import files
 from saic.errors import SaicError
-from saic.evaluation.linkage.run import FUSED, GALLERY_SIZE, LinkageResult
+from saic.evaluation.linkage.run import FUSED, GALLERY_SIZE, OTHER_GALLERY_SIZES, LinkageResult
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.report import estimates_of, table, versions
 
@@ -45,6 +45,11 @@ _NOTES = {
   regression on the scores of all others.
 - In brackets: the attacker's EER on original speech is above 10 %, so it shows nothing when it
   fails. It counts when it succeeds.
+""",
+    "gallery": """\
+- How often the attacker `fused` names the right person, by the number of enrolled people. Chance is
+  one over that number. This is the risk of linkability in the sense of the Article 29 Working Party
+  (Opinion 05/2014): it grows with what an attacker knows and shrinks with the number of people.
 """,
     "database": """\
 - Who holds the original recordings: how often the right one of all is found, by the energy envelope
@@ -176,7 +181,21 @@ def markdown(report: Mapping[str, Any]) -> str:
         {system: _worst_row(estimates, lengths) for system, estimates in systems.items()},
         _NOTES["worst"].format(gallery=GALLERY_SIZE, chance=100 / GALLERY_SIZE),
     )
+    sizes = {f"{FUSED}.top1_of_{n}_{HEADLINE_S}s": f"of {n}, %" for n in OTHER_GALLERY_SIZES}
+    sizes |= {f"{FUSED}.top1_{HEADLINE_S}s": f"of {GALLERY_SIZE}, %"}
+    named = {
+        system: {key: estimates[key] for key in sizes if key in estimates} for system, estimates in systems.items()
+    }
+    if any(named.values()):
+        lines += table(f"Naming one person of several, {HEADLINE_S} s", sizes, named, _NOTES["gallery"])
     finders = {system: _database_row(estimates) for system, estimates in systems.items()}
+    sizes = {f"{FUSED}.top1_of_{n}_{HEADLINE_S}s": f"of {n}, %" for n in OTHER_GALLERY_SIZES}
+    sizes |= {f"{FUSED}.top1_{HEADLINE_S}s": f"of {GALLERY_SIZE}, %"}
+    named = {
+        system: {key: estimates[key] for key in sizes if key in estimates} for system, estimates in systems.items()
+    }
+    if any(named.values()):
+        lines += table(f"Naming one person of several, {HEADLINE_S} s", sizes, named, _NOTES["gallery"])
     finders = {system: row for system, row in finders.items() if row}
     if finders:
         lines += table("Finding the original", _FINDERS, finders, _NOTES["database"])

@@ -41,7 +41,8 @@ from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
 TRAIN_SPLIT, ATTACK_SPLIT, TARGET_SPLIT = "train", "attack", "dev"
 N_FOLDS = 5
 GALLERY_SIZE = 40  # enrolled speakers, of whom the attacker names one
-TRAIN_SPEAKERS = 600
+OTHER_GALLERY_SIZES = (5, 10, 20)
+TRAIN_SPEAKERS = 300
 QUICK_TRAIN_SPEAKERS = 60
 NETWORK_SHARE = 0.75  # of the training speakers for the networks; the rest trains their PLDA
 FUSED = "fused"
@@ -180,8 +181,12 @@ class LinkageEvaluation:
                         np.array(tested)[columns].tolist(),
                         seed=self._seed,
                     )
-                if len(enrolled) >= GALLERY_SIZE:
-                    estimates[f"{attacker}.top1_{length}s"] = _top1(matrix, enrolled, tested, self._seed)
+                sizes = {GALLERY_SIZE: f"{attacker}.top1_{length}s"}
+                if attacker == FUSED:
+                    sizes |= {size: f"{attacker}.top1_of_{size}_{length}s" for size in OTHER_GALLERY_SIZES}
+                for size, name in sizes.items():
+                    if len(enrolled) >= size:
+                        estimates[name] = _top1(matrix, enrolled, tested, size, self._seed)
         return estimates
 
     def _find_originals(self, system: str) -> Estimates:
@@ -300,8 +305,8 @@ class LinkageEvaluation:
         )
 
 
-def _top1(scores: np.ndarray, enrolled: Sequence[str], tested: Sequence[str], seed: int) -> Estimate:
-    """How often the speaker is the best match of 40 enrolled ones, in %."""
+def _top1(scores: np.ndarray, enrolled: Sequence[str], tested: Sequence[str], size: int, seed: int) -> Estimate:
+    """How often the speaker is the best match of ``size`` enrolled ones, in %."""
     known = [i for i in range(len(enrolled)) if not np.isnan(scores[i]).all()]
     place = {enrolled[i]: row for row, i in enumerate(known)}
     values: list[float | None] = []
@@ -311,7 +316,7 @@ def _top1(scores: np.ndarray, enrolled: Sequence[str], tested: Sequence[str], se
             values.append(None)
             continue
         rank = metrics.rank(np.nan_to_num(of_test, nan=-np.inf), place[speaker])
-        values.append(100 * metrics.top1_among(rank, len(known), GALLERY_SIZE))
+        values.append(100 * metrics.top1_among(rank, len(known), size))
     return metrics.estimate_mean(values, tested, "%", seed=seed)
 
 
