@@ -9,6 +9,8 @@
     content codes ───────┼─► decoder ─► mel statistics ─► spectral correction ─► limit_peaks ─► mel
     embedding ───────────┘
 
+A contour from :func:`predict_contour` replaces the source's F0 before ``transpose_f0``.
+
 A :class:`Voice` is measured once and used for all recordings that are converted to it.
 """
 
@@ -21,6 +23,7 @@ import torch
 from torch import Tensor
 
 from saic.model.model import Model
+from saic.model.prosody import ProsodyPredictor, follow_contour, slow_contour
 from saic.model.spectral_correction import CorrectionExamples, collect_examples, join_examples, spectral_correction
 from saic.signal.f0 import measure_f0_stats, track_f0, transpose_f0
 from saic.signal.mel import log_mel
@@ -131,7 +134,29 @@ def mean_embedding(model: Model, recordings: Sequence[Speech]) -> Tensor:
     return torch.stack([model.encode_speaker(speech.mel, speech.mask) for speech in recordings]).mean(dim=0)
 
 
-def convert_mel(model: Model, content: Tensor, f0: Tensor, mask: Tensor, voice: Voice) -> tuple[Tensor, Tensor]:
+def predict_contour(predictor: ProsodyPredictor, content: Tensor, speech: Speech, *, slow: bool) -> Tensor:
+    """F0 contour for :func:`convert_mel`, in place of the source's.
+
+    Parameters
+    ----------
+    content
+        (B, C, L) content codes of the source.
+    speech
+        The source.
+    slow
+        Whether the prediction follows the source's slow changes: below 1 Hz, within ±2 semitones.
+        Otherwise it depends on codes and speech frames alone.
+
+    Returns
+    -------
+    (B, T), see :mod:`saic.model.prosody`.
+    """
+    return predictor(content, speech.mask, slow_contour(speech.f0) if slow else None)
+
+
+def convert_mel(
+    model: Model, content: Tensor, f0: Tensor, mask: Tensor, voice: Voice, contour: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Convert speech to a voice (paper Fig. 2).
 
     Parameters
@@ -144,6 +169,9 @@ def convert_mel(model: Model, content: Tensor, f0: Tensor, mask: Tensor, voice: 
         (B, 1, T) of 0 and 1: speech frames of the source.
     voice
         Target voice of each source.
+    contour
+        (B, T) from :func:`predict_contour`: the output's F0 follows it, and only the decision which
+        frames are voiced is the source's. None keeps the source's F0, transposed.
 
     Returns
     -------
@@ -153,6 +181,8 @@ def convert_mel(model: Model, content: Tensor, f0: Tensor, mask: Tensor, voice: 
         (B, T) its F0 in Hz, 0 where unvoiced.
     """
     settings = model.config.conversion
+    if contour is not None:
+        f0 = follow_contour(f0, contour, voice.f0_stats)
     f0 = transpose_f0(f0, voice.f0_stats)
     mel = model.decode(content, voice.embedding, f0, mask).float()
     with torch.autocast(mel.device.type, enabled=False):

@@ -16,10 +16,12 @@ import pytest
 from saic import cli, weights
 from saic.config import Config
 from saic.evaluation import report as reports
+from saic.evaluation.linkage import report as privacy_reports
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REPORT = ROOT / "benchmarks" / "evaluation" / "report.json"
+PRIVACY = REPORT.with_name("privacy.json")
 README_TABLES = {
     "System": {
         "Semi-informed, EER %": "Attackers (resemblyzer)",
@@ -28,6 +30,16 @@ README_TABLES = {
         "Source top-1, %": "Identity (Resemblyzer)",
         "WER, %": "Words",
     },
+    "Attacker": dict.fromkeys(
+        (
+            "EER at 5 s, %",
+            "EER at 15 s, %",
+            "EER at 28 s, %",
+            "top-1 at 15 s, %",
+            "On originals, 15 s: EER, %",
+        ),
+        "Attackers on `pseudonym`",
+    ),
     "Input": dict.fromkeys(
         ("WER, %", "Target top-1, %", "WER rise, points", "WER unconverted, %"), "Degraded recordings"
     ),
@@ -95,7 +107,8 @@ def test_readme_evaluation_and_hub_commands_have_their_options(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = [command[1:] for command in shell_commands("saic ")]
-    assert {command for command, *_ in commands} == {"convert", "evaluate", "evaluate-paper", "push"}
+    expected = {"convert", "evaluate", "evaluate-privacy", "evaluate-paper", "push"}
+    assert {command for command, *_ in commands} == expected
     for command, *arguments in commands:
         monkeypatch.setattr(sys, "argv", ["saic", command, "--help"])
         with pytest.raises(SystemExit) as ended:
@@ -151,6 +164,7 @@ def tables(markdown: str) -> dict[str, str]:
 def report_cells() -> dict[str, dict[str, dict[str, str]]]:
     """Heading of each of the report's tables to its cells, as in :func:`cells`."""
     shown = tables(reports.markdown(json.loads(REPORT.read_text(encoding="utf-8"))))
+    shown |= tables(privacy_reports.markdown(json.loads(PRIVACY.read_text(encoding="utf-8"))))
     return {heading: cells(table) for heading, table in shown.items()}
 
 
@@ -167,6 +181,9 @@ def test_report_is_of_the_bundled_weights_and_the_model_card_has_its_tables() ->
     assert REPORT.with_suffix(".md").read_text(encoding="utf-8") == markdown
     shown = tables(markdown)
     assert len(shown) >= 7
+    privacy = json.loads(PRIVACY.read_text(encoding="utf-8"))
+    assert privacy["weights_sha256"] == report["weights_sha256"]
+    assert PRIVACY.with_suffix(".md").read_text(encoding="utf-8") == privacy_reports.markdown(privacy)
     card = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
     for heading, table in shown.items():
         assert table in card, heading
@@ -181,20 +198,20 @@ def test_readme_tables_have_the_figures_of_the_report() -> None:
             assert list(row) == [first, *columns] and len(row) <= 6
             for column, heading in columns.items():
                 assert row[column] == report[heading].get(name, {}).get(column, "-"), f"{name}: {column}"
+    assert next(iter(found["Attacker"])) == "`fused`"
     assert found["System"].keys() == report["Identity (Resemblyzer)"].keys()  # all controls
     by_wer = sorted(report["Degraded recordings"].items(), key=lambda item: -float(item[1]["WER, %"].split()[0]))
     assert found["Input"].keys() == {"`clean`", by_wer[0][0], by_wer[1][0]}  # the worst beside the best
 
 
-def test_readme_begins_with_the_strongest_attacker() -> None:
-    attackers = [rows for heading, rows in report_cells().items() if heading.startswith("Attackers")]
-    lowest = {
-        system: min(float(v.split()[0]) for rows in attackers for c, v in rows[system].items() if "EER" in c)
-        for system in ("`convert`", "`pseudonym`")
-    }
+def test_readme_begins_with_the_worst_attacker() -> None:
+    figures = reports.estimates_of(json.loads(PRIVACY.read_text(encoding="utf-8")))["pseudonym"]["privacy"]
+    eer = {length: f"{privacy_reports.worst(figures, length)[1].value:.0f} %" for length in (5, 15, 28)}
     first = " ".join(README.partition("\n## ")[0].split())
-    claim = f"EER of {lowest['`convert`']:.0f} % on conversions and {lowest['`pseudonym`']:.0f} % on pseudonyms"
-    assert claim in first and "no patient's speech has been measured" in first
+    claim = (
+        f"EER of {eer[15]} on pseudonyms with 15 s of speech on each side, {eer[5]} with 5 s and {eer[28]} with 28 s"
+    )
+    assert claim in first and "No patient's speech has been measured" in first
 
 
 def test_bundled_weights_are_small_and_their_config_loads() -> None:

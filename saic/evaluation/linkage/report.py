@@ -189,14 +189,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     if any(named.values()):
         lines += table(f"Naming one person of several, {HEADLINE_S} s", sizes, named, _NOTES["gallery"])
     finders = {system: _database_row(estimates) for system, estimates in systems.items()}
-    sizes = {f"{FUSED}.top1_of_{n}_{HEADLINE_S}s": f"of {n}, %" for n in OTHER_GALLERY_SIZES}
-    sizes |= {f"{FUSED}.top1_{HEADLINE_S}s": f"of {GALLERY_SIZE}, %"}
-    named = {
-        system: {key: estimates[key] for key in sizes if key in estimates} for system, estimates in systems.items()
-    }
-    if any(named.values()):
-        lines += table(f"Naming one person of several, {HEADLINE_S} s", sizes, named, _NOTES["gallery"])
-    finders = {system: row for system, row in finders.items() if row}
+    finders = {system: row for system, row in finders.items() if row and system != "real"}
     if finders:
         lines += table("Finding the original", _FINDERS, finders, _NOTES["database"])
     for system, estimates in systems.items():

@@ -1,0 +1,161 @@
+"""Prediction of the F0 contour from content codes, to replace that of the source.
+
+A contour has the mel's frame rate: log2 F0, minus its median and over its spread. Each code is
+replaced by the nearest of K cluster centers first: a code follows the F0 of its frame, and a
+network would copy it.
+"""
+
+import math
+import os
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from saic.signal.f0 import F0_MIN_HZ, measure_f0_stats
+from saic.signal.masking import average_pool, downsample_mask
+from saic.weights import write_tensors
+from saic.weights.tensors import make_network, read_tensors
+
+PROSODY = "prosody.safetensors"
+
+_CHANNELS = 128
+_KERNEL = 3
+_DILATIONS = (1, 3, 9, 27)  # an output depends on 81 codes, 2 s
+_MIN_SPREAD = 0.04  # octaves: half a semitone
+_MAX_SCALED = 3.0  # spreads from the median; beyond it are octave errors of the tracker
+_SLOW_FRAMES = 10.6  # deviation of a Gaussian that attenuates 1 Hz by 3 dB at 80 frames/s
+_SLOW_OCTAVES = 2 / 12
+
+
+class ProsodyPredictor(nn.Module):
+    """Four dilated convolutions from cluster numbers of content codes to an F0 contour.
+
+    Parameters
+    ----------
+    code_channels
+        C of the content codes.
+    stride
+        Mel frames per content code.
+    clusters
+        K cluster centers.
+    """
+
+    def __init__(self, code_channels: int, stride: int, clusters: int):
+        super().__init__()
+        self.stride = stride
+        self.register_buffer("centers", torch.zeros(clusters, code_channels))
+        self.embedding = nn.Embedding(clusters, _CHANNELS)
+        self.inputs = nn.Conv1d(3, _CHANNELS, 1)
+        self.convs = nn.ModuleList(
+            nn.Conv1d(_CHANNELS, _CHANNELS, _KERNEL, padding=d * (_KERNEL // 2), dilation=d) for d in _DILATIONS
+        )
+        self.out = nn.Conv1d(_CHANNELS, stride, 1)
+
+    def forward(self, content: Tensor, mask: Tensor, slow: Tensor | None = None) -> Tensor:
+        """Predict a contour.
+
+        Parameters
+        ----------
+        content
+            (B, C, ceil(T / stride)) content codes.
+        mask
+            (B, 1, T) of 0 and 1: speech frames.
+        slow
+            (B, 2, T) from :func:`slow_contour`, zeros for recordings whose F0 is not to be used;
+            None uses no recording's.
+
+        Returns
+        -------
+        (B, T) contour; what it is in unvoiced frames has no meaning.
+        """
+        return self.predict(nearest_centers(content, self.centers), mask, slow)
+
+    def predict(self, clusters: Tensor, mask: Tensor, slow: Tensor | None = None) -> Tensor:
+        """As :meth:`forward`, from (B, ceil(T / stride)) cluster numbers."""
+        if slow is None:
+            slow = mask.new_zeros(len(mask), 2, mask.shape[-1])
+        side = torch.cat([downsample_mask(mask, self.stride), average_pool(slow, self.stride)], dim=1)
+        x = self.embedding(clusters).transpose(1, 2) + self.inputs(side)
+        for conv in self.convs:
+            x = x + F.gelu(conv(x))
+        return self.out(x).transpose(1, 2).flatten(1)[:, : mask.shape[-1]]
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write a safetensors file (float16)."""
+        write_tensors(Path(path), {name: x.detach().cpu().half().contiguous() for name, x in self.state_dict().items()})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, code_channels: int, stride: int) -> "ProsodyPredictor":
+        """Read what :meth:`save` wrote; frozen, in evaluation mode.
+
+        Raises
+        ------
+        WeightsError
+            The file is missing, damaged, or made for other content codes.
+        """
+        path = Path(path)
+        tensors, _ = read_tensors(path)
+        clusters = len(tensors.get("centers", ()))
+        made = make_network(lambda: cls(code_channels, stride, clusters), tensors, path.name)
+        return made.eval().requires_grad_(False)
+
+
+def nearest_centers(content: Tensor, centers: Tensor) -> Tensor:
+    """(B, C, L) content codes to (B, L) numbers of the nearest of (K, C) centers."""
+    # The code's own square is the same for all centers.
+    distance = centers.square().sum(dim=1, keepdim=True) - 2 * centers @ content.float()
+    return distance.argmin(dim=1)
+
+
+def scaled_contour(f0: Tensor) -> Tensor:
+    """(B, T) F0 in Hz, 0 where unvoiced, to the (B, T) contour; 0 where unvoiced."""
+    octaves, spread = _octaves(f0)
+    return (octaves / spread.clamp_min(_MIN_SPREAD)).clamp(-_MAX_SCALED, _MAX_SCALED)
+
+
+def slow_contour(f0: Tensor) -> Tensor:
+    """What the predictor may use of a recording's F0: changes below 1 Hz, within ±2 semitones.
+
+    Parameters
+    ----------
+    f0
+        (B, T) Hz, 0 where unvoiced.
+
+    Returns
+    -------
+    (B, 2, T): low-passed log2 F0, 1 for 2 semitones above the median, and ones.
+    """
+    reach = math.ceil(3 * _SLOW_FRAMES)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).to(f0) / _SLOW_FRAMES).square())[None, None]
+    voiced = (f0 > 0).to(f0).unsqueeze(1)
+    smooth, share = (F.conv1d(x, kernel, padding=reach) for x in (_octaves(f0)[0].unsqueeze(1), voiced))
+    slow = (smooth / share.clamp_min(1e-3) / _SLOW_OCTAVES).clamp(-1, 1)
+    return torch.cat([slow, torch.ones_like(slow)], dim=1)
+
+
+def follow_contour(f0: Tensor, contour: Tensor, f0_stats: Tensor) -> Tensor:
+    """Replace the F0 of voiced frames by a predicted contour in another voice.
+
+    Parameters
+    ----------
+    f0
+        (B, T) Hz, 0 where unvoiced; only where it is 0 matters.
+    contour
+        (B, T) from :class:`ProsodyPredictor`.
+    f0_stats
+        (B, 2) median and spread of the voice's log2 F0.
+
+    Returns
+    -------
+    (B, T) Hz, 0 where unvoiced.
+    """
+    median, spread = f0_stats.unsqueeze(-1).unbind(dim=1)
+    return torch.where(f0 > 0, (median + spread * contour).exp2(), 0.0)
+
+
+def _octaves(f0: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, T) log2 F0 minus its median, 0 where unvoiced, and (B, 1) spread."""
+    median, spread = torch.stack([measure_f0_stats(track) for track in f0.cpu()]).to(f0).unsqueeze(-1).unbind(dim=1)
+    return torch.where(f0 > 0, f0.clamp_min(F0_MIN_HZ).log2() - median, 0.0), spread

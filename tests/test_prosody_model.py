@@ -1,0 +1,146 @@
+"""Predicted F0 contours: what of the source's F0 reaches the output, training, and files."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from saic import audio
+from saic.config import Config
+from saic.conversion import Speech, Voice, convert_mel, predict_contour
+from saic.data import manifest
+from saic.errors import WeightsError
+from saic.model.model import Model
+from saic.model.prosody import PROSODY, ProsodyPredictor, scaled_contour, slow_contour
+from saic.signal.f0 import measure_f0_stats
+from saic.training import loop
+from saic.training.prosody import ProsodySet, ProsodyTraining, cluster_centers, encode_clips
+from saic.training.training_set import TrainingSet
+
+ROOT = Path(__file__).parents[1]
+TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
+CODES, STRIDE = TINY.content_encoder.code_channels, TINY.content_stride
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    torch.manual_seed(0)
+    return Model(TINY).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def predictor() -> ProsodyPredictor:
+    torch.manual_seed(0)
+    made = ProsodyPredictor(CODES, STRIDE, clusters=8).eval().requires_grad_(False)
+    made.centers.normal_()
+    return made
+
+
+@pytest.fixture(scope="module")
+def stage(corpus_folder: Path, model: Model, tmp_path_factory: pytest.TempPathFactory) -> ProsodyTraining:
+    clips = TrainingSet(manifest.read(corpus_folder), segment_frames=TINY.training.segment_frames, stride=STRIDE)
+    content = encode_clips(clips, model, tmp_path_factory.mktemp("codes") / "codes.safetensors")
+    centers = cluster_centers(content, np.random.default_rng(0))
+    data = ProsodySet(clips, content, centers)
+    return ProsodyTraining(data, data, centers, TINY, steps=30)
+
+
+def _speech(f0_hz: float, octaves: float, n_frames: int = 201) -> Speech:
+    """Speech with an F0 that moves at 4 Hz; every seventh frame is unvoiced."""
+    f0 = f0_hz * 2 ** (octaves * torch.sin(2 * torch.pi * 4 * torch.arange(n_frames) / 80))[None]
+    f0[:, ::7] = 0
+    return Speech(torch.full((1, 80, n_frames), -4.0), torch.ones(1, 1, n_frames), tracked_f0=f0)
+
+
+def _voice() -> Voice:
+    torch.manual_seed(2)
+    statistics = torch.cat([torch.full((1, 1, 80), -4.0), torch.eye(80)[None]], dim=1)
+    return Voice(torch.randn(1, TINY.speaker_encoder.embedding_size), torch.tensor([[7.5, 0.2]]), statistics)
+
+
+def test_without_slow_contour_the_output_does_not_depend_on_the_f0_of_the_source(
+    model: Model, predictor: ProsodyPredictor
+) -> None:
+    content = torch.randn(1, CODES, -(-201 // STRIDE))
+    sources = _speech(110.0, 0.05), _speech(220.0, 0.4)
+    kept = [convert_mel(model, content, speech.f0, speech.mask, _voice())[1] for speech in sources]
+    assert not torch.allclose(*kept)
+    predicted = []
+    for speech in sources:
+        contour = predict_contour(predictor, content, speech, slow=False)
+        assert contour.shape == speech.f0.shape
+        predicted.append(convert_mel(model, content, speech.f0, speech.mask, _voice(), contour))
+    torch.testing.assert_close(*predicted)
+    f0 = predicted[0][1]
+    assert torch.equal(f0 > 0, sources[0].f0 > 0)
+    assert float(measure_f0_stats(f0[0])[0]) == pytest.approx(7.5, abs=0.02)
+
+
+def test_slow_contour_changes_the_prediction(model: Model, predictor: ProsodyPredictor) -> None:
+    content, speech = torch.randn(1, CODES, -(-201 // STRIDE)), _speech(110.0, 0.4)
+    alone, slow = (predict_contour(predictor, content, speech, slow=slow) for slow in (False, True))
+    assert not torch.allclose(alone, slow)
+
+
+def test_slow_contour_passes_changes_below_1_hz_up_to_2_semitones() -> None:
+    time = torch.arange(1600) / 80
+    for hz, share in ((0.1, 1.0), (1.0, 0.71), (4.0, 0.01)):
+        f0 = 128 * 2 ** (torch.sin(2 * torch.pi * hz * time) / 12)[None]
+        middle = slow_contour(f0)[0, 0, 200:-200]
+        assert float(middle.max()) == pytest.approx(0.5 * share, abs=0.03)
+    steps = slow_contour(128 * 2 ** (time // 10)[None])
+    assert steps.shape == (1, 2, 1600) and steps[:, 0].abs().max() == 1
+
+
+def test_scaled_contour_has_median_0_and_spread_1(corpus_folder: Path) -> None:
+    f0 = Speech.from_wav(audio.load(corpus_folder / "speaker3" / "clip0.wav")).f0
+    voiced = scaled_contour(f0)[f0 > 0]
+    low, median, high = voiced.quantile(torch.tensor([0.16, 0.5, 0.84]))
+    assert float(median) == pytest.approx(0, abs=0.1) and float(high - low) == pytest.approx(2, abs=0.2)
+
+
+def test_file_gives_the_same_predictor_and_other_codes_raise_weights_error(
+    predictor: ProsodyPredictor, tmp_path: Path
+) -> None:
+    predictor.save(tmp_path / PROSODY)
+    loaded = ProsodyPredictor.load(tmp_path / PROSODY, CODES, STRIDE)
+    content, mask = torch.randn(2, CODES, 30), torch.ones(2, 1, 30 * STRIDE)
+    torch.testing.assert_close(loaded(content, mask), predictor(content, mask), atol=0.02, rtol=0)
+    with pytest.raises(WeightsError):
+        ProsodyPredictor.load(tmp_path / PROSODY, CODES + 1, STRIDE)
+    (tmp_path / PROSODY).write_bytes(b"damaged")
+    with pytest.raises(WeightsError):
+        ProsodyPredictor.load(tmp_path / PROSODY, CODES, STRIDE)
+
+
+def test_training_lowers_the_loss_and_resumes_exactly(stage: ProsodyTraining, tmp_path: Path) -> None:
+    before = stage.validate()["loss"]
+    loop.run(stage, loop.Schedule(29, save_every=10), tmp_path, validate=stage.validate)
+    last = stage.step(29)
+    stage.load_state_dict(loop.load_checkpoint(loop.latest(tmp_path))["stage"])
+    assert stage.step(29) == pytest.approx(last, abs=1e-6)
+    assert stage.validate()["loss"] < before
+
+
+def test_codes_of_a_run_are_encoded_once(stage: ProsodyTraining, model: Model, tmp_path: Path) -> None:
+    clips, cache = stage.train.training_set, tmp_path / "codes.safetensors"
+    cache.write_bytes(b"cut")
+    content = encode_clips(clips, model, cache)
+    assert content.shape == (CODES, clips.n_codes)
+    assert torch.equal(encode_clips(clips, None, cache), content)
+
+
+def test_command_writes_a_predictor_for_the_weights(corpus_folder: Path, model: Model, tmp_path: Path) -> None:
+    clips = manifest.read(corpus_folder)
+    clips = [replace(clip, split="dev" if clip.speaker == "speaker0" else "train") for clip in clips]
+    manifest.write(tmp_path / "manifest.jsonl", clips)
+    model.save_pretrained(tmp_path / "weights")
+    command = [sys.executable, "-m", "train.prosody", "--data", tmp_path / "manifest.jsonl", "--run", tmp_path / "run"]
+    command += ["--init", tmp_path / "weights", "--config", ROOT / "train" / "configs" / "tiny.yaml", "--steps", "2"]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    ProsodyPredictor.load(tmp_path / "run" / PROSODY, CODES, STRIDE)

@@ -1,0 +1,69 @@
+"""Training of the prosody predictor, for the profiles that do not keep the source's prosody.
+
+::
+
+    python -m train.prosody --data MANIFEST --run DIR [--init WEIGHTS] [--config FILE]
+
+Its inputs are the content codes of finished weights, which stay as they are. Writes
+``DIR/prosody.safetensors``.
+"""
+
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from saic.errors import UsageError
+from saic.model.model import Model
+from saic.model.prosody import PROSODY
+from saic.training.loop import Schedule, start
+from saic.training.loop import run as run_stage
+from saic.training.prosody import ProsodySet, ProsodyTraining, cluster_centers, encode_clips
+from saic.weights import fingerprint
+from train.entry import (
+    ConfigOption,
+    DataOption,
+    DeviceOption,
+    ResumeOption,
+    RunOption,
+    named_weights,
+    read_config,
+    read_training_set,
+    run,
+)
+
+InitOption = Annotated[str, typer.Option("--init", help='Weights whose codes to use: a folder, or "bundled".')]
+StepsOption = Annotated[int, typer.Option("--steps", min=1, help="Optimization steps.")]
+SaveOption = Annotated[int, typer.Option("--save-every", min=1, help="Steps between checkpoints.")]
+
+
+def main(
+    data: DataOption,
+    run: RunOption,
+    init: InitOption = "bundled",
+    config: ConfigOption = None,
+    steps: StepsOption = 800,
+    save_every: SaveOption = 200,
+    resume: ResumeOption = False,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Train on the train split, validate on the unseen speakers of the dev split."""
+    settings = read_config(config)
+    start(run, settings, resume=resume)
+    model = Model.from_pretrained(named_weights(init))
+    if model.config.content_stride != settings.content_stride:
+        raise UsageError("The config has another content stride than the weights. Name the config of the weights.")
+    clips = {split: read_training_set(data, split, settings) for split in ("train", "dev")}
+    made_by = fingerprint(model.folder)[:16]
+    codes = {split: encode_clips(clips[split], model, run / f"codes_{split}_{made_by}.safetensors") for split in clips}
+    speech = clips["train"].speech[:: settings.content_stride]
+    centers = cluster_centers(codes["train"][:, speech], np.random.default_rng(settings.seed))
+    sets = [ProsodySet(clips[split], codes[split], centers) for split in clips]
+    stage = ProsodyTraining(*sets, centers, settings, steps, device)
+    run_stage(stage, Schedule(steps, save_every), run, resume=resume, validate=stage.validate)
+    stage.predictor.save(run / PROSODY)
+    print(f"Prosody predictor: {run / PROSODY}")
+
+
+if __name__ == "__main__":
+    run(main)
