@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 
 from saic.data.manifest import Clip
 from saic.errors import DataError, SaicError, TooShort
@@ -388,3 +389,36 @@ def test_other_words_at_one_duration_are_found_by_chance_only():
     found = database.measure(originals, outputs, [f"s{i}" for i in range(12)], seed=0)
     assert found["database_envelope.top1"].value < 40
     assert found["database_duration.top1"].value == pytest.approx(100 / 12)
+
+
+class _Network(_Spectrum):
+    """Mel means with an offset that is "trained"."""
+
+    name = "network"
+
+    def __init__(self) -> None:
+        self.speakers, self.offset, self.fingerprint = set(), None, ""
+
+    def fit(self, segments, speakers, *, seed, progress) -> None:
+        self.speakers = set(speakers)
+        self.load({"offset": torch.tensor(float(len(segments)))})
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"offset": self.offset}
+
+    def load(self, state) -> None:
+        self.offset, self.fingerprint = state["offset"], str(float(state["offset"]))
+
+    def measure(self, segment: Segment) -> np.ndarray:
+        return super().measure(segment) + float(self.offset)
+
+
+def test_a_network_is_trained_once_on_three_quarters_of_the_training_speakers(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("saic.evaluation.linkage.outputs.round_trip", lossless)
+    made, networks = [], [_Network(), _Network()]
+    for network in networks:
+        arguments = {"pipeline": _Pipeline(), "evidence": [network], "systems": ["pseudonym"], "quick": True}
+        made.append(evaluate([corpus], "attack", tmp_path / "out", **arguments))
+    assert len(networks[0].speakers) == 8 and networks[0].speakers <= {f"toy/s{k}" for k in range(10)}
+    assert networks[1].speakers == set()  # loaded from the cache
+    assert made[0] == made[1] and "network_cosine.eer_5s" in made[0]["systems"]["pseudonym"]["privacy"]

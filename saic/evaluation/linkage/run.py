@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
+from saic import files
 from saic.data import manifest
 from saic.data.manifest import Clip
 from saic.errors import DataError
@@ -254,7 +255,7 @@ class LinkageEvaluation:
             progress=lambda stage, done, total: self._progress(f"train {evidence.name} on {system}", done, total),
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.contiguous() for name, tensor in evidence.state().items()}, path)
+        files.write(path, save({name: tensor.contiguous() for name, tensor in evidence.state().items()}), force=True)
 
     def _segments(self, system: str, recordings: Sequence[Recording]) -> Iterable[tuple[Recording, int, Segment]]:
         for recording in recordings:

@@ -18,6 +18,7 @@ EMBEDDING_SHRINKAGE, STATISTICS_SHRINKAGE = 0.35, 0.5
 
 _MAX_DEVIATIONS = 4.0  # statistics of a segment are limited to this many standard deviations
 _MIN_PAIRS = 3  # of one speaker each, to fit a fusion
+_FUSION_C = 0.03  # inverse strength of the regularization of a fusion
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,6 @@ class Fusion:
 
     def _features(self, pairs: np.ndarray) -> np.ndarray:
         return np.nan_to_num(np.clip((pairs - self._mean) / self._std, -6, 6))
-
-
-_FUSION_C = 0.03
 
 
 def fuse_by_folds(trials: TrialSet, scores: np.ndarray, counts: np.ndarray, fold_of: Mapping[str, int]) -> np.ndarray:
