@@ -18,22 +18,22 @@ from saic.errors import UsageError, WeightsError
 from saic.gallery import Gallery, random_bits
 from saic.keys import Key, bits_of_seed, hashes
 from saic.model.model import Model
-from saic.signal.f0 import measure_f0_stats
+from saic.model.prosody import ProsodyPredictor, slow_contour
+from saic.model.timing import new_timing
+from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
+from saic.signal.f0 import REGISTER_HZ, measure_f0_stats
 from saic.signal.loudness import normalize_loudness
 from saic.signal.masking import mute_frames
-from saic.signal.mel import SAMPLE_RATE
+from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE
 from saic.signal.vad import main_speech_frames, require_speech, require_varied
 from saic.vocoder.vocoder import GriffinLim, build_vocoder
-from saic.weights import MODEL, VOICES, fingerprint, resolve, verify
+from saic.weights import MODEL, PROSODY, VOICES, fingerprint, resolve, verify
 
 Clip = str | os.PathLike | bytes | tuple[np.ndarray, int]
 """A path, the bytes of a file, or (samples, rate in Hz)."""
 
 ProgressCallback = Callable[[str, float], None]
 """Called at the start of each stage with its name and the share of work done before it, 0 to 1."""
-
-_LOWER_BELOW_HZ = 165.0
-"""Median F0 that divides the registers: most men speak below it, most women above."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,15 @@ class Conversion:
     Attributes
     ----------
     wav
-        (N,) float32: the source's words in the target voice, exactly as long as the source.
+        (N,) float32: the source's words in the target voice; as long as the source, except in the
+        profile strict.
+    profile
+        What was kept of the source's prosody, see :mod:`saic.profiles`.
     reconstruction
         (N,) float32: the source encoded and decoded in its own voice; None unless asked for.
     mels
         "original", "converted" and, if asked for, "reconstructed": (80, T) log-mels (paper
-        Fig. 4).
+        Fig. 4). In the profile strict, "converted" has another T.
     sample_rate
         16,000 Hz.
     notes
@@ -65,6 +68,7 @@ class Conversion:
     sample_rate: int = SAMPLE_RATE
     notes: tuple[str, ...] = ()
     voice_similarity: float | None = None
+    profile: str = PROSODY_KEPT
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class Pipeline:
     def __init__(self, model: Model, *, folder: Path | None = None, device: str = "cpu"):
         self.model = model.to(device).eval()
         self.vocoder = build_vocoder(model.config.vocoder, folder, device=device)
+        self.prosody = _load_prosody(model, folder, device)
         self.folder, self.device = folder, device
         self._gallery: Gallery | None = None
 
@@ -126,6 +131,8 @@ class Pipeline:
         source: Clip,
         targets: Clip | list[Clip] | Voice,
         *,
+        profile: str | None = None,
+        seed: int | None = None,
         reconstruct: bool = True,
         progress: ProgressCallback | None = None,
     ) -> Conversion:
@@ -138,6 +145,10 @@ class Pipeline:
         targets
             One recording, several recordings of one speaker (their embeddings are averaged), or the
             result of :meth:`voice`.
+        profile
+            One of :attr:`profiles`; None takes :attr:`default_profile`.
+        seed
+            The profile strict draws pauses at random: the same seed gives the same ones.
         reconstruct
             Whether to return the reconstruction too, which about doubles the time.
         progress
@@ -147,13 +158,18 @@ class Pipeline:
         ------
         AudioError
             A recording cannot be used; the message says why.
+        UsageError
+            The profile is unknown.
+        WeightsError
+            The weights have no prosody predictor, which the profile needs.
         """
+        profile = self._require_profile(profile)
         tell = progress or (lambda stage, share: None)
         tell("Reading the recordings", 0.0)
         speech = self._read_voice(source)
         tell("Analyzing the target voice", 0.1)
         voice = targets if isinstance(targets, Voice) else self.voice(targets)
-        return self._convert(speech, voice, reconstruct, tell)
+        return self._convert(speech, voice, profile, seed, reconstruct, tell)
 
     @torch.inference_mode()
     def anonymize(
@@ -163,6 +179,7 @@ class Pipeline:
         voice: Voice | None = None,
         seed: int | None = None,
         register: str = "any",
+        profile: str | None = None,
         reconstruct: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Conversion:
@@ -175,12 +192,12 @@ class Pipeline:
         voice
             A pseudonym from :meth:`pseudonym` or another voice, instead of a new pseudonym.
         seed
-            The same seed gives the same pseudonym, whoever speaks. None draws new ones until one is
-            unlike the speaker.
+            The same seed gives the same pseudonym, whoever speaks, and the same output. None draws
+            new ones until one is unlike the speaker.
         register
             "lower" gives a pseudonym of men's voices, "higher" of women's, "any" one of the two.
             "same" is "lower" if the median F0 of the recording is below 165 Hz, else "higher".
-        reconstruct, progress
+        profile, reconstruct, progress
             As for :meth:`convert`.
 
         Raises
@@ -188,10 +205,14 @@ class Pipeline:
         AudioError
             The recording cannot be used; the message says why.
         UsageError
-            ``voice`` is given together with ``seed`` or ``register``, or the register is unknown.
+            ``voice`` is given together with ``seed`` or ``register``, or the register or the profile
+            is unknown.
+        WeightsError
+            The weights have no gallery, or lack the prosody predictor that the profile needs.
         """
         if voice is not None and (seed is not None or register != "any"):
             raise UsageError("A voice is given, so no pseudonym is drawn. Leave out seed and register, or the voice.")
+        profile = self._require_profile(profile)
         tell = progress or (lambda stage, share: None)
         tell("Reading the recording", 0.0)
         speech = self._read_voice(clip)
@@ -204,7 +225,7 @@ class Pipeline:
             else:
                 voice = self.gallery.pseudonym(bits_of_seed(seed), register)
         similarity = float(F.cosine_similarity(own, voice.embedding.cpu()))
-        conversion = self._convert(speech, voice.to(self.device), reconstruct, tell)
+        conversion = self._convert(speech, voice.to(self.device), profile, seed, reconstruct, tell)
         return dataclasses.replace(conversion, voice_similarity=similarity)
 
     def pseudonym(
@@ -324,6 +345,28 @@ class Pipeline:
         return other
 
     @property
+    def profiles(self) -> tuple[str, ...]:
+        """The profiles (:mod:`saic.profiles`) that the weights allow."""
+        return (PROSODY_KEPT,) if self.prosody is None else PROFILES
+
+    @property
+    def default_profile(self) -> str:
+        """balanced, or prosody-kept if the weights have no prosody predictor."""
+        return BALANCED if BALANCED in self.profiles else PROSODY_KEPT
+
+    def _require_profile(self, profile: str | None) -> str:
+        if profile is None:
+            return self.default_profile
+        if profile not in PROFILES:
+            raise UsageError(f"There is no such profile. Use one of {', '.join(PROFILES)}.")
+        if profile not in self.profiles:
+            raise WeightsError(
+                f"These weights have no prosody predictor, so the only profile is {PROSODY_KEPT}. Make one with"
+                " python -m train.prosody."
+            )
+        return profile
+
+    @property
     def gallery(self) -> Gallery:
         """The built-in gallery of the weights."""
         if self._gallery is None:
@@ -368,23 +411,34 @@ class Pipeline:
             "device": self.device,
         }
 
-    def _convert(self, speech: Speech, voice: Voice, reconstruct: bool, tell: ProgressCallback) -> Conversion:
+    def _convert(
+        self, speech: Speech, voice: Voice, profile: str, seed: int | None, reconstruct: bool, tell: ProgressCallback
+    ) -> Conversion:
         tell("Converting", 0.25)
         content = self.model.encode_content(speech.mel, speech.mask)
-        converted, f0 = convert_mel(self.model, content, speech.f0, speech.mask, voice)
         # Pauses, noise and voices in the background are not converted: they would become louder.
         kept = torch.from_numpy(main_speech_frames(speech.wav)).to(self.device)
         mels, reconstruction = {"original": speech.mel[0]}, None
         if reconstruct:
-            mels["reconstructed"] = mute_frames(reconstruct_mel(self.model, speech, content), kept)[0]
+            mels["reconstructed"] = mute_frames(reconstruct_mel(self.model, speech, content), kept, speech.mel)[0]
             tell("Vocoding the reconstruction", 0.35)
             reconstruction = self._vocode(mels["reconstructed"], speech.f0[0], len(speech.wav))
-        mels["converted"] = mute_frames(converted, kept)[0]
+        original, f0, mask, contour = speech.mel, speech.f0, speech.mask, None
+        if profile == STRICT:
+            stride = self.prosody.stride
+            timing = new_timing(content, kept, stride, float(self.prosody.rate), _random(seed))
+            content = timing.codes(content, stride)
+            original, f0, mask, kept = (timing.frames(x) for x in (original, f0, mask, kept))
+        if profile != PROSODY_KEPT:
+            contour = self.prosody(content, mask, slow_contour(f0) if profile == BALANCED else None)
+        converted, f0 = convert_mel(self.model, content, f0, mask, voice, contour)
+        mels["converted"] = mute_frames(converted, kept, original)[0]
         tell("Vocoding the new voice", 0.65 if reconstruct else 0.35)
-        wav = self._vocode(mels["converted"], f0[0], len(speech.wav))
+        n_samples = len(kept) * HOP_SAMPLES if profile == STRICT else len(speech.wav)
+        wav = self._vocode(mels["converted"], f0[0], n_samples)
         tell("Done", 1.0)
         arrays = {name: mel.cpu().numpy() for name, mel in mels.items()}
-        return Conversion(wav, reconstruction, arrays, notes=speech.notes)
+        return Conversion(wav, reconstruction, arrays, notes=speech.notes, profile=profile)
 
     def _read(self, clip: Clip) -> Speech:
         recording = audio.Recording(audio.from_array(*clip)) if isinstance(clip, tuple) else audio.read(clip)
@@ -411,9 +465,22 @@ class Pipeline:
         return normalize_loudness(self.vocoder(mel, f0)[:n_samples].cpu().numpy())
 
 
+def _load_prosody(model: Model, folder: Path | None, device: str) -> ProsodyPredictor | None:
+    """The prosody predictor of a weights folder, if it has one."""
+    if folder is None or not (folder / PROSODY).is_file():
+        return None
+    channels, stride = model.config.content_encoder.code_channels, model.config.content_stride
+    return ProsodyPredictor.load(folder / PROSODY, channels, stride).to(device)
+
+
+def _random(seed: int | None) -> np.random.Generator:
+    """Random numbers of a seed; None takes others every time."""
+    return np.random.default_rng(None if seed is None else int.from_bytes(bits_of_seed(seed)))
+
+
 def _register_of(speech: Speech) -> str:
     """The register of a recording by its median F0; "any" if no frame is voiced."""
     if not speech.f0.any():
         return "any"
     median_hz = 2 ** float(measure_f0_stats(speech.f0[0])[0])
-    return "lower" if median_hz < _LOWER_BELOW_HZ else "higher"
+    return "lower" if median_hz < REGISTER_HZ else "higher"

@@ -32,6 +32,8 @@ class FakePipeline:
     def __init__(self) -> None:
         self.seeds: list[int] = []
         self.registers: list[str] = []
+        self.profiles: list[str | None] = []
+        self.default_profile = "balanced"
         self.voices: list[object] = []
         self.subjects: list[tuple[str, str, str]] = []
         self.similarity = 0.1
@@ -55,7 +57,8 @@ class FakePipeline:
             raise UsageError("The gallery has no such voice.")
         return SimpleNamespace(to=lambda device: name)
 
-    def anonymize(self, clip, *, voice=None, seed=0, register="any", progress=None):
+    def anonymize(self, clip, *, voice=None, seed=0, register="any", profile=None, progress=None):
+        self.profiles.append(profile)
         self.registers.append(register)
         self.seeds.append(seed)
         self.voices.append((Path(clip).stem, voice))
@@ -71,7 +74,8 @@ class FakePipeline:
         self.voices_measured += 1
         return tuple(clips)
 
-    def convert(self, clip, voice, *, reconstruct=True, progress=None):
+    def convert(self, clip, voice, *, profile=None, reconstruct=True, progress=None):
+        self.profiles.append(profile)
         self.targets.append(voice)
         return Conversion(audio.load(clip), None, {}, notes=self.notes)
 
@@ -386,6 +390,7 @@ def test_interrupt_leaves_only_complete_files(anonymize, pipeline, recordings, t
         (("in", "-o", "out", "--key-file", "key", "--subject-from", "^(ward)"), "1 of 6 recordings have no subject"),
         (("in", "-o", "out", "--voice", "lower", "--target", "in/Jones.wav"), "names the voice"),
         (("in", "-o", "out", "--voice", "lower", "--method", "mcadams"), "no voices"),
+        (("in", "-o", "out", "--profile", "strict", "--method", "mcadams"), "no profiles"),
         (("in", "-o", "out", "--voice", "Voice 07", "--seed", "1"), "is one voice"),
         (("in", "-o", "out", "--voice", "Anna"), "no such voice"),
         (("in", "-o", "out", "--report", "r.json"), "a folder has --reports"),
@@ -507,6 +512,16 @@ def test_voice_that_is_near_the_speaker_is_noted_and_not_drawn_again(
     (note,) = json.loads(stdout)["notes"]
     assert "near the speaker's own" in note["note"] and "0.80" in note["note"] and "0.75" in note["note"]
     assert len(pipeline.subjects) == 1
+
+
+@pytest.mark.parametrize("choice", [(), ("--voice", "Voice 07"), ("--target", "in/Jones.wav")])
+def test_profile_goes_to_every_recording(anonymize, pipeline, recordings, tmp_path, monkeypatch, choice) -> None:
+    monkeypatch.chdir(recordings.parent)
+    for given, used in ((("--profile", "strict"), "strict"), ((), "balanced")):
+        out = tmp_path / used
+        code, stdout, _ = anonymize(recordings, "-o", out, *choice, *given, "--json")
+        assert code == 0 and json.loads(stdout)["profile"] == used
+    assert pipeline.profiles == ["strict"] * 4 + [None] * 4
 
 
 @pytest.mark.parametrize("register", ["lower", "higher", "same", "any"])

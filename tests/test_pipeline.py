@@ -302,7 +302,8 @@ def test_convert_command_writes_a_file_and_replaces_it_only_with_force(
     out = tmp_path / "anonymous.wav"
     arguments = ("convert", clips["source"], "--target", clips["target"], "-o", out, "--weights", weights)
     code, stdout, _ = run(capfd, *arguments, "--json")
-    assert code == 0 and json.loads(stdout) == {"output": str(out), "duration_s": 2.5, "rate_hz": RATE, "notes": []}
+    facts = {"output": str(out), "profile": "prosody-kept", "duration_s": 2.5, "rate_hz": RATE, "notes": []}
+    assert code == 0 and json.loads(stdout) == facts
     assert sf.info(out).samplerate == RATE and len(audio.load(out)) == 40_000
     before = out.read_bytes()
     code, _, stderr = run(capfd, *arguments)

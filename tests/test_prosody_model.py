@@ -15,11 +15,14 @@ from saic.conversion import Speech, Voice, convert_mel, predict_contour
 from saic.data import manifest
 from saic.errors import WeightsError
 from saic.model.model import Model
-from saic.model.prosody import PROSODY, ProsodyPredictor, scaled_contour, slow_contour
+from saic.model.prosody import ProsodyPredictor, scaled_contour, slow_contour
+from saic.pipeline import Pipeline
+from saic.profiles import PROFILES
 from saic.signal.f0 import measure_f0_stats
 from saic.training import loop
 from saic.training.prosody import ProsodySet, ProsodyTraining, cluster_centers, encode_clips
 from saic.training.training_set import TrainingSet
+from saic.weights import PROSODY
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
@@ -46,7 +49,7 @@ def stage(corpus_folder: Path, model: Model, tmp_path_factory: pytest.TempPathFa
     content = encode_clips(clips, model, tmp_path_factory.mktemp("codes") / "codes.safetensors")
     centers = cluster_centers(content, np.random.default_rng(0))
     data = ProsodySet(clips, content, centers)
-    return ProsodyTraining(data, data, centers, TINY, steps=30)
+    return ProsodyTraining(data, data, centers, 1.0, TINY, steps=30)
 
 
 def _speech(f0_hz: float, octaves: float, n_frames: int = 201) -> Speech:
@@ -141,6 +144,8 @@ def test_command_writes_a_predictor_for_the_weights(corpus_folder: Path, model: 
     model.save_pretrained(tmp_path / "weights")
     command = [sys.executable, "-m", "train.prosody", "--data", tmp_path / "manifest.jsonl", "--run", tmp_path / "run"]
     command += ["--init", tmp_path / "weights", "--config", ROOT / "train" / "configs" / "tiny.yaml", "--steps", "2"]
+    command += ["--weights", tmp_path / "weights"]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     ProsodyPredictor.load(tmp_path / "run" / PROSODY, CODES, STRIDE)
+    assert Pipeline.from_pretrained(tmp_path / "weights").profiles == PROFILES

@@ -83,6 +83,32 @@ def test_muted_frames_are_at_the_floor_and_kept_ones_unchanged() -> None:
     kept[20:40] = True
     muted = mute_frames(mel, kept)
     assert torch.equal(muted[..., 20:40], mel[..., 20:40])
-    outside = torch.cat([muted[..., :15], muted[..., 45:]], dim=-1)
+    outside = torch.cat([muted[..., :7], muted[..., 53:]], dim=-1)
     torch.testing.assert_close(outside, torch.full_like(outside, float(np.log(FLOOR))))
     assert torch.equal(mute_frames(mel, torch.ones(60, dtype=torch.bool)), mel)
+
+
+def test_muting_is_6_db_after_half_of_the_fade() -> None:
+    kept = torch.arange(60) >= 30
+    gain_db = 20 / np.log(10) * mute_frames(torch.zeros(1, 80, 60), kept)[0, 0].numpy()
+    assert gain_db[24] == pytest.approx(-6, abs=1) and gain_db[29] > -1  # 75 ms and 12.5 ms before kept frames
+    assert (np.diff(gain_db) >= 0).all()
+
+
+def test_noise_beside_speech_is_not_louder_than_in_the_source() -> None:
+    """Noise 40 dB below the speech of the source and 20 dB below that of the conversion."""
+
+    def log_mel_of(noise_db: float, speech_db: float) -> torch.Tensor:
+        level_db = torch.full((1, 80, 60), noise_db)
+        level_db[..., 20:40] = speech_db
+        return level_db * np.log(10) / 20
+
+    kept = torch.zeros(60, dtype=torch.bool)
+    kept[8:60] = True
+    source, converted = log_mel_of(-60, -20), log_mel_of(-30, -10)
+    muted = mute_frames(converted, kept, source)
+    limited = [*range(8, 16), *range(44, 60)]  # farther than 50 ms from the speech
+    torch.testing.assert_close(muted[..., limited], log_mel_of(-50, -10)[..., limited])
+    assert torch.equal(muted[..., 16:44], converted[..., 16:44])
+    quieter = log_mel_of(-70, -10)
+    assert torch.equal(mute_frames(quieter, kept, source)[..., 8:], quieter[..., 8:])

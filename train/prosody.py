@@ -2,12 +2,14 @@
 
 ::
 
-    python -m train.prosody --data MANIFEST --run DIR [--init WEIGHTS] [--config FILE]
+    python -m train.prosody --data MANIFEST --run DIR [--init WEIGHTS] [--weights DIR]
 
-Its inputs are the content codes of finished weights, which stay as they are. Writes
-``DIR/prosody.safetensors``.
+Its inputs are the content codes of finished weights (``--init``), which stay as they are. Writes
+``DIR/prosody.safetensors``. ``--weights`` also adds that file to a folder of these weights; with
+``--resume`` on a finished run it does only that.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -15,11 +17,10 @@ import typer
 
 from saic.errors import UsageError
 from saic.model.model import Model
-from saic.model.prosody import PROSODY
 from saic.training.loop import Schedule, start
 from saic.training.loop import run as run_stage
-from saic.training.prosody import ProsodySet, ProsodyTraining, cluster_centers, encode_clips
-from saic.weights import fingerprint
+from saic.training.prosody import ProsodySet, ProsodyTraining, cluster_centers, encode_clips, typical_rate
+from saic.weights import MODEL, PROSODY, sha256, verify, write_sums
 from train.entry import (
     ConfigOption,
     DataOption,
@@ -33,6 +34,7 @@ from train.entry import (
 )
 
 InitOption = Annotated[str, typer.Option("--init", help='Weights whose codes to use: a folder, or "bundled".')]
+WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of weights that gets the predictor.")]
 StepsOption = Annotated[int, typer.Option("--steps", min=1, help="Optimization steps.")]
 SaveOption = Annotated[int, typer.Option("--save-every", min=1, help="Steps between checkpoints.")]
 
@@ -41,6 +43,7 @@ def main(
     data: DataOption,
     run: RunOption,
     init: InitOption = "bundled",
+    weights: WeightsOption = None,
     config: ConfigOption = None,
     steps: StepsOption = 800,
     save_every: SaveOption = 200,
@@ -54,15 +57,21 @@ def main(
     if model.config.content_stride != settings.content_stride:
         raise UsageError("The config has another content stride than the weights. Name the config of the weights.")
     clips = {split: read_training_set(data, split, settings) for split in ("train", "dev")}
-    made_by = fingerprint(model.folder)[:16]
+    made_by = sha256(model.folder / MODEL)[:16]
     codes = {split: encode_clips(clips[split], model, run / f"codes_{split}_{made_by}.safetensors") for split in clips}
     speech = clips["train"].speech[:: settings.content_stride]
     centers = cluster_centers(codes["train"][:, speech], np.random.default_rng(settings.seed))
     sets = [ProsodySet(clips[split], codes[split], centers) for split in clips]
-    stage = ProsodyTraining(*sets, centers, settings, steps, device)
+    rate = typical_rate(codes["train"], speech)
+    stage = ProsodyTraining(*sets, centers, rate, settings, steps, device)
     run_stage(stage, Schedule(steps, save_every), run, resume=resume, validate=stage.validate)
     stage.predictor.save(run / PROSODY)
     print(f"Prosody predictor: {run / PROSODY}")
+    if weights is not None:
+        verify(weights)
+        stage.predictor.save(weights / PROSODY)
+        write_sums(weights)
+        print(f"Prosody predictor in the weights: {weights}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from saic.cli.options import (
     DeviceOption,
     ForceOption,
     JsonOption,
+    Profile,
+    ProfileOption,
     RateOption,
     WeightsOption,
     printable,
@@ -82,6 +84,7 @@ def anonymize(
             help="Register of the pseudonyms, or a gallery voice by its name.",
         ),
     ] = "any",
+    profile: ProfileOption = None,
     target: Annotated[
         list[Path] | None,
         typer.Option("--target", help="Recording of the voice to give instead of a pseudonym; repeat for more."),
@@ -156,7 +159,7 @@ def anonymize(
     from saic import audio
     from saic.cli import batch
 
-    choice = _Choice(method, voice, target or [], key_file, study, new_voices)
+    choice = _Choice(method, voice, profile, target or [], key_file, study, new_voices)
     choice.require_valid(subject is not None, subject_from is not None, seed is not None)
     items, n_skipped = batch.plan(source, output, format)
     batch.require_free(items, rate, force)
@@ -184,6 +187,7 @@ def anonymize(
     facts = {
         "output": str(output),
         "method": method,
+        "profile": None if pipeline is None else profile or pipeline.default_profile,
         "seed": drawn,
         "written": outcome.n_written,
         "left": len(items) - outcome.n_written - len(outcome.failures),
@@ -205,6 +209,7 @@ class _Choice:
 
     method: Method
     voice: str
+    profile: Profile | None
     targets: list[Path]
     key_file: Path | None
     study: str
@@ -225,6 +230,7 @@ class _Choice:
         for refused, message in (
             (is_mcadams and self.targets, "The method mcadams has no target voice. Leave out --target, or " + _SAIC),
             (is_mcadams and self.voice != "any", "The method mcadams has no voices. Leave out --voice, or " + _SAIC),
+            (is_mcadams and self.profile, "The method mcadams has no profiles. Leave out --profile, or " + _SAIC),
             (is_mcadams and self.key_file, "The method mcadams has no key. Leave out --key-file, or " + _SAIC),
             (self.targets and has_seed, "With --target no pseudonym is drawn. Leave out --seed, or --target."),
             (self.targets and self.voice != "any", "--target names the voice. Leave out --voice, or --target."),
@@ -282,10 +288,11 @@ class _Choice:
             if keys.is_readable_by_others(self.key_file):
                 print("Note: other accounts of this machine can read the key file: chmod 600 FILE.", file=sys.stderr)
         pipeline = Pipeline.from_pretrained(weights, device=device)
+        kept = {"profile": self.profile and self.profile.value}
         if self.targets:
             voice = pipeline.voice(self.targets)  # measured once for all recordings
             return pipeline, lambda clip, seed, subject, progress: pipeline.convert(
-                clip, voice, reconstruct=False, progress=progress
+                clip, voice, **kept, reconstruct=False, progress=progress
             )
         if self.key_file is not None:
             settings = {"study": self.study, "register": self.voice, "new_voices": self.new_voices}
@@ -296,10 +303,10 @@ class _Choice:
             if self.voice not in ("any", "same"):
                 pipeline.pseudonym(register=self.voice)  # a gallery without that register is refused now
             return pipeline, lambda clip, seed, subject, progress: pipeline.anonymize(
-                clip, seed=seed, register=self.voice, progress=progress
+                clip, seed=seed, register=self.voice, **kept, progress=progress
             )
         return pipeline, lambda clip, seed, subject, progress: _noted(
-            pipeline.anonymize(clip, voice=voices[subject], progress=progress), pipeline.gallery.threshold
+            pipeline.anonymize(clip, voice=voices[subject], **kept, progress=progress), pipeline.gallery.threshold
         )
 
 

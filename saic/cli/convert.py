@@ -10,6 +10,7 @@ from saic.cli.options import (
     DeviceOption,
     ForceOption,
     JsonOption,
+    ProfileOption,
     RateOption,
     WeightsOption,
     printable,
@@ -22,6 +23,7 @@ def convert(
     source: Annotated[Path, typer.Argument(help="Recording whose words are kept.")],
     target: Annotated[list[Path], typer.Option("--target", help="Recording of the other voice; repeat for more.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .wav, .flac, .mp3 or .opus.")],
+    profile: ProfileOption = None,
     rate: RateOption = 16_000,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
@@ -42,6 +44,7 @@ def convert(
         conversion = pipeline.convert(
             source,
             target,
+            profile=profile and profile.value,
             reconstruct=False,
             progress=lambda stage, fraction: progress.update(task, description=stage, completed=fraction),
         )
@@ -50,5 +53,11 @@ def convert(
     for note in notes:
         print(f"Note: {note}", file=sys.stderr)
     duration_s = len(conversion.wav) / audio.SAMPLE_RATE
-    facts = {"output": str(output), "duration_s": duration_s, "rate_hz": rate, "notes": notes}
+    facts = {
+        "output": str(output),
+        "profile": conversion.profile,
+        "duration_s": duration_s,
+        "rate_hz": rate,
+        "notes": notes,
+    }
     show(as_json, facts, f"Wrote {duration_s:.1f} s to {printable(str(output))}")

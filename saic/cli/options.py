@@ -4,16 +4,35 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from saic.devices import require_device
+from saic.profiles import BALANCED, PROSODY_KEPT, STRICT
 
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+
+class Profile(StrEnum):
+    """How much of the source's prosody is kept, see :mod:`saic.profiles`."""
+
+    PROSODY_KEPT = PROSODY_KEPT
+    BALANCED = BALANCED
+    STRICT = STRICT
+
+
+ProfileOption = Annotated[
+    Profile | None,
+    typer.Option(
+        "--profile",
+        help="What is kept: melody and timing; timing (balanced); neither, and the length changes (strict).",
+        show_default="balanced",
+    ),
+]
 WeightsOption = Annotated[
     str | None,
     typer.Option(

@@ -14,7 +14,7 @@ from saic.model.decoder import Decoder
 from saic.model.speaker_encoder import SpeakerEncoder
 from saic.signal.masking import masked_statistics
 from saic.signal.mel import N_MELS
-from saic.weights import CONFIG, MODEL, VOICES, listed, load, resolve, save, write_sums
+from saic.weights import CONFIG, MODEL, PROSODY, VOICES, listed, load, resolve, save, write_sums
 from saic.weights.tensors import make_network
 
 _LOG2_F0 = 7.3  # log2 of 158 Hz, a typical median F0; the F0 head predicts the difference from it
@@ -90,9 +90,9 @@ class Model(nn.Module):
     ) -> str:
         """Upload these weights and a model card; see :func:`saic.publish.upload.push`.
 
-        If the model is unchanged, the files of its folder are uploaded. After training, the gallery
-        is left out, since it belongs to the earlier tensors; ``python -m train.voices`` makes a new
-        one.
+        If the model is unchanged, the files of its folder are uploaded. After training, the
+        prosody predictor and the gallery are left out, since they belong to the earlier tensors;
+        ``python -m train.prosody`` and ``python -m train.voices`` make new ones.
 
         Returns
         -------
@@ -106,7 +106,7 @@ class Model(nn.Module):
         with tempfile.TemporaryDirectory() as scratch:
             self.save_pretrained(scratch)
             for name in listed(self.folder) if self.folder is not None else ():
-                if name not in (CONFIG, MODEL, VOICES):
+                if name not in (CONFIG, MODEL, PROSODY, VOICES):
                     shutil.copyfile(self.folder / name, Path(scratch) / name)
             write_sums(Path(scratch))
             return upload.push(Path(scratch), repo, **options)

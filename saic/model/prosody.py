@@ -18,8 +18,6 @@ from saic.signal.masking import average_pool, downsample_mask
 from saic.weights import write_tensors
 from saic.weights.tensors import make_network, read_tensors
 
-PROSODY = "prosody.safetensors"
-
 _CHANNELS = 128
 _KERNEL = 3
 _DILATIONS = (1, 3, 9, 27)  # an output depends on 81 codes, 2 s
@@ -40,12 +38,20 @@ class ProsodyPredictor(nn.Module):
         Mel frames per content code.
     clusters
         K cluster centers.
+
+    Attributes
+    ----------
+    centers
+        (K, C) cluster centers of content codes.
+    rate
+        Typical rate of speech, see :mod:`saic.model.timing`.
     """
 
     def __init__(self, code_channels: int, stride: int, clusters: int):
         super().__init__()
         self.stride = stride
         self.register_buffer("centers", torch.zeros(clusters, code_channels))
+        self.register_buffer("rate", torch.ones(()))
         self.embedding = nn.Embedding(clusters, _CHANNELS)
         self.inputs = nn.Conv1d(3, _CHANNELS, 1)
         self.convs = nn.ModuleList(

@@ -15,6 +15,9 @@ from saic.signal.filters import raised_cosine_filter
 from saic.signal.mel import FLOOR, HOP_SAMPLES, N_MELS, SAMPLE_RATE, log_mel
 
 F0_MIN_HZ, F0_MAX_HZ = 55.0, 550.0
+REGISTER_HZ = 165.0
+"""Median F0 that divides the registers: most men speak below it, most women above."""
+
 HARMONIC_MEL_CHANNELS = N_MELS + 1
 _STEPS_PER_OCTAVE = 48
 _WINDOW = 640  # 40 ms, two periods at 50 Hz

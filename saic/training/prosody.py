@@ -14,6 +14,7 @@ from torch import Tensor
 from saic.config import Config
 from saic.model.model import Model
 from saic.model.prosody import ProsodyPredictor, nearest_centers, scaled_contour, slow_contour
+from saic.model.timing import rate_of_change
 from saic.signal.masking import masked_statistics
 from saic.training.loop import cosine, generators, precision
 from saic.training.training_set import TrainingSet
@@ -57,6 +58,12 @@ def cluster_centers(codes: Tensor, random: np.random.Generator) -> Tensor:
         counts = torch.bincount(nearest, minlength=len(centers)).unsqueeze(1)
         centers = torch.where(counts > 0, sums / counts.clamp_min(1), centers)
     return centers
+
+
+def typical_rate(codes: Tensor, speech: Tensor) -> float:
+    """Mean :func:`saic.model.timing.rate_of_change` of (C, n) codes where (n,) ``speech`` is True."""
+    rates = torch.cat([rate_of_change(part[None])[0] for part in codes.split(10_000, dim=1)])
+    return float(rates[speech].mean())
 
 
 class ProsodySet:
@@ -132,6 +139,8 @@ class ProsodyTraining:
         Training and validation data.
     centers
         (K, C) cluster centers of both.
+    rate
+        From :func:`typical_rate`.
     config
         For seed, batch size and precision.
     steps
@@ -143,6 +152,7 @@ class ProsodyTraining:
         train: ProsodySet,
         unseen: ProsodySet,
         centers: Tensor,
+        rate: float,
         config: Config,
         steps: int,
         device: str = "cpu",
@@ -152,6 +162,7 @@ class ProsodyTraining:
         clusters, code_channels = centers.shape
         self.predictor = ProsodyPredictor(code_channels, train.training_set.stride, clusters)
         self.predictor.centers.copy_(centers)
+        self.predictor.rate.fill_(rate)
         self.predictor.to(device)
         self.optimizer = torch.optim.Adam(self.predictor.parameters(), lr=_LR)
 

@@ -1,9 +1,10 @@
 """Weights folders: find, verify, read and write them.
 
 A weights folder holds ``config.json``, ``model.safetensors``, ``SHA256SUMS`` and optionally
-``vocoder.safetensors`` and ``voices.safetensors``. It is a local folder, a repository on the Hub or
-the bundled weights. The named weights are loaded, or an error is raised: there is no fallback. A
-folder is untrusted: any file in it is either loaded or rejected with a :class:`WeightsError`.
+``vocoder.safetensors``, ``prosody.safetensors`` and ``voices.safetensors``. It is a local folder, a
+repository on the Hub or the bundled weights. The named weights are loaded, or an error is raised:
+there is no fallback. A folder is untrusted: any file in it is either loaded or rejected with a
+:class:`WeightsError`.
 """
 
 import errno
@@ -26,8 +27,8 @@ from saic.migration import FORMAT_VERSION, OLD_FORMAT_VERSION, migrate_tensors
 from saic.weights.tensors import read_tensors
 
 CONFIG, MODEL, VOCODER = "config.json", "model.safetensors", "vocoder.safetensors"
-VOICES, SUMS = "voices.safetensors", "SHA256SUMS"
-FILES = (CONFIG, MODEL, VOCODER, VOICES)
+PROSODY, VOICES, SUMS = "prosody.safetensors", "voices.safetensors", "SHA256SUMS"
+FILES = (CONFIG, MODEL, VOCODER, PROSODY, VOICES)
 MAX_FILE_BYTES = 2_000_000_000
 MAX_TEXT_BYTES = 100_000
 """Limit on ``config.json`` and ``SHA256SUMS``, which have a few thousand bytes."""
@@ -140,11 +141,11 @@ def sha256(path: Path) -> str:
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 over the hashes of config, model and vocoder, which determine conversions.
+    """SHA-256 over the hashes of config, model, vocoder and prosody, which determine conversions.
 
     The gallery is not included.
     """
-    names = [name for name in (CONFIG, MODEL, VOCODER) if (folder / name).is_file()]
+    names = [name for name in (CONFIG, MODEL, VOCODER, PROSODY) if (folder / name).is_file()]
     return hashlib.sha256(b"".join(bytes.fromhex(sha256(folder / name)) for name in names)).hexdigest()
 
 
