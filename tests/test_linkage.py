@@ -11,8 +11,9 @@ import torch
 from saic.data.manifest import Clip
 from saic.errors import DataError, SaicError, TooShort
 from saic.evaluation.data.codec import lossless
-from saic.evaluation.linkage import database, report, scoring
+from saic.evaluation.linkage import database, inference, plots, report, scoring, transcripts
 from saic.evaluation.linkage.material import (
+    ALL,
     Recording,
     Side,
     Speakers,
@@ -27,17 +28,16 @@ from saic.evaluation.linkage.outputs import RecordingOutputs, code_fingerprint
 from saic.evaluation.linkage.run import LinkageEvaluation, LinkageResult, evaluate
 from saic.evaluation.linkage.segment import Segment
 from saic.evaluation.metrics import Estimate
+from saic.evaluation.report_parts import estimates_of
+from saic.evaluation.systems import KNOWN_VOICE_SEED, MAIN_SYSTEMS
 from saic.pipeline import Conversion
 from tests.conftest import RATE, voice
 
 
 def _clip(speaker: str, number: int, seconds: float, **facts: object) -> Clip:
     name = f"{speaker}-{number}"
-    return Clip(Path(f"{name}.wav"), name, speaker, facts.pop("sex", "F"), seconds, None, "attack", **facts)
-
-
-def _seconds(side: Side) -> float:
-    return sum(recording.seconds / recording.n_segments for recording, _ in side.segments)
+    sex, text = facts.pop("sex", "F"), facts.pop("text", None)
+    return Clip(Path(f"{name}.wav"), name, speaker, sex, seconds, text, "attack", **facts)
 
 
 # Trials
@@ -54,7 +54,7 @@ def test_both_sides_of_a_speaker_have_the_length_and_no_clip_in_common():
         trials = trial_set(speakers, length, seed=0)
         assert {side.speaker for side in trials.enrollments} == {"c/a", "c/b"}
         for side in (*trials.enrollments, *trials.tests):
-            assert length - 0.5 <= _seconds(side) < length + 9
+            assert length - 0.5 <= side.seconds < length + 9
         for speaker in ("c/a", "c/b"):
             enrolled, tested = (
                 {r.clip.utterance for side in sides if side.speaker == speaker for r, _ in side.segments}
@@ -76,6 +76,16 @@ def test_a_speaker_with_too_little_speech_for_a_length_is_left_out_of_it():
     assert len(trial_set(speakers, 15, seed=0).enrollments) == 0
 
 
+def test_all_takes_every_segment_of_both_halves_and_keeps_clips_and_sessions_apart():
+    clips = [_clip("a", i, 4.0 + i) for i in range(5)] + [_clip("b", i, 12.0, session="12"[i]) for i in range(2)]
+    trials = trial_set(Speakers.of({"c": [*clips, _clip("d", 0, 9.0)]}), ALL, seed=0)  # d has one clip only
+    assert [side.speaker for side in trials.enrollments] == [side.speaker for side in trials.tests] == ["c/a", "c/b"]
+    sides = (*trials.enrollments, *trials.tests)
+    assert sum(side.seconds for side in sides) == pytest.approx(sum(clip.duration_s for clip in clips))
+    assert sum(len(side.clips) for side in sides) == len(clips)
+    assert trials.enrollments[1].clips[0].session == "1" and trials.median_s == pytest.approx(13.5, abs=2)
+
+
 def test_training_takes_recordings_of_as_many_clips_as_possible():
     speakers = Speakers.of({"c": [_clip("a", 0, 40.0), _clip("a", 1, 8.0), _clip("b", 0, 6.0)]})
     chosen = training_recordings(speakers, None, seed=0)
@@ -94,6 +104,7 @@ def test_folds_hold_each_speaker_once_and_spread_the_corpora():
 def test_children_are_a_row_of_their_own():
     speakers = Speakers.of({"c": [_clip("a", 0, 5.0, age=14), _clip("b", 0, 5.0, age=15), _clip("d", 0, 5.0)]})
     assert [speakers.part(f"c/{s}") for s in "abd"] == ["c children", "c", "c"]
+    assert [speakers.age_group(f"c/{s}") for s in "abd"] == ["child", "adult", None]
 
 
 # Scores
@@ -198,6 +209,102 @@ def test_a_fusion_is_not_trained_on_the_pairs_that_it_scores():
     assert _eer(trials, scoring.fuse_by_folds(trials, many, counts, fold_of)) > 35
 
 
+# Who only reads
+
+
+def _text_trials(texts: list[tuple[str | None, str | None]], languages: str) -> TrialSet:
+    """One speaker per pair of texts, enrolled with the first and tested with the second."""
+    sides: tuple[list[Side], list[Side]] = ([], [])
+    for k, (pair, language) in enumerate(zip(texts, languages, strict=True)):
+        for i, text in enumerate(pair):
+            recording = Recording(_clip(f"s{k}", i, 5.0, text=text, language=language), 0, 1)
+            sides[i].append(Side(f"c/s{k}", ((recording, 0),)))
+    return TrialSet(5, tuple(sides[0]), tuple(sides[1]))
+
+
+def test_texts_of_one_topic_are_more_alike_whatever_their_case_and_punctuation():
+    texts = [("Heart, and lungs!", "HEART LUNGS"), ("of my garden", "garden; roses"), (None, "heart")]
+    scores = transcripts.compare_texts(_text_trials(texts, "eee"))
+    assert scores[0, 0] > scores[0, 1] + 0.2 and scores[1, 1] > scores[1, 0] + 0.2
+    assert np.isnan(scores[2]).all() and np.isfinite(scores[:2]).all()
+    assert np.isnan(transcripts.compare_texts(_text_trials([(None, None)], "e"))).all()
+
+
+def test_languages_are_equal_or_not_and_unknown_ones_do_not_count():
+    trials = _text_trials([("a", "b")] * 3, "dee")
+    np.testing.assert_array_equal(transcripts.compare_languages(trials), [[1, 0, 0], [0, 1, 1], [0, 1, 1]])
+    trials = _text_trials([("a", "b")], [None])
+    assert np.isnan(transcripts.compare_languages(trials)).all()
+    recordings = [Recording(_clip("a", i, 5.0, language=each), 0, 1) for i, each in enumerate(("de", "en", "en", None))]
+    assert transcripts.language(Side("c/a", tuple((recording, 0) for recording in recordings))) == "en"
+
+
+def test_a_guess_among_those_of_one_language_is_right_as_often_as_it_must_be():
+    assert transcripts.top1_of_guess(60, 1, 40) == pytest.approx(1)
+    assert transcripts.top1_of_guess(60, 60, 40) == pytest.approx(1 / 40)
+    assert transcripts.top1_of_guess(3, 2, 2) == pytest.approx((1 + 1 / 2) / 2)  # the other is drawn half the time
+
+
+# Inference
+
+
+def _labelled(shift: float) -> tuple[list[np.ndarray], list[str], dict[str, str]]:
+    """Two sides of 40 speakers: one kind of evidence of noise, one whose first value differs by ``shift`` a class."""
+    rng = np.random.default_rng(0)
+    speakers = [f"s{k}" for k in range(40) for _ in range(2)]
+    labels = {f"s{k}": "FM"[k % 4 == 0] for k in range(40)}
+    small, large = (
+        np.repeat(rng.standard_normal((40, size)), 2, axis=0) + 0.1 * rng.standard_normal((80, size))
+        for size in (3, 200)
+    )
+    small[:, 0] += [shift * (labels[speaker] == "M") for speaker in speakers]
+    large[::7] = np.nan
+    return [large, small], speakers, labels
+
+
+def test_an_attribute_is_told_if_the_vectors_have_it_and_is_at_chance_if_not():
+    accuracy, chance = inference.infer(*_labelled(3.0), seed=0)
+    assert accuracy.value > 80 and accuracy.low < accuracy.value < accuracy.high
+    assert chance.value == 50 and accuracy.n == 40
+    accuracy, _ = inference.infer(*_labelled(0.0), seed=0)
+    assert 25 < accuracy.value < 70 and accuracy.low < 50
+
+
+def test_a_speaker_is_never_inferred_by_a_regression_that_was_trained_on_the_speaker(monkeypatch):
+    vectors, speakers, labels = _labelled(0.0)
+    vectors = [np.array([[int(speaker[1:])] for speaker in speakers], dtype=float)]  # names the speaker
+    seen: list[tuple[set[float], set[float]]] = []
+
+    class Spy(inference.LogisticRegression):
+        def fit(self, x, y):
+            self.own = set(x[:, 0])
+            return super().fit(x, y)
+
+        def predict(self, x):
+            seen.append((self.own, set(x[:, 0])))
+            return super().predict(x)
+
+    monkeypatch.setattr(inference, "LogisticRegression", Spy)
+    inference.infer(vectors, speakers, labels, seed=0)
+    assert len(seen) == 5 and all(not own & tested for own, tested in seen)
+
+
+def test_a_class_of_few_speakers_is_left_out_and_one_class_gives_no_figure():
+    vectors, speakers, labels = _labelled(6.0)
+    few = {speaker: "F" if label == "F" else "?" * (int(speaker[1:]) // 8) for speaker, label in labels.items()}
+    assert inference.infer(vectors, speakers, few, seed=0) is None
+    assert inference.infer([], speakers, labels, seed=0) is None
+
+
+def test_vectors_of_a_side_are_the_means_of_each_kind_of_evidence():
+    one, other = (Recording(_clip("a", i, 5.0), 0, 1) for i in range(2))
+    vectors = {"x": {(one, 0): np.array([1.0, 2]), (other, 0): np.array([3.0, 4])}, "y": {(one, 0): np.array([5.0])}}
+    sides = [Side("c/a", ((one, 0), (other, 0))), Side("c/a", ((other, 0),))]
+    x, y = inference.mean_vectors(sides, vectors | {"z": {}})
+    np.testing.assert_array_equal(x, [[2, 3], [3, 4]])
+    np.testing.assert_array_equal(y, [[5], [np.nan]])
+
+
 # Caches
 
 
@@ -269,6 +376,15 @@ def test_outputs_are_cached_by_weights_and_code_and_each_recording_has_a_pseudon
     assert len(pipeline.seeds) == 4
 
 
+def test_known_voice_gives_every_recording_one_pseudonym(tmp_path, recordings):
+    pipeline = _Pipeline()
+    outputs = RecordingOutputs(pipeline, recordings, tmp_path / "c", seed=0)
+    for recording in recordings:
+        outputs.wav("pseudonym_known_voice", recording)
+    assert pipeline.seeds == [KNOWN_VOICE_SEED, KNOWN_VOICE_SEED]
+    assert "pseudonym_known_voice" not in MAIN_SYSTEMS
+
+
 def test_a_recording_that_cannot_be_decoded_has_no_output(tmp_path, recordings):
     recordings[0].clip.path.write_bytes(b"RIFF0000WAVEnothing")
     outputs = RecordingOutputs(_Pipeline(), recordings, tmp_path / "c", seed=0)
@@ -327,6 +443,76 @@ def test_evaluate_writes_a_report_with_the_worst_attacker_and_goes_on_from_its_c
     n_calls = len(pipeline.seeds)
     again = evaluate([corpus], "attack", tmp_path / "out", quick=True, **arguments)
     assert len(pipeline.seeds) == n_calls and again == made
+
+
+def _two_corpora(folder: Path) -> list[Path]:
+    """Two corpora of 3 speakers of ``train`` and 8 of ``attack`` with 4 clips of 7.5 s; one has two languages."""
+    made = []
+    for corpus, languages in (("one", ["en"]), ("many", ["de", "fr"])):
+        path, lines = folder / corpus, []
+        path.mkdir(parents=True)
+        for k in range(11):
+            wav = voice(90 + 10 * k, 7.5, seed=k, formant_hz=500 + 50 * k)
+            language = languages[k % len(languages)]
+            for i in range(4):
+                sf.write(path / f"{k}-{i}.wav", np.roll(wav, 9000 * i), RATE)
+                facts = {"path": f"{k}-{i}.wav", "utterance": f"{k}-{i}", "speaker": f"s{k}", "sex": "FM"[k % 4 < 2]}
+                facts |= {"text": f"{language} {k}{i}", "split": "train" if k < 3 else "attack", "duration_s": 7.5}
+                lines.append(json.dumps(facts | {"language": language}))
+        (path / "manifest.jsonl").write_text("\n".join(lines))
+        made.append(path)
+    return made
+
+
+def test_report_has_pooled_files_transcripts_inference_and_the_words_of_the_law(tmp_path, monkeypatch):
+    monkeypatch.setattr("saic.evaluation.linkage.outputs.round_trip", lossless)
+    for name, small in (("GALLERY_SIZE", 12), ("MIN_LANGUAGE_SPEAKERS", 8)):
+        monkeypatch.setattr(f"saic.evaluation.linkage.run.{name}", small)
+    monkeypatch.setattr("saic.evaluation.linkage.inference.MIN_SPEAKERS", 5)
+    monkeypatch.setattr("saic.evaluation.metrics.RESAMPLES", 50)
+    arguments = {"pipeline": _Pipeline(), "evidence": [_Spectrum()], "systems": ["pseudonym"]}
+    made = evaluate(_two_corpora(tmp_path / "data"), "attack", tmp_path / "out", **arguments)
+    figures, read = made["systems"]["pseudonym"]["privacy"], made["transcripts"]
+    assert {"fused.eer_all", "spectrum.top1_all", "fused.top1_of_all_15s"} <= set(figures)
+    assert figures["fused.eer_15s@many, one language"]["n"] == 8
+    assert "fused.eer_15s@one, one language" not in figures  # it would be the figure of all its pairs
+    assert made["data"]["all"] == {"speakers": 16, "median_s": 15.0}
+    assert made["data"]["speakers"] == {"5": 16, "15": 16} and made["worst"]["pseudonym"]["all"]
+    assert read["language.eer_15s@one"]["value"] == 50 and read["language.eer_15s@many"]["value"] < 40
+    assert read["text.eer_15s"]["n"] == 16 and read["text.top1_all"]["value"] <= 100
+    assert 100 / 12 < read["language.top1_15s"]["value"] < 50
+    assert not any(name.startswith(("text.", "language.")) for name in figures)
+    assert figures["inference.sex_chance"]["value"] == 50 and figures["inference.corpus"]["n"] == 16
+    assert "inference.age_group" not in figures  # the manifests state no age
+    made["systems"]["pseudonym_known_voice"] = made["systems"]["pseudonym"]
+    text = report.markdown(made)
+    for heading in ("All recordings of a subject", "Who only reads", "In the words of data protection law"):
+        assert f"## {heading}\n" in text
+    assert "15 s.\n" in text and "- `pseudonym_known_voice`: as `pseudonym`, with one" in text
+    assert "pseudonymous, not anonymous" in text and "| `many, one language` |" in text
+
+
+def test_plots_have_a_line_and_a_marker_for_each_system_but_controls(tmp_path):
+    def figures(rate: float) -> dict:
+        estimate = {"value": rate, "low": rate - 2, "high": rate + 2, "n": 9, "unit": "%"}
+        return {"privacy": {f"{name}.eer_{length}s": estimate for name in ("a", "fused") for length in (5, 15)}}
+
+    made = {"data": {"speakers": {"5": 9, "15": 9}}}
+    made["systems"] = {
+        name: figures(20.0 + i) for i, name in enumerate(("real", "copy_source", "pseudonym", "convert"))
+    }
+    plots.save(made, tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == {
+        "eer_by_seconds",
+        "attackers",
+        "attackers_pseudonym",
+        "attackers_convert",
+    }
+    systems = {name: groups["privacy"] for name, groups in estimates_of(made).items()}
+    for figure in (plots.eer_by_seconds(systems, [5, 15]), plots.systems_by_attacker(systems)):
+        drawn = [line for line in figure.axes[0].lines if not line.get_label().startswith("_")]
+        assert [line.get_label() for line in drawn] == list(systems)
+        assert len({(line.get_color(), line.get_marker()) for line in drawn}) == len(systems)
 
 
 def figures_of(made: dict) -> set[str]:

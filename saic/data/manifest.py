@@ -22,7 +22,7 @@ from saic.errors import AudioError, DataError
 MANIFEST_NAME = "manifest.jsonl"
 
 _KEYS = ("path", "utterance", "speaker", "sex", "duration_s", "text", "split")
-_OPTIONAL_KEYS = ("age", "session")
+_OPTIONAL_KEYS = ("age", "session", "language")
 _SEXES = ("F", "M", None)
 _OUTSIDE = "outside a speaker's folder"
 _LAYOUT = "A corpus needs one folder per speaker with that speaker's recordings in it: speaker/clip.wav."
@@ -35,7 +35,8 @@ class Clip:
     """One recording of one speaker.
 
     ``sex`` ("F" or "M") and ``text`` (transcript) may be None. ``utterance`` is unique in a
-    manifest. ``age`` in years and ``session`` are None where the manifest does not state them.
+    manifest. ``age`` in years, ``session`` and ``language`` (a code, such as "de") are None where the
+    manifest does not state them.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Clip:
     split: str
     age: int | None = None
     session: str | None = None
+    language: str | None = None
 
 
 def read(
@@ -178,6 +180,7 @@ def _parse(line: str, number: int, folder: Path) -> Clip:
         "duration_s": float(duration_s),
         "age": age if type(age := row.get("age")) is int else None,  # others give words, such as "thirties"
         "session": None if row.get("session") is None else str(row["session"]),
+        "language": None if row.get("language") is None else str(row["language"]),
     }
     return Clip(**values)
 

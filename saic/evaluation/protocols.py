@@ -17,11 +17,19 @@ Samples = tuple[np.ndarray, int]
 class EvaluatedPipeline(Protocol):
     """The part of :class:`saic.pipeline.Pipeline` that an evaluation uses."""
 
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The profiles (:mod:`saic.profiles`) that the weights allow."""
+
+    @property
+    def default_profile(self) -> str:
+        """The profile of :meth:`anonymize` if none is named."""
+
     def convert(self, source: Samples, targets: list[Samples], *, reconstruct: bool) -> Conversion:
         """Convert the source to the voice of the target recordings."""
 
-    def anonymize(self, clip: Samples, *, seed: int) -> Conversion:
-        """Convert a clip to a pseudonym, drawn by the seed."""
+    def anonymize(self, clip: Samples, *, seed: int, profile: str | None = None) -> Conversion:
+        """Convert a clip to a pseudonym, drawn by the seed; None takes the default profile."""
 
     def resynthesize(self, clip: Samples) -> np.ndarray:
         """(N,) float32: the clip's mel through the vocoder."""

@@ -18,8 +18,10 @@ from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.data.trials import Trial
 from saic.evaluation.external import chimera
 from saic.evaluation.protocols import EvaluatedPipeline, Samples
+from saic.profiles import PROSODY_KEPT, STRICT
 from saic.signal import mcadams
 
+KNOWN_VOICE_SEED = 0  # of the one pseudonym of ``pseudonym_known_voice``
 MIN_CONTROL_SPEAKERS = 20  # with fewer, a control's figure is too uncertain to stop the run
 
 
@@ -49,6 +51,8 @@ class System:
         systems that anonymize.
     is_external
         Whether it needs an environment of its own, and so runs only if it is named.
+    is_linkage_only
+        Whether it is a setting of an attacker, of which only linkage is measured.
     is_vocoder_baseline
         Whether it is another system with Griffin-Lim as its vocoder, of which only utility is
         measured.
@@ -62,6 +66,7 @@ class System:
     is_control: bool = False
     trains_attacker: bool = False
     is_external: bool = False
+    is_linkage_only: bool = False
     is_vocoder_baseline: bool = False
 
 
@@ -100,6 +105,23 @@ SYSTEMS: dict[str, System] = {
             "the source through the model with a pseudonym, drawn anew for each recording",
             lambda pipeline, source, reference, seed: pipeline.anonymize(source, seed=seed).wav,
             trains_attacker=True,
+        ),
+        System(
+            "pseudonym_prosody_kept",
+            "as ``pseudonym``, with the source's F0 contour (profile prosody-kept)",
+            lambda pipeline, source, reference, seed: pipeline.anonymize(source, seed=seed, profile=PROSODY_KEPT).wav,
+        ),
+        System(
+            "pseudonym_strict",
+            "as ``pseudonym``, with new F0, rate and pauses (profile strict)",
+            lambda pipeline, source, reference, seed: pipeline.anonymize(source, seed=seed, profile=STRICT).wav,
+        ),
+        System(
+            "pseudonym_known_voice",
+            "as ``pseudonym``, with one pseudonym for all recordings: an attacker who has the voice of an output"
+            " converts the candidates' recordings to it and compares",
+            lambda pipeline, source, reference, seed: pipeline.anonymize(source, seed=KNOWN_VOICE_SEED).wav,
+            is_linkage_only=True,
         ),
         System(
             "replay_target",
@@ -151,7 +173,11 @@ SYSTEMS: dict[str, System] = {
 }
 """All systems by name, in the order of a report."""
 
-MAIN_SYSTEMS = tuple(name for name, system in SYSTEMS.items() if not (system.is_vocoder_baseline or system.is_external))
+MAIN_SYSTEMS = tuple(
+    name
+    for name, system in SYSTEMS.items()
+    if not (system.is_vocoder_baseline or system.is_external or system.is_linkage_only)
+)
 VOCODER_BASELINES = tuple(name for name, system in SYSTEMS.items() if system.is_vocoder_baseline)
 
 

@@ -1,7 +1,7 @@
 """What an attacker measures of a segment."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -35,6 +35,7 @@ class Evidence(Protocol):
         """
 
 
+@runtime_checkable
 class TrainedEvidence(Evidence, Protocol):
     """Measurement by a network that is first trained on converted speech.
 

@@ -2,8 +2,8 @@
 
 A clip is cut into *recordings* of at most 10 s, each converted by itself. A converted recording is
 cut into *segments* of about 5 s, of which attackers measure one vector each. A *side* of a trial,
-enrollment or test, is 5, 15 or 28 s of segments of one speaker. Both sides are of different clips,
-and of different sessions if the corpus states them.
+enrollment or test, is 5, 15 or 28 s of segments of one speaker, or all that there are. Both sides
+are of different clips, and of different sessions if the corpus states them.
 """
 
 import math
@@ -17,6 +17,7 @@ import numpy as np
 from saic.data.manifest import Clip
 
 LENGTHS_S = (5, 15, 28)
+ALL = "all"
 MAX_RECORDING_S = 10.0
 SEGMENT_S = 5.0
 MIN_RECORDING_S = 2.0
@@ -25,6 +26,14 @@ MAX_TEST_SIDES = 3  # per speaker and length
 TRAIN_RECORDINGS = 3  # per speaker
 
 _TOLERANCE_S = 0.5  # a side may be shorter by this
+
+Length = int | str
+"""Seconds on a side of a trial, or `ALL`: every segment of a speaker's half."""
+
+
+def length_name(length: Length) -> str:
+    """The end of a figure's name: "15s" or "all"."""
+    return ALL if length == ALL else f"{length}s"
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,16 @@ class Side:
     speaker: str
     segments: tuple[tuple[Recording, int], ...]
 
+    @property
+    def seconds(self) -> float:
+        """Duration in s by the manifest."""
+        return sum(recording.seconds / recording.n_segments for recording, _ in self.segments)
+
+    @property
+    def clips(self) -> list[Clip]:
+        """The clips that its segments are of, each once."""
+        return list(dict.fromkeys(recording.clip for recording, _ in self.segments))
+
 
 @dataclass(frozen=True)
 class TrialSet:
@@ -60,15 +79,15 @@ class TrialSet:
 
     Attributes
     ----------
-    length_s
-        Nominal length of a side in s.
+    length
+        Nominal length of a side in s, or `ALL`.
     enrollments
         One per speaker.
     tests
         Up to three per speaker.
     """
 
-    length_s: int
+    length: Length
     enrollments: tuple[Side, ...]
     tests: tuple[Side, ...]
 
@@ -77,6 +96,11 @@ class TrialSet:
         """All recordings, each once."""
         sides = (*self.enrollments, *self.tests)
         return list(dict.fromkeys(recording for side in sides for recording, _ in side.segments))
+
+    @property
+    def median_s(self) -> float:
+        """Median duration of a side in s."""
+        return float(np.median([side.seconds for side in (*self.enrollments, *self.tests)]))
 
 
 @dataclass(frozen=True)
@@ -106,6 +130,10 @@ class Speakers:
         """Whether the speaker is at most 14 by the manifest."""
         age = self.clips[speaker][0].age
         return age is not None and age <= MAX_CHILD_AGE
+
+    def age_group(self, speaker: str) -> str | None:
+        """ "child", "adult" or None."""
+        return None if self.clips[speaker][0].age is None else "child" if self.is_child(speaker) else "adult"
 
     def part(self, speaker: str) -> str:
         """Row of the report that the speaker belongs to: the corpus, children apart."""
@@ -143,20 +171,21 @@ def training_recordings(speakers: Speakers, n_speakers: int | None, seed: int) -
     return chosen
 
 
-def trial_set(speakers: Speakers, length_s: int, seed: int) -> TrialSet:
+def trial_set(speakers: Speakers, length: Length, seed: int) -> TrialSet:
     """The trials of one length.
 
     The clips of a speaker are divided into two halves of about equal duration, or by session if
-    there are two. Speakers with less than ``length_s`` in a half are left out.
+    there are two. Speakers with less than ``length`` in a half are left out. `ALL` takes each half
+    whole, and leaves out speakers with a half that has no recording.
     """
     enrollments, tests = [], []
     for speaker in sorted(speakers.clips):
         one, other = _halves(speakers.clips[speaker], seed)
-        enrolled, tested = _sides(speaker, one, length_s), _sides(speaker, other, length_s)
+        enrolled, tested = _sides(speaker, one, length), _sides(speaker, other, length)
         if enrolled and tested:
             enrollments.append(enrolled[0])
             tests += tested[:MAX_TEST_SIDES]
-    return TrialSet(length_s, tuple(enrollments), tuple(tests))
+    return TrialSet(length, tuple(enrollments), tuple(tests))
 
 
 def folds(speakers: Sequence[str], n_folds: int, seed: int) -> dict[str, int]:
@@ -184,18 +213,19 @@ def _halves(clips: Sequence[Clip], seed: int) -> tuple[list[Clip], list[Clip]]:
     return halves
 
 
-def _sides(speaker: str, clips: Sequence[Clip], length_s: float) -> list[Side]:
-    """As many sides as the clips give, one after the other."""
+def _sides(speaker: str, clips: Sequence[Clip], length: Length) -> list[Side]:
+    """As many sides as the clips give, one after the other; one of all for `ALL`."""
     sides, segments, seconds = [], [], 0.0
+    needed = math.inf if length == ALL else length - _TOLERANCE_S
     for clip in sorted(clips, key=lambda clip: clip.utterance):
         for recording in cut_clip(clip):
             for index in range(recording.n_segments):
                 segments.append((recording, index))
                 seconds += recording.seconds / recording.n_segments
-                if seconds >= length_s - _TOLERANCE_S:
+                if seconds >= needed:
                     sides.append(Side(speaker, tuple(segments)))
                     segments, seconds = [], 0.0
-    return sides
+    return [Side(speaker, tuple(segments))] if length == ALL and segments else sides
 
 
 def corpus_name(path: Path) -> str:

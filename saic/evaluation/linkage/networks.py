@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,65 @@ _SCALE = 20.0  # of cosines before the softmax
 _MARGIN = 0.15  # additive, of the cosine with the own speaker
 
 
-class FineTunedResemblyzer:
+class _TrainedNetwork(ABC):
+    """Training, weights and their hash, which the attackers' networks share.
+
+    Attributes
+    ----------
+    fingerprint
+        Hash of the trained weights, on which all values depend; empty before training.
+    """
+
+    name: str
+
+    def __init__(self, training: "_Training"):
+        self._training = training
+        self._network: nn.Module | None = None
+        self.fingerprint = ""
+
+    def fit(self, segments: Sequence[Segment], speakers: Sequence[str], *, seed: int, progress: StepCallback) -> None:
+        """See :func:`fit_network`; it takes about ten minutes on one thread."""
+        material = _measured(segments, speakers, self._frames, f"measure for {self.name}", progress)
+        network = self._start(material, seed)
+        fit_network(network, material, self._training, seed=seed, stage=f"train {self.name}", progress=progress)
+        self._take(network)
+
+    def state(self) -> dict[str, Tensor]:
+        """The trained weights."""
+        return _state(self._network)
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take weights from :meth:`state`.
+
+        Raises
+        ------
+        WeightsError
+            They are not of this network.
+        """
+        try:
+            network = self._empty(state)
+            network.load_state_dict(dict(state))
+        except (KeyError, RuntimeError) as error:
+            raise WeightsError("These are not weights of this attacker's network. Train it again.") from error
+        self._take(network.eval())
+
+    def _take(self, network: nn.Module) -> None:
+        self._network, self.fingerprint = network, _fingerprint(network)
+
+    @abstractmethod
+    def _start(self, material: Mapping[str, Sequence[Tensor]], seed: int) -> nn.Module:
+        """The network before training."""
+
+    @abstractmethod
+    def _empty(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """A network of the shape of trained weights."""
+
+    @abstractmethod
+    def _frames(self, segment: Segment) -> Tensor:
+        """(T, F) input of the network."""
+
+
+class FineTunedResemblyzer(_TrainedNetwork):
     """Resemblyzer's LSTM, trained further on converted speech.
 
     The embedding of a segment is the mean of those of its windows of 1.6 s, of length 1; E is 256.
@@ -32,11 +91,6 @@ class FineTunedResemblyzer:
     ----------
     steps
         Number of gradient steps.
-
-    Attributes
-    ----------
-    fingerprint
-        Hash of the trained weights, on which all values depend; empty before training.
 
     Raises
     ------
@@ -59,41 +113,23 @@ class FineTunedResemblyzer:
         self._preprocess, self._mel = resemblyzer.preprocess_wav, audio.wav_to_mel_spectrogram
         self._slices = resemblyzer.VoiceEncoder.compute_partial_slices
         self._window, self._hop = hparams.partials_n_frames, hparams.mel_window_step * SAMPLE_RATE // 1000
-        self._training = _Training(steps=steps, crop=self._window, batch_speakers=32, lr=3e-4)
-        self._encoder: nn.Module | None = None
-        self.fingerprint = ""
-
-    def fit(self, segments: Sequence[Segment], speakers: Sequence[str], *, seed: int, progress: StepCallback) -> None:
-        """See :func:`fit_network`; it takes about ten minutes on one thread."""
-        encoder = self._new_encoder()
-        material = _measured(segments, speakers, self._frames, f"measure for {self.name}", progress)
-        fit_network(encoder, material, self._training, seed=seed, stage=f"train {self.name}", progress=progress)
-        self._encoder, self.fingerprint = encoder, _fingerprint(encoder)
-
-    def state(self) -> dict[str, Tensor]:
-        """The trained weights."""
-        return _state(self._encoder)
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take weights from :meth:`state`.
-
-        Raises
-        ------
-        WeightsError
-            They are not of this network.
-        """
-        self._encoder = _loaded(self._new_encoder(), state)
-        self.fingerprint = _fingerprint(self._encoder)
+        super().__init__(_Training(steps=steps, crop=self._window, batch_speakers=32, lr=3e-4))
 
     @torch.inference_mode()
     def measure(self, segment: Segment) -> np.ndarray:
         """(256,) embedding of length 1."""
-        encoder = _require_trained(self._encoder)
+        encoder = _require_trained(self._network)
         frames = self._frames(segment)
         # It counts one frame more than the samples have hops.
         _, slices = self._slices(len(frames) * self._hop - 1, 1.3, 0.75)
         frames = F.pad(frames, (0, 0, 0, max(0, slices[-1].stop - len(frames))))
         return _unit(encoder(torch.stack([frames[window] for window in slices])).mean(dim=0))
+
+    def _start(self, material: Mapping[str, Sequence[Tensor]], seed: int) -> nn.Module:
+        return self._new_encoder()
+
+    def _empty(self, state: Mapping[str, Tensor]) -> nn.Module:
+        return self._new_encoder()
 
     def _frames(self, segment: Segment) -> Tensor:
         """(T, 40) mel power of the speech, 100 frames/s; T is at least a window."""
@@ -105,7 +141,7 @@ class FineTunedResemblyzer:
         return F.pad(mel, (0, 0, 0, max(0, self._window - len(mel))))
 
 
-class CodesNetwork:
+class CodesNetwork(_TrainedNetwork):
     """A network on what passes beside the voice: content codes, melody, voicing and energy.
 
     Convolutions and attentive statistics pooling (Okabe et al., Interspeech 2018), at 40 frames/s;
@@ -117,11 +153,6 @@ class CodesNetwork:
         (N,) wav at 16 kHz to (C, L) content codes, of any frame rate.
     steps
         Number of gradient steps.
-
-    Attributes
-    ----------
-    fingerprint
-        Hash of the trained weights, on which all values depend; empty before training.
     """
 
     name = "codes"
@@ -129,43 +160,24 @@ class CodesNetwork:
 
     def __init__(self, encode: Callable[[np.ndarray], np.ndarray], steps: int = 600):
         self._encode = encode
-        self._training = _Training(steps=steps, crop=120, batch_speakers=32, lr=1e-3)
-        self._network: _SequenceEmbedder | None = None
-        self.fingerprint = ""
-
-    def fit(self, segments: Sequence[Segment], speakers: Sequence[str], *, seed: int, progress: StepCallback) -> None:
-        """See :func:`fit_network`; it takes about ten minutes on one thread."""
-        material = _measured(segments, speakers, self._frames, f"measure for {self.name}", progress)
-        frames = torch.cat([each for of_speaker in material.values() for each in of_speaker])
-        with _reproducible(seed):
-            network = _SequenceEmbedder(frames.shape[1])
-        network.mean.copy_(frames.mean(dim=0))
-        network.deviation.copy_(frames.std(dim=0).clamp(min=1e-3))
-        fit_network(network, material, self._training, seed=seed, stage=f"train {self.name}", progress=progress)
-        self._network, self.fingerprint = network, _fingerprint(network)
-
-    def state(self) -> dict[str, Tensor]:
-        """The trained weights."""
-        return _state(self._network)
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take weights from :meth:`state`.
-
-        Raises
-        ------
-        WeightsError
-            They are not of this network.
-        """
-        if "mean" not in state:
-            raise WeightsError("These are not weights of this attacker's network. Train it again.")
-        self._network = _loaded(_SequenceEmbedder(len(state["mean"])), state)
-        self.fingerprint = _fingerprint(self._network)
+        super().__init__(_Training(steps=steps, crop=120, batch_speakers=32, lr=1e-3))
 
     @torch.inference_mode()
     def measure(self, segment: Segment) -> np.ndarray:
         """(128,) embedding of length 1."""
         network = _require_trained(self._network)
         return _unit(network(self._frames(segment)[None])[0])
+
+    def _start(self, material: Mapping[str, Sequence[Tensor]], seed: int) -> nn.Module:
+        frames = torch.cat([each for of_speaker in material.values() for each in of_speaker])
+        with _reproducible(seed):
+            network = _SequenceEmbedder(frames.shape[1])
+        network.mean.copy_(frames.mean(dim=0))
+        network.deviation.copy_(frames.std(dim=0).clamp(min=1e-3))
+        return network
+
+    def _empty(self, state: Mapping[str, Tensor]) -> nn.Module:
+        return _SequenceEmbedder(len(state["mean"]))
 
     def _frames(self, segment: Segment) -> Tensor:
         """(T, C + 3) at 40 frames/s: codes, log2 F0 re the median, voicing, energy in 10 dB re the mean."""
@@ -355,14 +367,6 @@ def _require_trained(network: nn.Module | None) -> nn.Module:
 
 def _state(network: nn.Module | None) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in _require_trained(network).state_dict().items()}
-
-
-def _loaded(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    try:
-        network.load_state_dict(dict(state))
-    except RuntimeError as error:
-        raise WeightsError("These are not weights of this attacker's network. Train it again.") from error
-    return network.eval()
 
 
 def _fingerprint(network: nn.Module) -> str:

@@ -18,7 +18,7 @@ from saic.evaluation.linkage.material import Recording
 from saic.evaluation.protocols import EvaluatedPipeline
 from saic.evaluation.systems import SYSTEMS, write_flac
 
-_CODE = ("audio", "signal", "model", "vocoder", "conversion.py", "gallery.py", "pipeline.py")
+_CODE = ("audio", "signal", "model", "vocoder", "conversion.py", "gallery.py", "keys.py", "pipeline.py", "profiles.py")
 
 
 def code_fingerprint() -> str:

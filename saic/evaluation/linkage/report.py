@@ -3,11 +3,19 @@
 ::
 
     {schema, command, seed, weights_sha256, versions,
-     data {split, corpora {NAME: manifest_sha256}, training_speakers, speakers {LENGTH: number}},
+     data {split, corpora {NAME: manifest_sha256}, training_speakers, speakers {LENGTH: number},
+           all {speakers, median_s}},
      attackers [NAME],
-     systems {NAME: {privacy: {ATTACKER.eer_LENGTHs[@CORPUS]: {value, low, high, n, unit}}}},
+     systems {NAME: {privacy: {FIGURE: {value, low, high, n, unit}}}},
+     transcripts {FIGURE: {value, low, high, n, unit}},
      worst {NAME: {LENGTH: ATTACKER}},
      claims {NAME: one sentence}}
+
+LENGTH is 5, 15, 28 or "all". Figures are ATTACKER.eer_LENGTHs[@PART], ATTACKER.top1_LENGTHs (of 40
+enrolled speakers), fused.top1_of_NUMBER_LENGTHs, database_MATCH.top1, inference.ATTRIBUTE and
+inference.ATTRIBUTE_chance; LENGTHs is 5s, 15s, 28s or all. PART is a corpus, its children, or its
+pairs of one language. In ``transcripts`` the attackers are ``text`` and ``language``. The key
+``all`` is missing if speakers were not pooled, and so are figures that the data do not allow.
 """
 
 import json
@@ -18,9 +26,18 @@ from typing import Any
 
 from saic import files
 from saic.errors import SaicError
-from saic.evaluation.linkage.run import FUSED, GALLERY_SIZE, OTHER_GALLERY_SIZES, LinkageResult
+from saic.evaluation.linkage.material import ALL, Length, length_name
+from saic.evaluation.linkage.run import (
+    FUSED,
+    GALLERY_SIZE,
+    INFERENCE_S,
+    ONE_LANGUAGE,
+    OTHER_GALLERY_SIZES,
+    LinkageResult,
+)
 from saic.evaluation.metrics import Estimate, Estimates
-from saic.evaluation.report import estimates_of, table, versions
+from saic.evaluation.report_parts import estimates_of, table, versions
+from saic.evaluation.systems import SYSTEMS
 
 SCHEMA = 1
 HEADLINE_S = 15
@@ -37,6 +54,38 @@ _NOTES = {
 - Top-1: how often the worst attacker names the right one of {gallery} enrolled speakers of all
   corpora; chance is {chance:.1f} %.
 - `real` is original speech: what the same attackers reach without anonymization.
+""",
+    "pooled": """\
+- An attacker who pools all files of a subject: all recordings of a speaker that the split has, in
+  two halves of different clips, and of different sessions where the corpus states them. Each of the
+  {speakers} speakers is enrolled with one half and tested with the other. The median half has
+  {seconds:.0f} s.
+""",
+    "transcripts": """\
+- An attacker who only reads the transcripts. `text`: cosine of the character n-grams of both sides.
+  `language`: whether both sides are of one language. A conversion of the voice keeps the words, so
+  that these figures are the same for every system, and no system can take them away. The attackers
+  of the other tables have no transcripts.
+- `language` is the part of the linkage that is the language itself. Where its EER is low, whoever
+  tells languages apart links most speakers, in every voice. What the other attackers measure may
+  depend on the language as well. Rows `{one_language}`, here and in the table of corpora, have
+  pairs of one language only, so that the language tells nothing.
+""",
+    "law": """\
+- Singling out: how often the attacker `fused` names the right one of all {n} enrolled speakers. This
+  is the risk that one person is picked out of a data set of that size; chance is {chance:.1f} %.
+- Linkability: how well two recordings of one person are recognized as such. The EER is that of the
+  worst attacker; 50 % is chance.
+- Inference: how often an attribute of a speaker is told from the outputs, as the mean over its
+  classes (balanced accuracy). A logistic regression on all that the attackers measure in
+  {seconds} s is tested on unseen speakers. Chance is the last row. The age groups are children of at
+  most 14 years and older speakers. Speakers without the attribute in the manifest are left out.
+- These are the three risks of the Article 29 Working Party (Opinion 05/2014). Anonymization
+  in its sense prevents all three. Outputs that are linked better than by chance are not anonymous.
+- What a key can link is pseudonymous, not anonymous (GDPR, Article 4(5)). If a key gives a subject
+  the same voice each time, whoever holds the key can link the recordings to the subject. The
+  recordings remain personal data.
+- Similarity figures of a person's voice are biometric data. Keep them with the key.
 """,
     "attackers": """\
 - Each attacker measures segments of about 5 s and averages over a side. NAME: a PLDA trained on
@@ -93,20 +142,27 @@ def build(
             "split": split,
             "corpora": dict(manifests),
             "training_speakers": n_training,
-            "speakers": {str(length): len(trials.enrollments) for length, trials in result.trials.items()},
+            "speakers": {
+                str(length): len(trials.enrollments) for length, trials in result.trials.items() if length != ALL
+            },
         },
         "attackers": list(attackers),
         "systems": {
             system: {"privacy": {name: asdict(estimate) for name, estimate in estimates.items()}}
             for system, estimates in result.estimates.items()
         },
+        "transcripts": {name: asdict(estimate) for name, estimate in result.transcripts.items()},
     }
+    if ALL in result.trials:
+        pooled = result.trials[ALL]
+        report["data"][ALL] = {"speakers": len(pooled.enrollments), "median_s": pooled.median_s}
     report["worst"] = {
         system: {str(length): worst(estimates, length)[0] for length in result.trials}
         for system, estimates in result.estimates.items()
     }
     report["claims"] = {
-        system: claim(estimates, sorted(result.trials)) for system, estimates in result.estimates.items()
+        system: claim(estimates, [length for length in result.trials if length != ALL])
+        for system, estimates in result.estimates.items()
     }
     return report
 
@@ -117,7 +173,7 @@ def require_controls(result: LinkageResult) -> None:
     ``copy_source`` is the source itself: its EER must be that of original speech.
     """
     for length in result.trials:
-        name = f"{FUSED}.eer_{length}s"
+        name = f"{FUSED}.eer_{length_name(length)}"
         rates = [
             result.estimates[system][name].value for system in ("copy_source", "real") if system in result.estimates
         ]
@@ -128,9 +184,9 @@ def require_controls(result: LinkageResult) -> None:
             )
 
 
-def worst(estimates: Estimates, length_s: int, suffix: str = "") -> tuple[str, Estimate | None]:
+def worst(estimates: Estimates, length: Length, suffix: str = "") -> tuple[str, Estimate | None]:
     """The attacker with the lowest EER at a length, and its estimate."""
-    ending = f".eer_{length_s}s{suffix}"
+    ending = f".eer_{length_name(length)}{suffix}"
     rates = {
         name.removesuffix(ending): estimate
         for name, estimate in estimates.items()
@@ -179,8 +235,25 @@ def markdown(report: Mapping[str, Any]) -> str:
         {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
         | {f"top1_{length}s": f"top-1 at {length} s, %" for length in lengths},
         {system: _worst_row(estimates, lengths) for system, estimates in systems.items()},
-        _NOTES["worst"].format(gallery=GALLERY_SIZE, chance=100 / GALLERY_SIZE),
+        _NOTES["worst"].format(gallery=GALLERY_SIZE, chance=100 / GALLERY_SIZE)
+        + "".join(
+            f"- `{name}`: {SYSTEMS[name].title.replace('``', '`')}.\n"
+            for name in systems
+            if name in SYSTEMS and SYSTEMS[name].is_linkage_only
+        ),
     )
+    if pooled := report["data"].get(ALL):
+        lines += table(
+            "All recordings of a subject",
+            {
+                f"eer_{ALL}": "Worst attacker: EER, %",
+                f"top1_{ALL}": f"top-1 of {GALLERY_SIZE}, %",
+                f"{FUSED}.eer_{ALL}": f"`{FUSED}`: EER, %",
+                _of_all(ALL): "top-1 of all, %",
+            },
+            {system: estimates | _worst_row(estimates, [ALL]) for system, estimates in systems.items()},
+            _NOTES["pooled"].format(speakers=pooled["speakers"], seconds=pooled["median_s"]),
+        )
     sizes = {f"{FUSED}.top1_of_{n}_{HEADLINE_S}s": f"of {n}, %" for n in OTHER_GALLERY_SIZES}
     sizes |= {f"{FUSED}.top1_{HEADLINE_S}s": f"of {GALLERY_SIZE}, %"}
     named = {
@@ -192,13 +265,33 @@ def markdown(report: Mapping[str, Any]) -> str:
     finders = {system: row for system, row in finders.items() if row and system != "real"}
     if finders:
         lines += table("Finding the original", _FINDERS, finders, _NOTES["database"])
+    if report.get("transcripts"):
+        read = {name: Estimate(**estimate) for name, estimate in report["transcripts"].items()}
+        columns = {f"eer_{length_name(length)}": f"EER, {length} s, %" for length in lengths}
+        columns |= {f"eer_{ALL}": "EER, all, %", f"top1_{HEADLINE_S}s": f"top-1 at {HEADLINE_S} s, %"}
+        lines += table(
+            "Who only reads",
+            columns,
+            _transcript_rows(read),
+            _NOTES["transcripts"].format(one_language=ONE_LANGUAGE),
+            first="Attacker",
+        )
+    if _first(systems, _of_all(HEADLINE_S)) is not None:
+        columns = {_of_all(HEADLINE_S): "Singling out: top-1 of all, %", "eer": "Linkability: EER, %"}
+        rows = _law_rows(systems)
+        columns |= {name: label for name, label in _INFERRED.items() if any(name in row for row in rows.values())}
+        n = report["data"]["speakers"][str(HEADLINE_S)]
+        note = _NOTES["law"].format(n=n, chance=100 / n, seconds=INFERENCE_S)
+        lines += table("In the words of data protection law", columns, rows, note)
     for system, estimates in systems.items():
         if system == "real":
             continue
         names = dict.fromkeys(name.split(".")[0] for name in estimates if ".eer_" in name)
-        rows = {name: _attacker_row(name, estimates, systems["real"], lengths) for name in names}
+        shown = [*lengths, ALL] if ALL in report["data"] else lengths
+        rows = {name: _attacker_row(name, estimates, systems["real"], shown) for name in names}
         allowed = {name: dict.fromkeys(row, _counts(row.get("original"))) for name, row in rows.items()}
         columns = {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
+        columns |= {f"eer_{ALL}": "EER, all, %"} if ALL in shown else {}
         columns |= {"top1": f"top-1 at {HEADLINE_S} s, %", "original": f"On originals, {HEADLINE_S} s: EER, %"}
         lines += table(f"Attackers on `{system}`", columns, rows, _NOTES["attackers"], allowed, first="Attacker")
         parts = sorted({name.split("@")[1] for name in estimates if "@" in name})
@@ -212,7 +305,42 @@ def markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+_INFERRED = {
+    "inference.sex": "Inference: sex, %",
+    "inference.age_group": "age group, %",
+    "inference.corpus": "corpus, %",
+    "inference.language": "language, %",
+}
 _FINDERS = {"database_envelope.top1": "By envelope: top-1, %", "database_duration.top1": "By duration: top-1, %"}
+
+
+def _of_all(length: Length) -> str:
+    return f"{FUSED}.top1_of_all_{length_name(length)}"
+
+
+def _transcript_rows(estimates: Estimates) -> dict[str, Estimates]:
+    """Row of the table to its figures: each attacker, then each of its parts."""
+    rows: dict[str, Estimates] = {}
+    for name, estimate in estimates.items():
+        attacker, figure = name.split(".", 1)
+        column, _, part = figure.partition("@")
+        rows.setdefault(f"{attacker}, {part}" if part else attacker, {})[column] = estimate
+    return dict(sorted(rows.items()))
+
+
+def _law_rows(systems: Mapping[str, Estimates]) -> dict[str, Estimates]:
+    rows: dict[str, Estimates] = {}
+    for system, estimates in systems.items():
+        row = {name: estimate for name, estimate in estimates.items() if name in (_of_all(HEADLINE_S), *_INFERRED)}
+        if (linked := worst(estimates, HEADLINE_S)[1]) is not None:
+            row["eer"] = linked
+        rows[system] = row
+    chances = {name: chance for name in _INFERRED if (chance := _first(systems, f"{name}_chance"))}
+    return rows | ({"chance": chances} if chances else {})
+
+
+def _first(systems: Mapping[str, Estimates], name: str) -> Estimate | None:
+    return next((estimates[name] for estimates in systems.values() if name in estimates), None)
 
 
 def _database_row(estimates: Estimates) -> Estimates:
@@ -223,18 +351,21 @@ def _fused(length_s: int, part: str) -> str:
     return f"{FUSED}.eer_{length_s}s@{part}"
 
 
-def _worst_row(estimates: Estimates, lengths_s: Sequence[int]) -> Estimates:
-    row = {f"eer_{length}s": estimate for length in lengths_s if (estimate := worst(estimates, length)[1])}
-    return row | {f"top1_{length}s": named for length in lengths_s if (named := _best_top1(estimates, length))}
+def _worst_row(estimates: Estimates, lengths: Sequence[Length]) -> Estimates:
+    row = {f"eer_{length_name(x)}": estimate for x in lengths if (estimate := worst(estimates, x)[1])}
+    return row | {f"top1_{length_name(x)}": named for x in lengths if (named := _best_top1(estimates, x))}
 
 
-def _best_top1(estimates: Estimates, length_s: int) -> Estimate | None:
-    rates = [e for name, e in estimates.items() if name.endswith(f".top1_{length_s}s") and e.value is not None]
+def _best_top1(estimates: Estimates, length: Length) -> Estimate | None:
+    rates = [
+        e for name, e in estimates.items() if name.endswith(f".top1_{length_name(length)}") and e.value is not None
+    ]
     return max(rates, key=lambda estimate: estimate.value, default=None)
 
 
-def _attacker_row(name: str, estimates: Estimates, original: Estimates, lengths_s: Sequence[int]) -> Estimates:
-    keys = {f"eer_{length}s": f"{name}.eer_{length}s" for length in lengths_s} | {"top1": f"{name}.top1_{HEADLINE_S}s"}
+def _attacker_row(name: str, estimates: Estimates, original: Estimates, lengths: Sequence[Length]) -> Estimates:
+    keys = {f"eer_{length_name(x)}": f"{name}.eer_{length_name(x)}" for x in lengths}
+    keys["top1"] = f"{name}.top1_{HEADLINE_S}s"
     row = {column: estimates[key] for column, key in keys.items() if key in estimates}
     if f"{name}.eer_{HEADLINE_S}s" in original:
         row["original"] = original[f"{name}.eer_{HEADLINE_S}s"]

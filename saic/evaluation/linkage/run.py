@@ -1,14 +1,14 @@
 """The linkage evaluation: how well attackers tell whether converted recordings are of one speaker.
 
 Every attacker knows converted speech of other speakers, of the splits ``train`` and ``attack``, and
-has 5, 15 or 28 s of each side of a trial. All attackers together are ``fused``. The figure that
-counts is that of the worst attacker, see :func:`saic.evaluation.linkage.report.worst`.
+has 5, 15 or 28 s of each side of a trial, or all that there is of a speaker. All attackers together
+are ``fused``. The figure that counts is that of the worst attacker, see :func:`saic.evaluation.linkage.report.worst`.
 """
 
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,19 @@ from saic.data import manifest
 from saic.data.manifest import Clip
 from saic.errors import DataError
 from saic.evaluation import metrics
-from saic.evaluation.linkage import database, scoring
+from saic.evaluation.linkage import database, inference, scoring, transcripts
 from saic.evaluation.linkage.evidence import EmbedderEvidence, Evidence, TrainedEvidence
 from saic.evaluation.linkage.material import (
+    ALL,
     LENGTHS_S,
+    Length,
     Recording,
     Speakers,
     TrialSet,
     corpus_name,
     cut_clip,
     folds,
+    length_name,
     training_recordings,
     trial_set,
 )
@@ -38,6 +41,7 @@ from saic.evaluation.linkage.outputs import RecordingOutputs, cut_segments
 from saic.evaluation.linkage.segment import Segment
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
+from saic.signal.f0 import REGISTER_HZ
 
 TRAIN_SPLIT, ATTACK_SPLIT, TARGET_SPLIT = "train", "attack", "dev"
 N_FOLDS = 5
@@ -47,16 +51,31 @@ TRAIN_SPEAKERS = 300
 QUICK_TRAIN_SPEAKERS = 60
 NETWORK_SHARE = 0.75  # of the training speakers for the networks; the rest trains their PLDA
 FUSED = "fused"
-HIGH_F0_HZ = 165.0  # divides the speakers whose sex is not stated
+INFERENCE_S = 15
+MIN_LANGUAGE_SPEAKERS = 20  # with another speaker of their corpus, language, sex and age group
+ONE_LANGUAGE = "one language"
 
 
 @dataclass(frozen=True)
 class LinkageResult:
-    """Figures of the systems: system to figure to estimate, and the scores behind them."""
+    """What the attackers reach.
+
+    Attributes
+    ----------
+    estimates
+        System to figure to estimate.
+    trials
+        By length.
+    scores
+        System to length to attacker to (R, C) scores.
+    transcripts
+        Figures of the attacker who only reads. They hold for every system.
+    """
 
     estimates: dict[str, Estimates]
-    trials: dict[int, TrialSet]
-    scores: dict[str, dict[int, dict[str, np.ndarray]]]
+    trials: dict[Length, TrialSet]
+    scores: dict[str, dict[Length, dict[str, np.ndarray]]]
+    transcripts: Estimates = field(default_factory=dict)
 
 
 class LinkageEvaluation:
@@ -86,7 +105,9 @@ class LinkageEvaluation:
         self.split, self._seed, self._progress = split, seed, progress
         self._evidence, self._cache = evidence, cache
         self.speakers = {name: _read(corpora, name) for name in {split, ATTACK_SPLIT, TRAIN_SPLIT}}
-        targets = _read(corpora, TARGET_SPLIT) or self.speakers[TRAIN_SPLIT]
+        targets = _read(corpora, TARGET_SPLIT)
+        if not targets.clips:
+            targets = self.speakers[TRAIN_SPLIT]
         if not self.speakers[split].clips:
             raise DataError(f"No corpus has the split {split!r}.")
         self.train = training_recordings(
@@ -94,7 +115,7 @@ class LinkageEvaluation:
         )
         if len(self.train) < 2:
             raise DataError("The attackers need a split 'train' with at least two speakers of two recordings.")
-        lengths = LENGTHS_S[:2] if quick else LENGTHS_S
+        lengths: tuple[Length, ...] = LENGTHS_S[:2] if quick else (*LENGTHS_S, ALL)
         splits = dict.fromkeys((ATTACK_SPLIT, split))
         self.trials = {
             name: {
@@ -111,26 +132,30 @@ class LinkageEvaluation:
 
     def measure(self, systems: Sequence[str]) -> LinkageResult:
         """Run all attackers on the systems; ``real`` is always among them."""
-        scores = {}
-        original: dict[str, dict[str, scoring.Vectors]] = {}
+        scores, inferred = {}, {}
+        original: dict[str, scoring.Vectors] = {}
         for system in dict.fromkeys(("real", *systems)):
             vectors = self._vectors(system)
             if system == "real":
                 original = vectors
             scores[system] = self._attack(vectors, original)
-        estimates = {system: self._estimates(of_system[self.split]) for system, of_system in scores.items()}
+            inferred[system] = self._infer(vectors)
+        estimates = {
+            system: self._estimates(of_system[self.split]) | inferred[system] for system, of_system in scores.items()
+        }
         for system in systems:
             estimates[system] |= self._find_originals(system)
-        return LinkageResult(estimates, self.trials[self.split], {s: by[self.split] for s, by in scores.items()})
+        own = {system: of_system[self.split] for system, of_system in scores.items()}
+        return LinkageResult(estimates, self.trials[self.split], own, self._read_transcripts())
 
     def _attack(
         self, vectors: Mapping[str, scoring.Vectors], original: Mapping[str, scoring.Vectors]
-    ) -> dict[str, dict[int, dict[str, np.ndarray]]]:
+    ) -> dict[str, dict[Length, dict[str, np.ndarray]]]:
         """Split to length to attacker to (R, C) scores."""
         fold_of = folds([s for s in self.speakers[ATTACK_SPLIT].clips], N_FOLDS, self._seed)
         held_out = self._network_speakers(False)
         in_attack = self._recordings(ATTACK_SPLIT)
-        result: dict[str, dict[int, dict[str, np.ndarray]]] = {}
+        result: dict[str, dict[Length, dict[str, np.ndarray]]] = {}
         for split, by_length in self.trials.items():
             own_folds = fold_of if split == ATTACK_SPLIT else {}
             result[split] = {}
@@ -138,7 +163,7 @@ class LinkageEvaluation:
                 rows: dict[str, np.ndarray] = {}
                 for evidence in self._evidence:
                     name = evidence.name
-                    is_trained = hasattr(evidence, "fit")
+                    is_trained = isinstance(evidence, TrainedEvidence)
                     train = {s: r for s, r in self.train.items() if not is_trained or s in held_out}
                     known = scoring.TrainingSet.of(train, vectors[name]).joined(
                         scoring.TrainingSet.of(in_attack, vectors[name])
@@ -162,33 +187,99 @@ class LinkageEvaluation:
                 rows[FUSED] = fusion.score(np.stack(list(rows.values())))
         return result
 
-    def _estimates(self, scores: Mapping[int, Mapping[str, np.ndarray]]) -> Estimates:
+    def _estimates(self, scores: Mapping[Length, Mapping[str, np.ndarray]]) -> Estimates:
         estimates: dict[str, Estimate] = {}
-        speakers = self.speakers[self.split]
         for length, rows in scores.items():
             trials = self.trials[self.split][length]
-            counts = self._in_group(trials, self.split)
-            enrolled, tested = (tuple(side.speaker for side in sides) for sides in (trials.enrollments, trials.tests))
-            parts = {"": np.ones(len(enrolled), dtype=bool)}
-            names = np.array([speakers.part(speaker) for speaker in enrolled])
-            parts |= {f"@{part}": names == part for part in sorted(set(names))} if len(set(names)) > 1 else {}
+            name = length_name(length)
+            masks = self._parts(trials)
+            enrolled, tested = _speakers(trials)
             for attacker, matrix in rows.items():
-                masked = np.where(counts, matrix, np.nan)
-                for suffix, of_part in parts.items():
-                    columns = np.isin(tested, np.array(enrolled)[of_part])
-                    estimates[f"{attacker}.eer_{length}s{suffix}"] = metrics.estimate_eer(
-                        masked[np.ix_(of_part, columns)],
-                        np.array(enrolled)[of_part].tolist(),
-                        np.array(tested)[columns].tolist(),
-                        seed=self._seed,
-                    )
-                sizes = {GALLERY_SIZE: f"{attacker}.top1_{length}s"}
+                for part, mask in masks.items():
+                    estimates[f"{attacker}.eer_{name}{part}"] = self._eer(matrix, mask, trials)
+                sizes = {GALLERY_SIZE: f"{attacker}.top1_{name}"}
                 if attacker == FUSED:
-                    sizes |= {size: f"{attacker}.top1_of_{size}_{length}s" for size in OTHER_GALLERY_SIZES}
-                for size, name in sizes.items():
-                    if len(enrolled) >= size:
-                        estimates[name] = _top1(matrix, enrolled, tested, size, self._seed)
+                    sizes |= {size: f"{attacker}.top1_of_{size}_{name}" for size in OTHER_GALLERY_SIZES}
+                    estimates[f"{attacker}.top1_of_all_{name}"] = _top1(matrix, enrolled, tested, None, self._seed)
+                for size, figure in sizes.items():
+                    if (~np.isnan(matrix).all(axis=1)).sum() >= size:
+                        estimates[figure] = _top1(matrix, enrolled, tested, size, self._seed)
         return estimates
+
+    def _read_transcripts(self) -> Estimates:
+        """Attack by the words and by the language alone, of speakers whose texts are known."""
+        estimates: dict[str, Estimate] = {}
+        for length, trials in self.trials[self.split].items():
+            name, masks = length_name(length), self._parts(trials)
+            enrolled, tested = _speakers(trials)
+            texts, languages = transcripts.compare_texts(trials), transcripts.compare_languages(trials)
+            for attacker, matrix in (("text", texts), ("language", languages)):
+                for part, mask in masks.items():
+                    if attacker == "language" and part.endswith(ONE_LANGUAGE):
+                        continue  # all scores are equal
+                    estimate = self._eer(matrix, mask, trials)
+                    if estimate.value is not None:
+                        estimates[f"{attacker}.eer_{name}{part}"] = estimate
+            if (~np.isnan(texts).all(axis=1)).sum() >= GALLERY_SIZE:
+                estimates[f"text.top1_{name}"] = _top1(texts, enrolled, tested, GALLERY_SIZE, self._seed)
+            if len(enrolled) >= GALLERY_SIZE and not np.isnan(languages).any():
+                alike = [
+                    transcripts.top1_of_guess(len(enrolled), int(column.sum()), GALLERY_SIZE)
+                    if column[enrolled.index(speaker)]
+                    else 0.0
+                    for column, speaker in zip(languages.T, tested, strict=True)
+                ]
+                estimates[f"language.top1_{name}"] = metrics.estimate_mean(
+                    [100 * share for share in alike], tested, "%", seed=self._seed
+                )
+        return estimates
+
+    def _infer(self, vectors: Mapping[str, scoring.Vectors]) -> Estimates:
+        """How well attributes of the speakers are told from the mean vectors of sides."""
+        trials = self.trials[self.split].get(INFERENCE_S)
+        if trials is None:
+            return {}
+        speakers = self.speakers[self.split]
+        sides = (*trials.enrollments, *trials.tests)
+        languages = {side.speaker: transcripts.language(side) for side in trials.enrollments}
+        names = list(languages)
+        attributes = {
+            "sex": {name: speakers.sex(name) for name in names},
+            "age_group": {name: speakers.age_group(name) for name in names},
+            "corpus": {name: speakers.corpora[name] for name in names},
+            "language": languages,
+        }
+        rows = inference.mean_vectors(sides, vectors)
+        estimates: dict[str, Estimate] = {}
+        for attribute, labels in attributes.items():
+            known = {name: label for name, label in labels.items() if label is not None}
+            found = inference.infer(rows, [side.speaker for side in sides], known, seed=self._seed)
+            if found is not None:
+                estimates[f"inference.{attribute}"], estimates[f"inference.{attribute}_chance"] = found
+        return estimates
+
+    def _parts(self, trials: TrialSet) -> dict[str, np.ndarray]:
+        """End of a figure's name to (R, C) bool: the pairs that count for it."""
+        speakers, counts = self.speakers[self.split], self._in_group(trials, self.split)
+        rows, columns = (np.array([speakers.part(name) for name in names]) for names in _speakers(trials))
+        parts = {"": counts}
+        names = sorted(set(rows.tolist()))
+        if len(names) > 1:
+            parts |= {f"@{name}": counts & np.logical_and.outer(rows == name, columns == name) for name in names}
+        in_language = counts & (transcripts.compare_languages(trials) == 1)
+        is_same = scoring.same_speaker(trials)
+        for name in names:
+            of_part = counts & np.logical_and.outer(rows == name, columns == name)
+            within = of_part & in_language
+            # Without another speaker of the language, a speaker has no pair to be confused with.
+            has_other = np.isin(_speakers(trials)[0], np.array(_speakers(trials)[0])[(within & ~is_same).any(axis=1)])
+            within &= has_other[:, None]
+            if (of_part & ~in_language).any() and (within & is_same).any(axis=1).sum() >= MIN_LANGUAGE_SPEAKERS:
+                parts[f"@{name}, {ONE_LANGUAGE}"] = within
+        return parts
+
+    def _eer(self, scores: np.ndarray, mask: np.ndarray, trials: TrialSet) -> Estimate:
+        return metrics.estimate_eer(np.where(mask, scores, np.nan), *_speakers(trials), seed=self._seed)
 
     def _find_originals(self, system: str) -> Estimates:
         """Attack by somebody who holds the originals of the trials."""
@@ -204,8 +295,8 @@ class LinkageEvaluation:
 
     def _vectors(self, system: str) -> dict[str, dict[tuple[Recording, int], np.ndarray]]:
         """Evidence to segment to vector, of all recordings of the trials and of training."""
-        trained = [evidence for evidence in self._evidence if hasattr(evidence, "fit")]
-        fixed = [evidence for evidence in self._evidence if not hasattr(evidence, "fit")]
+        trained = [evidence for evidence in self._evidence if isinstance(evidence, TrainedEvidence)]
+        fixed = [evidence for evidence in self._evidence if not isinstance(evidence, TrainedEvidence)]
         in_training = [recording for of_speaker in self.train.values() for recording in of_speaker]
         in_trials = [
             recording
@@ -295,7 +386,7 @@ class LinkageEvaluation:
                 f0.append(np.zeros(0) if wav is None else Segment(wav).f0)
         voiced = np.concatenate(f0) if f0 else np.zeros(0)
         voiced = voiced[voiced > 0]
-        return "high" if len(voiced) and np.median(voiced) > HIGH_F0_HZ else "low"
+        return "high" if len(voiced) and np.median(voiced) > REGISTER_HZ else "low"
 
     def _in_group(self, trials: TrialSet, split: str) -> np.ndarray:
         """(R, C) bool: pairs within a corpus, sex and age group."""
@@ -306,8 +397,14 @@ class LinkageEvaluation:
         )
 
 
-def _top1(scores: np.ndarray, enrolled: Sequence[str], tested: Sequence[str], size: int, seed: int) -> Estimate:
-    """How often the speaker is the best match of ``size`` enrolled ones, in %."""
+def _speakers(trials: TrialSet) -> tuple[list[str], list[str]]:
+    """The speakers of the (R,) enrollments and of the (C,) tests."""
+    enrolled, tested = ([side.speaker for side in sides] for sides in (trials.enrollments, trials.tests))
+    return enrolled, tested
+
+
+def _top1(scores: np.ndarray, enrolled: Sequence[str], tested: Sequence[str], size: int | None, seed: int) -> Estimate:
+    """How often the speaker is the best match of ``size`` enrolled ones, None for all of them, in %."""
     known = [i for i in range(len(enrolled)) if not np.isnan(scores[i]).all()]
     place = {enrolled[i]: row for row, i in enumerate(known)}
     values: list[float | None] = []
@@ -317,7 +414,7 @@ def _top1(scores: np.ndarray, enrolled: Sequence[str], tested: Sequence[str], si
             values.append(None)
             continue
         rank = metrics.rank(np.nan_to_num(of_test, nan=-np.inf), place[speaker])
-        values.append(100 * metrics.top1_among(rank, len(known), size))
+        values.append(100 * metrics.top1_among(rank, len(known), len(known) if size is None else size))
     return metrics.estimate_mean(values, tested, "%", seed=seed)
 
 
@@ -343,6 +440,7 @@ def evaluate(
     quick: bool = False,
     progress: StepCallback | None = None,
     command: str = "",
+    write: bool = True,
 ) -> dict[str, Any]:
     """Attack the systems, and write ``privacy.json``, ``privacy.md`` and plots into ``out``.
 
@@ -363,6 +461,8 @@ def evaluate(
         Names of :data:`saic.evaluation.systems.SYSTEMS`.
     quick
         Few training speakers, and 5 and 15 s only.
+    write
+        Whether to write more than the cache.
 
     Raises
     ------
@@ -394,6 +494,7 @@ def evaluate(
         manifests={corpus_name(path): manifest.fingerprint(path, ()) for path in paths},
         n_training=len(evaluation.train),
     )
-    report.write(made, out)
-    plots.save(made, out / "plots")
+    if write:
+        report.write(made, out)
+        plots.save(made, out / "plots")
     return made
