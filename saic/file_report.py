@@ -5,8 +5,10 @@ subject and no key. The similarities are measurements of a person: keep a report
 originals.
 """
 
+import dataclasses
 import json
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,13 +19,11 @@ import numpy as np
 from saic import __version__, audio, files
 from saic.errors import UsageError
 from saic.evaluation.evaluators.whisper import WhisperASR
-from saic.evaluation.protection import ProtectionMeasurer
+from saic.evaluation.protection import Protection, ProtectionMeasurer
 from saic.pipeline import Conversion, Pipeline
 from saic.weights import sha256
 
 SCHEMA = "saic-file-report-1"
-PROFILE = "prosody-kept"
-"""The only profile: melody, energy and timing are those of the source."""
 
 
 @dataclass(frozen=True)
@@ -80,34 +80,81 @@ class FileReporter:
         ``similarity.after`` of the recording to the output; None if there is too little speech.
         """
         protection = self._measurer.measure_similarity(original, conversion.wav, None)
-        verifier, similarity = protection.verifier, protection.source
-        return {
-            "schema": SCHEMA,
-            "judge": {"name": verifier.name, "independent": verifier.independent, "basis": verifier.basis},
-            "similarity": {
-                "before": similarity.before,
-                "after": similarity.after,
-                "usual_same_person": vars(verifier.same),
-                "usual_two_people": vars(verifier.different),
-            },
-            "voice_similarity": {"value": conversion.voice_similarity, "threshold": self._pipeline.gallery.threshold},
-            "words_kept": self._measurer.measure_words_kept(original, conversion.wav),
-            "profile": PROFILE,
-            "settings": vars(settings),
-            "duration_s": len(conversion.wav) / audio.SAMPLE_RATE,
-            "notes": list(dict.fromkeys(conversion.notes)),
-            "versions": {"saic": __version__, "python": platform.python_version(), "torch": version("torch")},
-            "weights_sha256": self._pipeline.info()["sha256"],
-            "output_sha256": sha256(output),
-        }
+        words_kept = self._measurer.measure_words_kept(original, conversion.wav)
+        return build(
+            dataclasses.replace(protection, words_kept=words_kept),
+            settings,
+            output,
+            profile=conversion.profile,
+            voice_similarity=conversion.voice_similarity,
+            threshold=self._pipeline.gallery.threshold,
+            duration_s=len(conversion.wav) / audio.SAMPLE_RATE,
+            notes=conversion.notes,
+            weights_sha256=self._pipeline.info()["sha256"],
+        )
+
+
+def build(
+    protection: Protection,
+    settings: Settings,
+    output: Path,
+    *,
+    profile: str,
+    voice_similarity: float | None,
+    threshold: float,
+    duration_s: float,
+    notes: Iterable[str],
+    weights_sha256: str | None,
+) -> dict[str, Any]:
+    """The report of a conversion that has been measured.
+
+    Parameters
+    ----------
+    protection
+        Its measurements.
+    output
+        Its file, for the hash.
+    profile, voice_similarity, notes
+        As in :class:`saic.pipeline.Conversion`.
+    threshold
+        Similarity from which on two recordings count as one speaker, by the model's own encoder.
+    duration_s
+        Length of the output.
+    weights_sha256
+        As in :meth:`saic.pipeline.Pipeline.info`.
+    """
+    verifier, similarity = protection.verifier, protection.source
+    return {
+        "schema": SCHEMA,
+        "judge": {"name": verifier.name, "independent": verifier.independent, "basis": verifier.basis},
+        "similarity": {
+            "before": similarity.before,
+            "after": similarity.after,
+            "usual_same_person": vars(verifier.same),
+            "usual_two_people": vars(verifier.different),
+        },
+        "voice_similarity": {"value": voice_similarity, "threshold": threshold},
+        "words_kept": protection.words_kept,
+        "profile": profile,
+        "settings": vars(settings),
+        "duration_s": duration_s,
+        "notes": list(dict.fromkeys(notes)),
+        "versions": {"saic": __version__, "python": platform.python_version(), "torch": version("torch")},
+        "weights_sha256": weights_sha256,
+        "output_sha256": sha256(output),
+    }
+
+
+def to_json(report: dict[str, Any]) -> bytes:
+    """A report as a file has it."""
+    return (json.dumps(report, indent=2, allow_nan=False) + "\n").encode()
 
 
 def write(path: Path, report: dict[str, Any], *, force: bool = False) -> None:
     """Write a report atomically; :class:`UsageError` if it cannot be written or exists."""
-    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.write(path, text.encode(), force=force)
+        files.write(path, to_json(report), force=force)
     except FileExistsError:
         raise UsageError("The report exists. Add --force to replace it, or name another.") from None
     except (OSError, ValueError) as error:

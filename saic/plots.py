@@ -45,27 +45,30 @@ _MAX_PER_VOICE = 6  # points of one voice or clip; more take time and add little
 _PCA_SIZE = 40
 
 
-def mel_comparison(mels: dict[str, np.ndarray]) -> Figure:
-    """Draw mels side by side on one color scale and one time scale (Fig. 4).
+def mel_comparison(mels: dict[str, np.ndarray], *, shared_time: bool = True) -> Figure:
+    """Draw mels side by side on one color scale (Fig. 4).
 
     Parameters
     ----------
     mels
         (80, T) ln magnitude for each of ``original``, ``reconstructed``, ``converted``; T may
         differ.
+    shared_time
+        Whether all have one time scale; otherwise each fills its panel.
 
     Returns
     -------
     A figure with axes in seconds and Hz, and levels in dB re the loudest point of all three.
     """
     figure = Figure(figsize=(WIDTH_IN, 3.3), layout="constrained", facecolor="white")
-    panels = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
+    panels = figure.subplots(1, len(PANELS), sharex=shared_time, sharey=True)
     loudest = max(float(mels[key].max()) for key in PANELS)
     for axes, (key, title) in zip(panels, PANELS.items(), strict=True):
         image = _draw_mel(axes, (mels[key] - loudest) * _DB_PER_NEPER)
         axes.set_title(title, fontsize=FONT_PT)
-    panels[0].set_xlim(0, max(mels[key].shape[1] for key in PANELS) / FRAMES_PER_S)
-    panels[0].xaxis.set_major_locator(MaxNLocator(3, integer=True, min_n_ticks=2))
+        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True, min_n_ticks=2))
+    if shared_time:
+        panels[0].set_xlim(0, max(mels[key].shape[1] for key in PANELS) / FRAMES_PER_S)
     panels[0].set_yticks(_bin_of(_TICKS_HZ), [f"{hz:,}" for hz in _TICKS_HZ])
     panels[0].set_ylabel("Frequency (Hz)", fontsize=FONT_PT)
     panels[1].set_xlabel("Time (s)", fontsize=FONT_PT)

@@ -5,6 +5,7 @@ the shapes of real ones. It is deterministic.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,12 +14,14 @@ from saic import audio
 from saic.conversion import Voice
 from saic.gallery import Gallery
 from saic.pipeline import Clip, Conversion, Embedding, Match, ProgressCallback
+from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
 from saic.signal.vad import require_speech
 
 N_VOICES, N_POINTS, EMBEDDING_SIZE, CONTENT_CHANNELS, WINDOW_FRAMES = 40, 5, 128, 64, 40
 _PITCHES_HZ = np.geomspace(80, 320, N_VOICES)  # of the voices of the fake gallery
 _FRAMES_PER_CODE = 4
+STRICT_STRETCH = 1.25
 
 
 def fake_gallery(seed: int = 0) -> Gallery:
@@ -53,16 +56,25 @@ class FakePipeline:
     def __init__(self) -> None:
         self.gallery = fake_gallery()
         self.voices_measured = 0
+        self.profiles = PROFILES
+
+    @property
+    def default_profile(self) -> str:
+        """As in the real pipeline."""
+        return BALANCED if BALANCED in self.profiles else PROSODY_KEPT
 
     def convert(
         self,
         source: Clip,
         targets: Clip | list[Clip],
         *,
+        profile: str | None = None,
+        seed: int | None = None,
         reconstruct: bool = True,
         progress: ProgressCallback | None = None,
     ) -> Conversion:
-        """Give the source's loudness curve the target's pitch."""
+        """Give the source's loudness curve the target's pitch; in the profile strict, it gets slower."""
+        profile = profile or self.default_profile
         report = progress or (lambda stage, fraction: None)
         report("Reading the recordings", 0.0)
         wav, target = _wav(source), _wav(targets[0] if isinstance(targets, list) else targets)
@@ -71,11 +83,14 @@ class FakePipeline:
         report("Converting", 0.25)
         reconstruction = _buzz(_loudness(wav), _pitch_hz(wav))
         report("Vocoding the new voice", 0.65)
-        converted = _buzz(_loudness(wav), _pitch_hz(target))
+        loudness = _loudness(wav)
+        if profile == STRICT:
+            loudness = np.interp(np.arange(0, len(wav), 1 / STRICT_STRETCH), np.arange(len(wav)), loudness)
+        converted = _buzz(loudness, _pitch_hz(target))
         report("Done", 1.0)
         mels = {"original": wav, "reconstructed": reconstruction, "converted": converted}
         mels = {name: log_mel(torch.from_numpy(clip)).numpy() for name, clip in mels.items()}
-        return Conversion(converted, reconstruction if reconstruct else None, mels)
+        return Conversion(converted, reconstruction if reconstruct else None, mels, profile=profile)
 
     def voice(self, clips: Clip | list[Clip]) -> Clip | list[Clip]:
         """The clips stand for the voice that is measured on them."""
@@ -89,12 +104,14 @@ class FakePipeline:
         voice: Voice | None = None,
         seed: int | None = None,
         register: str = "any",
+        profile: str | None = None,
         reconstruct: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Conversion:
         """Convert to a buzz of 140 Hz."""
         target = _buzz(np.ones(SAMPLE_RATE), 140.0)
-        return self.convert(clip, (target, SAMPLE_RATE), reconstruct=reconstruct, progress=progress)
+        options = {"profile": profile, "reconstruct": reconstruct, "progress": progress}
+        return replace(self.convert(clip, (target, SAMPLE_RATE), **options), voice_similarity=0.25)
 
     def identify(
         self, clip: Clip, enrolled: Mapping[str, Clip | list[Clip]], threshold: float | None = None

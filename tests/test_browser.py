@@ -4,6 +4,7 @@ Needs Chromium: the program in $CHROMIUM, the system's headless shell or browser
 headless shell. All tests but one use a fake pipeline, which is fast and can be slowed down.
 """
 
+import json
 import os
 import re
 import shutil
@@ -23,13 +24,15 @@ from playwright.sync_api import Error as PlaywrightError
 
 from saic.evaluation import protection
 from saic.pipeline import Pipeline
+from saic.profiles import STRICT
 from saic.web import Documents, build_page, launch, load_examples
 from saic.web.server import serve
 from saic.web.server.recordings import LIMITS
 from saic.web.server.store import ClipStore
-from saic.web.texts import NOT_AUDIO, OWN_RECORDING, PSEUDONYM
+from saic.web.texts import NOT_AUDIO, OWN_RECORDING, PROFILE_NAMES, PSEUDONYM
+from saic.weights import sha256
 from tests.conftest import RATE, voice
-from tests.fakes import FakePipeline
+from tests.fakes import STRICT_STRETCH, FakePipeline
 
 ROOT = Path(__file__).parents[1]
 WAIT_MS = 60_000  # a conversion on a busy machine
@@ -46,13 +49,13 @@ class SlowPipeline(FakePipeline):
 
     slow = False
 
-    def convert(self, source, targets, *, reconstruct=True, progress=None):
+    def convert(self, source, targets, *, progress=None, **options):
         for stage in range(600):
             if not self.slow:
                 break
             progress("Converting slowly", stage / 1200)
             time.sleep(0.1)
-        return super().convert(source, targets, reconstruct=reconstruct, progress=progress)
+        return super().convert(source, targets, progress=progress, **options)
 
 
 @dataclass
@@ -110,8 +113,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     patch.setattr(serve, "warm_up", lambda page: None)
     patch.setenv("GRADIO_TEMP_DIR", "")  # build_page sets it; now undo() restores it
     pipeline, store = SlowPipeline(), ClipStore(tmp_path_factory.mktemp("store"))
-    examples, documents = load_examples(ROOT / "assets" / "examples"), Documents.read(ROOT, None)
-    page = build_page(pipeline, examples, store=store, documents=documents)
+    privacy = json.loads((ROOT / "benchmarks" / "evaluation" / "privacy.json").read_text())
+    documents = Documents.read(ROOT, privacy["weights_sha256"])
+    page = build_page(pipeline, load_examples(ROOT / "assets" / "examples"), store=store, documents=documents)
     server = launch(page, port=0, block=False)
     yield Served(page, server.url, pipeline, calls_out)
     server.close()
@@ -209,7 +213,7 @@ def convert(page: Page, recording: Path) -> set[str]:
     return addresses
 
 
-def expect_no_result(page: Page, message: str = "The recording or the new voice changed") -> None:
+def expect_no_result(page: Page, message: str = "The recording or your choice changed") -> None:
     """Expect a message, and no player, card or spectrogram."""
     expect(page.locator("#intro")).to_contain_text(message)
     expect(page.locator(".player, #protection, .figure")).to_have_count(0)
@@ -230,7 +234,18 @@ def violations(page: Page) -> list[str]:
     return [f"{v['id']}: {[node['html'] for node in v['nodes']]}" for v in found]
 
 
-def test_visit_from_two_uploads_to_delete_now(open_page, watch: Watch, served: Served, recordings) -> None:
+def download(page: Page, elem_id: str, folder: Path) -> Path:
+    """Click on a download button; returns the file, under the name that the browser suggests."""
+    with page.expect_download() as started:
+        page.locator(f"#{elem_id}").click()
+    path = folder / started.value.suggested_filename
+    started.value.save_as(path)
+    return path
+
+
+def test_visit_from_two_uploads_to_delete_now(
+    open_page, watch: Watch, served: Served, recordings, tmp_path: Path
+) -> None:
     page, before = open_page(), set(served.clips)
     page.get_by_role("button", name="Convert").click()
     expect(page.get_by_text("Record or upload the voice to protect first.")).to_be_visible()
@@ -240,10 +255,17 @@ def test_visit_from_two_uploads_to_delete_now(open_page, watch: Watch, served: S
     page.get_by_role("button", name="Convert").click()
     expect(page.get_by_text("Tick that the other person has agreed")).to_be_visible()
     page.get_by_label("has agreed").check()
+    page.get_by_label(PROFILE_NAMES[STRICT]).check()
     page.get_by_role("button", name="Convert").click()
     wait_for_results(page)
     durations_s = page.locator(".player audio[src]").evaluate_all("players => players.map(player => player.duration)")
-    assert durations_s == pytest.approx([4.0, 4.0, 4.0], abs=0.05)
+    assert durations_s == pytest.approx([4.0, 4.0, 4.0 * STRICT_STRETCH], abs=0.05)
+    swapped, report = (download(page, elem_id, tmp_path) for elem_id in ("download-voice", "download-report"))
+    assert (swapped.name, report.name) == ("swapped.wav", "report.json")
+    found = json.loads(report.read_text())
+    assert found["profile"] == STRICT and found["output_sha256"] == sha256(swapped)
+    assert "Jane" not in report.read_text()
+    expect(page.locator("#profile-used")).to_contain_text("Strict.")
     open_tab(page, "Explore")
     expect(page.locator("#maps svg.map")).to_have_count(2)
     expect(page.locator("#maps .legend")).to_contain_text("Swapped")
@@ -251,11 +273,11 @@ def test_visit_from_two_uploads_to_delete_now(open_page, watch: Watch, served: S
         assert "Jane" not in kept and "John" not in kept
     assert page.evaluate("localStorage.length") == 0
     own = set(served.clips) - before
-    assert {path.name for path in own} >= {"recording.wav", "swapped.wav"}
+    assert {path.name for path in own} >= {"recording.wav", "swapped.wav", "report.json"}
     open_tab(page, "Anonymize")
     page.get_by_role("button", name="Delete now").click()
     expect(page.get_by_text("Nothing of yours is left")).to_be_visible()
-    expect(page.locator(".player audio[src]")).to_have_count(0)
+    expect(page.locator(".player audio[src], #download-report")).to_have_count(0)
     assert not own & set(served.clips)
     # An event that names a recording deleted a moment ago is refused with 400.
     assert [error for error in watch.errors if "status of 400" not in error] == []
@@ -366,6 +388,7 @@ CHANGES: dict[str, Callable[[Page, dict[str, Path]], None]] = {
     "microphone": lambda page, recordings: page.locator("#source").get_by_label("Record audio").click(),
     "a trimmed recording": lambda page, recordings: trim(page, "source"),
     "another voice": lambda page, recordings: page.locator("#choice label").nth(1).click(),
+    "another profile": lambda page, recordings: page.get_by_label(PROFILE_NAMES[STRICT]).check(),
     "a pseudonym": lambda page, recordings: page.get_by_label(PSEUDONYM).check(),
     "another person's voice": lambda page, recordings: page.get_by_label(OWN_RECORDING).check(),
 }

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from saic.evaluation import metrics, plots
+from saic.evaluation import plots
 from saic.pipeline import Embedding
 from saic.plots import PANELS, embedding_maps, mel_comparison, same_voice_rate, voice_style
 from saic.signal.mel import log_mel
@@ -80,20 +79,6 @@ def test_a_tone_lies_at_its_tick(mel_figure: Figure) -> None:
 
 
 @pytest.fixture(scope="module")
-def curves() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    rng = np.random.default_rng(0)
-    gaps = {"Original, Resemblyzer": 3.5, "Ignorant, Resemblyzer": 0.2, "Lazy-informed, Resemblyzer": 1.0}
-    return {
-        label: metrics.det_curve(rng.normal(gap, 1, 400), rng.normal(0, 1, 4000)) for label, gap in gaps.items()
-    } | {"Perfect": metrics.det_curve(np.ones(9), np.zeros(9))}
-
-
-@pytest.fixture(scope="module")
-def det_figure(curves: dict) -> Figure:
-    return drawn(plots.det_curves(curves))
-
-
-@pytest.fixture(scope="module")
 def bar_figure() -> Figure:
     per_speaker = {"convert": [50, 0, 100, 75], "copy_source": [0, 25, np.nan, 5], "mcadams": [0, 0, 0, 0]}
     return drawn(plots.speaker_bars(per_speaker))
@@ -114,7 +99,7 @@ def probe_figure() -> Figure:
     )
 
 
-FIGURES = ["mel_figure", "map_figure", "det_figure", "bar_figure", "mels_figure", "probe_figure"]
+FIGURES = ["mel_figure", "map_figure", "bar_figure", "mels_figure", "probe_figure"]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -174,38 +159,6 @@ def test_same_voice_rate_does_not_count_a_point_as_its_own_neighbour() -> None:
 
 
 # Figures of a report ------------------------------------------------------------------------------------
-
-
-def test_normal_scores_give_straight_det_lines() -> None:
-    threshold = np.linspace(-6, 8, 101)
-    rates = scipy.stats.norm.sf(threshold), scipy.stats.norm.cdf(threshold, loc=2.0)
-    axes = plots.det_curves({"attacker": rates}).axes[0]
-    x, y = axes.lines[1].get_data()
-    assert x + y == pytest.approx(np.full(101, -2.0))  # d' is 2
-    assert axes.lines[2].get_xdata()[0] == pytest.approx(-1.0, abs=0.01)
-
-
-def test_det_marks_the_equal_error_rate_and_its_legend_gives_it(det_figure: Figure, curves: dict) -> None:
-    rng = np.random.default_rng(0)
-    rate, _ = metrics.equal_error_rate(rng.normal(3.5, 1, 400), rng.normal(0, 1, 4000))
-    legend = [text.get_text() for text in det_figure.legends[0].get_texts()]
-    assert legend[0] == f"Original, Resemblyzer: EER {rate:.1%}" and legend[3] == "Perfect: EER 0.0%"
-    axes = det_figure.axes[0]
-    low, high = axes.get_xlim()
-    assert axes.get_ylim() == (low, high)
-    for mark in axes.lines[2::2]:
-        (x,), (y,) = mark.get_data()
-        assert x == y and low <= x <= high
-    ticks = dict(zip([text.get_text() for text in axes.get_xticklabels()], axes.get_xticks(), strict=True))
-    assert float(axes.lines[4].get_xdata()[0]) > ticks["40"] > float(axes.lines[2].get_xdata()[0]) > ticks["2"]
-
-
-def test_det_lines_differ_without_colors() -> None:
-    falling = np.linspace(0.9, 0.1, 5)
-    figure = plots.det_curves({f"attacker {k}": (falling, 1 - falling) for k in range(12)})
-    lines = figure.axes[0].lines[1::2]
-    assert len({(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines}) == 12
-    assert len({str(line._unscaled_dash_pattern) for line in lines[:4]}) == 4
 
 
 def test_bars_keep_the_order_of_speakers(bar_figure: Figure) -> None:

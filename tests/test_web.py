@@ -1,6 +1,7 @@
 """The page without a browser: event handlers, stored files, messages, API and server."""
 
 import asyncio
+import contextlib
 import inspect
 import json
 import logging
@@ -24,7 +25,7 @@ import soundfile as sf
 import torch
 from gradio_client import Client, handle_file
 
-from saic import audio, web
+from saic import audio, file_report, web, weights
 from saic.errors import DataError, UsageError
 from saic.evaluation import protection
 from saic.evaluation.protection import (
@@ -36,11 +37,13 @@ from saic.evaluation.protection import (
     independent_verifier,
 )
 from saic.pipeline import Pipeline
+from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.loudness import loudness_lufs
 from saic.signal.mel import log_mel
 from saic.web import Documents, Example, build_page, load_examples, texts
 from saic.web import page as pages
 from saic.web.failures import gradio_errors
+from saic.web.linkage import Linkage, by_profile, linkage_html, linkage_sentence, read_linkage
 from saic.web.notes import notes_html
 from saic.web.progress import DRAWING, Pace, Progress
 from saic.web.protection_card import protection_card
@@ -50,12 +53,12 @@ from saic.web.server.recordings import LIMITS, Recordings
 from saic.web.server.store import GRACE_S, KEEP_S, ClipStore
 from saic.web.style import SCRIPT
 from saic.web.tabs import about, anonymize
-from saic.web.tabs.anonymize import Anonymizer, Result, Run, limit_to_speech
+from saic.web.tabs.anonymize import Anonymizer, Run, limit_to_speech
 from saic.web.tabs.explore import Explorer
 from saic.web.tabs.identify import MAX_VOICES, EnrolledVoices, Identifier
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
 from tests.conftest import RATE, voice
-from tests.fakes import FakePipeline
+from tests.fakes import STRICT_STRETCH, FakePipeline
 
 ROOT = Path(__file__).parents[1]
 ME = SimpleNamespace(session_hash="me")
@@ -199,7 +202,7 @@ def test_conversion_gives_three_equally_loud_wavs_and_a_png(choice: str, anonymi
     low, high = anonymizer.bundled.values()
     stages = []
     note = lambda share, stage, left_s: stages.append((share, stage))  # noqa: E731
-    run = Run(low, None if choice == PSEUDONYM else high, choice)
+    run = Run(low, None if choice == PSEUDONYM else high, choice, BALANCED)
     *clips, mels = map(Path, anonymizer.run_conversion(run, ME, note))
     assert [clip.name for clip in clips] == ["original.wav", "reconstructed.wav", "swapped.wav"]
     for clip in clips:
@@ -214,22 +217,24 @@ def test_conversion_gives_three_equally_loud_wavs_and_a_png(choice: str, anonymi
     assert shares == sorted(shares) and shares[0] < 0.1 and shares[-1] < 1 and all(stage for _, stage in stages)
 
 
-def test_other_session_cannot_use_recording_or_result(anonymizer: Anonymizer, upload: Path) -> None:
+def test_other_session_cannot_use_recording_or_result(anonymizer: Anonymizer, store: ClipStore, upload: Path) -> None:
     high = anonymizer.bundled["The high voice"]
     mine = anonymizer.decode_source(str(upload), ME)
-    run = Run(mine, high, "The high voice")
+    run = Run(mine, high, "The high voice", BALANCED)
     with pytest.raises(gr.Error, match="no longer on the server"):
         anonymizer.run_conversion(run, ANOTHER, NO_PROGRESS)
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
     with pytest.raises(gr.Error, match="no longer on the server"):
         next(anonymizer.show_protection(run, ANOTHER))
-    assert "What was protected" in next(anonymizer.show_protection(run, ME))
+    (html, report), *_ = anonymizer.show_protection(run, ME)
+    assert "What was protected" in html
+    assert store.may_read("me", Path(report["value"])) and not store.may_read("another", Path(report["value"]))
 
 
 def test_bundled_voice_is_measured_once(anonymizer: Anonymizer) -> None:
     low, high = anonymizer.bundled.values()
     for _ in range(2):
-        anonymizer.run_conversion(Run(low, high, "The high voice"), ME, NO_PROGRESS)
+        anonymizer.run_conversion(Run(low, high, "The high voice", BALANCED), ME, NO_PROGRESS)
     assert anonymizer._pipeline.voices_measured == 1
 
 
@@ -242,7 +247,7 @@ def test_stopped_conversion_leaves_no_files(anonymizer: Anonymizer, store: ClipS
 
     before = set(store.folder.iterdir())
     with pytest.raises(gr.Error, match="Stopped"):
-        anonymizer.run_conversion(Run(low, high, "The high voice"), ME, stop_early)
+        anonymizer.run_conversion(Run(low, high, "The high voice", BALANCED), ME, stop_early)
     assert set(store.folder.iterdir()) == before
 
 
@@ -262,13 +267,14 @@ def test_stopped_measurement_ends_after_its_current_step(
     measurer = ProtectionMeasurer(FakePipeline(), SimpleNamespace(transcribe=transcribe))
     anonymizer = Anonymizer(FakePipeline(), recordings, measurer, bundled)
     low, high = bundled.values()
+    run = Run(low, high, "The high voice", BALANCED)
+    anonymizer.run_conversion(run, ME, NO_PROGRESS)
     if step == "similarity":
         embed = lambda _, wav: processed.append(len(wav)) or recordings.jobs.stop("me")  # noqa: E731
         monkeypatch.setattr(ProtectionMeasurer, "_embed", embed)
     cards = []
-    run = Run(low, high, "The high voice", result=Result(low, low, high, "-"))
     with pytest.raises(gr.Error, match="Stopped"):
-        for html in anonymizer.show_protection(run, ME):
+        for html, _ in anonymizer.show_protection(run, ME):
             cards.append(html)
     assert step == "similarity" or ("is running" in cards[0] and "recognizer was stopped" in cards[-1])
     assert len(processed) == 1 and not recordings.jobs.running
@@ -318,7 +324,7 @@ def test_consent_holds_for_one_recording_only(
             anonymizer.check_inputs("s", target, OWN_RECORDING, ticked, of)
         if ticked:
             assert anonymizer.reset_consent(target, True, of)["value"] is False
-    run = anonymizer.request_run("s", other, "The high voice", False, None)
+    run = anonymizer.request_run("s", other, "The high voice", BALANCED, False, None)
     assert run.target == anonymizer.bundled["The high voice"]  # not what the player may still hold, without consent
 
 
@@ -326,18 +332,27 @@ def test_consent_holds_for_one_recording_only(
 def run(anonymizer: Anonymizer, store: ClipStore, upload: Path) -> tuple[Run, dict]:
     """A requested run, from an upload to a bundled voice, and the inputs that the page holds."""
     held = {"source": str(upload), "target": anonymizer.bundled["The high voice"], "choice": "The high voice"}
+    held["profile"] = BALANCED
     run = anonymizer.request_run(*held.values(), False, None)
     return run, held | {"source": anonymizer.decode_source(str(upload), ME)}
 
 
 def shows_no_result(updates: tuple) -> bool:
-    run_id, cancel, intro, progress, results, _, notes, *files = updates
+    run_id, cancel, intro, progress, results, _, notes, *downloads, original, reconstructed, swapped, mels = updates
+    files = [original, reconstructed, swapped, mels, *(button["value"] for button in downloads)]
     hidden = not any(part["visible"] for part in (cancel, progress, results, notes))
-    return hidden and "Press Convert" in intro["value"] and run_id == "" and files == [None] * 4
+    return hidden and "Press Convert" in intro["value"] and run_id == "" and files == [None] * 6
 
 
 @pytest.mark.parametrize(
-    "change", [{"source": None}, {"source": "/another.wav"}, {"choice": "The low voice"}, {"choice": OWN_RECORDING}]
+    "change",
+    [
+        {"source": None},
+        {"source": "/another.wav"},
+        {"choice": "The low voice"},
+        {"choice": OWN_RECORDING},
+        {"profile": STRICT},
+    ],
 )
 def test_result_is_removed_when_an_input_changes(change: dict, run, anonymizer: Anonymizer, store: ClipStore) -> None:
     run, held = run
@@ -377,7 +392,7 @@ def test_change_of_input_stops_running_conversion_without_error(at, run, anonymi
 def test_next_run_drops_the_previous_one(run, anonymizer: Anonymizer) -> None:
     run, held = run
     files = [Path(path) for path in anonymizer.run_conversion(run, ME, NO_PROGRESS)]
-    *_, requested = anonymizer.load_example()
+    *_, requested = anonymizer.load_example(BALANCED)
     after, run_id, cancel, intro, progress, results, *_ = anonymizer.start_run(requested, run, ME)
     assert run.dropped and not any(file.exists() for file in files)
     assert cancel["visible"] and progress["visible"] and not results["visible"] and intro["value"] == ""
@@ -387,7 +402,7 @@ def test_next_run_drops_the_previous_one(run, anonymizer: Anonymizer) -> None:
     anonymizer.start_run(requested, after, ME)  # two buttons at once
     anonymizer.run_conversion(after, ME, NO_PROGRESS)
     assert anonymizer.run_conversion(after, ME, NO_PROGRESS) == gr.skip()
-    assert anonymizer.show_result(low, high, "The high voice", after, ME)[4]["visible"]
+    assert anonymizer.show_result(low, high, "The high voice", BALANCED, after, ME)[4]["visible"]
 
 
 def test_late_plain_copy_does_not_replace_newer_recording(anonymizer: Anonymizer, store, upload: Path) -> None:
@@ -421,16 +436,16 @@ def test_notes_on_damaged_source_and_target_are_shown_with_the_result(taken_in: 
     source, target = sent_damaged(store, 110), sent_damaged(store, 220)
     if taken_in:  # the players show the copies
         source, target = anonymizer.decode_source(source, ME), anonymizer.decode_target(target, ME)
-    run = Run(source, target, OWN_RECORDING)
+    run = Run(source, target, OWN_RECORDING, BALANCED)
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
-    *_, notes, _, _, _, _ = anonymizer.show_result(source, target, OWN_RECORDING, run, ME)
+    notes = anonymizer.show_result(source, target, OWN_RECORDING, BALANCED, run, ME)[6]
     assert notes["visible"] and 'role="status"' in notes["value"]
     for name in ("The voice to protect", "The new voice"):
         assert re.search(f"<strong>{name}\\.</strong> {DAMAGE}", notes["value"])
     source = sent(store, steady(110, 2.0))
-    next_run = Run(source, None, PSEUDONYM)
+    next_run = Run(source, None, PSEUDONYM, BALANCED)
     anonymizer.run_conversion(next_run, ME, NO_PROGRESS)
-    *_, notes, _, _, _, _ = anonymizer.show_result(source, None, PSEUDONYM, next_run, ME)
+    notes = anonymizer.show_result(source, None, PSEUDONYM, BALANCED, next_run, ME)[6]
     assert notes["value"] == "" and not notes["visible"]
 
 
@@ -466,17 +481,18 @@ VERIFIER = SpeakerVerifier(
 )
 
 
+card = partial(protection_card, asr_status="absent", profile=BALANCED, linkage="-")
+
+
 @pytest.mark.parametrize(
     ("after", "verdict"),
     [(0.85, "may still take"), (0.75, "less similar"), (0.6, "no more similar"), (None, "too little speech")],
 )
 def test_verdict_depends_on_typical_ranges(after: float | None, verdict: str) -> None:
-    html = protection_card(Protection(VERIFIER, Similarity(0.9, after), Similarity(0.5, 0.72), words_kept=0.64))
+    html = card(Protection(VERIFIER, Similarity(0.9, after), Similarity(0.5, 0.72), words_kept=0.64))
     assert verdict in html and "64%" in html and "0.40 to 0.70" in html and "0.80 to 0.95" in html
     assert "not independent" not in html and "What is not protected" in html
-    assert "not independent" in protection_card(
-        Protection(replace(VERIFIER, independent=False), Similarity(0.9, after), None)
-    )
+    assert "not independent" in card(Protection(replace(VERIFIER, independent=False), Similarity(0.9, after), None))
 
 
 def test_independent_verifier_has_measured_ranges_or_is_none_without_resemblyzer(
@@ -518,6 +534,159 @@ def test_words_kept_counts_substitutions_and_deletions_but_no_insertions() -> No
     transcripts = iter(["The cat sat down.", "the cat hat down and more"])
     measurer = ProtectionMeasurer(FakePipeline(), SimpleNamespace(transcribe=lambda wav, after_step: next(transcripts)))
     assert measurer.measure_words_kept(np.zeros(1), np.zeros(1)) == pytest.approx(0.75)
+
+
+# --- profiles ---------------------------------------------------------------------------------------------
+
+
+def test_strict_conversion_has_another_length_and_each_spectrogram_its_own_time_axis(
+    anonymizer: Anonymizer, monkeypatch
+) -> None:
+    figures, draw = [], anonymize.plots.mel_comparison
+    keep = lambda *mels, **options: figures.append(draw(*mels, **options)) or figures[-1]  # noqa: E731
+    monkeypatch.setattr(anonymize.plots, "mel_comparison", keep)
+    low, high = anonymizer.bundled.values()
+    for profile, stretch in ((STRICT, STRICT_STRETCH), (BALANCED, 1)):
+        run = Run(low, high, "The high voice", profile)
+        *_, swapped, _ = anonymizer.run_conversion(run, ME, NO_PROGRESS)
+        assert sf.info(swapped).frames == pytest.approx(stretch * sf.info(low).frames)
+        ends_s = [axes.get_xlim()[1] for axes in figures[-1].axes[:3]]
+        assert ends_s == pytest.approx([3.0, 3.0, 3.0 * stretch], abs=0.02)
+        html = list(anonymizer.show_protection(run, ME))[-1][0]
+        assert f"<strong>{texts.PROFILE_NAMES[profile]}.</strong>" in html
+
+
+def test_weights_without_prosody_predictor_hide_the_choice(anonymizer: Anonymizer) -> None:
+    def shown() -> tuple[bool, list[str], str]:
+        with gr.Blocks():
+            part = profile = anonymize.build_tab(anonymizer, "").profile
+        while "card" not in part.elem_classes:
+            part = part.parent
+        return part.visible, [value for _, value in profile.choices], profile.value
+
+    assert anonymizer.require_profile(None) == BALANCED and anonymizer.require_profile(STRICT) == STRICT
+    assert shown() == (True, [BALANCED, STRICT, PROSODY_KEPT], BALANCED)
+    anonymizer._pipeline.profiles = (PROSODY_KEPT,)
+    assert shown() == (False, [PROSODY_KEPT], PROSODY_KEPT)
+    for name in (STRICT, "loud", ["strict"]):
+        with pytest.raises(UsageError, match=r"Use one of these: prosody-kept\."):
+            anonymizer.require_profile(name)
+
+
+def estimates(**values: float) -> dict:
+    return {"privacy": {name: {"value": value, "n": 96} for name, value in values.items()}}
+
+
+PSEUDONYM_FIGURES = {
+    "fused.eer_5s": 28.1,
+    "level.eer_5s": 40.0,
+    "fused.eer_15s": 19.9,
+    "level.eer_15s": 15.2,
+    "level.eer_15s@speechocean": 1.0,
+    "fused.eer_28s": 5.5,
+    "fused.top1_15s": 49.0,
+    "fused.top1_of_5_15s": 83.0,
+}
+
+
+@pytest.mark.parametrize("form", ["privacy.json", "inside report.json", "among the systems of report.json"])
+def test_figures_of_the_worst_attacker_are_read_from_the_report_of_the_loaded_weights(form: str, tmp_path) -> None:
+    systems = {
+        "pseudonym": estimates(**PSEUDONYM_FIGURES),
+        "pseudonym_strict": estimates(**{"fused.eer_15s": 31.0}),
+        "convert": estimates(**{"resemblyzer.eer_semi": 41.0}),
+    }
+    report = {"weights_sha256": "a", "systems": systems}
+    old = {"weights_sha256": "a", "systems": {"pseudonym": estimates(**{"resemblyzer.eer_semi": 45.0})}}
+    if form == "inside report.json":
+        (tmp_path / "report.json").write_text(json.dumps(old | {"privacy": {"systems": systems}}))
+    elif form == "privacy.json":
+        (tmp_path / "report.json").write_text(json.dumps(old))
+        (tmp_path / "privacy.json").write_text(json.dumps(report))
+    else:
+        (tmp_path / "report.json").write_text(json.dumps(report))
+    assert read_linkage(tmp_path, "b") == {}
+    linkage = read_linkage(tmp_path, "a")
+    worst = Linkage({5: 28.1, 15: 15.2, 28: 5.5}, 49.0, 96)
+    assert linkage == {"pseudonym": worst, "pseudonym_strict": Linkage({15: 31.0}, None, 96)}
+    figures = by_profile(linkage, PROFILES, BALANCED)
+    assert figures == {BALANCED: worst, STRICT: Linkage({15: 31.0}, None, 96)}
+    assert by_profile(linkage, (PROSODY_KEPT,), PROSODY_KEPT) == {PROSODY_KEPT: worst}
+    html = linkage_html(figures, BALANCED)
+    assert "EER of 15 % with 15 seconds" in " ".join(html.split()) and "28 % with 5, 6 % with 28" in html
+    assert "<td>31</td>" in html and linkage_html({}, BALANCED) == ""
+    said = " ".join(linkage_sentence(worst).split())
+    assert "errs in only 15 % of cases (28 % with 5 seconds, 6 % with 28 seconds)" in said
+    assert "right one of 40 people in 49 % of cases" in said
+    assert "more often than by chance" in " ".join(linkage_sentence(None).split())
+
+
+@pytest.mark.parametrize(
+    "content", [None, "{", "[]", '{"systems": {"a": 1}}', '{"systems": [], "weights_sha256": "a"}']
+)
+def test_report_of_another_form_has_no_figures(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "report.json").write_text(content)
+    assert read_linkage(tmp_path, "a") == {} and read_linkage(tmp_path, None) == {}
+
+
+def test_page_shows_the_figures_of_the_bundled_report(examples, store: ClipStore, monkeypatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    figures = {"pseudonym": Linkage({5: 28.1, 15: 19.9}, 49.0, 96), "real": Linkage({15: 0.9}, 100.0, 96)}
+    page = build_page(FakePipeline(), examples, store=store, documents=Documents(linkage=figures))
+    components = page.get_config_file()["components"]
+    (choice,) = (part["props"] for part in components if part["props"].get("elem_id") == "profile")
+    assert [value for _, value in choice["choices"]] == [BALANCED, STRICT, PROSODY_KEPT]
+    assert [("20 %" in label, "errs" in label) for label, _ in choice["choices"]] == [(True,) * 2, *[(False,) * 2] * 2]
+    shown = [" ".join(str(part["props"].get("value")).split()) for part in components]
+    assert sum("worst attacker has an EER of 20 % with 15 seconds" in text for text in shown) == 2  # two tabs
+    assert sum("not anonymous in the legal sense" in text and "errs in only 20 %" in text for text in shown) == 1
+
+
+# --- the report of a file ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("choice", ["The high voice", PSEUDONYM])
+@pytest.mark.parametrize("asr", ["absent", "measured", "stopped"])
+def test_report_follows_its_schema_and_is_deleted_with_the_result(
+    choice: str, asr: str, recordings: Recordings, examples, store: ClipStore, upload: Path
+) -> None:
+    schema = json.loads((Path(file_report.__file__).parent / "file_report.schema.json").read_text(encoding="utf-8"))
+    bundled, _ = pages._store_examples(examples, store)
+
+    def transcribe(wav: np.ndarray, after_step) -> str:
+        if asr == "stopped":
+            raise UsageError("Stopped.")
+        return "the words"
+
+    pytest.importorskip("whisper_normalizer")
+    measurer = ProtectionMeasurer(FakePipeline(), None if asr == "absent" else SimpleNamespace(transcribe=transcribe))
+    anonymizer = Anonymizer(FakePipeline(), recordings, measurer, bundled)
+    target = None if choice == PSEUDONYM else bundled[choice]
+    run = Run(anonymizer.decode_source(str(upload), ME), target, choice, STRICT)
+    anonymizer.run_conversion(run, ME, NO_PROGRESS)
+    updates = []
+    with pytest.raises(gr.Error) if asr == "stopped" else contextlib.nullcontext():
+        updates.extend(update for _, update in anonymizer.show_protection(run, ME))
+        assert asr != "stopped"
+    path = Path(run.result.swapped).with_name("report.json")
+    if asr != "stopped":
+        assert updates[-1] == gr.update(value=str(path), interactive=True)
+        assert updates[:-1] == [gr.skip()] * (asr == "measured")
+    text = path.read_text()
+    report = json.loads(text)
+    pytest.importorskip("jsonschema").validate(report, schema)
+    assert report["profile"] == STRICT and report["words_kept"] == (1.0 if asr == "measured" else None)
+    assert report["duration_s"] == pytest.approx(2.0 * STRICT_STRETCH)
+    assert report["output_sha256"] == weights.sha256(Path(run.result.swapped))
+    voice, register, similarity = ("random", "any", 0.25) if choice == PSEUDONYM else ("target", None, None)
+    assert report["settings"] == {"voice": voice, "register": register, "rate_hz": RATE}
+    assert report["voice_similarity"]["value"] == similarity
+    assert str(store.folder) not in text and "recording" not in text
+    anonymizer.cancel(run, ME)
+    assert not path.exists()
+    with pytest.raises(UsageError, match="no longer on the server"):
+        anonymizer.report(run.result, Protection(VERIFIER, Similarity(0.9, 0.5), None), True, ())
 
 
 # --- identify and explore ---------------------------------------------------------------------------------
@@ -610,7 +779,7 @@ def test_maps_show_every_voice_and_escaped_clip_labels(recordings: Recordings) -
 def test_dropped_result_is_removed_from_maps(anonymizer: Anonymizer, recordings: Recordings) -> None:
     explorer = Explorer(FakePipeline(), recordings)
     low, high = anonymizer.bundled.values()
-    run = anonymizer.request_run(low, high, "The high voice", False, None)
+    run = anonymizer.request_run(low, high, "The high voice", BALANCED, False, None)
     assert "Swapped" not in explorer.show_maps(run, None, ME)[0]
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
     html, drawn = explorer.show_maps(run, (), ME)
@@ -714,6 +883,7 @@ def test_heavy_handlers_wait_in_jobs_and_not_in_gradio_queue(page: gr.Blocks) ->
         "enroll",
         "identify_speaker",
         "convert",
+        "anonymize",
         "identify",
         "explore",
     }
@@ -763,8 +933,9 @@ def test_warm_up_compiles_then_measures_and_leaves_no_files(
 
 def test_api_has_its_endpoint_and_parameter_names(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert list(endpoints) == ["/convert", "/identify", "/explore", "/delete"]
-    assert [p["parameter_name"] for p in endpoints["/convert"]["parameters"]] == ["source", "target"]
+    assert list(endpoints) == ["/convert", "/anonymize", "/identify", "/explore", "/delete"]
+    assert [p["parameter_name"] for p in endpoints["/convert"]["parameters"]] == ["source", "target", "profile"]
+    assert [p["parameter_name"] for p in endpoints["/anonymize"]["parameters"]] == ["source", "profile"]
 
 
 def test_client_converts_identifies_explores_and_deletes(client: Client, files, page: gr.Blocks, tmp_path) -> None:
@@ -773,6 +944,8 @@ def test_client_converts_identifies_explores_and_deletes(client: Client, files, 
     assert sf.info(clips[2]).frames == 2 * RATE and Path(spectrograms).suffix == ".png"
     assert protected["similarity_to_source"]["after"] < protected["usual_similarity"]["same_person"]["low"]
     assert len(client.predict(files["Jane Doe"], api_name="/convert")) == 5  # to a bundled voice
+    protected = client.predict(files["Jane Doe"], api_name="/anonymize")[-1]
+    assert protected["similarity_to_target"] is None and protected["report"]["settings"]["voice"] == "random"
     known = [files["Jane Doe"], files["Other"]]
     answer = client.predict(files["Jane again"], ["jane", "ben"], known, api_name="/identify")
     assert answer["name"] == "jane" and [score["name"] for score in answer["scores"]] == ["jane", "ben"]
@@ -784,6 +957,18 @@ def test_client_converts_identifies_explores_and_deletes(client: Client, files, 
     assert {path.name for path in kept()} == {Path(path).name for path in (*clips, spectrograms)}
     assert client.predict(api_name="/delete") == "Deleted."
     assert not kept()
+
+
+def test_client_chooses_a_profile_and_gets_the_report(client: Client, files) -> None:
+    *_, swapped, _, protected = client.predict(files["Jane Doe"], files["Other"], "strict", api_name="/convert")
+    assert sf.info(swapped).frames == 2 * RATE * STRICT_STRETCH
+    assert protected["report"]["profile"] == "strict" and "Jane" not in json.dumps(protected)
+    assert protected["report"]["output_sha256"] == weights.sha256(Path(swapped))
+    for endpoint, target in (("/convert", [None]), ("/anonymize", [])):
+        with pytest.raises(Exception, match=r"There is no such profile\. Use one of these: balanced, strict,"):
+            client.predict(files["Jane Doe"], *target, "loud", api_name=endpoint)
+    *_, swapped, _, protected = client.predict(files["Jane Doe"], "prosody-kept", api_name="/anonymize")
+    assert sf.info(swapped).frames == 2 * RATE and protected["report"]["profile"] == "prosody-kept"
 
 
 def test_client_gets_notes_on_damaged_files(client: Client, files, tmp_path: Path) -> None:
@@ -852,7 +1037,7 @@ def test_upload_over_the_size_limit_gets_413_and_leaves_no_file(http: httpx.Clie
 def test_full_queue_gets_503_and_full_store_507(http: httpx.Client, page, monkeypatch) -> None:
     monkeypatch.setattr(page._queue, "max_size", 0)
     clip = {"path": str(next(page.recordings.store.bundled.iterdir())), "meta": {"_type": "gradio.FileData"}}
-    answer = http.post("/gradio_api/call/convert", json={"data": [clip, None]})
+    answer = http.post("/gradio_api/call/convert", json={"data": [clip, None]})  # without profile
     assert answer.status_code == 503 and "queue is full" in answer.text.lower()
     before = set(page.recordings.store.folder.iterdir())
     monkeypatch.setattr(page.recordings.store, "max_bytes", 0)
@@ -936,8 +1121,8 @@ def test_app_py_builds_the_page_with_the_given_weights(monkeypatch: pytest.Monke
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     monkeypatch.setattr(Pipeline, "from_pretrained", lambda weights: named.append(weights) or FakePipeline())
     build = runpy.run_path(str(ROOT / "app.py"), run_name="app")["build"]
-    for weights in (None, "a/folder"):
-        page = build(weights)
+    for name in (None, "a/folder"):
+        page = build(name)
         assert isinstance(page, gr.Blocks)
         page.recordings.store.close()
     assert named == [None, "a/folder"]
@@ -1000,22 +1185,23 @@ def test_page_promises_the_measured_times(anonymizer: Anonymizer) -> None:
     anonymizer.pace.learn(10.0, {"Converting": 2.6, DRAWING: 0.4})
     five = anonymizer.pace.total_s(300)
     assert "five minutes about 1 min" in anonymizer.show_times(None) and 70 < five < 100
-    assert anonymizer.show_times(Run("s", None, PSEUDONYM)) == gr.skip()
+    assert anonymizer.show_times(Run("s", None, PSEUDONYM, BALANCED)) == gr.skip()
 
 
 def test_page_run_yields_progress_and_last_the_files(anonymizer: Anonymizer, monkeypatch) -> None:
     monkeypatch.setattr(anonymize, "_TICK_S", 0.05)
     draw = anonymize.plots.mel_comparison
-    monkeypatch.setattr(anonymize.plots, "mel_comparison", lambda mels: time.sleep(0.5) or draw(mels))
+    slow = lambda mels, **options: time.sleep(0.5) or draw(mels, **options)  # noqa: E731
+    monkeypatch.setattr(anonymize.plots, "mel_comparison", slow)
     low, high = anonymizer.bundled.values()
     for _ in range(2):  # the first run and the second
-        *updates, last = anonymizer.run_with_progress(Run(low, high, "The high voice"), ME)
+        *updates, last = anonymizer.run_with_progress(Run(low, high, "The high voice", BALANCED), ME)
         bars = [html for html, *_ in updates]
         assert all(re.search(r"\d+ %, about \d+ second", bar) for bar in bars)
         assert len({bar for bar in bars if DRAWING in bar}) > 1  # it moves within a stage
         assert "100 %" in last[0] and all(Path(path).is_file() for path in last[1:])
     with pytest.raises(gr.Error, match="no longer on the server"):
-        list(anonymizer.run_with_progress(Run("/gone.wav", high, "The high voice"), ME))
+        list(anonymizer.run_with_progress(Run("/gone.wav", high, "The high voice", BALANCED), ME))
 
 
 @pytest.mark.proof
@@ -1027,7 +1213,7 @@ def test_time_left_of_bundled_weights_holds_within_a_quarter(recordings: Recordi
     for _ in range(2):
         began, estimates = time.monotonic(), []
         note = lambda share, stage, left_s: estimates.append((time.monotonic() - began, left_s))  # noqa: B023, E731
-        anonymizer.convert(source, None, "me", note)
+        anonymizer.convert(source, None, "me", BALANCED, note)
         total_s = time.monotonic() - began
         assert all(at + left_s == pytest.approx(total_s, rel=0.25) for at, left_s in estimates if at > 3)
 

@@ -1,4 +1,4 @@
-"""The page's API for programs: /convert, /identify, /explore and /delete.
+"""The page's API for programs: /convert, /anonymize, /identify, /explore and /delete.
 
 The page shows the docstrings of the endpoints under "Use via API". Gradio reads one line for each
 parameter and each returned value.
@@ -14,6 +14,7 @@ from collections.abc import Callable
 import gradio as gr
 from gradio import FileData
 
+from saic.audio import Recording
 from saic.errors import UsageError
 from saic.web import maps
 from saic.web.failures import gradio_errors
@@ -45,29 +46,61 @@ def register_endpoints(
     bundled = list(anonymizer.bundled.values())
 
     def convert(
-        source: FileData, target: FileData | None = None, request: gr.Request = None
+        source: FileData,
+        target: FileData | None = None,
+        profile: str | None = None,
+        request: gr.Request = None,
     ) -> tuple[FileData, FileData, FileData, FileData, dict]:
         """Convert a recording to another voice; the words stay the same.
 
         Args:
             source: recording of the voice to protect, at most five minutes and 60 MB
             target: the new voice, whose speaker has agreed to this; default: the first bundled voice
+            profile: what is made anew: "balanced" (default), "strict" (other length) or "prosody-kept"
 
         Returns:
             the original (16 kHz WAV; all three WAVs have the same loudness)
             the reconstruction
             the swapped voice
             the mel spectrograms (PNG)
-            what was protected: similarities before and after, typical values; "notes" on damaged recordings
+            what was protected: similarities before and after, typical values; "notes" on damaged recordings; "report"
         """
         with gradio_errors():
-            session = session_of(request)
+            session, profile = session_of(request), anonymizer.require_profile(profile)
             voice, other = inbox.read_all([_path(source), _path(target) if target else bundled[0]], session)
-            result = anonymizer.convert(voice.wav, other.wav, session)
-            protection = anonymizer.measure_protection(result, other.wav, session).to_dict()
-            protection["notes"] = {"source": voice.notes, "target": other.notes}
-            files = (result.original, result.reconstructed, result.swapped, result.spectrograms)
-            return *(FileData(path=path) for path in files), protection
+            return converted(voice, other, profile, session)
+
+    def anonymize(
+        source: FileData, profile: str | None = None, request: gr.Request = None
+    ) -> tuple[FileData, FileData, FileData, FileData, dict]:
+        """Convert a recording to a new pseudonym, a voice of no real person; the words stay the same.
+
+        Args:
+            source: recording of the voice to protect, at most five minutes and 60 MB
+            profile: what is made anew: "balanced" (default), "strict" (other length) or "prosody-kept"
+
+        Returns:
+            the original (16 kHz WAV; all three WAVs have the same loudness)
+            the reconstruction
+            the swapped voice
+            the mel spectrograms (PNG)
+            what was protected: similarities before and after, typical values; "notes" on damaged recordings; "report"
+        """
+        with gradio_errors():
+            session, profile = session_of(request), anonymizer.require_profile(profile)
+            (voice,) = inbox.read_all([_path(source)], session)
+            return converted(voice, None, profile, session)
+
+    def converted(voice: Recording, other: Recording | None, profile: str, session: str) -> tuple:
+        """What `convert` and `anonymize` return; `other` is the target, None for a pseudonym."""
+        target = other and other.wav
+        result = anonymizer.convert(voice.wav, target, session, profile)
+        protection = anonymizer.measure_protection(result, target, session)
+        protected = protection.to_dict() | {
+            "notes": {"source": voice.notes, "target": other.notes if other else ()},
+            "report": anonymizer.report(result, protection, other is None, voice.notes),
+        }
+        return *(FileData(path=path) for path in result.files), protected
 
     def identify(clip: FileData, names: list[str], recordings: list[FileData], request: gr.Request = None) -> dict:
         """Identify who speaks in a recording.
@@ -125,7 +158,7 @@ def register_endpoints(
             inbox.delete(session)
             return "Deleted."
 
-    heavy: list[Callable] = [convert, identify, explore]
+    heavy: list[Callable] = [convert, anonymize, identify, explore]
     for endpoint in heavy:
         gr.api(endpoint, api_name=endpoint.__name__, concurrency_id="heavy", concurrency_limit=MAX_JOBS)
     gr.api(delete, api_name="delete", queue=False)

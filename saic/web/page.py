@@ -10,7 +10,7 @@ import gradio as gr
 from saic import audio
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.evaluation.protection import ProtectionMeasurer
-from saic.web import api, texts
+from saic.web import api, linkage, texts
 from saic.web.examples import Example
 from saic.web.parts import HEAVY, QUICK
 from saic.web.server.recordings import Recordings, session_of
@@ -49,19 +49,24 @@ def build_page(
     os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
     recordings, measurer = Recordings(store), ProtectionMeasurer(pipeline, asr)
     bundled, halves = _store_examples(examples, store)
-    anonymizer = Anonymizer(pipeline, recordings, measurer, bundled)
+    default = pipeline.default_profile
+    figures = linkage.by_profile(documents.linkage, pipeline.profiles, default)
+    anonymizer = Anonymizer(pipeline, recordings, measurer, bundled, figures)
+    evaluation = linkage.linkage_html(figures, default) + documents.evaluation
     explorer, identifier = Explorer(pipeline, recordings), Identifier(pipeline, recordings, halves)
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False) as page:
         gr.HTML(texts.HEADER)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Anonymize"):
-                anonymize_tab = anonymize.build_tab(anonymizer, documents.evaluation)
+                anonymize_tab = anonymize.build_tab(anonymizer, evaluation)
             with gr.Tab("Explore") as explore_tab:
                 maps, drawn = explore.build_tab()
             with gr.Tab("Identify"):
                 identify_tab = identify.build_tab()
             with gr.Tab("About"):
-                about.build_tab(documents, pipeline.info())
+                about.build_tab(
+                    documents.model_card, evaluation, pipeline.info(), linkage.linkage_sentence(figures.get(default))
+                )
         anonymize.connect_events(anonymizer, anonymize_tab)
         page.load(anonymizer.show_times, anonymize_tab.run, anonymize_tab.intro, **QUICK)
         identify.connect_events(identifier, identify_tab)

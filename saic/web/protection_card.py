@@ -9,8 +9,16 @@ AsrStatus = Literal["absent", "running", "stopped"]
 """Why the share of words kept is missing: there is no ASR, it still runs, or it was stopped."""
 
 
-def protection_card(protection: Protection, asr_status: AsrStatus = "absent") -> str:
-    """HTML of the card; `asr_status` matters only if `words_kept` is None."""
+def protection_card(protection: Protection, asr_status: AsrStatus, profile: str, linkage: str) -> str:
+    """HTML of the card.
+
+    Parameters
+    ----------
+    protection : the measurements
+    asr_status : matters only if `words_kept` is None
+    profile : of the conversion
+    linkage : a sentence on attackers
+    """
     verifier = protection.verifier
     parts = [_verdict(protection), _similarity_scale("Similarity to the speaker", protection.source, verifier)]
     if protection.target is None:
@@ -19,7 +27,8 @@ def protection_card(protection: Protection, asr_status: AsrStatus = "absent") ->
         parts.append(_similarity_scale("Similarity to the new voice", protection.target, verifier))
     return f"""<section class="card protection"><h2>What was protected in this recording</h2>
 <div class="columns"><div>{"".join(parts)}{_legend(verifier)}</div>
-<div>{_words_kept(protection.words_kept, asr_status)}{texts.NOT_PROTECTED}</div></div></section>"""
+<div>{_words_kept(protection.words_kept, asr_status)}{texts.profile_used(profile)}
+{texts.not_protected(profile, linkage)}</div></div></section>"""
 
 
 def _verdict(protection: Protection) -> str:

@@ -120,14 +120,18 @@ CSS = """
   border: 1px solid var(--border-color-primary); }
 .bar span { display: block; height: 100%; background: var(--loader-color); transition: width .4s linear; }
 /* A waveform is 20 px a second wide and scrolls in its frame. Without this, it widens the page. */
+.gradio-container { overflow: clip !important; }  /* hidden would keep the buttons from sticking to the window */
+.upload-container > .wrap { min-height: 9rem; }
 .component-wrapper { contain: inline-size; }
 .toast-message-item[hidden] { display: none; }
+.title { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 1rem; }
+.title p { margin: 0 !important; }
 .lead { font-size: 1.15rem; color: var(--body-text-color-subdued); }
 .soft { color: var(--body-text-color-subdued); font-size: .9rem; }
 .sr-only { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-.notes { list-style: none; margin: .75rem 0 .25rem; padding: 0; display: grid; gap: .6rem 1rem;
+.notes { list-style: none; margin: .4rem 0 0; padding: 0; display: grid; gap: .4rem 1rem; font-size: .9rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
-.notes li { margin: 0 !important; padding: .6rem .9rem; border-radius: 4px; line-height: 1.45;
+.notes li { margin: 0 !important; padding: .35rem .7rem; border-radius: 4px; line-height: 1.4;
   border-left: 4px solid var(--button-primary-background-fill); background: var(--background-fill-secondary); }
 .note-warning { border: 1px solid var(--error-border-color); background: var(--error-background-fill);
   color: var(--error-text-color); border-radius: 8px; padding: .7rem 1rem; margin: .6rem 0; }
@@ -143,6 +147,14 @@ CSS = """
 #choice .wrap > label { padding: .4rem .35rem; white-space: nowrap; }
 #choice .wrap > label > span { margin-left: .35rem; }
 #choice .wrap > label:nth-last-child(-n+2) { grid-column: 1 / -1; }
+#profile .wrap:has(label) { display: grid; gap: .3rem; }
+#profile .wrap > label { align-items: flex-start; line-height: 1.35; padding: .4rem .5rem; }
+#profile .wrap > label > input { margin-top: .15em; flex: none; }
+#profile { padding: 0; border: 0 !important; }
+#profile > span { position: absolute; clip-path: inset(50%); }  /* its label: the heading says the same */
+.stack > .card:first-child { flex-grow: 1; }
+.card > .form { flex-grow: 0 !important; }
+.form:has(> #profile) { border: 0; background: none; }
 .empty { border: 1.5px dashed var(--body-text-color-subdued); border-radius: 10px; padding: 2rem 1.25rem;
   text-align: center; }
 .empty p { max-width: 40rem; margin: .25rem auto 0; color: var(--body-text-color-subdued); }
@@ -165,6 +177,7 @@ footer .divider { display: none; }
 /* What was protected: a scale from 0 to 1 with two typical ranges as bands, and two marks. */
 .protection { --different: #9db4bb; --same: #e0a458; --before: #14242b; --after: #0b6470; }
 .dark .protection { --different: #48626c; --same: #96661f; --before: #e8eff1; --after: #7fd3de; }
+.protection h2 { margin-top: 0 !important; }
 .verdict { font-size: 1.05rem; }
 .strip { margin: 0 0 1.1rem; }
 .strip p { display: flex; justify-content: space-between; margin: 0 0 .3rem; }
@@ -226,6 +239,7 @@ footer .divider { display: none; }
 .about li { margin: .3rem 0; line-height: 1.5; }
 
 .report { contain: inline-size; }
+.report + .report { margin-top: 1.2rem; }
 .report .table { overflow-x: auto; margin: .5rem 0 1rem; }
 .report h3 { margin-top: 1.2rem; }
 .report ul { list-style: disc; padding-left: 1.2rem; }
@@ -243,6 +257,9 @@ footer .divider { display: none; }
 .picture .tip { fill: var(--body-text-color-subdued); stroke: none; }
 .picture .flow path { fill: none; stroke: var(--body-text-color-subdued); stroke-width: 1.8; }
 @media (min-width: 641px) {
+  .row:has(> .stack) { display: grid; grid-template-columns: 1fr 1fr; }
+  .always-visible { position: sticky; bottom: 0; z-index: 5; padding: .5rem 0;
+    background: var(--body-background-fill); }
   .key { display: grid; grid-template-rows: auto auto; grid-auto-flow: column; justify-content: start; }
 }
 @media (max-width: 640px) {

@@ -1,5 +1,8 @@
 """The texts of the page, in one place to be read, checked and translated."""
 
+from collections.abc import Sequence
+
+from saic.profiles import BALANCED, PROSODY_KEPT, STRICT
 from saic.web.server.recordings import LIMITS
 from saic.web.server.store import GRACE_S, KEEP_S
 
@@ -9,13 +12,11 @@ _MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
 HEADER = """
 <header>
-<h1>Speech anonymizer</h1>
-<p class="lead">The same words, another voice.</p>
+<div class="title"><h1>Speech anonymizer</h1><p class="lead">The same words, another voice.</p></div>
 <ul class="notes" aria-label="Before you start">
-  <li><strong>It changes the voice, not the words.</strong>
-      Names, dates and places that are spoken stay in the recording.</li>
-  <li><strong>Not for real patient data on a public server.</strong>
-      This is a research tool, not a certified safeguard. Run it on your own machine instead: see About.</li>
+  <li><strong>It changes the voice, not the words:</strong> spoken names, dates and places stay.</li>
+  <li><strong>Not for patient data on a public server:</strong> run this research tool on your own
+      machine, see About.</li>
 </ul>
 </header>
 <p id="microphone-note" class="note-warning" role="status" hidden></p>
@@ -29,9 +30,28 @@ OWN_RECORDING = "Another person's recording"
 SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
 <p>Record or upload up to {_MINUTES} minutes. A few sentences are enough.</p>"""
 
-TARGET = """<h2><span class="step">2</span> The new voice</h2>
-<p>Voices A to F are synthetic and belong to no real person. A pseudonym is not made from them: it
-is a blend of three other voices, of the model's gallery, and is drawn anew for each conversion.</p>"""
+TARGET = """<h2><span class="step">{step}</span> The new voice</h2>
+<p>Voices A to F are synthetic: no real person's. A pseudonym is not made from them, but from three
+voices of the model's gallery, drawn anew each time.</p>"""
+
+PROFILE = """<h2><span class="step">2</span> The way of speaking</h2>"""
+
+PROFILE_NAMES = {BALANCED: "Balanced", STRICT: "Strict", PROSODY_KEPT: "Prosody kept"}
+"""In the order of the page."""
+
+PROFILES = {
+    BALANCED: "The melody is made anew; rhythm and length stay.",
+    STRICT: "Melody, rhythm and pauses are made anew; the length changes.",
+    PROSODY_KEPT: "Melody, loudness and rhythm as they were, for those who study them; easiest to link.",
+}
+PROFILE_FIGURE = "Attacker errs in {eer}."
+PROFILE_NOTE = """Attacker: software that decides whether two recordings of {seconds} seconds are of one
+person. Guessing errs in 50 %. Measured with pseudonyms, not on patients."""
+_STAYS = {
+    BALANCED: "Rhythm, pauses, emphasis, accent, choice of words and slow changes of the melody stay.",
+    STRICT: "Accent, choice of words, the places of pauses and a part of the rhythm stay.",
+    PROSODY_KEPT: "Rhythm, pauses, melody, accent and choice of words stay.",
+}
 
 CONSENT = "The person who speaks here has agreed to this use of their voice"
 
@@ -57,12 +77,18 @@ NOT_AUDIO = "This file is not a recording: upload WAV, FLAC, MP3, M4A or another
 WAITING = "Waiting for a free processor core, {before} ahead of you"
 
 CHANGED = """<div class="empty" role="status"><h2>Not converted yet</h2>
-<p>The recording or the new voice changed. Press Convert to convert it.</p></div>"""
+<p>The recording or your choice changed. Press Convert to convert it.</p></div>"""
 
 LISTEN = """<h2>Listen</h2>
 <p>All three play at the same loudness. The reconstruction keeps the original voice: the model takes
 the recording apart and rebuilds it. It shows how much the model loses without a change of
 voice.</p>"""
+
+DOWNLOAD_VOICE = "Download the swapped voice (WAV)"
+DOWNLOAD_REPORT = "Download the report (JSON)"
+REPORT = """<p class="soft">The report says how the recording was made and what was measured on it. It
+has no name and no file name. Its similarities are measurements of a person: keep it with the
+original.</p>"""
 
 PROTECTION_WAITING = """<section class="card protection"><h2>What was protected</h2>
 <p class="soft">Comparing the original with the swapped voice …</p></section>"""
@@ -92,19 +118,50 @@ WORDS_NOT_COUNTED = {
     "stopped": "Not counted: the speech recognizer was stopped.",
 }
 
-NOT_PROTECTED = """<h3>What is not protected</h3>
+
+def not_protected(profile: str, linkage: str) -> str:
+    """What is not protected; `linkage` is a sentence on attackers."""
+    return f"""<h3>What is not protected</h3>
 <ul class="plain">
 <li><strong>What is said.</strong> Names, dates, places and anything else that is spoken.</li>
-<li><strong>How it is said.</strong> Rhythm, pauses, melody, accent and choice of words stay.</li>
-<li><strong>Against attackers who know this system.</strong> Someone who trains software on its output
-can link recordings to the speaker more often than by chance.</li>
+<li><strong>How it is said.</strong> {_STAYS[profile]}</li>
+<li><strong>Against attackers who know this system.</strong> {linkage}</li>
 </ul>"""
 
-MELS = """<h3>What changed in the sound</h3>
+
+def profile_used(profile: str) -> str:
+    """The profile of a result."""
+    return f"""<h3>Profile</h3>
+<p id="profile-used"><strong>{PROFILE_NAMES[profile]}.</strong> {PROFILES[profile]}</p>"""
+
+
+LINKAGE_UNKNOWN = """Someone who trains software on its output can link recordings to the speaker more
+often than by chance."""
+LINKAGE = """Someone who trains software on its output decides whether two recordings of {seconds}
+seconds are of one person, and errs in only {eer} of cases{beside}. Who guesses errs in 50 %."""
+LINKAGE_OTHER_LENGTH = "{eer} with {seconds} seconds"
+LINKAGE_TOP1 = "It names the right one of {people} people in {top1} of cases."
+
+LINKAGE_TITLE = "Who can link a recording to its speaker"
+LINKAGE_HEADLINE = """<strong>The worst attacker has an EER of {eer} with {seconds} seconds of
+speech</strong> on each side{others} ({speakers} speakers, new pseudonyms, profile {profile}). 50 %
+is chance."""
+LINKAGE_ORIGINAL = "Original speech"
+LINKAGE_NOTE = """EER: error rate of the decision whether two recordings are of one person, by the best
+of all attackers that were tried. They know this system and train on its output. Named: how often the
+best attacker finds the right person with {seconds} seconds of speech. No patient was measured."""
+
+
+def mels(profiles: Sequence[str]) -> str:
+    """Caption of the spectrograms, for weights that allow these profiles."""
+    strict = ", except in the profile Strict, where each picture has its own time axis" if STRICT in profiles else ""
+    return f"""<h3>What changed in the sound</h3>
 <p>Time runs to the right, frequency upwards; bright is loud. All three share one scale.</p>
-<p>The reconstruction should look like the original. In the swapped voice the words keep their
-timing, but the fine stripes move: they show the pitch of the voice.</p>
+<p>The reconstruction should look like the original. In the swapped voice the fine stripes move: they
+show the pitch of the voice. The words keep their timing{strict}.</p>
 <p class="soft">Click the picture to enlarge it.</p>"""
+
+
 MELS_ALT = "Mel spectrograms of the original, the reconstruction and the swapped voice, side by side"
 
 NO_EVALUATION = """<p>This installation does not include the evaluation. It is in the repository, in
@@ -151,7 +208,8 @@ ABOUT = """
 
 SAIC separates a recording into *what is said* (content), *who speaks* (a speaker embedding) and the
 melody (pitch). It combines the content with the speaker embedding of another voice, moves the pitch
-to that voice's range, and makes a new recording from these. It implements *SAIC: Integration of
+to that voice's range, and makes a new recording from these. The profiles Balanced and Strict predict
+the melody from the content instead of keeping it. It implements *SAIC: Integration of
 Speech Anonymization and Identity Classification* (Cheng, Diao, Cheng and Liu). It runs on the
 processor of the computer that serves this page, and uses no other service.
 """
@@ -163,7 +221,7 @@ LIMITS_AND_ETHICS = """
   speakers at once and noisy rooms were not tested or work worse.
 - The output sounds processed, and words are lost: the evaluation says how many.
 - **The output is not anonymous in the legal sense.** It is harder to link to the speaker than the
-  original. Someone who knows the speaker's manner of speaking, or this system, can still succeed.
+  original. {linkage} Someone who knows the speaker's manner of speaking can succeed too.
   Check each recording before you pass it on.
 
 ## Ethics
@@ -183,11 +241,11 @@ RETENTION = f"""
   `saic anonymize RECORDING --output anonymous.wav` does the same.
 - An upload is decoded to a plain 16 kHz copy, in a separate process with limited memory and time.
   The upload is then removed at once.
-- The copy and the results are in a private temporary folder, under names that cannot be guessed.
-  They stay while your page is open, and are removed {KEEP_S // 60} minutes after you close it. A result is
-  removed earlier if you change the recording or the voice, and a recording {GRACE_S} seconds after
-  another has replaced it. *Delete now* stops what runs and removes all clips at once, in all tabs of
-  this browser. A restart of the server removes everything.
+- The copy, the results and their report are in a private temporary folder, under names that cannot
+  be guessed. They stay while your page is open, and are removed {KEEP_S // 60} minutes after you close
+  it. A result is removed earlier if you change the recording, the voice or the profile, and a
+  recording {GRACE_S} seconds after another has replaced it. *Delete now* stops what runs and removes all
+  clips at once, in all tabs of this browser. A restart of the server removes everything.
 - A cookie tells your browser from others, so that nobody else gets your recordings. It holds a
   random number and is removed when you close the browser.
 - *Cancel* frees your page at once. The server stops the conversion after its current step, which

@@ -2,21 +2,29 @@
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
 from markdown_it import MarkdownIt
 
 from saic.web import texts
+from saic.web.linkage import Linkage, read_linkage
 
 
 @dataclass(frozen=True)
 class Documents:
-    """Documents that the page shows, as HTML."""
+    """Documents that the page shows, as HTML, and figures from them.
+
+    Attributes
+    ----------
+    linkage : figures of each system, if they were measured with the loaded weights
+    """
 
     evaluation: str = texts.NO_EVALUATION
     model_card: str | None = None
+    linkage: Mapping[str, Linkage] = field(default_factory=dict)
 
     @classmethod
     def read(cls, root: Path, weights_sha256: str | None) -> "Documents":
@@ -27,17 +35,28 @@ class Documents:
         root : folder of the repository
         weights_sha256 : of the loaded weights; an evaluation of other weights is marked as such
         """
-        evaluation, card = texts.NO_EVALUATION, None
-        report = root / "benchmarks" / "evaluation" / "report.json"
-        try:
-            measured = json.loads(report.read_text(encoding="utf-8"))["weights_sha256"]
-            text = report.with_suffix(".md").read_text(encoding="utf-8")
-            evaluation = ("" if measured == weights_sha256 else texts.OTHER_WEIGHTS) + to_html(text)
-        except (OSError, ValueError, KeyError):
-            pass  # missing: the page says so
+        folder, card = root / "benchmarks" / "evaluation", None
+        report, has_linkage = _read_report(folder / "report", weights_sha256)
+        privacy, _ = ("", True) if has_linkage else _read_report(folder / "privacy", weights_sha256)
         if (path := root / "MODEL_CARD.md").is_file():
             card = to_html(without_figures(path.read_text(encoding="utf-8")))
-        return cls(evaluation, card)
+        return cls(report + privacy or texts.NO_EVALUATION, card, read_linkage(folder, weights_sha256))
+
+
+def _read_report(path: Path, weights_sha256: str | None) -> tuple[str, bool]:
+    """HTML of a report, and whether the linkage evaluation is a part of it.
+
+    Parameters
+    ----------
+    path : without the suffixes .json and .md; if one is missing, the HTML is empty
+    """
+    try:
+        report = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        html = to_html(path.with_suffix(".md").read_text(encoding="utf-8"))
+        note = "" if report["weights_sha256"] == weights_sha256 else texts.OTHER_WEIGHTS
+        return note + html, bool(report.get("privacy"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "", False
 
 
 def to_html(markdown: str) -> str:
@@ -60,19 +79,26 @@ def without_figures(markdown: str) -> str:
     return re.sub(r"^## Figures\n.*?(?=^## |\Z)", "", markdown, flags=re.MULTILINE | re.DOTALL)
 
 
-def build_tab(documents: Documents, info: dict) -> None:
-    """Lay out the tab; `info` is the output of `Pipeline.info`."""
+def build_tab(model_card: str | None, evaluation: str, info: dict, linkage: str) -> None:
+    """Lay out the tab.
+
+    Parameters
+    ----------
+    model_card, evaluation : HTML
+    info : the output of `Pipeline.info`
+    linkage : a sentence on attackers
+    """
     with gr.Column(elem_classes="about"):
         gr.Markdown(texts.ABOUT)
         gr.HTML(texts.PICTURE)
         gr.Markdown(texts.RETENTION)
-        gr.Markdown(texts.LIMITS_AND_ETHICS)
+        gr.Markdown(texts.LIMITS_AND_ETHICS.format(linkage=linkage))
         gr.Markdown(_model_info(info))
-        if documents.model_card:
+        if model_card:
             with gr.Accordion("Model card", open=False):
-                gr.HTML(documents.model_card)
+                gr.HTML(model_card)
         with gr.Accordion("Evaluation", open=False):
-            gr.HTML(documents.evaluation)
+            gr.HTML(evaluation)
 
 
 def _model_info(info: dict) -> str:

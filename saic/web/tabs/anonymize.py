@@ -1,6 +1,6 @@
 """The Anonymize tab: convert a recording to another voice, and measure what that protects.
 
-A result belongs to the source, target and choice that it was made from. The page's events can
+A result belongs to the source, target and choices that it was made from. The page's events can
 arrive late and in any order. So every handler compares the `Run` with the page's present inputs
 before it shows anything.
 """
@@ -10,31 +10,39 @@ import io
 import queue
 import secrets
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from saic import audio, plots
+from saic import audio, file_report, plots
 from saic.audio import SAMPLE_RATE
 from saic.conversion import Voice
 from saic.errors import UsageError
+from saic.evaluation.linkage.report import HEADLINE_S
 from saic.evaluation.protection import Protection, ProtectionMeasurer
+from saic.pipeline import Conversion
+from saic.profiles import STRICT
 from saic.signal.loudness import normalize_loudness
 from saic.web import texts
 from saic.web.failures import gradio_errors, missing_input
+from saic.web.linkage import Linkage, linkage_sentence
 from saic.web.notes import notes_html
 from saic.web.parts import HEAVY, PRIVATE, QUICK, figure, player, recorder
 from saic.web.progress import DRAWING, Pace, Progress, about, progress_html
-from saic.web.protection_card import protection_card
+from saic.web.protection_card import AsrStatus, protection_card
 from saic.web.server.recordings import LIMITS, Recordings, session_of
+from saic.web.server.store import GONE
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
 
 _DPI = 240
 _WARM_UP_S = 10
 _TICK_S = 0.4  # between two updates of the progress bar
+_NO_FIGURES: Mapping[str, Linkage] = MappingProxyType({})
 _PEAK_DB = 10.0  # above the loud mel bands of speech: no color is spent on louder points
 _CONSENTED_RECORDING_JS = "(consent, clip) => (consent && clip ? clip.path : null)"
 
@@ -44,12 +52,26 @@ OnProgress = Callable[[float, str, float | None], None]
 
 @dataclass(frozen=True)
 class Result:
-    """Paths of a conversion's files: three 16 kHz WAVs and a PNG, all in one folder."""
+    """A conversion: paths of three 16 kHz WAVs and a PNG, all in one folder, and facts for its report.
+
+    Attributes
+    ----------
+    profile, voice_similarity : as in `saic.pipeline.Conversion`
+    duration_s : length of the swapped voice
+    """
 
     original: str
     reconstructed: str
     swapped: str
     spectrograms: str
+    profile: str
+    voice_similarity: float | None
+    duration_s: float
+
+    @property
+    def files(self) -> tuple[str, str, str, str]:
+        """The paths, in the order of `Tab.result_files`."""
+        return self.original, self.reconstructed, self.swapped, self.spectrograms
 
 
 @dataclass(eq=False)
@@ -60,6 +82,7 @@ class Run:
     ----------
     source, target : paths of the recordings; `target` is None for a pseudonym
     choice : the selected option of the radio buttons "Voice"
+    profile : the selected profile
     id : random, to compare with the id that the page shows
     notes : name of a recording to what was missing in it or chosen from it, as sentences
     result : None until the conversion is done
@@ -71,6 +94,7 @@ class Run:
     source: str
     target: str | None
     choice: str
+    profile: str
     id: str = field(default_factory=lambda: secrets.token_hex(4))
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     result: Result | None = None
@@ -104,12 +128,40 @@ class Anonymizer:
     recordings : reads the uploads and keeps the results
     measurer : measures what a conversion protects
     bundled : label to path of the bundled synthetic voices
+    figures : what the evaluation found about linking recordings of each profile
     """
 
-    def __init__(self, pipeline, recordings: Recordings, measurer: ProtectionMeasurer, bundled: dict[str, str]) -> None:
+    def __init__(
+        self,
+        pipeline,
+        recordings: Recordings,
+        measurer: ProtectionMeasurer,
+        bundled: dict[str, str],
+        figures: Mapping[str, Linkage] = _NO_FIGURES,
+    ) -> None:
         self._pipeline, self._recordings, self._measurer, self.bundled = pipeline, recordings, measurer, bundled
+        self.figures = figures
+        self._weights_sha256 = pipeline.info()["sha256"]
         self._bundled_voices: dict[str, Voice] = {}
         self.pace = Pace()
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The profiles that the weights allow, in the order of the page."""
+        return tuple(name for name in texts.PROFILE_NAMES if name in self._pipeline.profiles)
+
+    @property
+    def default_profile(self) -> str:
+        """The profile of a page on which none was chosen."""
+        return self._pipeline.default_profile
+
+    def require_profile(self, profile: str | None) -> str:
+        """The profile of that name, the default for None; UsageError if the weights don't allow it."""
+        if profile is None:
+            return self.default_profile
+        if profile not in self.profiles:
+            raise UsageError(f"There is no such profile. Use one of these: {', '.join(self.profiles)}.")
+        return profile
 
     def decode_source(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the uploaded source by its decoded copy; the upload is deleted at once."""
@@ -136,10 +188,10 @@ class Anonymizer:
         """Untick the consent box if `target` is not the recording that it was ticked for."""
         return gr.update(value=False) if consent and not self._is_same_recording(target, consented) else gr.skip()
 
-    def load_example(self) -> tuple:
+    def load_example(self, profile: str) -> tuple:
         """Request a run from the first bundled voice to the last, and fill the tab with both."""
         source, *_, target = self.bundled
-        run = Run(self.bundled[source], self.bundled[target], target)
+        run = Run(self.bundled[source], self.bundled[target], target, profile)
         return self.bundled[source], target, *self.choose_target(target), run
 
     def warm_up(self) -> None:
@@ -150,7 +202,8 @@ class Anonymizer:
         wav = audio.load(next(iter(self.bundled.values())))[: _WARM_UP_S * SAMPLE_RATE]
         voice = self._pipeline.voice((wav, SAMPLE_RATE))
         for part, pace in ((wav[: len(wav) // 4], Pace()), (wav, self.pace)):
-            self._compute(part, voice, Progress(pace, len(part) / SAMPLE_RATE), lambda stage: None)
+            so_far = Progress(pace, len(part) / SAMPLE_RATE)
+            self._compute(part, voice, self.default_profile, so_far, lambda stage: None)
 
     def empty_message(self) -> str:
         """HTML for a page without a result, with the measured times of a conversion."""
@@ -178,11 +231,11 @@ class Anonymizer:
             raise missing_input("Tick that the other person has agreed to the use of their voice.")
 
     def request_run(
-        self, source: str | None, target: str | None, choice: str, consent: bool, consented: str | None
+        self, source: str | None, target: str | None, choice: str, profile: str, consent: bool, consented: str | None
     ) -> Run:
         """A new run from the page's present inputs."""
         self.check_inputs(source, target, choice, consent, consented)
-        return Run(source, self._target_path(target, choice), choice)
+        return Run(source, self._target_path(target, choice), choice, profile)
 
     def start_run(self, run: Run, previous: Run | None, request: gr.Request = None) -> tuple:
         """Make `run` the page's current run; drop the previous one with its files."""
@@ -195,6 +248,7 @@ class Anonymizer:
         source: str | None,
         target: str | None,
         choice: str,
+        profile: str,
         shown_run_id: str | None,
         run: Run | None,
         request: gr.Request = None,
@@ -206,7 +260,7 @@ class Anonymizer:
         that the page still shows is removed.
         """
         if run is not None:
-            if run.id != shown_run_id or run.dropped or self._has_inputs(run, source, target, choice):
+            if run.id != shown_run_id or run.dropped or self._has_inputs(run, source, target, choice, profile):
                 return gr.skip()
             self._drop(run, request)
         return update_results_area(message=texts.CHANGED) if shown_run_id else gr.skip()
@@ -268,17 +322,23 @@ class Anonymizer:
             source = self._recordings.read(run.source, session)
             target, target_notes = self._target_of(run, session)
             run.notes = {texts.NOTED_SOURCE: source.notes, texts.NOTED_TARGET: target_notes}
-            run.result = self.convert(source.wav, target, session, report)
-        return gr.skip() if run.dropped else astuple(run.result)
+            run.result = self.convert(source.wav, target, session, run.profile, report)
+        return gr.skip() if run.dropped else run.result.files
 
     def show_result(
-        self, source: str | None, target: str | None, choice: str, run: Run | None, request: gr.Request = None
+        self,
+        source: str | None,
+        target: str | None,
+        choice: str,
+        profile: str,
+        run: Run | None,
+        request: gr.Request = None,
     ) -> tuple | dict:
         """Make a new result visible if the page's inputs are still those that it was made from."""
         if run is None or run.dropped or run.result is None:  # the event belongs to an earlier run
             return gr.skip()
-        if self._has_inputs(run, source, target, choice):
-            return update_results_area(run_id=run.id, result=True, notes=notes_html(run.notes))
+        if self._has_inputs(run, source, target, choice, profile):
+            return update_results_area(run_id=run.id, result=run.result, notes=notes_html(run.notes))
         self._drop(run, request)
         return update_results_area(message=texts.CHANGED)
 
@@ -303,6 +363,7 @@ class Anonymizer:
         source: np.ndarray,
         target: np.ndarray | Voice | None,
         session: str,
+        profile: str,
         progress: OnProgress = lambda *update: None,
     ) -> Result:
         """Convert a wav (N,) to the voice of a wav (M,), a `Voice`, or (None) a pseudonym."""
@@ -316,21 +377,24 @@ class Anonymizer:
                     job.check()
                     report()
 
-                wavs, png = self._compute(source, target, so_far, enter)
+                conversion, wavs, png = self._compute(source, target, profile, so_far, enter)
             job.check()
             folder = self._recordings.new(session, "result")
             names = ("original", "reconstructed", "swapped")
             paths = [self._recordings.save(folder, name, wav) for name, wav in zip(names, wavs, strict=True)]
-            return Result(*paths, self._recordings.write(folder, "spectrograms.png", png))
+            paths.append(self._recordings.write(folder, "spectrograms.png", png))
+            duration_s = len(conversion.wav) / SAMPLE_RATE
+            return Result(*paths, conversion.profile, conversion.voice_similarity, duration_s)
 
     def _compute(
         self,
         source: np.ndarray,
         target: np.ndarray | Voice | None,
+        profile: str,
         so_far: Progress,
         on_stage: Callable[[str], None],
-    ) -> tuple[list[np.ndarray], bytes]:
-        """The three wavs of a result and its spectrograms as a PNG."""
+    ) -> tuple[Conversion, list[np.ndarray], bytes]:
+        """The conversion, the three wavs of a result and its spectrograms as a PNG."""
 
         def enter(stage: str, share: float = 0.0) -> None:
             so_far.enter(stage)
@@ -338,41 +402,73 @@ class Anonymizer:
 
         clip = (source, SAMPLE_RATE)
         if target is None:
-            result = self._pipeline.anonymize(clip, reconstruct=True, progress=enter)
+            result = self._pipeline.anonymize(clip, profile=profile, reconstruct=True, progress=enter)
         else:
             voice = (target, SAMPLE_RATE) if isinstance(target, np.ndarray) else target
-            result = self._pipeline.convert(clip, voice, progress=enter)
+            result = self._pipeline.convert(clip, voice, profile=profile, progress=enter)
         enter(DRAWING)
         png = io.BytesIO()
-        plots.mel_comparison(limit_to_speech(result.mels)).savefig(png, dpi=_DPI)
+        figure = plots.mel_comparison(limit_to_speech(result.mels), shared_time=result.profile != STRICT)
+        figure.savefig(png, dpi=_DPI)
         wavs = [normalize_loudness(wav) for wav in (source, result.reconstruction, result.wav)]
         so_far.finish()
-        return wavs, png.getvalue()
+        return result, wavs, png.getvalue()
 
-    def show_protection(self, run: Run | None, request: gr.Request = None) -> Iterator[str]:
-        """Fill the card: first the similarities, then the share of words kept."""
+    def show_protection(self, run: Run | None, request: gr.Request = None) -> Iterator[tuple[str, dict]]:
+        """Fill the card: first the similarities, then the share of words kept; last give the report."""
         if run is None or run.result is None:  # the event belongs to an earlier run
             return
         with gradio_errors(), run.in_progress():
-            for html in self._protection_cards(run, run.result, session_of(request)):
+            for html, report in self._protection_cards(run, run.result, session_of(request)):
                 if run.dropped:
                     return
-                yield html
+                yield html, gr.skip() if report is None else gr.update(value=report, interactive=True)
 
-    def _protection_cards(self, run: Run, result: Result, session: str) -> Iterator[str]:
+    def _protection_cards(self, run: Run, result: Result, session: str) -> Iterator[tuple[str, str | None]]:
+        """HTML of the card, and the path of the report, None before it is complete."""
         wavs = [self._recordings.load(path, session) for path in (result.original, result.swapped)]
         other = None if run.target is None else self._recordings.load(run.target, session)
         protection = self._measure_similarity(*wavs, other, session)
+
+        def card(status: AsrStatus) -> str:
+            return protection_card(
+                protection, status, result.profile, linkage_sentence(self.figures.get(result.profile))
+            )
+
+        def report() -> str:
+            made = self.report(result, protection, run.target is None, run.notes[texts.NOTED_SOURCE])
+            return self._recordings.write(Path(result.swapped).parent, "report.json", file_report.to_json(made))
+
         if not self._measurer.has_asr:
-            yield protection_card(protection)
+            yield card("absent"), report()
             return
-        yield protection_card(protection, "running")
+        yield card("running"), None
         try:
             protection = self._measure_words_kept(protection, *wavs, session)
         except UsageError:  # it took too long, or was stopped
-            yield protection_card(protection, "stopped")
+            yield card("stopped"), report()
             raise
-        yield protection_card(protection)
+        yield card("absent"), report()
+
+    def report(
+        self, result: Result, protection: Protection, is_pseudonym: bool, notes: Iterable[str]
+    ) -> dict[str, Any]:
+        """The report of a result, see `saic.file_report`; `notes` are those on the source."""
+        settings = ("random", "any") if is_pseudonym else ("target", None)
+        try:
+            return file_report.build(
+                protection,
+                file_report.Settings(*settings, SAMPLE_RATE),
+                Path(result.swapped),
+                profile=result.profile,
+                voice_similarity=result.voice_similarity,
+                threshold=self._pipeline.gallery.threshold,
+                duration_s=result.duration_s,
+                notes=notes,
+                weights_sha256=self._weights_sha256,
+            )
+        except OSError:  # the result has been deleted
+            raise UsageError(GONE) from None
 
     def measure_protection(self, result: Result, target: np.ndarray | None, session: str) -> Protection:
         """The measurements of the card, for the API."""
@@ -402,11 +498,12 @@ class Anonymizer:
             self._recordings.withdraw(session, "result")
 
     def _has_inputs(self, run: Run, *inputs: str | None) -> bool:
-        """Whether a run was made from these inputs: source, target and choice."""
-        return self._current_inputs(run.source, run.target, run.choice) == self._current_inputs(*inputs)
+        """Whether a run was made from these inputs: source, target, choice and profile."""
+        own = self._current_inputs(run.source, run.target, run.choice, run.profile)
+        return own == self._current_inputs(*inputs)
 
-    def _current_inputs(self, source: str | None, target: str | None, choice: str) -> tuple:
-        return self._current_path(source), self._current_path(self._target_path(target, choice)), choice
+    def _current_inputs(self, source: str | None, target: str | None, choice: str, profile: str) -> tuple:
+        return self._current_path(source), self._current_path(self._target_path(target, choice)), choice, profile
 
     def _target_path(self, target: str | None, choice: str) -> str | None:
         """Path of the target for a choice; the player's own path counts for `OWN_RECORDING` alone.
@@ -436,7 +533,7 @@ def limit_to_speech(mels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def update_results_area(
-    *, message: str = "", run_id: str = "", running: bool = False, result: bool = False, notes: str = ""
+    *, message: str = "", run_id: str = "", running: bool = False, result: Result | None = None, notes: str = ""
 ) -> tuple:
     """Updates of the components below the buttons, in the order of `Tab.results_area`.
 
@@ -445,33 +542,36 @@ def update_results_area(
     message : HTML, shown while there is neither a run nor a result
     run_id : id of the run that the page shows
     running : whether to show the progress and "Cancel"
-    result : whether to show the result; otherwise its files are removed from the page
+    result : the result to show, whose files the page has; None removes them from the page
     notes : HTML, shown above the result if it isn't empty
     """
     files = [gr.skip() if result else None] * 4
+    downloads = [gr.update(value=result and result.swapped), gr.update(value=None, interactive=False)]
     bar = {"value": progress_html(texts.STARTING, 0.0, None)} if running else {}
     cancel, progress = gr.update(visible=running), gr.update(visible=running, **bar)
-    intro, results = gr.update(value=message), gr.update(visible=result)
+    intro, results = gr.update(value=message), gr.update(visible=result is not None)
     noted = gr.update(value=notes, visible=bool(notes))
-    return run_id, cancel, intro, progress, results, texts.PROTECTION_WAITING, noted, *files
+    return run_id, cancel, intro, progress, results, texts.PROTECTION_WAITING, noted, *downloads, *files
 
 
 def build_tab(anonymizer: Anonymizer, evaluation: str) -> "Tab":
     """Lay out the tab; `evaluation` is HTML."""
     with gr.Row(equal_height=True):
+        with gr.Column(elem_classes="stack"):
+            with gr.Column(elem_classes="card"):
+                gr.HTML(texts.SOURCE)
+                source = recorder("Voice to protect", "source")
+            profile = _profile_choice(anonymizer)
         with gr.Column(elem_classes="card"):
-            gr.HTML(texts.SOURCE)
-            source = recorder("Voice to protect", "source")
-        with gr.Column(elem_classes="card"):
-            gr.HTML(texts.TARGET)
+            gr.HTML(texts.TARGET.format(step=3 if len(anonymizer.profiles) > 1 else 2))
             labels = list(anonymizer.bundled)
             choice = gr.Radio([*labels, PSEUDONYM, OWN_RECORDING], value=labels[0], label="Voice", elem_id="choice")
             target = recorder("New voice", "target", value=anonymizer.bundled[labels[0]], interactive=False)
             consent = gr.Checkbox(label=texts.CONSENT, visible=False, elem_id="consent", container=False)
-    with gr.Row(elem_classes="actions"):
+    with gr.Row(elem_classes=["actions", "always-visible"]):
         convert = gr.Button("Convert", variant="primary", elem_id="convert", scale=3)
         cancel = gr.Button("Cancel", elem_id="cancel", scale=1, visible=False)
-        example = gr.Button("Try it with bundled voices", elem_id="example", scale=1)
+        example = gr.Button("Try it with bundled voices", elem_id="example", scale=1, min_width=300)
         delete = gr.Button("Delete now", elem_id="delete", scale=1, min_width=130)
     intro = gr.HTML(anonymizer.empty_message(), elem_id="intro")
     progress = gr.HTML(progress_html(texts.STARTING, 0.0, None), elem_id="progress", visible=False)
@@ -480,13 +580,36 @@ def build_tab(anonymizer: Anonymizer, evaluation: str) -> "Tab":
         gr.HTML(texts.LISTEN)
         with gr.Row():
             players = [player("Original"), player("Reconstructed"), player("Swapped voice", "swapped")]
+        with gr.Row(elem_classes="actions"):
+            downloads = [
+                gr.DownloadButton(texts.DOWNLOAD_VOICE, elem_id="download-voice"),
+                gr.DownloadButton(texts.DOWNLOAD_REPORT, elem_id="download-report", interactive=False),
+            ]
+        gr.HTML(texts.REPORT)
         protection = gr.HTML(texts.PROTECTION_WAITING, elem_id="protection")
+        mels = figure("Spectrograms", texts.mels(anonymizer.profiles), texts.MELS_ALT)
         with gr.Accordion("How well it works on average: the evaluation", open=False, elem_id="evaluation"):
             gr.HTML(evaluation)
-        mels = figure("Spectrograms", texts.MELS, texts.MELS_ALT)
-    inputs, buttons = (source, choice, target, consent), (convert, cancel, example, delete)
+    inputs, buttons = (source, choice, target, consent, profile), (convert, cancel, example, delete)
     states = gr.Textbox(visible=False), gr.State(None), gr.State(None), gr.Textbox(visible=False)
-    return Tab(*inputs, *buttons, intro, progress, results, notes, players, protection, mels, *states)
+    return Tab(*inputs, *buttons, intro, progress, results, notes, players, downloads, protection, mels, *states)
+
+
+def _profile_choice(anonymizer: Anonymizer) -> gr.Radio:
+    """Radio buttons of the profiles, each with its figure; hidden where there is only one."""
+    options, figures = [], anonymizer.figures
+    for name in anonymizer.profiles:
+        label = f"{texts.PROFILE_NAMES[name]}. {texts.PROFILES[name]}"
+        if name in figures:
+            label += " " + texts.PROFILE_FIGURE.format(eer=f"{figures[name].eer[HEADLINE_S]:.0f} %")
+        options.append((label, name))
+    several = len(options) > 1
+    with gr.Column(elem_classes="card", visible=several):
+        gr.HTML(texts.PROFILE)
+        choice = gr.Radio(options, value=anonymizer.default_profile, label="Profile", elem_id="profile")
+        if figures.keys() & set(anonymizer.profiles):
+            gr.HTML(f'<p class="soft">{texts.PROFILE_NOTE.format(seconds=HEADLINE_S)}</p>')
+    return choice
 
 
 @dataclass(frozen=True)
@@ -495,6 +618,7 @@ class Tab:
 
     Attributes
     ----------
+    downloads : of the swapped voice, and of the report
     consented : path of the recording that the consent was given for; kept by the browser
     requested : the `Run` that was requested last
     run : the `Run` that was started last
@@ -505,6 +629,7 @@ class Tab:
     choice: gr.Radio
     target: gr.Audio
     consent: gr.Checkbox
+    profile: gr.Radio
     convert: gr.Button
     cancel: gr.Button
     example: gr.Button
@@ -514,6 +639,7 @@ class Tab:
     results: gr.Column
     notes: gr.HTML
     players: list[gr.Audio]
+    downloads: list[gr.DownloadButton]
     protection: gr.HTML
     mels: gr.Image
     consented: gr.Textbox
@@ -530,12 +656,12 @@ class Tab:
     def results_area(self) -> list[gr.Component]:
         """Components below the buttons, in the order of `update_results_area`."""
         state = [self.shown_run_id, self.cancel, self.intro, self.progress]
-        return [*state, self.results, self.protection, self.notes, *self.result_files]
+        return [*state, self.results, self.protection, self.notes, *self.downloads, *self.result_files]
 
 
 def connect_events(anonymizer: Anonymizer, tab: Tab) -> None:
     """Connect the events of the tab to their handlers."""
-    inputs = [tab.source, tab.target, tab.choice]
+    inputs = [tab.source, tab.target, tab.choice, tab.profile]
     area = tab.results_area
     # Gradio calls the handlers of one event in this order, each after the one before has ended. So
     # the quick ones come first.
@@ -563,7 +689,7 @@ def connect_events(anonymizer: Anonymizer, tab: Tab) -> None:
         **PRIVATE,
     )
     filled = [tab.source, tab.choice, tab.target, tab.consent, tab.requested]
-    example = tab.example.click(anonymizer.load_example, None, filled, **QUICK)
+    example = tab.example.click(anonymizer.load_example, tab.profile, filled, **QUICK)
     several = {"trigger_mode": "multiple"}  # a dropped run may still be in its last stage when the next one starts
     for ready in (requested, example):
         started = ready.success(anonymizer.start_run, [tab.requested, tab.run], [tab.run, *area], **several, **QUICK)
@@ -579,5 +705,6 @@ def connect_events(anonymizer: Anonymizer, tab: Tab) -> None:
         shown = converted.success(
             anonymizer.show_result, [*inputs, tab.run], area, scroll_to_output=True, **several, **QUICK
         )
-        shown.success(anonymizer.show_protection, tab.run, tab.protection, show_progress="hidden", **several, **HEAVY)
+        measured = [tab.protection, tab.downloads[1]]
+        shown.success(anonymizer.show_protection, tab.run, measured, show_progress="hidden", **several, **HEAVY)
     tab.cancel.click(anonymizer.cancel, tab.run, area, **QUICK)

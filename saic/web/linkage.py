@@ -1,0 +1,135 @@
+"""Figures of the linkage evaluation in the sentences and the table of the page."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from saic.evaluation.linkage.report import HEADLINE_S
+from saic.evaluation.linkage.run import GALLERY_SIZE
+from saic.web import texts
+
+LENGTHS_S = (5, HEADLINE_S, 28)
+"""Seconds of speech that an attacker has on each side."""
+
+ORIGINAL = "real"
+"""The system of the evaluation that is original speech."""
+
+_REPORTS = ("report.json", "privacy.json")  # the first that has figures counts
+
+
+@dataclass(frozen=True)
+class Linkage:
+    """The worst of all attackers on one system.
+
+    Attributes
+    ----------
+    eer
+        Seconds of speech to the lowest EER of any attacker, in percent; `HEADLINE_S` is among them.
+    top1
+        How often the best attacker names the right one of `GALLERY_SIZE` people, in percent, with
+        `HEADLINE_S` of speech; None if it was not measured.
+    speakers
+        Number of speakers, with `HEADLINE_S` of speech.
+    """
+
+    eer: Mapping[int, float]
+    top1: float | None
+    speakers: int
+
+
+def read_linkage(folder: Path, weights_sha256: str | None) -> dict[str, Linkage]:
+    """The figures of each system, from the reports of the evaluation in a folder.
+
+    Reports of other weights are left out, and so is what has another form.
+    """
+    for name in _REPORTS:
+        try:
+            report = json.loads((folder / name).read_text(encoding="utf-8"))
+            for part in (report.get("privacy"), report):
+                if isinstance(part, dict) and "systems" in part:
+                    measured = part.get("weights_sha256", report.get("weights_sha256"))
+                    if measured == weights_sha256 and (found := _read_systems(part["systems"])):
+                        return found
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue  # there is no such report
+    return {}
+
+
+def by_profile(linkage: Mapping[str, Linkage], profiles: Iterable[str], default: str) -> dict[str, Linkage]:
+    """The figures of profiles, as far as they were measured, and those of `ORIGINAL`.
+
+    The system ``pseudonym`` has the default profile; the others are named after their profile.
+    """
+    systems = {name: "pseudonym" if name == default else f"pseudonym_{name.replace('-', '_')}" for name in profiles}
+    systems[ORIGINAL] = ORIGINAL
+    return {name: linkage[system] for name, system in systems.items() if system in linkage}
+
+
+def linkage_sentence(linkage: Linkage | None) -> str:
+    """How far an attacker links recordings of one profile, for everybody."""
+    if linkage is None:
+        return texts.LINKAGE_UNKNOWN
+    others = [
+        texts.LINKAGE_OTHER_LENGTH.format(eer=_percent(eer), seconds=length)
+        for length, eer in linkage.eer.items()
+        if length != HEADLINE_S
+    ]
+    beside = f" ({', '.join(others)})" if others else ""
+    sentence = texts.LINKAGE.format(eer=_percent(linkage.eer[HEADLINE_S]), seconds=HEADLINE_S, beside=beside)
+    if linkage.top1 is not None:
+        sentence += " " + texts.LINKAGE_TOP1.format(top1=_percent(linkage.top1), people=GALLERY_SIZE)
+    return sentence
+
+
+def linkage_html(figures: Mapping[str, Linkage], default: str) -> str:
+    """Headline of the evaluation: a sentence on the default profile, and a table of all profiles."""
+    if default not in figures:
+        return ""
+    first, *others = sorted(figures[default].eer.items(), key=lambda item: item[0] != HEADLINE_S)
+    sentence = texts.LINKAGE_HEADLINE.format(
+        profile=texts.PROFILE_NAMES[default],
+        eer=_percent(first[1]),
+        seconds=HEADLINE_S,
+        others="".join(f", {_percent(eer)} with {length}" for length, eer in others),
+        speakers=figures[default].speakers,
+    )
+    rows = {texts.PROFILE_NAMES[name]: figures[name] for name in texts.PROFILE_NAMES if name in figures}
+    if ORIGINAL in figures:
+        rows[texts.LINKAGE_ORIGINAL] = figures[ORIGINAL]
+    columns = [f"EER at {length} s, %" for length in LENGTHS_S] + [f"Named of {GALLERY_SIZE}, %"]
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    body = "".join(_row(name, linkage) for name, linkage in rows.items())
+    return f"""<div class="report"><h3>{texts.LINKAGE_TITLE}</h3><p>{sentence}</p>
+<div class="table" tabindex="0" role="group" aria-label="Worst attacker"><table>
+<thead><tr><th scope="col">Profile</th>{head}</tr></thead><tbody>{body}</tbody></table></div>
+<p class="soft">{texts.LINKAGE_NOTE.format(seconds=HEADLINE_S)}</p></div>"""
+
+
+def _read_systems(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, Linkage]:
+    """Figures of the systems whose EER was measured with `HEADLINE_S` of speech."""
+    found = {}
+    for name, groups in systems.items():
+        estimates = {key: one for key, one in groups.get("privacy", {}).items() if one["value"] is not None}
+        eers = {length: _ending(estimates, f".eer_{length}s") for length in LENGTHS_S}
+        if headline := eers[HEADLINE_S]:
+            top1 = max((one["value"] for one in _ending(estimates, f".top1_{HEADLINE_S}s")), default=None)
+            eer = {length: min(one["value"] for one in several) for length, several in eers.items() if several}
+            found[name] = Linkage(eer, top1, max(one["n"] for one in headline))
+    return found
+
+
+def _ending(estimates: Mapping[str, Mapping[str, Any]], ending: str) -> list[Mapping[str, Any]]:
+    """The estimates of all attackers of one figure."""
+    return [estimate for key, estimate in estimates.items() if key.endswith(ending)]
+
+
+def _row(name: str, linkage: Linkage) -> str:
+    values = [linkage.eer.get(length) for length in LENGTHS_S] + [linkage.top1]
+    cells = "".join(f"<td>{'-' if value is None else f'{value:.0f}'}</td>" for value in values)
+    return f'<tr><th scope="row">{name}</th>{cells}</tr>'
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0f} %"
