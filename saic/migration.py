@@ -46,6 +46,9 @@ TENSORS = {
 REPORT_KEYS = {"judges": "evaluators", "evaluators.recogniser": "evaluators.asr"}
 """Keys of ``report.json`` until schema 2."""
 
+UNNAMED_CORPUS = "corpus"
+"""Name of the one corpus of a report of schema 3 or older."""
+
 T = TypeVar("T")
 
 
@@ -65,10 +68,22 @@ def migrate_tensors(tensors: Mapping[str, T]) -> dict[str, T]:
 
 
 def migrate_report(report: Mapping[str, Any]) -> dict[str, Any]:
-    """A report of ``saic evaluate`` with the old keys renamed."""
+    """A report of ``saic evaluate`` with the old keys renamed.
+
+    Until schema 3 a report had one corpus, and attackers that are no longer used: their figures are
+    left out.
+    """
     migrated = _copied(report, depth=2)
     for old, new in REPORT_KEYS.items():
         _move(migrated, old.split("."), new.split("."))
+    if {"data", "systems"} <= migrated.keys():
+        systems = {
+            system: {group: figures for group, figures in groups.items() if group != "privacy"}
+            for system, groups in migrated.pop("systems").items()
+        }
+        migrated["corpora"] = {UNNAMED_CORPUS: {"data": migrated.pop("data"), "systems": systems}}
+        migrated["privacy"] = None
+        migrated["claims"] = ["Privacy was not measured by the attackers of this version."]
     return migrated
 
 

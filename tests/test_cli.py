@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from saic import __version__, audio, cli
 from saic.cli import options
+from saic.cli.evaluate import Measure
 from saic.errors import UsageError
 from tests.conftest import voice
 
@@ -48,7 +49,6 @@ def test_every_parameter_has_one_line_of_help() -> None:
         "anonymize",
         "identify",
         "evaluate",
-        "evaluate-privacy",
         "evaluate-paper",
         "info",
         "push",
@@ -74,7 +74,7 @@ def test_version_is_printed() -> None:
 
 @pytest.mark.parametrize(
     ("words", "completed"),
-    [("saic eval", ["evaluate", "evaluate-privacy", "evaluate-paper"]), ("saic anonymize --me", ["--method"])],
+    [("saic eval", ["evaluate", "evaluate-paper"]), ("saic anonymize --me", ["--method"])],
 )
 def test_shell_completion_lists_commands_and_options(words: str, completed: list[str]) -> None:
     environment = {"_SAIC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
@@ -127,22 +127,24 @@ def test_protocol_paper_is_a_deprecated_alias_of_evaluate_paper(paper: list[dict
     assert "--protocol" not in CliRunner().invoke(cli.app, ["evaluate", "--help"]).output
 
 
-@pytest.mark.parametrize("option", [["--quick"], ["--split", "dev"], ["--attackers", "all"], ["--asr", "none"]])
+@pytest.mark.parametrize(
+    "option",
+    [["--quick"], ["--split", "dev"], ["--attackers", "all"], ["--asr", "none"], ["--only", "words"], ["--data", "b"]],
+)
 def test_protocol_paper_refuses_options_of_the_full_evaluation(option: list[str], tmp_path: Path) -> None:
     arguments = ["evaluate", "--protocol", "paper", "--data", "corpus", "--out", str(tmp_path), *option]
     done = CliRunner().invoke(cli.app, arguments)
     assert isinstance(done.exception, UsageError) and "identity alone" in str(done.exception)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "evaluate-privacy", "evaluate-paper"])
+@pytest.mark.parametrize("command", ["evaluate", "evaluate-paper"])
 def test_existing_report_is_refused_without_force(command: str, tmp_path: Path) -> None:
-    for name in ("report.json", "privacy.json"):
-        (tmp_path / name).touch()
+    (tmp_path / "report.json").touch()
     done = CliRunner().invoke(cli.app, [command, "--data", "corpus", "--out", str(tmp_path)])
     assert isinstance(done.exception, UsageError) and "--force" in str(done.exception)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "evaluate-privacy", "evaluate-paper"])
+@pytest.mark.parametrize("command", ["evaluate", "evaluate-paper"])
 @pytest.mark.parametrize("out", ["/proc/none/report", "file", "n" * 300])
 def test_report_folder_that_cannot_be_made_is_refused_before_the_work(
     paper: list[dict], command: str, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -152,6 +154,69 @@ def test_report_folder_that_cannot_be_made_is_refused_before_the_work(
     done = CliRunner().invoke(cli.app, [command, "--data", "corpus", "--out", out])
     assert isinstance(done.exception, UsageError) and "cannot be" in str(done.exception)
     assert paper == [] and os.listdir(tmp_path) == ["file"]
+
+
+@pytest.fixture
+def evaluation(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """Replaces the evaluation, its evaluators and its attackers; has the arguments of each call."""
+    calls = []
+
+    def evaluate(data: list[Path], split: str, out: Path, **arguments: object) -> dict:
+        calls.append({"data": data, "split": split, **arguments})
+        out.mkdir()
+        (out / "report.md").write_text("# Report\n")
+        return {"schema": 4}
+
+    pytest.importorskip("resemblyzer")
+    monkeypatch.setattr("saic.evaluation.run.evaluate", evaluate)
+    monkeypatch.setattr("saic.evaluation.evaluators.evaluators.Evaluators.load", lambda asr, **_: f"asr {asr}")
+    monkeypatch.setattr("saic.evaluation.linkage.attackers.load", lambda names, pipeline: list(names))
+    fake = SimpleNamespace(from_pretrained=lambda weights, *, device: "pipeline")
+    monkeypatch.setattr("saic.pipeline.Pipeline", fake)
+    return calls
+
+
+def test_evaluate_measures_everything_on_several_corpora(evaluation: list[dict], tmp_path: Path) -> None:
+    from saic.evaluation.linkage.attackers import NAMES
+    from saic.evaluation.run import ATTACKED_SYSTEMS, MEASURES
+
+    assert tuple(Measure) == MEASURES
+    arguments = ["evaluate", "--data", "a", "--data", "b", "--out", str(tmp_path / "out"), "--attackers", "all"]
+    done = CliRunner().invoke(cli.app, arguments)
+    assert done.exit_code == 0 and done.stdout == "# Report\n\n"
+    assert done.stderr.count("\n") == 1 and "--attacker." in done.stderr
+    (call,) = evaluation
+    assert call["data"] == [Path("a"), Path("b")] and call["split"] == "test" and call["only"] == ()
+    assert call["evaluators"] == "asr None" and call["evidence"] == list(NAMES)
+    assert call["attacked"] == ATTACKED_SYSTEMS
+    assert call["command"] == "saic evaluate --data DATA --data DATA --split test --seed 0"
+
+
+def test_evaluate_only_privacy_loads_no_recognizer(evaluation: list[dict], tmp_path: Path) -> None:
+    options = ["--only", "privacy", "--system", "mcadams", "--attacker", "level", "--split", "attack"]
+    done = CliRunner().invoke(cli.app, ["evaluate", "--data", "a", "--out", str(tmp_path / "out"), *options])
+    assert done.exit_code == 0 and done.stderr == ""
+    (call,) = evaluation
+    assert call["only"] == ["privacy"] and call["attacked"] == ["mcadams"] and call["evidence"] == ["level"]
+    assert call["evaluators"].asr is None and not call["evaluators"].embedders
+    assert call["command"] == (
+        "saic evaluate --data DATA --split attack --seed 0 --only privacy --system mcadams --attacker level"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "asr"), [(["--quick"], "none"), (["--only", "identity"], "none"), (["--quick", "--asr", "a"], "a")]
+)
+def test_evaluate_loads_a_recognizer_only_for_words(
+    evaluation: list[dict], tmp_path: Path, options: list[str], asr: str
+) -> None:
+    done = CliRunner().invoke(cli.app, ["evaluate", "--data", "a", "--out", str(tmp_path / "out"), *options])
+    assert done.exit_code == 0 and evaluation[0]["evaluators"] == f"asr {asr}"
+
+
+def test_unknown_system_is_refused_before_the_work(evaluation: list[dict], tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["evaluate", "--data", "a", "--out", str(tmp_path / "out"), "--system", "x"])
+    assert isinstance(done.exception, UsageError) and "'x'" in str(done.exception) and evaluation == []
 
 
 def test_hint_on_missing_packages_names_what_a_source_tree_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,7 @@ from saic.data.manifest import Clip, write
 from saic.errors import DataError, EmptyAudio, InvalidAudio, SaicError, SilentAudio, UsageError
 from saic.evaluation import metrics
 from saic.evaluation import report as reports
-from saic.evaluation.data.codec import round_trip
+from saic.evaluation.data.codec import lossless, round_trip
 from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.data.trials import (
     Span,
@@ -31,8 +32,9 @@ from saic.evaluation.evaluators.embedders import Resemblyzer
 from saic.evaluation.evaluators.evaluators import Evaluators
 from saic.evaluation.measures import identity
 from saic.evaluation.metrics import Estimate
-from saic.evaluation.run import evaluate
-from saic.evaluation.systems import MAIN_SYSTEMS, SYSTEMS, VOCODER_BASELINES, SystemOutputs, controls_first
+from saic.evaluation.run import evaluate, measured_systems
+from saic.evaluation.systems import MAIN_SYSTEMS, VOCODER_BASELINES, SystemOutputs, controls_first
+from saic.migration import migrate_report
 from saic.signal.vad import require_speech, speech_frames
 
 RATE = 16_000
@@ -93,6 +95,9 @@ def corpus_folder(tmp_path_factory) -> Path:
 class TilingPipeline:
     """A perfect converter: the target's recording, as long as the source. Fails after ``fail_after`` calls."""
 
+    profiles = ("prosody-kept",)
+    default_profile = "prosody-kept"
+
     def __init__(self, fail_after: int = 10**9):
         self.calls: list[str] = []
         self._fail_after = fail_after
@@ -111,7 +116,7 @@ class TilingPipeline:
         self._call("reconstruct" if reconstruct else "convert")
         return SimpleNamespace(wav=np.resize(targets[0][0], len(source[0])), reconstruction=source[0])
 
-    def anonymize(self, clip, *, seed):
+    def anonymize(self, clip, *, seed, profile=None):
         self._call("anonymize")
         return SimpleNamespace(wav=np.random.default_rng(seed).permutation(clip[0]))
 
@@ -432,6 +437,10 @@ class SpectrumEmbedder:
     """A fast embedder: the normalized long-term spectrum."""
 
     name = "spectrum"
+    version = 1
+
+    def measure(self, segment):
+        return self.embed(segment.wav)
 
     def embed(self, wav):
         require_speech(wav)
@@ -467,12 +476,18 @@ def _evaluators() -> Evaluators:
 ESTIMATE_KEYS = ["value", "low", "high", "n", "unit"]
 
 
+def systems_of(report: dict) -> dict:
+    """System to group to figures, of the one corpus of a report."""
+    (of_corpus,) = report["corpora"].values()
+    return of_corpus["systems"]
+
+
 @pytest.fixture(scope="module")
 def whole(corpus_folder, tmp_path_factory):
     """Output folder, report, pipeline and stages of a complete run."""
     out, pipeline, stages = tmp_path_factory.mktemp("whole"), TilingPipeline(), Counter()
     report = evaluate(
-        corpus_folder,
+        [corpus_folder],
         "test",
         out,
         pipeline=pipeline,
@@ -483,76 +498,93 @@ def whole(corpus_folder, tmp_path_factory):
     return out, report, pipeline, stages
 
 
-def test_report_has_all_groups_and_counts(whole):
+def test_report_has_all_groups_and_counts(whole, corpus_folder):
     out, report, pipeline, stages = whole
     assert json.loads((out / "report.json").read_text()) == report
     assert set(report) == {
-        *("schema", "command", "seed", "weights_sha256", "versions", "data", "evaluators", "systems", "claims")
+        *("schema", "command", "seed", "weights_sha256", "versions", "evaluators", "corpora", "privacy", "claims")
     }
-    assert report["weights_sha256"] == "ab" * 32 and len(report["data"]["manifest_sha256"]) == 64
+    assert report["weights_sha256"] == "ab" * 32
+    ((name, of_corpus),) = report["corpora"].items()
+    data, systems = of_corpus["data"], of_corpus["systems"]
+    assert name == corpus_folder.name and len(data["manifest_sha256"]) == 64
     # Six speakers, three of each sex: two same-sex and two cross-sex targets.
-    assert report["data"]["gallery_speakers"] == 6 and report["data"]["trials"] == 24
-    assert report["data"]["left_out"] == {"short": 1, "silent": 0}
-    assert (stages["identity: convert"], stages["lossless: convert"], max(stages.values()) < 99) == (24, 24, True)
-    assert pipeline.calls.count("reconstruct") >= 6
-    assert list(report["systems"]) == [name for name in SYSTEMS if not SYSTEMS[name].is_external]
-    assert all(set(report["systems"][system]) == {"utility"} for system in VOCODER_BASELINES)
-    for system, groups in report["systems"].items():
-        assert system in VOCODER_BASELINES or {"identity", "privacy", "utility"} <= set(groups), system
+    assert data["gallery_speakers"] == 6 and data["trials"] == 24
+    assert data["left_out"] == {"short": 1, "silent": 0}
+    assert [stages[f"{name}, {stage}: convert"] for stage in ("identity", "lossless")] == [24, 24]
+    assert max(stages.values()) < 99 and pipeline.calls.count("reconstruct") >= 6
+    assert set(systems) == {*measured_systems(pipeline), *VOCODER_BASELINES}
+    assert all(set(systems[system]) == {"utility"} for system in VOCODER_BASELINES)
+    for system, groups in systems.items():
+        assert system in VOCODER_BASELINES or {"identity", "utility"} <= set(groups), system
         for estimate in [estimate for figures in groups.values() for estimate in figures.values()]:
             assert list(estimate) == ESTIMATE_KEYS
             value, low, high, _, _ = estimate.values()
             assert value is None or low is None or low <= value <= high
-    assert {"disentanglement", "robustness"} <= set(report["systems"]["convert"])
-    assert report["systems"]["real"]["classification"]["spectrum.top1"]["value"] >= 80
-    assert set(report["claims"]["convert"]) >= {"spectrum.eer_ignorant", "spectrum.eer_lazy"}
+    assert {"disentanglement", "robustness"} <= set(systems["convert"])
+    assert systems["real"]["classification"]["spectrum.top1"]["value"] >= 80
+
+
+def test_data_without_training_speech_for_attackers_give_a_report_that_says_so(whole, corpus_folder, tmp_path):
+    (claim,) = whole[1]["claims"]
+    assert whole[1]["privacy"] is None and claim.startswith("Privacy was not measured.") and "'train'" in claim
+    assert f"- {claim}\n" in (whole[0] / "report.md").read_text()
+    arguments = {"pipeline": TilingPipeline(), "evaluators": Evaluators([]), "only": ["privacy"]}
+    with pytest.raises(DataError, match="'train'"):
+        evaluate([corpus_folder], "test", tmp_path / "out", **arguments)
 
 
 def test_perfect_conversion_and_controls_give_expected_figures(whole):
-    systems = {name: groups for name, groups in whole[1]["systems"].items() if name in MAIN_SYSTEMS}
+    systems = {name: groups for name, groups in systems_of(whole[1]).items() if name in MAIN_SYSTEMS}
     identity = {name: {k: v["value"] for k, v in groups["identity"].items()} for name, groups in systems.items()}
     assert identity["real"]["source_top1"] >= 80 and identity["convert"]["target_top1"] >= 80
     assert identity["copy_source"]["target_top1"] <= 20 <= 80 <= identity["replay_target"]["target_top1"]
-    eer = {name: groups["privacy"]["spectrum.eer_ignorant"]["value"] for name, groups in systems.items()}
-    assert eer["copy_source"] <= 20 and eer["convert"] >= 30
     words = {name: groups["utility"]["wer"]["value"] for name, groups in systems.items()}
     assert words["real"] == 0 and words["copy_source"] <= 20 <= words["replay_target"]
 
 
-def test_markdown_has_every_table_and_row(whole):
-    out, report, _, _ = whole
+def test_markdown_has_every_table_and_row(whole, corpus_folder):
+    out, _, pipeline, _ = whole
     markdown = (out / "report.md").read_text()
     assert "6 enrolled speakers (chance 16.7 %)" in markdown
-    headings = [line for line in markdown.splitlines() if line.startswith("## ")]
-    assert [heading.removeprefix("## ") for heading in headings] == [
+    headings = [line.partition(" ")[2] for line in markdown.splitlines() if line.startswith("##")]
+    of_corpus = (
         *("Identity (Resemblyzer)", "Identity by sex of the source and by number of enrolled speakers"),
-        *("Attackers (spectrum)", "Identity without the codec", "Words", "Sound and prosody"),
-        *("Speaker recognition on real recordings", "Speaker probes", "Degraded recordings", "All figures"),
+        *("Identity without the codec", "Words", "Sound and prosody"),
+        *("Speaker recognition on real recordings", "Speaker probes", "Degraded recordings"),
+    )
+    assert headings == [
+        *("Words of `pseudonym`, by corpus", f"Corpus {corpus_folder.name}"),
+        *(f"{heading}: {corpus_folder.name}" for heading in of_corpus),
+        "All figures",
     ]
-    for system in MAIN_SYSTEMS:
-        assert markdown.count(f"| `{system}` |") == 5 + (system in ("real", "vocoder", "convert")), system
-    for table in markdown.split("\n## ")[1:]:
+    for system in measured_systems(pipeline):
+        assert markdown.count(f"| `{system}` |") == 4 + (system in ("real", "vocoder", "convert")), system
+    for table in re.split(r"\n##+ ", markdown)[1:]:
         rows = [line for line in table.splitlines() if line.startswith("|")]
         assert len({row.count("|") for row in rows}) <= 1
-    assert report["systems"]["real"]["privacy"]["spectrum.eer_lazy"]["n"] == 6
 
 
 def test_markdown_reads_reports_of_schema_2(whole):
     new = whole[1]
-    old = {name: value for name, value in new.items() if name != "evaluators"} | {"judges": new["evaluators"]}
-    assert reports.markdown(old | {"schema": 2}) == reports.markdown(new)
+    (of_corpus,) = new["corpora"].values()
+    attacked = {"convert": of_corpus["systems"]["convert"] | {"privacy": {"spectrum.eer_lazy": {"value": 40.0}}}}
+    old = {name: new[name] for name in ("command", "seed", "weights_sha256", "versions")}
+    old |= {"schema": 2, "data": of_corpus["data"], "systems": of_corpus["systems"] | attacked}
+    old |= {"judges": new["evaluators"], "claims": {"convert": {"spectrum.eer_lazy": True}}}
+    expected = new | {"corpora": {"corpus": of_corpus}, "claims": migrate_report(old)["claims"]}
+    assert reports.markdown(old) == reports.markdown(expected)
+    assert "Privacy was not measured" in reports.markdown(old)
 
 
-def test_plots_are_png_files(whole):
-    plots = {path.name: path for path in (whole[0] / "plots").iterdir()}
-    assert set(plots) == {
-        *("target_top1.png", "det_spectrum.png", "fig4_within_one_sex.png", "fig4_across_sexes.png", "fig5.png")
-    }
+def test_plots_are_png_files(whole, corpus_folder):
+    plots = {path.name: path for path in (whole[0] / "plots" / corpus_folder.name).iterdir()}
+    assert set(plots) == {"target_top1.png", "fig4_within_one_sex.png", "fig4_across_sexes.png", "fig5.png"}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.values())
 
 
 def test_interrupted_run_continues_and_gives_the_same_report(corpus_folder, tmp_path):
-    data, whole_out, parts_out = corpus_folder / "small.jsonl", tmp_path / "whole", tmp_path / "parts"
+    data, whole_out, parts_out = [corpus_folder / "small.jsonl"], tmp_path / "whole", tmp_path / "parts"
     whole, broken, resumed, again = (TilingPipeline(n) for n in (10**9, 9, 10**9, 0))
     report = evaluate(data, "test", whole_out, pipeline=whole, evaluators=_evaluators(), quick=True)
     with pytest.raises(RuntimeError, match="power cut"):
@@ -571,13 +603,92 @@ def test_quick_evaluation_of_a_folder_without_manifest(corpus_folder, tmp_path):
         clip = (corpus_folder / f"{name}-0.flac").read_bytes()
         (tmp_path / "data" / name / "1.flac").write_bytes(clip)
     evaluators, pipeline = Evaluators([SpectrumEmbedder()]), TilingPipeline()
-    report = evaluate(tmp_path / "data", "test", tmp_path / "out", pipeline=pipeline, evaluators=evaluators, quick=True)
-    assert report["data"]["trials"] == 6  # sexes unknown: two targets of any
-    estimate = report["systems"]["convert"]["identity"]["target_top1_same_sex"]
+    arguments = {"pipeline": pipeline, "evaluators": evaluators, "quick": True}
+    report = evaluate([tmp_path / "data"], "test", tmp_path / "out", **arguments)
+    assert report["corpora"]["data"]["data"]["trials"] == 6  # sexes unknown: two targets of any
+    estimate = systems_of(report)["convert"]["identity"]["target_top1_same_sex"]
     assert (estimate["value"], estimate["n"]) == (None, 0)
-    assert report["systems"]["convert"]["utility"]["wer"]["value"] is None
+    assert systems_of(report)["convert"]["utility"]["wer"]["value"] is None
     markdown = (tmp_path / "out/report.md").read_text()
     assert "| - |" in markdown and "## Words" not in markdown
+
+
+@pytest.fixture
+def attacked(tmp_path) -> list[Path]:
+    """Two corpora with speech of three speakers in ``train`` and of four in ``attack``, four clips each."""
+    folders = []
+    for corpus, f0_hz in (("one", 90), ("two", 200)):
+        folder, clips = tmp_path / corpus, []
+        folder.mkdir()
+        for k in range(7):
+            for i in range(4):
+                path = folder / f"{k}-{i}.flac"
+                soundfile.write(path, voice(3.0, f0_hz + k, (400 + 40 * k, 1200 + 60 * k), seed=10 * k + i), RATE)
+                clips.append(Clip(path, path.stem, f"s{k}", "F", 3.0, None, "train" if k < 3 else "attack"))
+        write(folder / "manifest.jsonl", clips)
+        folders.append(folder)
+    return folders
+
+
+def test_privacy_is_measured_on_all_corpora_together_and_heads_the_report(attacked, tmp_path, monkeypatch):
+    monkeypatch.setattr("saic.evaluation.linkage.outputs.round_trip", lossless)
+    out, spectrum = tmp_path / "out", SpectrumEmbedder()
+    arguments = {"pipeline": TilingPipeline(), "evaluators": Evaluators([]), "evidence": [spectrum], "quick": True}
+    report = evaluate(attacked, "attack", out, only=["privacy"], attacked=["pseudonym"], **arguments)
+    assert report["corpora"] == {} and set(report["privacy"]["data"]["corpora"]) == {"one", "two"}
+    system, by_corpus = reports.headline(report["privacy"])
+    assert system == "pseudonym" and list(by_corpus) == ["all", "one", "two"]
+    markdown = (out / "report.md").read_text()
+    assert report["claims"][0] == f"pseudonym: {report['privacy']['claims']['pseudonym']}"
+    assert markdown.splitlines()[2] == f"- {report['claims'][0]}"
+    first = markdown.split("\n## ")[1]
+    assert first.startswith("Worst attacker on `pseudonym`, by corpus\n") and "| `two` |" in first
+    assert "## Attackers on `pseudonym`" in markdown and not (out / "privacy.json").exists()
+    assert (out / "plots" / "eer_by_seconds.png").is_file()
+
+
+def _privacy(eer_by_part: dict[str, float]) -> dict:
+    """A report of the linkage evaluation at 15 s with one attacker."""
+    figures = {
+        f"fused.eer_15s{part}": {"value": eer, "low": None, "high": None, "n": 9, "unit": "%"}
+        for part, eer in eer_by_part.items()
+    }
+    return {"systems": {"convert": {"privacy": figures}}, "claims": {"convert": "EER."}}
+
+
+def test_the_weakest_corpus_is_named_beside_the_best():
+    parts = {"": 20.0, "@one": 30.0, "@two": 11.0, "@two, one language": 5.0}
+    first, second = reports.privacy_claims(_privacy(parts))
+    assert first == "convert: EER." and "Weakest corpus: two" in second and "best: one, 30 %" in second
+    assert len(reports.privacy_claims(_privacy({"": 20.0}))) == 1
+
+
+@pytest.mark.parametrize(
+    ("profiles", "default", "measured"),
+    [
+        (("prosody-kept",), "prosody-kept", set()),
+        (("prosody-kept", "balanced", "strict"), "balanced", {"pseudonym_prosody_kept", "pseudonym_strict"}),
+    ],
+)
+def test_pseudonyms_of_other_profiles_are_measured_if_the_weights_have_them(profiles, default, measured):
+    pipeline = SimpleNamespace(profiles=profiles, default_profile=default)
+    assert {name for name in measured_systems(pipeline) if name.startswith("pseudonym_")} == measured
+    assert "pseudonym" in measured_systems(pipeline)
+
+
+def test_a_corpus_without_the_split_is_not_evaluated_and_two_of_one_name_are_refused(corpus_folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    clips = [Clip(corpus_folder / f"{n}-0.flac", n, n, "F", 12.5, None, "train") for n in ("anna", "dave")]
+    write(tmp_path / "other" / "manifest.jsonl", clips)
+    arguments = {"pipeline": TilingPipeline(), "evaluators": Evaluators([SpectrumEmbedder()]), "quick": True}
+    data = [corpus_folder / "small.jsonl", tmp_path / "other"]
+    assert list(evaluate(data, "test", tmp_path / "out", only=["identity"], **arguments)["corpora"]) == [
+        corpus_folder.name
+    ]
+    with pytest.raises(DataError, match=r"'languages'\. The data has these splits: test, train"):
+        evaluate(data, "languages", tmp_path / "out", **arguments)
+    with pytest.raises(DataError, match="one name"):
+        evaluate([corpus_folder, corpus_folder / "small.jsonl"], "test", tmp_path / "out", **arguments)
 
 
 def test_cached_outputs_depend_on_weights_and_seed(corpus_folder, tmp_path):

@@ -25,6 +25,7 @@ from saic import weights
 from saic.cli import main
 from saic.config import Config
 from saic.errors import HubError, UsageError, WeightsError
+from saic.migration import migrate_report
 from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.publish import space, upload
@@ -33,6 +34,7 @@ from saic.weights.download import hub_errors
 from tests.standin_hub import TOKEN, StandInHub
 
 ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks" / "evaluation"
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
 NAME = "clinic/tiny"
 
@@ -238,9 +240,11 @@ def test_other_files_of_a_repository_are_not_downloaded(hub: StandInHub, folder:
 @pytest.fixture
 def report(folder: Path, tmp_path: Path) -> Path:
     """A report of the tiny weights, with the figures of the bundled ones."""
-    figures = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text(encoding="utf-8"))
+    figures = migrate_report(json.loads((BENCHMARKS / "report.json").read_text(encoding="utf-8")))
+    privacy = figures["privacy"] or json.loads((BENCHMARKS / "privacy.json").read_text(encoding="utf-8"))
+    figures |= {"weights_sha256": weights.fingerprint(folder), "privacy": privacy, "claims": ["EER is 20 % at 15 s."]}
     path = tmp_path / "report.json"
-    path.write_text(json.dumps(figures | {"weights_sha256": weights.fingerprint(folder)}), encoding="utf-8")
+    path.write_text(json.dumps(figures), encoding="utf-8")
     return path
 
 
@@ -284,23 +288,25 @@ def test_push_of_a_changed_model_has_no_gallery(hub: StandInHub) -> None:
 
 def test_card_has_the_figures_of_the_report(hub: StandInHub, folder: Path, report: Path) -> None:
     figures = json.loads(report.read_text(encoding="utf-8"))
-    figures["claims"]["convert"]["voicefilter.eer_lazy"] = False
-    report.write_text(json.dumps(figures), encoding="utf-8")
     upload.push(folder, NAME, report=report)
     card = ModelCard(hub.repos["model", NAME].files["README.md"].decode())
     assert card.data.pipeline_tag == "audio-to-audio" and card.data.library_name == "saic"
     results = {result.metric_name: result for result in card.data.eval_results}
-    estimates = figures["systems"]["convert"]
+    corpus, of_corpus = next(iter(figures["corpora"].items()))
+    estimates = of_corpus["systems"]["convert"]
+    figure = f"{figures['privacy']['worst']['pseudonym']['15']}.eer_15s"
+    worst = figures["privacy"]["systems"]["pseudonym"]["privacy"][figure]
     for heading, estimate in {
         "Target top-1, %": estimates["identity"]["target_top1"],
-        "Semi-informed attacker (resemblyzer), EER %": estimates["privacy"]["resemblyzer.eer_semi"],
+        "EER of the worst attacker on pseudonym, 15 s of speech, %": worst,
         "WER, %": estimates["utility"]["wer"],
     }.items():
         assert results[heading].metric_value == pytest.approx(estimate["value"], abs=0.005)
         assert results[heading].metric_args["n"] == estimate["n"]
-        assert f"{estimate['value']:.1f} [{estimate['low']:.1f}, {estimate['high']:.1f}]" in card.text
-    assert "Lazy-informed attacker (voicefilter), EER %" not in results  # it supports no claim
-    assert f"({estimates['privacy']['voicefilter.eer_lazy']['value']:.1f} [" in card.text
+    wer = estimates["utility"]["wer"]
+    assert f"{wer['value']:.1f} [{wer['low']:.1f}, {wer['high']:.1f}]" in card.text
+    assert "- EER is 20 % at 15 s.\n" in card.text and f"### {corpus}: " in card.text
+    assert not any("real" in name or "copy_source" in name for name in results)
     assert all(f"`{system}`" in card.text for system in ("copy_source", "replay_target", "mcadams"))
     upload.push(folder, NAME)
     without_report = ModelCard(hub.repos["model", NAME].files["README.md"].decode())
@@ -308,14 +314,19 @@ def test_card_has_the_figures_of_the_report(hub: StandInHub, folder: Path, repor
 
 
 @pytest.mark.parametrize("key", ["evaluators", "judges"])
-def test_report_is_read_with_its_old_and_its_new_keys(report: Path, folder: Path, key: str) -> None:
-    figures = json.loads(report.read_text(encoding="utf-8"))
-    evaluators = figures.pop("judges", None) or figures.pop("evaluators")
-    report.write_text(json.dumps(figures | {key: evaluators}), encoding="utf-8")
+def test_report_of_an_older_version_is_read(report: Path, folder: Path, key: str) -> None:
+    new = json.loads(report.read_text(encoding="utf-8"))
+    of_corpus = next(iter(new["corpora"].values()))
+    attacked = {"convert": of_corpus["systems"]["convert"] | {"privacy": {"resemblyzer.eer_lazy": {"value": 49.0}}}}
+    old = {name: new[name] for name in ("command", "weights_sha256")}
+    old |= {"data": of_corpus["data"], "systems": of_corpus["systems"] | attacked}
+    old |= {key: {"embedders": ["a"], "recogniser": "b"}, "claims": {"convert": {"resemblyzer.eer_lazy": True}}}
+    report.write_text(json.dumps(old), encoding="utf-8")
     read = read_report(report, weights.fingerprint(folder))
-    assert read["evaluators"]["embedders"] == evaluators["embedders"] and "judges" not in read
-    assert read["evaluators"]["asr"] == evaluators["recogniser"] and "recogniser" not in read["evaluators"]
-    assert "Semi-informed attacker (resemblyzer), EER %" in model_card(NAME, read, None)
+    assert read["evaluators"] == {"embedders": ["a"], "asr": "b"} and "judges" not in read
+    assert read["corpora"] == {"corpus": of_corpus} and read["privacy"] is None
+    card = model_card(NAME, read, None)
+    assert "Privacy was not measured" in card and "49.0" not in card
 
 
 def test_push_refuses_wrong_reports_damaged_weights_and_public_repositories(

@@ -14,7 +14,7 @@ from saic import cli
 from saic.data import corpora
 from saic.errors import DataError, UsageError
 from saic.evaluation.paper import PaperSet, evaluate, one_target_each
-from tests.test_evaluation import RATE, SPEAKERS, SpectrumEmbedder, TilingPipeline, voice
+from tests.test_evaluation import RATE, SPEAKERS, SpectrumEmbedder, TilingPipeline, systems_of, voice
 
 VOICES = [(f0_hz, formants_hz) for _, f0_hz, formants_hz, _ in SPEAKERS.values()][:5]
 
@@ -40,7 +40,7 @@ def measure(voxceleb: Path, out: Path, pipeline=None) -> dict:
 
 
 def top1(report: dict, name: str) -> dict:
-    systems = report["systems"]
+    systems = systems_of(report)
     return {s: groups["identity"].get(name, {}).get("value") for s, groups in systems.items() if groups}
 
 
@@ -69,9 +69,9 @@ def test_perfect_and_unchanged_conversions_give_expected_figures(voxceleb: Path,
     perfect = measure(voxceleb, tmp_path / "perfect")
     assert top1(perfect, "target_top1") == {"real": None, "convert": 100, "replay_target": 100, "copy_source": 0}
     assert top1(perfect, "source_top1") == {"real": 100, "convert": 0, "replay_target": 0, "copy_source": 100}
-    estimate = perfect["systems"]["convert"]["identity"]["target_top1"]
+    estimate = systems_of(perfect)["convert"]["identity"]["target_top1"]
     assert (estimate["n"], estimate["low"], estimate["high"], estimate["unit"]) == (5, 100, 100, "%")
-    classification = perfect["systems"]["real"]["classification"]
+    classification = systems_of(perfect)["real"]["classification"]
     assert {name: estimate["n"] for name, estimate in classification.items()} == {"saic.top1": 5, "spectrum.top1": 5}
     lazy = TilingPipeline()
     lazy.convert = lambda source, targets, *, reconstruct: SimpleNamespace(wav=source[0])

@@ -1,4 +1,4 @@
-"""Error rates, PLDA, attackers on fake recordings, speaker classification, outputs, embedders."""
+"""Error rates, PLDA, speaker classification, outputs, embedders."""
 
 import sys
 from importlib import metadata
@@ -7,18 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.stats
-import soundfile
 
-from saic.data.manifest import Clip
 from saic.errors import DataError, SilentAudio, UsageError, WeightsError
 from saic.evaluation import metrics
 from saic.evaluation.data.codec import round_trip
-from saic.evaluation.data.trials import Span, SpeakerParts, Trial, assign_targets
+from saic.evaluation.data.trials import Span, SpeakerParts, Trial
 from saic.evaluation.evaluators import embedders
 from saic.evaluation.evaluators.embedders import CamPlusPlus, OwnEncoder, VoiceFilter
-from saic.evaluation.measures import classification, privacy
+from saic.evaluation.measures import classification
 from saic.evaluation.measures.plda import Plda
-from saic.evaluation.measures.privacy import EmbeddingSet, ScoreMatrix
 from saic.evaluation.metrics import Estimate
 from saic.evaluation.systems import MAIN_SYSTEMS, SystemOutputs
 from tests.conftest import RATE, voice
@@ -156,191 +153,30 @@ def test_plda_with_one_recording_per_speaker_raises():
         Plda(np.eye(3), ["a", "b", "c"])
 
 
-# Targets and pairs ---------------------------------------------------------------------------------------
-
-
-def _sexes(n: int) -> dict[str, str]:
-    return {f"{k:02}": "FM"[k % 2] for k in range(n)}
-
-
-@pytest.mark.parametrize("n", [6, 12, 40])
-def test_enrollment_target_is_no_target_of_the_speakers_trials(n):
-    trials = assign_targets(_sexes(n), 2, 0)
-    targets = privacy.enrollment_targets(trials, 0)
-    assert set(targets) == set(_sexes(n))
-    for trial in trials:
-        assert targets[trial.source] not in (trial.source, trial.target)
-    assert targets == privacy.enrollment_targets(trials[::-1], 0)
-    assert n == 6 or targets != privacy.enrollment_targets(trials, 1)
-
-
-def test_enrollment_target_of_two_speakers_is_the_other():
-    trials = assign_targets(_sexes(2), 2, 0)
-    assert privacy.enrollment_targets(trials, 0) == {"00": "01", "01": "00"}
-
-
-def test_pairs_of_one_voice_are_excluded():
-    enrolled = EmbeddingSet(np.eye(3), ("a", "b", "c"), ("x", "y", "z"))
-    tested = EmbeddingSet(np.ones((3, 3)), ("a", "a", "b"), ("y", "x", ""))
-    matrix = privacy.compare(enrolled, tested)
-    np.testing.assert_array_equal(np.isnan(matrix.scores), [[0, 1, 0], [1, 0, 0], [0, 0, 0]])
-    assert [len(kind) for kind in matrix.same_and_different()] == [2, 5]
-
-
-def test_same_sex_eer_excludes_cross_sex_and_unknown_pairs():
-    names = ("a", "b", "c", "d", "e")
-    sexes = dict(zip(names, ["F", "F", "M", "M", None], strict=True))
-    known = np.array([[sexes[i] == sexes[j] for j in names] for i in names])
-    scores = np.where(np.eye(5), 1.0, np.where(known, 2.0, 0.0))  # the score depends on the sex only
-    figures = privacy.estimate({"lazy": ScoreMatrix(scores, names, names)}, sexes, seed=0)
-    assert figures["eer_lazy"].value < 40 and figures["eer_lazy_same_sex"].value == 100
-    assert (figures["eer_lazy"].n, figures["eer_lazy_same_sex"].n) == (5, 4)
-
-
-@pytest.mark.parametrize(("percent", "allowed"), [(0, True), (10, True), (10.1, False), (None, False)])
-def test_attacker_with_a_high_eer_on_originals_supports_no_claim(percent, allowed):
-    eers = {"eer_lazy": 50.0, "eer_original_lazy": percent}
-    figures = {name: Estimate(eer, None, None, 20, "%") for name, eer in eers.items()}
-    assert privacy.claims(figures) == {"eer_lazy": allowed}
-
-
-# Attackers, where a recording is (true speaker, voice) ---------------------------------------------------
-
-SILENT = -1
+# Speaker classification ----------------------------------------------------------------------------------
 
 
 class NumberedSet:
-    """Fake evaluation set and system outputs: a wav is (speaker, voice, number of the recording)."""
+    """Fake evaluation set: a wav is (speaker, number of the recording)."""
 
-    def __init__(self, n: int, convert=lambda source, reference: (source[0], reference[1])):
-        self.parts = {name: SpeakerParts(name, sex, *self._spans(name)) for name, sex in _sexes(n).items()}
-        self.trials = assign_targets(_sexes(n), 2, 0)
-        self._convert = convert
-
-    @staticmethod
-    def _spans(name):
-        return [(Span(name, place, place + 1),) for place in range(3)]
-
-    def one_trial_per_source(self):
-        return list({trial.source: trial for trial in self.trials}.values())
+    def __init__(self, n: int):
+        names = [f"{k:02}" for k in range(n)]
+        spans = {name: [(Span(name, place, place + 1),) for place in range(3)] for name in names}
+        self.parts = {name: SpeakerParts(name, None, *spans[name]) for name in names}
 
     def wav(self, part):
-        return np.array([int(part[0].utterance), int(part[0].utterance), part[0].start])
-
-    def of_trial(self, system, trial):
-        source, target = self.parts[trial.source], self.parts[trial.target]
-        return self.of_audio(system, self.wav(source.source), self.wav(target.reference))
-
-    def of_audio(self, system, source, reference):
-        if system == "convert":
-            return np.array([*self._convert(source, reference), source[2]])
-        return reference if system == "replay_target" else source
+        return np.array([int(part[0].utterance), part[0].start])
 
 
 class FakeEmbedder:
-    """An embedding of the voice, plus ``leak`` times one of the true speaker, plus noise by recording."""
+    """An embedding of the speaker."""
 
-    def __init__(self, name="fake", leak=0.0, noise=0.0, size=64):
-        self.name, self._leak, self._noise, self._size = name, leak, noise, size
-
-    def warm_up(self):
-        pass
+    def __init__(self, name="fake"):
+        self.name = name
 
     def embed(self, wav):
-        if wav[1] == SILENT:
-            raise SilentAudio("silent")
-        speaker, voice_ = (
-            np.random.default_rng([k, int(w)]).normal(size=self._size // 2) for k, w in enumerate(wav[:2])
-        )
-        x = np.concatenate([voice_, self._leak * speaker])
-        x = x + self._noise * np.random.default_rng(abs(hash(tuple(wav.tolist())))).normal(size=len(x))
+        x = np.random.default_rng(wav[0]).normal(size=32)
         return x / np.linalg.norm(x)
-
-
-def _measure(numbered, *embedders, **options):
-    stages = {}
-    measured = privacy.measure(
-        numbered,
-        numbered,
-        embedders,
-        seed=0,
-        progress=lambda stage, done, total: stages.update({stage: (done, total)}),
-        **options,
-    )
-    assert all(done == total for done, total in stages.values())
-    values = {
-        system: {name: {k: eer.value for k, eer in eers.items()} for name, eers in of_system.items()}
-        for system, of_system in measured.estimates.items()
-    }
-    return measured, values
-
-
-def test_perfect_conversion_gives_50_percent_and_controls_as_expected():
-    measured, values = _measure(NumberedSet(24), FakeEmbedder())
-    assert tuple(values) == MAIN_SYSTEMS
-    for system in ("real", "copy_source"):
-        assert set(values[system]["fake"].values()) == {0}
-    assert values["copy_source"] == values["real"]
-    for system in ("convert", "replay_target"):
-        for attacker in ("ignorant", "lazy"):
-            assert values[system]["fake"][f"eer_{attacker}"] == pytest.approx(50, abs=12)
-            assert values[system]["fake"][f"eer_original_{attacker}"] == 0
-        assert all(privacy.claims(measured.estimates[system]["fake"]).values())
-    assert all(eer.n == 24 for eer in measured.estimates["convert"]["fake"].values())
-
-
-def test_unchanged_output_gives_eer_0():
-    _, values = _measure(NumberedSet(24, convert=lambda source, reference: source[:2]), FakeEmbedder())
-    assert set(values["convert"]["fake"].values()) == {0}
-
-
-def test_constant_pseudonym_is_linked_by_informed_attackers(monkeypatch):
-    material = {str(k): [np.array([k, k, place]) for place in range(3)] for k in range(200, 230)}
-    monkeypatch.setattr(privacy, "train_material", lambda clips, seed: material)
-    numbered = NumberedSet(24, convert=lambda source, reference: (source[0], source[0] + 100))
-    _, values = _measure(numbered, FakeEmbedder(noise=0.05), train=[Clip(None, "u", "200", "F", 12.0, None, "train")])
-    assert values["convert"]["fake"]["eer_ignorant"] == pytest.approx(50, abs=12)
-    assert values["convert"]["fake"]["eer_lazy"] == values["convert"]["fake"]["eer_semi"] == 0
-
-
-def test_embedder_without_information_supports_no_claim():
-    constant = FakeEmbedder("constant")
-    constant.embed = lambda wav: np.ones(4) / 2
-    measured, values = _measure(NumberedSet(12), constant, FakeEmbedder())
-    assert values["real"]["constant"]["eer_ignorant"] == values["convert"]["constant"]["eer_lazy"] == 50
-    assert set(privacy.claims(measured.estimates["convert"]["constant"]).values()) == {False}
-    assert set(privacy.claims(measured.estimates["convert"]["fake"]).values()) == {True}
-
-
-def test_semi_informed_attacker_uses_a_leak_that_cosine_misses(monkeypatch):
-    train_speakers = []
-
-    def material(clips, seed):
-        train_speakers.extend(clip.speaker for clip in clips)
-        return {str(k): [np.array([k, k, place]) for place in range(3)] for k in range(100, 160)}
-
-    monkeypatch.setattr(privacy, "train_material", material)
-    clips = [Clip(None, name, name, "F", 12.0, None, "train") for name in ("00", "100")]
-    measured, values = _measure(NumberedSet(24), FakeEmbedder(leak=0.4, noise=0.05), train=clips)
-    assert train_speakers == ["100"]  # speakers of the evaluation set train no attacker
-    convert = values["convert"]["fake"]
-    assert convert["eer_lazy"] > 20 and convert["eer_semi"] < 0.4 * convert["eer_lazy"]
-    assert convert["eer_original_semi"] == values["real"]["fake"]["eer_semi"] < 5
-    assert set(measured.scores["convert"]["fake"]) == {"ignorant", "lazy", "semi"}
-    assert set(measured.scores["vocoder"]["fake"]) == {"ignorant", "lazy"}
-
-
-def test_outputs_without_speech_are_excluded():
-    def convert(source, reference):
-        return source[0], SILENT if source[0] % 2 else reference[1]
-
-    measured, values = _measure(NumberedSet(12, convert), FakeEmbedder())
-    assert measured.estimates["convert"]["fake"]["eer_ignorant"].n == 6
-    _, values = _measure(NumberedSet(4, lambda source, reference: (source[0], SILENT)), FakeEmbedder())
-    assert values["convert"]["fake"]["eer_lazy"] is None
-
-
-# Speaker classification ----------------------------------------------------------------------------------
 
 
 def test_classification_of_real_speech():
@@ -352,41 +188,6 @@ def test_classification_of_real_speech():
         "constant": {"top1": 0, "eer": 50},  # ties count as errors
     }
     assert measured["fake"]["top1"].n == 10
-
-
-# Training speech -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def train_clips(tmp_path_factory) -> list[Clip]:
-    folder = tmp_path_factory.mktemp("train")
-    durations_s = {"one": (11.6,), "tight": (11.4,), "two": (3.6, 8.0), "many": (7.6, 7.6, 7.6), "short": (6.0,)}
-    clips = []
-    for speaker, of_speaker in durations_s.items():
-        for number, duration_s in enumerate(of_speaker):
-            path = folder / f"{speaker}{number}.wav"
-            # Each clip has a pitch of its own, which identifies the clip of a part.
-            soundfile.write(path, voice(100 + 40 * number, duration_s), RATE)
-            clips.append(Clip(path, path.stem, speaker, "F", duration_s, None, "train"))
-    return clips
-
-
-def test_training_speech_comes_from_as_many_clips_as_possible(train_clips):
-    material = privacy.train_material(train_clips, 0)
-    assert {speaker: len(parts) for speaker, parts in material.items()} == {"many": 3, "one": 3, "tight": 2, "two": 3}
-    assert all(part.shape == (56_000,) for parts in material.values() for part in parts)
-    spectra = [np.abs(np.fft.rfft(part)) for part in material["many"]]
-    assert len({int(np.argmax(spectrum[200:900])) // 100 for spectrum in spectra}) == 3
-    again = privacy.train_material(train_clips[::-1], 0, parts_per_speaker=2)
-    assert all(len(parts) == 2 for parts in again.values())
-    np.testing.assert_array_equal(again["one"][0], material["one"][0])
-    assert len(privacy.train_material(train_clips, 0, n_speakers=3)) >= 2
-
-
-def test_too_little_training_speech_raises(train_clips):
-    for clips in ([], train_clips[:1], [clip for clip in train_clips if clip.speaker == "short"]):
-        with pytest.raises(DataError, match="two speakers"):
-            privacy.train_material(clips, 0)
 
 
 # Outputs of systems --------------------------------------------------------------------------------------
@@ -404,7 +205,7 @@ def test_outputs_of_any_audio_are_cached(tmp_path):
     pipeline = SimpleNamespace(
         info=lambda: {"sha256": "ab"},
         convert=convert,
-        anonymize=lambda clip, *, seed: seeds.append(seed) or SimpleNamespace(wav=clip[0] / 4),
+        anonymize=lambda clip, *, seed, profile=None: seeds.append(seed) or SimpleNamespace(wav=clip[0] / 4),
         resynthesize=lambda clip: clip[0] / 3,
     )
     parts = {name: SpeakerParts(name, "F", *[(Span(name, 0, 1),)] * 3) for name in wavs}
@@ -419,7 +220,8 @@ def test_outputs_of_any_audio_are_cached(tmp_path):
     np.testing.assert_array_equal(outputs.of_audio("convert", wavs["a"], wavs["c"]), other)
     assert len(calls) == n_calls + 1
     outputs.of_audio("pseudonym", wavs["c"], wavs["a"])
-    assert len(set(seeds)) == len(seeds) == 2  # one per recording, whatever the target
+    n_pseudonyms = sum(name.startswith("pseudonym") for name in MAIN_SYSTEMS)
+    assert (len(seeds), len(set(seeds))) == (n_pseudonyms + 1, 2)  # one per recording, whatever the target
     np.testing.assert_array_equal(outputs.of_audio("real", wavs["c"], wavs["a"]), wavs["c"])
 
 

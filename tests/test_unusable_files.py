@@ -14,7 +14,6 @@ from saic.errors import DataError
 from saic.evaluation import paper
 from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.evaluators.evaluators import Evaluators
-from saic.evaluation.measures import privacy
 from saic.evaluation.run import evaluate
 from tests.conftest import RATE, voice
 from train import prepare
@@ -160,14 +159,14 @@ def test_evaluation_of_a_folder_leaves_out_unusable_files(folder: Path, tmp_path
     flac_with_a_broken_body(folder / "s2" / "body.flac", 10.0)
     with caplog.at_level(logging.WARNING):
         report = evaluate(
-            folder,
+            [folder],
             "test",
             tmp_path / "out",
             pipeline=TilingPipeline(),
             evaluators=Evaluators([SpectrumEmbedder()]),
             quick=True,
         )
-    assert report["data"]["gallery_speakers"] == 3
+    assert report["corpora"][folder.name]["data"]["gallery_speakers"] == 3
     assert "Left out 6 files: 2 broken, 2 empty, 1 hidden, 1 not audio" in caplog.text
     assert "s2/body.flac" in caplog.text and "s1/zero.wav" in caplog.text
 
@@ -208,27 +207,9 @@ def test_paper_protocol_takes_other_recordings_for_broken_ones(tmp_path: Path, c
         report = paper.evaluate(
             tmp_path / "manifest.jsonl", tmp_path / "out", pipeline=TilingPipeline(), embedder=SpectrumEmbedder()
         )
-    assert report["data"]["gallery_speakers"] == 2
+    (of_corpus,) = report["corpora"].values()
+    assert of_corpus["data"]["gallery_speakers"] == 2
     assert re.search(r"Left out (\d) files: \1 broken\n  broken: .*2-test-6", caplog.text)
-
-
-def test_training_speech_of_the_attacker_takes_other_clips_for_broken_ones(tmp_path: Path, caplog) -> None:
-    clips = []
-    for k in range(3):
-        for i in range(6):
-            path = tmp_path / f"{k}-{i}.flac"
-            if k == 2 or (k == 0 and i % 2):
-                flac_with_a_broken_body(path, 4.0)
-            else:
-                sf.write(path, voice(100 + 50 * k, 4.0, seed=i), RATE)
-            clips.append(manifest.Clip(path, path.stem, str(k), "F", 20.0, None, "train"))  # three are chosen first
-    with caplog.at_level(logging.WARNING):
-        material = privacy.train_material(clips, 0)
-    assert {speaker: len(parts) for speaker, parts in material.items()} == {"0": 3, "1": 3}
-    assert re.search(r"Left out (\d) files: \1 broken\n  broken: 0-[135], .*2-0", caplog.text)
-    assert "1-" not in caplog.text
-    with pytest.raises(DataError, match="two speakers"):
-        privacy.train_material([clip for clip in clips if clip.speaker == "2"], 0)
 
 
 def test_vocoder_training_leaves_out_broken_clips_and_prints_them_by_name(

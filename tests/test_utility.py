@@ -371,7 +371,7 @@ class KeepingPipeline:
     def convert(self, source, targets, *, reconstruct):
         return SimpleNamespace(wav=source[0], reconstruction=source[0])
 
-    def anonymize(self, clip, *, seed):
+    def anonymize(self, clip, *, seed, profile=None):
         return SimpleNamespace(wav=clip[0])
 
     def resynthesize(self, clip):

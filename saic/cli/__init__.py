@@ -42,7 +42,6 @@ for _command in (
     anonymize.anonymize,
     identify.identify,
     evaluate.evaluate,
-    evaluate.evaluate_privacy,
     evaluate.evaluate_paper,
     info.info,
     publish.push,

@@ -1,4 +1,4 @@
-"""``saic evaluate``, ``evaluate-privacy`` and ``evaluate-paper``: figures of a set of weights, as a report."""
+"""``saic evaluate`` and ``evaluate-paper``: figures of a set of weights, as a report."""
 
 import os
 import sys
@@ -18,15 +18,18 @@ OutOption = Annotated[Path, typer.Option("--out", help="Folder for report.json a
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of trials and confidence intervals.")]
 
 
-class Attackers(StrEnum):
-    """Attackers of :func:`evaluate`: ignorant and lazy-informed; "all": semi-informed too."""
+class Measure(StrEnum):
+    """What :func:`evaluate` measures, as :data:`saic.evaluation.run.MEASURES`."""
 
-    BASIC = "basic"
-    ALL = "all"
+    PRIVACY = "privacy"
+    IDENTITY = "identity"
+    WORDS = "words"
+    DISENTANGLEMENT = "disentanglement"
+    ROBUSTNESS = "robustness"
 
 
 class Protocol(StrEnum):
-    """What :func:`evaluate` measures.
+    """Protocol of :func:`evaluate`.
 
     "paper" is deprecated: :func:`evaluate_paper` is a command of its own.
     """
@@ -36,21 +39,33 @@ class Protocol(StrEnum):
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option("--data", help="Manifest, or a folder of speaker/clip audio.")],
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", help="Manifest, or a folder of speaker/clip audio; repeat it for each corpus."),
+    ],
     out: OutOption,
     protocol: Annotated[
         Protocol, typer.Option("--protocol", hidden=True, help="Deprecated: use saic evaluate-paper.")
     ] = Protocol.FULL,
     split: Annotated[str, typer.Option("--split", help="Split of the manifest; a plain folder is 'test'.")] = "test",
+    only: Annotated[
+        list[Measure] | None,
+        typer.Option("--only", help="Measure this alone; repeat it.", show_default="everything"),
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Test run: 12 speakers, without WER, DNSMOS, probes and plots.")
+        bool, typer.Option("--quick", help="Test run: 12 speakers; no WER, DNSMOS, probes and trained networks.")
     ] = False,
+    system: Annotated[
+        list[str] | None,
+        typer.Option("--system", help="System for privacy; repeat it.", show_default="copy_source, pseudonym, convert"),
+    ] = None,
+    attacker: Annotated[
+        list[str] | None,
+        typer.Option("--attacker", help="What attackers measure; repeat it.", show_default="everything"),
+    ] = None,
     attackers: Annotated[
-        Attackers,
-        typer.Option(
-            "--attackers", help="all: also the semi-informed one, trained on anonymized speech of 'train'; slow."
-        ),
-    ] = Attackers.BASIC,
+        str | None, typer.Option("--attackers", hidden=True, help="Deprecated: use --attacker.")
+    ] = None,
     asr: Annotated[
         str | None,
         typer.Option(
@@ -65,109 +80,66 @@ def evaluate(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure identity, privacy, utility and disentanglement.
+    """Measure privacy, identity, words and disentanglement.
+
+    Privacy is the lowest equal error rate (EER) of many attackers, who use everything in a file:
+    the voice, level, F0, energy, timing, noise floor. They are trained on converted speech of the
+    splits 'train' and 'attack' of all corpora. It takes half an hour per system; an interrupted run
+    goes on. Without these splits the rest is measured.
 
     Identity is measured as in section 4.2 of the paper. The report also has the figures of
     controls.
     """
     if protocol is Protocol.PAPER:
-        if split != "test" or quick or attackers is not Attackers.BASIC or asr:
+        if split != "test" or quick or only or system or attacker or attackers or asr or len(data) > 1:
             raise UsageError(
-                "The paper's protocol measures identity alone: leave out --split, --quick, --attackers, --asr."
+                "The paper's protocol measures identity alone, on one corpus: name one --data, and leave out --split,"
+                " --only, --quick, --system, --attacker, --asr."
             )
         print("--protocol paper is deprecated: use saic evaluate-paper.", file=sys.stderr)
-        evaluate_paper(data, out, seed, weights, device, force, as_json)
+        evaluate_paper(data[0], out, seed, weights, device, force, as_json)
         return
+    if attackers is not None:
+        print("--attackers is deprecated and ignored: all attackers run, or those of --attacker.", file=sys.stderr)
     _require_free(out, force)
     with _missing_packages_explained():
         from saic.evaluation.evaluators.evaluators import NO_ASR, Evaluators
+        from saic.evaluation.linkage import attackers as linkage_attackers
+        from saic.evaluation.run import ATTACKED_SYSTEMS
         from saic.evaluation.run import evaluate as run_evaluation
+        from saic.evaluation.systems import SYSTEMS
     from saic.pipeline import Pipeline
 
+    for name in system or ():
+        if name not in SYSTEMS:
+            raise UsageError(f"There is no system {name!r}. Systems: {', '.join(SYSTEMS)}.")
+    chosen = set(only or Measure)
     pipeline = Pipeline.from_pretrained(weights, device=device)
+    with _missing_packages_explained():
+        names = attacker or (linkage_attackers.QUICK_NAMES if quick else linkage_attackers.NAMES)
+        evidence = linkage_attackers.load(names, pipeline) if Measure.PRIVACY in chosen else []
+    evaluators = Evaluators([])
+    if chosen - {Measure.PRIVACY, Measure.DISENTANGLEMENT}:
+        needs_asr = chosen & {Measure.WORDS, Measure.ROBUSTNESS} and not (quick and asr is None)
+        evaluators = Evaluators.load(
+            asr if needs_asr else NO_ASR, dnsmos=Measure.WORDS in chosen and not quick, device=device
+        )
     with _stage_bars(as_json) as progress:
         report = run_evaluation(
             data,
             split,
             out,
             pipeline=pipeline,
-            evaluators=Evaluators.load(NO_ASR if quick and asr is None else asr, dnsmos=not quick, device=device),
-            attackers=attackers.value,
+            evaluators=evaluators,
+            evidence=evidence,
+            only=only or (),
+            attacked=system or ATTACKED_SYSTEMS,
             seed=seed,
             quick=quick,
             progress=progress,
-            command=_published_command(split, seed, attackers, quick, asr),
+            command=_published_command(len(data), split, seed, only, system, attacker, quick, asr),
         )
     show(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
-
-
-def evaluate_privacy(
-    data: Annotated[
-        list[Path],
-        typer.Option("--data", help="Manifest, or folder with manifest.jsonl; repeat it for each corpus."),
-    ],
-    out: OutOption,
-    split: Annotated[
-        str, typer.Option("--split", help="Split to attack: 'attack' to choose between measures, 'test' to report.")
-    ] = "attack",
-    system: Annotated[
-        list[str] | None,
-        typer.Option("--system", help="System to attack; repeat it.", show_default="copy_source, pseudonym, convert"),
-    ] = None,
-    attacker: Annotated[
-        list[str] | None,
-        typer.Option("--attacker", help="What attackers measure; repeat it.", show_default="everything"),
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Test run: few training speakers, no trained networks, 5 and 15 s.")
-    ] = False,
-    seed: SeedOption = 0,
-    weights: WeightsOption = None,
-    device: DeviceOption = "cpu",
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure how well attackers link speech to its speaker.
-
-    They use everything in a file: the voice, level, F0, energy, timing, noise floor.
-
-    The attackers are trained on converted speech of the splits 'train' and 'attack'. The headline
-    is the lowest EER of all attackers at 15 s. It takes half an hour per system; an interrupted run
-    goes on.
-    """
-    _require_free(out, force, "privacy.json")
-    with _missing_packages_explained():
-        from saic.evaluation.linkage import attackers
-        from saic.evaluation.linkage import report as privacy_report
-        from saic.evaluation.linkage.run import evaluate as run_attacks
-    from saic.evaluation.systems import SYSTEMS
-    from saic.pipeline import Pipeline
-
-    systems = system or ["copy_source", "pseudonym", "convert"]
-    for name in systems:
-        if name not in SYSTEMS:
-            raise UsageError(f"There is no system {name!r}. Systems: {', '.join(SYSTEMS)}.")
-    pipeline = Pipeline.from_pretrained(weights, device=device)
-    names = attacker or (attackers.QUICK_NAMES if quick else attackers.NAMES)
-    with _missing_packages_explained():
-        evidence = attackers.load(names, pipeline)
-    command = f"saic evaluate-privacy{' --data DATA' * len(data)} --split {split} --seed {seed}" + " --quick" * quick
-    for option, given in (("system", system), ("attacker", attacker)):
-        command += "".join(f" --{option} {name}" for name in given or ())
-    with _stage_bars(as_json) as progress:
-        report = run_attacks(
-            data,
-            split,
-            out,
-            pipeline=pipeline,
-            evidence=evidence,
-            systems=systems,
-            seed=seed,
-            quick=quick,
-            progress=progress,
-            command=command,
-        )
-    show(as_json, report, privacy_report.markdown(report))
 
 
 def evaluate_paper(
@@ -202,10 +174,10 @@ def evaluate_paper(
     show(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
 
 
-def _require_free(out: Path, force: bool, name: str = "report.json") -> None:
-    if os.path.exists(out / name) and not force:
+def _require_free(out: Path, force: bool) -> None:
+    if os.path.exists(out / "report.json") and not force:
         raise UsageError("The folder holds a report. Add --force to replace it, or name another.")
-    files.require_writable([out / name])
+    files.require_writable([out / "report.json"])
 
 
 @contextmanager
@@ -231,11 +203,22 @@ def _stage_bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
-def _published_command(split: str, seed: int, attackers: Attackers, quick: bool, asr: str | None) -> str:
+def _published_command(
+    n_corpora: int,
+    split: str,
+    seed: int,
+    only: list[Measure] | None,
+    system: list[str] | None,
+    attacker: list[str] | None,
+    quick: bool,
+    asr: str | None,
+) -> str:
     """The command line as the report gives it.
 
     Reports are published, so folders of this machine are left out.
     """
-    command = f"saic evaluate --data DATA --split {split} --seed {seed} --attackers {attackers}"
+    command = f"saic evaluate{' --data DATA' * n_corpora} --split {split} --seed {seed}"
+    for option, given in (("only", only), ("system", system), ("attacker", attacker)):
+        command += "".join(f" --{option} {name}" for name in given or ())
     recognizer = "" if asr is None else f" --asr {'FOLDER' if Path(asr).is_dir() else asr}"
     return command + quick * " --quick" + recognizer

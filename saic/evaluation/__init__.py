@@ -10,14 +10,14 @@
 ``data.degradations``         noise, a room, Opus and other degradations of the input
 ``evaluators``                ``embedders``, ``whisper`` (ASR) and ``dnsmos``
 ``measures.identity``         top-1 of target and source among enrolled speakers (paper 4.2)
-``measures.privacy``          EER of three attackers (``measures.plda``)
+``linkage``                   privacy: EER of attackers who use everything in a file
 ``measures.utility``          WER, DNSMOS and prosody (``text_errors``, ``prosody``)
 ``measures.disentanglement``  speaker probes on content codes
 ``measures.classification``   speaker recognition on real recordings
 ``measures.robustness``       conversions of degraded recordings
 ``protection``                similarity and words kept of one file, for the page and file reports
 ``metrics``                   estimates with confidence intervals, from scores
-``report``                    report.json and report.md
+``report``                    report.json and report.md (``report_parts``)
 ``plots``                     figures of a report
 ``protocols``                 interfaces: the evaluated pipeline, the progress callback
 ============================  ==============================================================

@@ -27,7 +27,7 @@ from saic.data.corpora import TEST, TRAIN
 from saic.data.left_out import LeftOut, reason_of
 from saic.data.manifest import Clip
 from saic.errors import AudioError, DataError, SilentAudio, TooShort
-from saic.evaluation import report
+from saic.evaluation import report, report_parts
 from saic.evaluation.data.codec import lossless
 from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, EvaluationSet, clips_by_speaker
 from saic.evaluation.data.trials import (
@@ -41,6 +41,7 @@ from saic.evaluation.data.trials import (
 )
 from saic.evaluation.evaluators.embedders import Embedder, OwnEncoder
 from saic.evaluation.evaluators.evaluators import Evaluators
+from saic.evaluation.linkage.material import corpus_name
 from saic.evaluation.measures import identity
 from saic.evaluation.metrics import Estimate
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
@@ -202,19 +203,19 @@ def evaluate(
         name: estimates["real"]["source_top1"]
         for name, estimates in ((own.name, own_identities), (embedder.name, identities))
     }
+    groups = {
+        "identity": identities,
+        "classification": {"real": {f"{name}.top1": estimate for name, estimate in top1.items()}},
+    }
+    measured = report.of_corpus(dataset, groups, manifest_sha256=manifest.fingerprint(path, clips), split=TEST)
     result = report.build(
-        dataset,
-        {
-            "identity": identities,
-            "classification": {"real": {f"{name}.top1": estimate for name, estimate in top1.items()}},
-        },
-        claims={},
+        {corpus_name(path): measured},
+        privacy=None,
+        claims=["Privacy was not measured: the paper's protocol measures identity alone."],
         command=command,
         seed=seed,
         evaluators=Evaluators([embedder]),
         weights_sha256=pipeline.info()["sha256"],
-        manifest_sha256=manifest.fingerprint(path, clips),
-        split=TEST,
     )
     report.write(result, _text(result, top1), out)
     return result
@@ -222,8 +223,8 @@ def evaluate(
 
 def _text(result: Mapping[str, Any], top1: Mapping[str, Estimate]) -> str:
     """The report as tables; ``top1``: embedder to its top-1 on the real sources."""
-    data = result["data"]
-    systems = report.estimates_of(result)
+    (of_corpus,) = result["corpora"].values()
+    data, systems = of_corpus["data"], report_parts.estimates_of(of_corpus)
     identities = {system: groups["identity"] for system, groups in systems.items() if "identity" in groups}
     classified = {embedder: {"top1": estimate} for embedder, estimate in top1.items()}
     lines = [
@@ -233,8 +234,8 @@ def _text(result: Mapping[str, Any], top1: Mapping[str, Estimate]) -> str:
         f" {result['seed']}. Left out: {data['left_out']['one_split']} speakers without recordings in both splits,"
         f" {data['left_out']['silent']} with too little speech.",
         "",
-        *report.table(f"Identity ({report.embedders_of(result)[0]})", _COLUMNS, identities, _NOTES),
-        *report.table(
+        *report_parts.table(f"Identity ({result['evaluators']['embedders'][0]})", _COLUMNS, identities, _NOTES),
+        *report_parts.table(
             "Speaker recognition on real recordings", _CLASSIFICATION, classified, _REAL_NOTES, first="Embedder"
         ),
     ]

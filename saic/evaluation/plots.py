@@ -1,12 +1,10 @@
-"""Figures of a report: DET curves, bars by speaker, mel spectrograms (Fig. 4) and embedding maps
-(Fig. 5).
+"""Figures of a report: bars by speaker, mel spectrograms (Fig. 4) and embedding maps (Fig. 5).
 
 The style is that of :mod:`saic.plots`: 4.8 inches wide, 11-point text, no pyplot. Lines differ in
 dashes and in color, so that they can be distinguished in a black-and-white print.
 """
 
 import io
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,14 +15,10 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy.special import ndtri
 
 from saic import files
 from saic.errors import SilentAudio, TooShort
-from saic.evaluation import metrics
 from saic.evaluation.data.evaluation_set import EvaluationSet
-from saic.evaluation.measures.identity import IdentityResult
-from saic.evaluation.measures.privacy import PrivacyResult
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
 from saic.evaluation.systems import SystemOutputs
@@ -42,9 +36,6 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("-", (0, (5, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (1.5, 1.2)))
 _GREY = "#8a8a8a"
 
-_DET_LIMITS = (0.002, 0.95)  # rates
-_DET_TICKS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
-
 _BAR_PANEL_IN = 1.25
 
 
@@ -53,21 +44,29 @@ def save_report_plots(
     dataset: EvaluationSet,
     outputs: SystemOutputs,
     pipeline: EvaluatedPipeline,
-    identity: IdentityResult,
-    privacy: PrivacyResult,
-    probes: Mapping[str, Estimates],
+    target_hits: Mapping[str, np.ndarray] | None,
+    probes: Mapping[str, Estimates] | None,
     *,
     seed: int,
     progress: StepCallback,
 ) -> None:
-    """Write ``target_top1.png``, ``det_EMBEDDER.png``, ``fig4_*.png``, ``fig5.png`` to a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figures = {"target_top1": speaker_bars({name: identity.target_hits[name] for name in ("convert", "replay_target")})}
-    for embedder in privacy.scores["convert"]:
-        figures[f"det_{embedder}"] = det_curves(_attacker_curves(privacy, embedder))
-    for title, figure in conversion_mels(_example_wavs(dataset, outputs)).items():
-        figures[f"fig4_{title.lower().replace(' ', '_')}"] = figure
-    if points := _map_points(dataset, pipeline):
+    """Write ``target_top1.png``, ``fig4_*.png`` and ``fig5.png`` to a folder.
+
+    Parameters
+    ----------
+    target_hits
+        See :class:`~saic.evaluation.measures.identity.IdentityResult`; None leaves out
+        ``target_top1.png`` and ``fig4_*.png``.
+    probes
+        Figures of :func:`saic.evaluation.measures.disentanglement.measure`; None leaves out
+        ``fig5.png``.
+    """
+    figures = {}
+    if target_hits is not None:
+        figures["target_top1"] = speaker_bars({name: target_hits[name] for name in ("convert", "replay_target")})
+        for title, figure in conversion_mels(_example_wavs(dataset, outputs)).items():
+            figures[f"fig4_{title.lower().replace(' ', '_')}"] = figure
+    if probes is not None and (points := _map_points(dataset, pipeline)):
         accuracies = {
             f"{name}_probe": (probes[name][probe].value, probes[name]["chance"].value)
             for name, probe in (("speaker", "frame"), ("content", "stronger"))
@@ -76,48 +75,6 @@ def save_report_plots(
     for done, (name, figure) in enumerate(figures.items(), start=1):
         save_png(figure, folder / f"{name}.png")
         progress("plots", done, len(figures))
-
-
-def det_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """Draw DET curves: miss rate over false-alarm rate of each attacker, on probit axes.
-
-    On such axes normally distributed scores give straight lines (Martin et al., "The DET curve in
-    assessment of detection task performance", Eurospeech 1997). The further a curve lies up and to
-    the right, the weaker the attacker; chance is the falling diagonal through 50 %.
-
-    Parameters
-    ----------
-    curves
-        Label to false-alarm rates and miss rates, each (P,) in 0 to 1, as the threshold rises: see
-        :func:`saic.evaluation.metrics.det_curve`.
-
-    Returns
-    -------
-    A figure with square axes, the equal error rate of each curve marked and given in the legend.
-    Rates of 0 and 1 are infinite on probit axes: there a curve ends.
-    """
-    figure = Figure(figsize=(WIDTH_IN, 4.85 + 0.215 * len(curves)), layout="compressed", facecolor="white")
-    axes = figure.subplots()
-    low, high = ndtri(_DET_LIMITS)
-    axes.plot([low, high], [low, high], color=_GREY, lw=0.8, zorder=1)
-    styles = zip(itertools.cycle(DASHES), itertools.cycle(COLORS), strict=False)
-    for (label, (false_alarms, misses)), (dashes, color) in zip(curves.items(), styles, strict=False):
-        eer = _equal_error_rate(false_alarms, misses)
-        line = {"color": color, "ls": dashes, "lw": 1.8, "label": f"{label}: EER {eer:.1%}"}
-        axes.plot(ndtri(np.asarray(false_alarms, float)), ndtri(np.asarray(misses, float)), **line)
-        mark = np.clip(ndtri(eer), low, high)
-        axes.plot([mark], [mark], ls="", marker="o", ms=7, mfc=color, mec="black", mew=1.0, zorder=3, clip_on=False)
-    ticks = [f"{100 * rate:g}" for rate in _DET_TICKS]
-    axes.set_xticks(ndtri(_DET_TICKS), ticks)
-    axes.set_yticks(ndtri(_DET_TICKS), ticks)
-    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    axes.grid(color="#dddddd", lw=0.6)
-    axes.set_axisbelow(True)
-    axes.set_xlabel("False alarms (%)", fontsize=FONT_PT)
-    axes.set_ylabel("Misses (%)", fontsize=FONT_PT)
-    axes.tick_params(labelsize=FONT_PT - 1)
-    figure.legend(loc="outside lower center", fontsize=FONT_PT - 1, frameon=False, handlelength=3)
-    return figure
 
 
 def speaker_bars(
@@ -233,18 +190,12 @@ def probe_maps(
 
 
 def save_png(figure: Figure, path: str | os.PathLike) -> None:
-    """Write a PNG; the same figure gives the same bytes. An existing file is replaced."""
+    """Write a PNG, and its folder; the same figure gives the same bytes. An old file is replaced."""
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-    files.write(Path(path), png.getvalue(), force=True)
-
-
-def _attacker_curves(privacy: PrivacyResult, embedder: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Label to DET curve, of the attackers on original, McAdams and converted speech."""
-    shown = {("real", "ignorant"): "original", ("mcadams", "lazy"): "McAdams, lazy-informed"}
-    shown |= {("convert", attacker): f"converted, {attacker}" for attacker in privacy.scores["convert"][embedder]}
-    scores = {label: privacy.scores[system][embedder][attacker] for (system, attacker), label in shown.items()}
-    return {label: metrics.det_curve(*matrix.same_and_different()) for label, matrix in scores.items()}
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, png.getvalue(), force=True)
 
 
 def _example_wavs(dataset: EvaluationSet, outputs: SystemOutputs) -> dict[str, dict[str, np.ndarray]]:
@@ -276,11 +227,6 @@ def _map_points(dataset: EvaluationSet, pipeline: EvaluatedPipeline) -> tuple[np
             size = embeddings[0].content.shape[1]
             contents.append([content_windows(embedding.content, size)[0] for embedding in embeddings])
     return (np.array(speakers), np.array(contents)) if len(speakers) > 1 else None
-
-
-def _equal_error_rate(false_alarms: np.ndarray, misses: np.ndarray) -> float:
-    """The rate where both are equal on the line through the points, as in ``metrics``."""
-    return float(np.interp(0.0, np.subtract(misses, false_alarms), misses))
 
 
 def _hide_top_and_right(axes: Axes) -> None:

@@ -3,49 +3,42 @@
 ::
 
     {schema, command, seed, weights_sha256, versions,
-     data {manifest_sha256, split, gallery_speakers, chance_percent, trials, left_out},
      evaluators {embedders, asr, dnsmos},
-     systems {NAME: {GROUP: {FIGURE: {value, low, high, n, unit}}}},
-     claims {NAME: {FIGURE: whether it may support a privacy claim}}}
+     corpora {NAME: {data {manifest_sha256, split, gallery_speakers, chance_percent, trials,
+                           left_out},
+                     systems {NAME: {GROUP: {FIGURE: {value, low, high, n, unit}}}}}},
+     privacy: the report of the linkage evaluation over all corpora, or null if it was not made,
+     claims [sentences that the figures support]}
 
-Groups are identity, privacy, utility and, if measured, identity_lossless, classification (under
-``real``), disentanglement and robustness (under ``convert``). Reports up to schema 2 have other
-keys, see :mod:`saic.migration`.
+Groups are identity, utility and, if measured, identity_lossless, classification (under ``real``),
+disentanglement and robustness (under ``convert``). ``privacy`` is explained in
+:mod:`saic.evaluation.linkage.report`. Reports up to schema 3 have other keys, see
+:mod:`saic.migration`.
 """
 
-import importlib.metadata
 import json
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from saic import __version__, files
+from saic import files
 from saic.evaluation.data.codec import KBPS
 from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.data.trials import MIN_SPEAKER_S
 from saic.evaluation.evaluators.evaluators import Evaluators
-from saic.evaluation.metrics import Estimate, Estimates
+from saic.evaluation.linkage import report as linkage_report
+from saic.evaluation.linkage.material import LENGTHS_S
+from saic.evaluation.linkage.report import HEADLINE_S, worst
+from saic.evaluation.linkage.run import ONE_LANGUAGE
+from saic.evaluation.metrics import Estimates
+from saic.evaluation.report_parts import estimates_of, known, table, versions
 from saic.evaluation.systems import SYSTEMS
 from saic.migration import migrate_report
 
-SCHEMA = 3
-
-_PACKAGES = (
-    "torch",
-    "numpy",
-    "librosa",
-    "av",
-    "scikit-learn",
-    "resemblyzer",
-    "open-voicefilter-lite",
-    "faster-whisper",
-    "ctranslate2",
-    "whisper-normalizer",
-    "speechmos",
-    "onnxruntime",
-)
+SCHEMA = 4
+HEADLINE_SYSTEM = "pseudonym"
+ALL_CORPORA = "all"
 
 _IDENTITY = {
     "target_top1": "Target top-1, %",
@@ -102,6 +95,11 @@ _SYSTEM_TABLES = {  # table: title, columns
     ),
 }
 _GROUP_OF_TABLE = {"parts": "identity", "words": "utility", "sound": "utility"}
+_ROW_TABLES = (  # system, group, title, first column
+    ("real", "classification", "Speaker recognition on real recordings", "Embedder"),
+    ("convert", "disentanglement", "Speaker probes", "Probed"),
+    ("convert", "robustness", "Degraded recordings", "Input"),
+)
 _LABELS = {
     "wer": "WER",
     "wer_rise": "WER rise",
@@ -110,10 +108,23 @@ _LABELS = {
     "top1": "Top-1",
     "target_top1": "Target top-1",
 }
-_TWO_DIGIT_UNITS = ("MOS", "r", "cosine")
-_ATTACKERS = {"ignorant": "Ignorant", "lazy": "Lazy-informed", "semi": "Semi-informed"}
+_WORDS_BY_CORPUS = {
+    "wer": "WER, %",
+    "cer": "CER, %",
+    "wer_true": "WER, true text, %",
+    "wer_true_of_recordings": "Recordings: WER, true text, %",
+}
 
 _NOTES = {
+    "headline": """\
+- Equal error rate (EER) of the worst of all attackers, who has the seconds of speech that the
+  column names on each side of a trial; 50 % is chance. `all`: trials of all corpora; below it each
+  corpus apart, with its own worst attacker.
+""",
+    "words_by_corpus": """\
+- WER and CER against the recognizer's transcript of the source. Against the true text where the
+  corpus has it, with the recordings' own figure beside it.
+""",
     "identity": """\
 - Target top-1: share of outputs whose best match among the enrolled speakers is the target. Source
   top-1: the same for the source speaker. Rank: mean rank of that speaker, 1 = best. `real` is
@@ -132,14 +143,6 @@ _NOTES = {
 - With fewer enrolled speakers top-1 is higher. "Of 10" is the mean over all sets of 10 enrolled
   speakers that contain the target, computed from the same scores.
 """,
-    "privacy": """\
-- Equal error rate of an attacker who decides whether an output and an enrolled recording are of one
-  speaker; 50 % is chance. Ignorant: enrolls original speech. Lazy-informed: enrolls anonymized
-  speech. Semi-informed: enrolls anonymized speech and scores by a PLDA trained on anonymized speech
-  of other speakers. `real` is the same attacker on original speech.
-- A figure in brackets supports no privacy claim: the EER of that attacker on original speech is
-  above 10 %.
-""",
     "identity_lossless": """\
 - Lossless recordings only, without the MP3 round trip before and after a system.
 """,
@@ -151,7 +154,8 @@ _NOTES = {
 - DNSMOS at equal level, with leading and trailing pauses removed: it detects degradation and does
   not rank voices. The other figures compare output and source frame by frame: distance of log-mels,
   correlation of log F0, share of frames that are voiced in one only, F1 of pauses, ratio of
-  speaking time.
+  speaking time. `pseudonym_strict` changes the timing, so that its frames are not those of the
+  source.
 """,
     "classification": """\
 - Real recordings, each compared with the enrollment of every speaker. `saic` is the model's own
@@ -179,28 +183,14 @@ _NOTES = {
 }
 
 
-def build(
-    dataset: EvaluationSet,
-    groups: Mapping[str, Mapping[str, Estimates]],
-    *,
-    claims: Mapping[str, Mapping[str, bool]],
-    command: str,
-    seed: int,
-    evaluators: Evaluators,
-    weights_sha256: Any,
-    manifest_sha256: str,
-    split: str,
+def of_corpus(
+    dataset: EvaluationSet, groups: Mapping[str, Mapping[str, Estimates]], *, manifest_sha256: str, split: str
 ) -> dict[str, Any]:
-    """Assemble a report, ready for JSON.
+    """The part of a report on one corpus, ready for JSON.
 
     ``groups``: group ("identity") to system to figure to estimate.
     """
     return {
-        "schema": SCHEMA,
-        "command": command,
-        "seed": seed,
-        "weights_sha256": weights_sha256,
-        "versions": versions(),
         "data": {
             "manifest_sha256": manifest_sha256,
             "split": split,
@@ -208,11 +198,6 @@ def build(
             "chance_percent": 100 / len(dataset.parts),
             "trials": len(dataset.trials),
             "left_out": dataset.left_out,
-        },
-        "evaluators": {
-            "embedders": [embedder.name for embedder in evaluators.embedders],
-            "asr": evaluators.asr and evaluators.asr.identity,
-            "dnsmos": evaluators.dnsmos and evaluators.dnsmos.identity,
         },
         "systems": {
             system: {
@@ -223,19 +208,81 @@ def build(
             for system in SYSTEMS
             if any(system in of_group for of_group in groups.values())
         },
+    }
+
+
+def build(
+    corpora: Mapping[str, Mapping[str, Any]],
+    *,
+    privacy: Mapping[str, Any] | None,
+    claims: list[str],
+    command: str,
+    seed: int,
+    evaluators: Evaluators,
+    weights_sha256: Any,
+) -> dict[str, Any]:
+    """Assemble a report, ready for JSON.
+
+    Parameters
+    ----------
+    corpora
+        Name to the result of :func:`of_corpus`.
+    privacy
+        The report of the linkage evaluation, or None.
+    claims
+        See :func:`privacy_claims`; without ``privacy``, why it was not measured.
+    """
+    return {
+        "schema": SCHEMA,
+        "command": command,
+        "seed": seed,
+        "weights_sha256": weights_sha256,
+        "versions": versions(),
+        "evaluators": {
+            "embedders": [embedder.name for embedder in evaluators.embedders],
+            "asr": evaluators.asr and evaluators.asr.identity,
+            "dnsmos": evaluators.dnsmos and evaluators.dnsmos.identity,
+        },
+        "corpora": dict(corpora),
+        "privacy": privacy,
         "claims": claims,
     }
 
 
-def versions() -> dict[str, str | None]:
-    """Versions that figures may depend on; None for a package that is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version(), "saic": __version__}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+def privacy_claims(privacy: Mapping[str, Any]) -> list[str]:
+    """Sentences on the worst attacker of pseudonyms, and on the weakest corpus beside the best."""
+    system, by_corpus = headline(privacy)
+    sentences = [f"{system}: {privacy['claims'][system]}"]
+    at_headline = {name: of_corpus.get(f"eer_{HEADLINE_S}s") for name, of_corpus in by_corpus.items()}
+    known_eer = {name: eer for name, eer in at_headline.items() if eer is not None and name != ALL_CORPORA}
+    if len(known_eer) > 1:
+        weakest, best = (choose(known_eer, key=lambda name: known_eer[name].value) for choose in (min, max))
+        sentences.append(
+            f"Weakest corpus: {weakest}, EER of the worst attacker {known_eer[weakest].value:.0f} % at {HEADLINE_S} s"
+            f" ({known_eer[weakest].n} speakers); best: {best}, {known_eer[best].value:.0f} %"
+            f" ({known_eer[best].n} speakers)."
+        )
+    return sentences
+
+
+def headline(privacy: Mapping[str, Any]) -> tuple[str, dict[str, Estimates]]:
+    """EER of the worst attacker on the default pseudonym, or else on the last system measured.
+
+    Returns
+    -------
+    The system, and corpus (first ``all`` together) to ``eer_5s``, ``eer_15s`` and ``eer_28s``, as
+    far as there are speakers with so much speech.
+    """
+    systems = {system: groups["privacy"] for system, groups in estimates_of(privacy).items()}
+    system = HEADLINE_SYSTEM if HEADLINE_SYSTEM in systems else list(systems)[-1]
+    all_parts = {name.partition("@")[2] for name in systems[system] if "@" in name}
+    parts = sorted(part for part in all_parts if not part.endswith(f", {ONE_LANGUAGE}"))
+    by_corpus: dict[str, Estimates] = {}
+    for part in ("", *parts):
+        suffix = f"@{part}" if part else ""
+        found = {f"eer_{length}s": worst(systems[system], length, suffix)[1] for length in LENGTHS_S}
+        by_corpus[part or ALL_CORPORA] = {name: eer for name, eer in found.items() if eer is not None}
+    return system, {name: figures for name, figures in by_corpus.items() if figures}
 
 
 def write(report: Mapping[str, Any], text: str, out: Path) -> None:
@@ -247,130 +294,70 @@ def write(report: Mapping[str, Any], text: str, out: Path) -> None:
 
 def markdown(report: Mapping[str, Any]) -> str:
     """The report, of this or an older schema, as tables with notes."""
-    data, systems = report["data"], estimates_of(report)
+    report = migrate_report(report)
+    corpora, privacy = report["corpora"], report["privacy"]
+    lines = ["# Evaluation", "", *(f"- {sentence}" for sentence in report["claims"]), ""]
+    lines += [f"Command: `{report['command']}`. Seed {report['seed']}.", ""]
+    if privacy is not None:
+        system, by_corpus = headline(privacy)
+        lengths = dict.fromkeys(name for figures in by_corpus.values() for name in figures)
+        columns = {name: f"EER at {name.removeprefix('eer_').removesuffix('s')} s, %" for name in lengths}
+        title = f"Worst attacker on `{system}`, by corpus"
+        lines += table(title, columns, by_corpus, _NOTES["headline"], first="Corpus")
+    words = {name: _words(estimates_of(of_corpus)) for name, of_corpus in corpora.items()}
+    words = {name: figures for name, figures in words.items() if known(figures, _WORDS_BY_CORPUS)}
+    if words:
+        title = f"Words of `{HEADLINE_SYSTEM}`, by corpus"
+        lines += table(title, _WORDS_BY_CORPUS, words, _NOTES["words_by_corpus"], first="Corpus")
+    notes = dict(_NOTES)
+    for name, of_corpus in corpora.items():
+        lines += _corpus_tables(name, of_corpus, notes)
+    if corpora:
+        lines += ["## All figures", "", _NOTES["all"].format(kbps=KBPS)]
+    if privacy is not None:
+        lines.append(linkage_report.markdown(privacy))
+    return "\n".join(lines)
+
+
+def _words(systems: Mapping[str, Mapping[str, Estimates]]) -> Estimates:
+    """Word errors of the default pseudonym, with those of the recordings."""
+    of_system, of_recordings = (systems.get(name, {}).get("utility", {}) for name in (HEADLINE_SYSTEM, "real"))
+    figures = {name: of_system[name] for name in _WORDS_BY_CORPUS if name in of_system}
+    return figures | {"wer_true_of_recordings": of_recordings["wer_true"]} if "wer_true" in of_recordings else figures
+
+
+def _corpus_tables(corpus: str, of_corpus: Mapping[str, Any], notes: dict[str, str]) -> list[str]:
+    """The lines on one corpus. Notes are taken out of ``notes``, so that each is written once."""
+    data, systems = of_corpus["data"], estimates_of(of_corpus)
     left_out = data["left_out"]
     lines = [
-        "# Evaluation",
+        f"## Corpus {corpus}",
         "",
         f"Split `{data['split']}`, {data['gallery_speakers']} enrolled speakers (chance"
-        f" {data['chance_percent']:.1f} %), {data['trials']} trials, seed {report['seed']}. Left out:"
-        f" {left_out['short']} speakers with less than {MIN_SPEAKER_S:g} s of audio,"
-        f" {left_out['silent']} with too little speech.",
+        f" {data['chance_percent']:.1f} %), {data['trials']} trials. Left out: {left_out['short']} speakers with less"
+        f" than {MIN_SPEAKER_S:g} s of audio, {left_out['silent']} with too little speech.",
         "",
     ]
     for name, (title, columns) in _SYSTEM_TABLES.items():
         group = _GROUP_OF_TABLE.get(name, name)
         rows = {system: groups[group] for system, groups in systems.items() if group in groups}
-        rows = {system: figures for system, figures in rows.items() if _known(figures, columns)}
+        rows = {system: figures for system, figures in rows.items() if known(figures, columns)}
         if rows:
-            lines += table(title, columns, rows, _NOTES[name])
-        if name == "parts":
-            lines += _attacker_tables(embedders_of(report), systems, report["claims"])
-    lines += _row_table(systems["real"], "classification", "Speaker recognition on real recordings", "Embedder")
-    lines += _row_table(systems["convert"], "disentanglement", "Speaker probes", "Probed")
-    lines += _row_table(systems["convert"], "robustness", "Degraded recordings", "Input")
-    return "\n".join([*lines, "## All figures", "", _NOTES["all"].format(kbps=KBPS)])
-
-
-def estimates_of(report: Mapping[str, Any]) -> dict[str, dict[str, Estimates]]:
-    """System to group to figure name to estimate, of a report that was read from JSON."""
-    return {
-        system: {
-            group: {name: Estimate(**figure) for name, figure in figures.items()} for group, figures in groups.items()
-        }
-        for system, groups in report["systems"].items()
-    }
-
-
-def embedders_of(report: Mapping[str, Any]) -> list[str]:
-    """Names of the embedders of a report of this or an older schema."""
-    return migrate_report(report)["evaluators"]["embedders"]
-
-
-def _attacker_tables(
-    embedders: Sequence[str],
-    systems: Mapping[str, Mapping[str, Estimates]],
-    claims: Mapping[str, Mapping[str, bool]],
-) -> list[str]:
-    """A table for each embedder: systems by attackers, over all pairs and over same-sex pairs."""
-    lines = []
-    rows = {system: groups["privacy"] for system, groups in systems.items() if "privacy" in groups}
-    for embedder in embedders:
-        columns = {
-            f"{embedder}.eer_{attacker}{suffix}": f"{label}{', same sex' if suffix else ', EER %'}"
-            for attacker, label in _ATTACKERS.items()
-            for suffix in ("", "_same_sex")
-        }
-        columns = {name: label for name, label in columns.items() if any(name in row for row in rows.values())}
-        lines += table(f"Attackers ({embedder})", columns, rows, _NOTES["privacy"], claims)
+            lines += table(f"{title}: {corpus}", columns, rows, notes.pop(name, ""), level=3)
+    for system, group, title, first in _ROW_TABLES:
+        if figures := systems.get(system, {}).get(group):
+            lines += _row_table(figures, f"{title}: {corpus}", first, notes.pop(group, ""))
     return lines
 
 
-def _row_table(groups: Mapping[str, Estimates], group: str, title: str, first: str) -> list[str]:
-    """A table of the figures of a group that are named ROW.COLUMN."""
-    if group not in groups:
-        return []
+def _row_table(figures: Estimates, title: str, first: str, notes: str) -> list[str]:
+    """A table of figures that are named ROW.COLUMN."""
     rows: dict[str, Estimates] = {}
-    for name, estimate in groups[group].items():
+    for name, estimate in figures.items():
         row, column = name.split(".")
         rows.setdefault(row, {})[column] = estimate
     columns = dict.fromkeys(name for figures in rows.values() for name in figures)
     units = {name: next(figures[name].unit for figures in rows.values() if name in figures) for name in columns}
     headings = {name: _LABELS.get(name, name.replace("_", " ").capitalize()) for name in columns}
     headings |= {name: f"{headings[name]}, {unit}" for name, unit in units.items() if unit != name}
-    return table(title, headings, rows, _NOTES[group], first=first)
-
-
-def table(
-    title: str,
-    columns: Mapping[str, str],
-    rows: Mapping[str, Estimates],
-    notes: str,
-    claims: Mapping[str, Mapping[str, bool]] | None = None,
-    first: str = "System",
-) -> list[str]:
-    """The lines of a table with its notes.
-
-    Parameters
-    ----------
-    columns
-        Figure name to heading.
-    rows
-        Row label to the estimates of its figures.
-    claims
-        Row label to figure name to whether it may support a privacy claim; if not, it is in
-        brackets.
-    first
-        Heading of the row labels.
-    """
-    lines = [
-        f"## {title}",
-        "",
-        f"| {first} | " + " | ".join(columns.values()) + " | Speakers |",
-        "| --- |" + " --- |" * (len(columns) + 1),
-    ]
-    for row, figures in rows.items():
-        cells = [_cell(figures.get(name)) for name in columns]
-        if claims is not None:
-            allowed = claims[row]
-            cells = [
-                cell if allowed.get(name, True) else f"({cell})" for name, cell in zip(columns, cells, strict=True)
-            ]
-        counts = {estimate.n for estimate in _known(figures, columns)} or {0}
-        speakers = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-        lines.append(f"| `{row}` | " + " | ".join(cells) + f" | {speakers} |")
-    return [*lines, "", notes]
-
-
-def _known(figures: Estimates, columns: Mapping[str, str]) -> list[Estimate]:
-    """The estimates of the columns that have a value."""
-    return [figures[name] for name in columns if name in figures and figures[name].value is not None]
-
-
-def _cell(estimate: Estimate | None) -> str:
-    if estimate is None or estimate.value is None:
-        return "-"
-    digits = 2 if estimate.unit in _TWO_DIGIT_UNITS else 1
-    if estimate.low is None:
-        return f"{estimate.value:.{digits}f}"
-    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+    return table(title, headings, rows, notes, first=first, level=3)

@@ -2,52 +2,62 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from saic.data import manifest
 from saic.data.left_out import LeftOut
+from saic.errors import DataError
 from saic.evaluation import plots, report
 from saic.evaluation.data.codec import lossless
 from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.evaluators.embedders import OwnEncoder
 from saic.evaluation.evaluators.evaluators import Evaluators
-from saic.evaluation.measures import classification, disentanglement, identity, privacy, robustness, utility
+from saic.evaluation.linkage import plots as linkage_plots
+from saic.evaluation.linkage import run as linkage
+from saic.evaluation.linkage.evidence import Evidence
+from saic.evaluation.linkage.material import corpus_name
+from saic.evaluation.measures import classification, disentanglement, identity, robustness, utility
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
-from saic.evaluation.systems import SystemOutputs
+from saic.evaluation.systems import MAIN_SYSTEMS, SystemOutputs
+from saic.profiles import PROFILES
 
-Attackers = Literal["basic", "all"]
-ATTACKER_SPLIT = "train"
+MEASURES = ("privacy", "identity", "words", "disentanglement", "robustness")
+ATTACKED_SYSTEMS = ("copy_source", "pseudonym", "convert")
 LOSSLESS_SUFFIXES = (".flac", ".wav")
 LOSSLESS_SYSTEMS = ("real", "vocoder", "convert")
 _log = logging.getLogger(__name__)
 
 
 def evaluate(
-    manifest_or_folder: str | os.PathLike,
+    corpora: Sequence[str | os.PathLike],
     split: str,
     out: str | os.PathLike,
     *,
     pipeline: EvaluatedPipeline,
     evaluators: Evaluators,
-    attackers: Attackers = "basic",
+    evidence: Sequence[Evidence] = (),
+    only: Sequence[str] = (),
+    attacked: Sequence[str] = ATTACKED_SYSTEMS,
     seed: int = 0,
     quick: bool = False,
     progress: StepCallback | None = None,
     command: str = "",
 ) -> dict[str, Any]:
-    """Evaluate a pipeline on a split.
+    """Evaluate a pipeline on a split of one or more corpora.
 
     Writes ``report.json``, ``report.md`` and ``plots/`` into ``out``. Recordings that cannot be
-    decoded are left out; their number and names are logged. Outputs, transcripts and
-    scores are cached in ``out/.cache``, so that an interrupted run continues.
+    decoded are left out; their number and names are logged. Outputs, transcripts, scores and
+    trained attackers are cached in ``out/.cache``, so that an interrupted run continues.
 
     Parameters
     ----------
-    manifest_or_folder
-        See :func:`saic.data.manifest.read`.
+    corpora
+        Manifests or folders, see :func:`saic.data.manifest.read`. Each is a corpus of its own,
+        named after its folder. Privacy is measured on all of them together and apart, everything
+        else apart. Corpora without the split only train attackers.
     split
         Split to evaluate on.
     out
@@ -56,14 +66,20 @@ def evaluate(
         The pipeline, usually a :class:`saic.pipeline.Pipeline`.
     evaluators
         Speaker embedders, speech recognizer and DNSMOS.
-    attackers
-        "all" adds the semi-informed attacker, trained on the anonymized ``train`` split of the same
-        data.
+    evidence
+        What the attackers measure, see :func:`saic.evaluation.linkage.attackers.load`.
+    only
+        What to measure, of :data:`MEASURES`. Empty measures all, but privacy only if the corpora
+        have the splits ``train`` and ``attack``, on which attackers are trained. Otherwise the
+        report says why it has no privacy figures.
+    attacked
+        Systems for privacy, of :data:`saic.evaluation.systems.SYSTEMS`.
     seed
         Seed of trials, noises and intervals.
     quick
-        A test that everything runs: 12 speakers with two targets each, without probes, degraded
-        recordings, plots and the figures without a codec.
+        A test that everything runs: 12 speakers with two targets each, few speakers to train
+        attackers on, and no probes, degraded recordings, plots of a corpus, and figures without a
+        codec.
     progress
         Called with the name of the stage, the number of steps done, and the number of all steps.
     command
@@ -79,64 +95,121 @@ def evaluate(
         The data cannot be used, or a control is out of range (then no report is written).
     """
     progress = progress or (lambda stage, done, total: None)
-    out, cache = Path(out), Path(out) / ".cache"
-    left_out = LeftOut()
-    clips = manifest.read(manifest_or_folder, [split], left_out=left_out)
-    attacker_clips = (
-        manifest.read(manifest_or_folder, [ATTACKER_SPLIT], left_out=LeftOut()) if attackers == "all" else []
-    )
-    dataset = PartitionedSet(clips, seed=seed, quick=quick, progress=progress)
-    _log_left_out(left_out, dataset, clips, Path(manifest_or_folder))
-    outputs = SystemOutputs(pipeline, dataset, cache, seed=seed)
-    embed = evaluators.embedders[0].embed
-    options = {"seed": seed, "progress": progress}
-
-    identities = identity.measure(dataset, outputs, embed, **options)
-    attacks = privacy.measure(dataset, outputs, evaluators.embedders, train=attacker_clips, **options)
-    utilities = utility.measure(
-        dataset,
-        outputs,
-        asr=evaluators.asr,
-        dnsmos=evaluators.dnsmos,
-        texts={clip.utterance: clip.text for clip in clips},
-        cache=cache,
-        **options,
-    )
-    classified = classification.measure(dataset, (OwnEncoder(pipeline), *evaluators.embedders), **options)
-    groups: dict[str, Mapping[str, Estimates]] = {
-        "identity": identities.estimates,
-        "privacy": {system: _flatten(estimates) for system, estimates in attacks.estimates.items()},
-        "utility": utilities,
-        "classification": {"real": _flatten(classified)},
-    }
-    if not quick:
-        lossless_clips = [clip for clip in clips if clip.path.suffix.lower() in LOSSLESS_SUFFIXES]
-        if len({clip.speaker for clip in lossless_clips}) > 1:
-            groups["identity_lossless"] = _identity_lossless(
-                lossless_clips, pipeline, embed, cache, seed=seed, progress=progress
+    out, chosen = Path(out), set(only or MEASURES)
+    paths = {corpus_name(Path(path)): Path(path) for path in corpora}
+    if len(paths) < len(corpora):
+        raise DataError("Two corpora have one name. A corpus is named after its folder: rename one.")
+    left_out = {name: LeftOut() for name in paths}
+    clips = {name: manifest.read(path, left_out=left_out[name]) for name, path in paths.items()}
+    of_split = {name: [clip for clip in of_corpus if clip.split == split] for name, of_corpus in clips.items()}
+    splits = {clip.split for of_corpus in clips.values() for clip in of_corpus}
+    if split not in splits:
+        raise DataError(f"No corpus has the split {split!r}. The data has these splits: {', '.join(sorted(splits))}.")
+    options = {"pipeline": pipeline, "seed": seed, "quick": quick}
+    measured = {}
+    for name in paths:
+        if of_split[name] and chosen - {"privacy"}:
+            measured[name] = _measure_corpus(
+                paths[name],
+                of_split[name],
+                left_out[name],
+                out,
+                chosen=chosen,
+                evaluators=evaluators,
+                progress=lambda stage, done, total, name=name: progress(f"{name}, {stage}", done, total),
+                **options,
             )
-        probes = disentanglement.measure(dataset, pipeline, **options)
-        groups["disentanglement"] = {"convert": _flatten(probes)}
-        degraded = robustness.measure(dataset, outputs, embed, evaluators.asr, cache=cache, **options)
-        groups["robustness"] = {"convert": _flatten(degraded)}
-        plots.save_report_plots(out / "plots", dataset, outputs, pipeline, identities, attacks, probes, **options)
-
+    privacy, claims = None, ["Privacy was not asked for."]
+    if "privacy" in chosen:
+        try:
+            if missing := [name for name in (linkage.TRAIN_SPLIT, linkage.ATTACK_SPLIT) if name not in splits]:
+                raise DataError(f"Attackers are trained on the splits 'train' and 'attack': no {missing[0]!r} here.")
+            privacy = linkage.evaluate(
+                list(paths.values()),
+                split,
+                out,
+                evidence=evidence,
+                systems=attacked,
+                progress=progress,
+                command=command,
+                write=False,
+                **options,
+            )
+        except DataError as error:
+            if only:
+                raise
+            claims = [f"Privacy was not measured. {error}"]
+        else:
+            claims = report.privacy_claims(privacy)
+            linkage_plots.save(privacy, out / "plots")
     result = report.build(
-        dataset,
-        groups,
-        claims={
-            system: _flatten({name: privacy.claims(estimates) for name, estimates in by_embedder.items()})
-            for system, by_embedder in attacks.estimates.items()
-        },
+        measured,
+        privacy=privacy,
+        claims=claims,
         command=command,
         seed=seed,
         evaluators=evaluators,
         weights_sha256=pipeline.info()["sha256"],
-        manifest_sha256=manifest.fingerprint(manifest_or_folder, clips),
-        split=split,
     )
     report.write(result, report.markdown(result), out)
     return result
+
+
+def measured_systems(pipeline: EvaluatedPipeline) -> tuple[str, ...]:
+    """The main systems, with pseudonyms of the profiles that the weights have beside the default."""
+    of_profile = {f"pseudonym_{profile.replace('-', '_')}": profile for profile in PROFILES}
+    others = set(pipeline.profiles) - {pipeline.default_profile}
+    return tuple(name for name in MAIN_SYSTEMS if name not in of_profile or of_profile[name] in others)
+
+
+def _measure_corpus(
+    path: Path,
+    clips: list[manifest.Clip],
+    left_out: LeftOut,
+    out: Path,
+    *,
+    chosen: set[str],
+    pipeline: EvaluatedPipeline,
+    evaluators: Evaluators,
+    seed: int,
+    quick: bool,
+    progress: StepCallback,
+) -> dict[str, Any]:
+    """The part of the report on one corpus; ``chosen``: what to measure."""
+    cache = out / ".cache"
+    dataset = PartitionedSet(clips, seed=seed, quick=quick, progress=progress)
+    _log_left_out(left_out, dataset, clips, path)
+    outputs = SystemOutputs(pipeline, dataset, cache, seed=seed)
+    systems, options = measured_systems(pipeline), {"seed": seed, "progress": progress}
+    groups: dict[str, Mapping[str, Estimates]] = {}
+    target_hits = probes = None
+    if "identity" in chosen:
+        embed = evaluators.embedders[0].embed
+        identities = identity.measure(dataset, outputs, embed, only=systems, **options)
+        groups["identity"] = identities.estimates
+        classified = classification.measure(dataset, (OwnEncoder(pipeline), *evaluators.embedders), **options)
+        groups["classification"] = {"real": _flatten(classified)}
+        target_hits = identities.target_hits
+        lossless_clips = [clip for clip in clips if clip.path.suffix.lower() in LOSSLESS_SUFFIXES]
+        if not quick and len({clip.speaker for clip in lossless_clips}) > 1:
+            groups["identity_lossless"] = _identity_lossless(lossless_clips, pipeline, embed, cache, **options)
+    if "words" in chosen:
+        texts = {clip.utterance: clip.text for clip in clips}
+        judges = {"asr": evaluators.asr, "dnsmos": evaluators.dnsmos}
+        groups["utility"] = utility.measure(
+            dataset, outputs, only=systems, texts=texts, cache=cache, **judges, **options
+        )
+    if "disentanglement" in chosen and not quick:
+        probes = disentanglement.measure(dataset, pipeline, **options)
+        groups["disentanglement"] = {"convert": _flatten(probes)}
+    if "robustness" in chosen and not quick:
+        embed = evaluators.embedders[0].embed
+        degraded = robustness.measure(dataset, outputs, embed, evaluators.asr, cache=cache, **options)
+        groups["robustness"] = {"convert": _flatten(degraded)}
+    if not quick:
+        folder = out / "plots" / corpus_name(path)
+        plots.save_report_plots(folder, dataset, outputs, pipeline, target_hits, probes, **options)
+    return report.of_corpus(dataset, groups, manifest_sha256=manifest.fingerprint(path, clips), split=clips[0].split)
 
 
 def _log_left_out(left_out: LeftOut, dataset: PartitionedSet, clips: list[manifest.Clip], data: Path) -> None:

@@ -19,8 +19,8 @@ _FIGURES = {  # GROUP.FIGURE of a report: the Hub's name of the metric, its head
     "utility.cer": ("cer", "CER, %"),
     "utility.dnsmos_ovrl": ("dnsmos", "DNSMOS OVRL"),
 }
-_ATTACKERS = {"ignorant": "Ignorant attacker", "lazy": "Lazy-informed attacker", "semi": "Semi-informed attacker"}
-_REQUIRED_KEYS = {"weights_sha256", "command", "data", "evaluators", "systems", "claims"}
+_CONTROLS = ("real", "copy_source")
+_REQUIRED_KEYS = {"weights_sha256", "command", "evaluators", "corpora", "privacy", "claims"}
 """Keys that a report must have, after its old keys have been renamed."""
 
 _TEXT = """\
@@ -51,14 +51,14 @@ Park, Apache-2.0), fine-tuned.
 """
 _NO_FIGURES = "None: these weights were uploaded without a report of `saic evaluate`. Their privacy was not measured."
 _ABOUT = """\
-From `{command}` on {speakers} speakers, {trials} trials: averages over speakers with 95 % intervals. All figures and
-the hashes of weights and data are in `report.json`.
+From `{command}`: averages over speakers with 95 % intervals. All figures and the hashes of weights and data are in
+`report.json`.
 
-{table}
+{claims}
 
-The other systems are controls: `replay_target` is the target's own recording, `copy_source` the unchanged source. An
-attacker's figure is an equal error rate (EER); guessing gives 50 %. A figure in brackets supports no privacy claim,
-because that attacker's EER on original recordings is too high."""
+EER is the equal error rate; guessing gives 50 %.{tables}
+
+The other systems are controls: `replay_target` is the target's own recording, `copy_source` the unchanged source."""
 
 
 def model_card(repo: str, report: Mapping[str, Any] | None, license: str | None) -> str:
@@ -105,64 +105,78 @@ def read_report(path: Path, weights_sha256: str) -> dict[str, Any]:
     return report
 
 
-def _columns(report: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Figures of a card: GROUP.FIGURE to (the Hub's name of the metric, heading)."""
-    attackers = {
-        f"privacy.{embedder}.eer_{attacker}": ("eer", f"{label} ({embedder}), EER %")
-        for embedder in report["evaluators"]["embedders"]
-        for attacker, label in _ATTACKERS.items()
-    }
-    return _FIGURES | attackers
-
-
-def _estimates(report: Mapping[str, Any], system: str) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    """A system's figures with a value: GROUP.FIGURE, estimate, whether it may support a claim."""
-    claims = report["claims"].get(system, {})
-    for name in _columns(report):
+def _estimates(systems: Mapping[str, Any], system: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A system's figures with a value: GROUP.FIGURE, estimate."""
+    for name in _FIGURES:
         group, _, figure = name.partition(".")
-        estimate = report["systems"][system].get(group, {}).get(figure)
+        estimate = systems[system].get(group, {}).get(figure)
         if estimate is not None and estimate["value"] is not None:
-            yield name, estimate, group != "privacy" or claims.get(figure, True)
+            yield name, estimate
 
 
 def _results(report: Mapping[str, Any]) -> list[EvalResult]:
-    """The figures of the system ``convert`` that may support a claim."""
-    data = report["data"]
-    return [
-        EvalResult(
-            task_type=TASK,
-            task_name="Speaker anonymization",
-            dataset_type="manifest",
-            dataset_name=f"{data['gallery_speakers']} speakers of manifest {data['manifest_sha256'][:12]}",
-            dataset_split=data["split"],
-            metric_type=_columns(report)[name][0],
-            metric_name=_columns(report)[name][1],
-            metric_value=round(estimate["value"], 2),
-            metric_args={key: estimate[key] and round(estimate[key], 2) for key in ("low", "high", "n")},
-        )
-        for name, estimate, may_claim in _estimates(report, "convert")
-        if may_claim
-    ]
+    """The worst attacker's EER of each system, and the figures of ``convert`` on each corpus."""
+    return [*_privacy_results(report["privacy"]), *_conversion_results(report["corpora"])]
+
+
+def _privacy_results(privacy: Mapping[str, Any] | None) -> Iterator[EvalResult]:
+    if privacy is None:
+        return
+    data = privacy["data"]
+    for system, by_length in privacy["worst"].items():
+        for length, attacker in by_length.items():
+            estimate = privacy["systems"][system]["privacy"].get(f"{attacker}.eer_{length}s")
+            if system not in _CONTROLS and estimate is not None:
+                name = f"EER of the worst attacker on {system}, {length} s of speech, %"
+                dataset = f"{estimate['n']} speakers of {', '.join(data['corpora'])}"
+                yield _result(dataset, data["split"], "eer", name, estimate)
+
+
+def _conversion_results(corpora: Mapping[str, Any]) -> Iterator[EvalResult]:
+    for corpus, of_corpus in corpora.items():
+        data = of_corpus["data"]
+        dataset = f"{data['gallery_speakers']} speakers of {corpus}, manifest {data['manifest_sha256'][:12]}"
+        if "convert" in of_corpus["systems"]:
+            for name, estimate in _estimates(of_corpus["systems"], "convert"):
+                yield _result(dataset, data["split"], *_FIGURES[name], estimate)
+
+
+def _result(dataset: str, split: str, metric: str, name: str, estimate: Mapping[str, Any]) -> EvalResult:
+    return EvalResult(
+        task_type=TASK,
+        task_name="Speaker anonymization",
+        dataset_type="manifest",
+        dataset_name=dataset,
+        dataset_split=split,
+        metric_type=metric,
+        metric_name=name,
+        metric_value=round(estimate["value"], 2),
+        metric_args={key: estimate[key] and round(estimate[key], 2) for key in ("low", "high", "n")},
+    )
 
 
 def _figures(report: Mapping[str, Any]) -> str:
+    return _ABOUT.format(
+        command=report["command"],
+        claims="\n".join(f"- {sentence}" for sentence in report["claims"]),
+        tables="".join(f"\n\n{_table(corpus, of_corpus)}" for corpus, of_corpus in report["corpora"].items()),
+    )
+
+
+def _table(corpus: str, of_corpus: Mapping[str, Any]) -> str:
+    """The figures on one corpus, below its name and size."""
+    data, systems = of_corpus["data"], of_corpus["systems"]
     rows = {
-        system: {
-            name: _cell(estimate) if may_claim else f"({_cell(estimate)})" for name, estimate, may_claim in estimates
-        }
-        for system in report["systems"]
-        if (estimates := list(_estimates(report, system)))
+        system: {name: _cell(estimate) for name, estimate in estimates}
+        for system in systems
+        if (estimates := list(_estimates(systems, system)))
     }
-    columns = {
-        name: heading for name, (_, heading) in _columns(report).items() if any(name in row for row in rows.values())
-    }
+    columns = {name: heading for name, (_, heading) in _FIGURES.items() if any(name in row for row in rows.values())}
     table = [["System", *columns.values()], ["---"] * (len(columns) + 1)]
     table += [[f"`{system}`", *(row.get(name, "-") for name in columns)] for system, row in rows.items()]
     lines = (f"| {' | '.join(cells)} |" for cells in table)
-    data = report["data"]
-    return _ABOUT.format(
-        command=report["command"], speakers=data["gallery_speakers"], trials=data["trials"], table="\n".join(lines)
-    )
+    title = f"### {corpus}: {data['gallery_speakers']} speakers, {data['trials']} trials"
+    return "\n".join([title, "", *lines])
 
 
 def _cell(estimate: Mapping[str, Any]) -> str:

@@ -86,8 +86,9 @@ def measure(
     seed: int,
     progress: StepCallback,
     cache: Path,
+    only: Sequence[str] = MAIN_SYSTEMS,
 ) -> dict[str, Estimates]:
-    """Measure all systems, controls first.
+    """Measure all systems, or ``only`` some, and the vocoder baselines; controls first.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def measure(
         wav = dataset.wav(parts.source)
         sources[speaker] = _Source(wav, track_f0(wav), whole.get(speaker))
     measured = {}
-    for system in controls_first((*MAIN_SYSTEMS, *VOCODER_BASELINES)):
+    for system in controls_first((*only, *VOCODER_BASELINES)):
         rows = []
         trials = _trials(dataset, system)
         for done, trial in enumerate(trials, start=1):
