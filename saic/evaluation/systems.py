@@ -46,9 +46,6 @@ class System:
         compared with it.
     is_control
         Whether its figures show that the measurement works. Controls are measured first.
-    trains_attacker
-        Whether a semi-informed attacker is trained on its outputs: true for real speech and for
-        systems that anonymize.
     is_external
         Whether it needs an environment of its own, and so runs only if it is named.
     is_linkage_only
@@ -64,7 +61,6 @@ class System:
     depends_on: tuple[Literal["source", "target"], ...] = ("source",)
     has_target: bool = False
     is_control: bool = False
-    trains_attacker: bool = False
     is_external: bool = False
     is_linkage_only: bool = False
     is_vocoder_baseline: bool = False
@@ -78,7 +74,6 @@ SYSTEMS: dict[str, System] = {
             "the source itself",
             None,
             is_control=True,
-            trains_attacker=True,
         ),
         System(
             "vocoder",
@@ -98,13 +93,11 @@ SYSTEMS: dict[str, System] = {
             lambda pipeline, source, reference, seed: pipeline.convert(source, [reference], reconstruct=False).wav,
             depends_on=("source", "target"),
             has_target=True,
-            trains_attacker=True,
         ),
         System(
             "pseudonym",
             "the source through the model with a pseudonym, drawn anew for each recording",
             lambda pipeline, source, reference, seed: pipeline.anonymize(source, seed=seed).wav,
-            trains_attacker=True,
         ),
         System(
             "pseudonym_prosody_kept",
@@ -143,14 +136,12 @@ SYSTEMS: dict[str, System] = {
             "baseline: McAdams anonymization, without a model (:mod:`saic.signal.mcadams`)",
             lambda pipeline, source, reference, seed: mcadams.anonymize(source[0], seed=seed),
             has_target=True,
-            trains_attacker=True,
         ),
         System(
             "chimera",
             "baseline: Chimera, without a model (:mod:`saic.evaluation.external`)",
             lambda pipeline, source, reference, seed: chimera().anonymize(source[0], seed=seed),
             has_target=True,
-            trains_attacker=True,
             is_external=True,
         ),
         System(

@@ -125,9 +125,11 @@ def _privacy_results(privacy: Mapping[str, Any] | None) -> Iterator[EvalResult]:
     data = privacy["data"]
     for system, by_length in privacy["worst"].items():
         for length, attacker in by_length.items():
-            estimate = privacy["systems"][system]["privacy"].get(f"{attacker}.eer_{length}s")
+            has_all = length == "all"
+            estimate = privacy["systems"][system]["privacy"].get(f"{attacker}.eer_{length}{'' if has_all else 's'}")
             if system not in _CONTROLS and estimate is not None:
-                name = f"EER of the worst attacker on {system}, {length} s of speech, %"
+                speech = "all speech of a person" if has_all else f"{length} s of speech"
+                name = f"EER of the worst attacker on {system}, {speech}, %"
                 dataset = f"{estimate['n']} speakers of {', '.join(data['corpora'])}"
                 yield _result(dataset, data["split"], "eer", name, estimate)
 

@@ -50,6 +50,8 @@ UNITS = {  # of quality and prosody; those of words are all in %
 MIN_REPLAY_WER = 60.0
 MAX_COPY_WER = 30.0
 
+_MAX_LENGTH_CHANGE_S = 0.1  # of an output whose frames are at the source's times
+
 _TO_THE_END = sys.maxsize
 
 
@@ -237,14 +239,17 @@ def _measure_output(
 
 
 def _prosody(source: _Source, output: np.ndarray) -> dict[str, float | None]:
-    f0 = track_f0(output)
-    return {
-        "f0_correlation": prosody.f0_correlation(source.f0, f0),
-        "voicing_error": prosody.voicing_error(source.f0, f0),
-        "pauses_kept": prosody.pauses_kept(source.wav, output),
-        "rate_kept": prosody.rate_kept(source.wav, output),
-        "mel_distance": prosody.mel_distance(source.wav, output),
-    }
+    """Figures of prosody; frame by frame only if the output has the source's length, else None."""
+    figures = dict.fromkeys(("f0_correlation", "voicing_error", "pauses_kept", "mel_distance"))
+    if abs(len(output) - len(source.wav)) <= _MAX_LENGTH_CHANGE_S * SAMPLE_RATE:
+        f0 = track_f0(output)
+        figures = {
+            "f0_correlation": prosody.f0_correlation(source.f0, f0),
+            "voicing_error": prosody.voicing_error(source.f0, f0),
+            "pauses_kept": prosody.pauses_kept(source.wav, output),
+            "mel_distance": prosody.mel_distance(source.wav, output),
+        }
+    return figures | {"rate_kept": prosody.rate_kept(source.wav, output)}
 
 
 def _word_estimates(suffix: str, transcripts: Sequence[tuple[str, tuple[str, str] | None]], seed: int) -> Estimates:
