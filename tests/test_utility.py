@@ -429,7 +429,8 @@ def test_systems_that_keep_the_source_have_no_errors(measured):
 def test_replay_target_has_high_errors(measured):
     value = {name: estimate.value for name, estimate in measured.estimates["replay_target"].items()}
     assert value["wer"] >= 100 and value["wer_true"] >= 100
-    assert value["f0_correlation"] < 0.7 and value["voicing_error"] > 5 and value["mel_distance"] > 3
+    # Frames of an output of another length are at other times: they are not compared.
+    assert value["f0_correlation"] is value["voicing_error"] is value["mel_distance"] is None
 
 
 def test_silent_output_has_100_percent_wer_and_no_dnsmos(measured):
