@@ -48,13 +48,13 @@ class BlockingPipeline(FakePipeline):
         self.may_go_on.set()
         self.began = threading.Event()
 
-    def convert(self, source, targets, *, reconstruct=True, progress=None):
+    def convert(self, source, targets, *, progress=None, **options):
         self.began.set()
         for _ in range(600):
             if self.may_go_on.wait(0.05):
                 break
             progress("Waiting", 0.0)
-        return super().convert(source, targets, reconstruct=reconstruct, progress=progress)
+        return super().convert(source, targets, progress=progress, **options)
 
 
 @pytest.fixture(scope="module")

@@ -236,7 +236,8 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def convert(source: Path, target: list[Path], **_: object) -> SimpleNamespace:
         stages.append("convert")
-        return SimpleNamespace(wav=audio.load(source), notes=("Half is missing.", "Half is missing.", "Left is taken."))
+        notes = ("Half is missing.", "Half is missing.", "Left is taken.")
+        return SimpleNamespace(wav=audio.load(source), notes=notes, profile="balanced")
 
     monkeypatch.setattr("saic.pipeline.Pipeline", SimpleNamespace(from_pretrained=load))
     return stages
@@ -252,6 +253,7 @@ def test_convert_writes_the_format_of_the_suffix_and_tells_notes(
     done = CliRunner().invoke(cli.app, [*arguments, "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout) == {
         "output": str(output),
+        "profile": "balanced",
         "duration_s": 1.5,
         "rate_hz": rate_hz,
         "notes": ["Half is missing.", "Left is taken."],

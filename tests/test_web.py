@@ -793,13 +793,14 @@ def test_dropped_result_is_removed_from_maps(anonymizer: Anonymizer, recordings:
 
 
 def test_documents_are_read_and_marked_if_of_other_weights(tmp_path: Path) -> None:
-    measured = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text())["weights_sha256"]
-    documents = Documents.read(ROOT, measured)
-    assert "<h3>Identity" in documents.evaluation and "</table></div>" in documents.evaluation
-    assert "<h3>Limits</h3>" in documents.model_card and "other weights" not in documents.evaluation
-    assert "<h3>Figures" not in documents.model_card
+    reports = [ROOT / "benchmarks" / "evaluation" / name for name in ("report.json", "privacy.json")]
+    hashes = [json.loads(path.read_text())["weights_sha256"] for path in reports if path.exists()]
+    for measured in (*hashes, "0"):
+        documents = Documents.read(ROOT, measured)
+        assert "<h3>Identity" in documents.evaluation and "</table></div>" in documents.evaluation
+        assert documents.evaluation.count("other weights") == sum(each != measured for each in hashes)
+    assert "<h3>Limits</h3>" in documents.model_card and "<h3>Figures" not in documents.model_card
     assert not re.search(r"<img|href=\"(?!https:)", documents.evaluation + documents.model_card)
-    assert "other weights" in Documents.read(ROOT, "0").evaluation
     assert Documents.read(tmp_path, measured) == Documents()  # as in an installed package
     assert about.for_page("# T\n\n## A\n![x](y.png)\n[b](c.md) [d](https://e)") == "### A\nb [d](https://e)"
 

@@ -25,9 +25,10 @@ from saic.config import Config
 from saic.errors import ConfigError, HubError, WeightsError
 from saic.gallery import Gallery
 from saic.model.model import Model
+from saic.model.prosody import ProsodyPredictor
 from saic.pipeline import Pipeline
 from saic.vocoder.source_filter import SourceFilter
-from saic.weights import CONFIG, FILES, MODEL, SUMS, VOCODER, VOICES, save_vocoder, write_sums
+from saic.weights import CONFIG, FILES, MODEL, PROSODY, SUMS, VOCODER, VOICES, save_vocoder, write_sums
 from saic.weights.tensors import read_tensors
 from tests.test_hub import NAME, StandInHub, hub  # noqa: F401 - a fixture
 
@@ -46,6 +47,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     arrays = (random.standard_normal(shape, np.float32) for shape in ((3, 2, 16), (3, 2, 640), (3, 2), (3, 81, 80)))
     Gallery(("a", "b", "c"), ("F", "M", "F"), *arrays, threshold=0.5).save(folder / VOICES)
+    ProsodyPredictor(config.content_encoder.code_channels, config.content_stride, clusters=4).save(folder / PROSODY)
     write_sums(folder)
     return folder
 
@@ -411,7 +413,7 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("name", [MODEL, VOCODER])
+@pytest.mark.parametrize("name", [MODEL, VOCODER, PROSODY])
 @pytest.mark.parametrize("how", MALFORMED)
 def test_malformed_tensors_are_refused(folder: Path, how: str, name: str) -> None:
     put(folder, name, MALFORMED[how]((folder / name).read_bytes()))
