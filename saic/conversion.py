@@ -9,7 +9,7 @@
     content codes ───────┼─► decoder ─► mel statistics ─► spectral correction ─► limit_peaks ─► mel
     embedding ───────────┘
 
-A contour from :func:`predict_contour` replaces the source's F0 before ``transpose_f0``.
+A contour from :class:`saic.model.prosody.ProsodyPredictor` replaces the source's F0 before ``transpose_f0``.
 
 A :class:`Voice` is measured once and used for all recordings that are converted to it.
 """
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from saic.model.model import Model
-from saic.model.prosody import ProsodyPredictor, follow_contour, slow_contour
+from saic.model.prosody import follow_contour
 from saic.model.spectral_correction import CorrectionExamples, collect_examples, join_examples, spectral_correction
 from saic.signal.f0 import measure_f0_stats, track_f0, transpose_f0
 from saic.signal.mel import log_mel
@@ -134,26 +134,6 @@ def mean_embedding(model: Model, recordings: Sequence[Speech]) -> Tensor:
     return torch.stack([model.encode_speaker(speech.mel, speech.mask) for speech in recordings]).mean(dim=0)
 
 
-def predict_contour(predictor: ProsodyPredictor, content: Tensor, speech: Speech, *, slow: bool) -> Tensor:
-    """F0 contour for :func:`convert_mel`, in place of the source's.
-
-    Parameters
-    ----------
-    content
-        (B, C, L) content codes of the source.
-    speech
-        The source.
-    slow
-        Whether the prediction follows the source's slow changes: below 1 Hz, within ±2 semitones.
-        Otherwise it depends on codes and speech frames alone.
-
-    Returns
-    -------
-    (B, T), see :mod:`saic.model.prosody`.
-    """
-    return predictor(content, speech.mask, slow_contour(speech.f0) if slow else None)
-
-
 def convert_mel(
     model: Model, content: Tensor, f0: Tensor, mask: Tensor, voice: Voice, contour: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -170,8 +150,9 @@ def convert_mel(
     voice
         Target voice of each source.
     contour
-        (B, T) from :func:`predict_contour`: the output's F0 follows it, and only the decision which
-        frames are voiced is the source's. None keeps the source's F0, transposed.
+        (B, T) from a :class:`saic.model.prosody.ProsodyPredictor`: the output's F0 follows it, and
+        only the decision which frames are voiced is the source's. None keeps the source's F0,
+        transposed.
 
     Returns
     -------

@@ -93,7 +93,8 @@ def test_readme_training_commands_have_their_options(
 ) -> None:
     modules = [command[2:] for command in shell_commands("python -m train.")]
     assert {module for module, *_ in modules} == {
-        f"train.{name}" for name in ("prepare", "perceptual", "recognizer", "stage1", "stage2", "voices", "vocoder")
+        f"train.{name}"
+        for name in ("prepare", "perceptual", "recognizer", "stage1", "stage2", "voices", "prosody", "vocoder")
     }
     for module, *arguments in modules:
         monkeypatch.setattr(sys, "argv", [module, "--help"])

@@ -11,7 +11,7 @@ import torch
 
 from saic import audio
 from saic.config import Config
-from saic.conversion import Speech, Voice, convert_mel, predict_contour
+from saic.conversion import Speech, Voice, convert_mel
 from saic.data import manifest
 from saic.errors import WeightsError
 from saic.model.model import Model
@@ -74,7 +74,7 @@ def test_without_slow_contour_the_output_does_not_depend_on_the_f0_of_the_source
     assert not torch.allclose(*kept)
     predicted = []
     for speech in sources:
-        contour = predict_contour(predictor, content, speech, slow=False)
+        contour = predictor(content, speech.mask)
         assert contour.shape == speech.f0.shape
         predicted.append(convert_mel(model, content, speech.f0, speech.mask, _voice(), contour))
     torch.testing.assert_close(*predicted)
@@ -85,7 +85,7 @@ def test_without_slow_contour_the_output_does_not_depend_on_the_f0_of_the_source
 
 def test_slow_contour_changes_the_prediction(model: Model, predictor: ProsodyPredictor) -> None:
     content, speech = torch.randn(1, CODES, -(-201 // STRIDE)), _speech(110.0, 0.4)
-    alone, slow = (predict_contour(predictor, content, speech, slow=slow) for slow in (False, True))
+    alone, slow = (predictor(content, speech.mask, given) for given in (None, slow_contour(speech.f0)))
     assert not torch.allclose(alone, slow)
 
 
@@ -149,3 +149,11 @@ def test_command_writes_a_predictor_for_the_weights(corpus_folder: Path, model: 
     assert done.returncode == 0, done.stderr
     ProsodyPredictor.load(tmp_path / "run" / PROSODY, CODES, STRIDE)
     assert Pipeline.from_pretrained(tmp_path / "weights").profiles == PROFILES
+
+    other = tmp_path / "other"
+    torch.manual_seed(9)
+    Model(TINY).save_pretrained(other)
+    done = subprocess.run(
+        [*map(str, command[:-1]), str(other), "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 2 and "another model" in done.stderr and not (other / PROSODY).exists()

@@ -56,6 +56,10 @@ def main(
     model = Model.from_pretrained(named_weights(init))
     if model.config.content_stride != settings.content_stride:
         raise UsageError("The config has another content stride than the weights. Name the config of the weights.")
+    if weights is not None:
+        verify(weights)
+        if sha256(weights / MODEL) != sha256(model.folder / MODEL):
+            raise UsageError("--weights holds another model than --init, with other content codes. Name one model.")
     clips = {split: read_training_set(data, split, settings) for split in ("train", "dev")}
     made_by = sha256(model.folder / MODEL)[:16]
     codes = {split: encode_clips(clips[split], model, run / f"codes_{split}_{made_by}.safetensors") for split in clips}
@@ -68,7 +72,6 @@ def main(
     stage.predictor.save(run / PROSODY)
     print(f"Prosody predictor: {run / PROSODY}")
     if weights is not None:
-        verify(weights)
         stage.predictor.save(weights / PROSODY)
         write_sums(weights)
         print(f"Prosody predictor in the weights: {weights}")
