@@ -23,7 +23,7 @@ from saic.model.timing import new_timing
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.f0 import REGISTER_HZ, measure_f0_stats
 from saic.signal.loudness import normalize_loudness
-from saic.signal.masking import mute_frames
+from saic.signal.masking import mute_frames, quiet_frames
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE
 from saic.signal.vad import main_speech_frames, require_speech, require_varied
 from saic.vocoder.vocoder import GriffinLim, build_vocoder
@@ -432,6 +432,9 @@ class Pipeline:
         if profile != PROSODY_KEPT:
             contour = self.prosody(content, mask, slow_contour(f0) if profile == BALANCED else None)
         converted, f0 = convert_mel(self.model, content, f0, mask, voice, contour)
+        if profile == STRICT:
+            # Quiet frames fade like pauses: at the source's own level they would tell its room.
+            kept, original = kept & ~quiet_frames(original, kept), None
         mels["converted"] = mute_frames(converted, kept, original)[0]
         tell("Vocoding the new voice", 0.65 if reconstruct else 0.35)
         n_samples = len(kept) * HOP_SAMPLES if profile == STRICT else len(speech.wav)

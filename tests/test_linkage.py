@@ -346,7 +346,7 @@ class _Pipeline:
     def info(self) -> dict[str, object]:
         return {"sha256": self.sha256}
 
-    def anonymize(self, clip, *, seed: int) -> Conversion:
+    def anonymize(self, clip, *, seed: int, profile: str | None = None) -> Conversion:
         self.seeds.append(seed)
         return Conversion(-clip[0], None, {})
 
@@ -374,6 +374,16 @@ def test_outputs_are_cached_by_weights_and_code_and_each_recording_has_a_pseudon
     monkeypatch.setattr("saic.evaluation.linkage.outputs.code_fingerprint", lambda: "other code")
     RecordingOutputs(pipeline, recordings, tmp_path / "c", seed=0).wav("pseudonym", recordings[0])
     assert len(pipeline.seeds) == 4
+
+
+def test_a_recording_has_one_pseudonym_in_all_systems_and_versions(tmp_path, recordings, monkeypatch):
+    pipeline = _Pipeline()
+    for code in ("code", "other code"):
+        monkeypatch.setattr("saic.evaluation.linkage.outputs.code_fingerprint", lambda code=code: code)
+        outputs = RecordingOutputs(pipeline, recordings, tmp_path / "c", seed=0)
+        for system in ("pseudonym", "pseudonym_prosody_kept", "pseudonym_strict"):
+            outputs.wav(system, recordings[0])
+    assert len(pipeline.seeds) == 6 and len(set(pipeline.seeds)) == 1
 
 
 def test_known_voice_gives_every_recording_one_pseudonym(tmp_path, recordings):
@@ -470,7 +480,8 @@ def test_report_has_pooled_files_transcripts_inference_and_the_words_of_the_law(
         monkeypatch.setattr(f"saic.evaluation.linkage.run.{name}", small)
     monkeypatch.setattr("saic.evaluation.linkage.inference.MIN_SPEAKERS", 5)
     monkeypatch.setattr("saic.evaluation.metrics.RESAMPLES", 50)
-    arguments = {"pipeline": _Pipeline(), "evidence": [_Spectrum()], "systems": ["pseudonym"]}
+    systems = ["pseudonym", "pseudonym_prosody_kept"]
+    arguments = {"pipeline": _Pipeline(), "evidence": [_Spectrum()], "systems": systems}
     made = evaluate(_two_corpora(tmp_path / "data"), "attack", tmp_path / "out", **arguments)
     figures, read = made["systems"]["pseudonym"]["privacy"], made["transcripts"]
     assert {"fused.eer_all", "spectrum.top1_all", "fused.top1_of_all_15s"} <= set(figures)
@@ -483,10 +494,17 @@ def test_report_has_pooled_files_transcripts_inference_and_the_words_of_the_law(
     assert 100 / 12 < read["language.top1_15s"]["value"] < 50
     assert not any(name.startswith(("text.", "language.")) for name in figures)
     assert figures["inference.sex_chance"]["value"] == 50 and figures["inference.corpus"]["n"] == 16
+    # The fake pipeline gives both profiles the same output, so that the pairs are equal.
+    assert [figures["fused.gain_15s"][name] for name in ("value", "low", "high", "n")] == [0, 0, 0, 16]
     assert "inference.age_group" not in figures  # the manifests state no age
     made["systems"]["pseudonym_known_voice"] = made["systems"]["pseudonym"]
     text = report.markdown(made)
-    for heading in ("All recordings of a subject", "Who only reads", "In the words of data protection law"):
+    for heading in (
+        "Against `pseudonym_prosody_kept`",
+        "All recordings of a subject",
+        "Who only reads",
+        "In the words of data protection law",
+    ):
         assert f"## {heading}\n" in text
     assert "15 s.\n" in text and "- `pseudonym_known_voice`: as `pseudonym`, with one" in text
     assert "pseudonymous, not anonymous" in text and "| `many, one language` |" in text

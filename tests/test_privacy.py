@@ -75,6 +75,19 @@ def test_estimate_eer_is_the_eer_of_all_pairs():
     assert eer != metrics.estimate_eer(scores, enrolled, tested, seed=1)
 
 
+def test_eer_difference_is_paired():
+    scores, enrolled, tested, _ = _matrix(np.linspace(0, 4, 20), 4)
+    same = metrics.estimate_eer_difference(scores, scores, enrolled, tested)
+    assert same == Estimate(0, 0, 0, 20, "%")
+    worse = scores + np.random.default_rng(1).normal(size=scores.shape)
+    difference = metrics.estimate_eer_difference(worse, scores, enrolled, tested)
+    eers = [metrics.estimate_eer(matrix, enrolled, tested) for matrix in (worse, scores)]
+    assert difference.value == pytest.approx(eers[0].value - eers[1].value) and difference.value > 0
+    assert difference.high - difference.low < eers[0].high - eers[1].low  # narrower than of two samples
+    worse[0] = np.nan
+    assert metrics.estimate_eer_difference(worse, scores, enrolled, tested).n == 19
+
+
 def test_speaker_drawn_twice_gives_no_different_speaker_pair():
     scores, enrolled, tested, _ = _matrix(np.full(6, 100.0), 2)
     assert metrics.estimate_eer(scores, enrolled, tested) == Estimate(0, 0, 0, 6, "%")

@@ -13,7 +13,7 @@ from saic.model.prosody import ProsodyPredictor
 from saic.model.timing import TimeMap, new_timing, rate_of_change
 from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
-from saic.signal.mel import FRAMES_PER_S, HOP_SAMPLES
+from saic.signal.mel import FLOOR, FRAMES_PER_S, HOP_SAMPLES
 from saic.weights import PROSODY, fingerprint, write_sums
 from tests.conftest import RATE, voice
 
@@ -128,6 +128,16 @@ def test_strict_draws_pauses_by_the_seed(pipeline: Pipeline) -> None:
     )
     np.testing.assert_array_equal(first, same)
     assert len({len(wav) for wav in (first, other, free, free_again)}) > 1
+
+
+def test_strict_does_not_pass_the_level_of_the_rooms_noise(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where noise between words counts as speech."""
+    monkeypatch.setattr("saic.pipeline.main_speech_frames", lambda wav: np.ones(-(-len(wav) // HOP_SAMPLES), bool))
+    noise = 10 ** (-40 / 20) * SOURCE[0].std() * np.random.default_rng(0).standard_normal(len(SOURCE[0]))
+    noisy = (SOURCE[0] + noise).astype(np.float32), RATE
+    mel = pipeline.convert(noisy, TARGET, profile=STRICT, seed=1, reconstruct=False).mels["converted"]
+    middle = mel[:, mel.shape[1] // 2 - 20 : mel.shape[1] // 2 + 20]
+    np.testing.assert_allclose(middle, np.log(FLOOR), atol=1e-4)
 
 
 def test_reconstruction_keeps_prosody_in_every_profile(pipeline: Pipeline) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from saic.errors import NotSpeech
-from saic.signal.masking import mute_frames
+from saic.signal.masking import mute_frames, quiet_frames
 from saic.signal.mel import FLOOR, HOP_SAMPLES
 from saic.signal.vad import main_speech_frames, require_speech, require_varied, speech_frames
 from tests.conftest import RATE, voice
@@ -95,20 +95,28 @@ def test_muting_is_6_db_after_half_of_the_fade() -> None:
     assert (np.diff(gain_db) >= 0).all()
 
 
+def _log_mel(noise_db: float, speech_db: float) -> torch.Tensor:
+    """(1, 80, 60): speech at frames 20 to 39, noise before and after."""
+    level_db = torch.full((1, 80, 60), noise_db)
+    level_db[..., 20:40] = speech_db
+    return level_db * np.log(10) / 20
+
+
+@pytest.mark.parametrize("noise_db", [-50, -60, -90])
+def test_quiet_frames_do_not_depend_on_how_quiet_they_are(noise_db: float) -> None:
+    kept = torch.ones(60, dtype=torch.bool)
+    assert quiet_frames(_log_mel(noise_db, -20), kept).nonzero().flatten().tolist() == [*range(16), *range(44, 60)]
+    assert not quiet_frames(_log_mel(-40, -20), kept).any()
+
+
 def test_noise_beside_speech_is_not_louder_than_in_the_source() -> None:
     """Noise 40 dB below the speech of the source and 20 dB below that of the conversion."""
-
-    def log_mel_of(noise_db: float, speech_db: float) -> torch.Tensor:
-        level_db = torch.full((1, 80, 60), noise_db)
-        level_db[..., 20:40] = speech_db
-        return level_db * np.log(10) / 20
-
     kept = torch.zeros(60, dtype=torch.bool)
     kept[8:60] = True
-    source, converted = log_mel_of(-60, -20), log_mel_of(-30, -10)
+    source, converted = _log_mel(-60, -20), _log_mel(-30, -10)
     muted = mute_frames(converted, kept, source)
     limited = [*range(8, 16), *range(44, 60)]  # farther than 50 ms from the speech
-    torch.testing.assert_close(muted[..., limited], log_mel_of(-50, -10)[..., limited])
+    torch.testing.assert_close(muted[..., limited], _log_mel(-50, -10)[..., limited])
     assert torch.equal(muted[..., 16:44], converted[..., 16:44])
-    quieter = log_mel_of(-70, -10)
+    quieter = _log_mel(-70, -10)
     assert torch.equal(mute_frames(quieter, kept, source)[..., 8:], quieter[..., 8:])

@@ -167,13 +167,49 @@ def estimate_eer(
     n is the number of speakers with a same-speaker pair; the others are left out. Without pairs of
     both kinds there is no value.
     """
+    return _eer_estimate(*_resampled_eer(scores, enrolled_speakers, trial_speakers, seed))
+
+
+def estimate_eer_difference(
+    scores: np.ndarray,
+    baseline: np.ndarray,
+    enrolled_speakers: Sequence[str],
+    trial_speakers: Sequence[str],
+    *,
+    seed: int = 0,
+) -> Estimate:
+    """Equal error rate of ``scores`` less that of ``baseline``, in points, paired by speaker.
+
+    As :func:`estimate_eer`, of the pairs that count in both matrices; every draw of the bootstrap
+    takes the same speakers for both.
+    """
+    unknown = np.isnan(scores) | np.isnan(baseline)
+    rates = [
+        _resampled_eer(np.where(unknown, np.nan, matrix), enrolled_speakers, trial_speakers, seed)
+        for matrix in (scores, baseline)
+    ]
+    return _eer_estimate(rates[0][0] - rates[1][0], rates[0][1])
+
+
+def _eer_estimate(rates: np.ndarray, n_speakers: int) -> Estimate:
+    """Of the rate, followed by the rates of all draws; empty if there is none."""
+    if not len(rates):
+        return Estimate(None, None, None, n_speakers, "%")
+    low, high = np.percentile(rates[1:], [2.5, 97.5])
+    return Estimate(100 * float(rates[0]), 100 * float(low), 100 * float(high), n_speakers, "%")
+
+
+def _resampled_eer(
+    scores: np.ndarray, enrolled_speakers: Sequence[str], trial_speakers: Sequence[str], seed: int
+) -> tuple[np.ndarray, int]:
+    """Rates for :func:`_eer_estimate`, and the number of speakers."""
     enrolled, trials = np.array(enrolled_speakers, dtype=str), np.array(trial_speakers, dtype=str)
     counts = ~np.isnan(scores)
     speakers = np.unique(enrolled[np.nonzero(counts & (enrolled[:, None] == trials))[0]])
     counts &= np.isin(enrolled, speakers)[:, None] & np.isin(trials, speakers)
     rows, columns = np.nonzero(counts)
     if (enrolled[rows] == trials[columns]).all():
-        return Estimate(None, None, None, len(speakers), "%")
+        return np.zeros(0), len(speakers)
     order, ends = _ascending(scores[rows, columns])
     row_speaker, column_speaker = (
         np.searchsorted(speakers, names)[order] for names in (enrolled[rows], trials[columns])
@@ -186,8 +222,7 @@ def estimate_eer(
         weights = times[row_speaker] * np.where(is_same, 1, times[column_speaker])
         if weights[~is_same].any():  # false if all draws are one speaker
             rates.append(_crossing(*_error_rates(is_same, ends, weights)))
-    low, high = np.percentile(rates, [2.5, 97.5])
-    return Estimate(100 * rate, 100 * float(low), 100 * float(high), len(speakers), "%")
+    return np.array([rate, *rates]), len(speakers)
 
 
 def _ascending(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -75,7 +75,7 @@ def mute_frames(mel: Tensor, kept: Tensor, source: Tensor | None = None) -> Tens
         50 ms. None sets no such limit.
     """
     if source is not None:
-        allowed = F.max_pool1d(_relative_level(source, kept), 2 * _LIMIT_FRAMES + 1, 1, _LIMIT_FRAMES)
+        allowed = _level_nearby(source, kept)
         excess = (_relative_level(mel, kept) - allowed).clamp_min(0)
         mel = mel - torch.where(allowed < _QUIET_DB, excess, 0.0) / _DB_PER_NEPER
     reach = F.pad(kept.float()[None, None], (_FADE_FRAMES, _FADE_FRAMES))
@@ -83,6 +83,16 @@ def mute_frames(mel: Tensor, kept: Tensor, source: Tensor | None = None) -> Tens
     windows = reach.unfold(2, 2 * _FADE_FRAMES + 1, 1)[0, 0] * ramp.to(reach)
     gain = windows.amax(dim=1).to(mel)  # 1 in kept frames, less beside them
     return torch.where(kept, mel, (mel + gain.log()).clamp_min(math.log(FLOOR)))
+
+
+def quiet_frames(mel: Tensor, kept: Tensor) -> Tensor:
+    """(T,) bool: where a (1, 80, T) log-mel is at least 25 dB below its speech, for 50 ms on each side."""
+    return (_level_nearby(mel, kept) < _QUIET_DB)[0, 0]
+
+
+def _level_nearby(mel: Tensor, kept: Tensor) -> Tensor:
+    """(B, 1, T) highest relative level within 50 ms."""
+    return F.max_pool1d(_relative_level(mel, kept), 2 * _LIMIT_FRAMES + 1, 1, _LIMIT_FRAMES)
 
 
 def _relative_level(mel: Tensor, kept: Tensor) -> Tensor:

@@ -35,7 +35,8 @@ class RecordingOutputs:
     """Outputs of the systems for recordings.
 
     Sources, references and outputs pass one MP3 round trip at 40 kb/s. Each recording has a
-    pseudonym, or a target, of its own.
+    pseudonym, or a target, of its own; it is the same for all systems and versions of the code, so
+    that they can be compared in pairs.
 
     Parameters
     ----------
@@ -56,11 +57,10 @@ class RecordingOutputs:
 
     def wav(self, system: str, recording: Recording) -> np.ndarray | None:
         """(N,) output of a system; None if the recording cannot be used."""
-        key = "|".join([self._run_key, system, self._hash(recording.clip.path), f"{recording.index}/{recording.of}"])
-        digest = hashlib.sha256(key.encode())
-        path = self._cache / f"{digest.hexdigest()[:32]}.flac"
+        place = f"{self._hash(recording.clip.path)}|{recording.index}/{recording.of}"
+        path = self._cache / f"{_digest(f'{self._run_key}|{system}|{place}').hex()[:32]}.flac"
         if not path.exists():
-            wav = self._make(system, recording, int.from_bytes(digest.digest()[:7]))
+            wav = self._make(system, recording, int.from_bytes(_digest(f"{self._seed}|{place}")[:7]))
             if wav is None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
@@ -84,6 +84,10 @@ class RecordingOutputs:
         if path not in self._hashes:
             self._hashes[path] = hashlib.sha256(path.read_bytes()).hexdigest()
         return self._hashes[path]
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
 
 
 def cut_segments(wav: np.ndarray, count: int) -> list[np.ndarray]:

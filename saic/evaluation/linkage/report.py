@@ -12,10 +12,11 @@
      claims {NAME: one sentence}}
 
 LENGTH is 5, 15, 28 or "all". Figures are ATTACKER.eer_LENGTHs[@PART], ATTACKER.top1_LENGTHs (of 40
-enrolled speakers), fused.top1_of_NUMBER_LENGTHs, database_MATCH.top1, inference.ATTRIBUTE and
-inference.ATTRIBUTE_chance; LENGTHs is 5s, 15s, 28s or all. PART is a corpus, its children, or its
-pairs of one language. In ``transcripts`` the attackers are ``text`` and ``language``. The key
-``all`` is missing if speakers were not pooled, and so are figures that the data do not allow.
+enrolled speakers), fused.top1_of_NUMBER_LENGTHs, fused.gain_LENGTHs (EER less that of the profile
+prosody-kept, in points), database_MATCH.top1, inference.ATTRIBUTE and inference.ATTRIBUTE_chance;
+LENGTHs is 5s, 15s, 28s or all. PART is a corpus, its children, or its pairs of one language. In
+``transcripts`` the attackers are ``text`` and ``language``. The key ``all`` is missing if speakers
+were not pooled, and so are figures that the data do not allow.
 """
 
 import json
@@ -28,6 +29,7 @@ from saic import files
 from saic.errors import SaicError
 from saic.evaluation.linkage.material import ALL, Length, length_name
 from saic.evaluation.linkage.run import (
+    BASELINE,
     FUSED,
     GALLERY_SIZE,
     INFERENCE_S,
@@ -54,6 +56,10 @@ _NOTES = {
 - Top-1: how often the worst attacker names the right one of {gallery} enrolled speakers of all
   corpora; chance is {chance:.1f} %.
 - `real` is original speech: what the same attackers reach without anonymization.
+""",
+    "gain": """\
+- Difference of the EER of the attacker `fused` to that on `{baseline}`. Every recording has the same
+  pseudonym in both systems, and the intervals are of a bootstrap in pairs, by speaker.
 """,
     "pooled": """\
 - An attacker who pools all files of a subject: all recordings of a speaker that the split has, in
@@ -242,6 +248,12 @@ def markdown(report: Mapping[str, Any]) -> str:
             if name in SYSTEMS and SYSTEMS[name].is_linkage_only
         ),
     )
+    gains = {f"{FUSED}.gain_{length}s": f"EER at {length} s, points" for length in lengths}
+    gained = {
+        system: {name: estimates[name] for name in gains if name in estimates} for system, estimates in systems.items()
+    }
+    if gained := {system: row for system, row in gained.items() if row}:
+        lines += table(f"Against `{BASELINE}`", gains, gained, _NOTES["gain"].format(baseline=BASELINE))
     if pooled := report["data"].get(ALL):
         lines += table(
             "All recordings of a subject",

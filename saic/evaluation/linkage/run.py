@@ -53,6 +53,8 @@ QUICK_TRAIN_SPEAKERS = 60
 NETWORK_SHARE = 0.75  # of the training speakers for the networks; the rest trains their PLDA
 FUSED = "fused"
 INFERENCE_S = 15
+BASELINE = "pseudonym_prosody_kept"  # with which the other profiles are compared in pairs, if it is measured
+PROFILES = ("pseudonym", "pseudonym_strict")
 MIN_LANGUAGE_SPEAKERS = 20  # with another speaker of their corpus, language, sex and age group
 ONE_LANGUAGE = "one language"
 
@@ -147,6 +149,9 @@ class LinkageEvaluation:
         for system in systems:
             estimates[system] |= self._find_originals(system)
         own = {system: of_system[self.split] for system, of_system in scores.items()}
+        for system in systems:
+            if BASELINE in own and system in PROFILES:
+                estimates[system] |= self._gain(own[system], own[BASELINE])
         return LinkageResult(estimates, self.trials[self.split], own, self._read_transcripts())
 
     def _attack(
@@ -206,6 +211,19 @@ class LinkageEvaluation:
                     if (~np.isnan(matrix).all(axis=1)).sum() >= size:
                         estimates[figure] = _top1(matrix, enrolled, tested, size, self._seed)
         return estimates
+
+    def _gain(
+        self, scores: Mapping[Length, Mapping[str, np.ndarray]], baseline: Mapping[Length, Mapping[str, np.ndarray]]
+    ) -> Estimates:
+        """How much higher the EER of the attacker ``fused`` is than on the baseline."""
+        return {
+            f"{FUSED}.gain_{length_name(length)}": metrics.estimate_eer_difference(
+                *(np.where(self._in_group(trials, self.split), s[length][FUSED], np.nan) for s in (scores, baseline)),
+                *_speakers(trials),
+                seed=self._seed,
+            )
+            for length, trials in self.trials[self.split].items()
+        }
 
     def _read_transcripts(self) -> Estimates:
         """Attack by the words and by the language alone, of speakers whose texts are known."""
