@@ -6,6 +6,7 @@ originals.
 """
 
 import dataclasses
+import hashlib
 import json
 import platform
 from collections.abc import Iterable
@@ -16,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from saic import __version__, audio, files
-from saic.errors import UsageError
+from saic import __version__, audio
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.evaluation.protection import Protection, ProtectionMeasurer
 from saic.pipeline import Conversion, Pipeline
@@ -62,7 +62,9 @@ class FileReporter:
         self._pipeline = pipeline
         self._measurer = ProtectionMeasurer(pipeline, None if asr is None else WhisperASR(asr))
 
-    def report(self, original: np.ndarray, conversion: Conversion, output: Path, settings: Settings) -> dict[str, Any]:
+    def report(
+        self, original: np.ndarray, conversion: Conversion, output: Path | bytes, settings: Settings
+    ) -> dict[str, Any]:
         """Measure a conversion.
 
         Parameters
@@ -72,7 +74,7 @@ class FileReporter:
         conversion
             Its conversion.
         output
-            The file of the conversion, for its hash.
+            The file of the conversion or its bytes, for its hash.
 
         Returns
         -------
@@ -97,7 +99,7 @@ class FileReporter:
 def build(
     protection: Protection,
     settings: Settings,
-    output: Path,
+    output: Path | bytes,
     *,
     profile: str,
     voice_similarity: float | None,
@@ -113,7 +115,7 @@ def build(
     protection
         Its measurements.
     output
-        Its file, for the hash.
+        Its file, or the bytes of it, for the hash.
     profile, voice_similarity, notes
         As in :class:`saic.pipeline.Conversion`.
     threshold
@@ -141,21 +143,10 @@ def build(
         "notes": list(dict.fromkeys(notes)),
         "versions": {"saic": __version__, "python": platform.python_version(), "torch": version("torch")},
         "weights_sha256": weights_sha256,
-        "output_sha256": sha256(output),
+        "output_sha256": hashlib.sha256(output).hexdigest() if isinstance(output, bytes) else sha256(output),
     }
 
 
 def to_json(report: dict[str, Any]) -> bytes:
     """A report as a file has it."""
     return (json.dumps(report, indent=2, allow_nan=False) + "\n").encode()
-
-
-def write(path: Path, report: dict[str, Any], *, force: bool = False) -> None:
-    """Write a report atomically; :class:`UsageError` if it cannot be written or exists."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write(path, to_json(report), force=force)
-    except FileExistsError:
-        raise UsageError("The report exists. Add --force to replace it, or name another.") from None
-    except (OSError, ValueError) as error:
-        raise files.as_usage_error(error, "The report cannot be written") from None

@@ -50,6 +50,14 @@ def require_writable(paths: Iterable[Path]) -> None:
         _try_folder(folder)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder if there is none; :class:`UsageError` if it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise as_usage_error(error, "The output folder cannot be made") from None
+
+
 def _try_folder(folder: Path) -> None:
     """Make a folder, write a file without a name in it, and remove what was made."""
     made = []

@@ -121,8 +121,16 @@ class Key:
         """
         if not subject:
             raise UsageError("The subject is empty. Name the person who speaks, for instance --subject P01.")
-        fields = (b"saic pseudonym", str(VERSION).encode(), _encode(study), _encode(subject))
-        message = b"".join(len(each).to_bytes(8, "big") + each for each in fields)
+        return self.digest("saic pseudonym", str(VERSION), study, subject)
+
+    def digest(self, purpose: str, *fields: str) -> bytes:
+        """HMAC-SHA-256 of fields for a purpose, 32 bytes. Without the key they cannot be guessed from it.
+
+        Each field is UTF-8 in NFC, preceded by its length as 8 bytes. Every use of the key has a
+        purpose of its own.
+        """
+        encoded = [_encode(field) for field in (purpose, *fields)]
+        message = b"".join(len(each).to_bytes(8, "big") + each for each in encoded)
         return hmac.digest(self.secret, message, hashlib.sha256)
 
     def __reduce__(self) -> NoReturn:

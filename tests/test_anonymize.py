@@ -3,20 +3,25 @@
 import errno
 import json
 import os
+import secrets
 import shutil
+import subprocess
 import sys
+import time
 import unicodedata
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 import soundfile as sf
+import soxr
 
 from saic import audio, cli
-from saic.cli import anonymize as command
-from saic.cli.batch import BatchItem
+from saic.archive import journal
+from saic.archive.plan import Item
 from saic.errors import UsageError, WeightsError
 from saic.keys import Key
 from saic.pipeline import Conversion
@@ -127,7 +132,9 @@ def anonymize(capfd, monkeypatch):
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """The files below a folder, without a journal."""
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(journal.NAME))
+    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def damage_one(recordings: Path) -> None:
@@ -156,7 +163,7 @@ def test_runs_draw_new_seeds_and_a_seed_repeats_its_run(
 
 
 def test_random_seed_is_not_printed_without_json(anonymize, pipeline, recordings, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(command.secrets, "randbits", lambda n_bits: 4242424242)
+    monkeypatch.setattr(secrets, "randbits", lambda n_bits: 4242424242)
     _, *printed = anonymize(recordings, "-o", tmp_path / "out")
     assert "4242424242" not in "".join(printed)
 
@@ -206,7 +213,7 @@ def test_names_are_printed_only_on_a_terminal_and_without_control_characters(
         cli.main()
     assert ended.value.code == 5
     assert "File 2 (ward/Mil?]0;l\\xe9r[red].flac): " in terminal.getvalue()
-    assert "File 4 of 4" in terminal.getvalue()
+    assert "3 of 4 files done, 1 failed" in terminal.getvalue()
 
 
 def test_exit_code_is_3_if_no_recording_can_be_used(anonymize, pipeline, recordings, tmp_path) -> None:
@@ -310,11 +317,11 @@ def test_target_among_the_recordings_is_noted(anonymize, pipeline, recordings, t
 
 
 def test_pseudonym_of_a_file_does_not_depend_on_the_locale(monkeypatch) -> None:
-    seeds = [BatchItem(Path(), Path(), "Müller.wav").seed(1)]
+    seeds = [Item(1, Path(), Path(), "Müller.wav", "").seed(1)]
     monkeypatch.setattr(os, "fsencode", lambda name: name.encode("ascii", "surrogateescape"))  # as in the C locale
     for form in ("NFC", "NFD"):
         name = unicodedata.normalize(form, "Müller.wav").encode().decode("ascii", "surrogateescape")
-        seeds.append(BatchItem(Path(), Path(), name).seed(1))
+        seeds.append(Item(1, Path(), Path(), name, "").seed(1))
     assert len(set(seeds)) == 1
 
 
@@ -367,7 +374,6 @@ def test_interrupt_leaves_only_complete_files(anonymize, pipeline, recordings, t
         (("n" * 300, "-o", "out.wav"), "does not exist"),
         (("in", "-o", "out", "--method", "mcadams", "--target", "in/Jones.wav"), "no target voice"),
         (("in", "-o", "out", "--seed", "1", "--target", "in/Jones.wav"), "no pseudonym is drawn"),
-        (("twins", "-o", "out"), "Files 1 and 2"),
         (("in", "-o", "out", "--subject", "A"), "needs a key"),
         (("in", "-o", "out", "--subject-from", "(.*)"), "needs a key"),
         (("in", "-o", "out", "--study", "A"), "are about a key"),
@@ -393,6 +399,17 @@ def test_interrupt_leaves_only_complete_files(anonymize, pipeline, recordings, t
         (("in", "-o", "out", "--profile", "strict", "--method", "mcadams"), "no profiles"),
         (("in", "-o", "out", "--voice", "Voice 07", "--seed", "1"), "is one voice"),
         (("in", "-o", "out", "--voice", "Anna"), "no such voice"),
+        (("in/Jones.wav", "-o", "out.wav", "--workers", "2"), "about a folder"),
+        (("in/Jones.wav", "-o", "out.wav", "--resume"), "about a folder"),
+        (("in/Jones.wav", "-o", "out.wav", "--rename", "m.csv"), "about a folder"),
+        (("in", "-o", "out", "--resume"), "no journal"),
+        (("in", "-o", "out", "--resume", "--force"), "Leave one of them out"),
+        (("in", "-o", "out", "--rename", "out/m.csv"), "keep it apart"),
+        (("in", "-o", "out", "--rename", "m.txt"), "ends in .csv"),
+        (("in", "-o", "out", "--rate", "fast"), "--rate"),
+        (("in", "-o", "out", "--workers", "0"), "--workers"),
+        (("dataset", "-o", "out"), "--key-file KEY, or --rename"),
+        (("dataset", "-o", "out", "--key-file", "key", "--subject", "A"), "say who speaks"),
         (("in", "-o", "out", "--report", "r.json"), "a folder has --reports"),
         (("in/Jones.wav", "-o", "out.wav", "--reports", "out"), "has one --report"),
         (("in/Jones.wav", "-o", "out.wav", "--report", "r.wav"), "ends in .json"),
@@ -409,9 +426,8 @@ def test_unsuitable_arguments_exit_with_2(
     (recordings / "ward" / "ward").mkdir()
     shutil.copy(recordings / "Jones.wav", recordings / "ward" / "ward" / "Smith.wav")
     shutil.copy(recordings / "ward" / "Smith.wav", recordings / "ward" / "Jones.wav")
-    (tmp_path / "twins").mkdir()
-    for name in ("a.mp3", "a.wav"):
-        (tmp_path / "twins" / name).touch()
+    (tmp_path / "dataset" / "sub-01").mkdir(parents=True)
+    (tmp_path / "dataset" / "sub-01" / "sub-01_audio.wav").touch()
     (tmp_path / "key").write_text(KEY)
     (tmp_path / "table.csv").write_text("path,id\nJones.wav,A\nJones.wav,B\n")
     before = files(tmp_path)
@@ -546,7 +562,7 @@ def test_folder_has_a_report_of_each_file_that_is_not_replaced_without_force(
             assert given is pipeline
 
         def report(self, original, conversion, output, settings):
-            made.append((len(original), output.is_file(), vars(settings)))
+            made.append((len(original), output[:4] == b"RIFF", vars(settings)))
             return {"seconds": len(conversion.wav)}
 
     monkeypatch.setattr("saic.file_report.FileReporter", Reporter)
@@ -569,3 +585,146 @@ def test_key_file_that_others_can_read_is_noted(anonymize, pipeline, recordings,
         )
         notes.append(stderr)
     assert notes[0] == "" and "chmod 600" in notes[1]
+
+
+SECRET = "Jones, 4 May 1961"
+
+
+def tagged(path: Path) -> None:
+    """Write a recording whose file says who speaks: in tags, a picture, and what broadcast WAV adds."""
+    wav = voice(120, 1.5)
+    if path.suffix == ".wav":
+        sf.write(path, wav, RATE)
+        info = b"INFOINAM" + len(SECRET).to_bytes(4, "little") + SECRET.encode() + bytes(len(SECRET) % 2)
+        bext = SECRET.encode().ljust(602, b"\0")
+        data = path.read_bytes()
+        for name, chunk in ((b"LIST", info), (b"bext", bext)):
+            data += name + len(chunk).to_bytes(4, "little") + chunk
+        path.write_bytes(data[:4] + (len(data) - 8).to_bytes(4, "little") + data[8:])
+        return
+    codec = {".mp3": "libmp3lame", ".flac": "flac", ".opus": "libopus", ".m4a": "aac"}[path.suffix]
+    with av.open(str(path), "w", format="ipod" if path.suffix == ".m4a" else None) as file:
+        file.metadata.update(dict.fromkeys(("title", "artist", "comment", "date"), SECRET))
+        stream = file.add_stream(codec, rate=48_000, layout="mono")
+        samples = np.repeat(wav, 3)[None]
+        frame = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16), format="s16", layout="mono")
+        frame.sample_rate = 48_000
+        for packet in (
+            *stream.encode(av.AudioResampler(stream.format, "mono", 48_000).resample(frame)[0]),
+            *stream.encode(None),
+        ):
+            file.mux(packet)
+    if path.suffix == ".mp3":
+        picture = b"\0image/png\0\3" + SECRET.encode() + b"\0\x89PNG\r\n"
+        frame = b"APIC" + len(picture).to_bytes(4) + b"\0\0" + picture
+        path.write_bytes(b"ID3\3\0\0" + bytes([0, 0, len(frame) >> 7, len(frame) & 127]) + frame + path.read_bytes())
+
+
+@pytest.mark.parametrize("format", ["wav", "flac", "mp3", "opus"])
+def test_no_tag_picture_or_time_of_a_recording_is_in_its_output(anonymize, pipeline, tmp_path, format) -> None:
+    (tmp_path / "in").mkdir()
+    for suffix in (".wav", ".mp3", ".flac", ".opus", ".m4a"):
+        path = tmp_path / "in" / f"{suffix[1:]}{suffix}"
+        tagged(path)
+        assert SECRET.encode() in path.read_bytes()
+        os.utime(path, (1e9, 1e9))
+    began = time.time()
+    assert anonymize(tmp_path / "in", "-o", tmp_path / "out", "--format", format)[0] == 0
+    for path in [path for path in (tmp_path / "out").iterdir() if path.suffix == f".{format}"]:
+        assert b"Jones" not in path.read_bytes() and path.stat().st_mtime >= began - 1
+        with av.open(str(path)) as file:
+            assert len(file.streams) == 1 and not file.metadata and not file.streams[0].metadata
+    assert len(files(tmp_path / "out")) == 5
+
+
+def test_rate_source_gives_each_output_the_rate_of_its_recording(anonymize, pipeline, tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    for rate_hz in (8_000, 44_100, 48_000):
+        wav = soxr.resample(voice(120, 1.5), RATE, rate_hz)
+        sf.write(tmp_path / "in" / f"{rate_hz}.wav", wav, rate_hz)
+    for format, expected in (("flac", [8_000, 44_100, 48_000]), ("opus", [8_000, 48_000, 48_000])):
+        out = tmp_path / format
+        code, stdout, _ = anonymize(tmp_path / "in", "-o", out, "--format", format, "--rate", "source", "--json")
+        assert code == 0 and json.loads(stdout)["rate_hz"] is None
+        rates = [sf.info(out / f"{rate_hz}.{format}").samplerate for rate_hz in (8_000, 44_100, 48_000)]
+        assert rates == expected
+    single = tmp_path / "one.wav"
+    assert anonymize(tmp_path / "in" / "44100.wav", "-o", single, "--rate", "source")[0] == 0
+    assert sf.info(single).samplerate == 44_100
+
+
+def test_resume_goes_on_after_a_full_disk_and_json_counts_what_was_done(
+    anonymize, pipeline, recordings, tmp_path, monkeypatch
+) -> None:
+    damage_one(recordings)
+    with monkeypatch.context() as patch:
+        fsync, n_writes = os.fsync, []
+
+        def full(descriptor: int) -> None:
+            n_writes.append(descriptor)
+            if len(n_writes) > 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            fsync(descriptor)
+
+        patch.setattr(os, "fsync", full)
+        code, _, stderr = anonymize(recordings, "-o", tmp_path / "out")
+    assert code == 2 and "--resume" in stderr
+    code, _, stderr = anonymize(recordings, "-o", tmp_path / "out")
+    assert code == 2 and "--resume to go on" in stderr
+    code, stdout, _ = anonymize(recordings, "-o", tmp_path / "out", "--resume", "--json")
+    facts = json.loads(stdout)
+    assert code == 5 and (facts["written"], facts["done_before"], facts["left"]) == (2, 1, 0)
+    assert [failure["number"] for failure in facts["failed"]] == [2]
+    assert facts["journal"] == str(tmp_path / "out" / journal.NAME) and facts["mapping"] is None
+    assert facts["workers"] is None and facts["left_out"] == []
+    text = anonymize(recordings, "-o", tmp_path / "out", "--resume")[1]
+    assert text.startswith("Wrote 0 of 4 recordings, 0.0 s, to") and "3 were done before" in text
+
+
+def test_neutral_names_and_mapping_by_the_command(anonymize, pipeline, recordings, tmp_path) -> None:
+    mapping = tmp_path / "mapping.csv"
+    arguments = (recordings, "-o", tmp_path / "out", "--rename", mapping, "--json", "--reports", tmp_path / "reports")
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr("saic.file_report.FileReporter", lambda *_: SimpleNamespace(report=lambda *_: {}))
+    code, stdout, stderr = anonymize(*arguments)
+    monkey.undo()
+    facts = json.loads(stdout)
+    assert code == 0 and facts["mapping"] == str(mapping) and facts["journal"] == str(mapping) + ".journal"
+    outputs = {path.name for path in (tmp_path / "out").iterdir()}
+    assert len(outputs) == 4 and {line.split(",")[1] for line in mapping.read_text().splitlines()[1:]} == outputs
+    assert {path.name for path in (tmp_path / "reports").iterdir()} == {f"{name}.json" for name in outputs}
+    assert "Jones" not in stdout + stderr
+
+
+def test_workers_of_the_command_convert_with_the_method_mcadams(anonymize, recordings, tmp_path) -> None:
+    damage_one(recordings)
+    arguments = ("--method", "mcadams", "--seed", 3)
+    code, stdout, stderr = anonymize(recordings, "-o", tmp_path / "two", "--workers", 2, "--json", *arguments)
+    assert code == 5 and json.loads(stdout)["workers"] == 2 and "File 2: " in stderr
+    assert anonymize(recordings, "-o", tmp_path / "here", *arguments)[0] == 5
+    assert files(tmp_path / "two") == files(tmp_path / "here") == [name for name in OUTPUTS if "Miller" not in name]
+    for name in files(tmp_path / "two"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+
+
+def test_real_weights_with_workers_survive_a_kill(tmp_path: Path) -> None:
+    examples = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.flac"))[:3]
+    (tmp_path / "in").mkdir()
+    for path in examples:
+        wav, rate_hz = sf.read(path)
+        sf.write(tmp_path / "in" / f"{path.stem}.wav", wav[: 2 * rate_hz], rate_hz)
+    out = tmp_path / "out"
+    options = [str(tmp_path / "in"), "-o", str(out), "--workers", "1", "--seed", "1", "--json"]
+    command = [sys.executable, "-m", "saic", "anonymize", *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not list(out.glob("*.wav")):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = len(list(out.glob("*.wav")))
+    resumed = subprocess.run([*command, "--resume"], capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    facts = json.loads(resumed.stdout)
+    assert facts["written"] + facts["done_before"] == 3 and facts["done_before"] == done >= 1
+    for path in examples:
+        assert sf.info(out / f"{path.stem}.wav").frames == 2 * RATE

@@ -109,7 +109,7 @@ def test_readme_evaluation_and_hub_commands_have_their_options(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = [command[1:] for command in shell_commands("saic ")]
-    expected = {"convert", "evaluate", "evaluate-paper", "push"}
+    expected = {"anonymize", "convert", "evaluate", "evaluate-paper", "push"}
     assert {command for command, *_ in commands} == expected
     for command, *arguments in commands:
         monkeypatch.setattr(sys, "argv", ["saic", command, "--help"])

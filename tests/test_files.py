@@ -28,10 +28,10 @@ library = Path(saic.__file__).parent
 if way == "audio":
     import numpy as np
     from saic import audio
-    from saic.audio.output import _encode
+    from saic.audio.output import encode
 
     wav = np.linspace(-1, 1, 5_000)
-    new = _encode(wav, "wav", 16_000)
+    new = encode(wav, "wav", 16_000)
 else:
     from saic import files
 
@@ -53,7 +53,7 @@ def save():
 
 def traced(code):
     file = Path(code.co_filename)
-    return file == library / "files.py" or file == library / "audio" / "output.py" and code.co_name == "save"
+    return file == library / "files.py" or file == library / "audio" / "output.py" and code.co_name in ("save", "write")
 
 
 def save_and_die(left):

@@ -67,7 +67,11 @@ def save(path: str | os.PathLike, wav: np.ndarray, *, rate_hz: int = SAMPLE_RATE
     UsageError (a suffix or rate that is not supported, the file exists and `force` is not set, or
     it cannot be written), EmptyAudio, InvalidAudio
     """
-    data = _encode(wav, format_of(path, rate_hz), rate_hz)
+    write(path, encode(wav, format_of(path, rate_hz), rate_hz), force=force)
+
+
+def write(path: str | os.PathLike, data: bytes, *, force: bool = False) -> None:
+    """Write the bytes of a file atomically; the errors are those of :func:`save`."""
     try:
         path = Path(path)
         if path.exists() and not path.is_file():  # os.replace would replace /dev/null
@@ -79,10 +83,19 @@ def save(path: str | os.PathLike, wav: np.ndarray, *, rate_hz: int = SAMPLE_RATE
         raise files.as_usage_error(error, "The output file cannot be written") from None
 
 
-def _encode(wav: np.ndarray, name: str, rate_hz: int) -> bytes:
-    """A wav (N,) as the bytes of a file of this format and rate.
+def rate_for(name: str, rate_hz: float) -> int:
+    """The lowest rate of a format that is not below another rate; the highest if all are below."""
+    return min((rate for rate in RATES_HZ[name] if rate >= rate_hz), default=RATES_HZ[name][-1])
+
+
+def encode(wav: np.ndarray, name: str, rate_hz: int) -> bytes:
+    """A wav (N,) as the bytes of a file of this format and rate, without tags.
 
     16-bit samples from :func:`saic.audio.load` are kept exactly by WAV and FLAC at 16 kHz.
+
+    Raises
+    ------
+    EmptyAudio, InvalidAudio, UsageError (the installed FFmpeg cannot write the format)
     """
     wav = np.asarray(wav)
     if wav.ndim != 1:

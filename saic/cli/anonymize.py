@@ -1,41 +1,27 @@
 """``saic anonymize``: a recording, or a folder of them, in voices that are not the speakers'."""
 
-import os
-import secrets
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saic import files
 from saic.cli.options import (
     DeviceOption,
     ForceOption,
     JsonOption,
-    Profile,
     ProfileOption,
     RateOption,
     WeightsOption,
     printable,
-    progress_bar,
     show,
 )
-from saic.errors import AudioError, PartialFailure, UsageError
-from saic.files import DiskError
+from saic.errors import UsageError
 
 if TYPE_CHECKING:
-    from saic.cli.batch import BatchItem
-    from saic.file_report import FileReporter
-    from saic.pipeline import Conversion, Pipeline, ProgressCallback
+    from saic.archive.work import Request
 
-    _Changer = Callable[[Path, int, str | None, ProgressCallback], Conversion]
-
-_REGISTERS = ("lower", "higher", "same", "any")
 _SAIC = "use --method saic."
 _UNKEYED_SUBJECT = (
     "A subject needs a key: without one, whoever guesses its name could compute its voice. Make a key with"
@@ -45,11 +31,10 @@ _KEYED_SAME = (
     "With a key, the voice must not depend on the recording: --voice same could give a subject two voices, and tells"
     " the sex of the speaker. Use lower, higher or any."
 )
-_NEAR = (
-    "This voice happens to be near the speaker's own: similarity {:.2f}, where {:.2f} counts as one speaker. Choose"
-    " another voice, or for a key another study."
+_UNKEYED_BIDS = (
+    "IN is a BIDS dataset, whose subjects get new labels from a key. Add --key-file KEY, or --rename MAPPING.csv to"
+    " give all outputs neutral names."
 )
-_IS_TARGET = "This recording is a --target too, so its output has the voice of its own speaker."
 
 
 class Method(StrEnum):
@@ -119,6 +104,19 @@ def anonymize(
         Format | None, typer.Option("--format", help="Format of a folder's outputs.", show_default="wav")
     ] = None,
     rate: RateOption = 16_000,
+    rename: Annotated[
+        Path | None,
+        typer.Option(
+            "--rename", metavar="MAPPING.csv", help="Give outputs neutral names; the mapping goes to this file."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, help="Processes that share a folder, one thread each.", show_default="this process"
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of a folder that ended early.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.json", help="Write how far the voice was protected.")
     ] = None,
@@ -135,9 +133,26 @@ def anonymize(
 ) -> None:
     """Give each recording of IN another voice, keep the words.
 
-    Outputs keep the names and folders of the recordings. Rename those that identify a speaker. A
+    Outputs keep the names and folders of the recordings, unless --rename gives them neutral names.
+    Recordings that differ only in their suffix keep it as a part of the name. No tag is copied. A
     recording that cannot be used is reported by its number in the order of the paths. The others
     are still processed.
+
+    A folder has a journal, OUTPUT/.saic-journal.sqlite: each file is queued, done, or failed with a
+    reason. A run that was killed goes on with --resume and the same options. What has failed is
+    tried again. An output that is not the journal's own is never replaced, except by --force, which
+    starts over. The journal has the names of the outputs, but no key, study or subject.
+
+    --workers converts in several processes, each with one thread and a model of its own. If one
+    dies, its file is tried once more, and then has failed.
+
+    With --rename, outputs get random names in one folder. The mapping links them to the recordings:
+    keep it with the originals. The journal then lies beside the mapping. Without --rename, and
+    outside of BIDS datasets, names that identify a speaker stay.
+
+    In a BIDS dataset (dataset_description.json, or folders sub-LABEL) the folders stay, and subjects
+    get new labels, which need --key-file. participants.tsv is written anew with the labels alone.
+    Sidecars and other tables are not copied. Labels of sessions and tasks stay: they may hold dates.
 
     With --key-file, the voice depends on the key, the subject and the study alone. All recordings
     of a subject get one voice, in every run and on every machine. Name the subject of all
@@ -156,315 +171,120 @@ def anonymize(
     The method mcadams needs no model. It is a weak protection, for comparison or where nothing else
     runs.
     """
-    from saic import audio
-    from saic.cli import batch
+    from saic.archive.recipe import Recipe
+    from saic.archive.work import Request, opened, plan_work
+    from saic.cli.outcome import process
 
-    choice = _Choice(method, voice, profile, target or [], key_file, study, new_voices)
-    choice.require_valid(subject is not None, subject_from is not None, seed is not None)
-    items, n_skipped = batch.plan(source, output, format)
-    batch.require_free(items, rate, force)
-    report_of = _plan_reports(items, output, report, reports, asr, method, force)
-    subjects = batch.subjects(items, subject_from) if subject_from is not None else [subject] * len(items)
-    drawn = seed
-    if seed is None and choice.draws_by_seed:
-        drawn = secrets.randbits(53)  # every JSON reader keeps 53 bits exactly, and nobody can try all of them
-    pipeline, change = choice.load(weights, device, subjects)
-    reporter = _reporter(pipeline, asr) if report_of else None
-    settings = choice.voice_kind(has_seed=seed is not None), choice.register, rate
-    targets = {path.resolve() for path in target or ()}
-    subject_of = dict(zip(items, subjects, strict=True))
-
-    def process(item: batch.BatchItem, update: "ProgressCallback") -> tuple[float, list[str]]:
-        conversion = change(item.source, item.seed(drawn), subject_of[item], update)
-        item.save(conversion.wav, rate, force)
-        if reporter is not None:
-            update("Measuring the protection", 0.9)
-            _write_report(reporter, item, conversion, report_of[item], settings, force)
-        own = [_IS_TARGET] if item.source.resolve() in targets else []
-        return len(conversion.wav) / audio.SAMPLE_RATE, [*own, *dict.fromkeys(conversion.notes)]
-
-    outcome = _process_all(items, process, quiet=as_json)
+    recipe = Recipe(
+        method=method.value,
+        voice=voice,
+        profile=profile and profile.value,
+        targets=tuple(target or ()),
+        key_file=key_file,
+        study=study,
+        new_voices=new_voices,
+        has_seed=seed is not None,
+        weights=weights,
+        device=device,
+        reports=report is not None or reports is not None,
+        asr=asr,
+    )
+    request = Request(
+        source,
+        output,
+        recipe,
+        format=format and format.value,
+        rate_hz=rate,
+        seed=seed,
+        subject=subject,
+        subject_from=subject_from,
+        report=report,
+        reports=reports,
+        rename=rename,
+        resume=resume,
+        force=force,
+    )
+    _require_compatible(request, workers)
+    with opened(request) as archive:
+        work = plan_work(request, archive)
+        _note_key_file(key_file)
+        for text in work.left_out:
+            print(f"Note: {text}", file=sys.stderr)
+        outcome = process(work, archive, workers, quiet=as_json)
     facts = {
         "output": str(output),
         "method": method,
-        "profile": None if pipeline is None else profile or pipeline.default_profile,
-        "seed": drawn,
+        "profile": work.recipe.used_profile,
+        "seed": work.seed,
         "written": outcome.n_written,
-        "left": len(items) - outcome.n_written - len(outcome.failures),
-        "skipped": n_skipped,
+        "done_before": work.n_done_before,
+        "left": len(work.tasks) - outcome.n_written - len(outcome.failures),
+        "skipped": work.n_skipped,
+        "left_out": work.left_out,
         "duration_s": outcome.duration_s,
         "rate_hz": rate,
-        "notes": [{"number": n, "note": note} for n, notes in outcome.notes.items() for note in notes],
-        "failed": [{"number": n, "error": type(e).__name__, "reason": str(e)} for n, e in outcome.failures.items()],
+        "workers": workers,
+        "journal": archive and str(archive.path),
+        "mapping": rename and str(rename),
+        "notes": [{"number": n, "note": note} for n, notes in sorted(outcome.notes.items()) for note in notes],
+        "failed": [
+            {"number": n, "error": type(e).__name__, "reason": str(e)} for n, e in sorted(outcome.failures.items())
+        ],
     }
-    text = f"Wrote {outcome.n_written} of {len(items)} recordings, {outcome.duration_s:.1f} s, to "
-    others = f"; {n_skipped} other files left out" if n_skipped else ""
-    show(as_json, facts, text + printable(str(output)) + others)
-    outcome.raise_failures(len(items))
+    text = f"Wrote {outcome.n_written} of {len(work.items)} recordings, {outcome.duration_s:.1f} s, to "
+    before = f"; {work.n_done_before} were done before" if work.n_done_before else ""
+    others = f"; {work.n_skipped} other files left out" if work.n_skipped else ""
+    show(as_json, facts, text + printable(str(output)) + before + others)
+    outcome.raise_failures(work)
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """The options that choose the new voice."""
+def _note_key_file(key_file: Path | None) -> None:
+    if key_file is None:
+        return
+    from saic import keys
 
-    method: Method
-    voice: str
-    profile: Profile | None
-    targets: list[Path]
-    key_file: Path | None
-    study: str
-    new_voices: bool
-
-    @property
-    def is_register(self) -> bool:
-        """Whether --voice is a register, and no name of a voice."""
-        return self.voice in _REGISTERS
-
-    @property
-    def draws_by_seed(self) -> bool:
-        return not self.targets and self.key_file is None and self.is_register
-
-    def require_valid(self, has_subject: bool, has_source_of_subjects: bool, has_seed: bool) -> None:
-        """Raise :class:`UsageError` for options that exclude or need each other."""
-        is_mcadams = self.method is Method.MCADAMS
-        for refused, message in (
-            (is_mcadams and self.targets, "The method mcadams has no target voice. Leave out --target, or " + _SAIC),
-            (is_mcadams and self.voice != "any", "The method mcadams has no voices. Leave out --voice, or " + _SAIC),
-            (is_mcadams and self.profile, "The method mcadams has no profiles. Leave out --profile, or " + _SAIC),
-            (is_mcadams and self.key_file, "The method mcadams has no key. Leave out --key-file, or " + _SAIC),
-            (self.targets and has_seed, "With --target no pseudonym is drawn. Leave out --seed, or --target."),
-            (self.targets and self.voice != "any", "--target names the voice. Leave out --voice, or --target."),
-            (self.targets and self.key_file, "With --target no pseudonym is drawn. Leave out --key-file, or --target."),
-            (self.key_file and has_seed, "The key decides the pseudonyms. Leave out --seed, or --key-file."),
-            (self.key_file and self.voice == "same", _KEYED_SAME),
-            (
-                self.key_file and not self.is_register,
-                "The key decides the voices. Leave out --voice NAME, or --key-file.",
-            ),
-            (has_seed and not self.is_register, "--voice NAME is one voice. Leave out --seed, or name a register."),
-            (has_subject and has_source_of_subjects, "Name the subject once: by --subject, or by --subject-from."),
-            (
-                self.key_file and not (has_subject or has_source_of_subjects),
-                "A key needs a subject: add --subject ID, or --subject-from PATTERN for a folder of several people.",
-            ),
-            (not self.key_file and (has_subject or has_source_of_subjects), _UNKEYED_SUBJECT),
-            (
-                not self.key_file and (self.study or self.new_voices),
-                "--study and --new-voices are about a key. Add --key-file, or leave them out.",
-            ),
-        ):
-            if refused:
-                raise UsageError(message)
-
-    @property
-    def register(self) -> str | None:
-        """The register of the pseudonyms; None if there are none."""
-        return self.voice if self.is_register and not self.targets else None
-
-    def voice_kind(self, has_seed: bool) -> str:
-        """Where the voices are from, as in :class:`saic.file_report.Settings`."""
-        if self.targets:
-            return "target"
-        if not self.is_register:
-            return "gallery"
-        return "key" if self.key_file is not None else "seed" if has_seed else "random"
-
-    def load(self, weights: str | None, device: str, subjects: Sequence[str | None]) -> "tuple[Pipeline, _Changer]":
-        """Load what is needed, and return the function that converts a recording.
-
-        All that can be wrong with key, subjects and voice is found here, before the first
-        recording.
-        """
-        if self.method is Method.MCADAMS:
-            return None, _mcadams
-        from saic.pipeline import Pipeline
-
-        if self.key_file is not None:
-            from saic import keys
-
-            key = keys.Key.load(self.key_file)
-            for each in set(subjects):
-                key.bits(each, self.study)
-            if keys.is_readable_by_others(self.key_file):
-                print("Note: other accounts of this machine can read the key file: chmod 600 FILE.", file=sys.stderr)
-        pipeline = Pipeline.from_pretrained(weights, device=device)
-        kept = {"profile": self.profile and self.profile.value}
-        if self.targets:
-            voice = pipeline.voice(self.targets)  # measured once for all recordings
-            return pipeline, lambda clip, seed, subject, progress: pipeline.convert(
-                clip, voice, **kept, reconstruct=False, progress=progress
-            )
-        if self.key_file is not None:
-            settings = {"study": self.study, "register": self.voice, "new_voices": self.new_voices}
-            voices = {each: pipeline.pseudonym(key=key, subject=each, **settings) for each in set(subjects)}
-        elif not self.is_register:
-            voices = dict.fromkeys(subjects, pipeline.gallery.voice(self.voice).to(device))
-        else:
-            if self.voice not in ("any", "same"):
-                pipeline.pseudonym(register=self.voice)  # a gallery without that register is refused now
-            return pipeline, lambda clip, seed, subject, progress: pipeline.anonymize(
-                clip, seed=seed, register=self.voice, **kept, progress=progress
-            )
-        return pipeline, lambda clip, seed, subject, progress: _noted(
-            pipeline.anonymize(clip, voice=voices[subject], **kept, progress=progress), pipeline.gallery.threshold
-        )
+    if keys.is_readable_by_others(key_file):
+        print("Note: other accounts of this machine can read the key file: chmod 600 FILE.", file=sys.stderr)
 
 
-def _plan_reports(
-    items: "list[BatchItem]",
-    output: Path,
-    report: Path | None,
-    reports: Path | None,
-    asr: str | None,
-    method: Method,
-    force: bool,
-) -> "dict[BatchItem, Path]":
-    """The report of each recording; empty if none is asked for.
-
-    Raises
-    ------
-    UsageError
-        Options that do not go together, or reports that exist or cannot be written.
-    """
-    if report is None and reports is None:
-        if asr is not None:
-            raise UsageError("The recognizer counts words for a report. Add --report or --reports, or leave out --asr.")
-        return {}
-    is_folder = items[0].output != output
-    if method is Method.MCADAMS:
-        raise UsageError("The method mcadams has no report. Leave it out, or use --method saic.")
-    if (report is not None) == is_folder or (report is not None and reports is not None):
-        raise UsageError("A recording has one --report FILE.json; a folder has --reports FOLDER.")
-    if report is not None:
-        planned = {items[0]: report}
-    else:
-        planned = {item: reports / f"{item.output.relative_to(output)}.json" for item in items}
-    sources = {item.source.resolve() for item in items} | {item.output.resolve() for item in items}
-    if any(path.suffix.lower() != ".json" or path.resolve() in sources for path in planned.values()):
-        raise UsageError("A report is a file that ends in .json. Name one.")
-    if not force and any(os.path.lexists(path) for path in planned.values()):
-        raise UsageError("A report exists already. Add --force to replace it, or name another.")
-    files.require_writable(planned.values())
-    return planned
-
-
-def _reporter(pipeline: "Pipeline", asr: str | None) -> "FileReporter":
-    from saic.file_report import FileReporter
-
-    return FileReporter(pipeline, asr)
-
-
-def _write_report(
-    reporter: "FileReporter",
-    item: "BatchItem",
-    conversion: "Conversion",
-    path: Path,
-    settings: tuple[str, str | None, int],
-    force: bool,
-) -> None:
-    from saic import audio, file_report
-
-    original = audio.load(item.source)
-    made = reporter.report(original, conversion, item.output, file_report.Settings(*settings))
-    file_report.write(path, made, force=force)
-
-
-@dataclass
-class _Outcome:
-    """What became of the recordings; the keys are their numbers."""
-
-    n_written: int = 0
-    duration_s: float = 0.0
-    notes: dict[int, list[str]] = field(default_factory=dict)
-    failures: dict[int, AudioError | UsageError] = field(default_factory=dict)
-    disk_error: DiskError | None = None
-
-    def raise_failures(self, n_items: int) -> None:
-        """Raise one error for all failures, if there were any; its class sets the exit code."""
-        n_failed = len(self.failures)
-        if self.disk_error:
-            raise DiskError(
-                f"{self.disk_error} The run stopped: {self.n_written} of {n_items} recordings are written, {n_failed}"
-                f" failed, {n_items - self.n_written - n_failed} are left. Free space, or name an output on another"
-                " disk, and run it again."
-            )
-        if not n_failed:
-            return
-        if n_failed < n_items:
-            raise PartialFailure(f"{n_failed} of {n_items} recordings failed, for the reasons given.")
-        for error in self.failures.values():
-            if not isinstance(error, AudioError):
-                raise error
-        raise AudioError(f"None of the {n_items} recordings can be used, for the reasons given.")
-
-
-def _process_all(
-    items: "list[BatchItem]",
-    process: "Callable[[BatchItem, ProgressCallback], tuple[float, list[str]]]",
-    quiet: bool,
-) -> _Outcome:
-    """Process the recordings one by one, and print failures and notes on stderr.
-
-    An AudioError or UsageError fails its recording alone, unless it is the only one. A DiskError
-    stops the run. Other errors are not caught.
-
-    Parameters
-    ----------
-    process
-        Write the output of a recording; return its seconds and notes on it.
-    quiet
-        Draw no progress bar.
-    """
-    outcome = _Outcome()
-    with progress_bar(quiet) as progress:
-        task = progress.add_task("", total=len(items))
-        for number, item in enumerate(items, start=1):
-
-            def update(stage: str, fraction: float, number: int = number) -> None:
-                stage = f"File {number} of {len(items)}: {stage}" if len(items) > 1 else stage
-                progress.update(task, description=stage, completed=number - 1 + fraction)
-
-            def tell(message: str, number: int = number, item: "BatchItem" = item) -> None:
-                if len(items) > 1:
-                    # The name is printed on a terminal only: anything else may be a log that
-                    # others read.
-                    name = f" ({item.printable_name})" if sys.stderr.isatty() else ""
-                    message = f"File {number}{name}: {message}"
-                progress.console.print(message, markup=False, highlight=False, soft_wrap=True)
-
-            update("Reading the recording", 0.0)
-            try:
-                duration_s, notes = process(item, update)
-            except (AudioError, UsageError) as error:
-                if len(items) == 1:
-                    raise
-                if isinstance(error, DiskError):
-                    outcome.disk_error = error
-                    break
-                outcome.failures[number] = error
-                tell(str(error))
-                continue
-            outcome.n_written += 1
-            outcome.duration_s += duration_s
-            outcome.notes[number] = notes
-            for note in notes:
-                tell(f"Note: {note}")
-    return outcome
-
-
-def _mcadams(clip: Path, seed: int, subject: str | None, progress: "ProgressCallback") -> SimpleNamespace:
-    from saic import audio
-    from saic.signal import mcadams
-    from saic.signal.loudness import normalize_loudness
-
-    recording = audio.read(clip)
-    wav = normalize_loudness(mcadams.anonymize(recording.wav, seed=seed))
-    return SimpleNamespace(wav=wav, notes=recording.notes)
-
-
-def _noted(conversion: "Conversion", threshold: float) -> "Conversion":
-    """The conversion, with a note if the similarity of the new voice to the speaker reaches a threshold."""
-    similarity = conversion.voice_similarity
-    if similarity < threshold:
-        return conversion
-    return replace(conversion, notes=(*conversion.notes, _NEAR.format(similarity, threshold)))
+def _require_compatible(request: "Request", workers: int | None) -> None:
+    """Raise :class:`UsageError` for options that exclude or need each other."""
+    recipe = request.recipe
+    is_mcadams, keyed, has_seed = recipe.method == Method.MCADAMS, recipe.key_file is not None, recipe.has_seed
+    has_subject, has_source_of_subjects = request.subject is not None, request.subject_from is not None
+    has_folder_options = workers is not None or request.resume or request.rename is not None
+    for refused, message in (
+        (is_mcadams and recipe.targets, "The method mcadams has no target voice. Leave out --target, or " + _SAIC),
+        (is_mcadams and recipe.voice != "any", "The method mcadams has no voices. Leave out --voice, or " + _SAIC),
+        (is_mcadams and recipe.profile, "The method mcadams has no profiles. Leave out --profile, or " + _SAIC),
+        (is_mcadams and keyed, "The method mcadams has no key. Leave out --key-file, or " + _SAIC),
+        (recipe.targets and has_seed, "With --target no pseudonym is drawn. Leave out --seed, or --target."),
+        (recipe.targets and recipe.voice != "any", "--target names the voice. Leave out --voice, or --target."),
+        (recipe.targets and keyed, "With --target no pseudonym is drawn. Leave out --key-file, or --target."),
+        (keyed and has_seed, "The key decides the pseudonyms. Leave out --seed, or --key-file."),
+        (keyed and recipe.voice == "same", _KEYED_SAME),
+        (keyed and not recipe.is_register, "The key decides the voices. Leave out --voice NAME, or --key-file."),
+        (has_seed and not recipe.is_register, "--voice NAME is one voice. Leave out --seed, or name a register."),
+        (has_subject and has_source_of_subjects, "Name the subject once: by --subject, or by --subject-from."),
+        (
+            request.is_bids and (has_subject or has_source_of_subjects),
+            "In a BIDS dataset the folders sub-LABEL say who speaks. Leave out --subject and --subject-from.",
+        ),
+        (
+            keyed and not (has_subject or has_source_of_subjects or request.is_bids),
+            "A key needs a subject: add --subject ID, or --subject-from PATTERN for a folder of several people.",
+        ),
+        (not keyed and (has_subject or has_source_of_subjects), _UNKEYED_SUBJECT),
+        (
+            not keyed and (recipe.study or recipe.new_voices),
+            "--study and --new-voices are about a key. Add --key-file, or leave them out.",
+        ),
+        (not keyed and request.is_bids, _UNKEYED_BIDS),
+        (
+            has_folder_options and not request.is_folder,
+            "--workers, --resume and --rename are about a folder. IN is none: leave them out.",
+        ),
+        (request.resume and request.force, "--resume goes on, and --force starts over. Leave one of them out."),
+    ):
+        if refused:
+            raise UsageError(message)

@@ -31,11 +31,12 @@ def convert(
     as_json: JsonOption = False,
 ) -> None:
     """Say the words of SOURCE in the voice of --target."""
-    from saic import audio
-    from saic.cli.batch import BatchItem, require_free
+    from saic import audio, files
+    from saic.archive.plan import Item, require_free
+    from saic.audio.output import format_of, rate_for
+    from saic.audio.source_rate import source_rate
 
-    item = BatchItem(source, output, source.name)
-    require_free([item], rate, force)
+    require_free([Item(1, source, output, source.name, output.name)], rate, force)
     from saic.pipeline import Pipeline
 
     pipeline = Pipeline.from_pretrained(weights, device=device)
@@ -48,7 +49,9 @@ def convert(
             reconstruct=False,
             progress=lambda stage, fraction: progress.update(task, description=stage, completed=fraction),
         )
-    item.save(conversion.wav, rate, force)
+    rate = rate or rate_for(format_of(output), source_rate(source))
+    files.make_folder(output.parent)
+    audio.save(output, conversion.wav, rate_hz=rate, force=force)
     notes = list(dict.fromkeys(getattr(conversion, "notes", ())))
     for note in notes:
         print(f"Note: {note}", file=sys.stderr)

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+def _rate(text: str | int) -> int | None:
+    """A rate in Hz; None for "source"."""
+    if text == "source":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter("name a number of Hz, or source.") from None
+
+
 class Profile(StrEnum):
     """How much of the source's prosody is kept, see :mod:`saic.profiles`."""
 
@@ -44,7 +54,12 @@ WeightsOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", callback=require_device, help="cpu, or cuda for a GPU.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
-RateOption = Annotated[int, typer.Option("--rate", metavar="HZ", help="Sample rate of the output, in Hz.")]
+RateOption = Annotated[
+    int | None,
+    typer.Option(
+        "--rate", metavar="HZ|source", parser=_rate, help="Sample rate of the output, in Hz, or the source's."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 

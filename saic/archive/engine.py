@@ -1,0 +1,126 @@
+"""What an engine is: a function that runs jobs somewhere and gives their results.
+
+``engine(load, jobs, ready)`` calls ``load()`` once in each of its workers, which gives the function
+that converts. It calls ``ready()`` once when the first worker has loaded, and then gives one result
+for each job, in any order. ``load``, jobs and results can be pickled. A failure of one file is a
+result; an error that ends the run is raised.
+"""
+
+import traceback
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from saic.errors import AudioError, SaicError, UsageError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to convert.
+
+    Attributes
+    ----------
+    number
+        Its number in the order of the paths, from 1.
+    source
+        Its file.
+    seed
+        Of its pseudonym, where one is drawn.
+    subject
+        Who speaks, where there is a key.
+    format, rate_hz
+        Of the output, see :data:`saic.audio.output.RATES_HZ`; None takes the rate of the recording.
+    """
+
+    number: int
+    source: Path
+    seed: int
+    subject: str | None
+    format: str
+    rate_hz: int | None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a conversion gave.
+
+    Attributes
+    ----------
+    data
+        The bytes of the output.
+    source_sha256
+        Hash of the recording, in hex digits.
+    duration_s, seconds
+        Length of the output, and time that its conversion took.
+    notes
+        Sentences for the user, as in :class:`saic.pipeline.Conversion`.
+    report
+        The bytes of the report, if there is one.
+    """
+
+    data: bytes
+    source_sha256: str
+    duration_s: float
+    seconds: float
+    notes: tuple[str, ...] = ()
+    report: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A job and what it gave, or why it gave nothing."""
+
+    job: Job
+    made: Made | None = None
+    error: SaicError | None = None
+
+
+class UnexpectedError(SaicError):
+    """The conversion of one file ended in an error that is a fault of the program."""
+
+
+Tell = Callable[[Job, str, float], None]
+"""Called at the start of each stage of a job with its name and the share done before it, 0 to 1."""
+
+Convert = Callable[[Job, Tell], Made]
+Load = Callable[[], Convert]
+Engine = Callable[[Load, Iterable[Job], Callable[[], None]], Generator[Result]]
+
+
+def no_tell(job: Job, stage: str, share: float) -> None:
+    """Tell nobody."""
+
+
+def attempt(convert: Convert, job: Job, tell: Tell = no_tell) -> Result:
+    """Convert one recording; what is wrong with it alone is a result.
+
+    Raises
+    ------
+    SaicError
+        Another error on purpose, for instance a :class:`~saic.errors.WeightsError`: all files would
+        have it.
+    """
+    try:
+        return Result(job, convert(job, tell))
+    except (AudioError, UsageError) as error:
+        return Result(job, error=error)
+    except SaicError:
+        raise
+    except Exception as error:  # one odd file must not stop an archive
+        return Result(job, error=unexpected(error))
+
+
+def unexpected(error: Exception) -> UnexpectedError:
+    """An error with the kind of another and its place, but not its text, which may hold a file name."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return UnexpectedError(
+        f"An unexpected {type(error).__name__} in {Path(at.filename).name}, line {at.lineno}. Please report it."
+    )
+
+
+def run_here(load: Load, jobs: Iterable[Job], ready: Callable[[], None], tell: Tell = no_tell) -> Generator[Result]:
+    """The engine that converts in this process, one file after another."""
+    convert = load()
+    ready()
+    for job in jobs:
+        yield attempt(convert, job, tell)

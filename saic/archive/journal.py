@@ -1,0 +1,258 @@
+"""The journal of an archive: what became of each of its files, in an SQLite file.
+
+The table ``files`` has a row for each output, the table ``run`` the settings. A row is "queued",
+"writing" (its output has this hash, and is written now), "done", or "failed" with a reason. Each
+change is on the disk before the run goes on, so a killed run can be resumed: an output is either
+known by its hash, or not the journal's. The file is locked while a run uses it.
+
+A journal lies in the output folder and may be passed on with it. So it holds no path of a
+recording, unless the outputs have new names: then it is private, and lies beside the mapping. The
+hashes of recordings and subjects are keyed, by the key of the study or by random bits of the
+journal; only the latter can be compared with recordings by whoever has the journal alone.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from saic.errors import SaicError, UsageError
+from saic.files import DiskError, as_usage_error
+
+NAME = ".saic-journal.sqlite"
+"""Name of a journal in the output folder."""
+
+SCHEMA = 1
+QUEUED, WRITING, DONE, FAILED = "queued", "writing", "done", "failed"
+
+_TABLES = """
+CREATE TABLE run (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE files (
+    output BLOB PRIMARY KEY,  -- path in the output folder, in the bytes of the file system
+    source BLOB,              -- path in IN; only where outputs have new names
+    state TEXT NOT NULL,
+    subject TEXT,             -- keyed hash of who speaks
+    input TEXT,               -- keyed hash of the recording
+    sha256 TEXT,              -- of the output
+    duration_s REAL,
+    seconds REAL,             -- that the conversion took
+    error TEXT,
+    reason TEXT
+) WITHOUT ROWID;
+"""
+_COLUMNS = "output, source, state, subject, input, sha256"
+_DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+
+
+class JournalError(UsageError):
+    """A journal is missing, is there already, is in use, or cannot be read."""
+
+
+class OtherSettings(JournalError):
+    """A run is resumed with other settings than it began with."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a journal knows of a file; columns as in the table ``files``."""
+
+    output: str
+    source: str | None = None
+    state: str = QUEUED
+    subject: str | None = None
+    input: str | None = None
+    sha256: str | None = None
+
+
+class Journal:
+    """A journal that is open, and locked for other processes.
+
+    Parameters
+    ----------
+    path
+        Its file, which is made if there is none.
+
+    Raises
+    ------
+    JournalError
+        Another run uses it, or it is no journal.
+    DiskError
+        The disk is full or cannot be written. All methods raise it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _disk_errors(), contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with self._reads():
+            self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            with self._reads():
+                # The lock lasts as long as the connection. It also lets WAL do without shared
+                # memory, which network file systems do not have.
+                self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.execute("BEGIN EXCLUSIVE")
+                found = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+                if not found:
+                    for statement in _TABLES.split(";\n"):
+                        self._db.execute(statement)
+                    self._put({"schema": SCHEMA, "salt": secrets.token_hex(32)})
+                elif not {"run", "files"} <= found:
+                    raise JournalError(_NO_JOURNAL)
+                self._db.execute("COMMIT")
+                if self._run().get("schema") != SCHEMA:
+                    raise JournalError("The journal is of another version of saic. Use that version, or start anew.")
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def salt(self) -> str:
+        """Random bits of this journal, 64 hex digits."""
+        return self._run()["salt"]
+
+    @property
+    def settings(self) -> dict[str, object] | None:
+        """The settings of the run; None if none has begun."""
+        return self._run().get("settings")
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the run may replace outputs that are not its own (--force)."""
+        return bool(self._run().get("replaces"))
+
+    def require(self, settings: dict[str, object]) -> None:
+        """Raise :class:`OtherSettings` unless the run began with these settings."""
+        kept = self.settings or {}
+        differing = [name for name in {**kept, **settings} if kept.get(name) != settings.get(name)]
+        if "key" in differing and "study" in differing:
+            differing.remove("study")  # it is hashed with the key: nothing is known of it
+        if differing:
+            raise OtherSettings(
+                f"The run that this journal is of had another {', another '.join(differing)}. Repeat the options of"
+                " that run beside --resume, or name another output folder."
+            )
+
+    def begin(
+        self, settings: dict[str, object], rows: Iterable[Row], *, anew: bool = False, replaces: bool = False
+    ) -> None:
+        """Write the settings of a run, and queue its files, in one step.
+
+        If the run has begun already, only the files are queued that the journal does not know,
+        unless it begins anew.
+        """
+        with self._change():
+            if anew:
+                self._db.execute("DELETE FROM files")
+            if anew or self.settings is None:
+                self._put({"settings": settings, "replaces": replaces})
+            self._db.executemany(
+                "INSERT OR IGNORE INTO files (output, source, state) VALUES (?, ?, ?)",
+                [(os.fsencode(row.output), row.source and os.fsencode(row.source), QUEUED) for row in rows],
+            )
+
+    def rows(self) -> dict[str, Row]:
+        """The rows by output."""
+        with self._reads():
+            found = self._db.execute(f"SELECT {_COLUMNS} FROM files").fetchall()
+        rows = [Row(os.fsdecode(output), source and os.fsdecode(source), *rest) for output, source, *rest in found]
+        return {row.output: row for row in rows}
+
+    def writing(self, row: Row, duration_s: float, seconds: float) -> None:
+        """Note the hash of an output before it is written: from then on the output is the journal's own."""
+        self._set(
+            row.output,
+            state=WRITING,
+            subject=row.subject,
+            input=row.input,
+            sha256=row.sha256,
+            duration_s=duration_s,
+            seconds=seconds,
+            error=None,
+            reason=None,
+        )
+
+    def done(self, output: str) -> None:
+        self._set(output, state=DONE)
+
+    def failed(self, output: str, error: SaicError) -> None:
+        self._set(output, state=FAILED, error=type(error).__name__, reason=str(error))
+
+    def _set(self, output: str, **values: object) -> None:
+        columns = ", ".join(f"{name} = ?" for name in values)
+        with self._change():
+            self._db.execute(f"UPDATE files SET {columns} WHERE output = ?", [*values.values(), os.fsencode(output)])
+
+    def _run(self) -> dict[str, object]:
+        with self._reads():
+            return {name: json.loads(value) for name, value in self._db.execute("SELECT name, value FROM run")}
+
+    def _put(self, values: dict[str, object]) -> None:
+        pairs = [(name, json.dumps(value)) for name, value in values.items()]
+        self._db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", pairs)
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        """A transaction: all of it is on the disk, or nothing."""
+        with _disk_errors():
+            self._db.execute("BEGIN")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _reads(self) -> Iterator[None]:
+        with _disk_errors():
+            try:
+                yield
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    raise JournalError(
+                        "Another run uses the journal of this output folder. Wait for its end."
+                    ) from None
+                raise
+            except (sqlite3.DatabaseError, ValueError):
+                raise JournalError(_NO_JOURNAL) from None
+
+
+_NO_JOURNAL = "The file at the place of the journal is none, or is damaged. Move it away, or name another folder."
+
+
+@contextlib.contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Give errors of the disk as a :class:`~saic.files.DiskError`."""
+    try:
+        yield
+    except OSError as error:
+        raise as_usage_error(error, "The journal cannot be written") from None
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in _DISK_CODES:
+            raise DiskError(f"The journal cannot be written: {error}.") from None
+        raise
+
+
+def keyed(secret: bytes, content: str) -> str:
+    """HMAC-SHA-256 in hex digits."""
+    return hmac.digest(secret, content.encode(), hashlib.sha256).hex()

@@ -1,0 +1,30 @@
+"""The sample rate that a recording has in its file."""
+
+import os
+
+from saic import files
+from saic.audio import decode
+from saic.audio.limits import Limits
+from saic.errors import AudioError, UndecodableAudio
+
+_LIMITS = Limits()
+
+
+def source_rate(path: str | os.PathLike) -> float:
+    """Sample rate of a recording in Hz, from its first decoded block.
+
+    Raises
+    ------
+    UsageError (the file cannot be read), UndecodableAudio
+    """
+    for blocks in (decode.soundfile_blocks, decode.pyav_blocks):
+        try:
+            # By descriptor, as in saic.audio.files: the decoders get no name that they could print.
+            with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb") as file:
+                _, rate_hz = next(blocks(file, _LIMITS, decode.Report()))
+                return float(rate_hz)
+        except (AudioError, StopIteration):
+            continue
+        except OSError as error:
+            raise files.as_usage_error(error, "The recording cannot be read") from None
+    raise UndecodableAudio(decode.NOT_AUDIO)

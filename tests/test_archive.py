@@ -1,0 +1,463 @@
+"""Archives: killed runs and workers, broken files, collisions, custody, BIDS; with a converter without model."""
+
+import csv
+import json
+import os
+import re
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from saic.archive import bids, journal
+from saic.archive.engine import run_here
+from saic.archive.journal import Journal, JournalError, OtherSettings, Row
+from saic.archive.processes import WorkerLost, run_in_processes
+from saic.archive.recipe import MCADAMS, Recipe
+from saic.archive.run import run
+from saic.archive.work import Request, Work, opened, plan_work
+from saic.errors import UsageError, WeightsError
+from saic.files import DiskError
+from tests.archive_fakes import POINTS, FailingLoad, FakeLoad, made_of
+
+ROOT = Path(__file__).parents[1]
+N_FILES = 6
+KEY, OTHER_KEY = (f"saic-key 1\nkey {two * 32}\nweights {'0' * 64}\ngallery {'1' * 64}\n" for two in ("ab", "cd"))
+
+
+class Folder:
+    """A folder of fake recordings, and runs of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.source, self.output, self.log = path / "in", path / "out", path / "log"
+        self.source.mkdir()
+        self.request = Request(self.source, self.output, Recipe(method=MCADAMS), seed=1)
+        self.load = FakeLoad(self.log)
+
+    def add(self, name: str, content: str = "") -> None:
+        path = self.source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content or f"content of {name}")
+
+    def run(self, engine=run_here, load=None, **changes: object) -> "Result":
+        request = replace(self.request, **changes)
+        with opened(request) as archive:
+            work = plan_work(request, archive)
+            return Result(work, list(run(work.tasks, load or self.load, engine, archive)))
+
+    @property
+    def outputs(self) -> dict[str, bytes]:
+        found = (path for path in self.output.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return {path.relative_to(self.output).as_posix(): path.read_bytes() for path in found}
+
+    @property
+    def conversions(self) -> list[int]:
+        """The numbers of the recordings that were converted, in any run."""
+        return [int(line.split()[0]) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+    def rows(self, path: Path | None = None) -> dict[str, tuple]:
+        """State, reason, input, output's hash, of each row, read from outside."""
+        with sqlite3.connect(path or self.output / journal.NAME) as db:
+            found = db.execute("SELECT output, state, reason, input, sha256 FROM files").fetchall()
+        db.close()
+        return {os.fsdecode(name): tuple(rest) for name, *rest in found}
+
+    def command(self, *options: str) -> list[str]:
+        paths = map(str, (self.log, self.source, self.output))
+        return [sys.executable, "-m", "tests.archive_fakes", *paths, *options]
+
+
+class Result:
+    def __init__(self, work: Work, results: list) -> None:
+        self.work = work
+        self.failed = {result.job.number: result.error for result in results if result.error is not None}
+        self.n_written = len(results) - len(self.failed)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    made = Folder(tmp_path)
+    for k in range(1, N_FILES + 1):
+        made.add(f"ward/{k}.wav")
+    return made
+
+
+def expected(folder: Folder) -> dict[str, bytes]:
+    paths = sorted(folder.source.rglob("*.wav"))
+    return {path.relative_to(folder.source).as_posix(): made_of(path.read_bytes()) for path in paths}
+
+
+TWO_WORKERS = partial(run_in_processes, n_workers=2)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_run_killed_at_any_point_resumes_without_loss_or_repetition(folder: Folder, point: str) -> None:
+    killed = subprocess.run(folder.command("--die-at", point), cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL and len(folder.outputs) in (2, 3)
+    with pytest.raises(JournalError, match="--resume"):
+        folder.run()
+    result = folder.run(resume=True)
+    is_written = point in ("before done", "after done")
+    assert result.n_written == N_FILES - (3 if is_written else 2) and result.failed == {}
+    assert folder.outputs == expected(folder)
+    again = [] if is_written else [3]
+    assert sorted(folder.conversions) == sorted([*range(1, N_FILES + 1), *again])
+    assert {row[0] for row in folder.rows().values()} == {"done"}
+    assert folder.run(resume=True).n_written == 0
+
+
+def test_run_with_workers_killed_in_the_middle_leaves_no_process_and_resumes(folder: Folder) -> None:
+    process = subprocess.Popen(folder.command("--workers", "2", "--seconds", "0.2"), cwd=ROOT)
+    until(lambda: len(folder.outputs) >= 2)
+    process.kill()
+    process.wait()
+    workers = {int(line.split()[1]) for line in folder.log.read_text().splitlines()}
+    assert len(folder.outputs) < N_FILES and process.pid not in workers
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert folder.run(TWO_WORKERS, resume=True).failed == {}
+    assert folder.outputs == expected(folder)
+    counts = [folder.conversions.count(number) for number in range(1, N_FILES + 1)]
+    assert max(counts) <= 2 and sum(counts) <= N_FILES + len(workers)
+
+
+def until(holds, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_worker_that_dies_costs_its_one_file_which_is_tried_once_more(folder: Folder) -> None:
+    folder.add("ward/2.wav", "kill")
+    folder.add("ward/4.wav", "kill once")
+    result = folder.run(TWO_WORKERS)
+    assert result.n_written == N_FILES - 1 and isinstance(result.failed[2], WorkerLost)
+    assert folder.conversions.count(2) == folder.conversions.count(4) == 2 and len(folder.conversions) == N_FILES + 2
+    assert folder.rows()["ward/2.wav"][:2] == ("failed", str(result.failed[2]))
+    del (left := expected(folder))["ward/2.wav"]
+    assert folder.outputs == left
+
+
+@pytest.mark.parametrize(("error", "kind"), [(None, WorkerLost), (WeightsError("None."), WeightsError)])
+def test_workers_that_cannot_load_end_the_run_before_anything_is_written(folder: Folder, error, kind) -> None:
+    with pytest.raises(kind):
+        folder.run(TWO_WORKERS, FailingLoad(error))
+    assert not folder.output.exists()
+
+
+def test_broken_files_stop_nobody_and_are_tried_again_by_resume(folder: Folder) -> None:
+    folder.add("ward/2.wav", "broken")
+    folder.add("ward/5.wav", "odd")
+    for engine in (run_here, TWO_WORKERS):
+        result = folder.run(engine, resume=folder.output.exists())
+        assert sorted(result.failed) == [2, 5] and len(folder.outputs) == N_FILES - 2
+        rows = folder.rows()
+        assert rows["ward/2.wav"][:2] == ("failed", "This is no recording.")
+        assert "unexpected ValueError" in rows["ward/5.wav"][1] and str(folder.source) not in rows["ward/5.wav"][1]
+    folder.add("ward/2.wav", "repaired")
+    assert folder.run(resume=True).n_written == 1 and folder.outputs["ward/2.wav"] == b"voice of repaired"
+
+
+def test_engine_may_give_results_in_any_order(folder: Folder) -> None:
+    def backwards(load, jobs, ready):
+        ready()
+        yield from reversed(list(run_here(load, jobs, lambda: None)))
+
+    assert folder.run(backwards).n_written == N_FILES and folder.outputs == expected(folder)
+
+
+def test_outputs_are_replaced_only_if_they_are_the_journals_own(folder: Folder) -> None:
+    folder.run()
+    folder.add("ward/1.wav", "another content")
+    assert folder.run(resume=True).n_written == 1 and folder.outputs == expected(folder)
+    (folder.output / "ward" / "2.wav").write_bytes(b"precious")
+    with pytest.raises(JournalError, match="number 2"):
+        folder.run(resume=True)
+    assert folder.outputs["ward/2.wav"] == b"precious"
+    (folder.output / "ward" / "2.wav").unlink()
+    assert folder.run(resume=True).n_written == 1 and folder.outputs == expected(folder)
+
+
+def test_output_that_nobody_queued_is_refused_without_a_journal(folder: Folder) -> None:
+    (folder.output / "ward").mkdir(parents=True)
+    (folder.output / "ward" / "3.wav").write_bytes(b"precious")
+    with pytest.raises(UsageError, match="1 of 6 outputs exist"):
+        folder.run()
+    assert folder.outputs == {"ward/3.wav": b"precious"} and folder.conversions == []
+
+
+def test_force_starts_over_and_a_killed_forced_run_can_be_resumed(folder: Folder) -> None:
+    folder.run()
+    for k in range(1, N_FILES + 1):
+        folder.add(f"ward/{k}.wav", f"new {k}")
+
+    def stops(load, jobs, ready):
+        ready()
+        yield next(run_here(load, jobs, lambda: None))
+
+    assert folder.run(stops, force=True, seed=2).n_written == 1
+    assert folder.run(resume=True, seed=2).n_written == N_FILES - 1
+    assert folder.outputs == expected(folder)
+
+
+def test_resume_needs_a_journal(folder: Folder) -> None:
+    with pytest.raises(JournalError, match="no journal"):
+        folder.run(resume=True)
+
+
+def test_two_runs_do_not_share_a_journal(folder: Folder) -> None:
+    folder.run()
+    with Journal(folder.output / journal.NAME), pytest.raises(JournalError, match="Another run"):
+        folder.run(resume=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all, but long enough to have a header" * 40])
+def test_damaged_journal_is_refused_and_an_empty_one_is_begun(folder: Folder, content: bytes) -> None:
+    folder.output.mkdir()
+    (folder.output / journal.NAME).write_bytes(content)
+    if content:
+        with pytest.raises(JournalError, match="damaged"):
+            folder.run(resume=True)
+    else:  # killed before its first word
+        assert folder.run(resume=True).n_written == N_FILES
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    for name, text in (("key", KEY), ("other", OTHER_KEY)):
+        (tmp_path / name).write_text(text)
+    return tmp_path / "key", tmp_path / "other"
+
+
+def test_resume_refuses_other_settings_and_names_them(folder: Folder, keys: tuple[Path, Path]) -> None:
+    base = Recipe(key_file=keys[0], study="gait")
+    folder.request = replace(folder.request, recipe=base, seed=None, subject="P1")
+    folder.run()
+    for named, changes in (
+        ("key", {"recipe": replace(base, key_file=keys[1])}),
+        ("study", {"recipe": replace(base, study="other")}),
+        ("profile", {"recipe": replace(base, profile="strict")}),
+        ("voice", {"recipe": replace(base, voice="lower")}),
+        ("rate", {"rate_hz": 48_000}),
+        ("format", {"format": "flac"}),
+    ):
+        with pytest.raises(OtherSettings, match=f"another {named}[.,]"):
+            folder.run(resume=True, **changes)
+    with pytest.raises(OtherSettings, match="had another subject: number 1, 2"):
+        folder.run(resume=True, subject="P2")
+    assert folder.run(resume=True).n_written == 0
+    assert folder.run(resume=True, recipe=replace(base, profile="balanced")).n_written == 0  # it is the default
+
+
+def test_resume_refuses_another_seed(folder: Folder) -> None:
+    folder.run()
+    for seed in (2, None):
+        with pytest.raises(OtherSettings, match="another seed"):
+            folder.run(resume=True, seed=seed)
+
+
+def test_journal_reveals_neither_key_nor_study_nor_subject_nor_seed_nor_hash_of_a_recording(
+    folder: Folder, keys: tuple[Path, Path]
+) -> None:
+    recipe = Recipe(key_file=keys[0], study="gait study")
+    folder.run(recipe=recipe, seed=None, subject="Miller")
+    content = (folder.output / journal.NAME).read_bytes()
+    hashes = [os.fsencode(row) for path in folder.source.rglob("*.wav") for row in digests(path.read_bytes())]
+    for secret in (b"ab" * 32, b"Miller", b"gait", bytes.fromhex("ab" * 32), *hashes):
+        assert secret not in content
+    assert stat.S_IMODE((folder.output / journal.NAME).stat().st_mode) == 0o600
+    inputs = {row[2] for row in folder.rows().values()}
+    assert len(inputs) == N_FILES
+
+
+def digests(content: bytes) -> list[str]:
+    import hashlib
+
+    return [hashlib.new(name, content).hexdigest() for name in ("sha256", "sha1", "md5")]
+
+
+def test_full_disk_ends_the_run_and_resume_goes_on(folder: Folder) -> None:
+    with pytest.raises(DiskError), opened(folder.request) as archive:
+        work = plan_work(folder.request, archive)
+        for result in run(work.tasks, folder.load, run_here, archive):
+            if result.job.number == 2:
+                archive._journal._db.execute("PRAGMA max_page_count = 1")
+                archive._journal._db.execute("PRAGMA query_only = ON")
+    assert len(folder.outputs) == 2
+    assert folder.run(resume=True).n_written == N_FILES - 2
+
+
+def test_recordings_of_one_stem_get_two_outputs(folder: Folder) -> None:
+    for name in ("twin.wav", "twin.mp3", "twin.mp3.ogg"):
+        folder.add(name)
+    result = folder.run(format="flac")
+    assert result.n_written == N_FILES + 3
+    twins = {name: content for name, content in folder.outputs.items() if "twin" in name}
+    assert {content.removeprefix(b"voice of content of ").decode() for content in twins.values()} == {
+        "twin.wav",
+        "twin.mp3",
+        "twin.mp3.ogg",
+    }
+    assert all(name.endswith(".flac") for name in twins)
+    assert folder.run(resume=True, format="flac").n_written == 0
+
+
+class TestRename:
+    """Neutral names, and where the mapping is."""
+
+    @pytest.fixture
+    def mapping(self, tmp_path: Path) -> Path:
+        (tmp_path / "private").mkdir()
+        return tmp_path / "private" / "mapping.csv"
+
+    def read(self, mapping: Path) -> dict[str, str]:
+        with open(mapping, newline="") as file:
+            return {row["source"]: row["output"] for row in csv.DictReader(file)}
+
+    def test_mapping_is_private_and_the_output_folder_tells_nothing(self, folder: Folder, mapping: Path) -> None:
+        folder.add("ward/2.wav", "broken")
+        folder.run(rename=mapping)
+        pairs = self.read(mapping)
+        assert sorted(pairs) == [f"ward/{k}.wav" for k in range(1, N_FILES + 1)]
+        for path in mapping.parent.iterdir():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        everything = {path.relative_to(folder.output).as_posix() for path in folder.output.rglob("*")}
+        assert everything == {output for source, output in pairs.items() if source != "ward/2.wav"}
+        assert all(re.fullmatch(r"[0-9a-f]{10}\.wav", name) for name in everything)
+        for source, output in pairs.items():
+            if source != "ward/2.wav":
+                assert folder.outputs[output] == f"voice of content of {source}".encode()
+
+    def test_order_of_writing_is_that_of_the_new_names(self, folder: Folder, mapping: Path) -> None:
+        folder.run(rename=mapping)
+        pairs = self.read(mapping)
+        order = [f"ward/{number}.wav" for number in folder.conversions]
+        assert order == sorted(pairs, key=pairs.__getitem__)
+
+    def test_resume_keeps_the_names_and_adds_new_ones(self, folder: Folder, mapping: Path) -> None:
+        folder.run(rename=mapping)
+        before = self.read(mapping)
+        folder.add("ward/new.wav")
+        assert folder.run(rename=mapping, resume=True).n_written == 1
+        after = self.read(mapping)
+        assert before.items() < after.items() and set(folder.outputs) == set(after.values())
+
+    def test_mapping_is_never_replaced_nor_put_among_the_outputs(self, folder: Folder, mapping: Path) -> None:
+        folder.run(rename=mapping)
+        kept = mapping.read_bytes()
+        for force in (False, True):
+            with pytest.raises(JournalError, match="ever replaced"):
+                folder.run(rename=mapping, force=force)
+        for inside in (folder.output / "m.csv", folder.output / "a" / ".." / "m.csv"):
+            with pytest.raises(UsageError, match="keep it apart"):
+                folder.run(rename=inside)
+        with pytest.raises(UsageError, match=r"ends in \.csv"):
+            folder.run(rename=mapping.with_suffix(".txt"))
+        assert mapping.read_bytes() == kept
+
+
+class TestBids:
+    """BIDS datasets get new labels of their subjects."""
+
+    @pytest.fixture
+    def dataset(self, tmp_path: Path, keys: tuple[Path, Path]) -> Folder:
+        made = Folder(tmp_path)
+        for subject in ("01", "011", "Jones"):
+            made.add(f"sub-{subject}/ses-1/beh/sub-{subject}_ses-1_task-read_run-01_audio.wav")
+            made.add(f"sub-{subject}/ses-1/beh/sub-{subject}_ses-1_task-read_run-01_audio.json", '{"Name": "Jones"}')
+        made.add("stimuli/beep.wav")
+        made.add("participants.tsv", "sex\tparticipant_id\tage\nF\tsub-01\t40\nM\tsub-Jones\t70\nF\tsub-99\t3\n")
+        made.add("dataset_description.json", '{"Name": "Dr. Miller", "BIDSVersion": "1.9.0", "Authors": ["Miller"]}')
+        made.request = replace(made.request, recipe=Recipe(key_file=keys[0], study="gait"), seed=None)
+        return made
+
+    def labels(self, dataset: Folder) -> dict[str, str]:
+        """Old label to new label, from the outputs' contents and names."""
+        found = {}
+        for name, content in dataset.outputs.items():
+            if name.endswith(".wav"):
+                old = re.search(rb"content of sub-(\w+?)/", content)[1].decode()
+                new = re.fullmatch(r"sub-(\w+)/ses-1/beh/sub-(\w+?)_ses-1_task-read_run-01_audio\.wav", name)
+                assert new[1] == new[2]
+                found[old] = new[1]
+        return found
+
+    def test_layout_stays_with_new_labels_and_nothing_tells_the_old_ones(self, dataset: Folder) -> None:
+        result = dataset.run()
+        labels = self.labels(dataset)
+        assert result.n_written == 3 and sorted(labels) == ["01", "011", "Jones"]
+        assert all(re.fullmatch("[a-z2-7]{8}", label) for label in labels.values()) and len(set(labels.values())) == 3
+        others = {name: content.decode() for name, content in dataset.outputs.items() if not name.endswith(".wav")}
+        assert set(others) == {"participants.tsv", "dataset_description.json"}
+        rows = sorted(f"sub-{labels[old]}" for old in ("01", "Jones"))
+        assert others["participants.tsv"].splitlines() == ["participant_id", *rows]
+        assert json.loads(others["dataset_description.json"])["BIDSVersion"] == "1.9.0"
+        text = (dataset.output / journal.NAME).read_bytes() + "".join(others.values()).encode()
+        assert b"Jones" not in text and b"Miller" not in text
+        assert any("2 columns" in note for note in result.work.left_out)
+        assert {task.job.subject for task in result.work.tasks} == {"01", "011", "Jones"}
+
+    def test_labels_depend_on_key_study_and_subject_alone(self, dataset: Folder, keys: tuple[Path, Path]) -> None:
+        made = []
+        for key_file, study in ((keys[0], "gait"), (keys[0], "gait"), (keys[0], "b"), (keys[1], "gait")):
+            output = dataset.output = dataset.source.parent / f"out{len(made)}"
+            recipe = Recipe(key_file=key_file, study=study)
+            dataset.run(output=output, recipe=recipe)
+            made.append(self.labels(dataset))
+        assert made[0] == made[1]
+        assert not set(made[0].values()) & set(made[2].values()) and not set(made[0].values()) & set(made[3].values())
+
+    def test_resume_goes_on_and_leaves_a_table_that_is_not_its_own(self, dataset: Folder) -> None:
+        dataset.run()
+        assert dataset.run(resume=True).n_written == 0
+        dataset.add("sub-02/ses-1/beh/sub-02_ses-1_task-read_run-01_audio.wav")
+        dataset.add("participants.tsv", "participant_id\nsub-01\nsub-02\n")
+        assert dataset.run(resume=True).n_written == 1
+        assert len(dataset.outputs["participants.tsv"].splitlines()) == 3
+        (dataset.output / "participants.tsv").write_text("precious")
+        dataset.add("sub-03/ses-1/beh/sub-03_ses-1_task-read_run-01_audio.wav")
+        with pytest.raises(JournalError, match=r"participants\.tsv exists"):
+            dataset.run(resume=True)
+
+    def test_names_that_are_not_of_the_form_are_refused_by_number(self, dataset: Folder) -> None:
+        dataset.add("sub-01/ses-1/beh/Jones.wav")
+        with pytest.raises(UsageError, match=r"1 of 4 recordings.*number 1, ") as refused:
+            dataset.run()
+        assert "Jones" not in str(refused.value) and not dataset.output.exists()
+
+    def test_two_subjects_with_one_label_are_refused(self, dataset: Folder, monkeypatch) -> None:
+        monkeypatch.setattr(bids, "LABEL_LETTERS", 1)
+        for k in range(40):
+            dataset.add(f"sub-x{k}/sub-x{k}_audio.wav")
+        with pytest.raises(UsageError, match="another --study"):
+            dataset.run()
+
+    @pytest.mark.parametrize("table", ["subject\nsub-01\n", "sex\tparticipant_id\nF\n", ""])
+    def test_participants_without_ids_are_refused(self, dataset: Folder, table: str) -> None:
+        (dataset.source / "participants.tsv").write_text(table)
+        with pytest.raises(UsageError, match=r"participants\.tsv"):
+            dataset.run()
+
+
+def test_journal_change_is_all_or_nothing(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j") as made:
+        made.begin({"a": 1}, [Row("x.wav")])
+        with pytest.raises(TypeError):
+            made.begin({"a": 2}, [Row("y.wav"), Row("z.wav", source=object())], anew=True)
+        assert set(made.rows()) == {"x.wav"} and made.settings == {"a": 1}
+
+
+def test_journal_keeps_names_that_are_no_text(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j") as made:
+        made.begin({}, [Row("caf\udce9.wav", source="Mil\udce9r.wav")])
+        made.done("caf\udce9.wav")
+    with Journal(tmp_path / "j") as made:
+        (row,) = made.rows().values()
+    assert (row.output, row.source, row.state) == ("caf\udce9.wav", "Mil\udce9r.wav", "done")
