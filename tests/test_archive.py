@@ -124,7 +124,8 @@ def test_run_with_workers_killed_in_the_middle_leaves_no_process_and_resumes(fol
     assert folder.run(TWO_WORKERS, resume=True).failed == {}
     assert folder.outputs == expected(folder)
     counts = [folder.conversions.count(number) for number in range(1, N_FILES + 1)]
-    assert max(counts) <= 2 and sum(counts) <= N_FILES + len(workers)
+    # Twice: what each worker had, and the result that was being written.
+    assert max(counts) <= 2 and sum(counts) <= N_FILES + len(workers) + 1
 
 
 def until(holds, seconds: float = 60.0) -> None:
@@ -205,6 +206,35 @@ def test_force_starts_over_and_a_killed_forced_run_can_be_resumed(folder: Folder
     assert folder.run(stops, force=True, seed=2).n_written == 1
     assert folder.run(resume=True, seed=2).n_written == N_FILES - 1
     assert folder.outputs == expected(folder)
+
+
+def test_force_does_not_hold_for_outputs_that_are_changed_after_its_run(folder: Folder) -> None:
+    folder.run()
+    folder.run(force=True)
+    (folder.output / "ward" / "2.wav").write_bytes(b"precious")
+    (folder.output / "ward" / "new.wav").write_bytes(b"precious")
+    folder.add("ward/new.wav")
+    with pytest.raises(JournalError, match="number 2, 7"):
+        folder.run(resume=True)
+
+
+def test_run_killed_while_it_replaces_its_own_output_can_be_resumed(folder: Folder) -> None:
+    folder.run()
+    folder.add("ward/2.wav", "another content")
+    request = replace(folder.request, resume=True)
+    with opened(request) as archive:
+        work = plan_work(request, archive)
+        writing = archive.writing
+
+        def stop(*arguments: object) -> None:
+            writing(*arguments)
+            raise KeyboardInterrupt
+
+        archive.writing = stop
+        with pytest.raises(KeyboardInterrupt):
+            list(run(work.tasks, folder.load, run_here, archive))
+    assert folder.outputs["ward/2.wav"] == b"voice of content of ward/2.wav"
+    assert folder.run(resume=True).n_written == 1 and folder.outputs == expected(folder)
 
 
 def test_resume_needs_a_journal(folder: Folder) -> None:

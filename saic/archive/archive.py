@@ -108,10 +108,12 @@ class Archive:
         reports: Mapping[Item, Path],
         extras: Mapping[str, bytes],
     ) -> dict[Item, bool]:
-        """What is left to do, and whether its output may be replaced: it is the journal's own, or ``force`` is set.
+        """What is left to do, and whether an output that is there may be replaced.
 
         A recording is done if its output and report are there, the output has the hash that the
-        journal has, and the recording has not changed.
+        journal has, and the recording has not changed. An output may be replaced if it is the
+        journal's own by its hash; with ``force``, or if the run that is resumed began with it and
+        has not come to this output, any may.
 
         Parameters
         ----------
@@ -126,22 +128,21 @@ class Archive:
             Recordings that are done have other subjects now.
         """
         self._items, self._subjects, self._extras = items, subjects, extras
-        replaces = self._force or (self._journal is not None and self._journal.replaces)
         for name in extras:
-            if os.path.lexists(self.folder / name) and not replaces and not self._is_own(name):
+            if os.path.lexists(self.folder / name) and not self._may_replace(name):
                 raise JournalError(f"{name} exists in the output folder and is not of this run. Move it away.")
         if not self._rows:
             return dict.fromkeys(items, self._force)
         left, foreign, others = {}, [], []
         for item in items:
             row = self._rows.get(item.output_name) or Row(item.output_name)
-            is_own = self._is_own(item.output_name)
-            if os.path.lexists(item.output) and not is_own and not replaces:
+            may_replace = self._may_replace(item.output_name)
+            if os.path.lexists(item.output) and not may_replace:
                 foreign.append(item.number)
+            has_output = row.state in (DONE, WRITING) and self._hash(item.output_name) == row.sha256
             has_report = item not in reports or os.path.lexists(reports[item])
-            is_done = is_own and has_report and row.state in (DONE, WRITING)
-            if not is_done or row.input != self._input_hash(item):
-                left[item] = is_own or replaces
+            if not (has_output and has_report) or row.input != self._input_hash(item):
+                left[item] = may_replace
             elif row.subject != self._subject_hash(item):
                 others.append(item.number)
             elif row.state == WRITING:  # killed between the output and the last word on it
@@ -195,10 +196,19 @@ class Archive:
     def failed(self, item: Item, error: SaicError) -> None:
         self._journal.failed(item.output_name, error)
 
-    def _is_own(self, name: str) -> bool:
-        """Whether a file of the output folder is as the journal wrote it."""
-        row, path = self._rows.get(name), self.folder / name
-        return bool(row and row.sha256 and os.path.isfile(path) and sha256_of(path) == row.sha256)
+    def _hash(self, name: str) -> str | None:
+        """SHA-256 of a file of the output folder; None if there is none."""
+        path = self.folder / name
+        return sha256_of(path) if os.path.isfile(path) else None
+
+    def _may_replace(self, name: str) -> bool:
+        """Whether a file of the output folder is as the journal wrote it, or ``force`` still holds for it."""
+        row = self._rows.get(name)
+        if self._force or row is None:
+            return self._force
+        if self._journal.replaces and (row.sha256 is None or row.state == WRITING):
+            return True
+        return self._hash(name) in {row.sha256, row.before} - {None}
 
     @property
     def _secret(self) -> bytes:

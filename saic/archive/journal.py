@@ -40,13 +40,15 @@ CREATE TABLE files (
     subject TEXT,             -- keyed hash of who speaks
     input TEXT,               -- keyed hash of the recording
     sha256 TEXT,              -- of the output
+    before TEXT,              -- of the output that is being replaced
     duration_s REAL,
     seconds REAL,             -- that the conversion took
     error TEXT,
     reason TEXT
 ) WITHOUT ROWID;
 """
-_COLUMNS = "output, source, state, subject, input, sha256"
+_COLUMNS = "output, source, state, subject, input, sha256, before"
+_NO_JOURNAL = "The file at the place of the journal is none, or is damaged. Move it away, or name another folder."
 _DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
@@ -68,6 +70,7 @@ class Row:
     subject: str | None = None
     input: str | None = None
     sha256: str | None = None
+    before: str | None = None
 
 
 class Journal:
@@ -88,12 +91,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _disk_errors(), contextlib.suppress(FileExistsError):
+        with _typed_errors(), contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with self._reads():
+        with _typed_errors():
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
-            with self._reads():
+            with _typed_errors():
                 # The lock lasts as long as the connection. It also lets WAL do without shared
                 # memory, which network file systems do not have.
                 self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -171,7 +174,7 @@ class Journal:
 
     def rows(self) -> dict[str, Row]:
         """The rows by output."""
-        with self._reads():
+        with _typed_errors():
             found = self._db.execute(f"SELECT {_COLUMNS} FROM files").fetchall()
         rows = [Row(os.fsdecode(output), source and os.fsdecode(source), *rest) for output, source, *rest in found]
         return {row.output: row for row in rows}
@@ -180,30 +183,30 @@ class Journal:
         """Note the hash of an output before it is written: from then on the output is the journal's own."""
         self._set(
             row.output,
-            state=WRITING,
-            subject=row.subject,
-            input=row.input,
-            sha256=row.sha256,
-            duration_s=duration_s,
-            seconds=seconds,
-            error=None,
-            reason=None,
+            "state = ?, subject = ?, input = ?, before = coalesce(before, sha256), sha256 = ?, duration_s = ?,"
+            " seconds = ?, error = NULL, reason = NULL",
+            (WRITING, row.subject, row.input, row.sha256, duration_s, seconds),
         )
 
     def done(self, output: str) -> None:
-        self._set(output, state=DONE)
+        """Note that an output is written."""
+        self._set(output, "state = ?, before = NULL", (DONE,))
 
     def failed(self, output: str, error: SaicError) -> None:
-        self._set(output, state=FAILED, error=type(error).__name__, reason=str(error))
+        """Note why there is no output."""
+        self._set(output, "state = ?, error = ?, reason = ?", (FAILED, type(error).__name__, str(error)))
 
-    def _set(self, output: str, **values: object) -> None:
-        columns = ", ".join(f"{name} = ?" for name in values)
+    def _set(self, output: str, columns: str, values: tuple[object, ...]) -> None:
         with self._change():
-            self._db.execute(f"UPDATE files SET {columns} WHERE output = ?", [*values.values(), os.fsencode(output)])
+            self._db.execute(f"UPDATE files SET {columns} WHERE output = ?", (*values, os.fsencode(output)))
 
     def _run(self) -> dict[str, object]:
-        with self._reads():
-            return {name: json.loads(value) for name, value in self._db.execute("SELECT name, value FROM run")}
+        with _typed_errors():
+            found = self._db.execute("SELECT name, value FROM run").fetchall()
+        try:
+            return {name: json.loads(value) for name, value in found}
+        except ValueError:
+            raise JournalError(_NO_JOURNAL) from None
 
     def _put(self, values: dict[str, object]) -> None:
         pairs = [(name, json.dumps(value)) for name, value in values.items()]
@@ -212,7 +215,7 @@ class Journal:
     @contextlib.contextmanager
     def _change(self) -> Iterator[None]:
         """A transaction: all of it is on the disk, or nothing."""
-        with _disk_errors():
+        with _typed_errors():
             self._db.execute("BEGIN")
             try:
                 yield
@@ -222,34 +225,22 @@ class Journal:
                     self._db.execute("ROLLBACK")
                 raise
 
-    @contextlib.contextmanager
-    def _reads(self) -> Iterator[None]:
-        with _disk_errors():
-            try:
-                yield
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                    raise JournalError(
-                        "Another run uses the journal of this output folder. Wait for its end."
-                    ) from None
-                raise
-            except (sqlite3.DatabaseError, ValueError):
-                raise JournalError(_NO_JOURNAL) from None
-
-
-_NO_JOURNAL = "The file at the place of the journal is none, or is damaged. Move it away, or name another folder."
-
 
 @contextlib.contextmanager
-def _disk_errors() -> Iterator[None]:
-    """Give errors of the disk as a :class:`~saic.files.DiskError`."""
+def _typed_errors() -> Iterator[None]:
+    """Give errors of the disk as a :class:`~saic.files.DiskError`, those of the file as a :class:`JournalError`."""
     try:
         yield
     except OSError as error:
         raise as_usage_error(error, "The journal cannot be written") from None
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF in _DISK_CODES:
+    except sqlite3.DatabaseError as error:
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+        if code in _DISK_CODES:
             raise DiskError(f"The journal cannot be written: {error}.") from None
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise JournalError("Another run uses this journal. Wait for its end.") from None
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise JournalError(_NO_JOURNAL) from None
         raise
 
 

@@ -24,7 +24,7 @@ class Task:
         What and where, and what a worker gets of it.
     report
         Where its report goes, if it has one.
-    replaces
+    replaces, replaces_report
         Whether an output and a report that exist may be replaced.
     """
 
@@ -32,6 +32,7 @@ class Task:
     job: Job
     report: Path | None = None
     replaces: bool = False
+    replaces_report: bool = False
 
 
 def run(tasks: Sequence[Task], load: Load, engine: Engine, archive: Archive | None = None) -> Generator[Result]:
@@ -80,7 +81,7 @@ def _write(task: Task, made: Made) -> None:
     if task.report is not None and made.report is not None:
         files.make_folder(task.report.parent)
         try:
-            files.write(task.report, made.report, force=task.replaces)
+            files.write(task.report, made.report, force=task.replaces_report)
         except FileExistsError:
             raise UsageError("The report exists. Add --force to replace it, or name another.") from None
         except (OSError, ValueError) as error:

@@ -178,6 +178,7 @@ def plan_work(request: Request, archive: Archive | None) -> Work:
             Job(item.number, item.source, item.seed(seed), subjects[item], format_of(item.output), request.rate_hz),
             reports.get(item),
             replaces,
+            may_exist,
         )
         for item, replaces in left.items()
     ]
