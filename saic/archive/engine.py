@@ -84,7 +84,7 @@ Tell = Callable[[Job, str, float], None]
 
 Convert = Callable[[Job, Tell], Made]
 Load = Callable[[], Convert]
-Engine = Callable[[Load, Iterable[Job], Callable[[], None]], Generator[Result]]
+Engine = Callable[[Load, Iterable[Job], Callable[[], None]], Generator[Result, None, None]]
 
 
 def no_tell(job: Job, stage: str, share: float) -> None:
@@ -118,7 +118,9 @@ def unexpected(error: Exception) -> UnexpectedError:
     )
 
 
-def run_here(load: Load, jobs: Iterable[Job], ready: Callable[[], None], tell: Tell = no_tell) -> Generator[Result]:
+def run_here(
+    load: Load, jobs: Iterable[Job], ready: Callable[[], None], tell: Tell = no_tell
+) -> Generator[Result, None, None]:
     """The engine that converts in this process, one file after another."""
     convert = load()
     ready()

@@ -29,7 +29,7 @@ class WorkerLost(SaicError):
 
 def run_in_processes(
     load: Load, jobs: Iterable[Job], ready: Callable[[], None], n_workers: int = 2
-) -> Generator[Result]:
+) -> Generator[Result, None, None]:
     """Convert in ``n_workers`` new processes; see :mod:`saic.archive.engine`.
 
     A worker that dies, for instance because memory ran out, costs its one file: another worker

@@ -35,7 +35,9 @@ class Task:
     replaces_report: bool = False
 
 
-def run(tasks: Sequence[Task], load: Load, engine: Engine, archive: Archive | None = None) -> Generator[Result]:
+def run(
+    tasks: Sequence[Task], load: Load, engine: Engine, archive: Archive | None = None
+) -> Generator[Result, None, None]:
     """Convert recordings and write their outputs.
 
     Returns
