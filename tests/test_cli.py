@@ -169,7 +169,8 @@ def evaluation(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
 
     pytest.importorskip("resemblyzer")
     monkeypatch.setattr("saic.evaluation.run.evaluate", evaluate)
-    monkeypatch.setattr("saic.evaluation.evaluators.evaluators.Evaluators.load", lambda asr, **_: f"asr {asr}")
+    load = "saic.evaluation.evaluators.evaluators.Evaluators.load"
+    monkeypatch.setattr(load, lambda asr, *, moonshine, **_: f"asr {asr}, moonshine {moonshine}")
     monkeypatch.setattr("saic.evaluation.linkage.attackers.load", lambda names, pipeline: list(names))
     fake = SimpleNamespace(from_pretrained=lambda weights, *, device: "pipeline")
     monkeypatch.setattr("saic.pipeline.Pipeline", fake)
@@ -187,7 +188,7 @@ def test_evaluate_measures_everything_on_several_corpora(evaluation: list[dict],
     assert done.stderr.count("\n") == 1 and "--attacker." in done.stderr
     (call,) = evaluation
     assert call["data"] == [Path("a"), Path("b")] and call["split"] == "test" and call["only"] == ()
-    assert call["evaluators"] == "asr None" and call["evidence"] == list(NAMES)
+    assert call["evaluators"] == "asr None, moonshine True" and call["evidence"] == list(NAMES)
     assert call["attacked"] == ATTACKED_SYSTEMS
     assert call["command"] == "saic evaluate --data DATA --data DATA --split test --seed 0"
 
@@ -205,13 +206,20 @@ def test_evaluate_only_privacy_loads_no_recognizer(evaluation: list[dict], tmp_p
 
 
 @pytest.mark.parametrize(
-    ("options", "asr"), [(["--quick"], "none"), (["--only", "identity"], "none"), (["--quick", "--asr", "a"], "a")]
+    ("options", "loaded"),
+    [
+        (["--quick"], "asr none, moonshine False"),
+        (["--only", "identity"], "asr none, moonshine False"),
+        (["--quick", "--asr", "a"], "asr a, moonshine False"),
+        (["--only", "words", "--asr", "none"], "asr none, moonshine True"),
+        (["--only", "robustness", "--asr", "a"], "asr a, moonshine True"),
+    ],
 )
-def test_evaluate_loads_a_recognizer_only_for_words(
-    evaluation: list[dict], tmp_path: Path, options: list[str], asr: str
+def test_evaluate_loads_recognizers_only_for_words(
+    evaluation: list[dict], tmp_path: Path, options: list[str], loaded: str
 ) -> None:
     done = CliRunner().invoke(cli.app, ["evaluate", "--data", "a", "--out", str(tmp_path / "out"), *options])
-    assert done.exit_code == 0 and evaluation[0]["evaluators"] == f"asr {asr}"
+    assert done.exit_code == 0 and evaluation[0]["evaluators"] == loaded
 
 
 def test_unknown_system_is_refused_before_the_work(evaluation: list[dict], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import scipy.signal
 from saic.errors import SilentAudio
 from saic.evaluation.data.degradations import DEGRADATIONS, add_noise, add_room, through_opus
 from saic.evaluation.data.trials import Span, SpeakerParts, Trial
+from saic.evaluation.evaluators.evaluators import Evaluators
 from saic.evaluation.measures import robustness
 from saic.signal.vad import speech_frames
 from tests.conftest import RATE, voice
@@ -123,7 +124,7 @@ VOICES = {"anna": 0, "ben": 1, "carl": 2}
 WORDS = ["apple", "bread", "chair", "desk", "elbow", "flower", "garden", "horse", "island", "jacket"]
 
 
-def _measure(tmp_path, monkeypatch, with_asr: bool = True, seed: int = 0, conditions=None):
+def _measure(tmp_path, monkeypatch, with_asr: bool = True, seed: int = 0, conditions=None, second=False):
     """Measure a fake system; a wav is (voice, words): the number of a voice and the number of words in its transcript.
 
     The system outputs the target's voice with one word fewer. The degradation "worse" adds 97 to the second number: a
@@ -153,12 +154,13 @@ def _measure(tmp_path, monkeypatch, with_asr: bool = True, seed: int = 0, condit
         transcribed.append(int(wav[1]))
         return " ".join(WORDS[: int(wav[1]) % 100])
 
+    asr = SimpleNamespace(identity="x", transcribe=transcribe)
     steps = []
     measured = robustness.measure(
         dataset,
         SimpleNamespace(of_audio=of_audio),
         lambda wav: np.array([[1, 0, 0], [0, 1, 0], [0, 0.6, 0.8]])[int(wav[0])],
-        SimpleNamespace(identity="x", transcribe=transcribe) if with_asr else None,
+        Evaluators([], moonshine=asr) if second else Evaluators([], asr if with_asr else None),
         seed=seed,
         progress=lambda *step: steps.append(step),
         cache=tmp_path,
@@ -170,6 +172,7 @@ def _measure(tmp_path, monkeypatch, with_asr: bool = True, seed: int = 0, condit
 
 def test_robustness_matches_hand_computation(tmp_path, monkeypatch) -> None:
     value, measured, transcribed = _measure(tmp_path, monkeypatch)
+    value = {name: {k: v for k, v in of.items() if not k.startswith("moonshine")} for name, of in value.items()}
     assert value["clean"] == pytest.approx({"wer": 10, "target_top1": 100, "no_speech": 0})
     # Deleted words: 4 of 10 for Anna and Carl, all of Ben's. Anna's conversion has Carl's voice, whose cosine to Ben's
     # is 0.6.
@@ -180,13 +183,22 @@ def test_robustness_matches_hand_computation(tmp_path, monkeypatch) -> None:
     assert measured["worse"]["cosine"].n == 2 and measured["worse"]["wer_rise"].unit == "points"
     # Clean sources, their conversions, worse sources, their conversions; equal audio is transcribed once.
     assert len(transcribed) == 3 + 3 + 3 + 2
-    assert _measure(tmp_path, monkeypatch)[::2] == (value, [])  # all transcripts are cached
+    assert _measure(tmp_path, monkeypatch)[1:] == (measured, [])  # all transcripts are cached
 
 
 def test_robustness_without_asr_has_no_wer(tmp_path, monkeypatch) -> None:
     value, measured, _ = _measure(tmp_path, monkeypatch, with_asr=False)
     assert value["worse"]["wer"] is value["worse"]["wer_rise"] is None
     assert measured["worse"]["wer_rise"].n == 0 and value["worse"]["cosine"] == pytest.approx(0.8)
+
+
+def test_second_recognizer_has_figures_of_its_own(tmp_path, monkeypatch) -> None:
+    first, *_ = _measure(tmp_path, monkeypatch)
+    second, measured, _ = _measure(tmp_path, monkeypatch, second=True)
+    for name in ("wer", "wer_rise", "wer_unconverted"):
+        assert second["worse"][f"moonshine_{name}"] == first["worse"][name] and second["worse"][name] is None
+        assert first["worse"][f"moonshine_{name}"] is None
+    assert measured["worse"]["moonshine_wer_rise"].unit == "points" and "moonshine_wer_rise" not in second["clean"]
 
 
 def test_noise_differs_between_speakers_and_degradations(tmp_path, monkeypatch) -> None:

@@ -1,5 +1,6 @@
 """Metrics, parts, trials, codec, identity, and a complete evaluation with a fake pipeline."""
 
+import copy
 import itertools
 import json
 import re
@@ -469,8 +470,15 @@ class LevelDnsmos:
         return {"ovrl": 3.0, "sig": 3.0 + float(np.abs(wav).max()), "bak": 3.0}
 
 
+class LevelMos:
+    identity = "one level"
+
+    def score(self, wav):
+        return 4.0
+
+
 def _evaluators() -> Evaluators:
-    return Evaluators([SpectrumEmbedder()], OnsetASR(), LevelDnsmos())
+    return Evaluators([SpectrumEmbedder()], OnsetASR(), LevelDnsmos(), OnsetASR(), LevelMos())
 
 
 ESTIMATE_KEYS = ["value", "low", "high", "n", "unit"]
@@ -550,8 +558,8 @@ def test_markdown_has_every_table_and_row(whole, corpus_folder):
     headings = [line.partition(" ")[2] for line in markdown.splitlines() if line.startswith("##")]
     of_corpus = (
         *("Identity (Resemblyzer)", "Identity by sex of the source and by number of enrolled speakers"),
-        *("Identity without the codec", "Words", "Sound and prosody"),
-        *("Speaker recognition on real recordings", "Speaker probes", "Degraded recordings"),
+        *("Identity without the codec", "Words", "Words by the second recognizer"),
+        *("Sound and prosody", "Speaker recognition on real recordings", "Speaker probes", "Degraded recordings"),
     )
     assert headings == [
         *("Words of `pseudonym`, by corpus", f"Corpus {corpus_folder.name}"),
@@ -559,10 +567,23 @@ def test_markdown_has_every_table_and_row(whole, corpus_folder):
         "All figures",
     ]
     for system in measured_systems(pipeline):
-        assert markdown.count(f"| `{system}` |") == 4 + (system in ("real", "vocoder", "convert")), system
+        assert markdown.count(f"| `{system}` |") == 5 + (system in ("real", "vocoder", "convert")), system
     for table in re.split(r"\n##+ ", markdown)[1:]:
         rows = [line for line in table.splitlines() if line.startswith("|")]
         assert len({row.count("|") for row in rows}) <= 1
+
+
+def test_markdown_shows_the_price_of_a_profile_in_words(whole, corpus_folder):
+    report = copy.deepcopy(whole[1])
+    price = {"value": 1.25, "low": -0.5, "high": 3.0, "n": 6, "unit": "points"}
+    systems_of(report)["pseudonym"]["utility"] |= {"wer_price": price, "moonshine_wer_price": price | {"value": 2.0}}
+    table = (
+        reports.markdown(report).split(f"### Price of a profile in words: {corpus_folder.name}\n")[1].split("\n### ")[0]
+    )
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert rows[0] == "| System | WER, points | Moonshine: WER, points | Speakers |"  # no column without a value
+    assert rows[2:] == ["| `pseudonym` | 1.2 [-0.5, 3.0] | 2.0 [-0.5, 3.0] | 6 |"]
+    assert "minus that of `pseudonym_prosody_kept`" in table
 
 
 def test_markdown_reads_reports_of_schema_2(whole):

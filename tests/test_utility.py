@@ -1,7 +1,8 @@
-"""Error counts, prosody, Whisper and DNSMOS, and the utility measure with fake evaluators."""
+"""Error counts, prosody, recognizers and quality predictors, and the utility measure with fake evaluators."""
 
 import inspect
 import itertools
+import json
 import shutil
 import sys
 from collections import Counter
@@ -14,21 +15,29 @@ import pytest
 import soundfile
 import torch
 
+from saic import audio
 from saic.data.manifest import Clip
 from saic.errors import SaicError, SilentAudio, UsageError, WeightsError
 from saic.evaluation.data.codec import lossless
 from saic.evaluation.data.evaluation_set import PartitionedSet
+from saic.evaluation.evaluators import distillmos as distillmos_module
+from saic.evaluation.evaluators import evaluators as evaluators_module
+from saic.evaluation.evaluators import moonshine as moonshine_module
 from saic.evaluation.evaluators import whisper as whisper_module
+from saic.evaluation.evaluators.distillmos import DistillMos
 from saic.evaluation.evaluators.dnsmos import Dnsmos, normalize_level, trim_pauses
-from saic.evaluation.evaluators.evaluators import CachedEvaluators
+from saic.evaluation.evaluators.evaluators import NO_ASR, CachedEvaluators, Evaluators
+from saic.evaluation.evaluators.moonshine import MoonshineASR
 from saic.evaluation.evaluators.whisper import DECODING, MODEL, WhisperASR, normalize
 from saic.evaluation.measures import prosody, utility
 from saic.evaluation.measures.text_errors import Edits, character_errors, edits, pool_by_speaker, word_errors
-from saic.evaluation.measures.utility import OutputFigures, check_control, estimate, measure
+from saic.evaluation.measures.utility import OutputFigures, check_control, differences, estimate, measure
 from saic.evaluation.metrics import Estimate
 from saic.evaluation.systems import MAIN_SYSTEMS, VOCODER_BASELINES, SystemOutputs
 from saic.signal.f0 import track_f0
 from tests.conftest import RATE, voice
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 # Words ----------------------------------------------------------------------------------------------------
 
@@ -75,9 +84,9 @@ def test_edits_are_pooled_by_speaker():
 
 def test_word_figures_match_hand_computation():
     rows = [
-        OutputFigures("a", {}, transcripts=("one two three", "one two three")),
-        OutputFigures("a", {}, transcripts=("four", "four five six"), true_transcripts=("x y", "x")),
-        OutputFigures("b", {}, transcripts=("seven eight", "seven nine")),
+        OutputFigures("a", {}, {"": ("one two three", "one two three"), "moonshine_": ("one two", "one")}),
+        OutputFigures("a", {}, {"": ("four", "four five six")}, {"": ("x y", "x")}),
+        OutputFigures("b", {}, {"": ("seven eight", "seven nine")}),
     ]
     figures = estimate(rows, seed=0)
     assert figures["wer"].value == pytest.approx((100 * 2 / 4 + 100 * 1 / 2) / 2)
@@ -85,6 +94,42 @@ def test_word_figures_match_hand_computation():
     assert (figures["wer_true"].value, figures["wer_true"].n, figures["insertions_true"].value) == (50, 1, 0)
     assert figures["cer_true"].value == pytest.approx(100 * 2 / 3)
     assert figures["wer"].unit == "%" and figures["wer"].n == 2
+    assert (figures["moonshine_wer"].value, figures["moonshine_wer"].n) == (50, 1)
+    assert figures["moonshine_cer"].value == pytest.approx(100 * 4 / 7)
+    assert (figures["moonshine_wer_true"].value, figures["moonshine_wer_true"].n) == (None, 0)
+
+
+def _rows(n_wrong: dict[str, int], recognizer: str = "") -> list[OutputFigures]:
+    """Rows with the number of wrong words of ten, by speaker."""
+    words = list("abcdefghij")
+    texts = {name: (" ".join(words), " ".join(["x"] * n + words[n:])) for name, n in n_wrong.items()}
+    return [OutputFigures(name, {}, {recognizer: pair}, {recognizer: pair}) for name, pair in texts.items()]
+
+
+def test_differences_are_paired_by_speaker():
+    # Speakers differ by up to 80 points, the two systems by 10 or 20 for each speaker: so does the interval.
+    hard, easy = {"a": 9, "b": 1, "c": 5, "d": 7}, {"a": 8, "b": 0, "c": 3, "d": 5}
+    figures = differences(_rows(hard), _rows(easy), "price", ["", "_true"], seed=0)
+    for name in ("wer_price", "wer_true_price"):
+        price = figures[name]
+        assert price.value == pytest.approx(15) and 10 <= price.low < 15 < price.high <= 20
+        assert (price.n, price.unit) == (4, "points")
+    assert figures["moonshine_wer_price"] == Estimate(None, None, None, 0, "points")
+    assert estimate(_rows(hard), seed=0)["wer"].high - 15 > price.high
+
+
+def test_differences_are_those_of_the_same_recognizer_and_the_same_speakers():
+    one = _rows({"a": 4, "b": 2, "c": 9}, "moonshine_")
+    figures = differences(one, _rows({"a": 1, "b": 1}, "moonshine_"), "rise", ["_true"], seed=0)
+    assert figures["moonshine_wer_true_rise"].value == pytest.approx(20) and figures["moonshine_wer_true_rise"].n == 2
+    assert set(figures) == {"wer_true_rise", "moonshine_wer_true_rise"}
+    assert differences(one, _rows({"a": 1, "b": 1}), "rise", ["_true"], seed=0)["wer_true_rise"].n == 0
+
+
+def test_difference_pools_the_outputs_of_a_speaker():
+    two_outputs = _rows({"a": 4, "b": 0}) + _rows({"a": 2, "b": 2})
+    figures = differences(two_outputs, _rows({"a": 1, "b": 1}), "price", [""], seed=0)
+    assert figures["wer_price"].value == pytest.approx((20 + 0) / 2)
 
 
 def test_normalizer_unifies_spellings():
@@ -201,6 +246,9 @@ def test_damaged_model_raises_weights_error(whisper, tmp_path):
         ("whisper_normalizer.english", lambda: normalize("text")),
         ("speechmos", Dnsmos),
         ("onnxruntime", Dnsmos),
+        ("onnxruntime", MoonshineASR),
+        ("whisper_normalizer.english", MoonshineASR),
+        ("distillmos", DistillMos),
     ],
 )
 def test_missing_package_raises_with_the_install_command(monkeypatch, package, make):
@@ -208,6 +256,83 @@ def test_missing_package_raises_with_the_install_command(monkeypatch, package, m
     whisper_module._normalizer.cache_clear()
     with pytest.raises(UsageError, match=r"pip install '.\[eval\]'"):
         make()
+
+
+# Moonshine ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def moonshine() -> MoonshineASR:
+    return MoonshineASR()
+
+
+def _example() -> tuple[np.ndarray, str]:
+    """A bundled clip and its text."""
+    (clip,) = [clip for clip in json.loads((EXAMPLES / "examples.json").read_text()) if clip["file"] == "voice_a.flac"]
+    return audio.load(EXAMPLES / clip["file"]), clip["text"]
+
+
+def test_moonshine_recognizes_a_clip_whatever_came_before(moonshine):
+    wav, text = _example()
+    transcript = moonshine.transcribe(wav)
+    assert word_errors(normalize(text), normalize(transcript)).errors <= 1
+    moonshine.transcribe(voice(120, 2))
+    assert moonshine.transcribe(wav) == transcript == MoonshineASR().transcribe(wav)
+
+
+def test_moonshine_recognizes_all_of_a_clip_of_more_than_30_s(moonshine):
+    wav, text = _example()
+    several = np.concatenate([wav] * 4)
+    assert len(several) > 30 * RATE
+    counts = word_errors(normalize(" ".join([text] * 4)), normalize(moonshine.transcribe(several)))
+    assert counts.errors / counts.length < 0.1
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 2000, 2600, RATE])
+def test_moonshine_has_at_most_a_word_for_silence(moonshine, n_samples):
+    assert len(moonshine.transcribe(np.zeros(n_samples, dtype=np.float32)).split()) <= 1
+
+
+def test_moonshine_decodes_at_most_six_and_a_half_tokens_a_second(moonshine, monkeypatch):
+    steps = []
+
+    def run(_, inputs):
+        steps.append(inputs)
+        return [np.eye(1, 32_768, 300, dtype=np.float32)[None], *[np.zeros((1, 8, 1, 36), dtype=np.float32)] * 24]
+
+    monkeypatch.setattr(moonshine, "_decoder", SimpleNamespace(run=run))
+    moonshine.transcribe(voice(120, 2))
+    assert len(steps) == 13 and not steps[0]["use_cache_branch"] and all(s["use_cache_branch"] for s in steps[1:])
+
+
+def test_moonshine_pieces_have_lengths_of_one_or_two_bytes():
+    long = b"l" * 300
+    assert moonshine_module._read_pieces(b"\x02ab\x00" + bytes([300 % 128 + 128, 300 // 128]) + long) == [
+        b"ab",
+        b"",
+        long,
+    ]
+
+
+@pytest.mark.parametrize(("module", "make"), [(moonshine_module, MoonshineASR), (distillmos_module, DistillMos)])
+def test_other_weights_raise_weights_error(module, make, monkeypatch):
+    monkeypatch.setattr(module, "sha256", lambda path: "0" * 64)
+    with pytest.raises(WeightsError, match="Install it again"):
+        make()
+
+
+def test_evaluators_load_without_moonshine_and_say_so(monkeypatch, caplog):
+    def missing():
+        raise UsageError("Install it.")
+
+    monkeypatch.setattr(evaluators_module, "MoonshineASR", missing)
+    for name in ("Resemblyzer", "VoiceFilter"):
+        monkeypatch.setattr(evaluators_module, name, lambda: SimpleNamespace(warm_up=lambda: None))
+    evaluators = Evaluators.load(NO_ASR, quality=False)
+    assert evaluators.moonshine is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "Install it. Its figures have no value in this report."
+    ]
 
 
 # Quality --------------------------------------------------------------------------------------------------
@@ -254,6 +379,20 @@ def test_dnsmos_windows_cover_a_long_clip():
         if seconds > 9:
             leveled = normalize_level(wav)
             assert (inputs[0] == leveled[:144_160]).all() and (inputs[-1] == leveled[-144_160:]).all()
+
+
+def test_distillmos_depends_on_noise_and_not_on_gain_or_outer_pauses(capsys):
+    distillmos = DistillMos()
+    clip, _ = _example()
+    score = distillmos.score(clip)
+    assert 4 < score <= 5  # clean synthetic speech
+    assert distillmos.score(0.05 * np.pad(clip, RATE)) == pytest.approx(score, abs=0.05)
+    noisy = clip + 0.01 * np.random.default_rng(0).standard_normal(len(clip)).astype(np.float32)
+    assert distillmos.score(noisy) < score - 0.5
+    assert distillmos.score(clip[: 3 * RATE]) == pytest.approx(score, abs=0.5)
+    with pytest.raises(SilentAudio):
+        distillmos.score(np.zeros(RATE, dtype=np.float32))
+    assert capsys.readouterr().out == ""  # the command line prints JSON there
 
 
 # Prosody --------------------------------------------------------------------------------------------------
@@ -397,9 +536,24 @@ def small(tmp_path_factory):
     return dataset, texts, SystemOutputs(KeepingPipeline(), dataset, folder / "cache", seed=0)
 
 
-def _measure(small, cache: Path, asr, dnsmos=None, progress=lambda *step: None):
+class LoudnessMos:
+    """A quality predictor of one figure."""
+
+    identity = "loudness"
+
+    def score(self, wav):
+        if not wav.any():
+            raise SilentAudio("silent")
+        return 2.5
+
+
+def _measure(small, cache: Path, evaluators: Evaluators, progress=lambda *step: None):
     dataset, texts, outputs = small
-    return measure(dataset, outputs, asr=asr, dnsmos=dnsmos, texts=texts, seed=0, progress=progress, cache=cache)
+    return measure(dataset, outputs, evaluators=evaluators, texts=texts, seed=0, progress=progress, cache=cache)
+
+
+def _evaluators(asr=None, dnsmos=None, moonshine=None) -> Evaluators:
+    return Evaluators([], asr, dnsmos, moonshine, LoudnessMos())
 
 
 @pytest.fixture(scope="module")
@@ -410,7 +564,8 @@ def cache(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def measured(small, cache):
     asr, dnsmos, stages = PitchASR(), LengthDnsmos(), Counter()
-    estimates = _measure(small, cache, asr, dnsmos, lambda stage, done, total: stages.update([stage]))
+    evaluators = _evaluators(asr, dnsmos, PitchASR("another"))
+    estimates = _measure(small, cache, evaluators, lambda stage, done, total: stages.update([stage]))
     return SimpleNamespace(estimates=estimates, asr=asr, dnsmos=dnsmos, stages=stages)
 
 
@@ -421,7 +576,8 @@ def test_systems_that_keep_the_source_have_no_errors(measured):
         assert value["wer"] == value["cer"] == value["insertions"] == value["wer_true"] == value["cer_true"] == 0
         assert value["f0_correlation"] > 0.95 and value["voicing_error"] < 5
         assert value["pauses_kept"] > 90 and value["rate_kept"] > 95 and value["mel_distance"] < 1
-        assert value["dnsmos_ovrl"] == 3 and value["dnsmos_bak"] == 4
+        assert value["dnsmos_ovrl"] == 3 and value["dnsmos_bak"] == 4 and value["distillmos"] == 2.5
+        assert value["moonshine_wer"] == value["moonshine_cer_true"] == 0
     # One target of each sex where there is a target, one output where there is none.
     assert measured.stages["utility: convert"] == 8 and measured.stages["utility: copy_source"] == 4
 
@@ -433,11 +589,23 @@ def test_replay_target_has_high_errors(measured):
     assert value["f0_correlation"] is value["voicing_error"] is value["mel_distance"] is None
 
 
+def test_differences_have_the_recordings_and_the_prosody_kept_as_baselines(measured):
+    for system, figures in measured.estimates.items():
+        assert ("wer_true_rise" in figures) == ("moonshine_wer_true_rise" in figures) == (system != "real")
+        prices = {name for name in figures if name.endswith("_price")}
+        priced = ("pseudonym", "pseudonym_strict")
+        names = {"wer_price", "wer_true_price", "moonshine_wer_price", "moonshine_wer_true_price"}
+        assert prices == (names if system in priced else set())
+        assert all(figures[name].value == 0 for name in prices)  # the fake pipeline keeps every word
+    vocoder = measured.estimates["vocoder"]["wer_true_rise"]
+    assert (vocoder.value, vocoder.n, vocoder.unit) == (100, 3, "points")
+
+
 def test_silent_output_has_100_percent_wer_and_no_dnsmos(measured):
     figures = measured.estimates["vocoder"]
     assert figures["wer"].value == figures["wer_true"].value == 100 and figures["insertions"].value == 0
     assert figures["rate_kept"].value == 0
-    for name in ("dnsmos_ovrl", "f0_correlation"):
+    for name in ("dnsmos_ovrl", "distillmos", "f0_correlation"):
         assert (figures[name].value, figures[name].n) == (None, 0)
 
 
@@ -454,7 +622,7 @@ def test_true_text_uses_whole_clips_of_speakers_with_texts(small, measured):
 
 def test_second_run_uses_the_cache(small, cache, measured):
     asr, dnsmos = PitchASR(fail_after=0), LengthDnsmos()
-    assert _measure(small, cache, asr, dnsmos) == measured.estimates
+    assert _measure(small, cache, _evaluators(asr, dnsmos, PitchASR("another", 0))) == measured.estimates
     # Silence is scored again: it has no score to cache.
     assert asr.calls == 0 and dnsmos.calls == 4
     assert {path.suffix for path in cache.iterdir()} == {".json"}
@@ -463,8 +631,9 @@ def test_second_run_uses_the_cache(small, cache, measured):
 def test_interrupted_run_continues(small, tmp_path, measured):
     broken, resumed = PitchASR(fail_after=5), PitchASR()
     with pytest.raises(RuntimeError, match="power cut"):
-        _measure(small, tmp_path, broken, LengthDnsmos())
-    assert _measure(small, tmp_path, resumed, LengthDnsmos()) == measured.estimates
+        _measure(small, tmp_path, _evaluators(broken, LengthDnsmos(), PitchASR("another")))
+    again = _evaluators(resumed, LengthDnsmos(), PitchASR("another"))
+    assert _measure(small, tmp_path, again) == measured.estimates
     assert broken.calls + resumed.calls == measured.asr.calls
 
 
@@ -472,26 +641,45 @@ def test_cached_transcripts_depend_on_samples_and_evaluator(tmp_path):
     one, other = PitchASR(), PitchASR("another")
     wav = voice(100, 1)
     for asr, samples in ((one, wav), (one, wav.copy()), (one, 0.5 * wav), (other, wav)):
-        assert CachedEvaluators(asr, None, tmp_path).transcript(samples) == "dave"
+        assert CachedEvaluators(Evaluators([], asr), tmp_path).transcripts(samples) == {"": "dave"}
     assert (one.calls, other.calls) == (2, 1)
+    both = CachedEvaluators(Evaluators([], one, moonshine=other), tmp_path)
+    assert both.transcripts(wav) == {"": "dave", "moonshine_": "dave"} and (one.calls, other.calls) == (2, 1)
 
 
 def test_missing_evaluators_give_no_value(small, tmp_path, measured):
-    figures = _measure(small, tmp_path, None)["convert"]
+    figures = _measure(small, tmp_path, Evaluators([]))["convert"]
     assert set(figures) == set(measured.estimates["convert"])
     for name, figure in figures.items():
-        missing = name.startswith(("wer", "cer", "insertions", "dnsmos"))
+        missing = name.startswith(("wer", "cer", "insertions", "moonshine", "dnsmos", "distillmos"))
         assert (figure.value is None, figure.n == 0) == (missing, missing)
     assert not list(tmp_path.iterdir())
 
 
+def test_moonshine_alone_gives_its_own_figures_and_no_differences_without_a_baseline(small, cache, measured):
+    dataset, texts, outputs = small
+    arguments = {"texts": texts, "seed": 0, "progress": lambda *step: None, "cache": cache}
+    evaluators = _evaluators(moonshine=PitchASR("another", 0))
+    figures = measure(dataset, outputs, evaluators=evaluators, only=["pseudonym"], **arguments)["pseudonym"]
+    for name in ("moonshine_wer", "moonshine_cer", "moonshine_insertions", "moonshine_wer_true", "distillmos"):
+        assert figures[name] == measured.estimates["pseudonym"][name] and figures[name].n >= 3
+    assert figures["wer"].value is None
+    assert not [name for name in figures if name.endswith(("_price", "_rise"))]
+
+
 @pytest.mark.parametrize(("system", "percent"), [("replay_target", 20.0), ("copy_source", 80.0)])
 def test_control_out_of_range_raises(system, percent):
+    missing = Estimate(None, None, None, 0, "%")
+
     def wer(value: float | None, n: int) -> dict[str, Estimate]:
-        return {"wer": Estimate(value, None, None, n, "%")}
+        return {"wer": Estimate(value, None, None, n, "%"), "moonshine_wer": missing}
 
     check_control(system, wer(percent, 19))  # too few speakers for a control
     check_control(system, wer(100 - percent, 20))
     check_control(system, wer(None, 0))
     with pytest.raises(SaicError, match="Control out of range"):
         check_control(system, wer(percent, 20))
+    alone = {"wer": missing, "moonshine_wer": wer(percent, 20)["wer"]}
+    with pytest.raises(SaicError, match="Control out of range"):
+        check_control(system, alone)
+    check_control(system, wer(100 - percent, 20) | {"moonshine_wer": alone["moonshine_wer"]})  # Whisper's counts

@@ -53,7 +53,7 @@ def evaluate(
         typer.Option("--only", help="Measure this alone; repeat it.", show_default="everything"),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Test run: 12 speakers; no WER, DNSMOS, probes and trained networks.")
+        bool, typer.Option("--quick", help="Test run: 12 speakers; no WER, MOS, probes and trained networks.")
     ] = False,
     system: Annotated[
         list[str] | None,
@@ -70,7 +70,7 @@ def evaluate(
         str | None,
         typer.Option(
             "--asr",
-            help="Speech recognizer: a faster-whisper folder or ORG/NAME@REVISION; 'none' skips WER and CER.",
+            help="Whisper: a faster-whisper folder or ORG/NAME@REVISION; 'none' judges words by Moonshine alone.",
             show_default="Whisper base, fetched from the Hugging Face Hub once",
         ),
     ] = None,
@@ -120,9 +120,12 @@ def evaluate(
         evidence = linkage_attackers.load(names, pipeline) if Measure.PRIVACY in chosen else []
     evaluators = Evaluators([])
     if chosen - {Measure.PRIVACY, Measure.DISENTANGLEMENT}:
-        needs_asr = chosen & {Measure.WORDS, Measure.ROBUSTNESS} and not (quick and asr is None)
+        needs_asr = bool(chosen & {Measure.WORDS, Measure.ROBUSTNESS})
         evaluators = Evaluators.load(
-            asr if needs_asr else NO_ASR, dnsmos=Measure.WORDS in chosen and not quick, device=device
+            asr if needs_asr and not (quick and asr is None) else NO_ASR,
+            moonshine=needs_asr and not quick,
+            quality=Measure.WORDS in chosen and not quick,
+            device=device,
         )
     with _stage_bars(as_json) as progress:
         report = run_evaluation(

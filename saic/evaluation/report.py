@@ -3,7 +3,7 @@
 ::
 
     {schema, command, seed, weights_sha256, versions,
-     evaluators {embedders, asr, dnsmos},
+     evaluators {embedders, asr, moonshine, dnsmos, distillmos},
      corpora {NAME: {data {manifest_sha256, split, gallery_speakers, chance_percent, trials,
                            left_out},
                      systems {NAME: {GROUP: {FIGURE: {value, low, high, n, unit}}}}}},
@@ -49,6 +49,15 @@ _IDENTITY = {
     "source_rank": "Source rank",
     "no_speech": "No speech, %",
 }
+_WORDS = {
+    "wer": "WER, %",
+    "cer": "CER, %",
+    "insertions": "Insertions, %",
+    "wer_true": "WER, true text, %",
+    "cer_true": "CER, true text, %",
+    "insertions_true": "Insertions, true text, %",
+    "wer_true_rise": "WER above the recording's, true text, points",
+}
 _SYSTEM_TABLES = {  # table: title, columns
     "identity": (
         "Identity (Resemblyzer)",
@@ -71,13 +80,19 @@ _SYSTEM_TABLES = {  # table: title, columns
     ),
     "words": (
         "Words",
+        _WORDS,
+    ),
+    "moonshine": (
+        "Words by the second recognizer",
+        {f"moonshine_{name}": label for name, label in _WORDS.items()},
+    ),
+    "price": (
+        "Price of a profile in words",
         {
-            "wer": "WER, %",
-            "cer": "CER, %",
-            "insertions": "Insertions, %",
-            "wer_true": "WER, true text, %",
-            "cer_true": "CER, true text, %",
-            "insertions_true": "Insertions, true text, %",
+            "wer_price": "WER, points",
+            "wer_true_price": "WER, true text, points",
+            "moonshine_wer_price": "Moonshine: WER, points",
+            "moonshine_wer_true_price": "Moonshine: WER, true text, points",
         },
     ),
     "sound": (
@@ -86,6 +101,7 @@ _SYSTEM_TABLES = {  # table: title, columns
             "dnsmos_ovrl": "DNSMOS OVRL",
             "dnsmos_sig": "SIG",
             "dnsmos_bak": "BAK",
+            "distillmos": "Distill-MOS",
             "mel_distance": "Mel distance, dB",
             "f0_correlation": "F0 correlation",
             "voicing_error": "Voicing error, %",
@@ -94,7 +110,7 @@ _SYSTEM_TABLES = {  # table: title, columns
         },
     ),
 }
-_GROUP_OF_TABLE = {"parts": "identity", "words": "utility", "sound": "utility"}
+_GROUP_OF_TABLE = {"parts": "identity"} | dict.fromkeys(("words", "moonshine", "price", "sound"), "utility")
 _ROW_TABLES = (  # system, group, title, first column
     ("real", "classification", "Speaker recognition on real recordings", "Embedder"),
     ("convert", "disentanglement", "Speaker probes", "Probed"),
@@ -104,6 +120,9 @@ _LABELS = {
     "wer": "WER",
     "wer_rise": "WER rise",
     "wer_unconverted": "WER unconverted",
+    "moonshine_wer": "Moonshine: WER",
+    "moonshine_wer_rise": "Moonshine: WER rise",
+    "moonshine_wer_unconverted": "Moonshine: WER unconverted",
     "eer": "EER",
     "top1": "Top-1",
     "target_top1": "Target top-1",
@@ -113,6 +132,8 @@ _WORDS_BY_CORPUS = {
     "cer": "CER, %",
     "wer_true": "WER, true text, %",
     "wer_true_of_recordings": "Recordings: WER, true text, %",
+    "moonshine_wer": "Moonshine: WER, %",
+    "moonshine_wer_true": "Moonshine: WER, true text, %",
 }
 
 _NOTES = {
@@ -123,7 +144,8 @@ _NOTES = {
 """,
     "words_by_corpus": """\
 - WER and CER against the recognizer's transcript of the source. Against the true text where the
-  corpus has it, with the recordings' own figure beside it.
+  corpus has it, with the recordings' own figure beside it. By Whisper, and by Moonshine, a
+  recognizer of another family.
 """,
     "identity": """\
 - Target top-1: share of outputs whose best match among the enrolled speakers is the target. Source
@@ -148,14 +170,26 @@ _NOTES = {
 """,
     "words": """\
 - By Whisper and its text normalizer: against Whisper's transcript of the source, and against the
-  true text where the data has it (over whole clips of those speakers).
+  true text where the data has it (over whole clips of those speakers). WER above the recording's is
+  the paired difference to `real`: the same clips, with a bootstrap by speaker of the differences.
+""",
+    "moonshine": """\
+- By Moonshine tiny, a recognizer of another family, and Whisper's text normalizer; against
+  Moonshine's own transcript of the source. A gain in words counts if both recognizers show it. It
+  knows English alone: where `copy_source` has a high WER, its figures are not valid.
+""",
+    "price": """\
+- WER of the profile minus that of `pseudonym_prosody_kept`, which keeps the source's F0 and timing:
+  the words that hiding the prosody costs, in percentage points. The differences are paired: the
+  same clips with the same pseudonyms, and a bootstrap by speaker. An interval that contains 0 does
+  not show that nothing is lost: its upper end is the most that it may cost.
 """,
     "sound": """\
 - DNSMOS at equal level, with leading and trailing pauses removed: it detects degradation and does
-  not rank voices. The other figures compare output and source frame by frame: distance of log-mels,
-  correlation of log F0, share of frames that are voiced in one only, F1 of pauses, ratio of
-  speaking time. `pseudonym_strict` changes the timing, so that its frames are not those of the
-  source.
+  not rank voices. Distill-MOS is a second predictor, trained on other listening tests too. The
+  other figures compare output and source frame by frame: distance of log-mels, correlation of log
+  F0, share of frames that are voiced in one only, F1 of pauses, ratio of speaking time.
+  `pseudonym_strict` changes the timing, so that its frames are not those of the source.
 """,
     "classification": """\
 - Real recordings, each compared with the enrollment of every speaker. `saic` is the model's own
@@ -241,7 +275,9 @@ def build(
         "evaluators": {
             "embedders": [embedder.name for embedder in evaluators.embedders],
             "asr": evaluators.asr and evaluators.asr.identity,
+            "moonshine": evaluators.moonshine and evaluators.moonshine.identity,
             "dnsmos": evaluators.dnsmos and evaluators.dnsmos.identity,
+            "distillmos": evaluators.distillmos and evaluators.distillmos.identity,
         },
         "corpora": dict(corpora),
         "privacy": privacy,
@@ -308,7 +344,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     words = {name: figures for name, figures in words.items() if known(figures, _WORDS_BY_CORPUS)}
     if words:
         title = f"Words of `{HEADLINE_SYSTEM}`, by corpus"
-        lines += table(title, _WORDS_BY_CORPUS, words, _NOTES["words_by_corpus"], first="Corpus")
+        columns = _with_values(_WORDS_BY_CORPUS, words)
+        lines += table(title, columns, words, _NOTES["words_by_corpus"], first="Corpus")
     notes = dict(_NOTES)
     for name, of_corpus in corpora.items():
         lines += _corpus_tables(name, of_corpus, notes)
@@ -343,7 +380,7 @@ def _corpus_tables(corpus: str, of_corpus: Mapping[str, Any], notes: dict[str, s
         rows = {system: groups[group] for system, groups in systems.items() if group in groups}
         rows = {system: figures for system, figures in rows.items() if known(figures, columns)}
         if rows:
-            lines += table(f"{title}: {corpus}", columns, rows, notes.pop(name, ""), level=3)
+            lines += table(f"{title}: {corpus}", _with_values(columns, rows), rows, notes.pop(name, ""), level=3)
     for system, group, title, first in _ROW_TABLES:
         if figures := systems.get(system, {}).get(group):
             lines += _row_table(figures, f"{title}: {corpus}", first, notes.pop(group, ""))
@@ -360,4 +397,9 @@ def _row_table(figures: Estimates, title: str, first: str, notes: str) -> list[s
     units = {name: next(figures[name].unit for figures in rows.values() if name in figures) for name in columns}
     headings = {name: _LABELS.get(name, name.replace("_", " ").capitalize()) for name in columns}
     headings |= {name: f"{headings[name]}, {unit}" for name, unit in units.items() if unit != name}
-    return table(title, headings, rows, notes, first=first, level=3)
+    return table(title, _with_values(headings, rows), rows, notes, first=first, level=3)
+
+
+def _with_values(columns: Mapping[str, str], rows: Mapping[str, Estimates]) -> dict[str, str]:
+    """The columns in which a row has a value."""
+    return {name: label for name, label in columns.items() if any(known(row, [name]) for row in rows.values())}

@@ -19,7 +19,9 @@ _PACKAGES = (
     "faster-whisper",
     "ctranslate2",
     "whisper-normalizer",
+    "moonshine-voice",
     "speechmos",
+    "distillmos",
     "onnxruntime",
 )
 _TWO_DIGIT_UNITS = ("MOS", "r", "cosine")

@@ -65,7 +65,7 @@ def evaluate(
     pipeline
         The pipeline, usually a :class:`saic.pipeline.Pipeline`.
     evaluators
-        Speaker embedders, speech recognizer and DNSMOS.
+        Speaker embedders, speech recognizers and quality predictors.
     evidence
         What the attackers measure, see :func:`saic.evaluation.linkage.attackers.load`.
     only
@@ -195,16 +195,15 @@ def _measure_corpus(
             groups["identity_lossless"] = _identity_lossless(lossless_clips, pipeline, embed, cache, **options)
     if "words" in chosen:
         texts = {clip.utterance: clip.text for clip in clips}
-        judges = {"asr": evaluators.asr, "dnsmos": evaluators.dnsmos}
         groups["utility"] = utility.measure(
-            dataset, outputs, only=systems, texts=texts, cache=cache, **judges, **options
+            dataset, outputs, evaluators=evaluators, only=systems, texts=texts, cache=cache, **options
         )
     if "disentanglement" in chosen and not quick:
         probes = disentanglement.measure(dataset, pipeline, **options)
         groups["disentanglement"] = {"convert": _flatten(probes)}
     if "robustness" in chosen and not quick:
         embed = evaluators.embedders[0].embed
-        degraded = robustness.measure(dataset, outputs, embed, evaluators.asr, cache=cache, **options)
+        degraded = robustness.measure(dataset, outputs, embed, evaluators, cache=cache, **options)
         groups["robustness"] = {"convert": _flatten(degraded)}
     if not quick:
         folder = out / "plots" / corpus_name(path)

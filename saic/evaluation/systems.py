@@ -169,6 +169,9 @@ MAIN_SYSTEMS = tuple(
     for name, system in SYSTEMS.items()
     if not (system.is_vocoder_baseline or system.is_external or system.is_linkage_only)
 )
+PROFILE_BASELINE = "pseudonym_prosody_kept"
+"""With which the other profiles are compared in pairs, where it is measured."""
+COMPARED_PROFILES = ("pseudonym", "pseudonym_strict")
 VOCODER_BASELINES = tuple(name for name, system in SYSTEMS.items() if system.is_vocoder_baseline)
 
 

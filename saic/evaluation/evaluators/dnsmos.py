@@ -50,6 +50,17 @@ def trim_pauses(wav: np.ndarray) -> np.ndarray:
     return wav[frames[0] * HOP_SAMPLES : (frames[-1] + 1) * HOP_SAMPLES] if len(frames) else wav[:0]
 
 
+def windows(wav: np.ndarray, size: int) -> np.ndarray:
+    """(W, size) windows that cover a (N,) wav: as few as possible, evenly spread.
+
+    A shorter wav is repeated, because a network would take padding for a pause.
+    """
+    if len(wav) < size:
+        wav = np.resize(wav, size)
+    starts = np.linspace(0, len(wav) - size, -(-len(wav) // size)).astype(int)
+    return np.stack([wav[start : start + size] for start in starts])
+
+
 class Dnsmos:
     """DNSMOS P.835 (Reddy, Gopal, Cutler, ICASSP 2022) on the CPU, on one thread.
 
@@ -81,9 +92,8 @@ class Dnsmos:
         The network's scores depend on the level and on the silence at both ends, so both are
         normalized.
 
-        The network takes 9 s. A longer clip is covered by the smallest number of windows, evenly
-        spread, whose scores are averaged (the authors' script takes one window per second, at
-        several times the cost). A shorter clip is repeated.
+        The network takes 9 s: see :func:`windows`, whose scores are averaged (the authors' script
+        takes one window per second, at several times the cost).
 
         Parameters
         ----------
@@ -101,10 +111,6 @@ class Dnsmos:
         """
         require_speech(wav)
         speech = normalize_level(trim_pauses(wav))
-        if len(speech) < _WINDOW:
-            speech = np.resize(speech, _WINDOW)
-        starts = np.linspace(0, len(speech) - _WINDOW, -(-len(speech) // _WINDOW)).astype(int)
-        windows = np.stack([speech[start : start + _WINDOW] for start in starts])
-        (scores,) = self._network.run(None, {"input_1": windows})
+        (scores,) = self._network.run(None, {"input_1": windows(speech, _WINDOW)})
         mos = {name: np.polyval(_TO_MOS[name], scores[:, i]) for i, name in enumerate(_TO_MOS)}
         return {name: float(mos[name].mean()) for name in ("ovrl", "sig", "bak")}

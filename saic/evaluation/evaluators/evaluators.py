@@ -5,21 +5,43 @@ They are loaded before the run begins, so that a missing package is reported at 
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from saic import files
-from saic.errors import SilentAudio, TooShort
+from saic.errors import SilentAudio, TooShort, UsageError
+from saic.evaluation.evaluators.distillmos import DistillMos
 from saic.evaluation.evaluators.dnsmos import Dnsmos
 from saic.evaluation.evaluators.embedders import Embedder, Resemblyzer, VoiceFilter
+from saic.evaluation.evaluators.moonshine import MoonshineASR
 from saic.evaluation.evaluators.whisper import WhisperASR, normalize
 
 NO_ASR = "none"
+RECOGNIZERS = {"asr": "", "moonshine": "moonshine_"}
+"""Attribute of :class:`Evaluators` that holds a recognizer, to the prefix of its figures: "moonshine_wer"."""
+
+_log = logging.getLogger(__name__)
+
+
+class Recognizer(Protocol):
+    """A speech recognizer.
+
+    Attributes
+    ----------
+    identity
+        Key in caches: it changes with everything that may change a transcript.
+    """
+
+    identity: str
+
+    def transcribe(self, wav: np.ndarray) -> str:
+        """Transcribe a (N,) float32 wav at 16 kHz."""
 
 
 @dataclass(frozen=True)
@@ -30,64 +52,83 @@ class Evaluators:
     ----------
     embedders
         Speaker embedders; the first is the paper's and gives the figures of "identity".
-    asr
-        Speech recognizer, or None: then WER and CER have no value.
-    dnsmos
-        Quality predictor, or None: then its scores have no value.
+    asr, moonshine
+        Speech recognizers, of two families. Whisper gives the figures ``wer`` etc., Moonshine
+        ``moonshine_wer`` etc.; without a recognizer they have no value.
+    dnsmos, distillmos
+        Quality predictors, or None: then their scores have no value.
     """
 
     embedders: Sequence[Embedder]
-    asr: WhisperASR | None = None
+    asr: Recognizer | None = None
     dnsmos: Dnsmos | None = None
+    moonshine: Recognizer | None = None
+    distillmos: DistillMos | None = None
 
     @classmethod
-    def load(cls, asr: str | None = None, *, dnsmos: bool = True, device: str = "cpu") -> "Evaluators":
+    def load(
+        cls, asr: str | None = None, *, moonshine: bool = True, quality: bool = True, device: str = "cpu"
+    ) -> "Evaluators":
         """Load all evaluators.
 
         Parameters
         ----------
         asr
             Folder or pinned Hub id of the recognizer, see
-            :class:`~saic.evaluation.evaluators.whisper.WhisperASR`; "none" loads no recognizer.
-        dnsmos
-            Whether to load DNSMOS.
+            :class:`~saic.evaluation.evaluators.whisper.WhisperASR`; "none" does without Whisper.
+        moonshine
+            Whether to load Moonshine, the second recognizer.
+        quality
+            Whether to load DNSMOS and Distill-MOS.
 
         Raises
         ------
         UsageError, WeightsError
-            A package is missing, or the recognizer cannot be loaded.
+            A package is missing, or the recognizer cannot be loaded. If Moonshine's is missing, this
+            is logged instead: its package does not run on every system.
         """
         recognizer = None if asr == NO_ASR else WhisperASR(asr, device)
         embedders = Resemblyzer(), VoiceFilter()
         for embedder in embedders:
             embedder.warm_up()
-        return cls(embedders, recognizer, Dnsmos() if dnsmos else None)
+        return cls(
+            embedders,
+            recognizer,
+            Dnsmos() if quality else None,
+            _moonshine() if moonshine else None,
+            DistillMos() if quality else None,
+        )
 
 
 class CachedEvaluators:
-    """Transcripts and DNSMOS scores, cached on disk. The key is a hash of evaluator and samples."""
+    """Transcripts and quality scores, cached on disk. The key is a hash of evaluator and samples."""
 
-    def __init__(self, asr: WhisperASR | None, dnsmos: Dnsmos | None, folder: Path):
-        self._asr = asr
-        self._dnsmos = dnsmos
+    def __init__(self, evaluators: Evaluators, folder: Path):
+        self._evaluators = evaluators
         self._folder = folder
 
-    def transcript(self, wav: np.ndarray) -> str | None:
-        """Normalized transcript; None without a recognizer."""
-        if self._asr is None:
-            return None
-        return normalize(self._cached(self._asr.identity, wav, self._asr.transcribe))
+    def transcripts(self, wav: np.ndarray) -> dict[str, str]:
+        """Prefix of each loaded recognizer (:data:`RECOGNIZERS`) to its transcript, normalized."""
+        recognizers = {prefix: getattr(self._evaluators, name) for name, prefix in RECOGNIZERS.items()}
+        return {
+            prefix: normalize(self._cached(recognizer.identity, wav, recognizer.transcribe))
+            for prefix, recognizer in recognizers.items()
+            if recognizer is not None
+        }
 
-    def dnsmos_scores(self, wav: np.ndarray) -> dict[str, float]:
-        """Scores as ``dnsmos_ovrl`` etc.; empty without DNSMOS or without speech.
+    def quality(self, wav: np.ndarray) -> dict[str, float]:
+        """Scores as ``dnsmos_ovrl`` etc. and ``distillmos``; empty without a predictor or without speech.
 
         ``no_speech`` counts outputs without speech.
         """
-        if self._dnsmos is not None:
-            with suppress(SilentAudio, TooShort):
-                scores = self._cached(self._dnsmos.identity, wav, self._dnsmos.score)
-                return {f"dnsmos_{name}": score for name, score in scores.items()}
-        return {}
+        scores: dict[str, float] = {}
+        with suppress(SilentAudio, TooShort):
+            if (dnsmos := self._evaluators.dnsmos) is not None:
+                of_dnsmos = self._cached(dnsmos.identity, wav, dnsmos.score)
+                scores |= {f"dnsmos_{name}": score for name, score in of_dnsmos.items()}
+            if (distillmos := self._evaluators.distillmos) is not None:
+                scores["distillmos"] = self._cached(distillmos.identity, wav, distillmos.score)
+        return scores
 
     def _cached(self, identity: str, wav: np.ndarray, evaluate: Callable[[np.ndarray], Any]) -> Any:
         digest = hashlib.sha256(f"{identity}|{wav.dtype}|".encode() + wav.tobytes()).hexdigest()
@@ -97,3 +138,11 @@ class CachedEvaluators:
             self._folder.mkdir(parents=True, exist_ok=True)
             files.write(path, result.encode(), force=True)
         return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _moonshine() -> MoonshineASR | None:
+    try:
+        return MoonshineASR()
+    except UsageError as error:
+        _log.warning("%s Its figures have no value in this report.", error)
+        return None

@@ -78,7 +78,7 @@ class WhisperASR:
             import faster_whisper
         except ImportError as error:
             raise missing_package(_NEEDS, "eval") from error
-        _normalizer()  # so that a missing package is reported now, not after the first transcript
+        require_normalizer()
         folder = _resolve(MODEL if model is None else os.fspath(model), faster_whisper.download_model)
         # int8 results differ between processors: without VNNI instructions, WER on a clean clip
         # after MP3 was 7 % (1 % in float32).
@@ -130,6 +130,11 @@ def normalize(text: str) -> str:
         The package is missing.
     """
     return _normalizer()(text).strip()
+
+
+def require_normalizer() -> None:
+    """Raise UsageError now, and not after the first transcript, if the normalizer's package is missing."""
+    _normalizer()
 
 
 @cache

@@ -29,7 +29,6 @@ from saic import files
 from saic.errors import SaicError
 from saic.evaluation.linkage.material import ALL, Length, length_name
 from saic.evaluation.linkage.run import (
-    BASELINE,
     FUSED,
     GALLERY_SIZE,
     INFERENCE_S,
@@ -39,7 +38,7 @@ from saic.evaluation.linkage.run import (
 )
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.report_parts import estimates_of, table, versions
-from saic.evaluation.systems import SYSTEMS
+from saic.evaluation.systems import PROFILE_BASELINE, SYSTEMS
 
 SCHEMA = 1
 HEADLINE_S = 15
@@ -253,7 +252,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         system: {name: estimates[name] for name in gains if name in estimates} for system, estimates in systems.items()
     }
     if gained := {system: row for system, row in gained.items() if row}:
-        lines += table(f"Against `{BASELINE}`", gains, gained, _NOTES["gain"].format(baseline=BASELINE))
+        lines += table(f"Against `{PROFILE_BASELINE}`", gains, gained, _NOTES["gain"].format(baseline=PROFILE_BASELINE))
     if pooled := report["data"].get(ALL):
         lines += table(
             "All recordings of a subject",

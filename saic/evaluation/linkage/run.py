@@ -42,6 +42,7 @@ from saic.evaluation.linkage.outputs import RecordingOutputs, cut_segments
 from saic.evaluation.linkage.segment import Segment
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
+from saic.evaluation.systems import COMPARED_PROFILES, PROFILE_BASELINE
 from saic.signal.f0 import REGISTER_HZ
 
 TRAIN_SPLIT, ATTACK_SPLIT, TARGET_SPLIT = "train", "attack", "dev"
@@ -53,8 +54,6 @@ QUICK_TRAIN_SPEAKERS = 60
 NETWORK_SHARE = 0.75  # of the training speakers for the networks; the rest trains their PLDA
 FUSED = "fused"
 INFERENCE_S = 15
-BASELINE = "pseudonym_prosody_kept"  # with which the other profiles are compared in pairs, if it is measured
-PROFILES = ("pseudonym", "pseudonym_strict")
 MIN_LANGUAGE_SPEAKERS = 20  # with another speaker of their corpus, language, sex and age group
 ONE_LANGUAGE = "one language"
 
@@ -150,8 +149,8 @@ class LinkageEvaluation:
             estimates[system] |= self._find_originals(system)
         own = {system: of_system[self.split] for system, of_system in scores.items()}
         for system in systems:
-            if BASELINE in own and system in PROFILES:
-                estimates[system] |= self._gain(own[system], own[BASELINE])
+            if PROFILE_BASELINE in own and system in COMPARED_PROFILES:
+                estimates[system] |= self._gain(own[system], own[PROFILE_BASELINE])
         return LinkageResult(estimates, self.trials[self.split], own, self._read_transcripts())
 
     def _attack(

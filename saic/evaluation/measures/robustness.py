@@ -8,7 +8,7 @@ how many word errors are not due to the conversion.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,7 @@ from saic.errors import SilentAudio, TooShort
 from saic.evaluation import metrics
 from saic.evaluation.data.degradations import DEGRADATIONS
 from saic.evaluation.data.evaluation_set import EvaluationSet
-from saic.evaluation.evaluators.evaluators import CachedEvaluators
-from saic.evaluation.evaluators.whisper import WhisperASR
+from saic.evaluation.evaluators.evaluators import RECOGNIZERS, CachedEvaluators, Evaluators
 from saic.evaluation.measures.identity import Embed
 from saic.evaluation.measures.text_errors import word_errors
 from saic.evaluation.metrics import Estimate, Estimates
@@ -38,15 +37,16 @@ class DegradedConversion:
     ----------
     wer_percent, unconverted_wer_percent
         WER of the conversion and of its input, against the recognizer's transcript of the clean
-        source. None without a recognizer, or if that transcript is empty.
+        source, by prefix of the recognizer (:data:`RECOGNIZERS`). None is left out: there is no such
+        recognizer, or that transcript is empty.
     embedding
         (E,); None without speech: then no speaker is recognized.
     is_target
         Whether the recognized speaker is the target.
     """
 
-    wer_percent: float | None
-    unconverted_wer_percent: float | None
+    wer_percent: Mapping[str, float]
+    unconverted_wer_percent: Mapping[str, float]
     embedding: np.ndarray | None
     is_target: bool
 
@@ -55,7 +55,7 @@ def measure(
     dataset: EvaluationSet,
     outputs: SystemOutputs,
     embed: Embed,
-    asr: WhisperASR | None,
+    evaluators: Evaluators,
     *,
     seed: int,
     progress: StepCallback,
@@ -65,8 +65,8 @@ def measure(
 
     Parameters
     ----------
-    asr
-        None: WER has no value.
+    evaluators
+        Their recognizers are used. Without one its WER has no value.
     seed
         Of noises, rooms and intervals. A speaker's noise does not depend on the other speakers of
         the data.
@@ -77,7 +77,7 @@ def measure(
     -------
     Degradation, or ``clean``, to figure name to estimate, see :func:`estimate`.
     """
-    evaluators = CachedEvaluators(asr, None, cache)
+    cached = CachedEvaluators(evaluators, cache)
     speakers = sorted(dataset.parts)
     enrolled = np.stack([embed(dataset.wav(dataset.parts[speaker].enrollment)) for speaker in speakers])
     trials = dataset.one_trial_per_source()
@@ -86,7 +86,7 @@ def measure(
     for trial in trials:
         clean = dataset.wav(dataset.parts[trial.source].source)
         reference = dataset.wav(dataset.parts[trial.target].reference)
-        clean_text = evaluators.transcript(clean)
+        clean_texts = cached.transcripts(clean)
         target = speakers.index(trial.target)
         for name, of_condition in conversions.items():
             source = clean
@@ -98,7 +98,7 @@ def measure(
                 output = outputs.of_audio("convert", source, reference)
                 embedding = embed(output)
             is_target = embedding is not None and metrics.rank(enrolled @ embedding, target) == 1
-            wers = _wer_percent(clean_text, output, evaluators), _wer_percent(clean_text, source, evaluators)
+            wers = _wer_percent(clean_texts, output, cached), _wer_percent(clean_texts, source, cached)
             of_condition.append(DegradedConversion(*wers, embedding, is_target))
             done += 1
             progress("robustness", done, len(trials) * len(conversions))
@@ -134,30 +134,36 @@ def estimate(
     conversions without speech, or whose source is rejected as silent; all their words count as
     deleted. With ``clean`` also ``wer_rise``, the increase in percentage points;
     ``wer_unconverted``, of the degraded recording itself; and ``cosine``, between the embeddings of
-    both conversions, where both have speech.
+    both conversions, where both have speech. Each WER is Whisper's, and in ``moonshine_wer`` etc.
+    Moonshine's.
     """
 
     def mean(values: Sequence[float | None], unit: str) -> Estimate:
         return metrics.estimate_mean(values, speakers, unit, seed=seed)
 
-    result = {
-        "wer": mean([conversion.wer_percent for conversion in conversions], "%"),
-        "target_top1": mean([100.0 * conversion.is_target for conversion in conversions], "%"),
-        "no_speech": mean([100.0 * (conversion.embedding is None) for conversion in conversions], "%"),
-    }
+    result: Estimates = {}
+    for prefix in RECOGNIZERS.values():
+        wers = [conversion.wer_percent.get(prefix) for conversion in conversions]
+        result[f"{prefix}wer"] = mean(wers, "%")
+        if clean is not None:
+            pairs = zip(wers, (conversion.wer_percent.get(prefix) for conversion in clean), strict=True)
+            result[f"{prefix}wer_rise"] = mean([_difference(one, other) for one, other in pairs], "points")
+            unconverted = [conversion.unconverted_wer_percent.get(prefix) for conversion in conversions]
+            result[f"{prefix}wer_unconverted"] = mean(unconverted, "%")
+    result["target_top1"] = mean([100.0 * conversion.is_target for conversion in conversions], "%")
+    result["no_speech"] = mean([100.0 * (conversion.embedding is None) for conversion in conversions], "%")
     if clean is not None:
-        pairs = list(zip(conversions, clean, strict=True))
-        result["wer_rise"] = mean([_difference(one.wer_percent, other.wer_percent) for one, other in pairs], "points")
-        result["wer_unconverted"] = mean([conversion.unconverted_wer_percent for conversion in conversions], "%")
+        pairs = zip(conversions, clean, strict=True)
         result["cosine"] = mean([_cosine(one.embedding, other.embedding) for one, other in pairs], "cosine")
     return result
 
 
-def _wer_percent(reference: str | None, output: np.ndarray | None, evaluators: CachedEvaluators) -> float | None:
-    if not reference:
-        return None
-    edits = word_errors(reference, "" if output is None else evaluators.transcript(output))
-    return 100 * edits.errors / edits.length
+def _wer_percent(
+    references: Mapping[str, str], output: np.ndarray | None, evaluators: CachedEvaluators
+) -> dict[str, float]:
+    texts = dict.fromkeys(references, "") if output is None else evaluators.transcripts(output)
+    edits = {prefix: word_errors(text, texts[prefix]) for prefix, text in references.items() if text}
+    return {prefix: 100 * of_text.errors / of_text.length for prefix, of_text in edits.items()}
 
 
 def _difference(one: float | None, other: float | None) -> float | None:
