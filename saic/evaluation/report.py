@@ -26,7 +26,7 @@ from saic import files
 from saic.evaluation.data.codec import KBPS
 from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.data.trials import MIN_SPEAKER_S
-from saic.evaluation.evaluators.evaluators import Evaluators
+from saic.evaluation.evaluators.evaluators import RECOGNIZERS, Evaluators
 from saic.evaluation.linkage import report as linkage_report
 from saic.evaluation.linkage.material import LENGTHS_S
 from saic.evaluation.linkage.report import HEADLINE_S, worst
@@ -134,6 +134,7 @@ _WORDS_BY_CORPUS = {
     "wer_true_of_recordings": "Recordings: WER, true text, %",
     "moonshine_wer": "Moonshine: WER, %",
     "moonshine_wer_true": "Moonshine: WER, true text, %",
+    "moonshine_wer_true_of_recordings": "Moonshine, recordings: WER, true text, %",
 }
 
 _NOTES = {
@@ -360,7 +361,11 @@ def _words(systems: Mapping[str, Mapping[str, Estimates]]) -> Estimates:
     """Word errors of the default pseudonym, with those of the recordings."""
     of_system, of_recordings = (systems.get(name, {}).get("utility", {}) for name in (HEADLINE_SYSTEM, "real"))
     figures = {name: of_system[name] for name in _WORDS_BY_CORPUS if name in of_system}
-    return figures | {"wer_true_of_recordings": of_recordings["wer_true"]} if "wer_true" in of_recordings else figures
+    return figures | {
+        f"{prefix}wer_true_of_recordings": of_recordings[f"{prefix}wer_true"]
+        for prefix in RECOGNIZERS.values()
+        if f"{prefix}wer_true" in of_recordings
+    }
 
 
 def _corpus_tables(corpus: str, of_corpus: Mapping[str, Any], notes: dict[str, str]) -> list[str]:
