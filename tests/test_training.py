@@ -473,7 +473,7 @@ def test_broken_clip_is_left_out_of_the_training_set_and_named(
     broken = replace(clips[0], path=tmp_path / "empty.wav", utterance="empty", speaker="b")
     manifest.write(tmp_path / "manifest.jsonl", [broken, *clips])
     for _ in range(2):  # measured, and from the cache
-        training_set = read_training_set(tmp_path / "manifest.jsonl", "train", TINY)
+        training_set = read_training_set([tmp_path / "manifest.jsonl"], "train", TINY)
         assert training_set.clips == clips and training_set.speakers == ["a"]
         assert (training_set.broken, training_set.skipped) == (["empty"], 0)
         assert "Left out 1 file: 1 broken" in (out := capsys.readouterr().out) and "empty" in out

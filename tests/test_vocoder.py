@@ -254,10 +254,10 @@ def test_entry_point_trains_resumes_installs_and_fine_tunes(corpus_folder: Path,
     torch.manual_seed(0)
     Model(TINY).save_pretrained(weights)
     before = fingerprint(weights)
-    main(data, run, tiny)
+    main([data], run, tiny)
     assert {path.suffix for path in (run / "samples").iterdir()} == {".flac", ".png"}
     assert Pipeline.from_pretrained(weights).info()["vocoder"] == "griffin-lim"
-    main(data, run, tiny, weights, resume=True)
+    main([data], run, tiny, weights, resume=True)
     pipeline = Pipeline.from_pretrained(weights)
     assert pipeline.info()["vocoder"] == "neural" and fingerprint(weights) != before
     assert isinstance(pipeline.vocoder, NeuralVocoder) and isinstance(pipeline.with_griffin_lim().vocoder, GriffinLim)
@@ -271,7 +271,7 @@ def test_entry_point_trains_resumes_installs_and_fine_tunes(corpus_folder: Path,
     (tmp_path / "recognizer").mkdir()
     PhoneRecognizer(5, channels=8, n_blocks=2, kernel=3).save(tmp_path / "recognizer")
     options = {"init": str(weights), "rebuilt_by": str(weights), "recognizer": tmp_path / "recognizer"}
-    main(data, tmp_path / "fine_tuned", tiny, **options)
+    main([data], tmp_path / "fine_tuned", tiny, **options)
     steps = [json.loads(line) for line in (tmp_path / "fine_tuned" / "log.jsonl").read_text().splitlines()]
     assert any("phone_loss" in step for step in steps)
 
@@ -303,4 +303,4 @@ def test_lossy_recordings_raise_data_error(tmp_path: Path) -> None:
     clip = manifest.Clip(tmp_path / "speaker" / "clip.mp3", "u", "s", None, 2.0, None, "train")
     (tmp_path / "manifest.jsonl").write_text(manifest.to_lines([clip], tmp_path), encoding="utf-8")
     with pytest.raises(DataError, match="lossless"):
-        _read(tmp_path / "manifest.jsonl", "train", 16)
+        _read([tmp_path / "manifest.jsonl"], "train", 16)

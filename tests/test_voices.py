@@ -43,7 +43,7 @@ def corpus(folder: Path, sexes: str, n_dev: int = 1, *, clips: int = 4, seconds:
 def test_few_speakers_give_a_gallery_whose_pseudonyms_are_blends(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], sexes: str, labels: str
 ) -> None:
-    voices.main(corpus(tmp_path, sexes), weights)
+    voices.main([corpus(tmp_path, sexes)], weights)
     assert f"{len(labels)} voices" in (out := capsys.readouterr().out) and "of 40" in out
     gallery = Gallery.load(weights / VOICES)
     assert len(gallery.names) == len(labels) and "".join(gallery.sexes) == labels
@@ -57,19 +57,19 @@ def test_few_speakers_give_a_gallery_whose_pseudonyms_are_blends(
 
 def test_one_speaker_with_enough_audio_raises_data_error_with_the_number(tmp_path: Path, weights: Path) -> None:
     with pytest.raises(DataError, match=r"at least 2 training speakers.*has 1"):
-        voices.main(corpus(tmp_path, "FM"), weights)
+        voices.main([corpus(tmp_path, "FM")], weights)
 
 
 def test_broken_clips_are_left_out_of_the_gallery(tmp_path: Path, weights: Path, capsys) -> None:
     data = corpus(tmp_path, "FFMMFM", 2, clips=6)
     for name in ("0-0.wav", "5-0.wav"):
         (tmp_path / name).write_bytes(b"")
-    voices.main(data, weights)
+    voices.main([data], weights)
     assert "Left out 2 files: 2 empty" in capsys.readouterr().out
     assert len(Gallery.load(weights / VOICES).names) == 4
 
 
 def test_threshold_takes_training_speakers_if_dev_has_too_few(tmp_path: Path, weights: Path, capsys) -> None:
-    voices.main(corpus(tmp_path, "FMFM", 0), weights)
+    voices.main([corpus(tmp_path, "FMFM", 0)], weights)
     assert "were in training" in capsys.readouterr().out
     assert -1 <= Gallery.load(weights / VOICES).threshold <= 1

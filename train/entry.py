@@ -1,7 +1,8 @@
 """Options, error handling and data loading of the training entry points."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,17 @@ from tqdm import tqdm
 from saic.config import Config
 from saic.data import manifest
 from saic.data.left_out import LeftOut
+from saic.data.manifest import Clip
 from saic.devices import require_device
 from saic.errors import SaicError, UsageError
 from saic.signal.mel import FRAMES_PER_S
 from saic.training import distributed
 from saic.training.training_set import TrainingSet
 
-DataOption = Annotated[Path, typer.Option("--data", help="Manifest (JSONL), or a folder of speaker/clip audio.")]
+DataOption = Annotated[
+    list[Path],
+    typer.Option("--data", help="Manifest (JSONL), or a folder of speaker/clip audio; repeat it for each corpus."),
+]
 ParallelOption = Annotated[
     Path | None, typer.Option("--parallel", help="Output folder of train.kokoro: parallel synthetic speech.")
 ]
@@ -56,9 +61,30 @@ def read_config(path: Path | None) -> Config:
     return Config.from_yaml(path) if path else Config()
 
 
-def read_training_set(data: Path, split: str, config: Config, parallel: Path | None = None) -> TrainingSet:
+def read_clips(data: Sequence[Path], *splits: str) -> list[Clip]:
+    """The clips of some splits of all corpora, in the order of ``data``.
+
+    Of several corpora, the names of speakers and utterances begin with the corpus's number, since
+    corpora may use the same names for other people.
+
+    Raises
+    ------
+    DataError
+        As :func:`saic.data.manifest.read`, for each corpus.
+    """
+    corpora = [manifest.read(path, splits=splits) for path in data]
+    if len(corpora) == 1:
+        return corpora[0]
+    return [
+        replace(clip, speaker=f"{number}/{clip.speaker}", utterance=f"{number}/{clip.utterance}")
+        for number, clips in enumerate(corpora, start=1)
+        for clip in clips
+    ]
+
+
+def read_training_set(data: Sequence[Path], split: str, config: Config, parallel: Path | None = None) -> TrainingSet:
     """Load the clips of one split, and those of a ``parallel`` manifest, with a progress bar."""
-    clips = manifest.read(data, splits=[split]) + (manifest.read(parallel) if parallel else [])
+    clips = read_clips(data, split) + (manifest.read(parallel) if parallel else [])
     bar = tqdm(desc=f"mels of '{split}'", unit="clip", leave=False, disable=not distributed.is_first())
     with bar, distributed.first_before_others():  # the others read the first one's cache
 

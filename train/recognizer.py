@@ -12,6 +12,7 @@ Writes ``DIR/recognizer.safetensors``, which ``train.stage2`` takes as ``--recog
 
 import hashlib
 import struct
+from functools import partial
 from importlib import resources
 from typing import Annotated
 
@@ -20,22 +21,18 @@ import torch
 import torch.nn.functional as F
 import typer
 from torch import Tensor
-from tqdm import tqdm
 
-from saic import audio
-from saic.data import manifest
-from saic.data.left_out import LeftOut, reason_of
-from saic.errors import AudioError, DataError, UsageError, missing_package
-from saic.model.phone_encoder import OWN_HOP_SAMPLES, to_recognizer_frames
-from saic.signal.mel import N_MELS, log_mel
+from saic.data.left_out import LeftOut
+from saic.errors import UsageError, missing_package
+from saic.model.phone_encoder import OWN_HOP_SAMPLES
 from saic.training.phone_recognizer import PhoneRecognizer
-from train.entry import ConfigOption, DataOption, RunOption, read_config, run
+from train.entry import ConfigOption, DataOption, RunOption, read_clips, read_config, run
+from train.mel_map import fit
 
 WEIGHTS_SHA256 = "a9fcfe73e179ca48e399cd76a90a6b3e1887bf5037ecc52b778d13a149563328"
 _DTYPES = {0: "<f4", 1: "<f2"}  # by the archive's number
 _FFT_EDGE_SAMPLES = 200  # half a frame of 25 ms, padded at each end
 _FLOOR = 1e-10
-_RIDGE = 1e-2  # added to the diagonal, since neighboring bands of a band-limited recording may be identical
 
 # The ONNX exporter's numbers of unnamed tensors; from block to block they rise by a fixed step.
 _LEAD, _DEPTHWISE = 801, 804
@@ -66,10 +63,11 @@ def main(
     settings = read_config(config)
     archive = read_archive()
     recognizer = network(archive)
-    clips = manifest.read(data, splits=["train"])
+    clips = read_clips(data, "train")
     chosen = np.random.default_rng(settings.seed if seed is None else seed).permutation(len(clips))[:n_clips]
     left_out = LeftOut()
-    recognizer.matrix, recognizer.offset, error = fit(archive, [clips[i] for i in chosen], left_out)
+    own_mel = partial(own_log_mel, archive)
+    recognizer.matrix, recognizer.offset, error = fit(own_mel, [clips[i] for i in chosen], left_out)
     run.mkdir(parents=True, exist_ok=True)
     recognizer.save(run)
     if left_out:
@@ -136,49 +134,6 @@ def own_log_mel(archive: dict[str, Tensor], wav: Tensor) -> Tensor:
     kernels = (archive["stft_real_kernel"], archive["stft_imag_kernel"])
     power = sum(F.conv1d(padded, kernel, stride=OWN_HOP_SAMPLES)[0].square() for kernel in kernels)
     return (archive["mel_fb"].T @ power).clamp_min(_FLOOR).log()
-
-
-def fit(
-    archive: dict[str, Tensor], clips: list[manifest.Clip], left_out: LeftOut | None = None
-) -> tuple[Tensor, Tensor, float]:
-    """Fit the linear map from this project's log-mel to the recognizer's by least squares.
-
-    Parameters
-    ----------
-    left_out
-        Filled with the utterances that cannot be decoded.
-
-    Returns
-    -------
-    (80, 80) matrix, (80, 1) offset, and the rms error in nepers.
-
-    Raises
-    ------
-    DataError
-        No clip can be decoded.
-    """
-    left_out = LeftOut() if left_out is None else left_out
-    square = torch.zeros(N_MELS + 1, N_MELS + 1).double()
-    product = torch.zeros(N_MELS + 1, N_MELS).double()
-    total, n_frames = 0.0, 0
-    for clip in tqdm(clips, unit="clip", leave=False):
-        try:
-            wav = torch.from_numpy(audio.load(clip.path))
-        except AudioError as error:
-            left_out.add(reason_of(error), clip.utterance)
-            continue
-        wanted, given = own_log_mel(archive, wav), to_recognizer_frames(log_mel(wav))
-        n = min(wanted.shape[1], given.shape[1])
-        wanted = wanted[:, :n].T.double()
-        given = torch.cat([given[:, :n], torch.ones(1, n)]).T.double()
-        square, product = square + given.T @ given, product + given.T @ wanted
-        total, n_frames = total + float(wanted.square().sum()), n_frames + n
-    if not n_frames:
-        raise DataError("None of the clips can be decoded. Make the manifest again with train.prepare.")
-    solution = torch.linalg.solve(square + _RIDGE * torch.eye(N_MELS + 1).double(), product)
-    squared = total - 2 * float((solution * product).sum()) + float(((square @ solution) * solution).sum())
-    error = (max(squared, 0.0) / n_frames / N_MELS) ** 0.5
-    return solution[:N_MELS].T.float().contiguous(), solution[N_MELS:].T.float().contiguous(), error
 
 
 if __name__ == "__main__":

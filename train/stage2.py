@@ -6,8 +6,10 @@
 
 ``--recognizer DIR`` (output of ``train.recognizer``) adds the phone loss and initializes the phone
 encoder. ``--init WEIGHTS`` instead of ``--stage1`` fine-tunes finished weights on your own corpus.
-``--init random`` starts from random weights, without stage-1 codes: an ablation. ``--parallel
-FOLDER`` adds the parallel speech of ``train.kokoro``.
+``--init random`` starts from random weights, without stage-1 codes; with ``--content WEIGHTS`` the
+content encoder is that of finished weights. ``--speech-encoder DIR`` (output of
+``train.speech_encoder``) initializes the speech encoder, if the config has one and the weights have
+none. ``--parallel FOLDER`` adds the parallel speech of ``train.kokoro``.
 
 Writes the finished weights to ``DIR/weights``, for the ``--weights`` option of any command.
 """
@@ -37,6 +39,7 @@ from train.entry import (
     read_training_set,
     run,
 )
+from train.speech_encoder import SpeechEncoderOption, load
 from train.stage1 import PerceptualOption
 
 _RANDOM = "random"
@@ -46,6 +49,10 @@ InitOption = Annotated[
     str | None, typer.Option("--init", help='Weights to start from instead: a folder, "bundled" or "random".')
 ]
 
+ContentOption = Annotated[
+    str | None,
+    typer.Option("--content", help='With --init random: weights whose content encoder is taken, or "bundled".'),
+]
 RecognizerOption = Annotated[
     Path | None, typer.Option("--recognizer", help="Run folder of train.recognizer; without it, no phone loss.")
 ]
@@ -58,7 +65,9 @@ def main(
     init: InitOption = None,
     config: ConfigOption = None,
     perceptual: PerceptualOption = None,
+    content: ContentOption = None,
     recognizer: RecognizerOption = None,
+    speech_encoder: SpeechEncoderOption = None,
     parallel: ParallelOption = None,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
@@ -66,6 +75,8 @@ def main(
     """Train the encoders on the train split, validate on the unseen speakers of the dev split."""
     if (stage1 is None) == (init is None):
         raise UsageError("Stage 2 starts from --stage1 or from --init: give one of them.")
+    if content is not None and init != _RANDOM:
+        raise UsageError("--content needs --init random: other starts have a content encoder already.")
     distributed.start(device)
     settings = read_config(config)
     first = None if init == _RANDOM else _weights(init) if init else _codes(stage1)
@@ -75,7 +86,9 @@ def main(
         settings,
         first,
         load_features(perceptual, settings.perceptual.channels, device) if perceptual else None,
+        content=_weights(content) if content else None,
         recognizer=load_recognizer(recognizer, device) if recognizer else None,
+        speech_encoder=load(speech_encoder) if speech_encoder else None,
         unseen=read_training_set(data, "dev", settings),
         device=device,
     )

@@ -23,7 +23,6 @@ from matplotlib.figure import Figure
 
 from saic import files
 from saic.conversion import Speech, reconstruct_mel
-from saic.data import manifest
 from saic.errors import DataError
 from saic.model.model import Model
 from saic.signal.mel import SAMPLE_RATE, log_mel
@@ -44,6 +43,7 @@ from train.entry import (
     RunOption,
     named_weights,
     print_broken,
+    read_clips,
     read_config,
     run,
 )
@@ -116,9 +116,9 @@ def _finished(run: Path, steps: int) -> bool:
 
 
 def _read(
-    data: Path, split: str, segment_frames: int, reconstruct: Callable[[np.ndarray], np.ndarray] | None = None
+    data: list[Path], split: str, segment_frames: int, reconstruct: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> WaveformSet:
-    clips = [clip for clip in manifest.read(data, splits=[split]) if clip.path.suffix.lower() in LOSSLESS]
+    clips = [clip for clip in read_clips(data, split) if clip.path.suffix.lower() in LOSSLESS]
     if not clips:
         raise DataError(
             f"The split '{split}' holds no lossless clips (FLAC or WAV): a vocoder would learn codec artifacts."

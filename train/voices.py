@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from saic import audio
 from saic.conversion import Speech
-from saic.data import manifest
 from saic.data.left_out import LeftOut, reason_of
 from saic.data.manifest import Clip
 from saic.errors import AudioError, DataError
@@ -26,7 +25,7 @@ from saic.pipeline import Embedding, Pipeline
 from saic.signal.f0 import measure_f0_stats
 from saic.signal.mel import FRAMES_PER_S, SAMPLE_RATE
 from saic.weights import VOICES, write_sums
-from train.entry import DataOption, run
+from train.entry import DataOption, read_clips, run
 
 N_VOICES = 40  # fewer if the corpus has fewer speakers
 MIN_VOICES = 2  # a pseudonym is a blend of three, or of two if there are no more
@@ -44,7 +43,8 @@ def main(
     pipeline = Pipeline.from_pretrained(weights)
     window = int(WINDOW_S * FRAMES_PER_S) // pipeline.model.config.content_stride
     left_out = LeftOut()
-    train, dev = _splits(data)
+    clips = read_clips(data, "train", "dev")
+    train, dev = ([clip for clip in clips if clip.split == split] for split in ("train", "dev"))
     chosen = _choose(train)
     measured, measured_clips = [], []
     for clips in tqdm(chosen, desc="voices", unit="voice"):
@@ -72,13 +72,6 @@ def main(
             f"The corpus gave {len(measured)} of {N_VOICES} voices, so {_n_pseudonyms(gallery.sexes)} different"
             " pseudonyms. More speakers give more."
         )
-
-
-def _splits(data: Path) -> tuple[list[Clip], list[Clip]]:
-    """Clips of the train split, and of the dev split, which may be missing."""
-    clips = manifest.read(data, splits=["train", "dev"])
-    train, dev = ([clip for clip in clips if clip.split == split] for split in ("train", "dev"))
-    return train, dev
 
 
 def _choose(clips: list[Clip]) -> list[list[Clip]]:

@@ -5,12 +5,14 @@ Instance normalization removes speaker information that is constant over a clip.
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saic.config import ContentEncoder as Config
 from saic.model.layers import Conv, ConvBank, InstanceNorm, NormStatistics
 from saic.model.phone_encoder import PhoneEncoder, to_code_frames
+from saic.model.speech_encoder import SpeechEncoder
 from saic.signal.masking import average_pool, downsample_mask
 
 _MAX_DEVIATIONS = 6.0  # limit after normalization: a band above a codec's cutoff has a deviation near 0
@@ -61,7 +63,7 @@ class PhoneEncoderFront(nn.Module):
     """Front end that interpolates phone-encoder features at the frames of the content codes.
 
     The phone encoder was trained on many speakers, so its features are nearly independent of the
-    speaker.
+    speaker. Features of a speech encoder may stand beside them: they have more acoustic detail.
     """
 
     def __init__(self, config: Config, strides: tuple[int, ...]):
@@ -70,7 +72,11 @@ class PhoneEncoderFront(nn.Module):
         self.stride = math.prod(strides)
         self.phone_encoder = PhoneEncoder(sizes.channels, sizes.blocks, sizes.kernel)
         self.norm = InstanceNorm(config.instance_norm)
-        self.mix = Conv((sizes.blocks - 1) * sizes.channels, config.channels, 1)
+        self.speech_encoder, n_features = None, (sizes.blocks - 1) * sizes.channels
+        if config.speech_encoder:
+            self.speech_encoder = SpeechEncoder(config.speech_encoder.channels, config.speech_encoder.blocks)
+            n_features += 2 * config.speech_encoder.channels
+        self.mix = Conv(n_features, config.channels, 1)
 
     def forward(
         self,
@@ -83,14 +89,20 @@ class PhoneEncoderFront(nn.Module):
         if phone_features is None:
             phone_features = self.phone_encoder.phone_features(mel)
         mask = downsample_mask(mask, self.stride)
-        x = to_code_frames(phone_features, -(-mel.shape[-1] // self.stride), self.stride)
+        features = [phone_features]
+        if self.speech_encoder is not None:
+            features.append(self.speech_encoder.speech_features(mel))
+        n_codes = -(-mel.shape[-1] // self.stride)
+        x = torch.cat([to_code_frames(each, n_codes, self.stride) for each in features], dim=1)
         return self.mix(self.norm(x, mask, statistics)), mask
 
 
 class ContentEncoder(nn.Module):
     """Standardized log-mel to content codes at 1/stride of its frame rate.
 
-    A front end lowers the frame rate; the blocks after it keep it.
+    A front end lowers the frame rate; the blocks after it keep it. The last
+    ``config.detail_channels`` of the code channels have no network: they are a linear map of the
+    instance-normalized mel.
     """
 
     def __init__(self, config: Config, n_mels: int):
@@ -103,7 +115,9 @@ class ContentEncoder(nn.Module):
             else ConvolutionFront(config, front_strides, n_mels)
         )
         self.blocks = _blocks(config, strides)
-        self.out = Conv(config.channels, config.code_channels, 1)
+        self.out = Conv(config.channels, config.code_channels - config.detail_channels, 1)
+        self.stride, self.norm = math.prod(config.strides), InstanceNorm(config.instance_norm)
+        self.detail = Conv(n_mels, config.detail_channels, 1) if config.detail_channels else None
 
     def forward(
         self,
@@ -134,10 +148,14 @@ class ContentEncoder(nn.Module):
         (B, C, ceil(T / stride)) content codes.
         """
         known = () if phone_features is None else (phone_features,)
-        x, mask = self.front(mel, mask, statistics, *known)
+        x, code_mask = self.front(mel, mask, statistics, *known)
         for block in self.blocks:
-            x, mask = block(x, mask, statistics)
-        return self.out(x)
+            x, code_mask = block(x, code_mask, statistics)
+        codes = self.out(x)
+        if self.detail is None:
+            return codes
+        normalized = self.norm(mel, mask, statistics).clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+        return torch.cat([codes, self.detail(average_pool(normalized, self.stride))], dim=1)
 
 
 def _blocks(config: Config, strides: tuple[int, ...]) -> nn.ModuleList:

@@ -23,9 +23,11 @@ from saic.config import Config
 from saic.conversion import Speech, Voice, convert_mel
 from saic.errors import DataError, UsageError
 from saic.model.model import Model
+from saic.model.speech_encoder import SpeechEncoder
 from saic.signal.mel_statistics import match_mel_moments, measure_mel_statistics
 from saic.training.augmentation import Augmentation, degrade
 from saic.training.distributed import average_gradients, gather, share
+from saic.training.initialization import copy_pretrained, load_weights
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, speaker_style_loss
 from saic.training.phone_recognizer import PhoneRecognizer, phone_loss
@@ -49,9 +51,13 @@ class Stage2:
         State of stage 1, a model to continue from, or None for random weights.
     features
         Network of the perceptual and the speaker-style loss; None omits both.
+    content
+        Weights whose content encoder is taken, if ``start`` is None; the rest is random.
     recognizer
         Phone recognizer of the phone loss; None omits it. It also initializes the phone encoder, if
-        ``start`` has none.
+        ``start`` and ``content`` have none.
+    speech_encoder
+        Initializes the speech encoder likewise. It is never trained.
     unseen
         Speakers that are not in training, for :meth:`validate`.
     device
@@ -70,7 +76,9 @@ class Stage2:
         start: dict[str, Any] | Model | None,
         features: FeatureNetwork | None,
         *,
+        content: Model | None = None,
         recognizer: PhoneRecognizer | None = None,
+        speech_encoder: SpeechEncoder | None = None,
         unseen: TrainingSet | None = None,
         device: str = "cpu",
     ):
@@ -81,21 +89,24 @@ class Stage2:
         has_phone_encoder = config.content_encoder.phone_encoder is not None
         self.phone_encoder = self.model.content_encoder.front.phone_encoder if has_phone_encoder else None
         self.codes = self.teacher = None
-        if isinstance(start, Model):
-            self._start_from_model(start)
-        else:
+        known = start if isinstance(start, Model) else content
+        if known is None:
             self._set_mel_statistics()
+        else:
+            load_weights(self.model, known, only_content=known is content)
+            if config.stage2.distill_steps:
+                self.teacher = copy.deepcopy(known.content_encoder).to(device)
+        copy_pretrained(self.model, known, recognizer, speech_encoder)
         if isinstance(start, dict):
             self._start_from_codes(start)
-        if self.phone_encoder is not None and not isinstance(start, Model):
-            self._copy_phone_encoder()
+        self._freeze(content_is_known=known is not None)
         training = config.training
         self.loss = ReconstructionLoss(features, training.perceptual_weight, training.perceptual_share)
-        pretrained = [] if self.phone_encoder is None else list(self.phone_encoder.parameters())
-        others = [p for p in self.model.parameters() if all(p is not other for other in pretrained)]
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        pretrained = set() if self.phone_encoder is None else set(self.phone_encoder.parameters())
         groups = [
-            {"params": others, "lr_scale": 1.0},
-            {"params": pretrained, "lr_scale": config.stage2.phone_encoder_lr_scale},
+            {"params": [p for p in trained if p not in pretrained], "lr_scale": 1.0},
+            {"params": [p for p in trained if p in pretrained], "lr_scale": config.stage2.phone_encoder_lr_scale},
         ]
         self.optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=config.stage2.lr)
 
@@ -120,7 +131,7 @@ class Stage2:
             phone_features = None if self.phone_encoder is None else self.phone_encoder.phone_features(normalized)
             content = model.content_encoder(normalized, share(inputs.mask), phone_features=phone_features)
         losses = {}
-        if phone_features is not None and self.recognizer is not None:
+        if self._uses_phone_feature_loss:
             losses["phone_features"] = self._phone_feature_loss(phone_features, inputs.mel)
         if self.teacher is not None and i < stage.distill_steps:
             losses["content"] = F.mse_loss(gather(content.float()), self._teacher_codes(inputs))
@@ -130,7 +141,7 @@ class Stage2:
         target, f0 = model.standardize(voice_augmentation.mel(crops.mel)), voice_augmentation.f0(crops.f0)
         with precision(self.config, self.device):
             speaker = model.encode_speaker(share(reference_mel), share(reference.mask))
-            output = model.decoder(content, speaker, share(f0), share(crops.mask))
+            output = model.decoder(self._noisy(content, random), speaker, share(f0), share(crops.mask))
         content, speaker, output = (gather(x.float()) for x in (content, speaker, output))
         output = match_mel_moments(output, target, crops.mask)
         losses["reconstruction"] = self.loss(output, target)
@@ -157,6 +168,27 @@ class Stage2:
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
         return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _noisy(self, content: Tensor, random: np.random.Generator) -> Tensor:
+        """The decoder's input: content codes with noise in proportion to their deviation over the crop.
+
+        In proportion, since codes of any scale then carry the same information.
+        """
+        stage, (_, channels, n_codes) = self.config.stage2, content.shape
+        n_detail = self.config.content_encoder.detail_channels
+        scale = torch.tensor([stage.code_noise] * (channels - n_detail) + [stage.detail_noise] * n_detail)
+        if not scale.any():
+            return content
+        size = self.config.training.batch_size, channels, n_codes
+        noise = share(torch.from_numpy(random.standard_normal(size, dtype=np.float32)))
+        deviation = content.detach().std(dim=-1, keepdim=True)
+        return content + deviation * (scale.view(1, -1, 1) * noise).to(content)
+
+    @property
+    def _uses_phone_feature_loss(self) -> bool:
+        """Whether the phone encoder is trained on a loss of its own."""
+        trains = self.phone_encoder is not None and self.phone_encoder.lead.weight.requires_grad
+        return trains and self.recognizer is not None and self.config.stage2.weights.phone_features > 0
 
     @property
     def _uses_style_loss(self) -> bool:
@@ -279,35 +311,17 @@ class Stage2:
         self.model.mel_mean.copy_(mean)
         self.model.mel_std.copy_(std)
 
-    def _start_from_model(self, model: Model) -> None:
-        """Load another model's tensors; if it has no phone encoder, take the recognizer's."""
-        adds_phone_encoder = self.phone_encoder is not None and not model.config.content_encoder.phone_encoder
-        known, initial = model.state_dict(), {}
-        if adds_phone_encoder:
-            front = "content_encoder.front."
-            known = {name: tensor for name, tensor in known.items() if not name.startswith(front)}
-            initial = {name: tensor for name, tensor in self.model.state_dict().items() if name.startswith(front)}
-        try:
-            self.model.load_state_dict(initial | known)  # with mean and deviation of the mels
-        except RuntimeError:
-            raise UsageError(
-                "The config names other sizes than those of the --init weights: leave them out. Only a phone encoder"
-                " may be added."
-            ) from None
-        if adds_phone_encoder:
-            self._copy_phone_encoder()
-        if self.config.stage2.distill_steps:
-            self.teacher = copy.deepcopy(model.content_encoder).to(self.device)
-
-    def _copy_phone_encoder(self) -> None:
-        """Initialize the phone encoder with the recognizer's, adapted to standardized mels."""
-        if self.recognizer is None:
-            raise UsageError("The config has a phone encoder: give --recognizer, which initializes it.")
-        pretrained = self.recognizer.phone_encoder(self.model.mel_mean, self.model.mel_std)
-        try:
-            self.phone_encoder.load_state_dict(pretrained.state_dict())
-        except RuntimeError:
-            raise UsageError("The config's phone encoder has other sizes than the --recognizer.") from None
+    def _freeze(self, content_is_known: bool) -> None:
+        """Exclude what does not train from the gradient, which also saves its backward pass."""
+        stage, encoder = self.config.stage2, self.model.content_encoder
+        if stage.freeze_content:
+            if not content_is_known:
+                raise UsageError("The config freezes the content encoder: give --content or --init with its weights.")
+            encoder.requires_grad_(False)
+        if self.phone_encoder is not None and stage.phone_encoder_lr_scale == 0:
+            self.phone_encoder.requires_grad_(False)
+        if self.config.content_encoder.speech_encoder:
+            encoder.front.speech_encoder.requires_grad_(False)
 
 
 def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
