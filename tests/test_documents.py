@@ -257,7 +257,7 @@ def test_bundled_weights_are_small_and_their_config_loads() -> None:
 
 
 def test_configs_in_train_are_valid() -> None:
-    for path in (ROOT / "train" / "configs").glob("*.yaml"):
+    for path in (ROOT / "train" / "configs").rglob("*.yaml"):
         Config.from_yaml(path)
 
 

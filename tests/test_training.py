@@ -32,7 +32,7 @@ from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
 from tests.conftest import RATE, voice
-from train.entry import read_training_set
+from train.entry import read_clips, read_training_set
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
@@ -103,6 +103,34 @@ def test_degraded_mel_has_raised_pauses_and_silent_high_bands() -> None:
     # Reverberation and noise raise the level of the pause.
     assert (degraded[:, :30, 85:].mean(dim=(1, 2)) > np.log(2e-5)).all()
     assert (degraded[:, 65:] == np.float32(np.log(1e-5))).all()
+
+
+def test_a_share_of_clips_is_degraded_and_the_others_stay_as_they_are() -> None:
+    mel = torch.randn(40, 80, 60) - 5
+    degraded = degrade(mel, 0.1, np.random.default_rng(0))
+    unchanged = (degraded - mel).abs().amax(dim=(1, 2)) < 1e-4
+    assert 20 < unchanged.sum() < 40
+    assert torch.equal(degraded, degrade(mel, 0.1, np.random.default_rng(0)))
+
+
+def test_speakers_of_two_corpora_with_the_same_name_are_two_speakers(corpus_folder: Path, tmp_path: Path) -> None:
+    clips = [replace(clip, split="train") for clip in manifest.read(corpus_folder)]
+    for name, part in (("one", clips[:9]), ("two", clips[6:])):
+        (tmp_path / name).mkdir()
+        manifest.write(tmp_path / name / "manifest.jsonl", part)
+    alone = read_clips([tmp_path / "one"], "train")
+    assert [clip.speaker for clip in alone] == [clip.speaker for clip in clips[:9]]
+    joined = read_clips([tmp_path / "one", tmp_path / "two"], "train")
+    assert [clip.path.resolve() for clip in joined] == [clip.path.resolve() for clip in clips[:9] + clips[6:]]
+    assert {clip.speaker for clip in joined} == {
+        *(f"1/speaker{k}" for k in (0, 1, 2)),
+        *(f"2/speaker{k}" for k in (2, 3, 4, 5)),
+    }
+    assert len({clip.utterance for clip in joined}) == len(joined)
+    training_set = read_training_set([tmp_path / "one", tmp_path / "two"], "train", TINY)
+    assert len(training_set.speakers) == 7
+    with pytest.raises(DataError, match="No clip of the splits"):
+        read_clips([tmp_path / "one", tmp_path / "two"], "dev")
 
 
 def test_added_noise_is_white_to_brown_and_correlates_between_adjacent_frames_only() -> None:

@@ -80,13 +80,15 @@ def degrade(mel: Tensor, share: float, random: np.random.Generator) -> Tensor:
     if share == 0:
         return mel
     size, device = len(mel), mel.device
-    reverberant, noisy, band_limited = (torch.from_numpy(random.random(size) < share).view(-1, 1, 1) for _ in range(3))
+    reverberant, noisy, band_limited = (torch.from_numpy(random.random(size) < share).to(device) for _ in range(3))
     last = torch.from_numpy(random.integers(*_CUTOFF_BINS, size=size)).view(-1, 1, 1)
-    cut = band_limited & (torch.arange(N_MELS).view(1, -1, 1) > last)
+    cut = band_limited.view(-1, 1, 1) & (torch.arange(N_MELS).view(1, -1, 1) > last).to(device)
     power = (2 * mel).exp()
-    power = power + reverberant.to(device) * _reverberation(power, random) * _fluctuation(power, random)
-    power = power + noisy.to(device) * _stationary_noise(power, random) * _fluctuation(power, random)
-    return power.masked_fill(cut.to(device), 0).clamp_min(FLOOR**2).log() / 2
+    for chosen, added in ((reverberant, _reverberation), (noisy, _stationary_noise)):
+        if chosen.any():
+            own = power[chosen]
+            power[chosen] = own + added(own, random) * _fluctuation(own, random)
+    return power.masked_fill(cut, 0).clamp_min(FLOOR**2).log() / 2
 
 
 def _reverberation(power: Tensor, random: np.random.Generator) -> Tensor:

@@ -153,6 +153,8 @@ class TrainingSet:
 
     def parallel_crops(self, crops: Crops, generator: np.random.Generator) -> Crops:
         """The same frames of a random parallel clip; a crop of a clip without one is unchanged."""
+        if all(len(self._parallel[clip]) == 1 for clip in crops.clip.tolist()):
+            return crops
         clips = []
         for clip in crops.clip.tolist():
             others = self._parallel[clip][self._parallel[clip] != clip]

