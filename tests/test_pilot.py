@@ -114,6 +114,7 @@ def test_command_trains_configs_measures_weights_and_goes_on_with_resume(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pilot, "WhisperASR", FakeASR)
+    monkeypatch.setattr(pilot, "MoonshineASR", FakeASR)
     monkeypatch.setattr(pilot, "_embedders", lambda: [FakeEmbedder()])
     Model(TINY).save_pretrained(tmp_path / "known")
     frozen = TINY.to_dict() | {"stage2": TINY.to_dict()["stage2"] | {"freeze_content": True}}
@@ -124,7 +125,8 @@ def test_command_trains_configs_measures_weights_and_goes_on_with_resume(
     pilot.main(designs, **options)
     found = json.loads((tmp_path / "run" / "pilot.json").read_text(encoding="utf-8"))
     assert list(found["designs"]) == ["frozen", "tiny", "known", "vocoder"] and found["n_speakers"] == 3
-    figures = {"wer_reconstruction", "wer_conversion", "leak_resemblyzer"}
+    words = {"wer_reconstruction", "wer_conversion"}
+    figures = words | {f"moonshine_{name}" for name in words} | {"leak_resemblyzer"}
     assert all(found["designs"][name].keys() == figures for name in ("frozen", "tiny", "known"))
     assert found["differences"].keys() == {"tiny", "known", "vocoder"}
     assert "| frozen |" in (tmp_path / "run" / "pilot.md").read_text(encoding="utf-8")
@@ -141,6 +143,8 @@ def test_designs_need_one_budget_and_names_of_their_own(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pilot, "WhisperASR", FakeASR)
+    monkeypatch.setattr(pilot, "MoonshineASR", FakeASR)
+    monkeypatch.setattr(pilot, "_embedders", lambda: [FakeEmbedder()])
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY.to_dict()), encoding="utf-8")
     larger = TINY.to_dict() | {"training": TINY.to_dict()["training"] | {"batch_size": 5}}
     (tmp_path / "larger.yaml").write_text(yaml.safe_dump(larger), encoding="utf-8")

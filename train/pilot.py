@@ -12,10 +12,11 @@ config with ``stage2.freeze_content`` takes its content encoder from ``--content
 designs get the vocoder of the bundled weights.
 
 Then clips of ``dev`` speakers are converted to their own and to another speaker's voice of their
-corpus (profile prosody-kept). Words: errors of the recognizer's transcript against its transcript
-of the recording, of each clip at most as many as it has words. Leak: share of conversions whose
-speaker embedding is nearer to the source than to the target, by enrollment of other clips. Writes
-``DIR/pilot.json`` and ``DIR/pilot.md`` with paired differences to the first design.
+corpus (profile prosody-kept). Words: errors of a recognizer's transcript against its transcript of
+the recording, of each clip at most as many as it has words; by Whisper and by Moonshine. Leak:
+share of conversions whose speaker embedding is nearer to the source than to the target, by
+enrollment of other clips. Writes ``DIR/pilot.json`` and ``DIR/pilot.md`` with paired differences to
+the first design.
 
 The figures are for decisions between designs, not for reports: few clips, no codec round trip.
 """
@@ -35,7 +36,8 @@ from saic.config import Config
 from saic.data import manifest
 from saic.errors import SilentAudio, TooShort, UsageError
 from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer
-from saic.evaluation.evaluators.evaluators import CachedEvaluators
+from saic.evaluation.evaluators.evaluators import CachedEvaluators, Evaluators
+from saic.evaluation.evaluators.moonshine import MoonshineASR
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.evaluation.measures.text_errors import word_errors
 from saic.model.model import Model
@@ -88,7 +90,7 @@ def main(
 ) -> None:
     """Train the designs, convert clips of dev speakers, and write words and leak."""
     named = _named(designs)
-    judge = WhisperASR(asr)
+    evaluators = Evaluators(_embedders(), WhisperASR(asr), moonshine=MoonshineASR())
     trials = choose([manifest.read(path, splits=["dev"]) for path in data], speakers)
     configs = {name: _config(Path(design), steps) for name, design in named.items() if _is_config(design)}
     if len({config.training.model_dump_json() for config in configs.values()}) > 1:
@@ -114,14 +116,14 @@ def main(
             run_stage(stage, Schedule(steps, _SAVE_EVERY), folder, resume=resume)
             _save(stage.model, folder / "weights")
         folders[name] = folder / "weights"
-    scores = measure({name: folders[name] for name in named}, trials, judge, run / ".cache")
+    scores = measure({name: folders[name] for name in named}, trials, evaluators, run / ".cache")
     found = report(scores, trials, steps)
     write(run, found)
     print(table(found))
 
 
 def measure(
-    folders: Mapping[str, Path], trials: list[Trial], asr: WhisperASR, cache: Path
+    folders: Mapping[str, Path], trials: list[Trial], evaluators: Evaluators, cache: Path
 ) -> dict[str, dict[str, list[Score]]]:
     """Score every weights folder on every trial.
 
@@ -130,13 +132,13 @@ def measure(
     Design to figure to one score per trial. The design :data:`VOCODER` has the recordings through
     the bundled vocoder alone.
     """
-    judge, embedders = CachedEvaluators(asr, None, cache), _embedders()
+    cached, embedders = CachedEvaluators(evaluators, cache), evaluators.embedders
     enrolled = {
         embedder.name: [(_mean(embedder, t.enrolled_source), _mean(embedder, t.enrolled_target)) for t in trials]
         for embedder in embedders
     }
     wavs = [audio.load(trial.source) for trial in trials]
-    transcripts = [judge.transcript(wav) for wav in tqdm(wavs, desc="recordings", leave=False)]
+    transcripts = [cached.transcripts(wav) for wav in tqdm(wavs, desc="recordings", leave=False)]
     scores: dict[str, dict[str, list[Score]]] = {}
     for name, folder in folders.items():
         pipeline, figures = Pipeline.from_pretrained(folder), defaultdict(list)
@@ -144,14 +146,20 @@ def measure(
             conversion = pipeline.convert(trial.source, trial.reference, profile=PROSODY_KEPT)
             outputs = {"reconstruction": conversion.reconstruction, "conversion": conversion.wav}
             for kind, wav in outputs.items():
-                figures[f"wer_{kind}"].append(_words(transcripts[k], judge.transcript(wav)))
+                for prefix, text in cached.transcripts(wav).items():
+                    figures[f"{prefix}wer_{kind}"].append(_words(transcripts[k][prefix], text))
             for embedder in embedders:
                 figures[f"leak_{embedder.name}"].append(_leak(embedder, conversion.wav, *enrolled[embedder.name][k]))
         scores[name] = dict(figures)
     bundled = Pipeline.from_pretrained()
-    copied = [judge.transcript(bundled.resynthesize(trial.source)) for trial in trials]
-    words = [_words(*texts) for texts in zip(transcripts, copied, strict=True)]
-    return scores | {VOCODER: {"wer_reconstruction": words}}
+    copies = [cached.transcripts(bundled.resynthesize(trial.source)) for trial in trials]
+    words = {
+        f"{prefix}wer_reconstruction": [
+            _words(texts[prefix], copy[prefix]) for texts, copy in zip(transcripts, copies, strict=True)
+        ]
+        for prefix in copies[0]
+    }
+    return scores | {VOCODER: words}
 
 
 def _words(reference: str, hypothesis: str) -> Score:

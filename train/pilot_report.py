@@ -14,6 +14,8 @@ SCHEMA = 1
 _TITLES = {
     "wer_reconstruction": "WER, reconstruction",
     "wer_conversion": "WER, conversion",
+    "moonshine_wer_reconstruction": "Moonshine, reconstruction",
+    "moonshine_wer_conversion": "Moonshine, conversion",
     "leak_resemblyzer": "Leak, Resemblyzer",
     "leak_campp": "Leak, CAM++",
 }
