@@ -4,19 +4,22 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from saic import audio
 from saic.config import Config
 from saic.data import manifest
 from saic.errors import DataError, SilentAudio, UsageError
 from saic.model.model import Model
+from tests.conftest import RATE, voice
 from train import pilot
 from train.pilot_report import Score, report, table
-from train.pilot_trials import Trial, choose
+from train.pilot_trials import GAP_S, MAX_PIECE_S, Piece, Trial, choose
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
@@ -65,17 +68,33 @@ def test_trials_use_disjoint_clips_of_one_corpus_and_equally_many_speakers_of_ea
     speakers = {trial.speaker for trial in trials}
     assert Counter(speaker.split("/")[0] for speaker in speakers) == {"1": 4, "2": 4}
     for trial in trials:
-        roles = [{trial.source}, set(trial.reference), set(trial.enrolled_source), set(trial.enrolled_target)]
-        assert all(roles) and sum(map(len, roles)) == len(set.union(*roles))
-        assert len({path.parents[1] for path in set.union(*roles)}) == 1
-        assert trial.source.parent == trial.enrolled_source[0].parent != trial.reference[0].parent
-        assert trial.reference[0].parent == trial.enrolled_target[0].parent
+        pieces = [trial.source, *trial.reference, *trial.enrolled_source, *trial.enrolled_target]
+        assert trial.reference and trial.enrolled_source and trial.enrolled_target
+        assert not any(overlap(one, other) for one, other in combinations(pieces, 2))
+        assert len({piece.path.parents[1] for piece in pieces}) == 1
+        source, target = trial.source.path.parent, trial.reference[0].path.parent
+        assert source == trial.enrolled_source[0].path.parent != target == trial.enrolled_target[0].path.parent
     with pytest.raises(DataError, match="two dev speakers"):
         choose([clips[:3]], 8)
 
 
+def overlap(one: Piece, other: Piece) -> bool:
+    return one.path == other.path and one.start < other.stop and other.start < one.stop
+
+
+def test_speakers_of_one_long_clip_are_used_in_pieces_with_a_gap_of_half_a_second(tmp_path: Path) -> None:
+    clips = []
+    for name, pitch_hz in (("a", 110), ("b", 200)):
+        audio.save(tmp_path / f"{name}.wav", voice(pitch_hz, 20.0))
+        clips.append(manifest.Clip(tmp_path / f"{name}.wav", name, name, None, 20.0, None, "dev"))
+    for trial in choose([clips], 2):
+        pieces = sorted([trial.source, *trial.enrolled_source], key=lambda piece: piece.start)
+        assert all(RATE < len(piece.wav()) <= MAX_PIECE_S * RATE for piece in pieces)
+        assert all(after.start - before.stop >= GAP_S * RATE for before, after in pairwise(pieces))
+
+
 def trial(speaker: str) -> Trial:
-    return Trial(speaker, Path("a"), [], [], [])
+    return Trial(speaker, Piece(Path("a"), 0, 1), [], [], [])
 
 
 def test_figures_are_means_over_speakers_and_differences_are_paired() -> None:

@@ -11,11 +11,11 @@ same number of steps on the same crops, by the mel L1 alone unless the config ha
 config with ``stage2.freeze_content`` takes its content encoder from ``--content``. The trained
 designs get the vocoder of the bundled weights.
 
-Then clips of ``dev`` speakers are converted to their own and to another speaker's voice of their
+Then pieces of clips of ``dev`` speakers are converted to their own and to another speaker's voice of their
 corpus (profile prosody-kept). Words: errors of a recognizer's transcript against its transcript of
 the recording, of each clip at most as many as it has words; by Whisper and by Moonshine. Leak:
 share of conversions whose speaker embedding is nearer to the source than to the target, by
-enrollment of other clips. Writes ``DIR/pilot.json`` and ``DIR/pilot.md`` with paired differences to
+enrollment of other pieces. Writes ``DIR/pilot.json`` and ``DIR/pilot.md`` with paired differences to
 the first design.
 
 The figures are for decisions between designs, not for reports: few clips, no codec round trip.
@@ -31,7 +31,7 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
-from saic import audio
+from saic.audio import SAMPLE_RATE
 from saic.config import Config
 from saic.data import manifest
 from saic.errors import SilentAudio, TooShort, UsageError
@@ -59,7 +59,7 @@ from train.entry import (
     run,
 )
 from train.pilot_report import Score, report, table, write
-from train.pilot_trials import Trial, choose
+from train.pilot_trials import Piece, Trial, choose
 from train.speech_encoder import SpeechEncoderOption
 from train.speech_encoder import load as load_speech_encoder
 from train.stage2 import RecognizerOption
@@ -137,13 +137,14 @@ def measure(
         embedder.name: [(_mean(embedder, t.enrolled_source), _mean(embedder, t.enrolled_target)) for t in trials]
         for embedder in embedders
     }
-    wavs = [audio.load(trial.source) for trial in trials]
+    wavs = [trial.source.wav() for trial in trials]
     transcripts = [cached.transcripts(wav) for wav in tqdm(wavs, desc="recordings", leave=False)]
     scores: dict[str, dict[str, list[Score]]] = {}
     for name, folder in folders.items():
         pipeline, figures = Pipeline.from_pretrained(folder), defaultdict(list)
         for k, trial in enumerate(tqdm(trials, desc=name, leave=False)):
-            conversion = pipeline.convert(trial.source, trial.reference, profile=PROSODY_KEPT)
+            reference = [(piece.wav(), SAMPLE_RATE) for piece in trial.reference]
+            conversion = pipeline.convert((wavs[k], SAMPLE_RATE), reference, profile=PROSODY_KEPT)
             outputs = {"reconstruction": conversion.reconstruction, "conversion": conversion.wav}
             for kind, wav in outputs.items():
                 for prefix, text in cached.transcripts(wav).items():
@@ -152,7 +153,7 @@ def measure(
                 figures[f"leak_{embedder.name}"].append(_leak(embedder, conversion.wav, *enrolled[embedder.name][k]))
         scores[name] = dict(figures)
     bundled = Pipeline.from_pretrained()
-    copies = [cached.transcripts(bundled.resynthesize(trial.source)) for trial in trials]
+    copies = [cached.transcripts(bundled.resynthesize((wav, SAMPLE_RATE))) for wav in wavs]
     words = {
         f"{prefix}wer_reconstruction": [
             _words(texts[prefix], copy[prefix]) for texts, copy in zip(transcripts, copies, strict=True)
@@ -176,9 +177,9 @@ def _leak(embedder: Embedder, wav: np.ndarray, source: np.ndarray, target: np.nd
     return Score(0, 0)
 
 
-def _mean(embedder: Embedder, clips: list[Path]) -> np.ndarray:
-    """(E,) mean embedding of clips, of length 1."""
-    mean = np.mean([embedder.embed(audio.load(path)) for path in clips], axis=0)
+def _mean(embedder: Embedder, pieces: list[Piece]) -> np.ndarray:
+    """(E,) mean embedding of pieces, of length 1."""
+    mean = np.mean([embedder.embed(piece.wav()) for piece in pieces], axis=0)
     return mean / np.linalg.norm(mean)
 
 

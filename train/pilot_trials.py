@@ -1,9 +1,10 @@
-"""Trials of a pilot: clips of dev speakers, and who is enrolled by which."""
+"""Trials of a pilot: pieces of dev speakers' clips, and who is enrolled by which."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,57 +15,70 @@ from saic.errors import AudioError, DataError
 from saic.signal.vad import require_speech, require_varied
 
 MIN_SPEECH_S = 1.0
-MAX_CLIP_S = 15.0
-_MAX_CLIPS = 8  # of a speaker
-_ROLES = 3  # source, reference, enrollment: no clip has two
+MAX_PIECE_S = 6.0
+GAP_S = 0.5  # between pieces of one clip
+_MAX_PIECES = 8  # of a speaker
+_ROLES = 3  # source, reference, enrollment: no piece has two
 _SECOND_SOURCE_EVERY = 2  # speakers
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Part of a clip, in samples at 16 kHz; some speakers have one long clip."""
+
+    path: Path
+    start: int
+    stop: int
+
+    def wav(self) -> np.ndarray:
+        """(N,) float32 samples."""
+        return audio.load(self.path)[self.start : self.stop]
+
+
+@dataclass(frozen=True)
 class Trial:
-    """One conversion: paths of recordings, all of different clips.
+    """One conversion; no two of its pieces overlap.
 
     ``speaker`` is the source's, with its corpus's number, and counts in the bootstrap.
     """
 
     speaker: str
-    source: Path
-    reference: list[Path]
-    enrolled_source: list[Path]
-    enrolled_target: list[Path]
+    source: Piece
+    reference: list[Piece]
+    enrolled_source: list[Piece]
+    enrolled_target: list[Piece]
 
 
 @dataclass(frozen=True)
 class _Speaker:
     name: str
-    sources: list[Path]
-    reference: list[Path]
-    enrolled: list[Path]
+    sources: list[Piece]
+    reference: list[Piece]
+    enrolled: list[Piece]
 
 
 def choose(corpora: Sequence[Sequence[Clip]], n_speakers: int, seed: int = 0) -> list[Trial]:
-    """Draw speakers, equally many of each corpus, and their clips.
+    """Draw speakers, equally many of each corpus, and pieces of at most 6 s of their clips.
 
-    Every speaker gives one source clip and every second speaker two. The target of the first is the
+    Every speaker gives one source and every second speaker two. The target of the first is the
     next speaker of the corpus, of the second the one after that.
 
     Raises
     ------
     DataError
-        A corpus has fewer than two speakers with three clips of a second of speech and at most 15 s.
+        A corpus has fewer than two speakers with three pieces that hold a second of speech.
     """
     random, trials = np.random.default_rng(seed), []
     for number, clips in enumerate(corpora, start=1):
         n_wanted = n_speakers // len(corpora) + (number <= n_speakers % len(corpora))
         by_speaker = defaultdict(list)
         for clip in clips:
-            if clip.duration_s <= MAX_CLIP_S:
-                by_speaker[clip.speaker].append(clip.path)
-        names = sorted(name for name, paths in by_speaker.items() if len(paths) >= _ROLES)
+            by_speaker[clip.speaker] += _pieces(clip)
+        names = sorted(name for name, pieces in by_speaker.items() if len(pieces) >= _ROLES)
         drawn = (_speaker(f"{number}/{names[i]}", by_speaker[names[i]], random) for i in random.permutation(len(names)))
         speakers = list(islice(filter(None, drawn), n_wanted))
         if len(speakers) < 2:
-            raise DataError("A pilot needs two dev speakers in every corpus with three usable clips each.")
+            raise DataError("A pilot needs two dev speakers in every corpus with three usable pieces each.")
         for k, speaker in enumerate(speakers):
             sources = speaker.sources if k % _SECOND_SOURCE_EVERY == 0 else speaker.sources[:1]
             for i, source in enumerate(sources, start=1):
@@ -75,9 +89,18 @@ def choose(corpora: Sequence[Sequence[Clip]], n_speakers: int, seed: int = 0) ->
     return trials
 
 
-def _speaker(name: str, paths: list[Path], random: np.random.Generator) -> _Speaker | None:
-    """Share a speaker's clips between the roles; None if too few are usable."""
-    usable = [path for path in (paths[i] for i in random.permutation(len(paths))[:_MAX_CLIPS]) if _is_usable(path)]
+def _pieces(clip: Clip) -> list[Piece]:
+    """Pieces of equal length of a clip."""
+    n = max(1, math.ceil(clip.duration_s / (MAX_PIECE_S + GAP_S)))
+    ends = [round(clip.duration_s * audio.SAMPLE_RATE * k / n) for k in range(n + 1)]
+    gap = round(GAP_S * audio.SAMPLE_RATE) if n > 1 else 0
+    return [Piece(clip.path, start, stop - gap) for start, stop in pairwise(ends)]
+
+
+def _speaker(name: str, pieces: list[Piece], random: np.random.Generator) -> _Speaker | None:
+    """Share a speaker's pieces between the roles; None if too few are usable."""
+    drawn = (pieces[i] for i in random.permutation(len(pieces))[:_MAX_PIECES])
+    usable = [piece for piece in drawn if _is_usable(piece)]
     if len(usable) < _ROLES:
         return None
     n_sources = 2 if len(usable) > _ROLES else 1
@@ -85,9 +108,9 @@ def _speaker(name: str, paths: list[Path], random: np.random.Generator) -> _Spea
     return _Speaker(name, usable[:n_sources], rest[::2], rest[1::2])
 
 
-def _is_usable(path: Path) -> bool:
+def _is_usable(piece: Piece) -> bool:
     try:
-        wav = audio.load(path)
+        wav = piece.wav()
         require_speech(wav, MIN_SPEECH_S)
         require_varied(wav)
     except AudioError:
