@@ -19,7 +19,6 @@ MAX_PIECE_S = 6.0
 GAP_S = 0.5  # between pieces of one clip
 _MAX_PIECES = 8  # of a speaker
 _ROLES = 3  # source, reference, enrollment: no piece has two
-_SECOND_SOURCE_EVERY = 2  # speakers
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class _Speaker:
 def choose(corpora: Sequence[Sequence[Clip]], n_speakers: int, seed: int = 0) -> list[Trial]:
     """Draw speakers, equally many of each corpus, and pieces of at most 6 s of their clips.
 
-    Every speaker gives one source and every second speaker two. The target of the first is the
+    Every speaker gives one source, and half of them two if they have enough speech. The target of the first is the
     next speaker of the corpus, of the second the one after that.
 
     Raises
@@ -76,11 +75,11 @@ def choose(corpora: Sequence[Sequence[Clip]], n_speakers: int, seed: int = 0) ->
             by_speaker[clip.speaker] += _pieces(clip)
         names = sorted(name for name, pieces in by_speaker.items() if len(pieces) >= _ROLES)
         drawn = (_speaker(f"{number}/{names[i]}", by_speaker[names[i]], random) for i in random.permutation(len(names)))
-        speakers = list(islice(filter(None, drawn), n_wanted))
+        speakers = sorted(islice(filter(None, drawn), n_wanted), key=lambda speaker: -len(speaker.sources))
         if len(speakers) < 2:
             raise DataError("A pilot needs two dev speakers in every corpus with three usable pieces each.")
         for k, speaker in enumerate(speakers):
-            sources = speaker.sources if k % _SECOND_SOURCE_EVERY == 0 else speaker.sources[:1]
+            sources = speaker.sources if k < len(speakers) / 2 else speaker.sources[:1]
             for i, source in enumerate(sources, start=1):
                 target = speakers[(k + i) % len(speakers)]
                 if target is speaker:  # of two speakers, the one after the next is the speaker again
