@@ -13,7 +13,7 @@ The pictures are plain `Figure` objects of matplotlib, made without pyplot and i
 from saic.plots.figure import DPI, FONT_PT, WIDTH_IN, require_format, save
 from saic.plots.interactive import plotly_figure
 from saic.plots.maps import Plane, UnseenSpeakers, content_plane, draw_maps, embedding_maps, map_arrays, speaker_plane
-from saic.plots.spectrograms import PALETTES, PANELS, View, mel_arrays, mel_comparison
+from saic.plots.spectrograms import PALETTES, PANELS, View, from_arrays, mel_arrays, mel_comparison
 
 __all__ = [
     "DPI",
@@ -27,6 +27,7 @@ __all__ = [
     "content_plane",
     "draw_maps",
     "embedding_maps",
+    "from_arrays",
     "map_arrays",
     "mel_arrays",
     "mel_comparison",

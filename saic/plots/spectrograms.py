@@ -212,3 +212,9 @@ def mel_arrays(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None) -> dic
         if f0_hz and name in f0_hz:
             arrays[f"{name}_f0_hz"] = f0_hz[name].astype(np.float32)
     return arrays
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Mels and F0, as :func:`mel_comparison` takes them, of what :func:`mel_arrays` gives."""
+    mels = {name: arrays[name] for name in PANELS if name in arrays}
+    return mels, {name: arrays[f"{name}_f0_hz"] for name in mels if f"{name}_f0_hz" in arrays}
