@@ -88,10 +88,14 @@ def plotly_figure(
         } | ({} if index == 0 else {"matches": "y"})
         layout["annotations"].append(_title(panel.title, bottom + height))
         data += _traces(panel, view, step, f"y{number}")
-    return {"data": data, "layout": layout, "config": {"displaylogo": False, "toImageButtonOptions": _SVG}}
+    return {"data": data, "layout": layout, "config": _CONFIG}
 
 
-_SVG = {"format": "svg", "filename": "spectrograms"}
+_CONFIG = {
+    "displaylogo": False,
+    "displayModeBar": True,  # a touch screen has no hover that would show it
+    "toImageButtonOptions": {"format": "svg", "filename": "spectrograms"},
+}
 
 
 def _traces(panel: Panel, view: View, step: int, y_axis: str) -> list[dict[str, Any]]:

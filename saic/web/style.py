@@ -159,7 +159,7 @@ CSS = """
   text-align: center; }
 .empty p { max-width: 40rem; margin: .25rem auto 0; color: var(--body-text-color-subdued); }
 p.empty { padding: .8rem; margin: 0; color: var(--body-text-color-subdued); }
-#spectrograms { min-height: 770px; background: #fff; border-radius: 6px; overflow: hidden; }
+#spectrograms { min-height: 736px; background: #fff; border-radius: 6px; overflow: hidden; }
 #intro:not(:has(.empty)) { display: none; }
 #intro { min-height: 4rem; }
 .dark .gradio-container { --color-accent: var(--border-color-accent); }  /* Gradio has no dark variant of it */
@@ -257,6 +257,9 @@ footer .divider { display: none; }
   .always-visible { position: sticky; bottom: 0; z-index: 5; padding: .5rem 0;
     background: var(--body-background-fill); }
   .key { display: grid; grid-template-rows: auto auto; grid-auto-flow: column; justify-content: start; }
+}
+@media (pointer: coarse) {
+  #spectrograms .nsewdrag { pointer-events: none !important; }  /* else a finger cannot scroll past the figure */
 }
 @media (max-width: 640px) {
   .picture svg.wide { display: none; }

@@ -157,7 +157,8 @@ def mels(profiles: Sequence[str]) -> str:
     strict = ", except in the profile Strict, which changes the length" if STRICT in profiles else ""
     return f"""<h3>What changed in the sound</h3>
 <p>Time runs to the right, frequency upwards; bright is loud speech. The white line is the pitch of
-the voice. Drag over a part to enlarge it in all three, double-click to go back.</p>
+the voice. Drag over a part to enlarge it in all three, double-click to go back. On a touch screen,
+use the buttons above the picture.</p>
 <p>The reconstruction should look like the original. In the swapped voice the fine stripes and the
 line move. The words keep their timing{strict}.</p>"""
 

@@ -411,7 +411,8 @@ class Anonymizer:
         enter(DRAWING)
         png, npz = io.BytesIO(), io.BytesIO()
         plots.mel_comparison(result.mels, result.f0_hz).savefig(png, dpi=plots.DPI)
-        np.savez(npz, **plots.mel_arrays(result.mels, result.f0_hz))
+        arrays = plots.mel_arrays(result.mels, result.f0_hz)
+        np.savez(npz, **{name: array.astype(np.float16) for name, array in arrays.items()})
         wavs = [normalize_loudness(wav) for wav in (source, result.reconstruction, result.wav)]
         so_far.finish()
         return result, wavs, png.getvalue(), npz.getvalue()
