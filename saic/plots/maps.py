@@ -218,7 +218,7 @@ def _tsne(points: np.ndarray, seed: int) -> np.ndarray:
 
     scikit-learn's defaults (exaggeration 12, a step of 50, a start of deviation 1e-4) amplify
     differences in the last bit, as between two processors, to half the map. With less exaggeration,
-    smaller steps and a wider start, they stay below some percent of it, and the loss is no higher.
+    smaller steps and a wider start, half the points stay within some percent of it, and the loss is no higher.
     """
     size = min(_PCA_SIZE, *points.shape)
     points = PCA(size, svd_solver="full").fit_transform(points.astype(np.float64))
