@@ -52,6 +52,9 @@ class Conversion:
     mels
         "original", "converted" and, if asked for, "reconstructed": (80, T) log-mels (paper
         Fig. 4). In the profile strict, "converted" has another T.
+    f0_hz
+        F0 (T,) of each of ``mels`` in Hz, 0 where unvoiced or muted: the source's as it was
+        measured, and what the vocoder was given.
     sample_rate
         16,000 Hz.
     notes
@@ -69,6 +72,7 @@ class Conversion:
     notes: tuple[str, ...] = ()
     voice_similarity: float | None = None
     profile: str = PROSODY_KEPT
+    f0_hz: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -419,8 +423,10 @@ class Pipeline:
         # Pauses, noise and voices in the background are not converted: they would become louder.
         kept = torch.from_numpy(main_speech_frames(speech.wav)).to(self.device)
         mels, reconstruction = {"original": speech.mel[0]}, None
+        f0_hz = {"original": speech.f0[0]}
         if reconstruct:
             mels["reconstructed"] = mute_frames(reconstruct_mel(self.model, speech, content), kept, speech.mel)[0]
+            f0_hz["reconstructed"] = speech.f0[0] * kept
             tell("Vocoding the reconstruction", 0.35)
             reconstruction = self._vocode(mels["reconstructed"], speech.f0[0], len(speech.wav))
         original, f0, mask, contour = speech.mel, speech.f0, speech.mask, None
@@ -436,12 +442,13 @@ class Pipeline:
             # Quiet frames fade like pauses: at the source's own level they would tell its room.
             kept, original = kept & ~quiet_frames(original, kept), None
         mels["converted"] = mute_frames(converted, kept, original)[0]
+        f0_hz["converted"] = f0[0] * kept
         tell("Vocoding the new voice", 0.65 if reconstruct else 0.35)
         n_samples = len(kept) * HOP_SAMPLES if profile == STRICT else len(speech.wav)
         wav = self._vocode(mels["converted"], f0[0], n_samples)
         tell("Done", 1.0)
-        arrays = {name: mel.cpu().numpy() for name, mel in mels.items()}
-        return Conversion(wav, reconstruction, arrays, notes=speech.notes, profile=profile)
+        arrays, tracks = ({name: x.cpu().numpy() for name, x in tensors.items()} for tensors in (mels, f0_hz))
+        return Conversion(wav, reconstruction, arrays, notes=speech.notes, profile=profile, f0_hz=tracks)
 
     def _read(self, clip: Clip) -> Speech:
         recording = audio.Recording(audio.from_array(*clip)) if isinstance(clip, tuple) else audio.read(clip)

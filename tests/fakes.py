@@ -88,9 +88,10 @@ class FakePipeline:
             loudness = np.interp(np.arange(0, len(wav), 1 / STRICT_STRETCH), np.arange(len(wav)), loudness)
         converted = _buzz(loudness, _pitch_hz(target))
         report("Done", 1.0)
-        mels = {"original": wav, "reconstructed": reconstruction, "converted": converted}
-        mels = {name: log_mel(torch.from_numpy(clip)).numpy() for name, clip in mels.items()}
-        return Conversion(converted, reconstruction if reconstruct else None, mels, profile=profile)
+        clips = {"original": wav, "reconstructed": reconstruction, "converted": converted}
+        mels = {name: log_mel(torch.from_numpy(clip)).numpy() for name, clip in clips.items()}
+        f0_hz = {name: np.full(mels[name].shape[1], _pitch_hz(clip), np.float32) for name, clip in clips.items()}
+        return Conversion(converted, reconstruction if reconstruct else None, mels, profile=profile, f0_hz=f0_hz)
 
     def voice(self, clips: Clip | list[Clip]) -> Clip | list[Clip]:
         """The clips stand for the voice that is measured on them."""
@@ -127,7 +128,7 @@ class FakePipeline:
 
     def info(self) -> dict[str, object]:
         """Without a hash: there are no weights."""
-        return {"sha256": None, "vocoder": "buzz"}
+        return {"sha256": None, "vocoder": "buzz", "content_codes_per_s": SAMPLE_RATE / HOP_SAMPLES / _FRAMES_PER_CODE}
 
     def embed(self, clip: Clip) -> Embedding:
         """See `embedding_of`; silence raises an error, as in the real pipeline."""

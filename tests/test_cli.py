@@ -54,8 +54,9 @@ def test_every_parameter_has_one_line_of_help() -> None:
         "push",
         "space",
         "key",
+        "plot",
     ]
-    for name, command in {**COMMANDS, **COMMANDS["key"].commands}.items():
+    for name, command in {**COMMANDS, **COMMANDS["key"].commands, **COMMANDS["plot"].commands}.items():
         for parameter in command.params:
             text = parameter.help or ""
             assert 0 < len(text) <= MAX_HELP and text.isprintable(), f"{name} {parameter.name}: {text}"

@@ -74,7 +74,12 @@ def test_conversion_has_the_length_of_the_source_and_minus_23_lufs(
         assert wav.shape == source.shape and wav.dtype == np.float32 and np.abs(wav).max() <= 1
         assert abs(loudness_lufs(wav) + 23) < 0.1 or true_peak(wav) > 0.85  # or limited by its peak
     assert {mel.shape for mel in result.mels.values()} == {(80, -(-n_samples // 200))}
-    assert list(result.mels) == ["original", "reconstructed", "converted"]
+    assert list(result.mels) == list(result.f0_hz) == ["original", "reconstructed", "converted"]
+    assert {name: len(track) for name, track in result.f0_hz.items()} == dict.fromkeys(
+        result.mels, -(-n_samples // 200)
+    )
+    medians_hz = [np.median(track[track > 0]) for track in result.f0_hz.values()]
+    assert medians_hz == pytest.approx([120, 120, 220], rel=0.1)
     fractions = [fraction for _, fraction in reports]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
 

@@ -1,5 +1,7 @@
 """The figures: what they show, that they can be read, and that they leave no state behind."""
 
+import base64
+import json
 import sys
 from pathlib import Path
 
@@ -10,14 +12,24 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from saic import audio
+from saic.errors import UsageError
 from saic.evaluation import plots
+from saic.gallery import Gallery
 from saic.pipeline import Embedding
-from saic.plots import PANELS, embedding_maps, mel_comparison, same_voice_rate, voice_style
-from saic.signal.mel import log_mel
+from saic.plots import PANELS, UnseenSpeakers, View, embedding_maps, mel_arrays, mel_comparison, plotly_figure, save
+from saic.plots.interactive import MAX_COLUMNS
+from saic.plots.maps import map_to_plane, same_voice_rate, voice_style
+from saic.plots.spectrograms import DIFFERENCE_DB, panels, speech_peak
+from saic.signal.f0 import track_f0
+from saic.signal.mel import FLOOR, FRAMES_PER_S, log_mel
+from saic.weights import VOICES, resolve
 from tests.conftest import RATE, voice
 from tests.fakes import FakePipeline, fake_gallery
 
 TELEPHONE_PX = 340  # what a 390-pixel page leaves for a figure
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+TEN_DB = np.log(10) / 2
 
 
 def mel_of(wav: np.ndarray) -> np.ndarray:
@@ -29,9 +41,24 @@ def tone(hz: float, duration_s: float, level: float = 0.5) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def mel_figure() -> Figure:
-    loud, quiet = mel_of(tone(1000, 2.0)), mel_of(tone(1000, 3.0, level=0.05))
-    return drawn(mel_comparison({"original": loud, "reconstructed": quiet, "converted": quiet}))
+def mels() -> dict[str, np.ndarray]:
+    """The same synthetic speech three times, the last one slower and quieter."""
+    wav = voice(150, 2.0)
+    return {
+        "original": mel_of(wav),
+        "reconstructed": mel_of(wav),
+        "converted": mel_of(0.1 * voice(200, 3.0)),
+    }
+
+
+@pytest.fixture(scope="module")
+def f0_hz() -> dict[str, np.ndarray]:
+    return {"original": track_f0(voice(150, 2.0))}
+
+
+@pytest.fixture(scope="module")
+def mel_figure(mels, f0_hz) -> Figure:
+    return drawn(mel_comparison(mels, f0_hz))
 
 
 @pytest.fixture(scope="module")
@@ -56,26 +83,137 @@ def gallery_points(figure: Figure, panel: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(groups), np.repeat(np.arange(len(groups)), [len(group) for group in groups])
 
 
-def test_mels_share_one_colour_scale_that_ends_at_the_loudest_point(mel_figure: Figure) -> None:
-    images = [axes.images[0] for axes in mel_figure.axes[:3]]
-    assert {image.get_clim() for image in images} == {(-80.0, 0.0)}
-    assert images[0].get_array().max() == pytest.approx(0.0, abs=1e-4)
-    assert images[1].get_array().max() == pytest.approx(-20.0, abs=0.1)  # a tenth of the amplitude
+def test_spectrograms_lie_below_one_another_on_one_time_axis(mel_figure: Figure) -> None:
+    shown = mel_figure.axes[:3]
+    assert [axes.get_title(loc="left") for axes in shown] == list(PANELS.values())
+    assert [axes.images[0].get_extent()[1] for axes in shown] == [2.0, 2.0, 3.0]
+    assert {axes.get_xlim() for axes in shown} == {(0.0, 3.0)}
+    lefts, tops = zip(*[(axes.get_position().x0, axes.get_position().y1) for axes in shown], strict=True)
+    assert max(lefts) - min(lefts) < 1e-6 and list(tops) == sorted(tops, reverse=True)
+    assert "(Hz)" in mel_figure.get_supylabel() and "(s)" in shown[-1].get_xlabel()
 
 
-def test_mel_axes_are_in_seconds_and_hertz(mel_figure: Figure) -> None:
-    first, second, third = mel_figure.axes[:3]
-    assert [axes.get_title() for axes in (first, second, third)] == list(PANELS.values())
-    assert "(Hz)" in first.get_ylabel() and "(s)" in second.get_xlabel()
-    assert [axes.images[0].get_extent()[1] for axes in (first, second)] == [2.0, 3.0]
-    assert {axes.get_xlim() for axes in (first, second, third)} == {(0.0, 3.0)}
+def test_level_of_a_recording_does_not_change_its_colors(mels) -> None:
+    loud, quiet = (panels({"original": mel_of(gain * voice(150, 2.0))})[0].level_db for gain in (1.0, 0.1))
+    np.testing.assert_allclose(loud, quiet, atol=0.1)
+    assert loud.min() == -View().range_db and -15 < loud.max() <= 0
 
 
-def test_a_tone_lies_at_its_tick(mel_figure: Figure) -> None:
-    axes = mel_figure.axes[0]
-    ticks = dict(zip([t.get_text() for t in axes.get_yticklabels()], axes.get_yticks(), strict=True))
-    loudest_bin = int(axes.images[0].get_array().mean(axis=1).argmax())
-    assert loudest_bin == pytest.approx(ticks["1,000"], abs=1)
+def test_hum_and_knocks_leave_the_colors_to_speech() -> None:
+    wav = 0.1 * voice(150, 3.0)
+    hum = wav + 0.5 * np.sin(2 * np.pi * 50 * np.arange(len(wav)) / RATE).astype(np.float32)
+    knocked = wav.copy()
+    knocked[RATE : RATE + 160] += 0.9
+    for disturbed in (hum, knocked):
+        assert mel_of(disturbed).max() > mel_of(wav).max() + TEN_DB
+        assert speech_peak(mel_of(disturbed)) == pytest.approx(speech_peak(mel_of(wav)), abs=0.7 * TEN_DB)
+
+
+def test_top_of_the_colors_is_near_the_loudest_point_of_clean_speech() -> None:
+    mel = mel_of(audio.load(EXAMPLES / "voice_a.flac"))
+    assert np.mean(mel > speech_peak(mel)) < 0.01 and speech_peak(mel) > mel.max() - np.log(2)
+
+
+def test_silence_is_dark_and_muted_pauses_do_not_change_the_colors() -> None:
+    silence = np.full((80, 100), np.log(FLOOR))
+    assert (panels({"original": silence})[0].level_db == -View().range_db).all()
+    mel = mel_of(voice(150, 2.0))
+    with_pauses = np.concatenate([mel, np.full((80, 900), np.log(FLOOR), np.float32)], axis=1)
+    assert speech_peak(with_pauses) == pytest.approx(speech_peak(mel), abs=0.1)
+
+
+@pytest.mark.parametrize("axis", ["mel", "linear"])
+def test_tone_and_f0_lie_at_their_tick(axis) -> None:
+    view = View(axis, range_db=90)
+    wav = tone(2000, 1.0)
+    (panel,) = panels({"original": mel_of(wav)}, view=view)
+    rows, labels = view.ticks
+    tick = dict(zip(labels, rows, strict=True))["2,000"]
+    assert panel.level_db.mean(axis=1).argmax() == pytest.approx(tick, abs=1)
+    figure = drawn(mel_comparison({"original": mel_of(wav)}, {"original": np.full(80, 2000.0)}, view))
+    assert figure.axes[0].lines[0].get_ydata() == pytest.approx(np.full(80, tick))
+
+
+def test_f0_line_has_gaps_where_nothing_is_voiced(mel_figure: Figure, f0_hz) -> None:
+    (line,) = mel_figure.axes[0].lines
+    assert np.array_equal(np.isnan(line.get_ydata()), f0_hz["original"] == 0)
+    assert not mel_figure.axes[1].lines
+
+
+def test_difference_view_shows_what_was_amplified() -> None:
+    mel = mel_of(voice(150, 2.0))
+    louder = mel.copy()
+    louder[60:70, 40:80] += TEN_DB
+    original, converted = panels({"original": mel, "converted": louder}, view=View(range_db=120, difference=True))
+    assert not original.is_difference and converted.is_difference and "minus original" in converted.title
+    changed = converted.level_db[60:70, 40:80]
+    assert np.median(changed) == pytest.approx(10, abs=1)
+    assert np.median(np.abs(np.delete(converted.level_db, slice(60, 70), axis=0))) < 1
+    assert np.abs(converted.level_db).max() <= DIFFERENCE_DB
+
+
+def test_difference_of_other_lengths_and_unknown_settings_are_refused(mels) -> None:
+    with pytest.raises(UsageError, match="differ in length"):
+        mel_comparison(mels, view=View(difference=True))
+    for wrong in ({"axis": "bark"}, {"palette": "jet"}, {"range_db": 0}):
+        with pytest.raises(UsageError):
+            View(**wrong)
+
+
+def test_arrays_rebuild_the_figure(mels, f0_hz) -> None:
+    arrays = mel_arrays(mels, f0_hz)
+    shown = np.clip((arrays["converted"] - arrays["converted_top"]) * 20 / np.log(10), -View().range_db, 0)
+    np.testing.assert_allclose(shown, panels(mels)[2].level_db, atol=1e-3)
+    assert arrays["frequency_hz"].shape == (80,) and arrays["frames_per_s"] == FRAMES_PER_S
+    assert np.array_equal(arrays["original_f0_hz"], f0_hz["original"])
+
+
+# The Plotly figure ----------------------------------------------------------------------------------------
+
+
+def decoded(array: dict) -> np.ndarray:
+    """Values of a typed array of Plotly."""
+    values = np.frombuffer(base64.b64decode(array["bdata"]), f"<{array['dtype']}")
+    return values.reshape([int(size) for size in array["shape"].split(",")]) if "shape" in array else values
+
+
+def test_plotly_figure_shows_the_levels_on_one_time_axis(mels, f0_hz) -> None:
+    figure = json.loads(json.dumps(plotly_figure(mels, f0_hz)))  # plain values
+    heatmaps = [trace for trace in figure["data"] if trace["type"] == "heatmap"]
+    for trace, panel in zip(heatmaps, panels(mels), strict=True):
+        np.testing.assert_allclose(decoded(trace["z"]), panel.level_db, atol=0.51)
+    assert {trace["xaxis"] for trace in figure["data"]} == {"x"}
+    assert [trace["yaxis"] for trace in heatmaps] == ["y", "y2", "y3"]
+    assert {figure["layout"][name]["matches"] for name in ("yaxis2", "yaxis3")} == {"y"}
+    domains = [figure["layout"][name]["domain"] for name in ("yaxis3", "yaxis2", "yaxis")]
+    edges = [edge for domain in domains for edge in domain]
+    assert edges == sorted(edges) and edges[0] >= 0 and edges[-1] == pytest.approx(1)
+    assert figure["layout"]["xaxis"]["range"] == [0, 3.0]
+
+
+def test_plotly_f0_is_in_hertz_with_gaps(mels, f0_hz) -> None:
+    lines = [trace for trace in plotly_figure(mels, f0_hz)["data"] if trace["type"] == "scatter"]
+    assert len(lines) == 2  # white over black
+    shown = decoded(lines[1]["customdata"])
+    assert np.array_equal(np.nan_to_num(shown), f0_hz["original"])
+    assert np.array_equal(np.isnan(decoded(lines[0]["y"])), np.isnan(shown))
+
+
+def test_plotly_figure_of_a_long_recording_has_few_columns_with_the_mean_power() -> None:
+    n_frames = 600 * FRAMES_PER_S
+    mel = np.tile(np.array([0.0, -TEN_DB]), n_frames // 2)[None].repeat(80, axis=0)  # 0 and -10 dB in turn
+    f0_hz = np.linspace(100, 200, n_frames)
+    heatmap, _, line = plotly_figure({"original": mel}, {"original": f0_hz})["data"]
+    levels = decoded(heatmap["z"])
+    assert levels.shape == (80, MAX_COLUMNS)
+    mean_db = 10 * np.log10(0.55) + 20 / np.log(10) * (0 - speech_peak(mel))
+    np.testing.assert_allclose(levels, mean_db, atol=0.51)
+    assert MAX_COLUMNS * heatmap["dx"] == pytest.approx(600)
+    at_s = heatmap["x0"] + heatmap["dx"] * np.arange(MAX_COLUMNS)
+    np.testing.assert_allclose(decoded(line["customdata"]), np.interp(at_s, [0, 600], [100, 200]), atol=0.1)
+
+
+# Maps and saved files -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +230,16 @@ def mels_figure() -> Figure:
 
 
 @pytest.fixture(scope="module")
-def probe_figure() -> Figure:
-    gallery = fake_gallery()
-    return drawn(
-        plots.probe_maps(gallery.speaker, gallery.content, speaker_probe=(97.4, 2.5), content_probe=(12.0, 3.3))
-    )
+def unseen() -> UnseenSpeakers:
+    """Ten speakers in islands of their own, whose contents are noise."""
+    rng = np.random.default_rng(5)
+    speaker = rng.standard_normal((10, 1, 128)) + 0.05 * rng.standard_normal((10, 4, 128))
+    return UnseenSpeakers(speaker, rng.standard_normal((10, 4, 64 * 40)), 12.0, 3.3, "dev speakers")
+
+
+@pytest.fixture(scope="module")
+def probe_figure(unseen: UnseenSpeakers) -> Figure:
+    return drawn(embedding_maps(fake_gallery(), {}, unseen))
 
 
 FIGURES = ["mel_figure", "map_figure", "bar_figure", "mels_figure", "probe_figure"]
@@ -187,10 +330,33 @@ def test_conversion_mels_begin_with_speech_and_show_the_same_segment(mels_figure
     assert mels_figure.get_suptitle() == "Female to male"
 
 
-def test_probe_maps_give_accuracy_and_chance(probe_figure: Figure) -> None:
+def test_maps_of_unseen_speakers_say_where_they_were_measured(probe_figure: Figure) -> None:
     captions = [axes.get_xlabel() for axes in probe_figure.axes]
-    assert ["97% (chance 2.5%)" in captions[0], "12% (chance 3.3%)" in captions[1]] == [True, True]
-    assert not probe_figure.legends
+    assert "100% (chance 1.3%)" in captions[0]  # 3 of the 239 other points
+    assert "Probe" in captions[1] and "12% (chance 3.3%)" in captions[1]
+    (legend,) = probe_figure.legends
+    assert legend.get_title().get_text() == "Measured on 2 s parts of 10 dev speakers"
+    assert [text.get_text() for text in legend.get_texts()] == ["Gallery: 40 voices", "10 dev speakers"]
+    assert len(probe_figure.axes[0].collections) == 1 + 10  # the gallery is one gray backdrop
+
+
+def test_separation_is_measured_on_unseen_speakers_alone(unseen: UnseenSpeakers) -> None:
+    noise = np.random.default_rng(6).standard_normal((10, 4, 8))
+    islands = np.arange(40)[:, None, None] + 1e-3 * np.random.default_rng(7).standard_normal((40, 5, 8)) + 100
+    plane = map_to_plane(islands, {}, noise)
+    assert plane.same_voice < 0.3 and map_to_plane(islands, {}).same_voice == 1.0
+    assert plane.gallery.shape == (40, 5, 2) and plane.unseen.shape == (10, 4, 2)
+    alone = map_to_plane(None, {}, unseen.speaker)
+    assert alone.same_voice == 1.0 and alone.chance == 3 / 39 and len(alone.gallery) == 0
+
+
+def test_small_differences_between_machines_hardly_move_the_maps() -> None:
+    gallery = Gallery.load(resolve(None) / VOICES)
+    noise = np.random.default_rng(0)
+    for points in (gallery.speaker.astype(float), gallery.content.astype(float)):
+        one, other = (map_to_plane(points * (1 + x * noise.standard_normal(points.shape)), {}) for x in (0, 1e-6))
+        moved = np.linalg.norm(one.gallery - other.gallery, axis=-1)
+        assert np.median(moved) < 0.05 * np.ptp(one.gallery)
 
 
 def test_saved_figure_is_a_complete_and_reproducible_png(mels_figure: Figure, tmp_path: Path) -> None:
@@ -201,6 +367,18 @@ def test_saved_figure_is_a_complete_and_reproducible_png(mels_figure: Figure, tm
     assert data == (tmp_path / "b.png").read_bytes()
     assert int.from_bytes(data[16:20]) == 960  # pixels across
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_svg_is_reproducible_and_other_formats_are_refused(mels, f0_hz, tmp_path: Path) -> None:
+    for name in ("a.svg", "b.svg"):
+        mel_figure = mel_comparison(mels, f0_hz)
+        save(mel_figure, tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert b"</svg>" in (tmp_path / "a.svg").read_bytes()
+    with pytest.raises(FileExistsError):
+        save(mel_figure, tmp_path / "a.svg")
+    with pytest.raises(UsageError, match="png or"):
+        save(mel_figure, tmp_path / "a.pdf")
 
 
 def test_figures_leave_no_pyplot_state(map_figure: Figure, mel_figure: Figure) -> None:

@@ -119,6 +119,10 @@ def test_balanced_is_the_default_and_only_strict_changes_the_length(pipeline: Pi
     strict = results[STRICT]
     assert strict.mels["converted"].shape[1] * HOP_SAMPLES == len(strict.wav) != n
     assert strict.mels["original"].shape == results[BALANCED].mels["original"].shape
+    for result in results.values():
+        assert {k: len(f0) for k, f0 in result.f0_hz.items()} == {k: mel.shape[1] for k, mel in result.mels.items()}
+    muted = results[BALANCED].mels["converted"].max(axis=0) <= np.log(FLOOR) + 1e-3
+    assert muted.any() and not results[BALANCED].f0_hz["converted"][muted].any()
 
 
 def test_strict_draws_pauses_by_the_seed(pipeline: Pipeline) -> None:

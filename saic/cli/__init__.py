@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from saic import __version__, caches
-from saic.cli import anonymize, convert, evaluate, identify, info, key, publish
+from saic.cli import anonymize, convert, evaluate, identify, info, key, plot, publish
 from saic.errors import SaicError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -49,6 +49,7 @@ for _command in (
 ):
     app.command()(_command)
 app.add_typer(key.app, name="key")
+app.add_typer(plot.app, name="plot")
 
 
 def main() -> None:

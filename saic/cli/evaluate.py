@@ -2,16 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from saic import files
-from saic.cli.options import DeviceOption, ForceOption, JsonOption, WeightsOption, progress_bar, show
+from saic.cli.options import DeviceOption, ForceOption, JsonOption, WeightsOption, show, stage_bars
 from saic.errors import UsageError, missing_package
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for report.json and report.md.")]
@@ -127,7 +127,7 @@ def evaluate(
             quality=Measure.WORDS in chosen and not quick,
             device=device,
         )
-    with _stage_bars(as_json) as progress:
+    with stage_bars(as_json) as progress:
         report = run_evaluation(
             data,
             split,
@@ -164,7 +164,7 @@ def evaluate_paper(
     from saic.pipeline import Pipeline
 
     pipeline = Pipeline.from_pretrained(weights, device=device)
-    with _stage_bars(as_json) as progress:
+    with stage_bars(as_json) as progress:
         report = paper.evaluate(
             data,
             out,
@@ -190,20 +190,6 @@ def _missing_packages_explained() -> Iterator[None]:
         yield
     except ImportError:
         raise missing_package("The evaluation needs more packages.", "eval") from None
-
-
-@contextmanager
-def _stage_bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress callback (stage, steps done, steps in all) that draws one bar per stage."""
-    with progress_bar(quiet) as progress:
-        tasks: dict[str, Any] = {}
-
-        def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
-            progress.update(tasks[stage], completed=done)
-
-        yield update
 
 
 def _published_command(

@@ -4,7 +4,6 @@ The style is that of :mod:`saic.plots`: 4.8 inches wide, 11-point text, no pyplo
 dashes and in color, so that they can be distinguished in a black-and-white print.
 """
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,19 +15,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from saic import files
 from saic.errors import SilentAudio, TooShort
 from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
 from saic.evaluation.systems import SystemOutputs
-from saic.gallery import Gallery, content_windows
-from saic.plots import FONT_PT, PANELS, WIDTH_IN, embedding_maps, mel_comparison
+from saic.gallery import content_windows
+from saic.plots import DPI as DPI  # of all figures of a report
+from saic.plots import FONT_PT, PANELS, WIDTH_IN, UnseenSpeakers, embedding_maps, mel_comparison, save
+from saic.signal.f0 import track_f0
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
 from saic.signal.vad import speech_frames
 
-DPI = 200
-MAP_POINTS = 5  # per speaker
+MAP_POINTS = 4  # per speaker, as in the gallery
 MAP_SEGMENT_S = 2.0
 
 # Okabe and Ito's colors, which color-blind readers can distinguish; with the dashes, 12 styles.
@@ -66,12 +65,8 @@ def save_report_plots(
         figures["target_top1"] = speaker_bars({name: target_hits[name] for name in ("convert", "replay_target")})
         for title, figure in conversion_mels(_example_wavs(dataset, outputs)).items():
             figures[f"fig4_{title.lower().replace(' ', '_')}"] = figure
-    if probes is not None and (points := _map_points(dataset, pipeline)):
-        accuracies = {
-            f"{name}_probe": (probes[name][probe].value, probes[name]["chance"].value)
-            for name, probe in (("speaker", "frame"), ("content", "stronger"))
-        }
-        figures["fig5"] = probe_maps(*points, **accuracies, seed=seed)
+    if probes is not None and (unseen := unseen_speakers(dataset, pipeline, probes["content"], "speakers")):
+        figures["fig5"] = embedding_maps(None, {}, unseen, seed=seed)
     for done, (name, figure) in enumerate(figures.items(), start=1):
         save_png(figure, folder / f"{name}.png")
         progress("plots", done, len(figures))
@@ -137,65 +132,61 @@ def conversion_mels(examples: Mapping[str, Mapping[str, np.ndarray]], longest_s:
     for title, wavs in examples.items():
         start = int(speech_frames(wavs["original"]).argmax()) * HOP_SAMPLES
         shown = slice(start, start + round(longest_s * SAMPLE_RATE))
-        mels = {name: log_mel(torch.from_numpy(wavs[name][shown].astype(np.float32))).numpy() for name in PANELS}
-        figures[title] = mel_comparison(mels)
+        parts = {name: wavs[name][shown].astype(np.float32) for name in PANELS}
+        mels = {name: log_mel(torch.from_numpy(part)).numpy() for name, part in parts.items()}
+        figures[title] = mel_comparison(mels, {name: track_f0(part) for name, part in parts.items()})
         figures[title].suptitle(title, fontsize=FONT_PT + 1)
     return figures
 
 
-def probe_maps(
-    speaker: np.ndarray,
-    content: np.ndarray,
-    *,
-    speaker_probe: tuple[float, float],
-    content_probe: tuple[float, float],
-    seed: int = 0,
-) -> Figure:
-    """Map speaker embeddings and content codes to the plane (Fig. 5), with a probe's accuracy.
-
-    Codes that form one cloud in a t-SNE map may still contain the speaker, and clusters may be
-    artifacts of t-SNE. Therefore the caption of each map gives the accuracy of a probe on data that
-    it was not trained on.
+def unseen_speakers(
+    dataset: EvaluationSet, pipeline: EvaluatedPipeline, content_probe: Estimates, name: str
+) -> UnseenSpeakers | None:
+    """The speakers of an evaluation for :func:`saic.plots.embedding_maps`.
 
     Parameters
     ----------
-    speaker
-        (K, P, E) speaker embeddings, P clips of each of K speakers.
-    content
-        (K, P, D) content codes of 2 s, flattened: the time course counts, not only its mean.
-    speaker_probe, content_probe
-        Accuracy of the probes and their chance level, in %. The probes may have been tested on
-        other speakers than those of the map.
-    seed
-        Seed of PCA and t-SNE.
+    content_probe
+        Figures of :func:`saic.evaluation.measures.disentanglement.probe_content`.
+    name
+        What they are, such as "test speakers".
+
+    Returns
+    -------
+    Embeddings of `MAP_POINTS` segments of 2 s of each speaker, which do not overlap. They are of
+    the same recordings, or at least of one session, so neighbors are found more easily than between
+    sessions. Speakers with fewer are left out. None if fewer than two remain.
     """
-    n_speakers = len(speaker)
-    gallery = Gallery(
-        names=tuple(f"Speaker {k + 1}" for k in range(n_speakers)),
-        sexes=("",) * n_speakers,
-        speaker=speaker,
-        content=content,
-        f0_stats=np.zeros(0),  # the maps use neither F0 nor mel statistics
-        mel_statistics=np.zeros(0),
-        threshold=0.0,
-    )
-    figure = embedding_maps(gallery, {}, seed=seed)
-    for axes, (percent, chance) in zip(figure.axes, (speaker_probe, content_probe), strict=True):
-        caption = f"Probe finds the speaker:\n{percent:.0f}% (chance {chance:.1f}%)"
-        axes.set_xlabel(caption, fontsize=FONT_PT - 1)
-    for legend in figure.legends:
-        legend.remove()
-    figure.supxlabel(f"{n_speakers} speakers, a color and shape each", fontsize=FONT_PT - 1)
-    return figure
+    speakers, contents = [], []
+    for parts in dataset.parts.values():
+        embeddings = []
+        for segment in _segments([dataset.wav(part) for part in (parts.enrollment, parts.source, parts.reference)]):
+            with suppress(SilentAudio, TooShort):
+                embeddings.append(pipeline.embed((segment, SAMPLE_RATE)))
+        if len(embeddings) == MAP_POINTS:
+            speakers.append([embedding.speaker for embedding in embeddings])
+            size = embeddings[0].content.shape[1]
+            contents.append([content_windows(embedding.content, size)[0] for embedding in embeddings])
+    if len(speakers) < 2:
+        return None
+    accuracies = content_probe["stronger"].value, content_probe["chance"].value
+    return UnseenSpeakers(np.array(speakers), np.array(contents), *accuracies, name)
+
+
+def _segments(wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """`MAP_POINTS` segments of 2 s, or as many as there are, evenly chosen from those of all wavs."""
+    length = round(MAP_SEGMENT_S * SAMPLE_RATE)
+    found = [wav[start : start + length] for wav in wavs for start in range(0, len(wav) - length + 1, length)]
+    if len(found) <= MAP_POINTS:
+        return found
+    return [found[k] for k in np.linspace(0, len(found) - 1, MAP_POINTS).round().astype(int)]
 
 
 def save_png(figure: Figure, path: str | os.PathLike) -> None:
     """Write a PNG, and its folder; the same figure gives the same bytes. An old file is replaced."""
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, png.getvalue(), force=True)
+    save(figure, path, force=True)
 
 
 def _example_wavs(dataset: EvaluationSet, outputs: SystemOutputs) -> dict[str, dict[str, np.ndarray]]:
@@ -207,26 +198,6 @@ def _example_wavs(dataset: EvaluationSet, outputs: SystemOutputs) -> dict[str, d
             systems = {"original": "real", "reconstructed": "reconstruction", "converted": "convert"}
             examples[title] = {name: outputs.of_trial(system, trial) for name, system in systems.items()}
     return examples
-
-
-def _map_points(dataset: EvaluationSet, pipeline: EvaluatedPipeline) -> tuple[np.ndarray, np.ndarray] | None:
-    """(K, P, E) speaker embeddings and (K, P, D) content codes of segments.
-
-    Speakers with fewer than P are left out. None if fewer than two speakers remain.
-    """
-    length = round(MAP_SEGMENT_S * SAMPLE_RATE)
-    speakers, contents = [], []
-    for parts in dataset.parts.values():
-        wav = np.concatenate([dataset.wav(part) for part in dict.fromkeys((parts.enrollment, parts.source))])
-        embeddings = []
-        for start in np.linspace(0, len(wav) - length, MAP_POINTS).astype(int):
-            with suppress(SilentAudio, TooShort):
-                embeddings.append(pipeline.embed((wav[start : start + length], SAMPLE_RATE)))
-        if len(embeddings) == MAP_POINTS:
-            speakers.append([embedding.speaker for embedding in embeddings])
-            size = embeddings[0].content.shape[1]
-            contents.append([content_windows(embedding.content, size)[0] for embedding in embeddings])
-    return (np.array(speakers), np.array(contents)) if len(speakers) > 1 else None
 
 
 def _hide_top_and_right(axes: Axes) -> None:

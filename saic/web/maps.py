@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from saic.gallery import Gallery
-from saic.plots import Plane, voice_style
+from saic.plots.maps import Plane, caption, voice_style
 
 _SIZE = 400  # width and height of a map in SVG units
 _MARGIN = 22
@@ -72,10 +72,10 @@ def _map_html(title: str, plane: Plane, names: list[str]) -> str:
         + "</g>"
         for (label, clip), shape in zip(plane.clips.items(), _CLIP_SHAPES, strict=False)
     )
-    caption = f"nearest neighbor is the same voice: {plane.same_voice:.0%} (chance {plane.chance:.0%})"
+    measured = f"{caption(plane)}, measured on {len(plane.gallery)} training speakers".replace("\n", " ")
     return (
-        f'<figure><figcaption><strong>{title}</strong><br>{caption}</figcaption><svg class="map" role="group" '
-        f'viewBox="0 0 {_SIZE} {_SIZE}" aria-label="Map of {title.lower()}, {caption}">{gallery}{clips}</svg></figure>'
+        f'<figure><figcaption><strong>{title}</strong><br>{measured}</figcaption><svg class="map" role="group" '
+        f'viewBox="0 0 {_SIZE} {_SIZE}" aria-label="Map of {title.lower()}, {measured}">{gallery}{clips}</svg></figure>'
     )
 
 

@@ -22,14 +22,3 @@ def recorder(label: str, elem_id: str, **options) -> gr.Audio:
 def player(label: str, *classes: str) -> gr.Audio:
     common = {"type": "filepath", "interactive": False, "buttons": ["download"], "min_width": 260}
     return gr.Audio(label=label, elem_classes=["player", *classes], waveform_options=WAVEFORM, **common)
-
-
-def figure(label: str, caption: str, alt_text: str) -> gr.Image:
-    """An image with a caption (HTML) beside it."""
-    with gr.Row(elem_classes=["card", "figure-card"]):
-        with gr.Column(scale=3, min_width=300):
-            common = {"type": "filepath", "interactive": False, "buttons": ["download", "fullscreen"]}
-            image = gr.Image(label=label, show_label=False, elem_classes="figure", alt_text=alt_text, **common)
-        with gr.Column(scale=2, min_width=260, elem_classes="caption"):
-            gr.HTML(caption)
-    return image

@@ -159,11 +159,7 @@ CSS = """
   text-align: center; }
 .empty p { max-width: 40rem; margin: .25rem auto 0; color: var(--body-text-color-subdued); }
 p.empty { padding: .8rem; margin: 0; color: var(--body-text-color-subdued); }
-.figure { border: 0 !important; max-width: 600px; margin: 0 auto; }
-.figure.fullscreen { max-width: none; }
-.figure.fullscreen img { width: 100vw; height: 100vh; padding: 2.4rem 0 0; object-fit: contain; }
-.figure img { background: #fff; border-radius: 6px; padding: 2.4rem .4rem .4rem; cursor: zoom-in; }
-.caption { align-self: center; }
+#spectrograms { min-height: 736px; background: #fff; border-radius: 6px; overflow: hidden; }
 #intro:not(:has(.empty)) { display: none; }
 #intro { min-height: 4rem; }
 .dark .gradio-container { --color-accent: var(--border-color-accent); }  /* Gradio has no dark variant of it */
@@ -262,13 +258,14 @@ footer .divider { display: none; }
     background: var(--body-background-fill); }
   .key { display: grid; grid-template-rows: auto auto; grid-auto-flow: column; justify-content: start; }
 }
+@media (pointer: coarse) {
+  #spectrograms .nsewdrag { pointer-events: none !important; }  /* else a finger cannot scroll past the figure */
+}
 @media (max-width: 640px) {
   .picture svg.wide { display: none; }
   .picture svg.tall { display: block; }
   .tab-container button { font-size: .95rem; padding-inline: .65rem; }
   .card { padding: .8rem; }
-  .figure-card { padding: 0 0 .8rem; }
-  .figure-card .caption { padding: 0 .8rem; }
   .scores li { grid-template-columns: minmax(5rem, 1fr) 1fr 2.6rem; }
 }
 """
@@ -307,13 +304,6 @@ _SCRIPT = r"""
       }
     };
   }
-  // Enlarge the figure on a click anywhere on it, not only on its small button.
-  document.addEventListener("click", (event) => {
-    if (event.target.matches(".figure img") && !document.fullscreenElement) {
-      event.target.closest(".figure").querySelector("button[aria-label*='ullscreen' i], button[title*='ullscreen' i]")
-        ?.click();
-    }
-  });
   // In a map, the arrow keys move the focus from voice to voice.
   document.addEventListener("keydown", (event) => {
     const voice = event.target.closest?.(".map .v");

@@ -154,15 +154,20 @@ best attacker finds the right person with {seconds} seconds of speech. No patien
 
 def mels(profiles: Sequence[str]) -> str:
     """Caption of the spectrograms, for weights that allow these profiles."""
-    strict = ", except in the profile Strict, where each picture has its own time axis" if STRICT in profiles else ""
+    strict = ", except in the profile Strict, which changes the length" if STRICT in profiles else ""
     return f"""<h3>What changed in the sound</h3>
-<p>Time runs to the right, frequency upwards; bright is loud. All three share one scale.</p>
-<p>The reconstruction should look like the original. In the swapped voice the fine stripes move: they
-show the pitch of the voice. The words keep their timing{strict}.</p>
-<p class="soft">Click the picture to enlarge it.</p>"""
+<p>Time runs to the right, frequency upwards; bright is loud speech. The white line is the pitch of
+the voice. Drag over a part to enlarge it in all three, double-click to go back. On a touch screen,
+use the buttons above the picture.</p>
+<p>The reconstruction should look like the original. In the swapped voice the fine stripes and the
+line move. The words keep their timing{strict}.</p>"""
 
 
-MELS_ALT = "Mel spectrograms of the original, the reconstruction and the swapped voice, side by side"
+DOWNLOAD_MELS = "Download the picture (PNG)"
+VIEW = "How the spectrograms are drawn"
+VIEW_AXES = [("Mel, as we hear", "mel"), ("Linear", "linear")]
+VIEW_RANGE = "Range of the colors below loud speech (dB)"
+VIEW_DIFFERENCE = "Show what differs from the original, in dB"
 
 NO_EVALUATION = """<p>This installation does not include the evaluation. It is in the repository, in
 <code>benchmarks/evaluation/report.md</code>; <code>saic evaluate</code> repeats it.</p>"""

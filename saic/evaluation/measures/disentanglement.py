@@ -17,7 +17,7 @@ arXiv:1610.01644.
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -67,14 +67,10 @@ def measure(
     rate_hz = pipeline.info()["content_codes_per_s"]
     stride = round(FRAMES_PER_S / rate_hz)
     content, mels, embeddings = {}, {}, {}
-    for done, (name, parts) in enumerate(sorted(dataset.parts.items()), start=1):
-        wavs = [dataset.wav(part) for part in dict.fromkeys((parts.enrollment, parts.source, parts.reference))]
-        speech = np.concatenate([_group_means(speech_frames(wav)[None], stride)[0] >= 0.5 for wav in wavs])
-        codes = [pipeline.embed((wav, SAMPLE_RATE)).content for wav in wavs]
-        frames = [_group_means(log_mel(torch.from_numpy(wav)).numpy(), stride) for wav in wavs]
-        content[name], mels[name] = (np.concatenate(found, axis=1)[:, speech] for found in (codes, frames))
+    for name, wavs in _wavs_by_speaker(dataset, progress):
+        content[name] = _speech_codes(pipeline, wavs, stride)
+        mels[name] = _over_speech([_group_means(_mel(wav), stride) for wav in wavs], wavs, stride)
         embeddings[name] = _segment_embeddings(pipeline, wavs)
-        progress("embed for probes", done, len(dataset.parts))
     measured: dict[str, Estimates] = {}
     for name, run in {
         "content": lambda: probes(content, rate_hz=rate_hz, seed=seed),
@@ -87,6 +83,16 @@ def measure(
         measured[name] = run()
         progress("probe", len(measured), 4)
     return measured
+
+
+def probe_content(
+    dataset: EvaluationSet, pipeline: EvaluatedPipeline, *, seed: int, progress: StepCallback
+) -> Estimates:
+    """The ``content`` of :func:`measure` alone."""
+    rate_hz = pipeline.info()["content_codes_per_s"]
+    stride = round(FRAMES_PER_S / rate_hz)
+    content = {name: _speech_codes(pipeline, wavs, stride) for name, wavs in _wavs_by_speaker(dataset, progress)}
+    return probes(content, rate_hz=rate_hz, seed=seed)
 
 
 def probes(codes: Codes, *, rate_hz: float, seed: int, shuffled: bool = False) -> Estimates:
@@ -190,6 +196,28 @@ def _scikit_learn() -> Any:
     except ImportError as error:
         raise missing_package("The probes need scikit-learn.", "eval") from error
     return sklearn
+
+
+def _wavs_by_speaker(dataset: EvaluationSet, progress: StepCallback) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Each speaker's name and parts (N,)."""
+    for done, (name, parts) in enumerate(sorted(dataset.parts.items()), start=1):
+        yield name, [dataset.wav(part) for part in dict.fromkeys((parts.enrollment, parts.source, parts.reference))]
+        progress("embed for probes", done, len(dataset.parts))
+
+
+def _speech_codes(pipeline: EvaluatedPipeline, wavs: Sequence[np.ndarray], stride: int) -> np.ndarray:
+    """(C, L) content codes of the speech in several wavs."""
+    return _over_speech([pipeline.embed((wav, SAMPLE_RATE)).content for wav in wavs], wavs, stride)
+
+
+def _over_speech(found: Sequence[np.ndarray], wavs: Sequence[np.ndarray], stride: int) -> np.ndarray:
+    """The columns of (F, L) of each wav that hold speech, end to end."""
+    speech = np.concatenate([_group_means(speech_frames(wav)[None], stride)[0] >= 0.5 for wav in wavs])
+    return np.concatenate(found, axis=1)[:, speech]
+
+
+def _mel(wav: np.ndarray) -> np.ndarray:
+    return log_mel(torch.from_numpy(wav)).numpy()
 
 
 def _group_means(frames: np.ndarray, stride: int) -> np.ndarray:

@@ -128,6 +128,15 @@ class Recordings:
             self._wanted_copies.pop(path, None)
         return str(self.store.current(Path(path)))
 
+    def read_bytes(self, path: str, session: str) -> bytes:
+        """Content of a file of `write`; UsageError if it is gone or belongs to another session."""
+        if not self.store.may_read(session, Path(path)):
+            raise UsageError(GONE)
+        try:
+            return Path(path).read_bytes()
+        except OSError:
+            raise UsageError(GONE) from None
+
     def new(self, session: str, kind: str) -> Path:
         """Make a folder (`ClipStore.new`); UsageError if the calling job was stopped."""
         with self.store.mutex:  # `delete` stops the jobs first: no folder is made after it

@@ -7,6 +7,7 @@ before it shows anything.
 
 import contextlib
 import io
+import json
 import queue
 import secrets
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.components.plot import PlotData
 
 from saic import audio, file_report, plots
 from saic.audio import SAMPLE_RATE
@@ -26,24 +28,21 @@ from saic.errors import UsageError
 from saic.evaluation.linkage.report import HEADLINE_S
 from saic.evaluation.protection import Protection, ProtectionMeasurer
 from saic.pipeline import Conversion
-from saic.profiles import STRICT
 from saic.signal.loudness import normalize_loudness
 from saic.web import texts
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.linkage import Linkage, linkage_sentence
 from saic.web.notes import notes_html
-from saic.web.parts import HEAVY, PRIVATE, QUICK, figure, player, recorder
+from saic.web.parts import HEAVY, PRIVATE, QUICK, player, recorder
 from saic.web.progress import DRAWING, Pace, Progress, about, progress_html
 from saic.web.protection_card import AsrStatus, protection_card
 from saic.web.server.recordings import LIMITS, Recordings, session_of
 from saic.web.server.store import GONE
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
 
-_DPI = 240
 _WARM_UP_S = 10
 _TICK_S = 0.4  # between two updates of the progress bar
 _NO_FIGURES: Mapping[str, Linkage] = MappingProxyType({})
-_PEAK_DB = 10.0  # above the loud mel bands of speech: no color is spent on louder points
 _CONSENTED_RECORDING_JS = "(consent, clip) => (consent && clip ? clip.path : null)"
 
 OnProgress = Callable[[float, str, float | None], None]
@@ -52,10 +51,11 @@ OnProgress = Callable[[float, str, float | None], None]
 
 @dataclass(frozen=True)
 class Result:
-    """A conversion: paths of three 16 kHz WAVs and a PNG, all in one folder, and facts for its report.
+    """A conversion: paths of three 16 kHz WAVs, a PNG and an NPZ, all in one folder, and facts for its report.
 
     Attributes
     ----------
+    arrays : path of `saic.plots.mel_arrays`
     profile, voice_similarity : as in `saic.pipeline.Conversion`
     duration_s : length of the swapped voice
     """
@@ -64,13 +64,14 @@ class Result:
     reconstructed: str
     swapped: str
     spectrograms: str
+    arrays: str
     profile: str
     voice_similarity: float | None
     duration_s: float
 
     @property
     def files(self) -> tuple[str, str, str, str]:
-        """The paths, in the order of `Tab.result_files`."""
+        """Paths of the WAVs and the PNG, in the order of `Tab.result_files`."""
         return self.original, self.reconstructed, self.swapped, self.spectrograms
 
 
@@ -377,12 +378,13 @@ class Anonymizer:
                     job.check()
                     report()
 
-                conversion, wavs, png = self._compute(source, target, profile, so_far, enter)
+                conversion, wavs, png, npz = self._compute(source, target, profile, so_far, enter)
             job.check()
             folder = self._recordings.new(session, "result")
             names = ("original", "reconstructed", "swapped")
             paths = [self._recordings.save(folder, name, wav) for name, wav in zip(names, wavs, strict=True)]
-            paths.append(self._recordings.write(folder, "spectrograms.png", png))
+            for name, data in {"spectrograms.png": png, "spectrograms.npz": npz}.items():
+                paths.append(self._recordings.write(folder, name, data))
             duration_s = len(conversion.wav) / SAMPLE_RATE
             return Result(*paths, conversion.profile, conversion.voice_similarity, duration_s)
 
@@ -393,8 +395,8 @@ class Anonymizer:
         profile: str,
         so_far: Progress,
         on_stage: Callable[[str], None],
-    ) -> tuple[Conversion, list[np.ndarray], bytes]:
-        """The conversion, the three wavs of a result and its spectrograms as a PNG."""
+    ) -> tuple[Conversion, list[np.ndarray], bytes, bytes]:
+        """The conversion, the three wavs of a result, and its spectrograms as PNG and as NPZ."""
 
         def enter(stage: str, share: float = 0.0) -> None:
             so_far.enter(stage)
@@ -407,12 +409,35 @@ class Anonymizer:
             voice = (target, SAMPLE_RATE) if isinstance(target, np.ndarray) else target
             result = self._pipeline.convert(clip, voice, profile=profile, progress=enter)
         enter(DRAWING)
-        png = io.BytesIO()
-        figure = plots.mel_comparison(limit_to_speech(result.mels), shared_time=result.profile != STRICT)
-        figure.savefig(png, dpi=_DPI)
+        png, npz = io.BytesIO(), io.BytesIO()
+        plots.mel_comparison(result.mels, result.f0_hz).savefig(png, dpi=plots.DPI)
+        arrays = plots.mel_arrays(result.mels, result.f0_hz)
+        np.savez(npz, **{name: array.astype(np.float16) for name, array in arrays.items()})
         wavs = [normalize_loudness(wav) for wav in (source, result.reconstruction, result.wav)]
         so_far.finish()
-        return result, wavs, png.getvalue()
+        return result, wavs, png.getvalue(), npz.getvalue()
+
+    def show_spectrograms(
+        self,
+        run: Run | None,
+        axis: str,
+        palette: str,
+        range_db: float,
+        difference: bool,
+        request: gr.Request = None,
+    ) -> PlotData | dict:
+        """The spectrograms of a result as a Plotly figure; the other arguments are those of `saic.plots.View`."""
+        if run is None or run.result is None or run.dropped:  # the event belongs to an earlier run
+            return gr.skip()
+        try:
+            with gradio_errors(), self._recordings.job("draw", session_of(request)):
+                npz = self._recordings.read_bytes(run.result.arrays, session_of(request))
+                view = plots.View(axis, range_db, palette, difference)
+                figure = plots.plotly_figure(*plots.from_arrays(np.load(io.BytesIO(npz))), view)
+        except Exception:
+            if not run.dropped:
+                raise
+        return gr.skip() if run.dropped else PlotData(type="plotly", plot=json.dumps(figure))
 
     def show_protection(self, run: Run | None, request: gr.Request = None) -> Iterator[tuple[str, dict]]:
         """Fill the card: first the similarities, then the share of words kept; last give the report."""
@@ -521,17 +546,6 @@ class Anonymizer:
         return path and str(self._recordings.store.current(Path(path)))
 
 
-def limit_to_speech(mels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Cut off the points of log-mels (80, T) that are much louder than speech.
-
-    Otherwise a hum, the loudest point of the picture, leaves only dark colors for the speech. The limit
-    is `_PEAK_DB` above the loud mel bands, of which a hum has few.
-    """
-    limits = [np.percentile(np.percentile(mel, 98, axis=1), 85) for mel in mels.values()]
-    limit = max(limits) + _PEAK_DB / 20 * np.log(10)
-    return {name: np.minimum(mel, limit) for name, mel in mels.items()}
-
-
 def update_results_area(
     *, message: str = "", run_id: str = "", running: bool = False, result: Result | None = None, notes: str = ""
 ) -> tuple:
@@ -545,7 +559,7 @@ def update_results_area(
     result : the result to show, whose files the page has; None removes them from the page
     notes : HTML, shown above the result if it isn't empty
     """
-    files = [gr.skip() if result else None] * 4
+    files = [gr.skip() if result else None] * 5
     downloads = [gr.update(value=result and result.swapped), gr.update(value=None, interactive=False)]
     bar = {"value": progress_html(texts.STARTING, 0.0, None)} if running else {}
     cancel, progress = gr.update(visible=running), gr.update(visible=running, **bar)
@@ -587,12 +601,30 @@ def build_tab(anonymizer: Anonymizer, evaluation: str) -> "Tab":
             ]
         gr.HTML(texts.REPORT)
         protection = gr.HTML(texts.PROTECTION_WAITING, elem_id="protection")
-        mels = figure("Spectrograms", texts.mels(anonymizer.profiles), texts.MELS_ALT)
+        with gr.Column(elem_classes="card"):
+            gr.HTML(texts.mels(anonymizer.profiles))
+            plot = gr.Plot(label="Spectrograms", show_label=False, elem_id="spectrograms", container=False)
+            with gr.Row(elem_classes="actions"):
+                mels = gr.DownloadButton(texts.DOWNLOAD_MELS, elem_id="download-spectrograms")
+            view = _view_choices()
         with gr.Accordion("How well it works on average: the evaluation", open=False, elem_id="evaluation"):
             gr.HTML(evaluation)
     inputs, buttons = (source, choice, target, consent, profile), (convert, cancel, example, delete)
+    pictures = mels, plot, view
     states = gr.Textbox(visible=False), gr.State(None), gr.State(None), gr.Textbox(visible=False)
-    return Tab(*inputs, *buttons, intro, progress, results, notes, players, downloads, protection, mels, *states)
+    return Tab(*inputs, *buttons, intro, progress, results, notes, players, downloads, protection, *pictures, *states)
+
+
+def _view_choices() -> list[gr.Component]:
+    """Settings of the spectrograms, in the order of `Anonymizer.show_spectrograms`."""
+    default = plots.View()
+    with gr.Accordion(texts.VIEW, open=False, elem_id="view"):
+        with gr.Row():
+            axis = gr.Radio(texts.VIEW_AXES, value=default.axis, label="Frequency axis")
+            palette = gr.Radio(list(plots.PALETTES), value=default.palette, label="Colors")
+        range_db = gr.Slider(30, 110, value=default.range_db, step=10, label=texts.VIEW_RANGE, buttons=[])
+        difference = gr.Checkbox(label=texts.VIEW_DIFFERENCE, value=default.difference, elem_id="difference")
+    return [axis, palette, range_db, difference]
 
 
 def _profile_choice(anonymizer: Anonymizer) -> gr.Radio:
@@ -619,6 +651,8 @@ class Tab:
     Attributes
     ----------
     downloads : of the swapped voice, and of the report
+    mels : download of the picture
+    view : settings of the spectrograms
     consented : path of the recording that the consent was given for; kept by the browser
     requested : the `Run` that was requested last
     run : the `Run` that was started last
@@ -641,7 +675,9 @@ class Tab:
     players: list[gr.Audio]
     downloads: list[gr.DownloadButton]
     protection: gr.HTML
-    mels: gr.Image
+    mels: gr.DownloadButton
+    spectrograms: gr.Plot
+    view: list[gr.Component]
     consented: gr.Textbox
     requested: gr.State
     run: gr.State
@@ -656,7 +692,8 @@ class Tab:
     def results_area(self) -> list[gr.Component]:
         """Components below the buttons, in the order of `update_results_area`."""
         state = [self.shown_run_id, self.cancel, self.intro, self.progress]
-        return [*state, self.results, self.protection, self.notes, *self.downloads, *self.result_files]
+        files = [*self.downloads, *self.result_files, self.spectrograms]
+        return [*state, self.results, self.protection, self.notes, *files]
 
 
 def connect_events(anonymizer: Anonymizer, tab: Tab) -> None:
@@ -690,6 +727,9 @@ def connect_events(anonymizer: Anonymizer, tab: Tab) -> None:
     )
     filled = [tab.source, tab.choice, tab.target, tab.consent, tab.requested]
     example = tab.example.click(anonymizer.load_example, tab.profile, filled, **QUICK)
+    hidden = {"show_progress": "hidden"}
+    draw = anonymizer.show_spectrograms, [tab.run, *tab.view], tab.spectrograms
+    gr.on([part.change for part in tab.view], *draw, trigger_mode="always_last", **hidden, **HEAVY)
     several = {"trigger_mode": "multiple"}  # a dropped run may still be in its last stage when the next one starts
     for ready in (requested, example):
         started = ready.success(anonymizer.start_run, [tab.requested, tab.run], [tab.run, *area], **several, **QUICK)
@@ -705,6 +745,7 @@ def connect_events(anonymizer: Anonymizer, tab: Tab) -> None:
         shown = converted.success(
             anonymizer.show_result, [*inputs, tab.run], area, scroll_to_output=True, **several, **QUICK
         )
+        drawn = shown.success(*draw, **hidden, **several, **HEAVY)
         measured = [tab.protection, tab.downloads[1]]
-        shown.success(anonymizer.show_protection, tab.run, measured, show_progress="hidden", **several, **HEAVY)
+        drawn.then(anonymizer.show_protection, tab.run, measured, **hidden, **several, **HEAVY)
     tab.cancel.click(anonymizer.cancel, tab.run, area, **QUICK)

@@ -1,0 +1,38 @@
+"""Figures of the paper: mel spectrograms (Fig. 4), t-SNE maps of embeddings (Fig. 5).
+
+==================  ===========================================================================
+``spectrograms``    levels and F0 of several spectrograms, as a picture or as arrays
+``interactive``     the same as a Plotly figure, which a browser can zoom
+``maps``            PCA and t-SNE of speakers and of clips
+``figure``          size and font of all figures, and how they are saved
+==================  ===========================================================================
+
+The pictures are plain `Figure` objects of matplotlib, made without pyplot and its global state.
+"""
+
+from saic.plots.figure import DPI, FONT_PT, WIDTH_IN, require_format, save
+from saic.plots.interactive import plotly_figure
+from saic.plots.maps import Plane, UnseenSpeakers, content_plane, draw_maps, embedding_maps, map_arrays, speaker_plane
+from saic.plots.spectrograms import PALETTES, PANELS, View, from_arrays, mel_arrays, mel_comparison
+
+__all__ = [
+    "DPI",
+    "FONT_PT",
+    "PALETTES",
+    "PANELS",
+    "WIDTH_IN",
+    "Plane",
+    "UnseenSpeakers",
+    "View",
+    "content_plane",
+    "draw_maps",
+    "embedding_maps",
+    "from_arrays",
+    "map_arrays",
+    "mel_arrays",
+    "mel_comparison",
+    "plotly_figure",
+    "require_format",
+    "save",
+    "speaker_plane",
+]

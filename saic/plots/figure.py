@@ -1,0 +1,43 @@
+"""Size and font of all figures, and how they are saved.
+
+With 4.8 inches and 11-point text, a figure is legible on a 390-pixel phone.
+"""
+
+import io
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from saic import files
+from saic.errors import UsageError
+
+WIDTH_IN = 4.8
+FONT_PT = 11
+DPI = 200
+FORMATS = ("png", "svg")
+
+
+def require_format(path: Path) -> str:
+    """The format that the suffix names, "png" or "svg"; UsageError for another one."""
+    name = path.suffix.lower().removeprefix(".")
+    if name not in FORMATS:
+        raise UsageError("A figure is written as .png or .svg. Give the output one of these suffixes.")
+    return name
+
+
+def save(figure: Figure, path: Path, *, force: bool = False) -> None:
+    """Write a figure as PNG or SVG, by the suffix; figures that are made alike give the same bytes.
+
+    Raises
+    ------
+    UsageError
+        Another suffix.
+    FileExistsError
+        The file exists, and ``force`` is not set.
+    """
+    kind, data = require_format(path), io.BytesIO()
+    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    with matplotlib.rc_context({"svg.hashsalt": "saic"}):  # else an SVG's ids are random
+        figure.savefig(data, format=kind, dpi=DPI, metadata=metadata)
+    files.write(path, data.getvalue(), force=force)

@@ -1,0 +1,220 @@
+"""Mel spectrograms below one another on one time axis, with F0 (paper Fig. 4)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import MaxNLocator
+
+from saic.errors import UsageError
+from saic.plots.figure import FONT_PT, WIDTH_IN
+from saic.signal.mel import F_MAX_HZ, FLOOR, FRAMES_PER_S, N_MELS, mel_frequencies_hz
+
+Mels = Mapping[str, np.ndarray]
+"""Log-mels (80, T) by the keys of `PANELS`; T may differ."""
+
+PANELS = {"original": "Original", "reconstructed": "Reconstructed", "converted": "Swapped"}
+"""Title of each spectrogram, from top to bottom."""
+
+PALETTES = {"magma": "magma", "viridis": "viridis", "cividis": "cividis", "gray": "gray_r"}
+"""Palettes by name, as matplotlib calls them. In "gray", for print, loud is black."""
+
+DIFFERENCE_PALETTE = "RdBu_r"
+DIFFERENCE_DB = 30.0  # range of the difference view, on both sides of 0
+ROWS_LINEAR = 160  # of 50 Hz each, with a linear frequency axis
+
+_DB_PER_NEPER = 20 / np.log(10)  # a mel is ln magnitude
+_PEAK_DB = 10.0  # above the loud mel bands of speech: no color is spent on louder points
+_TICKS_HZ = {"mel": (500, 1000, 2000, 4000), "linear": (0, 2000, 4000, 6000, 8000)}
+_PANEL_IN = 1.35
+
+
+@dataclass(frozen=True)
+class View:
+    """How spectrograms are drawn.
+
+    Attributes
+    ----------
+    axis
+        "mel" gives every mel band the same height, "linear" every hertz.
+    range_db
+        Range of the color scale below loud speech; quieter points have its last color.
+    palette
+        A name of `PALETTES`.
+    difference
+        Below the original, draw the level of each other spectrogram minus the original's.
+    """
+
+    axis: Literal["mel", "linear"] = "mel"
+    range_db: float = 70.0
+    palette: str = "magma"
+    difference: bool = False
+
+    def __post_init__(self) -> None:
+        if self.axis not in _TICKS_HZ:
+            raise UsageError(f"There is no such frequency axis. Use one of these: {', '.join(_TICKS_HZ)}.")
+        if self.palette not in PALETTES:
+            raise UsageError(f"There is no such palette. Use one of these: {', '.join(PALETTES)}.")
+        if not 10 <= self.range_db <= 120:
+            raise UsageError("The range of a spectrogram is 10 to 120 dB.")
+
+    @property
+    def ticks(self) -> tuple[np.ndarray, list[str]]:
+        """Rows of the axis, and their labels in Hz."""
+        hz = _TICKS_HZ[self.axis]
+        return self.row_of(np.array(hz)), [f"{each:,}" for each in hz]
+
+    def row_of(self, hz: np.ndarray) -> np.ndarray:
+        """Fractional row, from 0 at the bottom, of frequencies in Hz; NaN for NaN."""
+        if self.axis == "linear":
+            return hz / F_MAX_HZ * ROWS_LINEAR - 0.5
+        return np.interp(hz, mel_frequencies_hz(), np.arange(N_MELS))
+
+
+DEFAULT_VIEW = View()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One spectrogram as it is drawn.
+
+    Attributes
+    ----------
+    level_db
+        (R, T), the lowest frequency first: -range to 0 dB re loud speech of the same recording,
+        or the difference from the original, -30 to 30 dB.
+    f0_hz
+        (T,), NaN where unvoiced; None if unknown.
+    """
+
+    title: str
+    level_db: np.ndarray
+    f0_hz: np.ndarray | None
+    is_difference: bool
+
+
+def speech_peak(mel: np.ndarray) -> float:
+    """Top of the color scale for a log-mel (80, T), as ln magnitude.
+
+    It is 10 dB above the loud mel bands, of which a hum has few. The loudest point of a recording
+    may be a hum or a knock, and would leave only dark colors for the speech.
+    """
+    sounding = mel[:, mel.max(axis=0) > np.log(FLOOR) + 0.5]  # muted pauses say nothing of the speech
+    if sounding.shape[1] == 0:
+        return 0.0
+    return float(np.percentile(np.percentile(sounding, 98, axis=1), 85)) + _PEAK_DB / _DB_PER_NEPER
+
+
+def panels(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, view: View = DEFAULT_VIEW) -> list[Panel]:
+    """The spectrograms that a figure shows, in the order of `PANELS`; arguments as for :func:`mel_comparison`."""
+    names = [name for name in PANELS if name in mels]
+    if view.difference and len({mels[name].shape[1] for name in names}) > 1:
+        raise UsageError("The recordings differ in length, as in the profile strict, so they have no difference.")
+    return list(_panels(names, mels, f0_hz or {}, view))
+
+
+def _panels(names: list[str], mels: Mels, f0_hz: Mapping[str, np.ndarray], view: View) -> Iterator[Panel]:
+    levels = {name: _level_db(mels[name], view) for name in names}
+    for name in names:
+        is_difference = view.difference and name != "original"
+        title, level_db = PANELS[name], levels[name]
+        if is_difference:
+            title = f"{title} minus original"
+            level_db = np.clip(level_db - levels["original"], -DIFFERENCE_DB, DIFFERENCE_DB)
+        f0 = f0_hz.get(name)
+        yield Panel(title, level_db, None if f0 is None else np.where(f0 > 0, f0, np.nan), is_difference)
+
+
+def _level_db(mel: np.ndarray, view: View) -> np.ndarray:
+    """(R, T) dB re loud speech of a log-mel (80, T), limited to the range of the view."""
+    level_db = np.clip((mel - speech_peak(mel)) * _DB_PER_NEPER, -view.range_db, 0)
+    if view.axis == "mel":
+        return level_db
+    hz = (np.arange(ROWS_LINEAR) + 0.5) * F_MAX_HZ / ROWS_LINEAR
+    weights = np.stack([np.interp(hz, mel_frequencies_hz(), band) for band in np.eye(N_MELS)], axis=1)
+    return weights @ level_db
+
+
+def mel_comparison(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, view: View = DEFAULT_VIEW) -> Figure:
+    """Draw spectrograms below one another on one time axis and one color scale (Fig. 4).
+
+    Levels are relative to the loud speech of each recording (:func:`speech_peak`), since a
+    recording's own level says nothing about its voice.
+
+    Parameters
+    ----------
+    mels
+        (80, T) ln magnitude for some of ``original``, ``reconstructed``, ``converted``, as in
+        `saic.pipeline.Conversion`; T may differ.
+    f0_hz
+        (T,) for some of them, 0 where unvoiced: drawn as a line.
+    view
+        Axis, range, palette, difference.
+
+    Raises
+    ------
+    UsageError
+        A difference between recordings of different lengths.
+    """
+    shown = panels(mels, f0_hz, view)
+    height = 1.1 + _PANEL_IN * len(shown) + 0.55 * view.difference
+    figure = Figure(figsize=(WIDTH_IN, height), layout="constrained", facecolor="white")
+    axes = figure.subplots(len(shown), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    images = [_draw_panel(one, panel, view) for one, panel in zip(axes, shown, strict=True)]
+    axes[-1].set_xlim(0, max(panel.level_db.shape[1] for panel in shown) / FRAMES_PER_S)
+    axes[-1].xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=2))
+    axes[-1].set_xlabel("Time (s)", fontsize=FONT_PT)
+    axes[0].set_yticks(*view.ticks)
+    axes[0].set_ylim(-0.5, len(shown[0].level_db) - 0.5)
+    figure.supylabel("Frequency (Hz)", fontsize=FONT_PT)
+    bars = {"Level (dB, 0 is loud speech)": images[0]}
+    if view.difference and len(images) > 1:
+        bars["Difference (dB)"] = images[1]
+    for label, image in bars.items():
+        bar = figure.colorbar(image, ax=list(axes), location="bottom", aspect=40, shrink=0.8, pad=0.02)
+        bar.set_label(label, fontsize=FONT_PT)
+        bar.ax.tick_params(labelsize=FONT_PT - 1)
+    for one in axes:
+        one.tick_params(labelsize=FONT_PT - 1)
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: Panel, view: View) -> AxesImage:
+    rows, n_frames = panel.level_db.shape
+    low, high = (-DIFFERENCE_DB, DIFFERENCE_DB) if panel.is_difference else (-view.range_db, 0.0)
+    palette = DIFFERENCE_PALETTE if panel.is_difference else PALETTES[view.palette]
+    axes.set_title(panel.title, fontsize=FONT_PT, loc="left")
+    if panel.f0_hz is not None:
+        time_s = (np.arange(n_frames) + 0.5) / FRAMES_PER_S
+        edge = [Stroke(linewidth=3, foreground="black"), Normal()]  # so that it is seen on every color
+        axes.plot(time_s, view.row_of(panel.f0_hz), color="white", lw=1.3, path_effects=edge)
+    extent = (0, n_frames / FRAMES_PER_S, -0.5, rows - 0.5)
+    scale = {"vmin": low, "vmax": high, "cmap": palette}
+    return axes.imshow(panel.level_db, origin="lower", aspect="auto", extent=extent, interpolation="nearest", **scale)
+
+
+def mel_arrays(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    """What the figures show, as arrays to save.
+
+    Returns
+    -------
+    ``frequency_hz`` (80,), ``frames_per_s``, and for each recording ``NAME`` (80, T) ln magnitude,
+    ``NAME_top``, the ln magnitude of 0 dB in a figure, and ``NAME_f0_hz`` (T,), 0 where unvoiced.
+    """
+    arrays = {"frequency_hz": mel_frequencies_hz(), "frames_per_s": np.array(FRAMES_PER_S)}
+    for name, mel in mels.items():
+        arrays |= {name: mel.astype(np.float32), f"{name}_top": np.array(speech_peak(mel))}
+        if f0_hz and name in f0_hz:
+            arrays[f"{name}_f0_hz"] = f0_hz[name].astype(np.float32)
+    return arrays
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Mels and F0, as :func:`mel_comparison` takes them, of what :func:`mel_arrays` gives."""
+    mels = {name: arrays[name] for name in PANELS if name in arrays}
+    return mels, {name: arrays[f"{name}_f0_hz"] for name in mels if f"{name}_f0_hz" in arrays}
