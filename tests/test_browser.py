@@ -113,8 +113,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     patch.setattr(serve, "warm_up", lambda page: None)
     patch.setenv("GRADIO_TEMP_DIR", "")  # build_page sets it; now undo() restores it
     pipeline, store = SlowPipeline(), ClipStore(tmp_path_factory.mktemp("store"))
-    privacy = json.loads((ROOT / "benchmarks" / "evaluation" / "privacy.json").read_text())
-    documents = Documents.read(ROOT, privacy["weights_sha256"])
+    report = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text())
+    documents = Documents.read(ROOT, report["weights_sha256"])
     page = build_page(pipeline, load_examples(ROOT / "assets" / "examples"), store=store, documents=documents)
     server = launch(page, port=0, block=False)
     yield Served(page, server.url, pipeline, calls_out)

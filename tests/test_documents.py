@@ -22,14 +22,18 @@ from saic.evaluation.linkage import report as privacy_reports
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REPORT = ROOT / "benchmarks" / "evaluation" / "report.json"
-PRIVACY = REPORT.with_name("privacy.json")  # of versions whose report.json has no privacy
 README_TABLES = {
     "System": {
-        "Semi-informed, EER %": "Attackers (resemblyzer)",
-        "Ignorant, EER %": "Attackers (resemblyzer)",
-        "Target top-1, %": "Identity (Resemblyzer)",
-        "Source top-1, %": "Identity (Resemblyzer)",
-        "WER, %": "Words",
+        "Target top-1, %": "Identity (Resemblyzer): librispeech",
+        "Source top-1, %": "Identity (Resemblyzer): librispeech",
+        "WER, %": "Words: librispeech",
+        "DNSMOS OVRL": "Sound and prosody: librispeech",
+    },
+    "Corpus": {
+        "EER at 15 s, %": "Worst attacker on `pseudonym`, by corpus",
+        "WER, %": "Words of `pseudonym`, by corpus",
+        "WER, true text, %": "Words of `pseudonym`, by corpus",
+        "Recordings: WER, true text, %": "Words of `pseudonym`, by corpus",
     },
     "Attacker": dict.fromkeys(
         (
@@ -42,7 +46,7 @@ README_TABLES = {
         "Attackers on `pseudonym`",
     ),
     "Input": dict.fromkeys(
-        ("WER, %", "Target top-1, %", "WER rise, points", "WER unconverted, %"), "Degraded recordings"
+        ("WER, %", "Target top-1, %", "WER rise, points", "WER unconverted, %"), "Degraded recordings: librispeech"
     ),
 }
 """First header of a README table to its other columns, each with the heading of the report's table that has it."""
@@ -176,27 +180,19 @@ def cells(table: str) -> dict[str, dict[str, str]]:
 
 def report_tables() -> dict[str, str]:
     """Heading of each of the report's tables to the table."""
-    files = [path for path in (REPORT, PRIVACY) if path.exists()]
-    return {k: v for path in files for k, v in tables(path.with_suffix(".md").read_text(encoding="utf-8")).items()}
+    return tables(REPORT.with_suffix(".md").read_text(encoding="utf-8"))
 
 
 def privacy_report() -> dict:
     """The report of the linkage evaluation."""
+    return json.loads(REPORT.read_text(encoding="utf-8"))["privacy"]
+
+
+def test_report_is_of_the_bundled_weights_and_report_md_is_that_of_report_json() -> None:
     report = json.loads(REPORT.read_text(encoding="utf-8"))
-    return report.get("privacy") or json.loads(PRIVACY.read_text(encoding="utf-8"))
-
-
-def test_reports_are_of_the_bundled_weights_and_report_md_is_that_of_report_json() -> None:
-    report, privacy = json.loads(REPORT.read_text(encoding="utf-8")), privacy_report()
-    assert privacy["weights_sha256"] == weights.fingerprint(weights.resolve())
-    if report["schema"] == reports.SCHEMA:
-        assert report["weights_sha256"] == privacy["weights_sha256"]
-        assert REPORT.with_suffix(".md").read_text(encoding="utf-8") == reports.markdown(report)
-    else:  # measured by an older version, with its weights: the documents say so
-        for document in (README, (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")):
-            assert f"Measured with {report['versions']['saic']}" in document
-    if PRIVACY.exists():
-        assert PRIVACY.with_suffix(".md").read_text(encoding="utf-8") == privacy_reports.markdown(privacy)
+    assert report["schema"] == reports.SCHEMA
+    assert report["weights_sha256"] == report["privacy"]["weights_sha256"] == weights.fingerprint(weights.resolve())
+    assert REPORT.with_suffix(".md").read_text(encoding="utf-8") == reports.markdown(report)
 
 
 def test_model_card_tables_are_those_of_the_report() -> None:
@@ -220,8 +216,10 @@ def test_readme_tables_have_the_figures_of_the_report() -> None:
             for column, heading in columns.items():
                 assert row[column] == report[heading].get(name, {}).get(column, "-"), f"{name}: {column}"
     assert next(iter(found["Attacker"])) == "`fused`"
-    assert found["System"].keys() == report["Identity (Resemblyzer)"].keys()  # all controls
-    by_wer = sorted(report["Degraded recordings"].items(), key=lambda item: -float(item[1]["WER, %"].split()[0]))
+    assert found["System"].keys() == report["Identity (Resemblyzer): librispeech"].keys()  # all controls
+    assert found["Corpus"].keys() == report["Worst attacker on `pseudonym`, by corpus"].keys()  # the weakest too
+    degraded = report["Degraded recordings: librispeech"]
+    by_wer = sorted(degraded.items(), key=lambda item: -float(item[1]["WER, %"].split()[0]))
     assert found["Input"].keys() == {"`clean`", by_wer[0][0], by_wer[1][0]}  # the worst beside the best
 
 

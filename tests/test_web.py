@@ -603,22 +603,13 @@ PSEUDONYM_FIGURES = {
 }
 
 
-@pytest.mark.parametrize("form", ["privacy.json", "inside report.json", "among the systems of report.json"])
-def test_figures_of_the_worst_attacker_are_read_from_the_report_of_the_loaded_weights(form: str, tmp_path) -> None:
+def test_figures_of_the_worst_attacker_are_read_from_the_report_of_the_loaded_weights(tmp_path: Path) -> None:
     systems = {
         "pseudonym": estimates(**PSEUDONYM_FIGURES),
         "pseudonym_strict": estimates(**{"fused.eer_15s": 31.0}),
         "convert": estimates(**{"resemblyzer.eer_semi": 41.0}),
     }
-    report = {"weights_sha256": "a", "systems": systems}
-    old = {"weights_sha256": "a", "systems": {"pseudonym": estimates(**{"resemblyzer.eer_semi": 45.0})}}
-    if form == "inside report.json":
-        (tmp_path / "report.json").write_text(json.dumps(old | {"privacy": {"systems": systems}}))
-    elif form == "privacy.json":
-        (tmp_path / "report.json").write_text(json.dumps(old))
-        (tmp_path / "privacy.json").write_text(json.dumps(report))
-    else:
-        (tmp_path / "report.json").write_text(json.dumps(report))
+    (tmp_path / "report.json").write_text(json.dumps({"privacy": {"weights_sha256": "a", "systems": systems}}))
     assert read_linkage(tmp_path, "b") == {}
     linkage = read_linkage(tmp_path, "a")
     worst = Linkage({5: 28.1, 15: 15.2, 28: 5.5}, 49.0, 96)
@@ -636,7 +627,7 @@ def test_figures_of_the_worst_attacker_are_read_from_the_report_of_the_loaded_we
 
 
 @pytest.mark.parametrize(
-    "content", [None, "{", "[]", '{"systems": {"a": 1}}', '{"systems": [], "weights_sha256": "a"}']
+    "content", [None, "{", "[]", '{"privacy": null}', '{"privacy": {"systems": [], "weights_sha256": "a"}}']
 )
 def test_report_of_another_form_has_no_figures(content: str | None, tmp_path: Path) -> None:
     if content is not None:
@@ -807,12 +798,11 @@ def test_dropped_result_is_removed_from_maps(anonymizer: Anonymizer, recordings:
 
 
 def test_documents_are_read_and_marked_if_of_other_weights(tmp_path: Path) -> None:
-    reports = [ROOT / "benchmarks" / "evaluation" / name for name in ("report.json", "privacy.json")]
-    hashes = [json.loads(path.read_text())["weights_sha256"] for path in reports if path.exists()]
-    for measured in (*hashes, "0"):
+    report = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text())
+    for measured in (report["weights_sha256"], "0"):
         documents = Documents.read(ROOT, measured)
         assert "<h3>Identity" in documents.evaluation and "</table></div>" in documents.evaluation
-        assert documents.evaluation.count("other weights") == sum(each != measured for each in hashes)
+        assert documents.evaluation.count("other weights") == (measured == "0")
     assert "<h3>Limits</h3>" in documents.model_card and "<h3>Figures" not in documents.model_card
     assert not re.search(r"<img|href=\"(?!https:)", documents.evaluation + documents.model_card)
     assert Documents.read(tmp_path, measured) == Documents()  # as in an installed package

@@ -127,12 +127,11 @@ def evaluate(
             privacy = linkage.evaluate(
                 list(paths.values()),
                 split,
-                out,
+                out / ".cache",
                 evidence=evidence,
                 systems=attacked,
                 progress=progress,
                 command=command,
-                write=False,
                 **options,
             )
         except DataError as error:

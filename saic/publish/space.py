@@ -14,7 +14,7 @@ from saic.publish import upload as uploads
 
 _ROOT = Path(__file__).parents[2]
 _TREE = ("app.py", "requirements.txt", "LICENSE", "NOTICE", "saic/**/*", "assets/README.md", "assets/examples/*")
-_ABOUT_BUNDLED = ("MODEL_CARD.md", "benchmarks/evaluation/privacy.*", "benchmarks/evaluation/report.*")
+_ABOUT_BUNDLED = ("MODEL_CARD.md", "benchmarks/evaluation/report.*")
 _BUNDLED = "saic/weights/default"
 
 _TEXT = """\

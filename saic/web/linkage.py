@@ -16,8 +16,6 @@ LENGTHS_S = (5, HEADLINE_S, 28)
 ORIGINAL = "real"
 """The system of the evaluation that is original speech."""
 
-_REPORTS = ("report.json", "privacy.json")  # the first that has figures counts
-
 
 @dataclass(frozen=True)
 class Linkage:
@@ -40,21 +38,15 @@ class Linkage:
 
 
 def read_linkage(folder: Path, weights_sha256: str | None) -> dict[str, Linkage]:
-    """The figures of each system, from the reports of the evaluation in a folder.
+    """The figures of each system, from ``report.json`` in a folder.
 
-    Reports of other weights are left out, and so is what has another form.
+    A report of other weights has none, and neither has a file of another form.
     """
-    for name in _REPORTS:
-        try:
-            report = json.loads((folder / name).read_text(encoding="utf-8"))
-            for part in (report.get("privacy"), report):
-                if isinstance(part, dict) and "systems" in part:
-                    measured = part.get("weights_sha256", report.get("weights_sha256"))
-                    if measured == weights_sha256 and (found := _read_systems(part["systems"])):
-                        return found
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            continue  # there is no such report
-    return {}
+    try:
+        privacy = json.loads((folder / "report.json").read_text(encoding="utf-8"))["privacy"]
+        return _read_systems(privacy["systems"]) if privacy["weights_sha256"] == weights_sha256 else {}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}  # there is no such report
 
 
 def by_profile(linkage: Mapping[str, Linkage], profiles: Iterable[str], default: str) -> dict[str, Linkage]:

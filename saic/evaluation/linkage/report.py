@@ -1,4 +1,4 @@
-"""Report of the linkage evaluation: privacy.json, and privacy.md to read.
+"""Report of the linkage evaluation: the part ``privacy`` of report.json, and its tables.
 
 ::
 
@@ -19,13 +19,10 @@ LENGTHs is 5s, 15s, 28s or all. PART is a corpus, its children, or its pairs of 
 were not pooled, and so are figures that the data do not allow.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from saic import files
 from saic.errors import SaicError
 from saic.evaluation.linkage.material import ALL, Length, length_name
 from saic.evaluation.linkage.run import (
@@ -213,13 +210,6 @@ def claim(estimates: Estimates, lengths_s: Sequence[int]) -> str:
     named = _best_top1(estimates, HEADLINE_S)
     naming = f"; the right one of {GALLERY_SIZE} people is named in {named.value:.0f} % of cases" if named else ""
     return f"EER of the worst attacker: {', '.join(parts)}{naming}."
-
-
-def write(report: Mapping[str, Any], out: Path) -> None:
-    """Write privacy.json and privacy.md into a folder."""
-    out.mkdir(parents=True, exist_ok=True)
-    files.write(out / "privacy.json", (json.dumps(report, indent=2, allow_nan=False) + "\n").encode(), force=True)
-    files.write(out / "privacy.md", markdown(report).encode(), force=True)
 
 
 def markdown(report: Mapping[str, Any]) -> str:

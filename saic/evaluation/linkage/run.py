@@ -449,7 +449,7 @@ def _read(corpora: Sequence[Path], split: str) -> Speakers:
 def evaluate(
     corpora: Sequence[str | os.PathLike],
     split: str,
-    out: str | os.PathLike,
+    cache: Path,
     *,
     pipeline: EvaluatedPipeline,
     evidence: Sequence[Evidence],
@@ -458,12 +458,8 @@ def evaluate(
     quick: bool = False,
     progress: StepCallback | None = None,
     command: str = "",
-    write: bool = True,
 ) -> dict[str, Any]:
-    """Attack the systems, and write ``privacy.json``, ``privacy.md`` and plots into ``out``.
-
-    Outputs, measurements and trained attackers are cached in ``out/.cache``, so that an interrupted
-    run goes on.
+    """Attack the systems.
 
     Parameters
     ----------
@@ -473,36 +469,40 @@ def evaluate(
         voices are the targets of ``convert``.
     split
         Split of the trials.
+    cache
+        Folder for outputs, measurements and trained attackers, so that an interrupted run goes on.
     evidence
         What the attackers measure, see :func:`saic.evaluation.linkage.attackers.load`.
     systems
         Names of :data:`saic.evaluation.systems.SYSTEMS`.
     quick
         Few training speakers, and 5 and 15 s only.
-    write
-        Whether to write more than the cache.
+
+    Returns
+    -------
+    The report, see :mod:`saic.evaluation.linkage.report`.
 
     Raises
     ------
     SaicError
         The data cannot be used, or the control failed.
     """
-    from saic.evaluation.linkage import plots, report
+    from saic.evaluation.linkage import report
 
-    paths, out = [Path(path) for path in corpora], Path(out)
+    paths = [Path(path) for path in corpora]
     evaluation = LinkageEvaluation(
         paths,
         split,
         pipeline=pipeline,
         evidence=evidence,
-        cache=out / ".cache",
+        cache=cache,
         seed=seed,
         quick=quick,
         progress=progress or (lambda stage, done, total: None),
     )
     result = evaluation.measure(systems)
     report.require_controls(result)
-    made = report.build(
+    return report.build(
         result,
         attackers=[each.name for each in evidence],
         command=command,
@@ -512,7 +512,3 @@ def evaluate(
         manifests={corpus_name(path): manifest.fingerprint(path, ()) for path in paths},
         n_training=len(evaluation.train),
     )
-    if write:
-        report.write(made, out)
-        plots.save(made, out / "plots")
-    return made

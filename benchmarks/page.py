@@ -1,0 +1,167 @@
+"""How fast the page is in a browser, and how well it predicts the time of a conversion.
+
+``python -m benchmarks.page [--tree FOLDER] [--lengths 10 30 60 300]`` starts ``app.py`` with the
+bundled weights and opens it in headless Chromium. It prints the seconds until the server answers
+and until the page can be used, and for each length the seconds from the click on Convert to the
+result on the page. ``--tree`` names another checkout of the project, with an environment of its own
+in ``.venv``: it is measured in turn with this one. ``cpu`` is the processor time of the server
+during a conversion.
+
+The page predicts the time left while it converts. The error of the prediction is measured on every
+change of the progress bar after the first second of runs over four seconds: by how much the
+predicted seconds of the whole run differ from the actual ones, in percent; median and worst.
+
+Linux only: it reads /proc.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+from saic import audio
+from saic.signal.mel import SAMPLE_RATE
+
+ROOT = Path(__file__).parents[1]
+CLIP = ROOT / "assets" / "examples" / "voice_a.flac"
+UP_TIMEOUT_S = 180.0
+FIRST_S, LONG_S = 1.0, 4.0
+
+_WATCH = """() => {
+  window.told = [];
+  new MutationObserver(() => {
+    const bar = document.querySelector('#progress [role=progressbar]');
+    if (bar) window.told.push([performance.now() / 1000, bar.getAttribute('aria-valuetext')]);
+  }).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ['aria-valuetext']});
+}"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One conversion: seconds of the recording, to the result, of the server's processor; errors in %."""
+
+    length_s: float
+    result_s: float
+    cpu_s: float
+    errors_percent: list[float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tree", type=Path, action="append", default=[], help="another checkout to compare with")
+    parser.add_argument("--lengths", type=float, nargs="+", default=[10, 30, 60, 300], help="of the recordings, in s")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        clips = {length: _recording(length, Path(folder)) for length in arguments.lengths}
+        for tree in (ROOT, *(path.resolve() for path in arguments.tree)):
+            measure(tree, clips)
+
+
+def measure(tree: Path, clips: dict[float, Path]) -> None:
+    """Measure the page of one checkout, and print a table."""
+    began = time.monotonic()
+    server, url = _serve(tree)
+    try:
+        print(f"{tree.name}: server up after {time.monotonic() - began:.1f} s")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=os.environ.get("CHROMIUM")
+                or shutil.which("chromium-headless-shell")
+                or shutil.which("chromium"),
+                args=["--no-sandbox"] if os.geteuid() == 0 else [],
+            )
+            page = browser.new_page(viewport={"width": 1366, "height": 650})
+            page.set_default_timeout(1000 * UP_TIMEOUT_S)
+            opened = time.monotonic()
+            page.goto(url)
+            page.locator("#target audio[src]").first.wait_for(state="attached")
+            print(f"page usable after {time.monotonic() - opened:.1f} s")
+            print("| Recording, s | Result, s | Server's processor, s | Error of the prediction, %: median | worst |")
+            print("| --- | --- | --- | --- | --- |")
+            for length, path in clips.items():
+                run = _convert(page, server.pid, length, path)
+                errors = [abs(error) for error in run.errors_percent]
+                cells = [f"{statistics.median(errors):.0f}", f"{max(errors):.0f}"] if errors else ["-", "-"]
+                print(f"| {run.length_s:g} | {run.result_s:.1f} | {run.cpu_s:.1f} | {' | '.join(cells)} |")
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _convert(page: Page, pid: int, length_s: float, path: Path) -> Run:
+    page.reload()
+    page.locator("#target audio[src]").first.wait_for(state="attached")
+    with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
+        page.locator("#source input[type=file]").set_input_files(path)
+    page.locator("#source audio[src]").first.wait_for(state="attached")
+    page.evaluate(_WATCH)
+    cpu_s, began = _cpu_s(pid), page.evaluate("performance.now() / 1000")
+    page.get_by_role("button", name="Convert").click()
+    page.locator("#protection .verdict").wait_for()
+    ended = page.evaluate("performance.now() / 1000")
+    total_s, errors = ended - began, []
+    if total_s > LONG_S:
+        for now, text in page.evaluate("window.told"):
+            left_s = _seconds(text)
+            if left_s is not None and now - began > FIRST_S:
+                errors.append(100 * (now - began + left_s - total_s) / total_s)
+    return Run(length_s, total_s, _cpu_s(pid) - cpu_s, errors)
+
+
+def _seconds(text: str | None) -> float | None:
+    """The time left of a progress bar's text; None if it tells none."""
+    if not (found := re.search(r"about (?:(\d+) min)? ?(?:(\d+) s)?", text or "")) or not any(found.groups()):
+        return None
+    minutes, seconds = found.groups(default="0")
+    return 60 * int(minutes) + int(seconds)
+
+
+def _recording(length_s: float, folder: Path) -> Path:
+    """The bundled clip, repeated to a length."""
+    wav, n_samples = audio.load(CLIP), round(length_s * SAMPLE_RATE)
+    path = folder / f"{length_s:g}.wav"
+    audio.save(path, np.resize(wav, n_samples))
+    return path
+
+
+def _serve(tree: Path) -> tuple[subprocess.Popen, str]:
+    """Start a checkout's page on a free port, and wait until it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    python = sys.executable if tree == ROOT else str(tree / ".venv" / "bin" / "python")
+    command = [python, "app.py", "--port", str(port)]
+    server = subprocess.Popen(command, cwd=tree, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url, end = f"http://127.0.0.1:{port}/", time.monotonic() + UP_TIMEOUT_S
+    while True:
+        try:
+            httpx.get(url).raise_for_status()
+            return server, url
+        except httpx.HTTPError:
+            if server.poll() is not None or time.monotonic() > end:
+                server.kill()
+                raise SystemExit(f"The page of {tree} did not start.") from None
+            time.sleep(0.1)
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time of a process with its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()
