@@ -218,7 +218,7 @@ def test_vocoder_training_leaves_out_broken_clips_and_prints_them_by_name(
     from train.vocoder import _read
 
     flac_with_a_broken_body(folder / "s2" / "body.flac")
-    waveforms = _read(folder, "test", 16)
+    waveforms = _read([folder], "test", 16)
     assert [clip.utterance for clip in waveforms.training_set.clips] == ["s0/good", "s1/good", "s2/good"]
     assert "Left out 1 file: 1 broken\n  broken: s2/body\ntest: 3 lossless clips" in capsys.readouterr().out
 
