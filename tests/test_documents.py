@@ -164,7 +164,7 @@ def test_architecture_names_every_package_and_every_module_of_the_model() -> Non
 def tables(markdown: str) -> dict[str, str]:
     """Heading to the table under it."""
     parts = [part.partition("\n\n") for part in re.split("\n##+ ", markdown)[1:]]
-    return {heading: body.partition("\n\n")[0] for heading, _, body in parts if body.startswith("|")}
+    return {heading: body.partition("\n\n")[0].strip() for heading, _, body in parts if body.startswith("|")}
 
 
 def report_cells() -> dict[str, dict[str, dict[str, str]]]:
