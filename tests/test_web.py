@@ -803,9 +803,6 @@ def test_documents_are_read_and_marked_if_of_other_weights(tmp_path: Path) -> No
         documents = Documents.read(ROOT, measured)
         assert ">Identity (Resemblyzer): librispeech<" in documents.evaluation
         assert "</table></div>" in documents.evaluation
-            ">Identity (Resemblyzer): librispeech</h" in documents.evaluation
-            and "</table></div>" in documents.evaluation
-        )
         assert documents.evaluation.count("other weights") == (measured == "0")
     assert "<h3>Limits</h3>" in documents.model_card and "<h3>Figures" not in documents.model_card
     assert not re.search(r"<img|href=\"(?!https:)", documents.evaluation + documents.model_card)
