@@ -15,7 +15,7 @@ from saic.conversion import Speech, Voice, convert_mel
 from saic.data import manifest
 from saic.errors import WeightsError
 from saic.model.model import Model
-from saic.model.prosody import ProsodyPredictor, scaled_contour, slow_contour
+from saic.model.prosody import ProsodyPredictor, follow_contour, scaled_contour, slow_contour
 from saic.pipeline import Pipeline
 from saic.profiles import PROFILES
 from saic.signal.f0 import measure_f0_stats
@@ -97,6 +97,19 @@ def test_slow_contour_passes_changes_below_1_hz_up_to_2_semitones() -> None:
         assert float(middle.max()) == pytest.approx(0.5 * share, abs=0.03)
     steps = slow_contour(128 * 2 ** (time // 10)[None])
     assert steps.shape == (1, 2, 1600) and steps[:, 0].abs().max() == 1
+
+
+def test_f0_follows_changes_of_a_contour_without_its_jitter() -> None:
+    time, statistics = torch.arange(800) / 80, torch.tensor([[7.0, 0.25]])
+    f0 = torch.where(time % 1 < 0.7, 150.0, 0.0)[None]
+    wave = torch.sin(2 * torch.pi * 2 * time)[None]
+    noise = torch.randn(wave.shape, generator=torch.Generator().manual_seed(0))
+    clean, noisy = (follow_contour(f0, contour, statistics) for contour in (wave, wave + noise))
+    assert torch.equal(clean > 0, f0 > 0)
+    octaves, jitter = clean[f0 > 0].log2() - 7, noisy[f0 > 0].log2() - clean[f0 > 0].log2()
+    assert float(torch.corrcoef(torch.stack([octaves, wave[f0 > 0]]))[0, 1]) > 0.97
+    assert float(octaves.std()) > 0.8 * 0.25 * float(wave[f0 > 0].std())
+    assert float(jitter.diff().abs().mean()) < 0.1 * 0.25 * float(noise.diff().abs().mean())
 
 
 def test_scaled_contour_has_median_0_and_spread_1(corpus_folder: Path) -> None:

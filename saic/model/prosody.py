@@ -25,6 +25,7 @@ _MIN_SPREAD = 0.04  # octaves: half a semitone
 _MAX_SCALED = 3.0  # spreads from the median; beyond it are octave errors of the tracker
 _SLOW_FRAMES = 10.6  # deviation of a Gaussian that attenuates 1 Hz by 3 dB at 80 frames/s
 _SLOW_OCTAVES = 2 / 12
+_SMOOTH_FRAMES = 4.0  # deviation of a Gaussian, 50 ms: a prediction varies from frame to frame as no voice does
 
 
 class ProsodyPredictor(nn.Module):
@@ -133,16 +134,12 @@ def slow_contour(f0: Tensor) -> Tensor:
     -------
     (B, 2, T): low-passed log2 F0, 1 for 2 semitones above the median, and ones.
     """
-    reach = math.ceil(3 * _SLOW_FRAMES)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).to(f0) / _SLOW_FRAMES).square())[None, None]
-    voiced = (f0 > 0).to(f0).unsqueeze(1)
-    smooth, share = (F.conv1d(x, kernel, padding=reach) for x in (_octaves(f0)[0].unsqueeze(1), voiced))
-    slow = (smooth / share.clamp_min(1e-3) / _SLOW_OCTAVES).clamp(-1, 1)
+    slow = (_smoothed(_octaves(f0)[0], f0 > 0, _SLOW_FRAMES) / _SLOW_OCTAVES).clamp(-1, 1).unsqueeze(1)
     return torch.cat([slow, torch.ones_like(slow)], dim=1)
 
 
 def follow_contour(f0: Tensor, contour: Tensor, f0_stats: Tensor) -> Tensor:
-    """Replace the F0 of voiced frames by a predicted contour in another voice.
+    """Replace the F0 of voiced frames by a predicted contour, smoothed over 50 ms, in another voice.
 
     Parameters
     ----------
@@ -158,7 +155,17 @@ def follow_contour(f0: Tensor, contour: Tensor, f0_stats: Tensor) -> Tensor:
     (B, T) Hz, 0 where unvoiced.
     """
     median, spread = f0_stats.unsqueeze(-1).unbind(dim=1)
-    return torch.where(f0 > 0, (median + spread * contour).exp2(), 0.0)
+    smooth = _smoothed(contour, f0 > 0, _SMOOTH_FRAMES)
+    return torch.where(f0 > 0, (median + spread * smooth).exp2(), 0.0)
+
+
+def _smoothed(x: Tensor, voiced: Tensor, deviation: float) -> Tensor:
+    """Mean of the voiced frames of (B, T) around each frame, weighted by a Gaussian; 0 far from voiced frames."""
+    reach = math.ceil(3 * deviation)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).to(x) / deviation).square())[None, None]
+    weight = voiced.to(x).unsqueeze(1)
+    total, share = (F.conv1d(each, kernel, padding=reach) for each in (x.unsqueeze(1) * weight, weight))
+    return (total / share.clamp_min(1e-3)).squeeze(1)
 
 
 def _octaves(f0: Tensor) -> tuple[Tensor, Tensor]:
