@@ -23,7 +23,7 @@ from saic.model.timing import new_timing
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.f0 import REGISTER_HZ, measure_f0_stats
 from saic.signal.loudness import normalize_loudness
-from saic.signal.masking import mute_frames, quiet_frames
+from saic.signal.masking import mel_power, mute_frames, quiet_frames
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE
 from saic.signal.vad import main_speech_frames, require_speech, require_varied
 from saic.vocoder.vocoder import GriffinLim, build_vocoder
@@ -440,7 +440,7 @@ class Pipeline:
         converted, f0 = convert_mel(self.model, content, f0, mask, voice, contour)
         if profile == STRICT:
             # Quiet frames fade like pauses: at the source's own level they would tell its room.
-            kept, original = kept & ~quiet_frames(original, kept), None
+            kept, original = kept & ~quiet_frames(mel_power(original), kept), None
         mels["converted"] = mute_frames(converted, kept, original)[0]
         f0_hz["converted"] = f0[0] * kept
         tell("Vocoding the new voice", 0.65 if reconstruct else 0.35)

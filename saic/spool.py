@@ -1,0 +1,128 @@
+"""A tensor that is written in order and read in parts, in a temporary file if it is long.
+
+A recording of an hour has 0.2 GB of samples, and every layer of the decoder as much again. Up to
+32 MiB stay in memory; what is longer is in a file of the system's folder for temporary files
+(``TMPDIR``). The file has no name on POSIX systems and mode 0600 anywhere, so that nobody else can
+open it, and it is gone when the process ends, in whatever way.
+"""
+
+import bisect
+import tempfile
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saic import files
+
+MEMORY_BYTES = 32 * 2**20
+"""A longer tensor goes to a file."""
+
+
+class Spool:
+    """A tensor (..., T) that grows along its last axis.
+
+    >>> spool = Spool.of(torch.arange(6.0))
+    >>> spool[2:4]
+    tensor([2., 3.])
+
+    Parameters
+    ----------
+    memory_bytes
+        Size from which on it is in a file; None keeps all of it in memory.
+    """
+
+    def __init__(self, memory_bytes: int | None = MEMORY_BYTES) -> None:
+        self._limit = np.inf if memory_bytes is None else memory_bytes
+        self._parts: list[Tensor] = []
+        self._ends: list[int] = []  # of the parts
+        self._length, self._bytes = 0, 0
+        self._file = None
+
+    @classmethod
+    def of(cls, *parts: Tensor) -> "Spool":
+        """A spool of parts, one after the other."""
+        return cls().extend(parts)
+
+    def extend(self, parts: Iterable[Tensor]) -> "Spool":
+        """Append parts, and return the spool."""
+        for part in parts:
+            self.append(part)
+        return self
+
+    def append(self, part: Tensor) -> None:
+        """Append a part (..., n); all have the same dtype, device and other sizes.
+
+        Raises
+        ------
+        DiskError, UsageError
+            The temporary file cannot be written.
+        """
+        if part.shape[-1] == 0 and self._length:
+            return
+        self._bytes += part.numel() * part.element_size()
+        self._length += part.shape[-1]
+        if self._file is None:
+            self._parts.append(part)
+            self._ends.append(self._length)
+            if self._bytes > self._limit:
+                self._move_to_file()
+        else:
+            self._write(part)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, frames: slice) -> Tensor:
+        """The tensor (..., stop - start) of a slice without a step."""
+        start, stop, _ = frames.indices(self._length)
+        stop = max(start, stop)
+        if self._file is not None:
+            return self._read(start, stop)
+        if len(self._parts) == 1:
+            return self._parts[0][..., start:stop]
+        k = min(bisect.bisect_right(self._ends, start), len(self._parts) - 1)
+        found = []
+        while True:
+            first = self._ends[k] - self._parts[k].shape[-1]
+            found.append(self._parts[k][..., max(start - first, 0) : max(stop - first, 0)])
+            if k + 1 == len(self._parts) or self._ends[k] >= stop:
+                return found[0] if len(found) == 1 else torch.cat(found, dim=-1)
+            k += 1
+
+    def blocks(self, size: int) -> Iterator[Tensor]:
+        """The parts (..., n) of at most ``size`` frames."""
+        for start in range(0, self._length, size):
+            yield self[start : start + size]
+
+    def _move_to_file(self) -> None:
+        parts, self._parts, self._ends = self._parts, [], []
+        self._like = parts[0][..., :0]
+        try:
+            self._file = tempfile.TemporaryFile()
+        except OSError as error:
+            raise files.as_usage_error(error, "A temporary file cannot be made") from None
+        for part in parts:
+            self._write(part)
+
+    def _write(self, part: Tensor) -> None:
+        # Frame by frame, so that frames of one part are beside each other.
+        data = part.movedim(-1, 0).contiguous().cpu().numpy()
+        try:
+            self._file.seek(0, 2)
+            self._file.write(memoryview(data).cast("B"))
+        except OSError as error:
+            raise files.as_usage_error(error, "A temporary file cannot be written") from None
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        shape = self._like.shape[:-1]
+        data = torch.empty((stop - start, *shape), dtype=self._like.dtype)
+        frame_bytes = self._like.element_size() * int(np.prod(shape, dtype=np.int64))
+        try:
+            self._file.seek(start * frame_bytes)
+            if stop > start:
+                self._file.readinto(memoryview(data.numpy()).cast("B"))
+        except OSError as error:
+            raise files.as_usage_error(error, "A temporary file cannot be read") from None
+        return data.movedim(0, -1).contiguous().to(self._like.device)
