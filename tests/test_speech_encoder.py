@@ -72,7 +72,7 @@ def test_network_gives_whispers_own_output_for_30_s(
     folder = str(entry.archive_path().parent)
     whisper = ctranslate2.models.Whisper(folder, compute_type="float32", intra_threads=1)
     expected = np.array(whisper.encode(ctranslate2.StorageView.from_array(own_mel[None].numpy())))
-    monkeypatch.setattr(speech_encoder, "_WINDOW", 1_500)  # Whisper's attention spans 30 s
+    monkeypatch.setattr(speech_encoder, "WINDOW", 1_500)  # Whisper's attention spans 30 s
     found = entry.network(archive).features_of_own_mel(own_mel[None])[..., entry.CHANNELS :].numpy()
     assert found.shape == expected.shape == (1, 1_500, 384)
     # The positions in the package are rounded to float16; the largest errors are in a few large channels.
@@ -117,7 +117,7 @@ def test_other_weights_or_a_missing_package_raise_usage_error(monkeypatch: pytes
 def test_long_recording_has_one_frame_per_20_ms_and_a_change_reaches_at_most_one_window(
     encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speech_encoder, "_WINDOW", 60)
+    monkeypatch.setattr(speech_encoder, "WINDOW", 60)
     monkeypatch.setattr(speech_encoder, "_MARGIN", 10)
     mel = torch.randn(1, 80, 480)
     changed = mel.clone()
@@ -134,7 +134,7 @@ def test_features_of_a_part_in_one_window_depend_on_nothing_after_it(
     encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The frames that are kept of the first window are those of the window alone."""
-    monkeypatch.setattr(speech_encoder, "_WINDOW", 60)
+    monkeypatch.setattr(speech_encoder, "WINDOW", 60)
     monkeypatch.setattr(speech_encoder, "_MARGIN", 10)
     own_mel = torch.randn(1, 80, 400)
     whole = encoder.features_of_own_mel(own_mel)

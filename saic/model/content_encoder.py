@@ -52,7 +52,7 @@ class ConvolutionFront(nn.Module):
         self, mel: Tensor, mask: Tensor | None, statistics: NormStatistics | None
     ) -> tuple[Tensor, Tensor | None]:
         """(B, 80, T) standardized log-mel to (B, channels, ceil(T / stride)) and its mask."""
-        x = self.norm(mel, mask, statistics).clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+        x = limit_deviations(self.norm(mel, mask, statistics))
         x = self.norm(self.bank(x), mask, statistics)
         for block in self.blocks:
             x, mask = block(x, mask, statistics)
@@ -154,8 +154,13 @@ class ContentEncoder(nn.Module):
         codes = self.out(x)
         if self.detail is None:
             return codes
-        normalized = self.norm(mel, mask, statistics).clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+        normalized = limit_deviations(self.norm(mel, mask, statistics))
         return torch.cat([codes, self.detail(average_pool(normalized, self.stride))], dim=1)
+
+
+def limit_deviations(normalized: Tensor) -> Tensor:
+    """An instance-normalized mel, within six deviations."""
+    return normalized.clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
 
 
 def _blocks(config: Config, strides: tuple[int, ...]) -> nn.ModuleList:

@@ -48,7 +48,7 @@ class Decoder(nn.Module):
         channels = config.channels
         self.stride = math.prod(config.upsampling)
         # The harmonics are added after this block, from which on the frame rate is the mel's.
-        self._last_upsampling = max((i for i, factor in enumerate(config.upsampling) if factor > 1), default=0)
+        self.last_upsampling = max((i for i, factor in enumerate(config.upsampling) if factor > 1), default=0)
         self.dense = nn.Sequential(
             nn.Linear(embedding_size, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU()
         )
@@ -94,9 +94,13 @@ class Decoder(nn.Module):
         for i, block in enumerate(self.blocks):
             block_mask, stride = downsample_mask(mask, stride), stride // block.upsampling
             x = block(x, condition, block_mask, downsample_mask(mask, stride), statistics)
-            if i == self._last_upsampling:
-                x = x + self.pitch_projection(harmonic_mel(f0))
+            if i == self.last_upsampling:
+                x = x + self.harmonics(f0)
         return self.out(x)[..., :n_frames]
+
+    def harmonics(self, f0: Tensor) -> Tensor:
+        """(B, T) F0 in Hz to the (B, channels, T) that is added after the last upsampling."""
+        return self.pitch_projection(harmonic_mel(f0))
 
 
 def pixel_shuffle(x: Tensor, factor: int) -> Tensor:

@@ -21,6 +21,7 @@ class Conv(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1):
         super().__init__()
         self.pad = (kernel - 1) // 2, kernel // 2
+        self.reach = kernel // 2
         self.conv = nn.Conv1d(in_channels, out_channels, kernel, stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,6 +38,7 @@ class ConvBank(nn.Module):
     def __init__(self, in_channels: int, channels: int, kernels: int):
         super().__init__()
         self.bank = nn.ModuleList(Conv(in_channels, channels, k) for k in range(1, kernels + 1))
+        self.reach = kernels // 2
         self.mix = Conv(in_channels + kernels * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,6 +73,16 @@ class NormStatistics:
             return self._measured[-1]
         self._next += 1
         return self._measured[self._next - 1]
+
+
+class KnownStatistics(NormStatistics):
+    """Mean and standard deviation of one norm, each (B, channels, 1), to apply any number of times."""
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        self._pair = mean, deviation
+
+    def of(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self._pair
 
 
 class InstanceNorm(nn.Module):
@@ -108,3 +120,10 @@ class AdaIN(nn.Module):
         x = self.norm(x, mask, statistics)
         shift, scale = self.affine(condition).unsqueeze(-1).chunk(2, dim=1)
         return torch.addcmul(shift, x, 1 + scale)
+
+
+def interpolate(x: Tensor, places: Tensor) -> Tensor:
+    """Values of (..., T) at N fractional places, by linear interpolation: (..., N)."""
+    before = places.long()
+    after = (before + 1).clamp_max(x.shape[-1] - 1)
+    return torch.lerp(x[..., before], x[..., after], (places - before).to(x.dtype))

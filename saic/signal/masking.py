@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saic.signal.mel import FLOOR
 
-_EPS = 1e-5
+EPS = 1e-5  # added to every variance
 _MIN_FRAMES = 4  # over fewer, the deviation is near 0, and a division by it would amplify noise
 _FADE_FRAMES = 12  # 150 ms
 _QUIET_DB = -25.0  # re the speech level: consonants, word ends, noise
@@ -46,7 +46,7 @@ def masked_statistics(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         weight = weight.transpose(1, 2)  # a matrix product is the fastest weighted sum
         mean = x @ weight
         variance = (x - mean).square() @ weight
-        return mean, (variance + _EPS).sqrt()
+        return mean, (variance + EPS).sqrt()
 
 
 class RunningStatistics:
@@ -95,7 +95,7 @@ class RunningStatistics:
 
     def masked_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation, each (1, channels, 1), as of :func:`masked_statistics`."""
-        return self.mean.float()[None], (self.deviation().square() + _EPS).sqrt().float()[None]
+        return self.mean.float()[None], (self.deviation().square() + EPS).sqrt().float()[None]
 
 
 def counted_frames(mask: Tensor) -> Tensor:
