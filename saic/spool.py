@@ -1,4 +1,4 @@
-"""A tensor that is written in order and read in parts, in a temporary file if it is long.
+"""An array that is written in order and read in parts, in a temporary file if it is long.
 
 A recording of an hour has 0.2 GB of samples, and every layer of the decoder as much again. Up to
 32 MiB stay in memory; what is longer is in a file of the system's folder for temporary files
@@ -9,23 +9,27 @@ open it, and it is gone when the process ends, in whatever way.
 import bisect
 import tempfile
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from saic import files
 
+if TYPE_CHECKING:  # not when it runs: the processes that decode untrusted files have no torch
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
+
 MEMORY_BYTES = 32 * 2**20
-"""A longer tensor goes to a file."""
+"""A longer array goes to a file."""
 
 
-class Spool:
-    """A tensor (..., T) that grows along its last axis.
+class Spool(Generic[Array]):
+    """An array or tensor (..., T) that grows along its last axis.
 
-    >>> spool = Spool.of(torch.arange(6.0))
+    >>> spool = Spool.of(np.arange(6.0))
     >>> spool[2:4]
-    tensor([2., 3.])
+    array([2., 3.])
 
     Parameters
     ----------
@@ -35,24 +39,24 @@ class Spool:
 
     def __init__(self, memory_bytes: int | None = MEMORY_BYTES) -> None:
         self._limit = np.inf if memory_bytes is None else memory_bytes
-        self._parts: list[Tensor] = []
+        self._parts: list[Array] = []
         self._ends: list[int] = []  # of the parts
         self._length, self._bytes = 0, 0
         self._file = None
 
     @classmethod
-    def of(cls, *parts: Tensor) -> "Spool":
+    def of(cls, *parts: Array) -> "Spool":
         """A spool of parts, one after the other."""
         return cls().extend(parts)
 
-    def extend(self, parts: Iterable[Tensor]) -> "Spool":
+    def extend(self, parts: Iterable[Array]) -> "Spool":
         """Append parts, and return the spool."""
         for part in parts:
             self.append(part)
         return self
 
-    def append(self, part: Tensor) -> None:
-        """Append a part (..., n); all have the same dtype, device and other sizes.
+    def append(self, part: Array) -> None:
+        """Append a part (..., n); all are of one kind, with the same dtype, device and other sizes.
 
         Raises
         ------
@@ -61,7 +65,7 @@ class Spool:
         """
         if part.shape[-1] == 0 and self._length:
             return
-        self._bytes += part.numel() * part.element_size()
+        self._bytes += part.nbytes
         self._length += part.shape[-1]
         if self._file is None:
             self._parts.append(part)
@@ -74,8 +78,8 @@ class Spool:
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, frames: slice) -> Tensor:
-        """The tensor (..., stop - start) of a slice without a step."""
+    def __getitem__(self, frames: slice) -> Array:
+        """The frames of a slice without a step, (..., stop - start)."""
         start, stop, _ = frames.indices(self._length)
         stop = max(start, stop)
         if self._file is not None:
@@ -88,10 +92,10 @@ class Spool:
             first = self._ends[k] - self._parts[k].shape[-1]
             found.append(self._parts[k][..., max(start - first, 0) : max(stop - first, 0)])
             if k + 1 == len(self._parts) or self._ends[k] >= stop:
-                return found[0] if len(found) == 1 else torch.cat(found, dim=-1)
+                return found[0] if len(found) == 1 else _joined(found)
             k += 1
 
-    def blocks(self, size: int) -> Iterator[Tensor]:
+    def blocks(self, size: int) -> Iterator[Array]:
         """The parts (..., n) of at most ``size`` frames."""
         for start in range(0, self._length, size):
             yield self[start : start + size]
@@ -99,6 +103,7 @@ class Spool:
     def _move_to_file(self) -> None:
         parts, self._parts, self._ends = self._parts, [], []
         self._like = parts[0][..., :0]
+        self._frame_shape = tuple(parts[0].shape[:-1])
         try:
             self._file = tempfile.TemporaryFile()
         except OSError as error:
@@ -106,23 +111,38 @@ class Spool:
         for part in parts:
             self._write(part)
 
-    def _write(self, part: Tensor) -> None:
-        # Frame by frame, so that frames of one part are beside each other.
-        data = part.movedim(-1, 0).contiguous().cpu().numpy()
+    def _write(self, part: Array) -> None:
+        # Frame by frame, so that what is read together lies together.
+        data = np.ascontiguousarray(np.moveaxis(_as_numpy(part), -1, 0))
         try:
             self._file.seek(0, 2)
             self._file.write(memoryview(data).cast("B"))
         except OSError as error:
             raise files.as_usage_error(error, "A temporary file cannot be written") from None
 
-    def _read(self, start: int, stop: int) -> Tensor:
-        shape = self._like.shape[:-1]
-        data = torch.empty((stop - start, *shape), dtype=self._like.dtype)
-        frame_bytes = self._like.element_size() * int(np.prod(shape, dtype=np.int64))
+    def _read(self, start: int, stop: int) -> Array:
+        data = np.empty((stop - start, *self._frame_shape), dtype=_as_numpy(self._like).dtype)
         try:
-            self._file.seek(start * frame_bytes)
             if stop > start:
-                self._file.readinto(memoryview(data.numpy()).cast("B"))
+                self._file.seek(start * (data.nbytes // (stop - start)))
+                self._file.readinto(memoryview(data).cast("B"))
         except OSError as error:
             raise files.as_usage_error(error, "A temporary file cannot be read") from None
-        return data.movedim(0, -1).contiguous().to(self._like.device)
+        data = np.ascontiguousarray(np.moveaxis(data, 0, -1))
+        if isinstance(self._like, np.ndarray):
+            return data
+        import torch
+
+        return torch.from_numpy(data).to(self._like.device)
+
+
+def _as_numpy(part: Array) -> np.ndarray:
+    return part if isinstance(part, np.ndarray) else part.cpu().numpy()
+
+
+def _joined(parts: list[Array]) -> Array:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, axis=-1)
+    import torch
+
+    return torch.cat(parts, dim=-1)

@@ -55,8 +55,8 @@ def track_f0(wav: Samples, on_block: Callable[[int], None] = lambda n_frames: No
     -------
     (T,) float32 in Hz, T = ceil(N / 200); 0 in unvoiced frames.
     """
-    filtered = Spool.of(torch.zeros(0))
-    filtered.extend(torch.from_numpy(block) for _, block in filtered_blocks(wav, _BAND_HZ, (0, 1, 1, 0)))
+    filtered = Spool.of(np.zeros(0, np.float32))
+    filtered.extend(block for _, block in filtered_blocks(wav, _BAND_HZ, (0, 1, 1, 0)))
     n_frames, grid = -(-len(wav) // HOP_SAMPLES), candidates_hz()
     starts = range(0, n_frames, _BLOCK_FRAMES)
     energy = [_frames(filtered, start, _WINDOW).double().square().sum(dim=1) for start in starts]
@@ -151,7 +151,7 @@ def _frames(filtered: Spool, start: int, span: int) -> Tensor:
     left = (_WINDOW + _TYPICAL_LAG - HOP_SAMPLES) // 2  # centers both windows on the frame
     first = start * HOP_SAMPLES - left
     last = first + (n_frames - 1) * HOP_SAMPLES + span
-    samples = filtered[max(first, 0) : last]
+    samples = torch.from_numpy(filtered[max(first, 0) : last])
     return F.pad(samples, (max(-first, 0), last - max(first, 0) - len(samples))).unfold(0, span, HOP_SAMPLES)
 
 
@@ -199,7 +199,7 @@ class _CheapestPath:
             unvoiced = min(unvoiced, voiced[leave] + _SWITCH_COST) + _UNVOICED_COST
             voiced = np.minimum(stay, enter) + cost[t]
         self._voiced, self._unvoiced = voiced, unvoiced
-        self._from_voiced.append(torch.from_numpy(from_voiced.T))
+        self._from_voiced.append(from_voiced.T)
         self._from_unvoiced.append(from_unvoiced)
 
     def states(self) -> np.ndarray:
@@ -208,7 +208,7 @@ class _CheapestPath:
         path = np.empty(len(from_unvoiced), dtype=np.int64)
         state = -1 if self._unvoiced < self._voiced.min() else int(self._voiced.argmin())
         for start in reversed(range(0, len(path), _BLOCK_FRAMES)):
-            from_voiced = self._from_voiced[start : start + _BLOCK_FRAMES].numpy()
+            from_voiced = self._from_voiced[start : start + _BLOCK_FRAMES]
             for t in reversed(range(start, start + from_voiced.shape[1])):
                 path[t] = state
                 state = int(from_unvoiced[t]) if state < 0 else int(from_voiced[state, t - start])
