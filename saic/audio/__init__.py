@@ -10,7 +10,7 @@
 from saic.audio.decode import FORMATS_TEXT, SUFFIXES
 from saic.audio.files import Recording, SpooledRecording, from_array, load, read, spool, spool_array
 from saic.audio.limits import LONG, SAMPLE_RATE, Limits
-from saic.audio.output import save
+from saic.audio.output import encode_blocks, save, write
 
 __all__ = [
     "FORMATS_TEXT",
@@ -20,10 +20,12 @@ __all__ = [
     "Limits",
     "Recording",
     "SpooledRecording",
+    "encode_blocks",
     "from_array",
     "load",
     "read",
     "save",
     "spool",
     "spool_array",
+    "write",
 ]

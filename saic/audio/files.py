@@ -27,6 +27,8 @@ from saic.spool import MEMORY_BYTES, Spool
 
 __all__ = ["SAMPLE_RATE", "Limits", "Recording", "SpooledRecording", "from_array", "load", "read", "spool"]
 
+OnBlock = Callable[[], None]
+
 _LIMITS = Limits()
 
 
@@ -76,14 +78,18 @@ def read(source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = _LIMI
     return Recording(recording.wav[:], recording.notes)
 
 
-def spool(source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = LONG) -> SpooledRecording:
+def spool(
+    source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = LONG, on_block: OnBlock | None = None
+) -> SpooledRecording:
     """Decode a recording as :func:`read` does, block by block: a long one into a temporary file.
+
+    ``on_block`` is called after every block; an error that it raises ends the decoding.
 
     Raises
     ------
     DiskError (there is no space for it), and the errors of :func:`read`
     """
-    return _read(source, limits, MEMORY_BYTES)
+    return _read(source, limits, MEMORY_BYTES, on_block)
 
 
 def spool_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = LONG) -> SpooledRecording:
@@ -92,12 +98,15 @@ def spool_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = LONG) -
 
 
 def _read(
-    source: str | os.PathLike | bytes | BinaryIO, limits: Limits, memory_bytes: int | None
+    source: str | os.PathLike | bytes | BinaryIO,
+    limits: Limits,
+    memory_bytes: int | None,
+    on_block: OnBlock | None = None,
 ) -> SpooledRecording:
     if isinstance(source, (str, os.PathLike)):
         with _open(source) as file:
-            return _decode(file, limits, memory_bytes)
-    return _decode(_in_memory(source, limits), limits, memory_bytes)
+            return _decode(file, limits, memory_bytes, on_block)
+    return _decode(_in_memory(source, limits), limits, memory_bytes, on_block)
 
 
 def load(source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = _LIMITS) -> np.ndarray:
@@ -167,7 +176,9 @@ def _in_memory(source: bytes | BinaryIO, limits: Limits) -> io.BytesIO:
     return memory
 
 
-def _decode(file: BinaryIO, limits: Limits, memory_bytes: int | None) -> SpooledRecording:
+def _decode(
+    file: BinaryIO, limits: Limits, memory_bytes: int | None, on_block: OnBlock | None
+) -> SpooledRecording:
     """Decode a seekable file by libsndfile; by FFmpeg if that refuses it or decodes more of it."""
     n_bytes = file.seek(0, os.SEEK_END)
     if n_bytes == 0:
@@ -175,19 +186,19 @@ def _decode(file: BinaryIO, limits: Limits, memory_bytes: int | None) -> Spooled
     if n_bytes > limits.max_bytes:
         raise TooLong(f"The recording is larger than {limits.max_bytes / 2**20:g} MiB. Cut it, or use FLAC or MP3.")
     try:
-        recording, whole = _decode_by(decode.soundfile_blocks, file, limits, memory_bytes)
+        recording, whole = _decode_by(decode.soundfile_blocks, file, limits, memory_bytes, on_block)
     except (EmptyAudio, UndecodableAudio) as error:
         refusal = error
     else:
         if whole:
             return recording
         try:
-            other, _ = _decode_by(decode.pyav_blocks, file, limits, memory_bytes)
+            other, _ = _decode_by(decode.pyav_blocks, file, limits, memory_bytes, on_block)
         except (EmptyAudio, InvalidAudio, TooLong, UndecodableAudio):
             return recording
         return max(recording, other, key=lambda found: len(found.wav))  # the first if both are as long
     try:
-        return _decode_by(decode.pyav_blocks, file, limits, memory_bytes)[0]
+        return _decode_by(decode.pyav_blocks, file, limits, memory_bytes, on_block)[0]
     except UndecodableAudio:
         if isinstance(refusal, EmptyAudio):  # libsndfile does support the format
             raise refusal from None
@@ -195,12 +206,21 @@ def _decode(file: BinaryIO, limits: Limits, memory_bytes: int | None) -> Spooled
 
 
 def _decode_by(
-    blocks: Callable, file: BinaryIO, limits: Limits, memory_bytes: int | None
+    decoder: Callable, file: BinaryIO, limits: Limits, memory_bytes: int | None, on_block: OnBlock | None
 ) -> tuple[SpooledRecording, bool]:
     """The recording as one decoder gives it, and if nothing of it is missing."""
     report = decode.Report()
-    wav, notes = mix.to_spool(blocks(file, limits, report), limits, memory_bytes=memory_bytes)
+    blocks = decoder(file, limits, report)
+    if on_block is not None:
+        blocks = _observed(blocks, on_block)
+    wav, notes = mix.to_spool(blocks, limits, memory_bytes=memory_bytes)
     return SpooledRecording(wav, report.notes + notes), not report.missing_s
+
+
+def _observed(blocks: Iterator[mix.Block], on_block: OnBlock) -> Iterator[mix.Block]:
+    for block in blocks:
+        yield block
+        on_block()
 
 
 def _to_float(samples: np.ndarray) -> np.ndarray:
