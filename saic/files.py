@@ -14,6 +14,9 @@ from saic.errors import UsageError
 
 _DISK_ERRORS = {"ENOSPC", "EDQUOT", "EROFS", "EIO", "ENODEV", "ENXIO", "ESTALE"}
 
+MEMORY_BYTES = 32 * 2**20
+"""What is longer than this goes to a temporary file."""
+
 _BLOCK_BYTES = 2**20
 
 
@@ -141,6 +144,14 @@ def _write_nameless(path: Path, data: bytes | BinaryIO, mode: int) -> bool:
     except OSError:  # a file system without O_TMPFILE; any other error occurs again with the named file
         return False
     return True
+
+
+def temporary_file() -> BinaryIO:
+    """An empty file in memory, and from 32 MiB on in the folder for temporary files, with mode 0600.
+
+    It has no name on POSIX systems, and is gone when it is closed or the process ends.
+    """
+    return tempfile.SpooledTemporaryFile(MEMORY_BYTES)
 
 
 def blocks_of(data: bytes | BinaryIO) -> Iterator[bytes]:

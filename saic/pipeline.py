@@ -85,29 +85,39 @@ class Conversion:
 class SpooledConversion:
     """A conversion of any length, which is read in blocks: see :meth:`Pipeline.convert_spooled`.
 
-    ``profile``, ``notes`` and ``voice_similarity`` are those of :class:`Conversion`.
+    Attributes
+    ----------
+    profile, notes, voice_similarity
+        As in :class:`Conversion`.
+    wavs
+        "converted" and, if asked for, "reconstructed": (N,) samples, and the factor that brings
+        them to -23 LUFS.
+    mels
+        (80, T) log-mels, as in :class:`Conversion`; "original" is (1, 80, T).
+    f0_hz
+        (T,) F0 of each of ``mels``.
     """
 
     profile: str
     notes: tuple[str, ...]
     voice_similarity: float | None
-    _wavs: dict[str, tuple[Spool, float]]  # "converted", "reconstructed": samples, and their factor
-    _mels: dict[str, Spool]
-    _f0_hz: dict[str, torch.Tensor]
+    wavs: dict[str, tuple[Spool, float]]
+    mels: dict[str, Spool]
+    f0_hz: dict[str, torch.Tensor]
 
     def __len__(self) -> int:
         """N, the number of samples."""
-        return len(self._wavs["converted"][0])
+        return len(self.wavs["converted"][0])
 
     def blocks(self) -> Iterator[np.ndarray]:
         """The converted recording in blocks (n,) of float32 at 16 kHz, at -23 LUFS."""
-        wav, gain = self._wavs["converted"]
+        wav, gain = self.wavs["converted"]
         return ((block * gain).astype(np.float32) for block in wav.blocks(_BLOCK_SAMPLES))
 
     def whole(self) -> Conversion:
         """The conversion in memory, with its mels."""
-        wavs = {name: (wav[:] * gain).astype(np.float32) for name, (wav, gain) in self._wavs.items()}
-        mels = {name: mel[:].cpu().numpy().reshape(N_MELS, -1) for name, mel in self._mels.items()}
+        wavs = {name: (wav[:] * gain).astype(np.float32) for name, (wav, gain) in self.wavs.items()}
+        mels = {name: mel[:].cpu().numpy().reshape(N_MELS, -1) for name, mel in self.mels.items()}
         return Conversion(
             wavs["converted"],
             wavs.get("reconstructed"),
@@ -115,7 +125,7 @@ class SpooledConversion:
             notes=self.notes,
             voice_similarity=self.voice_similarity,
             profile=self.profile,
-            f0_hz={name: track.cpu().numpy() for name, track in self._f0_hz.items()},
+            f0_hz={name: track.cpu().numpy() for name, track in self.f0_hz.items()},
         )
 
 

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 
 from saic import files
+from saic.files import MEMORY_BYTES
 
 if TYPE_CHECKING:  # not when it runs: the processes that decode untrusted files have no torch
     from torch import Tensor
 
 Array = TypeVar("Array", np.ndarray, "Tensor")
-
-MEMORY_BYTES = 32 * 2**20
-"""A longer array goes to a file."""
 
 
 class Spool(Generic[Array]):
@@ -105,7 +103,7 @@ class Spool(Generic[Array]):
         self._like = parts[0][..., :0]
         self._frame_shape = tuple(parts[0].shape[:-1])
         try:
-            self._file = tempfile.TemporaryFile()
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115
         except OSError as error:
             raise files.as_usage_error(error, "A temporary file cannot be made") from None
         for part in parts:

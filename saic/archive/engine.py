@@ -2,8 +2,8 @@
 
 ``engine(load, jobs, ready)`` calls ``load()`` once in each of its workers, which gives the function
 that converts. It calls ``ready()`` once when the first worker has loaded, and then gives one result
-for each job, in any order. ``load`` and jobs can be pickled, and results but for the data of an output. A failure of one file is a
-result; an error that ends the run is raised.
+for each job, in any order. ``load`` and jobs can be pickled; so can results, but for the data of an
+output. A failure of one file is a result; an error that ends the run is raised.
 """
 
 import traceback

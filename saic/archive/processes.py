@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
@@ -15,8 +14,7 @@ from typing import BinaryIO
 
 from saic.archive.engine import Job, Load, Result, attempt, unexpected
 from saic.errors import SaicError
-from saic.files import as_usage_error, blocks_of
-from saic.spool import MEMORY_BYTES
+from saic.files import as_usage_error, blocks_of, temporary_file
 
 MAX_ATTEMPTS = 2
 """How often a file is tried whose worker dies."""
@@ -137,7 +135,7 @@ class _Worker:
 
     def _receive_data(self) -> BinaryIO:
         """The blocks of an output that follow its result, as a file without a name; an empty one is the last."""
-        file = tempfile.SpooledTemporaryFile(MEMORY_BYTES)
+        file = temporary_file()
         try:
             while block := self.pipe.recv_bytes():
                 file.write(block)

@@ -23,7 +23,8 @@ import numpy as np
 from saic.audio import decode, mix
 from saic.audio.limits import LONG, SAMPLE_RATE, Limits
 from saic.errors import EmptyAudio, InvalidAudio, TooLong, UndecodableAudio, UsageError
-from saic.spool import MEMORY_BYTES, Spool
+from saic.files import MEMORY_BYTES
+from saic.spool import Spool
 
 __all__ = ["SAMPLE_RATE", "Limits", "Recording", "SpooledRecording", "from_array", "load", "read", "spool"]
 
@@ -176,9 +177,7 @@ def _in_memory(source: bytes | BinaryIO, limits: Limits) -> io.BytesIO:
     return memory
 
 
-def _decode(
-    file: BinaryIO, limits: Limits, memory_bytes: int | None, on_block: OnBlock | None
-) -> SpooledRecording:
+def _decode(file: BinaryIO, limits: Limits, memory_bytes: int | None, on_block: OnBlock | None) -> SpooledRecording:
     """Decode a seekable file by libsndfile; by FFmpeg if that refuses it or decodes more of it."""
     n_bytes = file.seek(0, os.SEEK_END)
     if n_bytes == 0:

@@ -13,7 +13,8 @@ import soxr
 
 from saic.audio.limits import SAMPLE_RATE, Limits, check_duration, check_format
 from saic.errors import EmptyAudio, InvalidAudio
-from saic.spool import MEMORY_BYTES, Spool
+from saic.files import MEMORY_BYTES
+from saic.spool import Spool
 
 BLOCK_SAMPLES = 4096  # small: a decoder that fails inside a block loses the whole block
 NO_SAMPLES = "The recording holds no samples. Record or export it again."

@@ -5,7 +5,6 @@ soundfile writes WAV and FLAC, FFmpeg writes MP3 and Opus. The same wav gives th
 
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +17,6 @@ import soxr
 from saic import files
 from saic.audio.limits import SAMPLE_RATE
 from saic.errors import EmptyAudio, InvalidAudio, UsageError
-from saic.spool import MEMORY_BYTES
 
 FORMATS = {".wav": "wav", ".flac": "flac", ".mp3": "mp3", ".opus": "opus", ".ogg": "opus"}
 """Suffix of an output, and the format that it names. The format's own suffix comes first."""
@@ -117,7 +115,7 @@ def encode_blocks(blocks: Iterable[np.ndarray], name: str, rate_hz: int) -> Bina
     It has no name, and is in memory up to 32 MiB. Errors are those of :func:`encode`;
     :class:`~saic.files.DiskError` if there is no space for it.
     """
-    file = tempfile.SpooledTemporaryFile(MEMORY_BYTES)
+    file = files.temporary_file()
     try:
         resampled = _resampled(_checked(blocks), rate_hz)
         if name in _CODECS:
@@ -166,9 +164,7 @@ def _encode_pcm(file: BinaryIO, blocks: Iterable[np.ndarray], name: str, rate_hz
             sound.write(np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16))
 
 
-def _encode_by_ffmpeg(
-    file: BinaryIO, blocks: Iterable[np.ndarray], container: str, codec: str, rate_hz: int
-) -> None:
+def _encode_by_ffmpeg(file: BinaryIO, blocks: Iterable[np.ndarray], container: str, codec: str, rate_hz: int) -> None:
     """Samples as a file; its decoder cuts the codec's padding, so the length is kept."""
     try:
         # bitexact: no version of the encoder and no random stream number in the file

@@ -13,6 +13,7 @@ windows are; the windows of attention are the phone encoder's own. What a layer 
 :class:`~saic.spool.Spool`, on disk if it is long.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
@@ -25,8 +26,8 @@ from saic.model.decoder import DecoderBlock, pixel_shuffle
 from saic.model.layers import KnownStatistics, interpolate
 from saic.model.model import Model
 from saic.model.prosody import REACH_CODES, ProsodyPredictor
-from saic.model.spectral_correction import CorrectionExamples, mean_key, spectral_correction
 from saic.model.spectral_correction import CONTEXT_CODES as CORRECTION_REACH
+from saic.model.spectral_correction import CorrectionExamples, mean_key, spectral_correction
 from saic.model.timing import TimeMap, rate_of_change
 from saic.signal.masking import RunningStatistics, average_pool, counted_frames, downsample_mask
 from saic.spool import Spool
@@ -45,12 +46,12 @@ def n_calls(model: Model, n_frames: int) -> int:
     return round((n_layers + (2 * sizes.blocks + 4 if sizes else 8)) * len(windows(n_frames)))
 
 
-def windows(n_frames: int, longest: int = WINDOW_FRAMES) -> list[tuple[int, int]]:
+def windows(n_frames: int, longest: int | None = None) -> list[tuple[int, int]]:
     """First and last frame of windows of equal length, as ``torch.tensor_split`` divides."""
-    count = max(1, -(-n_frames // longest))
+    count = max(1, -(-n_frames // (longest or WINDOW_FRAMES)))
     size, n_longer = divmod(n_frames, count)
     edges = [k * size + min(k, n_longer) for k in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 def encode_content(model: Model, mel: Spool, mask: Tensor, on_window: OnWindow = lambda: None) -> Spool:
@@ -157,11 +158,11 @@ def correction_parts(content: Spool, mask: Tensor, examples: CorrectionExamples)
             yield F.pad(part, (int(a == 0), int(b == n_codes)), mode="replicate"), speech[..., a:b]
 
     mean = mean_key(with_neighbors())
-    inputs = [content, Spool.of(mask)]
-    yield from _until(
-        _over(inputs, lambda x, m: spectral_correction(x[0], m[0, 0], examples, mean), None, CORRECTION_REACH, up=stride),
-        n_frames,
-    )
+
+    def correction(content: Tensor, mask: Tensor) -> Tensor:
+        return spectral_correction(content[0], mask[0, 0], examples, mean)
+
+    yield from _until(_over([content, Spool.of(mask)], correction, None, CORRECTION_REACH, up=stride), n_frames)
 
 
 def _phone_front(front: PhoneEncoderFront, mel: Spool, mask: Tensor, on_window: OnWindow) -> tuple[Spool, Tensor]:
@@ -270,7 +271,7 @@ def _over(
     *,
     stride: int = 1,
     up: int = 1,
-    longest: int = WINDOW_FRAMES,
+    longest: int | None = None,
 ) -> Iterator[Tensor]:
     """The parts of what a layer gives for a recording.
 

@@ -45,8 +45,8 @@ def normalization_gain(wav: Samples) -> float:
     """
     blocks = (np.asarray(wav[start : start + _BLOCK_SAMPLES]) for start in range(0, len(wav), _BLOCK_SAMPLES))
     peak = max((float(np.abs(block).max()) for block in blocks), default=0.0)
-    scale = 1 / max(peak, 1e-9)
-    level = _gated(_step_power(wav) * scale**2)  # at full scale, since the standard leaves out quiet blocks
+    scale = 0.5 / max(peak, 1e-9)
+    level = _gated(_step_power(wav) * scale**2)  # at a peak of -6 dBFS, since the standard leaves out quiet blocks
     if not np.isfinite(level):
         return 1.0
     level -= 20 * np.log10(scale)

@@ -99,7 +99,7 @@ class RunningStatistics:
 
 
 def counted_frames(mask: Tensor) -> Tensor:
-    """The (1, 1, T) frames over which :func:`masked_statistics` of a mask computes: all of them if too few are speech."""
+    """(1, 1, T) of 0 and 1: the frames that :func:`masked_statistics` of this mask counts."""
     return mask if mask.sum() >= _MIN_FRAMES else torch.ones_like(mask)
 
 

@@ -112,8 +112,8 @@ def frame_power(wav: Samples) -> np.ndarray:
     n_samples, n_frames = len(wav), -(-len(wav) // HOP_SAMPLES)
     power = np.zeros(n_frames)
     # Without its mean, an offset is no step at either end of the clip.
-    blocks = (wav[start : start + BLOCK_SAMPLES] for start in range(0, n_samples, BLOCK_SAMPLES))
-    mean = np.float32(sum(float(np.sum(block, dtype=np.float64)) for block in map(np.asarray, blocks)) / max(n_samples, 1))
+    blocks = (np.asarray(wav[start : start + BLOCK_SAMPLES]) for start in range(0, n_samples, BLOCK_SAMPLES))
+    mean = np.float32(sum(float(np.sum(block, dtype=np.float64)) for block in blocks) / max(n_samples, 1))
     for start, block in filtered_blocks(wav, _HIGH_PASS_HZ, (0, 1), offset=mean):
         framed = np.pad(block, (0, -len(block) % HOP_SAMPLES)).reshape(-1, HOP_SAMPLES)
         place = start // HOP_SAMPLES
