@@ -287,7 +287,7 @@ def _over(
     first_length = len(inputs[0])
     n_frames, margin = -(-first_length // stride), -(-reach // stride)
     rates = [stride * -(-len(x) // first_length) for x in inputs]
-    for a, b in windows(n_frames, longest):
+    for a, b in windows(n_frames, longest or WINDOW_FRAMES // stride):
         first, last = max(0, a - margin), min(n_frames, b + margin)
         y = layer(*(x[first * rate : last * rate] for x, rate in zip(inputs, rates, strict=True)))
         yield y[..., (a - first) * up : (b - first) * up]

@@ -7,7 +7,7 @@ import numpy as np
 
 from saic.audio import SAMPLE_RATE
 
-BLOCK_SAMPLES = 60 * SAMPLE_RATE
+BLOCK_SAMPLES = 30 * SAMPLE_RATE
 """Samples that are filtered at once; a longer signal is filtered in blocks."""
 
 _MARGIN_SAMPLES = SAMPLE_RATE  # on each side of a block; the filters used here are over within 0.3 s
@@ -50,7 +50,7 @@ def filtered_blocks(
 
     Yields
     ------
-    The place of each block of at most 60 s, a multiple of a mel frame, and its samples.
+    The place of each block of at most 30 s, a multiple of a mel frame, and its samples.
     """
     for start in range(0, len(wav), BLOCK_SAMPLES):
         stop = min(start + BLOCK_SAMPLES, len(wav))

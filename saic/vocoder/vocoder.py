@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 import torchaudio.functional as AF
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from saic.weights import VOCODER, load_vocoder
 from saic.weights.tensors import make_network
 
 _SHORTEST_FRAMES, _LONGEST_FRAMES = 25 * FRAMES_PER_S, 30 * FRAMES_PER_S  # of a part for Griffin-Lim
+_QUIET_FRAMES = 9  # around a joint, over which the level is averaged
 _JOINT_FRAMES = 16  # at each end of a part that another part gives better
 
 
@@ -55,7 +57,9 @@ class GriffinLim:
             stop = n_frames
             if n_frames - start > _LONGEST_FRAMES:
                 earliest = start + _SHORTEST_FRAMES
-                stop = earliest + int(mel[earliest : start + _LONGEST_FRAMES].exp().sum(dim=0).argmin()) + 1
+                level = mel[earliest : start + _LONGEST_FRAMES].exp().sum(dim=0, keepdim=True)
+                quietest = F.avg_pool1d(level[None], _QUIET_FRAMES, 1).argmin()
+                stop = earliest + int(quietest) + _QUIET_FRAMES // 2
             first, last = max(0, start - _JOINT_FRAMES), min(n_frames, stop + _JOINT_FRAMES)
             wav = self._synthesize(mel[first:last])[(start - first) * HOP_SAMPLES :]
             if tail is not None:  # cross-fade over the frames after the joint
