@@ -28,7 +28,7 @@ from saic.signal.loudness import normalization_gain
 from saic.signal.masking import quiet_frames
 from saic.signal.mel import HOP_SAMPLES, N_MELS, SAMPLE_RATE
 from saic.signal.vad import require_speech, require_varied
-from saic.spool import Spool
+from saic.spool import Spool, return_free_memory
 from saic.vocoder.vocoder import GriffinLim, build_vocoder
 from saic.weights import MODEL, PROSODY, VOICES, fingerprint, resolve, verify
 
@@ -584,7 +584,7 @@ class Pipeline:
 class _Steps:
     """Reports the steps of a conversion to a progress callback.
 
-    Called after each window, it reports what it should be told no more than twice a second.
+    It is called after each window, and does its work no more than twice a second.
     """
 
     def __init__(self, progress: ProgressCallback | None, stage: str, start: float) -> None:
@@ -600,6 +600,7 @@ class _Steps:
     def __call__(self) -> None:
         self._done += 1
         if time.monotonic() - self._told_at >= _EVERY_S:
+            return_free_memory()
             self._report()
 
     def _report(self) -> None:

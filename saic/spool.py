@@ -7,8 +7,11 @@ open it, and it is gone when the process ends, in whatever way.
 """
 
 import bisect
+import ctypes
+import functools
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -132,6 +135,22 @@ class Spool(Generic[Array]):
         import torch
 
         return torch.from_numpy(data).to(self._like.device)
+
+
+def return_free_memory() -> None:
+    """Give pages that the process does not use back to the system.
+
+    The C library of Linux keeps freed arrays for later ones. Over an hour of recording, parts that
+    stay between arrays that go left gigabytes of gaps that later arrays did not fit.
+    """
+    if trim := _malloc_trim():
+        trim(0)
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    """The function of glibc; None elsewhere."""
+    return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def _as_numpy(part: Array) -> np.ndarray:
