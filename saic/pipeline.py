@@ -38,7 +38,7 @@ Clip = str | os.PathLike | bytes | tuple[np.ndarray, int]
 ProgressCallback = Callable[[str, float], None]
 """Called with the name of a stage and the share of work done, 0 to 1: at its start and while it goes on."""
 
-_EVERY_S = 0.5
+_EVERY_S, _TRIM_EVERY_S = 0.5, 2.0
 _BLOCK_SAMPLES = 60 * SAMPLE_RATE
 
 
@@ -247,7 +247,7 @@ class Pipeline:
         Raises
         ------
         DiskError
-            There is no space for the temporary files, about 2 GB per hour.
+            There is no space for the temporary files.
         """
         profile = self._require_profile(profile)
         steps = _Steps(progress, "Reading the recordings", 0.0)
@@ -584,11 +584,12 @@ class Pipeline:
 class _Steps:
     """Reports the steps of a conversion to a progress callback.
 
-    It is called after each window, and does its work no more than twice a second.
+    It is called after each window, and reports no more than twice a second.
     """
 
     def __init__(self, progress: ProgressCallback | None, stage: str, start: float) -> None:
         self._tell = progress or (lambda stage, share: None)
+        self._trimmed_at = time.monotonic()
         self.enter(stage, start)
 
     def enter(self, stage: str, start: float, stop: float | None = None, n_calls: int = 1) -> None:
@@ -599,8 +600,11 @@ class _Steps:
 
     def __call__(self) -> None:
         self._done += 1
-        if time.monotonic() - self._told_at >= _EVERY_S:
+        now = time.monotonic()
+        if now - self._trimmed_at >= _TRIM_EVERY_S:
             return_free_memory()
+            self._trimmed_at = now
+        if now - self._told_at >= _EVERY_S:
             self._report()
 
     def _report(self) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 from saic.model import phone_encoder, speech_encoder
 from saic.model.content_encoder import ContentBlock, ConvolutionFront, PhoneEncoderFront, limit_deviations
 from saic.model.decoder import DecoderBlock, pixel_shuffle
-from saic.model.layers import KnownStatistics, interpolate
+from saic.model.layers import Moments, interpolate
 from saic.model.model import Model
 from saic.model.prosody import REACH_CODES, ProsodyPredictor
 from saic.model.spectral_correction import CONTEXT_CODES as CORRECTION_REACH
@@ -73,7 +73,7 @@ def encode_content(model: Model, mel: Spool, mask: Tensor, on_window: OnWindow =
         x, code_mask = _content_block(block, x, code_mask, on_window)
     if encoder.detail is None:
         return _layer(x, encoder.out, on_window)
-    known = _known(_statistics(normalized, mask))
+    known = _statistics(normalized, mask).masked_statistics()
 
     def with_detail(x: Tensor, mel: Tensor) -> Tensor:
         detail = limit_deviations(encoder.norm(mel, None, known))
@@ -178,7 +178,7 @@ def _phone_front(front: PhoneEncoderFront, mel: Spool, mask: Tensor, on_window: 
             on_window()
 
     # Interpolated twice: they are larger than what all other layers give.
-    known = _known(_statistics_of(at_codes(), mask))
+    known = _statistics_of(at_codes(), mask).masked_statistics()
     return _spooled(front.mix(front.norm(x, None, known)) for x in at_codes()), mask
 
 
@@ -214,7 +214,7 @@ def _lead(mel: Spool, layer: Callable[[Tensor], Tensor], on_window: OnWindow) ->
 
 
 def _convolution_front(front: ConvolutionFront, mel: Spool, mask: Tensor, on_window: OnWindow) -> tuple[Spool, Tensor]:
-    known = _known(_statistics(mel, mask))
+    known = _statistics(mel, mask).masked_statistics()
 
     def bank(x: Tensor) -> Tensor:
         return front.bank(limit_deviations(front.norm(x, None, known)))
@@ -323,13 +323,13 @@ def _interpolated(x: Spool, places: Tensor) -> Tensor:
     return interpolate(part, (places - first).to(part.device))
 
 
-def _measured(parts: Iterable[Tensor], mask: Tensor) -> tuple[Spool, KnownStatistics]:
+def _measured(parts: Iterable[Tensor], mask: Tensor) -> tuple[Spool, Moments]:
     """Parts as a spool, and their statistics over speech frames."""
     spool, statistics = Spool(), RunningStatistics()
     for part, weight in _weighted(parts, mask):
         spool.append(part)
         statistics.add(part, weight)
-    return spool, _known(statistics)
+    return spool, statistics.masked_statistics()
 
 
 def _statistics(spool: Spool, mask: Tensor, with_covariance: bool = False) -> RunningStatistics:
@@ -348,7 +348,3 @@ def _weighted(parts: Iterable[Tensor], mask: Tensor) -> Iterator[tuple[Tensor, T
     for part in parts:
         yield part, counted[..., place : place + part.shape[-1]]
         place += part.shape[-1]
-
-
-def _known(statistics: RunningStatistics) -> KnownStatistics:
-    return KnownStatistics(*statistics.masked_statistics())
