@@ -30,7 +30,10 @@ def convert(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say the words of SOURCE in the voice of --target."""
+    """Say the words of SOURCE in the voice of --target.
+
+    SOURCE has at most twelve hours, each --target at most ten minutes.
+    """
     from saic import audio, files
     from saic.archive.plan import Item, require_free
     from saic.audio.output import format_of, rate_for
