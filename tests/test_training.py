@@ -27,9 +27,10 @@ from saic.signal.vtlp import warp_matrix
 from saic.training import augmentation, clip_cache, distributed, loop
 from saic.training import training_set as training_set_module
 from saic.training.augmentation import Augmentation, degrade
+from saic.training.loop import cosine
 from saic.training.losses import ReconstructionLoss, multi_scale_l1, speaker_style_loss
 from saic.training.perceptual import MelFeatures, load_features
-from saic.training.stage1 import Stage1
+from saic.training.stage1 import Stage1, read_codes
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
@@ -220,6 +221,33 @@ def test_stage_2_from_random_weights_takes_mel_statistics_from_the_training_set(
     mean, std = training_set.statistics()
     assert torch.equal(stage.model.mel_mean, mean) and torch.equal(stage.model.mel_std, std)
     assert "content" not in stage.step(0)
+
+
+def test_part_of_a_stage_takes_the_tensors_of_the_part_before_and_warms_up_again(
+    training_set: TrainingSet, tmp_path: Path
+) -> None:
+    before = Stage1(training_set, TINY, None)
+    for parameter in before.decoder.parameters():
+        torch.nn.init.normal_(parameter)
+    before.save_codes(tmp_path)
+    codes = read_codes(tmp_path)
+    stage = Stage1(training_set, TINY, None, start=codes, first_step=1)
+    for name, tensor in before.decoder.state_dict().items():
+        torch.testing.assert_close(stage.decoder.state_dict()[name], tensor, atol=2e-3, rtol=1e-3)
+    earlier = Model(TINY)
+    for parameter in earlier.parameters():
+        torch.nn.init.normal_(parameter)
+    second = Stage2(training_set, TINY, codes, None, earlier=earlier)
+    assert second.codes is not None
+    for name, tensor in earlier.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], tensor), name
+    assert cosine(5_000, 10_000, first=5_000) == pytest.approx(cosine(5_000, 10_000) / 200)
+    assert cosine(5_300, 10_000, first=5_000) == cosine(5_300, 10_000)
+    other = TrainingSet(training_set.clips[:6], segment_frames=32, stride=4)
+    with pytest.raises(DataError, match="other data"):
+        Stage1(other, TINY, None, start=codes)
+    with pytest.raises(UsageError, match=r"Run train\.stage1 to its end"):
+        read_codes(tmp_path / "nowhere")
 
 
 def test_reconstruction_losses_are_zero_for_equal_mels_and_grow_with_noise() -> None:

