@@ -131,6 +131,7 @@ class Stage1(_Section):
     """Latent optimization (paper 3.1.1, Eq. 1)."""
 
     steps: int = Field(5_000, ge=1)
+    part_steps: int | None = Field(None, ge=1, description="steps of one part of train.release; null: one part")
     noise_std: float = Field(1.0, ge=0)
     content_decay: float = Field(1e-4, ge=0)
     lr_codes: float = Field(1e-1, gt=0)
@@ -170,6 +171,7 @@ class Stage2(_Section):
     """Amortized encoders (paper 3.1.2, Eq. 2 to 4)."""
 
     steps: int = Field(3_000, ge=1)
+    part_steps: int | None = Field(None, ge=1, description="steps of one part of train.release; null: one part")
     lr: float = Field(5e-4, gt=0)
     distill_steps: int = Field(
         0, ge=0, description="first steps, in which only the content encoder trains, on codes of the --init weights"
@@ -211,6 +213,7 @@ class VocoderTraining(_Section):
     """Training of the neural vocoder."""
 
     steps: int = Field(4_700, ge=1)
+    part_steps: int | None = Field(None, ge=1, description="steps of one part of train.release; null: one part")
     lr: float = Field(1e-3, gt=0)
     batch_size: int = Field(8, ge=1)
     segment_frames: int = Field(64, ge=16)
@@ -222,6 +225,20 @@ class VocoderTraining(_Section):
     blurred_share: float = Field(
         0.4, ge=0, le=1, description="share of a batch whose mels are blurred or reconstructed"
     )
+
+
+class ProsodyTraining(_Section):
+    """Training of the prosody predictor."""
+
+    steps: int = Field(800, ge=1)
+
+
+class ParallelSpeech(_Section):
+    """Parallel synthetic speech that train.release makes with train.kokoro."""
+
+    sentences: int = Field(1_200, ge=1)
+    voices_per_sentence: int = Field(3, ge=2)
+    voices: int = Field(160, ge=2, description="speakers, blends included")
 
 
 class Config(_Section):
@@ -239,6 +256,8 @@ class Config(_Section):
     stage2: Stage2 = Stage2()
     vocoder: Vocoder = Vocoder()
     vocoder_training: VocoderTraining = VocoderTraining()
+    prosody_training: ProsodyTraining = ProsodyTraining()
+    parallel_speech: ParallelSpeech = ParallelSpeech()
     seed: int = 0
 
     @classmethod

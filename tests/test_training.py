@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +24,13 @@ from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.signal.mel import log_mel, mel_frequencies_hz
 from saic.signal.vtlp import warp_matrix
-from saic.training import augmentation, distributed, loop
+from saic.training import augmentation, clip_cache, distributed, loop
+from saic.training import training_set as training_set_module
 from saic.training.augmentation import Augmentation, degrade
+from saic.training.loop import cosine
 from saic.training.losses import ReconstructionLoss, multi_scale_l1, speaker_style_loss
 from saic.training.perceptual import MelFeatures, load_features
-from saic.training.stage1 import Stage1
+from saic.training.stage1 import Stage1, read_codes
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
@@ -218,6 +221,33 @@ def test_stage_2_from_random_weights_takes_mel_statistics_from_the_training_set(
     mean, std = training_set.statistics()
     assert torch.equal(stage.model.mel_mean, mean) and torch.equal(stage.model.mel_std, std)
     assert "content" not in stage.step(0)
+
+
+def test_part_of_a_stage_takes_the_tensors_of_the_part_before_and_warms_up_again(
+    training_set: TrainingSet, tmp_path: Path
+) -> None:
+    before = Stage1(training_set, TINY, None)
+    for parameter in before.decoder.parameters():
+        torch.nn.init.normal_(parameter)
+    before.save_codes(tmp_path)
+    codes = read_codes(tmp_path)
+    stage = Stage1(training_set, TINY, None, start=codes, first_step=1)
+    for name, tensor in before.decoder.state_dict().items():
+        torch.testing.assert_close(stage.decoder.state_dict()[name], tensor, atol=2e-3, rtol=1e-3)
+    earlier = Model(TINY)
+    for parameter in earlier.parameters():
+        torch.nn.init.normal_(parameter)
+    second = Stage2(training_set, TINY, codes, None, earlier=earlier)
+    assert second.codes is not None
+    for name, tensor in earlier.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], tensor), name
+    assert cosine(5_000, 10_000, first=5_000) == pytest.approx(cosine(5_000, 10_000) / 200)
+    assert cosine(5_300, 10_000, first=5_000) == cosine(5_300, 10_000)
+    other = TrainingSet(training_set.clips[:6], segment_frames=32, stride=4)
+    with pytest.raises(DataError, match="other data"):
+        Stage1(other, TINY, None, start=codes)
+    with pytest.raises(UsageError, match=r"Run train\.stage1 to its end"):
+        read_codes(tmp_path / "nowhere")
 
 
 def test_reconstruction_losses_are_zero_for_equal_mels_and_grow_with_noise() -> None:
@@ -485,12 +515,36 @@ def test_damaged_or_unwritable_cache_of_features_does_not_stop_training(
     monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "cache"))
     clips = one_clip(tmp_path, 110)
     first = TrainingSet(clips, segment_frames=32, stride=4)
-    (cached,) = (tmp_path / "cache" / "features").iterdir()
-    cached.write_bytes(cached.read_bytes()[:1000])
+    (kept,) = (tmp_path / "cache" / "clips").iterdir()
+    kept.write_bytes(kept.read_bytes()[:1000])
     assert torch.equal(TrainingSet(clips, segment_frames=32, stride=4).mel, first.mel)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "file" / "cache"))
     assert torch.equal(TrainingSet(clips, segment_frames=32, stride=4).mel, first.mel)
+
+
+def test_clip_is_measured_once_for_all_training_sets_and_again_if_the_code_changed(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAIC_CACHE", str(tmp_path))
+    clips = manifest.read(corpus_folder)[:6]
+    whole = TrainingSet(clips, segment_frames=32, stride=4)
+    assert len(list((tmp_path / "clips").iterdir())) == 6
+    copied = [replace(clip, path=tmp_path / f"{clip.speaker}-{clip.path.name}") for clip in clips[2:]]
+    for clip, copy in zip(clips[2:], copied, strict=True):
+        shutil.copyfile(clip.path, copy.path)  # another path and time, as on another machine
+
+    def log_mel(wav: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(training_set_module, "log_mel", log_mel)
+    part = TrainingSet(copied, segment_frames=32, stride=1)
+    for k in range(4):
+        assert part.lengths[k] >= whole.lengths[k + 2]
+        torch.testing.assert_close(part.clip_mel(k)[:, : whole.lengths[k + 2]], whole.clip_mel(k + 2))
+    monkeypatch.setattr(clip_cache, "_code", lambda: "other")
+    with pytest.raises(AssertionError, match="measured again"):
+        TrainingSet(copied, segment_frames=32, stride=1)
 
 
 def test_broken_clip_is_left_out_of_the_training_set_and_named(

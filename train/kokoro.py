@@ -265,7 +265,8 @@ def main(
     wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's data.* files.")],
     out: Annotated[Path, typer.Option("--out", help="Output folder; existing files are kept.")],
     apart_from: Annotated[
-        Path | None, typer.Option("--apart-from", help="Manifest whose dev and test texts are left out.")
+        list[Path] | None,
+        typer.Option("--apart-from", help="Corpus whose dev and test texts are left out; repeat it for each."),
     ] = None,
     n_sentences: Annotated[int, typer.Option("--sentences", min=1)] = 1_200,
     per_sentence: Annotated[int, typer.Option("--per-sentence", min=2, help="Voices per sentence.")] = 3,
@@ -282,7 +283,7 @@ def main(
     random = np.random.default_rng(seed)
     speakers = gallery(own, n_voices, random)
     leads = [voice for voice in own if voice.name[0] in "ab"]  # English voices, for native timing
-    evaluated = manifest.read(apart_from) if apart_from else []
+    evaluated = [clip for corpus in apart_from or () for clip in manifest.read(corpus)]
     avoid = set().union(
         *(runs_of_words(clip.text) for clip in evaluated if clip.text and clip.split in ("dev", "test"))
     )

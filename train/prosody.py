@@ -35,7 +35,9 @@ from train.entry import (
 
 InitOption = Annotated[str, typer.Option("--init", help='Weights whose codes to use: a folder, or "bundled".')]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of weights that gets the predictor.")]
-StepsOption = Annotated[int, typer.Option("--steps", min=1, help="Optimization steps.")]
+StepsOption = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Optimization steps.", show_default="the config's")
+]
 SaveOption = Annotated[int, typer.Option("--save-every", min=1, help="Steps between checkpoints.")]
 
 
@@ -45,13 +47,14 @@ def main(
     init: InitOption = "bundled",
     weights: WeightsOption = None,
     config: ConfigOption = None,
-    steps: StepsOption = 800,
+    steps: StepsOption = None,
     save_every: SaveOption = 200,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
+    steps = settings.prosody_training.steps if steps is None else steps
     start(run, settings, resume=resume)
     model = Model.from_pretrained(named_weights(init))
     if model.config.content_stride != settings.content_stride:

@@ -76,7 +76,7 @@ def main(
     encoder.matrix, encoder.offset, error = fit(own_mel, [clips[i] for i in chosen], left_out)
     encoder.floor.fill_(np.mean(maxima) - RANGE)
     run.mkdir(parents=True, exist_ok=True)
-    write_tensors(run / FILE, encoder.state_dict())
+    write_tensors(run / FILE, {name: tensor.half() for name, tensor in encoder.state_dict().items()})
     if left_out:
         print(left_out.listing())
     print(f"{len(maxima)} clips; rms error of the map {10 * error:.1f} dB")

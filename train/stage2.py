@@ -14,18 +14,21 @@ none. ``--parallel FOLDER`` adds the parallel speech of ``train.kokoro``.
 Writes the finished weights to ``DIR/weights``, for the ``--weights`` option of any command.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from saic.config import Config
 from saic.errors import UsageError
 from saic.model.model import Model
 from saic.training import distributed
-from saic.training.loop import Schedule, latest, load_checkpoint, start
+from saic.training.loop import Schedule, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import load_features
 from saic.training.phone_recognizer import load_recognizer
+from saic.training.stage1 import read_codes
 from saic.training.stage2 import Stage2
 from train.entry import (
     ConfigOption,
@@ -42,6 +45,7 @@ from train.entry import (
 from train.speech_encoder import SpeechEncoderOption, load
 from train.stage1 import PerceptualOption
 
+WEIGHTS = "weights"  # folder of the finished weights in a run folder
 _RANDOM = "random"
 
 Stage1Option = Annotated[Path | None, typer.Option("--stage1", help="Run folder of train.stage1.")]
@@ -77,36 +81,74 @@ def main(
         raise UsageError("Stage 2 starts from --stage1 or from --init: give one of them.")
     if content is not None and init != _RANDOM:
         raise UsageError("--content needs --init random: other starts have a content encoder already.")
-    distributed.start(device)
-    settings = read_config(config)
-    first = None if init == _RANDOM else _weights(init) if init else _codes(stage1)
-    start(run, settings, resume=resume)
-    stage = Stage2(
-        read_training_set(data, "train", settings, parallel),
-        settings,
-        first,
-        load_features(perceptual, settings.perceptual.channels, device) if perceptual else None,
+    train(
+        data,
+        run,
+        read_config(config),
+        None if init == _RANDOM else _weights(init) if init else read_codes(stage1),
         content=_weights(content) if content else None,
-        recognizer=load_recognizer(recognizer, device) if recognizer else None,
-        speech_encoder=load(speech_encoder) if speech_encoder else None,
-        unseen=read_training_set(data, "dev", settings),
+        perceptual=perceptual,
+        recognizer=recognizer,
+        speech_encoder=speech_encoder,
+        parallel=parallel,
+        resume=resume,
         device=device,
     )
-    run_stage(stage, Schedule(settings.stage2.steps), run, resume=resume, validate=stage.validate)
     if distributed.is_first():
-        stage.model.save_pretrained(run / "weights")
-        print(f"Weights: {run / 'weights'}")
+        print(f"Weights: {run / WEIGHTS}")
+
+
+def train(
+    data: Sequence[Path],
+    run: Path,
+    config: Config,
+    first: dict[str, Any] | Model | None,
+    *,
+    content: Model | None = None,
+    perceptual: Path | None = None,
+    recognizer: Path | None = None,
+    speech_encoder: Path | None = None,
+    parallel: Path | None = None,
+    steps: range | None = None,
+    earlier: Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+) -> None:
+    """Run stage 2, and write the weights to ``RUN/weights``.
+
+    Parameters
+    ----------
+    first, content
+        As ``start`` and ``content`` of :class:`Stage2`.
+    steps
+        Those of one part of the training; None takes all.
+    earlier
+        Run folder of the part before.
+    """
+    distributed.start(device)
+    start(run, config, resume=resume)
+    steps = range(config.stage2.steps) if steps is None else steps
+    stage = Stage2(
+        read_training_set(data, "train", config, parallel),
+        config,
+        first,
+        load_features(perceptual, config.perceptual.channels, device) if perceptual else None,
+        content=content,
+        recognizer=load_recognizer(recognizer, device) if recognizer else None,
+        speech_encoder=load(speech_encoder) if speech_encoder else None,
+        earlier=Model.from_pretrained(earlier / WEIGHTS) if earlier else None,
+        first_step=steps.start,
+        unseen=read_training_set(data, "dev", config),
+        device=device,
+    )
+    schedule = Schedule(steps.stop, first=steps.start)
+    run_stage(stage, schedule, run, resume=resume, validate=stage.validate)
+    if distributed.is_first():
+        stage.model.save_pretrained(run / WEIGHTS)
 
 
 def _weights(init: str) -> Model:
     return Model.from_pretrained(named_weights(init))
-
-
-def _codes(stage1: Path) -> dict[str, Any]:
-    checkpoint = latest(stage1)
-    if checkpoint is None:
-        raise UsageError("The --stage1 folder holds no checkpoint. Run train.stage1 first.")
-    return load_checkpoint(checkpoint)["stage"]
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@
 mels is reconstructed by those weights, which blurs them as in a conversion. ``--recognizer DIR``
 (output of ``train.recognizer``) adds the phone loss. ``--weights`` adds the finished vocoder to a
 weights folder and its config; with ``--resume`` on a finished run it does only that.
+Writes ``DIR/vocoder.safetensors``.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +21,12 @@ import soundfile
 import torch
 import typer
 from matplotlib.figure import Figure
+from safetensors.torch import load_file
 
 from saic import files
+from saic.config import Config
 from saic.conversion import Speech, reconstruct_mel
+from saic.data.manifest import Clip
 from saic.errors import DataError
 from saic.model.model import Model
 from saic.signal.mel import SAMPLE_RATE, log_mel
@@ -34,7 +38,7 @@ from saic.training.training_set import TrainingSet
 from saic.training.vocoder import VocoderStage
 from saic.training.waveform_set import WaveformSet
 from saic.vocoder.source_filter import NeuralVocoder
-from saic.weights import load_vocoder, resolve, save_vocoder
+from saic.weights import VOCODER, load_vocoder, resolve, save_vocoder, write_tensors
 from train.entry import (
     ConfigOption,
     DataOption,
@@ -73,16 +77,56 @@ def main(
 ) -> None:
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
-    initial = None if init is None else load_vocoder(resolve(named_weights(init)))
-    reconstruct = None if rebuilt_by is None else _reconstructor(Model.from_pretrained(named_weights(rebuilt_by)))
-    start(run, settings, resume=resume)
-    if not _finished(run, settings.vocoder_training.steps):
-        unseen = _read(data, "dev", settings.vocoder_training.segment_frames)
+    train(
+        data,
+        run,
+        settings,
+        init=None if init is None else load_vocoder(resolve(named_weights(init))),
+        rebuilt_by=None if rebuilt_by is None else Model.from_pretrained(named_weights(rebuilt_by)),
+        recognizer=recognizer,
+        resume=resume,
+        device=device,
+    )
+    if weights is not None:
+        save_vocoder(weights, settings, load_file(run / VOCODER))
+        print(f"Vocoder in the weights: {weights}")
+
+
+def train(
+    data: Sequence[Path],
+    run: Path,
+    config: Config,
+    *,
+    init: dict[str, torch.Tensor] | None = None,
+    rebuilt_by: Model | None = None,
+    recognizer: Path | None = None,
+    steps: range | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+) -> None:
+    """Train a vocoder, and write it (float16) to ``RUN/vocoder.safetensors``.
+
+    Parameters
+    ----------
+    init
+        Tensors of the vocoder to start from, such as that of the part before.
+    rebuilt_by
+        Model that reconstructs a share of the mels.
+    steps
+        Those of one part of the training; None takes all.
+    """
+    settings = config.vocoder_training
+    steps = range(settings.steps) if steps is None else steps
+    start(run, config, resume=resume)
+    if not _finished(run, steps.stop):
+        reconstruct = None if rebuilt_by is None else _reconstructor(rebuilt_by)
+        unseen = _read(data, "dev", settings.segment_frames)
         stage = VocoderStage(
-            _read(data, "train", settings.vocoder_training.segment_frames, reconstruct),
-            settings,
-            initial,
+            _read(data, "train", settings.segment_frames, reconstruct),
+            config,
+            init,
             recognizer=load_recognizer(recognizer, device) if recognizer else None,
+            first_step=steps.start,
             unseen=unseen,
             device=device,
         )
@@ -91,12 +135,10 @@ def main(
             _write_samples(run, stage, unseen)
             return stage.validate()
 
-        run_stage(
-            stage, Schedule(settings.vocoder_training.steps, save_every=500), run, resume=resume, validate=validate
-        )
-    if weights is not None:
-        save_vocoder(weights, settings, load_checkpoint(latest(run))["stage"]["network"])
-        print(f"Vocoder in the weights: {weights}")
+        schedule = Schedule(steps.stop, save_every=500, first=steps.start)
+        run_stage(stage, schedule, run, resume=resume, validate=validate)
+    tensors = load_checkpoint(latest(run))["stage"]["network"]
+    write_tensors(run / VOCODER, {name: tensor.half().contiguous() for name, tensor in tensors.items()})
 
 
 def _reconstructor(model: Model) -> Callable[[np.ndarray], np.ndarray]:
@@ -115,14 +157,30 @@ def _finished(run: Path, steps: int) -> bool:
     return newest is not None and load_checkpoint(newest)["step"] >= steps
 
 
-def _read(
-    data: list[Path], split: str, segment_frames: int, reconstruct: Callable[[np.ndarray], np.ndarray] | None = None
-) -> WaveformSet:
+def lossless_clips(data: Sequence[Path], split: str) -> list[Clip]:
+    """The clips of a split that a vocoder may be trained on: FLAC and WAV.
+
+    Raises
+    ------
+    DataError
+        There are none.
+    """
     clips = [clip for clip in read_clips(data, split) if clip.path.suffix.lower() in LOSSLESS]
     if not clips:
         raise DataError(
             f"The split '{split}' holds no lossless clips (FLAC or WAV): a vocoder would learn codec artifacts."
+            " Add a corpus that has them by another --data."
         )
+    return clips
+
+
+def _read(
+    data: Sequence[Path],
+    split: str,
+    segment_frames: int,
+    reconstruct: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> WaveformSet:
+    clips = lossless_clips(data, split)
     training_set = TrainingSet(clips, segment_frames=segment_frames, stride=1)
     print_broken(training_set)
     print(f"{split}: {len(training_set.clips)} lossless clips, {len(training_set.speakers)} speakers")

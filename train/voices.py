@@ -45,7 +45,7 @@ def main(
     left_out = LeftOut()
     clips = read_clips(data, "train", "dev")
     train, dev = ([clip for clip in clips if clip.split == split] for split in ("train", "dev"))
-    chosen = _choose(train)
+    chosen = choose(train)
     measured, measured_clips = [], []
     for clips in tqdm(chosen, desc="voices", unit="voice"):
         if (voice := _measure(pipeline, clips, left_out)) is not None:
@@ -74,8 +74,14 @@ def main(
         )
 
 
-def _choose(clips: list[Clip]) -> list[list[Clip]]:
-    """The 40 speakers with most audio, half of each sex if the corpus names it; fewer if there are."""
+def choose(clips: list[Clip]) -> list[list[Clip]]:
+    """The 40 speakers with most audio, half of each sex if the corpus names it; fewer if there are.
+
+    Raises
+    ------
+    DataError
+        There are too few.
+    """
     by_speaker = defaultdict(list)
     for clip in clips:
         by_speaker[clip.speaker].append(clip)

@@ -50,10 +50,14 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Number of steps, and steps between checkpoints and validations."""
+    """Number of steps, and steps between checkpoints and validations.
+
+    A part of a longer training has its steps ``first`` to ``steps`` alone.
+    """
 
     steps: int
     save_every: int = 1_000
+    first: int = 0
 
 
 def run(
@@ -73,13 +77,13 @@ def run(
     folder
         Run folder, for ``log.jsonl`` and ``checkpoints/step-N/``.
     resume
-        Continue from the newest checkpoint that is whole. Without one, start at step 0.
+        Continue from the newest checkpoint that is whole. Without one, start at the first step.
     validate
         Called by the first process only, so it must not wait for the others.
     """
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    first, best = 0, float("inf")
+    first, best = schedule.first, float("inf")
     is_first = distributed.is_first()
     if resume:
         if newest := latest(folder):
@@ -87,7 +91,7 @@ def run(
             stage.load_state_dict(stored["stage"])
             first, best = stored["step"], stored["best"]
         elif is_first and any(checkpoints.glob("step-*")):
-            print("No checkpoint of the run can be read: it starts again from step 0.", file=sys.stderr)
+            print(f"No checkpoint of the run can be read: it starts again from step {first}.", file=sys.stderr)
     if is_first:
         if resume:
             _drop_checkpoints_after(checkpoints, first)
@@ -182,13 +186,14 @@ def generators(seed: int, step: int) -> tuple[np.random.Generator, torch.Generat
     return np.random.default_rng([seed, step]), torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
-def cosine(step: int, steps: int, *, warmup: int = 200) -> float:
+def cosine(step: int, steps: int, *, warmup: int = 200, first: int = 0) -> float:
     """Factor on the learning rate: half a cosine, 1 to 0, times a linear warm-up.
 
-    The warm-up takes at most a tenth of the run.
+    The warm-up begins at step ``first``, where the optimizer starts without moments. It takes at
+    most a tenth of the run.
     """
     warmup = min(warmup, steps // 10 + 1)
-    ramp = min(1.0, (step + 1) / warmup)
+    ramp = min(1.0, (step - first + 1) / warmup)
     return ramp * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 
 

@@ -98,9 +98,9 @@ class PerceptualStage:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def save_features(self, folder: Path) -> None:
-        """Write the feature network, without the classifier, to a run folder."""
+        """Write the feature network (float16), without the classifier, to a run folder."""
         tensors = self.classifier.features.state_dict()
-        write_tensors(folder / FEATURES, {name: tensor.cpu() for name, tensor in tensors.items()})
+        write_tensors(folder / FEATURES, {name: tensor.half().cpu() for name, tensor in tensors.items()})
 
 
 def load_features(path: Path, channels: tuple[int, ...], device: str = "cpu") -> MelFeatures | Vgg16:

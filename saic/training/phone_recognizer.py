@@ -54,8 +54,8 @@ class PhoneRecognizer(PhoneEncoder):
         return encoder
 
     def save(self, folder: Path) -> None:
-        """Write the network to a run folder."""
-        write_tensors(folder / FILE, {name: tensor.cpu() for name, tensor in self.state_dict().items()})
+        """Write the network (float16) to a run folder."""
+        write_tensors(folder / FILE, {name: tensor.half().cpu() for name, tensor in self.state_dict().items()})
 
     def _with_phones(self, features: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         return features, self.out(features[-1]).float().log_softmax(dim=-1)

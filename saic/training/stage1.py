@@ -1,11 +1,15 @@
 """Stage 1, latent optimization (paper 3.1.1): of content codes, speaker codes and decoder."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from saic.config import Config
+from saic.errors import DataError, UsageError
 from saic.model.decoder import Decoder
 from saic.signal.mel import N_MELS
 from saic.signal.mel_statistics import match_mel_moments
@@ -13,6 +17,9 @@ from saic.training.distributed import average_gradients, gather, replicated, sha
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss
 from saic.training.training_set import Crops, TrainingSet
+from saic.weights import write_tensors
+
+CODES = "codes.safetensors"
 
 
 class Codes(nn.Module):
@@ -36,15 +43,41 @@ class Codes(nn.Module):
 
 
 class Stage1:
-    """Optimizes codes and decoder together (Eq. 1)."""
+    """Optimizes codes and decoder together (Eq. 1).
 
-    def __init__(self, training_set: TrainingSet, config: Config, features: FeatureNetwork | None, device: str = "cpu"):
+    Parameters
+    ----------
+    training_set, config, features, device
+        As for :class:`~saic.training.stage2.Stage2`.
+    start
+        What :func:`read_codes` gave, to continue from; None for random codes and weights.
+    first_step
+        Step at which the optimizers start; the warm-up of the learning rate begins there.
+
+    Raises
+    ------
+    DataError
+        ``start`` was trained on other data or with other sizes.
+    """
+
+    def __init__(
+        self,
+        training_set: TrainingSet,
+        config: Config,
+        features: FeatureNetwork | None,
+        device: str = "cpu",
+        *,
+        start: dict[str, dict[str, Tensor]] | None = None,
+        first_step: int = 0,
+    ):
         torch.manual_seed(config.seed)
-        self.training_set, self.config, self.device = training_set, config, device
+        self.training_set, self.config, self.device, self.first_step = training_set, config, device, first_step
         self.mean, self.std = (x.to(device) for x in training_set.statistics())
         self.codes = Codes(training_set.n_codes, len(training_set.speakers), config).to(device)
         sizes = config.content_encoder.code_channels, config.speaker_encoder.embedding_size
         self.decoder = Decoder(config.decoder, N_MELS, *sizes).to(device)
+        if start is not None:
+            load_codes(start, self.codes, self.decoder)
         training = config.training
         self.loss = ReconstructionLoss(features, training.perceptual_weight, training.perceptual_share)
         self.optimizers = {
@@ -60,7 +93,7 @@ class Stage1:
         """
         stage, training = self.config.stage1, self.config.training
         random, noise_source = generators(self.config.seed, i)
-        factor = cosine(i, stage.steps)
+        factor = cosine(i, stage.steps, first=self.first_step)
         for name, rate in (("content", stage.lr_codes), ("speaker", stage.lr_codes), ("decoder", stage.lr_decoder)):
             self.optimizers[name].param_groups[0]["lr"] = rate * factor
         crops = self.training_set.sample(training.batch_size, random).to(self.device)
@@ -100,3 +133,42 @@ class Stage1:
         self.decoder.load_state_dict(state["decoder"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+
+    def save_codes(self, folder: Path) -> None:
+        """Write codes and decoder to a run folder (float16)."""
+        parts = (("codes", self.codes), ("decoder", self.decoder))
+        tensors = {f"{part}.{name}": tensor for part, owner in parts for name, tensor in owner.state_dict().items()}
+        write_tensors(folder / CODES, {name: tensor.half().contiguous().cpu() for name, tensor in tensors.items()})
+
+
+def read_codes(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Tensors of ``codes`` and ``decoder`` that :meth:`Stage1.save_codes` wrote to a run folder.
+
+    Raises
+    ------
+    UsageError
+        The folder holds none.
+    """
+    found: dict[str, dict[str, Tensor]] = {"codes": {}, "decoder": {}}
+    try:
+        for name, tensor in load_file(folder / CODES).items():
+            part, _, own_name = name.partition(".")
+            found[part][own_name] = tensor.float()
+    except (OSError, KeyError, SafetensorError):
+        raise UsageError("The folder holds no codes of a finished stage 1. Run train.stage1 to its end.") from None
+    return found
+
+
+def load_codes(stored: dict[str, dict[str, Tensor]], codes: Codes, decoder: Decoder) -> None:
+    """Copy what :func:`read_codes` gave, or a :meth:`Stage1.state_dict`, into codes and a decoder.
+
+    Raises
+    ------
+    DataError
+        The sizes differ.
+    """
+    try:
+        codes.load_state_dict(stored["codes"])
+        decoder.load_state_dict(stored["decoder"])
+    except RuntimeError:
+        raise DataError("Stage 1 was run on other data or with another config: use the same for both.") from None

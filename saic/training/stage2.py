@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from saic.config import Config
 from saic.conversion import Speech, Voice, convert_mel
-from saic.errors import DataError, UsageError
+from saic.errors import UsageError
 from saic.model.model import Model
 from saic.model.speech_encoder import SpeechEncoder
 from saic.signal.mel_statistics import match_mel_moments, measure_mel_statistics
@@ -31,7 +31,7 @@ from saic.training.initialization import copy_pretrained, load_weights
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, speaker_style_loss
 from saic.training.phone_recognizer import PhoneRecognizer, phone_loss
-from saic.training.stage1 import Codes
+from saic.training.stage1 import Codes, load_codes
 from saic.training.training_set import Crops, TrainingSet
 
 _VALIDATION_CROPS = 64
@@ -48,7 +48,7 @@ class Stage2:
     config
         The whole configuration.
     start
-        State of stage 1, a model to continue from, or None for random weights.
+        Codes and decoder of stage 1, a model to continue from, or None for random weights.
     features
         Network of the perceptual and the speaker-style loss; None omits both.
     content
@@ -58,6 +58,10 @@ class Stage2:
         ``start`` and ``content`` have none.
     speech_encoder
         Initializes the speech encoder likewise. It is never trained.
+    earlier
+        Model of this stage's earlier steps, for a part of a training: all its tensors are taken.
+    first_step
+        Step at which the optimizer starts; the warm-up of the learning rate begins there.
     unseen
         Speakers that are not in training, for :meth:`validate`.
     device
@@ -79,12 +83,14 @@ class Stage2:
         content: Model | None = None,
         recognizer: PhoneRecognizer | None = None,
         speech_encoder: SpeechEncoder | None = None,
+        earlier: Model | None = None,
+        first_step: int = 0,
         unseen: TrainingSet | None = None,
         device: str = "cpu",
     ):
         torch.manual_seed(config.seed)
         self.training_set, self.unseen, self.config, self.device = training_set, unseen, config, device
-        self.recognizer = recognizer
+        self.recognizer, self.first_step = recognizer, first_step
         self.model = Model(config).to(device)
         has_phone_encoder = config.content_encoder.phone_encoder is not None
         self.phone_encoder = self.model.content_encoder.front.phone_encoder if has_phone_encoder else None
@@ -99,6 +105,8 @@ class Stage2:
         copy_pretrained(self.model, known, recognizer, speech_encoder)
         if isinstance(start, dict):
             self._start_from_codes(start)
+        if earlier is not None:
+            load_weights(self.model, earlier)
         self._freeze(content_is_known=known is not None)
         training = config.training
         self.loss = ReconstructionLoss(features, training.perceptual_weight, training.perceptual_share)
@@ -115,7 +123,7 @@ class Stage2:
         stage, training, model = self.config.stage2, self.config.training, self.model
         random, _ = generators(self.config.seed + 1, i)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["lr_scale"] * stage.lr * cosine(i, stage.steps)
+            group["lr"] = group["lr_scale"] * stage.lr * cosine(i, stage.steps, first=self.first_step)
         crops = self.training_set.sample(training.batch_size, random)
         inputs = self.training_set.parallel_crops(crops, random)
         reference = self.training_set.crops_of(crops.speaker.numpy(), random).to(self.device)
@@ -300,11 +308,7 @@ class Stage2:
     def _start_from_codes(self, stage1: dict[str, Any]) -> None:
         data, config = self.training_set, self.config
         self.codes = Codes(data.n_codes, len(data.speakers), config).requires_grad_(False).to(self.device)
-        try:
-            self.codes.load_state_dict(stage1["codes"])
-            self.model.decoder.load_state_dict(stage1["decoder"])
-        except RuntimeError:
-            raise DataError("Stage 1 was run on other data or with another config: use the same for both.") from None
+        load_codes(stage1, self.codes, self.model.decoder)
 
     def _set_mel_statistics(self) -> None:
         mean, std = self.training_set.statistics()

@@ -1,31 +1,25 @@
 """Training data in memory: log-mel, F0 and speech mask of every clip, and random crops."""
 
-import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from platformdirs import user_cache_path
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from saic import __version__, audio
+from saic import audio
 from saic.data.manifest import Clip
 from saic.errors import AudioError, DataError
 from saic.signal.f0 import measure_f0_stats, track_f0
 from saic.signal.mel import N_MELS, log_mel
 from saic.signal.vad import speech_frames
-from saic.weights import write_tensors
+from saic.training.clip_cache import cached
 
 PHONES_NAME = "phones.json"
 """File beside parallel clips: JSON with ``phones``, their ``frames``, and ``frames_per_s``."""
-
-_SAMPLED_BYTES = 4096  # of each end of a file, for the cache key
 
 
 @dataclass(frozen=True)
@@ -193,60 +187,30 @@ def _speech_offsets(speech: np.ndarray, segment_frames: int, stride: int) -> np.
 def _features(clips: list[Clip], progress: Callable[[int, int], None]) -> tuple[Tensor, Tensor, Tensor, list[int]]:
     """Mels (80, total) and F0 (total,) as float16, speech (total,) as bool, and lengths.
 
-    A clip that cannot be decoded has length 0. The features are cached on disk, by SAIC's version
-    and the files' paths and contents; if the cache cannot be written, they are only returned.
+    A clip that cannot be decoded has length 0. The features of each clip are cached on disk.
     """
-    states = [__version__, *(f"{clip.path}|{_file_state(clip.path)}" for clip in clips)]
-    key = hashlib.sha256("\n".join(states).encode(errors="surrogateescape")).hexdigest()[:16]
-    cached = cache_folder() / "features" / f"{key}.safetensors"
-    try:
-        stored = load_file(cached)
-    except (OSError, SafetensorError):  # there is none, or it is damaged
-        stored = _measure(clips, progress)
-        try:
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            write_tensors(cached, stored)
-        except (OSError, SafetensorError):  # a read-only home or a full disk
-            pass
-    return stored["mel"], stored["f0"], stored["speech"], stored["lengths"].tolist()
-
-
-def _measure(clips: list[Clip], progress: Callable[[int, int], None]) -> dict[str, Tensor]:
-    """``mel``, ``f0``, ``speech`` and ``lengths``, see :func:`_features`."""
     empty = {"mel": torch.zeros(N_MELS, 0).half(), "f0": torch.zeros(0).half(), "speech": torch.zeros(0).bool()}
-    tensors: dict[str, list[Tensor]] = {name: [tensor] for name, tensor in empty.items()}
+    parts: dict[str, list[Tensor]] = {name: [tensor] for name, tensor in empty.items()}
     lengths = []
     for i, clip in enumerate(clips):
         progress(i, len(clips))
         try:
-            wav = audio.load(clip.path)
+            measured = cached(clip.path, "features", partial(_measure, clip.path))
         except AudioError:
             lengths.append(0)
             continue
-        tensors["mel"].append(log_mel(torch.from_numpy(wav)).half())
-        tensors["f0"].append(torch.from_numpy(track_f0(wav)).half())
-        tensors["speech"].append(torch.from_numpy(speech_frames(wav)))
-        lengths.append(tensors["mel"][-1].shape[1])
-    return {name: torch.cat(parts, dim=-1) for name, parts in tensors.items()} | {"lengths": torch.tensor(lengths)}
+        for name in parts:
+            parts[name].append(measured[name])
+        lengths.append(measured["mel"].shape[1])
+    mel, f0, speech = (torch.cat(tensors, dim=-1) for tensors in parts.values())
+    return mel, f0, speech, lengths
 
 
-def _file_state(path: Path) -> str:
-    """Size, modification time in ns, and a hash of both ends of a file.
-
-    The hash notes another content of the same size with the old time, as a copy may have. A FLAC
-    file's start holds a checksum of all its audio.
-    """
-    try:
-        with open(path, "rb") as file:
-            state = os.fstat(file.fileno())
-            ends = hashlib.sha256(file.read(_SAMPLED_BYTES))
-            file.seek(max(_SAMPLED_BYTES, state.st_size - _SAMPLED_BYTES))
-            ends.update(file.read())
-    except OSError:
-        return "not readable"
-    return f"{state.st_size}|{state.st_mtime_ns}|{ends.hexdigest()}"
-
-
-def cache_folder() -> Path:
-    """``SAIC_CACHE``, or the platform's cache folder."""
-    return Path(os.environ.get("SAIC_CACHE") or user_cache_path("saic"))
+def _measure(path: Path) -> dict[str, Tensor]:
+    """``mel`` (80, T), ``f0`` (T,) and ``speech`` (T,) of a clip, see :func:`_features`."""
+    wav = audio.load(path)
+    return {
+        "mel": log_mel(torch.from_numpy(wav)).half(),
+        "f0": torch.from_numpy(track_f0(wav)).half(),
+        "speech": torch.from_numpy(speech_frames(wav)),
+    }

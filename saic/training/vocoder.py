@@ -40,10 +40,13 @@ class VocoderStage:
         init: Mapping[str, Tensor] | None = None,
         *,
         recognizer: PhoneRecognizer | None = None,
+        first_step: int = 0,
         unseen: WaveformSet | None = None,
         device: str = "cpu",
     ):
         """Start from random weights, or from a vocoder's tensors ``init`` with its mel statistics.
+
+        At step ``first_step`` the optimizer starts, and the warm-up of the learning rate begins.
 
         Raises
         ------
@@ -53,7 +56,7 @@ class VocoderStage:
         torch.manual_seed(config.seed)
         sizes, settings = config.vocoder, config.vocoder_training
         self.waveforms, self.unseen, self.config, self.device = waveforms, unseen, config, device
-        self.recognizer = recognizer
+        self.recognizer, self.first_step = recognizer, first_step
         self.network = SourceFilter(sizes.channels, sizes.layers, sizes.kernel, sizes.expansion).to(device)
         if init is None:
             mean, std = waveforms.training_set.statistics()
@@ -75,7 +78,7 @@ class VocoderStage:
         """One step on random crops."""
         settings = self.config.vocoder_training
         random, noise = generators(self.config.seed + 2, i)
-        self.optimizer.param_groups[0]["lr"] = settings.lr * cosine(i, settings.steps)
+        self.optimizer.param_groups[0]["lr"] = settings.lr * cosine(i, settings.steps, first=self.first_step)
         batch = self.waveforms.sample(settings.batch_size, random, gain_db=settings.gain_db)
         mel = blur_some(batch, random, noise, settings.blurred_share)
         output, target = self._synthesize(batch, mel, noise), batch.wav.to(self.device)

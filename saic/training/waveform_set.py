@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from saic import audio
 from saic.signal.mel import FLOOR, HOP_SAMPLES, N_FFT, SAMPLE_RATE
+from saic.training.clip_cache import cached
 from saic.training.training_set import TrainingSet
 from saic.vocoder.excitation import smooth_f0
 
@@ -18,6 +20,7 @@ _PADDED = 4 * N_FFT  # FFT size: bins of 4 Hz, interpolated linearly
 _STEPS = np.linspace(-0.035, 0.035, 15)  # candidates, in octaves re the tracked F0, which has steps of 0.021
 _HARMONICS = 12
 _TOP_HZ = 2_500.0
+_REFINED = "refined F0, version 1"  # in the cache of clips; another version for another refinement
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class WaveformSet:
             wav = np.pad(wav, (0, length * HOP_SAMPLES - len(wav)))
             f0 = training_set.f0[start : start + length].numpy().astype(np.float64)
             wavs.append(np.round(wav * (_SHORT - 1)).astype(np.int16))
-            pitches.append(smooth_f0(refine_f0(wav, f0)).astype(np.float32))
+            pitches.append(cached(clip.path, _REFINED, partial(_refined, wav, f0))["hz"].numpy())
             if reconstruct is not None:
                 reconstructed.append(torch.from_numpy(reconstruct(wav)).half())
         self._wav, self._hz = np.concatenate(wavs), np.concatenate(pitches)
@@ -75,6 +78,11 @@ class WaveformSet:
             if self._reconstructed is None
             else with_gain(self._reconstructed[:, frames].transpose(0, 1).float()),
         )
+
+
+def _refined(wav: np.ndarray, f0: np.ndarray) -> dict[str, Tensor]:
+    """``hz`` (T,): refined F0, interpolated over unvoiced gaps; float32, since float16 has steps of 0.05 %."""
+    return {"hz": torch.from_numpy(smooth_f0(refine_f0(wav, f0)).astype(np.float32))}
 
 
 def refine_f0(wav: np.ndarray, f0: np.ndarray) -> np.ndarray:

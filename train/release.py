@@ -1,0 +1,210 @@
+"""Make finished weights from corpora alone, in parts of at most about two hours.
+
+::
+
+    python -m train.release --data CORPUS [--data CORPUS ...] --config train/configs/v1.yaml --run DIR
+        [--parallel FOLDER | --kokoro FOLDER] [--resume] [--part NAME] [--evaluate]
+
+The parts: parallel speech (with ``--kokoro``, the folder that the commands in train.kokoro fill),
+the pretrained networks that the config uses (train.recognizer, train.speech_encoder), the
+perceptual network, stage 1, stage 2, vocoder, gallery and prosody predictor. The finished weights
+are ``DIR/weights``. The command prints all parts with their steps, an estimate of their time on this
+machine, and what is done already.
+
+``--resume`` skips finished parts and goes on with an interrupted one from its checkpoint. ``--part``
+makes one part alone. Each part leaves one file of float16 tensors from which the next ones start,
+so the folder can be copied to another machine between parts. Config and data must stay the same.
+
+Mels and F0 are kept in the cache (``SAIC_CACHE``), so the first part that trains takes longer.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+import yaml
+
+from saic import files
+from saic.config import Config
+from saic.data import manifest
+from saic.errors import ConfigError, DataError, UsageError
+from train.entry import (
+    DataOption,
+    DeviceOption,
+    ParallelOption,
+    ResumeOption,
+    RunOption,
+    read_clips,
+    read_config,
+    run,
+)
+from train.release_parts import CONFIG, PARALLEL, WEIGHTS, Recipe, Sources
+from train.release_progress import Part, Progress
+from train.step_times import measure, stages
+from train.vocoder import lossless_clips
+from train.voices import choose
+
+_SECTIONS = ("stage1", "stage2", "vocoder_training")
+_DATA_STATE = "data.json"
+_CLIP_S = 5.0  # of parallel speech; Kokoro takes its length on one core
+
+
+def main(
+    data: DataOption,
+    run: RunOption,
+    config: Annotated[Path, typer.Option("--config", help="YAML file with the settings of all stages.")],
+    parallel: ParallelOption = None,
+    kokoro: Annotated[
+        Path | None, typer.Option("--kokoro", help="Files of the synthesizer, to make parallel speech with.")
+    ] = None,
+    wordnet: Annotated[
+        Path, typer.Option("--wordnet", help="Folder of WordNet's data.* files, for --kokoro.")
+    ] = Sources.wordnet,
+    part: Annotated[str | None, typer.Option("--part", help="Make this part alone.")] = None,
+    evaluate: Annotated[bool, typer.Option("--evaluate", help="Also make the report of the finished weights.")] = False,
+    resume: ResumeOption = False,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Make weights: all parts that are not finished, or one."""
+    settings = _read_config(config)
+    if parallel is not None and kokoro is not None:
+        raise UsageError("--parallel is finished speech, and --kokoro makes it: give one of them.")
+    sources = Sources(tuple(data), parallel, kokoro, wordnet)
+    _check_data(data)
+    _open(run, settings, sources, resume=resume)
+    progress = Progress(run, Recipe(run, sources, settings, device).parts())
+    chosen = _chosen(progress, part)
+    _print_plan(progress, settings, data, device)
+    for one in chosen:
+        if not progress.is_finished(one):
+            print(f"\nPart {one.name}:", flush=True)
+            progress.make(one)
+    if not all(map(progress.is_finished, progress.parts)):
+        return
+    command = ["evaluate", *(word for path in data for word in ("--data", str(path)))]
+    command += ["--split", "test", "--weights", str(run / WEIGHTS), "--out", str(run / "report")]
+    print(f"\nWeights: {run / WEIGHTS}\nTheir report: {shlex.join(['saic', *command])}")
+    if evaluate:
+        raise typer.Exit(subprocess.run([sys.executable, "-m", "saic", *command]).returncode)
+
+
+def _read_config(path: Path) -> Config:
+    """The config; :class:`ConfigError` if it leaves a stage to the defaults, which suit no release."""
+    settings = read_config(path)
+    stated = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    if missing := [name for name in _SECTIONS if name not in stated]:
+        raise ConfigError(
+            f"The config has no section {' and no '.join(missing)}. A release needs the settings of every stage in one"
+            " file, as in train/configs/v1.yaml."
+        )
+    return settings
+
+
+def _check_data(data: Sequence[Path]) -> None:
+    """Find out now what a part would miss after hours: splits, lossless clips, voices of the gallery."""
+    for number, path in enumerate(data, start=1):
+        present = {clip.split for clip in manifest.read(path)}
+        if missing := {"train", "dev"} - present:
+            raise DataError(
+                f"Corpus {number} has no split '{min(missing)}'. Make its manifest with train.prepare, which draws"
+                " missing splits."
+            )
+    for split in ("train", "dev"):
+        lossless_clips(data, split)
+    choose(read_clips(data, "train"))
+
+
+def _open(run: Path, config: Config, sources: Sources, *, resume: bool) -> None:
+    """Make a run folder with its config and the fingerprints of its data, or check that both are unchanged."""
+    corpora = [*sources.data, *([sources.parallel] if sources.parallel else [])]
+    state = {
+        "corpora": [manifest.fingerprint(path, manifest.read(path)) for path in corpora],
+        "parallel": "given" if sources.parallel else "made" if sources.kokoro else "none",
+    }
+    if not (run / CONFIG).exists():
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            files.write(run / _DATA_STATE, json.dumps(state).encode(), force=True)
+            files.write(run / CONFIG, yaml.safe_dump(config.to_dict(), sort_keys=False).encode(), force=True)
+        except OSError as error:
+            raise UsageError(f"The run folder cannot be made: {error.strerror}.") from None
+        return
+    if not resume:
+        raise UsageError("The run folder is in use. Add --resume to go on with it, or name another.")
+    if changed := _differences(Config.from_yaml(run / CONFIG).to_dict(), config.to_dict()):
+        raise UsageError(
+            f"The run folder was made with another config: {', '.join(changed)}. Resume with the same, or name another"
+            " folder."
+        )
+    if json.loads((run / _DATA_STATE).read_text(encoding="utf-8")) != state:
+        raise UsageError(
+            "The run folder was made from other data. Give the same --data in the same order and the same parallel"
+            " speech, or name another folder."
+        )
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Keys whose values differ, with dots between sections."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        one, other = old.get(key), new.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += _differences(one, other, f"{prefix}{key}.")
+        elif one != other:
+            found.append(prefix + key)
+    return found
+
+
+def _chosen(progress: Progress, name: str | None) -> list[Part]:
+    """All parts, or the one of a name, whose inputs must be finished."""
+    if name is None:
+        return progress.parts
+    chosen = [part for part in progress.parts if part.name == name]
+    if not chosen:
+        raise UsageError(f"There is no part of that name. The parts: {', '.join(p.name for p in progress.parts)}.")
+    if missing := progress.missing(chosen[0]):
+        raise UsageError(f"The part {name} starts from {missing[0]}, which is not finished. Make that part first.")
+    return chosen
+
+
+def _print_plan(progress: Progress, config: Config, data: Sequence[Path], device: str) -> None:
+    """Print every part with its steps, and its time: taken, or estimated from a few steps here."""
+    finished = {part.name: progress.is_finished(part) for part in progress.parts}
+    wanted = {part.stage for part in progress.parts if part.stage and not finished[part.name]}
+    seconds = {PARALLEL: _CLIP_S / (os.cpu_count() or 1)}
+    if wanted := wanted - {PARALLEL}:
+        print(f"Measuring a few steps of: {', '.join(sorted(wanted))}", flush=True)
+        available = stages(config, read_clips(data, "train"), lossless_clips(data, "train"), device)
+        seconds = {name: measure(stage).total_s for name, stage in available if name in wanted}
+    left_s = 0.0
+    print(f"{'Part':<16}{'Steps':>8}  Time")
+    for part in progress.parts:
+        steps = f"{part.steps:,}" if part.steps else ""
+        if finished[part.name]:
+            state = f"done, {_clock(60 * progress.minutes(part))}"
+        elif part.stage:
+            left_s += (estimate := part.steps * seconds[part.stage])
+            state = f"about {_clock(estimate)}"
+        else:
+            state = "some minutes"
+        print(f"{part.name:<16}{steps:>8}  {state}")
+    if left_s:
+        where = f"{torch.get_num_threads()} threads" if device == "cpu" else device
+        print(f"To go: about {_clock(left_s)} of training on this machine ({where})")
+
+
+def _clock(seconds: float) -> str:
+    """Hours and minutes."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+if __name__ == "__main__":
+    run(main)

