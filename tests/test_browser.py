@@ -428,6 +428,33 @@ def test_result_is_removed_when_an_input_changes(change, open_page, watch, recor
     assert watch.errors == []
 
 
+# Gradio's server asks the page to close its event stream. Here, the message is late.
+LATE_CLOSE = """
+const send = window.fetch;
+window.fetch = async (...request) => {
+  const response = await send(...request);
+  if (!(request[0].url ?? String(request[0])).includes("/queue/data")) return response;
+  const late = new TransformStream({async transform(chunk, controller) {
+    const text = new TextDecoder().decode(chunk), at = text.indexOf('data: {"msg":"close_stream"');
+    if (at < 0) return controller.enqueue(chunk);
+    controller.enqueue(new TextEncoder().encode(text.slice(0, at)));
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    controller.enqueue(new TextEncoder().encode(text.slice(at)));
+  }});
+  return new Response(response.body.pipeThrough(late), response);
+};
+"""
+
+
+def test_event_that_joins_while_the_stream_closes_is_answered(open_page, watch: Watch, recordings) -> None:
+    page = open_page(script=LATE_CLOSE)
+    for _ in range(2):
+        convert(page, recordings["patient"])
+        page.locator("#source").get_by_label("Clear").click()
+        expect_no_result(page)
+    assert watch.errors == []
+
+
 def test_new_target_recording_removes_result_and_consent(open_page, watch, recordings) -> None:
     page = open_page()
     upload(page, "source", recordings["patient"])

@@ -364,6 +364,57 @@ _SCRIPT = r"""
     }
   };
   new MutationObserver(entitle).observe(document.body, {childList: true, subtree: true});
+  // The server ends Gradio's event stream once no event is pending. If an event joins while the message
+  // "close_stream" is on its way, Gradio's client counts on the stream that is about to close, and the event
+  // stays without an answer. So a stream that ends while an event is pending is replaced by a new one.
+  const send = window.fetch.bind(window);
+  const pending = new Set(), completed = new Set();  // ids of events; `completed`: before their join was answered
+  let joining = 0;
+  const join = async (request, options) => {
+    joining += 1;
+    try {
+      const response = await send(request, options);
+      const id = response.ok && (await response.clone().json()).event_id;
+      if (id && !completed.delete(id)) pending.add(id);
+      return response;
+    } finally {
+      joining -= 1;
+    }
+  };
+  const stream = async (request, options) => {
+    const first = await send(request, options);
+    if (!first.ok) return first;
+    const encoder = new TextEncoder();
+    const body = new ReadableStream({async start(controller) {
+      try {
+        for (let part = first; ; part = await send(request, options)) {
+          const reader = part.body.pipeThrough(new TextDecoderStream()).getReader();
+          let text = "", isReplaced = false;
+          for (let read = await reader.read(); !read.done; read = await reader.read()) {
+            const searched = Math.max(0, text.length - 1);
+            text += read.value;
+            for (let end = text.indexOf("\n\n", searched); end >= 0; end = text.indexOf("\n\n")) {
+              const message = text.slice(0, end + 2), head = message.slice(0, 200);
+              text = text.slice(end + 2);
+              const id = head.match(/"msg":"process_completed".*?"event_id":"(\w+)"/)?.[1];
+              if (id && !pending.delete(id)) completed.add(id);
+              isReplaced = head.includes('"msg":"close_stream"') && (pending.size > 0 || joining > 0);
+              if (!isReplaced) controller.enqueue(encoder.encode(message));
+            }
+          }
+          if (!isReplaced) break;
+        }
+        controller.close();
+      } catch (error) {
+        controller.error(error);
+      }
+    }});
+    return new Response(body, {status: first.status, headers: first.headers});
+  };
+  window.fetch = (request, options) => {
+    const path = new URL(request.url ?? request, location.href).pathname;
+    return (path.endsWith("/queue/join") ? join : path.endsWith("/queue/data") ? stream : send)(request, options);
+  };
 }
 """
 
