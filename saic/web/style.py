@@ -186,6 +186,11 @@ footer .divider { display: none; }
 .verdict.little { --mark: #b3261e; }
 .verdict.unknown { --mark: var(--body-text-color-subdued); }
 #guard { align-self: center; }
+[class^="mark-"] { border-left: 5px solid var(--mark); padding-left: .5rem; }
+.mark-good { --mark: #1f7a4d; }
+.mark-some { --mark: #b7791f; }
+.mark-little { --mark: #b3261e; }
+#batch-list td { white-space: normal; }
 
 /* What was measured: a scale from 0 to 1 with two typical ranges as bands, and two marks. */
 .protection { --different: #9db4bb; --same: #e0a458; --before: #14242b; --after: #0b6470; }
@@ -285,7 +290,7 @@ footer .divider { display: none; }
   #choice .wrap > label:nth-child(-n+2) { grid-column: 1 / -1; }
   .picture svg.wide { display: none; }
   .picture svg.tall { display: block; }
-  .tab-container button { font-size: .95rem; padding-inline: .65rem; }
+  .tab-container button { font-size: .85rem; padding-inline: .4rem; }
   .card { padding: .8rem; }
   .scores li { grid-template-columns: minmax(5rem, 1fr) 1fr 2.6rem; }
 }
