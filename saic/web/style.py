@@ -123,7 +123,8 @@ CSS = """
 .title { display: flex; flex-wrap: wrap; align-items: baseline; gap: .1rem 1.2rem; }
 .title .warning { margin: 0 !important; font-size: .82rem; line-height: 1.3; }
 .header > .column, .header > div:first-child { gap: 0; }
-#delete { white-space: nowrap; align-self: center; padding-block: .35rem; }
+#delete { white-space: nowrap; align-self: center; padding-block: .35rem; flex: none; width: max-content; }
+#batch-zip { flex-grow: 0; }
 .soft { color: var(--body-text-color-subdued); font-size: .9rem; }
 .sr-only { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .note-warning { border: 1px solid var(--error-border-color); background: var(--error-background-fill);
@@ -285,7 +286,7 @@ footer .divider { display: none; }
 }
 @media (max-width: 640px) {
   .header h1 { font-size: 1.1rem !important; white-space: normal; }
-  #delete { min-width: 0 !important; padding-inline: .7rem; }
+  #delete { min-width: max-content !important; padding-inline: .7rem; font-size: .9rem; }
   #choice .wrap > label { grid-column: span 3; }
   #choice .wrap > label:nth-child(-n+2) { grid-column: 1 / -1; }
   .picture svg.wide { display: none; }

@@ -19,7 +19,7 @@ on a public server.</p></header>
 
 # --- Anonymize ---------------------------------------------------------------------------------
 
-PSEUDONYM = "A pseudonym (nobody's voice)"
+PSEUDONYM = "A pseudonym (nobody's)"
 OWN_RECORDING = "Another person's recording"
 
 SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
