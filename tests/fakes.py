@@ -4,6 +4,7 @@ It decodes its input and gives the source's loudness curve the target's pitch, s
 the shapes of real ones. It is deterministic.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ import torch
 from saic import audio
 from saic.conversion import Voice
 from saic.gallery import Gallery
+from saic.keys import Key
 from saic.pipeline import Clip, Conversion, Embedding, Match, ProgressCallback, SpooledConversion
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
@@ -114,6 +116,18 @@ class FakePipeline:
         target = _buzz(np.ones(SAMPLE_RATE), 140.0)
         options = {"profile": profile, "reconstruct": reconstruct, "progress": progress}
         return replace(self.convert(clip, (target, SAMPLE_RATE), **options), voice_similarity=0.25)
+
+    def pseudonym(
+        self,
+        *,
+        key: Key | str | os.PathLike | None = None,
+        subject: str | None = None,
+        study: str = "",
+        register: str = "any",
+        new_voices: bool = False,
+    ) -> Clip:
+        """A clip stands for the voice; `anonymize` does not use it."""
+        return _buzz(np.ones(SAMPLE_RATE), 140.0), SAMPLE_RATE
 
     def identify(
         self, clip: Clip, enrolled: Mapping[str, Clip | list[Clip]], threshold: float | None = None

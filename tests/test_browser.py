@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -311,6 +312,7 @@ def test_every_tab_passes_wcag_without_overflow(width, scheme, open_page, watch:
     open_details(page)
     for name, ready in {
         "Anonymize": "#results",
+        "Batch": "#batch-add",
         "Explore": "#maps svg.map >> nth=0",
         "Identify": "#enroll",
         "About": ".picture",
@@ -359,6 +361,35 @@ def test_delete_is_there_as_soon_as_there_is_something(open_page, recordings) ->
     open_tab(page, "Identify")
     page.locator("#identify-example").click()  # enrolled voices are of the page, not in the store
     expect(delete(page)).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.proof)])
+def test_batch_of_several_files_of_two_people(width, open_page, watch: Watch, served: Served, tmp_path: Path) -> None:
+    page = open_page(width)
+    for k in range(3):
+        sf.write(tmp_path / f"Jane Doe {k}.wav", voice(200 + 10 * k, 1.5), RATE)
+    files = sorted(tmp_path.iterdir())
+    open_tab(page, "Batch")
+    for subject, several in (("P01", files[:2]), ("P02", files[2:])):
+        page.get_by_label("Subject's label").locator("visible=true").fill(subject)
+        page.locator("#batch-files input[type=file]").set_input_files(several)
+        expect(page.locator("#batch-files .file-preview")).to_be_visible()
+        page.locator("#batch-add").click()
+        expect(page.locator("#batch-files .file-preview")).to_have_count(0)
+    expect(page.locator("#batch-list tbody tr")).to_have_count(3)
+    expect(page.locator("#delete")).to_be_visible()
+    page.locator("#batch-convert").click()
+    expect(page.locator("#batch-list td", has_text="Done.")).to_have_count(3)
+    path = download(page, "batch-zip", tmp_path)
+    assert path.name == "anonymized.zip"
+    with zipfile.ZipFile(path) as file:
+        assert len(file.namelist()) == 9 and {name[:4] for name in file.namelist()} == {"P01/", "P02/"}
+        assert not any(b"Jane" in file.read(name) for name in file.namelist())
+    page.mouse.move(0, 0)
+    assert violations(page) == [] and overflow_px(page) == 0 and "Jane" not in page.content()
+    page.locator("#delete").click()
+    expect(page.locator("#batch-list")).to_contain_text("No recordings yet")
+    assert watch.errors == [] and not [path for path in served.clips if path.name == "anonymized.zip"]
 
 
 def test_microphone_recording_becomes_the_source(open_page, watch: Watch) -> None:
@@ -730,7 +761,7 @@ def test_spectrograms_fill_the_width_zoom_together_and_follow_their_settings(wid
     end_s = axis("xaxis")[1]
     panels = [page.locator("#spectrograms .nsewdrag").nth(k).bounding_box() for k in range(3)]
     assert len({panel["width"] for panel in panels}) == 1
-    page.locator("#spectrograms .nsewdrag").first.scroll_into_view_if_needed()
+    page.locator("#spectrograms .nsewdrag").nth(1).evaluate("panel => panel.scrollIntoView({block: 'center'})")
     panel = page.locator("#spectrograms .nsewdrag").nth(1).bounding_box()
     middle = panel["y"] + panel["height"] / 2
     page.mouse.move(panel["x"] + panel["width"] / 4, middle)

@@ -1,6 +1,7 @@
 """The page without a browser: event handlers, stored files, messages, API and server."""
 
 import asyncio
+import hashlib
 import inspect
 import json
 import logging
@@ -8,6 +9,7 @@ import re
 import runpy
 import socket
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -53,6 +55,7 @@ from saic.web.server.recordings import LIMITS, Recordings
 from saic.web.server.store import GRACE_S, KEEP_S, ClipStore
 from saic.web.tabs import about, anonymize_layout
 from saic.web.tabs.anonymize import Anonymizer, Run
+from saic.web.tabs.batch import Batcher
 from saic.web.tabs.explore import Explorer
 from saic.web.tabs.identify import MAX_VOICES, EnrolledVoices, Identifier
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
@@ -802,6 +805,81 @@ def test_label_of_a_subject_is_asked_for_only_with_a_key(recordings: Recordings,
         assert tab.subject.visible == (key is not None) and tab.choice.value == PSEUDONYM
 
 
+# --- many recordings --------------------------------------------------------------------------------------
+
+
+class DrawingPipeline(FakePipeline):
+    """Draws pseudonyms, and notes which one each recording got."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = []
+
+    def pseudonym(self, *, register="any", **keyed):
+        return f"voice {len(self.given)} {register}"
+
+    def anonymize(self, clip, *, voice=None, **options):
+        self.given.append(voice)
+        return super().anonymize(clip, **options)
+
+
+def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, examples, store: ClipStore) -> None:
+    pipeline = DrawingPipeline()
+    batcher = Batcher(Anonymizer(converter(recordings, pipeline), recordings, {}), recordings)
+    broken = store.receive(".wav")
+    broken.write_bytes(b"RIFF" + b"x" * 99)
+    paths = {"P/1": [sent(store, voice(150, 1.0)), str(broken), sent(store, voice(160, 1.0))]}
+    paths["p_1"] = [sent(store, voice(110, 1.0))]
+    batch = None
+    for subject, uploads in paths.items():
+        *_, (batch, listed, label, files) = batcher.add(subject, uploads, batch, ME)
+        assert (label, files) == ("", None) and not any(Path(path).exists() for path in uploads)
+    assert listed.count("<tr>") == 1 + 4 and "decoded" in listed
+    *updates, (listed, archive, cancel) = batcher.convert(batch, "lower", STRICT, ME)
+    assert any(re.search(r"\d+ %, about \d+ second", html) for html, *_ in updates)
+    assert listed.count("Done.") == 3 and archive["interactive"] and not cancel["visible"]
+    first, again, other = pipeline.given
+    assert first == again != other and first.endswith("lower")
+    with zipfile.ZipFile(archive["value"]) as file:
+        names = {
+            f"{folder}/{number}-{name}"
+            for folder, number in (("P_1", "01"), ("P_1", "03"), ("p_1-2", "01"))
+            for name in ("anonymized.wav", "report.html", "report.json")
+        }
+        assert set(file.namelist()) == names
+        report = json.loads(file.read("P_1/03-report.json"))
+        assert report["profile"] == STRICT and report["settings"] == {
+            "voice": "random",
+            "register": "lower",
+            "rate_hz": RATE,
+        }
+        assert hashlib.sha256(file.read("P_1/03-anonymized.wav")).hexdigest() == report["output_sha256"]
+    *_, (batch, *_) = batcher.add("P/1", [sent(store, voice(170, 1.0))], batch, ME)
+    *_, (listed, archive, _) = batcher.convert(batch, "lower", STRICT, ME)
+    assert len(pipeline.given) == 4 and pipeline.given[-1] == first  # what was done stays, with its voice
+    recordings.delete("me")
+    assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
+
+
+def test_batch_can_be_stopped_and_keeps_what_is_done(recordings, examples, store: ClipStore, monkeypatch) -> None:
+    warned = []
+    monkeypatch.setattr(gr, "Warning", warned.append)
+    batcher = Batcher(Anonymizer(converter(recordings, DrawingPipeline()), recordings, {}), recordings)
+    for subject, uploads in (("", ["a"]), ("P1", []), ("P1", ["a"] * 25)):
+        with pytest.raises(gr.Error):
+            next(batcher.add(subject, uploads, None, ME))
+    with pytest.raises(gr.Error):
+        next(batcher.convert(None, "any", BALANCED, ME))
+    assert len(set(warned)) == 4
+    *_, (batch, *_) = batcher.add("P1", [sent(store, voice(150, 1.0)), sent(store, voice(160, 1.0))], None, ME)
+    run = batcher.convert(batch, "any", BALANCED, ME)
+    listed = next(html for html, *_ in run if "Done." in html)
+    batcher.cancel(batch, ME)
+    *_, (listed, archive, _) = run
+    assert "Done." in listed and len(zipfile.ZipFile(archive["value"]).namelist()) in (3, 6)
+    assert not batch.running and not recordings.jobs.running
+
+
 # --- identify and explore ---------------------------------------------------------------------------------
 
 
@@ -933,7 +1011,7 @@ def test_internal_error_gives_user_an_id_and_logs_no_message(caplog: pytest.LogC
 
 
 def test_fake_pipeline_has_the_signatures_of_the_real_one() -> None:
-    for name in ("convert", "anonymize", "embed", "identify"):
+    for name in ("convert", "anonymize", "pseudonym", "embed", "identify"):
         real, fake = (inspect.signature(getattr(cls, name)).parameters for cls in (Pipeline, FakePipeline))
         assert [(p.name, p.kind, p.default) for p in fake.values()] == [
             (p.name, p.kind, p.default) for p in real.values()
@@ -994,6 +1072,7 @@ def test_heavy_handlers_wait_in_jobs_and_not_in_gradio_queue(page: gr.Blocks) ->
     assert {fn.name for fn in heavy} >= {
         "run_with_progress",
         "show_details",
+        "add",
         "enroll",
         "identify_speaker",
         "convert",
@@ -1110,7 +1189,7 @@ def test_client_gets_notes_on_damaged_files(client: Client, files, tmp_path: Pat
 
 def test_delete_now_leaves_no_enrolled_voice_and_allows_to_enroll_again(page: gr.Blocks) -> None:
     (delete_all,) = (fn for fn in page.fns.values() if fn.name == "delete_all")
-    updates = asyncio.run(delete_all.fn("The high voice", None, ME))
+    updates = asyncio.run(delete_all.fn("The high voice", None, None, ME))
     (enrolled,) = (update for update in updates if isinstance(update, EnrolledVoices))
     assert enrolled == {} and not enrolled.removed and len(updates) == len(delete_all.outputs)
 

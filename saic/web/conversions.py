@@ -41,7 +41,7 @@ class NewVoice:
     Attributes
     ----------
     kind : "random" or "seed" (a new pseudonym), "key" (a subject's) or "target" (a recording)
-    voice : of a subject, or of a recording that was measured before
+    voice : of a subject, or of a recording that was measured before; None: it is drawn or measured
     wav : (M,) the target's recording
     register : of a pseudonym, as for `saic.pipeline.Pipeline.anonymize`
     seed : of kind "seed"
@@ -158,8 +158,10 @@ class Converter:
         session: str,
         profile: str,
         progress: OnProgress = lambda *update: None,
+        *,
+        kind: str = "result",
     ) -> Result:
-        """Convert a wav (N,), write the files of the result, and compare the voices."""
+        """Convert a wav (N,), write the files of the result into a folder of a kind, and compare the voices."""
         report_wait = lambda before: progress(0.0, texts.WAITING.format(before=before), None)  # noqa: E731
         with self.recordings.job("convert", session, report_wait) as job:
             is_unmeasured = new_voice.kind == "target" and new_voice.voice is None
@@ -174,7 +176,7 @@ class Converter:
 
                 conversion, wavs, files, protection = self._compute(source, new_voice, profile, enter, job.check)
                 job.check()
-                folder = self.recordings.new(session, "result")
+                folder = self.recordings.new(session, kind)
                 names = ("original", "reconstructed", "swapped")
                 paths = [self.recordings.save(folder, name, wav) for name, wav in zip(names, wavs, strict=True)]
                 paths += [self.recordings.write(folder, name, data) for name, data in files.items()][:1]
@@ -199,7 +201,7 @@ class Converter:
         if new_voice.kind == "target":
             voice = (new_voice.wav, SAMPLE_RATE) if new_voice.voice is None else new_voice.voice
             result = self.pipeline.convert(clip, voice, **options)
-        elif new_voice.kind == "key":
+        elif new_voice.voice is not None:
             result = self.pipeline.anonymize(clip, voice=new_voice.voice, **options)
         else:
             register = new_voice.register or "any"

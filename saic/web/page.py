@@ -17,7 +17,7 @@ from saic.web.examples import Example
 from saic.web.parts import HEAVY, QUICK
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.server.store import ClipStore
-from saic.web.tabs import about, anonymize_layout, explore, identify
+from saic.web.tabs import about, anonymize_layout, batch, explore, identify
 from saic.web.tabs.about import Documents
 from saic.web.tabs.anonymize import Anonymizer, Run
 from saic.web.tabs.explore import Explorer
@@ -71,6 +71,8 @@ def build_page(
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Anonymize"):
                 anonymize_tab = anonymize_layout.build_tab(anonymizer, evaluation)
+            with gr.Tab("Batch"):
+                batch_tab = batch.build_tab(anonymizer)
             with gr.Tab("Explore") as explore_tab:
                 maps, drawn = explore.build_tab()
             with gr.Tab("Identify"):
@@ -80,13 +82,14 @@ def build_page(
                     documents.model_card, evaluation, pipeline.info(), linkage.linkage_sentence(figures.get(default))
                 )
         anonymize_layout.connect_events(anonymizer, anonymize_tab)
+        batch.connect_events(batch.Batcher(anonymizer, recordings), batch_tab)
         page.load(anonymizer.show_times, anonymize_tab.run, anonymize_tab.intro, **QUICK)
         identify.connect_events(identifier, identify_tab)
         shown = [maps, drawn]
         explore_tab.select(explorer.show_maps, [anonymize_tab.run, drawn], shown, show_progress_on=maps, **HEAVY)
         changes = [anonymize_tab.shown_run_id.change, anonymize_tab.intro.change]
         gr.on(changes, explorer.remove_dropped, drawn, shown, **QUICK)
-        _connect_delete(page, recordings, anonymizer, delete, anonymize_tab, identify_tab, maps, drawn)
+        _connect_delete(page, recordings, anonymizer, delete, anonymize_tab, batch_tab, identify_tab, maps, drawn)
         page.endpoints = api.register_endpoints(recordings, anonymizer, identifier, explorer)
     page.recordings = recordings  # for `launch`, as `page.endpoints`
     page.warm_ups = (recordings.sandbox.warm_up, anonymizer.warm_up, explorer.warm_up)
@@ -139,6 +142,7 @@ def _connect_delete(
     anonymizer: Anonymizer,
     delete: gr.Button,
     anonymize_tab: anonymize_layout.Tab,
+    batch_tab: batch.Tab,
     identify_tab: identify.Tab,
     maps: gr.HTML,
     drawn: gr.State,
@@ -148,21 +152,26 @@ def _connect_delete(
     def show_delete(enrolled: EnrolledVoices, request: gr.Request) -> dict:
         return gr.update(visible=bool(enrolled) or recordings.store.has_clips(session_of(request)))
 
-    async def delete_all(choice: str, run: Run | None, request: gr.Request) -> tuple:
+    async def delete_all(choice: str, run: Run | None, many: batch.Batch | None, request: gr.Request) -> tuple:
         # async: it needs none of the threads, which may all be in use
         if run is not None:
             run.dropped = True
+        if many is not None:
+            many.dropped = True
         recordings.delete(session_of(request))
         results = anonymize_layout.update_results_area(message=texts.DELETED)
         anonymized = [None, *anonymizer.choose_target(choice), None, *results]
         identified = EnrolledVoices(), identify.list_html(EnrolledVoices()), None, None, ""
-        return *anonymized, None, texts.EXPLORE_WAITING, *identified, gr.update(visible=False)
+        batched = None, batch.list_html(None), "", None, gr.update(value=None, interactive=False)
+        return *anonymized, None, texts.EXPLORE_WAITING, *identified, *batched, gr.update(visible=False)
 
     tab = anonymize_tab
     inputs = [tab.source, tab.target, tab.consent, tab.pseudonym, tab.consented]
     enrollment = [identify_tab.enrolled, identify_tab.enrolled_list, identify_tab.clip_to_enroll]
-    outputs = [*inputs, *tab.results_area, drawn, maps, *enrollment, identify_tab.query, identify_tab.answer, delete]
-    delete.click(delete_all, [tab.choice, tab.run], outputs, **QUICK)
+    identified = [*enrollment, identify_tab.query, identify_tab.answer]
+    batched = [batch_tab.batch, batch_tab.listed, batch_tab.subject, batch_tab.files, batch_tab.archive]
+    outputs = [*inputs, *tab.results_area, drawn, maps, *identified, *batched, delete]
+    delete.click(delete_all, [tab.choice, tab.run, batch_tab.batch], outputs, **QUICK)
     clips = [tab.source, tab.target, tab.shown_run_id, identify_tab.clip_to_enroll, identify_tab.query]
-    changes = [page.load, *(part.change for part in (*clips, identify_tab.enrolled_list))]
+    changes = [page.load, *(part.change for part in (*clips, identify_tab.enrolled_list, batch_tab.listed))]
     gr.on(changes, show_delete, identify_tab.enrolled, delete, trigger_mode="always_last", **QUICK)

@@ -146,8 +146,23 @@ _SCRIPT = r"""
     }});
     return new Response(body, {status: first.status, headers: first.headers});
   };
+  // The server takes one file per upload. Gradio sends several in one request.
+  const upload = async (request, options) => {
+    const files = options?.body instanceof FormData ? options.body.getAll("files") : [];
+    if (files.length < 2) return send(request, options);
+    const paths = [];
+    for (const file of files) {
+      const body = new FormData();
+      body.append("files", file);
+      const response = await send(request, {...options, body});
+      if (!response.ok) return response;
+      paths.push(...await response.json());
+    }
+    return Response.json(paths);
+  };
   window.fetch = (request, options) => {
     const path = new URL(request.url ?? request, location.href).pathname;
+    if (path.endsWith("/gradio_api/upload")) return upload(request, options);
     return (path.endsWith("/queue/join") ? join : path.endsWith("/queue/data") ? stream : send)(request, options);
   };
 }

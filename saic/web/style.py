@@ -123,7 +123,8 @@ CSS = """
 .title { display: flex; flex-wrap: wrap; align-items: baseline; gap: .1rem 1.2rem; }
 .title .warning { margin: 0 !important; font-size: .82rem; line-height: 1.3; }
 .header > .column, .header > div:first-child { gap: 0; }
-#delete { white-space: nowrap; align-self: center; padding-block: .35rem; }
+#delete { white-space: nowrap; align-self: center; padding-block: .35rem; flex: none; width: max-content; }
+#batch-zip { flex-grow: 0; }
 .soft { color: var(--body-text-color-subdued); font-size: .9rem; }
 .sr-only { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .note-warning { border: 1px solid var(--error-border-color); background: var(--error-background-fill);
@@ -186,6 +187,11 @@ footer .divider { display: none; }
 .verdict.little { --mark: #b3261e; }
 .verdict.unknown { --mark: var(--body-text-color-subdued); }
 #guard { align-self: center; }
+[class^="mark-"] { border-left: 5px solid var(--mark); padding-left: .5rem; }
+.mark-good { --mark: #1f7a4d; }
+.mark-some { --mark: #b7791f; }
+.mark-little { --mark: #b3261e; }
+#batch-list td { white-space: normal; }
 
 /* What was measured: a scale from 0 to 1 with two typical ranges as bands, and two marks. */
 .protection { --different: #9db4bb; --same: #e0a458; --before: #14242b; --after: #0b6470; }
@@ -280,12 +286,12 @@ footer .divider { display: none; }
 }
 @media (max-width: 640px) {
   .header h1 { font-size: 1.1rem !important; white-space: normal; }
-  #delete { min-width: 0 !important; padding-inline: .7rem; }
+  #delete { min-width: max-content !important; padding-inline: .7rem; font-size: .9rem; }
   #choice .wrap > label { grid-column: span 3; }
   #choice .wrap > label:nth-child(-n+2) { grid-column: 1 / -1; }
   .picture svg.wide { display: none; }
   .picture svg.tall { display: block; }
-  .tab-container button { font-size: .95rem; padding-inline: .65rem; }
+  .tab-container button { font-size: .85rem; padding-inline: .4rem; }
   .card { padding: .8rem; }
   .scores li { grid-template-columns: minmax(5rem, 1fr) 1fr 2.6rem; }
 }

@@ -19,7 +19,7 @@ on a public server.</p></header>
 
 # --- Anonymize ---------------------------------------------------------------------------------
 
-PSEUDONYM = "A pseudonym (nobody's voice)"
+PSEUDONYM = "A pseudonym (nobody's)"
 OWN_RECORDING = "Another person's recording"
 
 SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
@@ -185,6 +185,24 @@ VIEW_DIFFERENCE = "Show what differs from the original, in dB"
 NO_EVALUATION = """<p>This installation does not include the evaluation. It is in the repository, in
 <code>benchmarks/evaluation/report.md</code>; <code>saic evaluate</code> repeats it.</p>"""
 OTHER_WEIGHTS = "<p><strong>These figures were measured with other weights than the loaded ones.</strong></p>"
+
+# --- Batch -------------------------------------------------------------------------------------
+
+BATCH_ADD = """<h2><span class="step">1</span> The recordings of one person</h2>
+<p>Give the person a label and add the recordings; then the next person. {keyed} Use codes, not names: the
+results are named by label and number.</p>"""
+BATCH_KEYED = "The page's key gives each label its voice."
+BATCH_UNKEYED = "Each label gets one voice, drawn for this batch."
+BATCH_CONVERT = """<h2><span class="step">2</span> Convert all</h2>
+<p>What is done stays while the page is open, also if you add more.</p>"""
+BATCH_PROFILE = "The way of speaking"
+BATCH_ZIP = "Download all voices and reports (ZIP)"
+BATCH_NOTHING = '<p class="empty">No recordings yet.</p>'
+BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Ready", "Done.", "Stopped"
+BATCH_NO_SUBJECT = "Give a label for the person who speaks."
+BATCH_NO_FILES = "Choose the recordings of this person first."
+BATCH_TOO_MANY = "A batch has up to {files} recordings. Convert these first, or use saic anonymize for a folder."
+BATCH_EMPTY = "There is nothing to convert. Add recordings first."
 
 # --- Explore -----------------------------------------------------------------------------------
 

@@ -1,0 +1,287 @@
+"""The Batch tab: many recordings of several people, one pseudonym for each person.
+
+The page never sends a file name. So a recording is named by its speaker's label and by its number, in
+the order in which it was added.
+"""
+
+import io
+import itertools
+import queue
+import re
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from saic import file_report
+from saic.errors import SaicError, UsageError
+from saic.web import texts
+from saic.web.conversions import NewVoice
+from saic.web.failures import gradio_errors, missing_input
+from saic.web.linkage import linkage_sentence
+from saic.web.parts import HEAVY, QUICK
+from saic.web.printed_report import printed_report
+from saic.web.progress import about
+from saic.web.protection_card import verdict
+from saic.web.server.logs import report as report_bug
+from saic.web.server.recordings import Recordings, session_of
+from saic.web.tabs.anonymize import Anonymizer
+
+MAX_FILES = 24
+"""Recordings of one batch."""
+
+MAX_LABEL = 40
+"""Characters of a subject's label."""
+
+_FILES = ("anonymized.wav", "report.html", "report.json")
+
+
+@dataclass(eq=False)
+class Item:
+    """One recording of a batch.
+
+    Attributes
+    ----------
+    subject, number : its speaker's label, and its number among that speaker's recordings
+    copy : path of the decoded recording; None if it cannot be used
+    state : what the page says of it
+    verdict : word and sentence of `saic.web.protection_card.verdict`
+    folder : of the results; None until it is converted
+    """
+
+    subject: str
+    number: int
+    copy: str | None
+    state: str = texts.BATCH_READY
+    verdict: tuple[str, str] | None = None
+    folder: Path | None = None
+
+
+@dataclass(eq=False)
+class Batch:
+    """The recordings of one page.
+
+    Attributes
+    ----------
+    voices : subject and register to the voice that all recordings of that subject get
+    running : whether the batch is being converted
+    dropped : whether it was cancelled or deleted: the run ends after its present step
+    """
+
+    items: list[Item] = field(default_factory=list)
+    voices: dict[tuple[str, str], NewVoice] = field(default_factory=dict)
+    running: bool = False
+    dropped: bool = False
+
+
+class Batcher:
+    """Event handlers of the tab.
+
+    Parameters
+    ----------
+    anonymizer : gives the pseudonyms; its converter converts
+    recordings : reads the uploads and keeps the results
+    """
+
+    def __init__(self, anonymizer: Anonymizer, recordings: Recordings) -> None:
+        self._anonymizer, self._recordings = anonymizer, recordings
+        self._numbers = itertools.count()  # of the folders, which expire if another of their kind is made
+
+    def add(
+        self, subject: str, paths: list[str] | None, batch: Batch | None, request: gr.Request = None
+    ) -> Iterator[tuple]:
+        """Take in the recordings of one subject; yields the batch, its list and the emptied form."""
+        subject, paths, batch = (subject or "").strip(), paths or [], batch or Batch()
+        if not subject:
+            raise missing_input(texts.BATCH_NO_SUBJECT)
+        if not paths:
+            raise missing_input(texts.BATCH_NO_FILES)
+        if len(batch.items) + len(paths) > MAX_FILES:
+            raise missing_input(texts.BATCH_TOO_MANY.format(files=MAX_FILES))
+        session = session_of(request)
+        for path in paths:
+            with gradio_errors():
+                number = sum(item.subject == subject for item in batch.items) + 1
+                try:
+                    item = Item(subject, number, self._recordings.take_in(path, session, self._kind()))
+                except SaicError as error:
+                    item = Item(subject, number, None, str(error))
+                batch.items.append(item)
+            yield batch, list_html(batch), gr.skip(), gr.skip()
+        yield batch, list_html(batch), "", None
+
+    def convert(
+        self, batch: Batch | None, register: str, profile: str, request: gr.Request = None
+    ) -> Iterator[tuple[str, str | dict, dict]]:
+        """Convert what is not converted yet; yields the list, the ZIP's path and an update of *Cancel*."""
+        if batch is None or not any(item.copy and not item.folder for item in batch.items):
+            raise missing_input(texts.BATCH_EMPTY)
+        if batch.running:
+            return
+        updates: queue.SimpleQueue = queue.SimpleQueue()
+        session, batch.running, batch.dropped = session_of(request), True, False
+
+        def work() -> None:
+            try:
+                for item in batch.items:
+                    if item.copy and not item.folder and not batch.dropped:
+                        self._convert_item(item, batch, register, profile, session, lambda: updates.put(True))
+            finally:
+                batch.running = False
+                updates.put(False)
+
+        threading.Thread(target=work, name="saic-batch", daemon=True).start()
+        while updates.get():
+            yield list_html(batch), gr.skip(), gr.update(visible=True)
+        with gradio_errors():
+            done = self._zip(batch, session) if any(item.folder for item in batch.items) else None
+        yield list_html(batch), gr.update(value=done, interactive=done is not None), gr.update(visible=False)
+
+    def cancel(self, batch: Batch | None, request: gr.Request = None) -> None:
+        """Stop after the present step; what is done stays."""
+        if batch is not None and batch.running:
+            batch.dropped = True
+            self._recordings.jobs.stop(session_of(request))
+
+    def _convert_item(self, item: Item, batch: Batch, register: str, profile: str, session: str, tell) -> None:
+        """Convert one recording; an error is told in the list and does not end the batch."""
+
+        def progress(share: float, stage: str, left_s: float | None) -> None:
+            if batch.dropped:
+                raise UsageError(texts.BATCH_STOPPED)
+            left = "" if left_s is None else f", {about(left_s)} left"
+            item.state = f"{stage}, {100 * share:.0f} %{left}"
+            tell()
+
+        converter, kind = self._anonymizer.converter, self._kind()
+        try:
+            source = self._recordings.read(item.copy, session)
+            voice = self._voice_of(item.subject, register, batch)
+            result = converter.convert(source.wav, voice, session, profile, progress, kind=kind)
+            result = converter.measure_words_kept(result, session)
+            report = converter.report(result, source.notes)
+            printed = printed_report(report, result.protection, linkage_sentence(converter.figures.get(profile)))
+            folder = self._recordings.new(session, self._kind())
+            kept = Path(result.swapped).read_bytes(), printed.encode(), file_report.to_json(report)
+            for name, data in zip(_FILES, kept, strict=True):
+                self._recordings.write(folder, name, data)
+            item.folder, item.verdict, item.state = folder, verdict(result.protection), texts.BATCH_DONE
+        except SaicError as error:
+            item.state = texts.BATCH_STOPPED if batch.dropped else str(error)
+        except Exception as error:
+            item.state = f"Something went wrong on the server. Try again, or report event {report_bug(error)}."
+        finally:
+            self._recordings.withdraw(session, kind)
+            tell()
+
+    def _voice_of(self, subject: str, register: str, batch: Batch) -> NewVoice:
+        """The voice of a subject: from the page's key, or drawn once for the batch."""
+        if self._anonymizer.key is not None:
+            return self._anonymizer.pseudonym(register, subject)
+        if (subject, register) not in batch.voices:
+            voice = self._anonymizer.converter.pipeline.pseudonym(register=register)
+            batch.voices[subject, register] = NewVoice("random", voice, register=register)
+        return batch.voices[subject, register]
+
+    def _zip(self, batch: Batch, session: str) -> str:
+        """Write a ZIP of all results: a folder for each subject; returns its path."""
+        file, folders = io.BytesIO(), folder_names({item.subject for item in batch.items})
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for item in batch.items:
+                for name in _FILES if item.folder else ():
+                    data = self._recordings.read_bytes(str(item.folder / name), session)
+                    archive.writestr(f"{folders[item.subject]}/{item.number:02d}-{name}", data)
+        folder = self._recordings.new(session, "batch ZIP")
+        return self._recordings.write(folder, "anonymized.zip", file.getvalue())
+
+    def _kind(self) -> str:
+        return f"batch {next(self._numbers)}"
+
+
+def folder_names(subjects: set[str]) -> dict[str, str]:
+    """A folder's name for each subject: letters, digits, "-" and "_"; no two are equal on any system."""
+    names: dict[str, str] = {}
+    for subject in sorted(subjects):
+        base = re.sub(r"[^\w-]", "_", subject)
+        taken = {name.casefold() for name in names.values()}
+        candidates = itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2)))
+        names[subject] = next(name for name in candidates if name.casefold() not in taken)
+    return names
+
+
+def list_html(batch: Batch | None) -> str:
+    """HTML table of the recordings and what became of them."""
+    if batch is None or not batch.items:
+        return texts.BATCH_NOTHING
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(item.subject)}</th><td>{item.number}</td><td>{_state_html(item)}</td></tr>"
+        for item in batch.items
+    )
+    return f"""<div class="report"><div class="table" tabindex="0" role="group" aria-label="Recordings"><table>
+<thead><tr><th scope="col">Subject</th><th scope="col">Recording</th><th scope="col">State</th></tr></thead>
+<tbody>{rows}</tbody></table></div></div>"""
+
+
+def _state_html(item: Item) -> str:
+    if item.verdict is None:
+        return escape(item.state)
+    word, sentence = item.verdict
+    return f'<span class="mark-{word}">{escape(item.state)} {sentence}</span>'
+
+
+@dataclass(frozen=True)
+class Tab:
+    """Components and state of the tab: `batch` is the `Batch`, `listed` its HTML, `archive` the ZIP."""
+
+    batch: gr.State
+    subject: gr.Textbox
+    files: gr.File
+    add: gr.Button
+    listed: gr.HTML
+    register: gr.Radio
+    profile: gr.Radio
+    convert: gr.Button
+    cancel: gr.Button
+    archive: gr.DownloadButton
+
+
+def build_tab(anonymizer: Anonymizer) -> Tab:
+    """Lay out the tab."""
+    batch, converter = gr.State(None), anonymizer.converter
+    with gr.Row(equal_height=True, elem_classes="pair"):
+        with gr.Column(elem_classes="card"):
+            gr.HTML(texts.BATCH_ADD.format(keyed=texts.BATCH_KEYED if anonymizer.key else texts.BATCH_UNKEYED))
+            subject = gr.Textbox(label=texts.SUBJECT, max_lines=1, max_length=MAX_LABEL, elem_id="batch-subject")
+            files = gr.File(label="Recordings", file_count="multiple", elem_id="batch-files", height=140)
+            add = gr.Button("Add", elem_id="batch-add")
+        with gr.Column(elem_classes="card"):
+            gr.HTML(texts.BATCH_CONVERT)
+            register = gr.Radio(texts.REGISTERS[:3], value="any", label="Register", elem_id="batch-register")
+            names = [(texts.PROFILE_NAMES[name], name) for name in converter.profiles]
+            profile = gr.Radio(
+                names,
+                value=converter.default_profile,
+                label=texts.BATCH_PROFILE,
+                visible=len(names) > 1,
+                elem_id="batch-profile",
+            )
+            with gr.Row(elem_classes="actions"):
+                convert = gr.Button("Convert all", variant="primary", elem_id="batch-convert", min_width=120)
+                cancel = gr.Button("Cancel", elem_id="batch-cancel", visible=False, min_width=90)
+            archive = gr.DownloadButton(texts.BATCH_ZIP, elem_id="batch-zip", interactive=False)
+    listed = gr.HTML(texts.BATCH_NOTHING, elem_id="batch-list")
+    return Tab(batch, subject, files, add, listed, register, profile, convert, cancel, archive)
+
+
+def connect_events(batcher: Batcher, tab: Tab) -> None:
+    """Connect the events of the tab to their handlers."""
+    hidden = {"show_progress": "hidden"}
+    form = [tab.subject, tab.files]
+    tab.add.click(batcher.add, [*form, tab.batch], [tab.batch, tab.listed, *form], **hidden, **HEAVY)
+    chosen = [tab.batch, tab.register, tab.profile]
+    tab.convert.click(batcher.convert, chosen, [tab.listed, tab.archive, tab.cancel], **hidden, **HEAVY)
+    tab.cancel.click(batcher.cancel, tab.batch, None, **QUICK)
