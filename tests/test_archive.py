@@ -166,6 +166,15 @@ def test_broken_files_stop_nobody_and_are_tried_again_by_resume(folder: Folder) 
     assert folder.run(resume=True).n_written == 1 and folder.outputs["ward/2.wav"] == b"voice of repaired"
 
 
+@pytest.mark.parametrize("engine", [run_here, TWO_WORKERS])
+def test_output_in_an_open_file_is_written_as_bytes_are(folder: Folder, engine) -> None:
+    """3 MB, which a worker sends in blocks."""
+    folder.add("ward/2.wav", "in a file" + 3_000_000 * "x")
+    folder.add("ward/4.wav", "in a file")
+    assert folder.run(engine).failed == {} and folder.outputs == expected(folder)
+    assert folder.run(resume=True).n_written == 0  # the journal has the hashes
+
+
 def test_engine_may_give_results_in_any_order(folder: Folder) -> None:
     def backwards(load, jobs, ready):
         ready()
