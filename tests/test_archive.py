@@ -54,7 +54,8 @@ class Folder:
 
     @property
     def outputs(self) -> dict[str, bytes]:
-        found = (path for path in self.output.rglob("*") if path.is_file() and not path.name.startswith("."))
+        # os.walk also while another process makes the folder, and removes it again
+        found = (Path(parent, name) for parent, _, names in os.walk(self.output) for name in names if name[0] != ".")
         return {path.relative_to(self.output).as_posix(): path.read_bytes() for path in found}
 
     @property
