@@ -234,7 +234,7 @@ class Source:
             on_window()
         self.mask = torch.from_numpy(speech)[None, None].to(self.mel[:1])
         self.power = torch.cat([mel_power(part) for part in self.mel.blocks(WINDOW_FRAMES)], dim=-1)
-        self.f0 = torch.from_numpy(track_f0(wav, lambda n_frames: on_window())).to(self.mask)[None]
+        self.f0 = torch.from_numpy(track_f0(wav, on_window)).to(self.mask)[None]
 
     @cached_property
     def mel_statistics(self) -> Tensor:

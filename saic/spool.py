@@ -140,8 +140,8 @@ class Spool(Generic[Array]):
 def return_free_memory() -> None:
     """Give pages that the process does not use back to the system.
 
-    The C library of Linux keeps freed arrays for later ones. Over an hour of recording, parts that
-    stay between arrays that go left gigabytes of gaps that later arrays did not fit.
+    The C library of Linux keeps the space of freed arrays for later ones. Over an hour of recording,
+    small arrays that stay between large ones that go left a gigabyte of gaps.
     """
     if trim := _malloc_trim():
         trim(0)

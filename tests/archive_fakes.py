@@ -20,6 +20,7 @@ from pathlib import Path
 from saic.archive.engine import Convert, Job, Made, Tell, run_here
 from saic.archive.processes import run_in_processes
 from saic.errors import SaicError, UndecodableAudio
+from saic.files import temporary_file
 
 POINTS = ("before writing", "after writing", "before done", "after done")
 
@@ -47,7 +48,11 @@ class FakeLoad:
             job.source.write_bytes(b"survivor")
         if content in (b"kill", b"kill once"):
             os.kill(os.getpid(), signal.SIGKILL)
-        return Made(made_of(content), hashlib.sha256(content).hexdigest(), 1.0, self.seconds)
+        data = made_of(content)
+        if content.startswith(b"in a file"):
+            data = temporary_file()
+            data.write(made_of(content))
+        return Made(data, hashlib.sha256(content).hexdigest(), 1.0, self.seconds)
 
 
 @dataclass(frozen=True)

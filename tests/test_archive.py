@@ -54,7 +54,8 @@ class Folder:
 
     @property
     def outputs(self) -> dict[str, bytes]:
-        found = (path for path in self.output.rglob("*") if path.is_file() and not path.name.startswith("."))
+        # os.walk also while another process makes the folder, and removes it again
+        found = (Path(parent, name) for parent, _, names in os.walk(self.output) for name in names if name[0] != ".")
         return {path.relative_to(self.output).as_posix(): path.read_bytes() for path in found}
 
     @property
@@ -164,6 +165,15 @@ def test_broken_files_stop_nobody_and_are_tried_again_by_resume(folder: Folder) 
         assert "unexpected ValueError" in rows["ward/5.wav"][1] and str(folder.source) not in rows["ward/5.wav"][1]
     folder.add("ward/2.wav", "repaired")
     assert folder.run(resume=True).n_written == 1 and folder.outputs["ward/2.wav"] == b"voice of repaired"
+
+
+@pytest.mark.parametrize("engine", [run_here, TWO_WORKERS])
+def test_output_in_an_open_file_is_written_as_bytes_are(folder: Folder, engine) -> None:
+    """3 MB, which a worker sends in blocks."""
+    folder.add("ward/2.wav", "in a file" + 3_000_000 * "x")
+    folder.add("ward/4.wav", "in a file")
+    assert folder.run(engine).failed == {} and folder.outputs == expected(folder)
+    assert folder.run(resume=True).n_written == 0  # the journal has the hashes
 
 
 def test_engine_may_give_results_in_any_order(folder: Folder) -> None:

@@ -41,7 +41,7 @@ def candidates_hz() -> np.ndarray:
     return F0_MIN_HZ * 2 ** (np.arange(int(octaves * _STEPS_PER_OCTAVE) + 1) / _STEPS_PER_OCTAVE)
 
 
-def track_f0(wav: Samples, on_block: Callable[[int], None] = lambda n_frames: None) -> np.ndarray:
+def track_f0(wav: Samples, on_block: Callable[[], None] = lambda: None) -> np.ndarray:
     """F0 of every mel frame.
 
     Parameters
@@ -49,7 +49,7 @@ def track_f0(wav: Samples, on_block: Callable[[int], None] = lambda n_frames: No
     wav
         (N,) float32 in [-1, 1], 16 kHz.
     on_block
-        Called with the number of frames done, about every 15 s of the recording.
+        Called about every 15 s of the recording.
 
     Returns
     -------
@@ -59,13 +59,17 @@ def track_f0(wav: Samples, on_block: Callable[[int], None] = lambda n_frames: No
     filtered.extend(block for _, block in filtered_blocks(wav, _BAND_HZ, (0, 1, 1, 0)))
     n_frames, grid = -(-len(wav) // HOP_SAMPLES), candidates_hz()
     starts = range(0, n_frames, _BLOCK_FRAMES)
-    energy = [_frames(filtered, start, _WINDOW).double().square().sum(dim=1) for start in starts]
-    floor = float(np.quantile(torch.cat(energy).float().numpy(), 0.9)) * 10 ** (_QUIET_DB / 10) + 1e-9
+    # Not a list of parts: what stays between arrays that go leaves gaps in memory.
+    energy = np.zeros(n_frames, np.float32)
+    for start in starts:
+        energy[start : start + _BLOCK_FRAMES] = _frames(filtered, start, _WINDOW).square().sum(dim=1)
+        on_block()
+    floor = float(np.quantile(energy, 0.9)) * 10 ** (_QUIET_DB / 10) + 1e-9
     path = _CheapestPath(len(grid))
     for start in starts:
         correlation = _correlation(filtered, start, floor).numpy()
         path.add(1 - correlation * (1 - _LAG_WEIGHT * F0_MIN_HZ / grid))
-        on_block(min(start + _BLOCK_FRAMES, n_frames))
+        on_block()
     states = path.states()
     return np.where(states < 0, 0.0, grid[states]).astype(np.float32)
 

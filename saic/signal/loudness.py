@@ -65,7 +65,7 @@ def normalize_loudness(wav: np.ndarray) -> np.ndarray:
 
 def _step_power(wav: Samples) -> np.ndarray:
     """Mean square after K weighting, of every whole 100 ms."""
-    powers = [np.zeros(0)]
+    powers = np.zeros(len(wav) // _STEP_SAMPLES)
     for start in range(0, len(wav), _BLOCK_SAMPLES):
         first = max(0, start - _FILTER_SAMPLES)
         part = torch.as_tensor(wav[first : start + _BLOCK_SAMPLES]).float()
@@ -75,8 +75,9 @@ def _step_power(wav: Samples) -> np.ndarray:
         part = AF.treble_biquad(part / scale, SAMPLE_RATE, 4.0, 1500.0, 1 / np.sqrt(2))
         part = AF.highpass_biquad(part, SAMPLE_RATE, 38.0, 0.5)[start - first :]
         steps = part[: len(part) // _STEP_SAMPLES * _STEP_SAMPLES].reshape(-1, _STEP_SAMPLES)
-        powers.append(steps.double().square().mean(dim=1).numpy() * scale**2)
-    return np.concatenate(powers)
+        place = start // _STEP_SAMPLES
+        powers[place : place + len(steps)] = steps.double().square().mean(dim=1).numpy() * scale**2
+    return powers
 
 
 def _gated(steps: np.ndarray) -> float:
