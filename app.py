@@ -24,23 +24,27 @@ os.environ |= _PROXIES
 
 from saic.errors import SaicError
 from saic.evaluation.evaluators.whisper import WhisperASR
+from saic.keys import Key
 from saic.pipeline import Pipeline
 
 ROOT = Path(__file__).parent
 
 
-def build(weights: str | None = None, asr: str | None = None):
+def build(weights: str | None = None, asr: str | None = None, key_file: str | None = None):
     """The page with the bundled voices and documents.
 
     Parameters
     ----------
     weights : folder, or ORG/NAME@COMMIT on the Hub; None: the bundled weights
     asr : folder of a faster-whisper model; None: the words kept are not counted
+    key_file : key of a study, whose subjects get a voice each; None: voices are drawn at random
     """
+    key = Key.load(key_file) if key_file else None
     pipeline = Pipeline.from_pretrained(weights)
     documents = Documents.read(ROOT, pipeline.info()["sha256"])
     recognizer = WhisperASR(asr, threads=1) if asr else None
-    return build_page(pipeline, load_examples(ROOT / "assets" / "examples"), documents=documents, asr=recognizer)
+    examples = load_examples(ROOT / "assets" / "examples")
+    return build_page(pipeline, examples, documents=documents, asr=recognizer, key=key)
 
 
 def main() -> None:
@@ -61,12 +65,17 @@ def main() -> None:
         help="name under which browsers reach the page through a proxy or a container; repeat for more",
     )
     parser.add_argument("--asr", metavar="FOLDER", help="a faster-whisper model: count the words that are kept")
+    parser.add_argument(
+        "--key-file",
+        metavar="KEY",
+        help="key of a study (saic key new): the page asks for a subject's label and gives each its voice",
+    )
     arguments = parser.parse_args()
     keep_plain()
     code = 0
     try:
         with ended_by_signals():
-            page = build(arguments.weights, arguments.asr)
+            page = build(arguments.weights, arguments.asr, arguments.key_file)
             launch(page, host=arguments.host, port=arguments.port, allow_hosts=arguments.allow_host)
     except SaicError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -52,8 +52,7 @@ def take(visit: Page, name: str, ready: str, path: Path) -> None:
         visit.locator("#example" if name == "Anonymize" else "#identify-example").click()
     expect(visit.locator(ready)).to_be_visible()
     if name == "Anonymize":
-        expect(visit.locator(".player audio[src]")).to_have_count(3)
-        visit.wait_for_function("[...document.querySelectorAll('.figure img')].every(image => image.naturalWidth > 0)")
+        expect(visit.locator(".swapped audio[src]")).to_have_count(1)
     visit.mouse.move(0, 0)
     visit.wait_for_timeout(2_000)  # until the waveforms are drawn and the tab has faded in
     visit.screenshot(path=path, full_page=True)

@@ -12,9 +12,12 @@
 A contour from :class:`saic.model.prosody.ProsodyPredictor` replaces the source's F0 before ``transpose_f0``.
 
 A :class:`Voice` is measured once and used for all recordings that are converted to it.
+
+Training has crops of a few seconds and computes on them at once. A :class:`Source` has any length:
+the same layers go through it in windows (:mod:`saic.model.windowed`), with the same result.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,13 +25,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saic.model import windowed
 from saic.model.model import Model
 from saic.model.prosody import follow_contour
 from saic.model.spectral_correction import CorrectionExamples, collect_examples, join_examples, spectral_correction
+from saic.model.windowed import WINDOW_FRAMES, windows
 from saic.signal.f0 import measure_f0_stats, track_f0, transpose_f0
-from saic.signal.mel import log_mel
-from saic.signal.mel_statistics import limit_peaks, measure_mel_statistics, transfer_mel_statistics
-from saic.signal.vad import speech_frames
+from saic.signal.masking import fade, mel_power, mute, quiet_change
+from saic.signal.mel import log_mel, log_mel_of_part
+from saic.signal.mel_statistics import (
+    MelTransfer,
+    as_mel_statistics,
+    limit_peaks,
+    measure_mel_statistics,
+    transfer_mel_statistics,
+)
+from saic.signal.vad import frame_power, main_speech_frames, require_speech, require_varied, speech_frames
+from saic.spool import Spool
 
 
 @dataclass(frozen=True)
@@ -172,6 +185,127 @@ def convert_mel(
             correction = spectral_correction(content[0], mask[0, 0], voice.examples)
             mel = mel + settings.spectral_correction_share * correction
         return limit_peaks(mel, voice.mel_statistics), f0
+
+
+class Source:
+    """A recording of any length that is converted.
+
+    Attributes
+    ----------
+    wav
+        (N,) float32 at 16 kHz, in a spool.
+    notes
+        What was wrong with it, as sentences for the user.
+    mel
+        (1, 80, T) log-mel, in a spool.
+    mask
+        (1, 1, T) of 0 and 1: speech frames.
+    kept
+        (T,) bool: frames of the main speaker.
+    power
+        (1, 1, T) :func:`saic.signal.masking.mel_power`.
+    f0
+        (1, T) F0 in Hz, 0 where unvoiced.
+    """
+
+    def __init__(
+        self,
+        wav: Spool,
+        notes: tuple[str, ...] = (),
+        device: str = "cpu",
+        on_window: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Analyze a recording; ``on_window`` is called about every 15 s of it.
+
+        Raises
+        ------
+        SilentAudio, TooShort, NotSpeech
+            It holds no speech, less than half a second, or a steady sound.
+        """
+        self.wav, self.notes = wav, notes
+        power = frame_power(wav)
+        speech = speech_frames(wav, power)
+        require_speech(wav, speech=speech)
+        require_varied(wav, speech)
+        self.kept = torch.from_numpy(main_speech_frames(wav, power)).to(device)
+        self.mel = Spool()
+        for start, stop in windows(len(power)):
+            self.mel.append(log_mel_of_part(wav, start, stop, device)[None])
+            on_window()
+        self.mask = torch.from_numpy(speech)[None, None].to(self.mel[:1])
+        self.power = torch.cat([mel_power(part) for part in self.mel.blocks(WINDOW_FRAMES)], dim=-1)
+        self.f0 = torch.from_numpy(track_f0(wav, lambda n_frames: on_window())).to(self.mask)[None]
+
+    @cached_property
+    def mel_statistics(self) -> Tensor:
+        """(1, 81, 80) mean and covariance of the mel bands over speech."""
+        own = windowed.mel_statistics(self.mel, self.mask)
+        return as_mel_statistics(own.mean[None], own.covariance[None]).to(self.mask)
+
+
+def convert_source(
+    model: Model,
+    content: Spool,
+    f0: Tensor,
+    mask: Tensor,
+    voice: Voice,
+    contour: Tensor | None = None,
+    on_window: Callable[[], None] = lambda: None,
+) -> tuple[Iterator[Tensor], Tensor]:
+    """As :func:`convert_mel` for one recording of any length: the mel in parts (1, 80, n)."""
+    settings = model.config.conversion
+    if contour is not None:
+        f0 = follow_contour(f0, contour, voice.f0_stats)
+    f0 = transpose_f0(f0, voice.f0_stats)
+    decoded = windowed.decode(model, content, voice.embedding, f0, mask, on_window)
+    parts = _transferred(decoded, mask, voice.mel_statistics, settings.correlation_share)
+    if voice.examples is not None:
+        corrections = Spool().extend(windowed.correction_parts(content, mask, voice.examples))
+        parts = _corrected(parts, corrections, settings.spectral_correction_share)
+    return (limit_peaks(part, voice.mel_statistics) for part in parts), f0
+
+
+def reconstruct_source(
+    model: Model, source: Source, content: Spool, on_window: Callable[[], None] = lambda: None
+) -> Iterator[Tensor]:
+    """As :func:`reconstruct_mel` for a recording of any length: the mel in parts (1, 80, n)."""
+    embedding = windowed.encode_speaker(model, source.mel, source.mask, on_window)
+    decoded = windowed.decode(model, content, embedding, source.f0, source.mask, on_window)
+    for part in _transferred(decoded, source.mask, source.mel_statistics):
+        yield limit_peaks(part, source.mel_statistics)
+
+
+def _transferred(decoded: Spool, mask: Tensor, statistics: Tensor, correlation: float = 0.0) -> Iterator[Tensor]:
+    transfer = MelTransfer(windowed.mel_statistics(decoded, mask), statistics, correlation)
+    return (transfer(part) for part in decoded.blocks(WINDOW_FRAMES))
+
+
+def _corrected(parts: Iterator[Tensor], corrections: Spool, share: float) -> Iterator[Tensor]:
+    place = 0
+    for part in parts:
+        yield part + share * corrections[place : place + part.shape[-1]]
+        place += part.shape[-1]
+
+
+def muted(parts: Iterator[Tensor], kept: Tensor, source_power: Tensor | None) -> Spool:
+    """:func:`saic.signal.masking.mute_frames` of a log-mel in parts (1, 80, n): a spool (80, T).
+
+    Parameters
+    ----------
+    kept
+        (T,) bool.
+    source_power
+        (1, 1, T) :func:`saic.signal.masking.mel_power` of the source; None as there.
+    """
+    mel, powers = Spool(), []
+    for part in parts:
+        mel.append(part)
+        powers.append(mel_power(part))
+    change = None if source_power is None else quiet_change(torch.cat(powers, dim=-1), source_power, kept)
+    gain, made = fade(kept), Spool()
+    for a, b in windows(len(kept)):
+        made.append(mute(mel[a:b], kept[a:b], gain[a:b], None if change is None else change[..., a:b])[0])
+    return made
 
 
 def reconstruct_mel(model: Model, speech: Speech, content: Tensor | None = None) -> Tensor:

@@ -6,18 +6,17 @@ originals.
 """
 
 import dataclasses
-import hashlib
 import json
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from saic import __version__, audio
+from saic import __version__, audio, files
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.evaluation.protection import Protection, ProtectionMeasurer
 from saic.pipeline import Conversion, Pipeline
@@ -63,7 +62,7 @@ class FileReporter:
         self._measurer = ProtectionMeasurer(pipeline, None if asr is None else WhisperASR(asr))
 
     def report(
-        self, original: np.ndarray, conversion: Conversion, output: Path | bytes, settings: Settings
+        self, original: np.ndarray, conversion: Conversion, output: Path | bytes | BinaryIO, settings: Settings
     ) -> dict[str, Any]:
         """Measure a conversion.
 
@@ -74,7 +73,7 @@ class FileReporter:
         conversion
             Its conversion.
         output
-            The file of the conversion or its bytes, for its hash.
+            The file of the conversion, its bytes, or the open file, for its hash.
 
         Returns
         -------
@@ -99,7 +98,7 @@ class FileReporter:
 def build(
     protection: Protection,
     settings: Settings,
-    output: Path | bytes,
+    output: Path | bytes | BinaryIO,
     *,
     profile: str,
     voice_similarity: float | None,
@@ -115,7 +114,7 @@ def build(
     protection
         Its measurements.
     output
-        Its file, or the bytes of it, for the hash.
+        Its file, the bytes of it, or the open file, for the hash.
     profile, voice_similarity, notes
         As in :class:`saic.pipeline.Conversion`.
     threshold
@@ -143,7 +142,7 @@ def build(
         "notes": list(dict.fromkeys(notes)),
         "versions": {"saic": __version__, "python": platform.python_version(), "torch": version("torch")},
         "weights_sha256": weights_sha256,
-        "output_sha256": hashlib.sha256(output).hexdigest() if isinstance(output, bytes) else sha256(output),
+        "output_sha256": sha256(output) if isinstance(output, Path) else files.sha256_of(output),
     }
 
 

@@ -2,16 +2,22 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from saic.errors import UsageError
 
 _DISK_ERRORS = {"ENOSPC", "EDQUOT", "EROFS", "EIO", "ENODEV", "ENXIO", "ESTALE"}
+
+MEMORY_BYTES = 32 * 2**20
+"""What is longer than this goes to a temporary file."""
+
+_BLOCK_BYTES = 2**20
 
 
 class DiskError(UsageError):
@@ -80,7 +86,7 @@ def _try_folder(folder: Path) -> None:
                 parent.rmdir()
 
 
-def write(path: Path, data: bytes, *, force: bool = False, mode: int = 0o666) -> None:
+def write(path: Path, data: bytes | BinaryIO, *, force: bool = False, mode: int = 0o666) -> None:
     """Write a file atomically: ``path`` never names an incomplete file.
 
     The bytes go to a temporary file first. When all of them are on the disk, one system call gives that file its name.
@@ -97,7 +103,7 @@ def write(path: Path, data: bytes, *, force: bool = False, mode: int = 0o666) ->
     path
         The file to write, in a folder that exists.
     data
-        All of its content.
+        All of its content, or an open file that has it.
     force
         Replace the file if there is one.
     mode
@@ -124,7 +130,7 @@ def write(path: Path, data: bytes, *, force: bool = False, mode: int = 0o666) ->
         part.unlink(missing_ok=True)
 
 
-def _write_nameless(path: Path, data: bytes, mode: int) -> bool:
+def _write_nameless(path: Path, data: bytes | BinaryIO, mode: int) -> bool:
     """Write a file that has no name until it is complete; False where the system cannot do that."""
     if not hasattr(os, "O_TMPFILE"):
         return False
@@ -140,8 +146,35 @@ def _write_nameless(path: Path, data: bytes, mode: int) -> bool:
     return True
 
 
-def _fill(file: BinaryIO, data: bytes) -> None:
-    file.write(data)
+def temporary_file() -> BinaryIO:
+    """An empty file in memory, and from 32 MiB on in the folder for temporary files, with mode 0600.
+
+    It has no name on POSIX systems, and is gone when it is closed or the process ends.
+    """
+    return tempfile.SpooledTemporaryFile(MEMORY_BYTES)
+
+
+def blocks_of(data: bytes | BinaryIO) -> Iterator[bytes]:
+    """The content of a file, of which these are the bytes, or which is open; from its start."""
+    if isinstance(data, bytes):
+        yield data
+        return
+    data.seek(0)
+    while block := data.read(_BLOCK_BYTES):
+        yield block
+
+
+def sha256_of(data: bytes | BinaryIO) -> str:
+    """SHA-256 of the content of :func:`blocks_of`, in hex digits."""
+    digest = hashlib.sha256()
+    for block in blocks_of(data):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _fill(file: BinaryIO, data: bytes | BinaryIO) -> None:
+    for block in blocks_of(data):
+        file.write(block)
     file.flush()
     os.fsync(file.fileno())  # some file systems report only now that they are full
 

@@ -3,7 +3,8 @@
 import copy
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +14,21 @@ import torch
 import torch.nn.functional as F
 
 from saic import audio
-from saic.conversion import Speech, Voice, convert_mel, mean_embedding, reconstruct_mel
+from saic.conversion import Source, Speech, Voice, convert_source, mean_embedding, muted, reconstruct_source
 from saic.errors import UsageError, WeightsError
 from saic.gallery import Gallery, random_bits
 from saic.keys import Key, bits_of_seed, hashes
+from saic.model import windowed
 from saic.model.model import Model
 from saic.model.prosody import ProsodyPredictor, slow_contour
 from saic.model.timing import new_timing
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.f0 import REGISTER_HZ, measure_f0_stats
-from saic.signal.loudness import normalize_loudness
-from saic.signal.masking import mute_frames, quiet_frames
-from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE
-from saic.signal.vad import main_speech_frames, require_speech, require_varied
+from saic.signal.loudness import normalization_gain
+from saic.signal.masking import quiet_frames
+from saic.signal.mel import HOP_SAMPLES, N_MELS, SAMPLE_RATE
+from saic.signal.vad import require_speech, require_varied
+from saic.spool import Spool, return_free_memory
 from saic.vocoder.vocoder import GriffinLim, build_vocoder
 from saic.weights import MODEL, PROSODY, VOICES, fingerprint, resolve, verify
 
@@ -33,7 +36,10 @@ Clip = str | os.PathLike | bytes | tuple[np.ndarray, int]
 """A path, the bytes of a file, or (samples, rate in Hz)."""
 
 ProgressCallback = Callable[[str, float], None]
-"""Called at the start of each stage with its name and the share of work done before it, 0 to 1."""
+"""Called with the name of a stage and the share of work done, 0 to 1: at its start and while it goes on."""
+
+_EVERY_S, _TRIM_EVERY_S = 0.5, 2.0
+_BLOCK_SAMPLES = 60 * SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,54 @@ class Conversion:
 
 
 @dataclass(frozen=True)
+class SpooledConversion:
+    """A conversion of any length, which is read in blocks: see :meth:`Pipeline.convert_spooled`.
+
+    Attributes
+    ----------
+    profile, notes, voice_similarity
+        As in :class:`Conversion`.
+    wavs
+        "converted" and, if asked for, "reconstructed": (N,) samples, and the factor that brings
+        them to -23 LUFS.
+    mels
+        (80, T) log-mels, as in :class:`Conversion`; "original" is (1, 80, T).
+    f0_hz
+        (T,) F0 of each of ``mels``.
+    """
+
+    profile: str
+    notes: tuple[str, ...]
+    voice_similarity: float | None
+    wavs: dict[str, tuple[Spool, float]]
+    mels: dict[str, Spool]
+    f0_hz: dict[str, torch.Tensor]
+
+    def __len__(self) -> int:
+        """N, the number of samples."""
+        return len(self.wavs["converted"][0])
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The converted recording in blocks (n,) of float32 at 16 kHz, at -23 LUFS."""
+        wav, gain = self.wavs["converted"]
+        return ((block * gain).astype(np.float32) for block in wav.blocks(_BLOCK_SAMPLES))
+
+    def whole(self) -> Conversion:
+        """The conversion in memory, with its mels."""
+        wavs = {name: (wav[:] * gain).astype(np.float32) for name, (wav, gain) in self.wavs.items()}
+        mels = {name: mel[:].cpu().numpy().reshape(N_MELS, -1) for name, mel in self.mels.items()}
+        return Conversion(
+            wavs["converted"],
+            wavs.get("reconstructed"),
+            mels,
+            notes=self.notes,
+            voice_similarity=self.voice_similarity,
+            profile=self.profile,
+            f0_hz={name: track.cpu().numpy() for name, track in self.f0_hz.items()},
+        )
+
+
+@dataclass(frozen=True)
 class Embedding:
     """Embeddings of a clip: ``speaker`` (E,) and ``content`` (C, ceil(T / stride))."""
 
@@ -100,7 +154,10 @@ class Pipeline:
     >>> saic.audio.save("anonymous.wav", conversion.wav)
     """
 
-    def __init__(self, model: Model, *, folder: Path | None = None, device: str = "cpu"):
+    def __init__(
+        self, model: Model, *, folder: Path | None = None, device: str = "cpu", limits: audio.Limits = audio.LONG
+    ):
+        self.limits = limits  # of a recording that is converted
         self.model = model.to(device).eval()
         self.vocoder = build_vocoder(model.config.vocoder, folder, device=device)
         self.prosody = _load_prosody(model, folder, device)
@@ -129,7 +186,6 @@ class Pipeline:
         folder = resolve(weights, revision)
         return cls(Model.from_pretrained(folder), folder=folder, device=device)
 
-    @torch.inference_mode()
     def convert(
         self,
         source: Clip,
@@ -145,10 +201,10 @@ class Pipeline:
         Parameters
         ----------
         source
-            Recording with at least half a second of speech.
+            Recording with at least half a second of speech, of at most twelve hours (``limits``).
         targets
             One recording, several recordings of one speaker (their embeddings are averaged), or the
-            result of :meth:`voice`.
+            result of :meth:`voice`. Each has at most ten minutes.
         profile
             One of :attr:`profiles`; None takes :attr:`default_profile`.
         seed
@@ -156,7 +212,8 @@ class Pipeline:
         reconstruct
             Whether to return the reconstruction too, which about doubles the time.
         progress
-            Called before each stage.
+            Called before each stage, and at least every few seconds in between. An error that it
+            raises ends the conversion.
 
         Raises
         ------
@@ -167,15 +224,38 @@ class Pipeline:
         WeightsError
             The weights have no prosody predictor, which the profile needs.
         """
-        profile = self._require_profile(profile)
-        tell = progress or (lambda stage, share: None)
-        tell("Reading the recordings", 0.0)
-        speech = self._read_voice(source)
-        tell("Analyzing the target voice", 0.1)
-        voice = targets if isinstance(targets, Voice) else self.voice(targets)
-        return self._convert(speech, voice, profile, seed, reconstruct, tell)
+        options = {"profile": profile, "seed": seed, "reconstruct": reconstruct, "progress": progress}
+        return self.convert_spooled(source, targets, **options).whole()
 
     @torch.inference_mode()
+    def convert_spooled(
+        self,
+        source: Clip,
+        targets: Clip | list[Clip] | Voice,
+        *,
+        profile: str | None = None,
+        seed: int | None = None,
+        reconstruct: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> SpooledConversion:
+        """:meth:`convert` for recordings of hours: what is long is in temporary files.
+
+        >>> conversion = pipeline.convert_spooled("consultation.mp3", "other.wav")
+        >>> with saic.audio.encode_blocks(conversion.blocks(), "flac", 16_000) as file:
+        ...     saic.audio.write("anonymous.flac", file)
+
+        Raises
+        ------
+        DiskError
+            There is no space for the temporary files.
+        """
+        profile = self._require_profile(profile)
+        steps = _Steps(progress, "Reading the recordings", 0.0)
+        recording = self._open(source, steps)
+        steps.enter("Analyzing the target voice", 0.1)
+        voice = targets if isinstance(targets, Voice) else self.voice(targets)
+        return self._convert(recording, voice, profile, seed, reconstruct, steps)
+
     def anonymize(
         self,
         clip: Clip,
@@ -214,22 +294,37 @@ class Pipeline:
         WeightsError
             The weights have no gallery, or lack the prosody predictor that the profile needs.
         """
+        options = {"profile": profile, "reconstruct": reconstruct, "progress": progress}
+        return self.anonymize_spooled(clip, voice=voice, seed=seed, register=register, **options).whole()
+
+    @torch.inference_mode()
+    def anonymize_spooled(
+        self,
+        clip: Clip,
+        *,
+        voice: Voice | None = None,
+        seed: int | None = None,
+        register: str = "any",
+        profile: str | None = None,
+        reconstruct: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> SpooledConversion:
+        """:meth:`anonymize` for recordings of hours, see :meth:`convert_spooled`."""
         if voice is not None and (seed is not None or register != "any"):
             raise UsageError("A voice is given, so no pseudonym is drawn. Leave out seed and register, or the voice.")
         profile = self._require_profile(profile)
-        tell = progress or (lambda stage, share: None)
-        tell("Reading the recording", 0.0)
-        speech = self._read_voice(clip)
-        own = self.model.encode_speaker(speech.mel, speech.mask).cpu()
+        steps = _Steps(progress, "Reading the recording", 0.0)
+        recording = self._open(clip, steps)
+        own = windowed.encode_speaker(self.model, recording.mel, recording.mask, steps).cpu()
         if voice is None:
-            tell("Drawing a pseudonym", 0.1)
-            register = _register_of(speech) if register == "same" else register
+            steps.enter("Drawing a pseudonym", 0.1)
+            register = _register_of(recording.f0) if register == "same" else register
             if seed is None:
                 voice = self.gallery.distant_pseudonym(own, register)
             else:
                 voice = self.gallery.pseudonym(bits_of_seed(seed), register)
         similarity = float(F.cosine_similarity(own, voice.embedding.cpu()))
-        conversion = self._convert(speech, voice.to(self.device), profile, seed, reconstruct, tell)
+        conversion = self._convert(recording, voice.to(self.device), profile, seed, reconstruct, steps)
         return dataclasses.replace(conversion, voice_similarity=similarity)
 
     def pseudonym(
@@ -340,7 +435,8 @@ class Pipeline:
     def resynthesize(self, clip: Clip) -> np.ndarray:
         """Copy synthesis: (N,) float32 from a clip's own mel and F0, by the vocoder alone."""
         speech = self._read(clip)
-        return self._vocode(speech.mel[0], speech.f0[0], len(speech.wav))
+        wav, gain = self._vocode(Spool.of(speech.mel[0]), speech.f0[0], len(speech.wav))
+        return (wav[:] * gain).astype(np.float32)
 
     def with_griffin_lim(self) -> "Pipeline":
         """The same pipeline with Griffin-Lim as its vocoder, the baseline for a neural one."""
@@ -416,50 +512,54 @@ class Pipeline:
         }
 
     def _convert(
-        self, speech: Speech, voice: Voice, profile: str, seed: int | None, reconstruct: bool, tell: ProgressCallback
-    ) -> Conversion:
-        tell("Converting", 0.25)
-        content = self.model.encode_content(speech.mel, speech.mask)
+        self, source: Source, voice: Voice, profile: str, seed: int | None, reconstruct: bool, steps: "_Steps"
+    ) -> SpooledConversion:
+        n_calls = windowed.n_calls(self.model, len(source.mel))
+        steps.enter("Converting", 0.25, 0.35, n_calls)
+        content = windowed.encode_content(self.model, source.mel, source.mask, steps)
         # Pauses, noise and voices in the background are not converted: they would become louder.
-        kept = torch.from_numpy(main_speech_frames(speech.wav)).to(self.device)
-        mels, reconstruction = {"original": speech.mel[0]}, None
-        f0_hz = {"original": speech.f0[0]}
+        kept = source.kept
+        mels, wavs, f0_hz = {"original": source.mel}, {}, {"original": source.f0[0]}
         if reconstruct:
-            mels["reconstructed"] = mute_frames(reconstruct_mel(self.model, speech, content), kept, speech.mel)[0]
-            f0_hz["reconstructed"] = speech.f0[0] * kept
-            tell("Vocoding the reconstruction", 0.35)
-            reconstruction = self._vocode(mels["reconstructed"], speech.f0[0], len(speech.wav))
-        original, f0, mask, contour = speech.mel, speech.f0, speech.mask, None
+            made = reconstruct_source(self.model, source, content, steps)
+            mels["reconstructed"] = muted(made, kept, source.power)
+            f0_hz["reconstructed"] = source.f0[0] * kept
+            steps.enter("Vocoding the reconstruction", 0.35, 0.65, len(windowed.windows(len(kept))))
+            wavs["reconstructed"] = self._vocode(mels["reconstructed"], source.f0[0], len(source.wav), steps)
+        power, f0, mask, contour = source.power, source.f0, source.mask, None
         if profile == STRICT:
             stride = self.prosody.stride
-            timing = new_timing(content, kept, stride, float(self.prosody.rate), _random(seed))
-            content = timing.codes(content, stride)
-            original, f0, mask, kept = (timing.frames(x) for x in (original, f0, mask, kept))
+            change = windowed.code_change(content)
+            timing = new_timing(change, kept, stride, float(self.prosody.rate), _random(seed))
+            content = windowed.retimed(content, timing, stride)
+            power, f0, mask, kept = (timing.frames(x) for x in (power, f0, mask, kept))
         if profile != PROSODY_KEPT:
-            contour = self.prosody(content, mask, slow_contour(f0) if profile == BALANCED else None)
-        converted, f0 = convert_mel(self.model, content, f0, mask, voice, contour)
+            slow = slow_contour(f0) if profile == BALANCED else None
+            contour = windowed.predict_contour(self.prosody, content, mask, slow)
+        made, f0 = convert_source(self.model, content, f0, mask, voice, contour, steps)
         if profile == STRICT:
             # Quiet frames fade like pauses: at the source's own level they would tell its room.
-            kept, original = kept & ~quiet_frames(original, kept), None
-        mels["converted"] = mute_frames(converted, kept, original)[0]
+            kept, power = kept & ~quiet_frames(power, kept), None
+        mels["converted"] = muted(made, kept, power)
         f0_hz["converted"] = f0[0] * kept
-        tell("Vocoding the new voice", 0.65 if reconstruct else 0.35)
-        n_samples = len(kept) * HOP_SAMPLES if profile == STRICT else len(speech.wav)
-        wav = self._vocode(mels["converted"], f0[0], n_samples)
-        tell("Done", 1.0)
-        arrays, tracks = ({name: x.cpu().numpy() for name, x in tensors.items()} for tensors in (mels, f0_hz))
-        return Conversion(wav, reconstruction, arrays, notes=speech.notes, profile=profile, f0_hz=tracks)
+        steps.enter("Vocoding the new voice", 0.65 if reconstruct else 0.35, 1.0, len(windowed.windows(len(kept))))
+        n_samples = len(kept) * HOP_SAMPLES if profile == STRICT else len(source.wav)
+        wavs["converted"] = self._vocode(mels["converted"], f0[0], n_samples, steps)
+        steps.enter("Done", 1.0)
+        return SpooledConversion(profile, source.notes, None, wavs, mels, f0_hz)
+
+    def _open(self, clip: Clip, steps: "_Steps") -> Source:
+        """Read a recording of any length whose voice is converted: a tone has none."""
+        if isinstance(clip, tuple):
+            recording = audio.spool_array(*clip, limits=self.limits)
+        else:
+            recording = audio.spool(clip, limits=self.limits, on_block=steps)
+        return Source(recording.wav, recording.notes, self.device, steps)
 
     def _read(self, clip: Clip) -> Speech:
         recording = audio.Recording(audio.from_array(*clip)) if isinstance(clip, tuple) else audio.read(clip)
         require_speech(recording.wav)
         return Speech.from_wav(recording.wav, self.device, recording.notes)
-
-    def _read_voice(self, clip: Clip) -> Speech:
-        """Read a recording whose voice is converted, or converted to: a tone has none."""
-        speech = self._read(clip)
-        require_varied(speech.wav)
-        return speech
 
     def _read_all(self, clips: Clip | list[Clip]) -> list[Speech]:
         several = clips if isinstance(clips, list) else [clips]
@@ -467,12 +567,49 @@ class Pipeline:
             raise UsageError("There is no target recording. Give at least one.")
         return [self._read(clip) for clip in several]
 
-    def _vocode(self, mel: torch.Tensor, f0: torch.Tensor, n_samples: int) -> np.ndarray:
-        """Vocode a (80, T) mel with F0 (T,) to (N,) samples at -23 LUFS.
+    def _vocode(
+        self, mel: Spool, f0: torch.Tensor, n_samples: int, on_window: Callable[[], None] = lambda: None
+    ) -> tuple[Spool, float]:
+        """Vocode a (80, T) mel with F0 (T,): (N,) samples, and the factor that brings them to -23 LUFS.
 
         The level does not depend on the source's, which would link recordings.
         """
-        return normalize_loudness(self.vocoder(mel, f0)[:n_samples].cpu().numpy())
+        wav = Spool()
+        for part in self.vocoder.parts(mel, f0):
+            wav.append(part[: n_samples - len(wav)].cpu().numpy())
+            on_window()
+        return wav, normalization_gain(wav)
+
+
+class _Steps:
+    """Reports the steps of a conversion to a progress callback.
+
+    It is called after each window, and reports no more than twice a second.
+    """
+
+    def __init__(self, progress: ProgressCallback | None, stage: str, start: float) -> None:
+        self._tell = progress or (lambda stage, share: None)
+        self._trimmed_at = time.monotonic()
+        self.enter(stage, start)
+
+    def enter(self, stage: str, start: float, stop: float | None = None, n_calls: int = 1) -> None:
+        """A stage begins, that goes from one share of the work to another in about ``n_calls`` calls."""
+        self._stage, self._start, self._stop = stage, start, start if stop is None else stop
+        self._n_calls, self._done = n_calls, 0
+        self._report()
+
+    def __call__(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if now - self._trimmed_at >= _TRIM_EVERY_S:
+            return_free_memory()
+            self._trimmed_at = now
+        if now - self._told_at >= _EVERY_S:
+            self._report()
+
+    def _report(self) -> None:
+        self._tell(self._stage, self._start + (self._stop - self._start) * min(1.0, self._done / self._n_calls))
+        self._told_at = time.monotonic()
 
 
 def _load_prosody(model: Model, folder: Path | None, device: str) -> ProsodyPredictor | None:
@@ -488,9 +625,9 @@ def _random(seed: int | None) -> np.random.Generator:
     return np.random.default_rng(None if seed is None else int.from_bytes(bits_of_seed(seed)))
 
 
-def _register_of(speech: Speech) -> str:
-    """The register of a recording by its median F0; "any" if no frame is voiced."""
-    if not speech.f0.any():
+def _register_of(f0: torch.Tensor) -> str:
+    """The register of a (1, T) F0 track by its median; "any" if no frame is voiced."""
+    if not f0.any():
         return "any"
-    median_hz = 2 ** float(measure_f0_stats(speech.f0[0])[0])
+    median_hz = 2 ** float(measure_f0_stats(f0[0].cpu())[0])
     return "lower" if median_hz < REGISTER_HZ else "higher"

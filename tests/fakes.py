@@ -13,10 +13,11 @@ import torch
 from saic import audio
 from saic.conversion import Voice
 from saic.gallery import Gallery
-from saic.pipeline import Clip, Conversion, Embedding, Match, ProgressCallback
+from saic.pipeline import Clip, Conversion, Embedding, Match, ProgressCallback, SpooledConversion
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
 from saic.signal.vad import require_speech
+from saic.spool import Spool
 
 N_VOICES, N_POINTS, EMBEDDING_SIZE, CONTENT_CHANNELS, WINDOW_FRAMES = 40, 5, 128, 64, 40
 _PITCHES_HZ = np.geomspace(80, 320, N_VOICES)  # of the voices of the fake gallery
@@ -135,6 +136,11 @@ class FakePipeline:
         wav = _wav(clip)
         require_speech(wav)
         return embedding_of(wav)
+
+
+def spooled(wav: np.ndarray, notes: tuple[str, ...] = (), similarity: float | None = None) -> SpooledConversion:
+    """A conversion to a wav (N,)."""
+    return SpooledConversion(BALANCED, notes, similarity, {"converted": (Spool.of(wav), 1.0)}, {}, {})
 
 
 def _wav(clip: Clip) -> np.ndarray:

@@ -24,11 +24,11 @@ from saic.archive import journal
 from saic.archive.plan import Item
 from saic.errors import UsageError, WeightsError
 from saic.keys import Key
-from saic.pipeline import Conversion
 from saic.signal import mcadams
 from saic.signal.loudness import normalize_loudness
 from saic.signal.vad import require_speech
 from tests.conftest import RATE, voice
+from tests.fakes import spooled
 
 
 class FakePipeline:
@@ -62,7 +62,7 @@ class FakePipeline:
             raise UsageError("The gallery has no such voice.")
         return SimpleNamespace(to=lambda device: name)
 
-    def anonymize(self, clip, *, voice=None, seed=0, register="any", profile=None, progress=None):
+    def anonymize_spooled(self, clip, *, voice=None, seed=0, register="any", profile=None, progress=None):
         self.profiles.append(profile)
         self.registers.append(register)
         self.seeds.append(seed)
@@ -73,16 +73,16 @@ class FakePipeline:
         require_speech(wav)
         progress("Making sound", 0.5)
         wav = np.full(len(wav), seed % 1000 / 2000, dtype=np.float32)
-        return Conversion(wav, None, {}, notes=self.notes, voice_similarity=self.similarity)
+        return spooled(wav, self.notes, self.similarity)
 
     def voice(self, clips):
         self.voices_measured += 1
         return tuple(clips)
 
-    def convert(self, clip, voice, *, profile=None, reconstruct=True, progress=None):
+    def convert_spooled(self, clip, voice, *, profile=None, progress=None):
         self.profiles.append(profile)
         self.targets.append(voice)
-        return Conversion(audio.load(clip), None, {}, notes=self.notes)
+        return spooled(audio.load(clip), self.notes)
 
 
 @pytest.fixture
@@ -562,7 +562,7 @@ def test_folder_has_a_report_of_each_file_that_is_not_replaced_without_force(
             assert given is pipeline
 
         def report(self, original, conversion, output, settings):
-            made.append((len(original), output[:4] == b"RIFF", vars(settings)))
+            made.append((len(original), output.read(4) == b"RIFF", vars(settings)))
             return {"seconds": len(conversion.wav)}
 
     monkeypatch.setattr("saic.file_report.FileReporter", Reporter)

@@ -166,7 +166,7 @@ def open_page(browser: Browser, served: Served, watch: Watch) -> Iterator[Callab
         page.add_init_script(script)
         watch.on(page)
         page.goto(url)
-        expect(clip_of(page, "target")).to_have_count(1)  # the first bundled voice
+        expect(page.get_by_label(PSEUDONYM)).to_be_checked()
         return page
 
     yield opened
@@ -188,8 +188,18 @@ def upload(page: Page, elem_id: str, path: Path) -> None:
 
 
 def wait_for_results(page: Page) -> None:
-    expect(page.locator(".player audio[src]")).to_have_count(3)
     expect(page.locator("#protection .verdict")).to_have_count(1)
+    expect(page.locator(".swapped audio[src]")).to_have_count(1)
+    expect(page.locator(".swapped #duration", has_text="0:00")).to_have_count(0)
+
+
+def open_details(page: Page) -> None:
+    """Open the details of a result, and wait until they are there."""
+    page.locator("#details > button").click()
+    expect(page.locator(".player #duration")).to_have_count(3)
+    for player in page.locator(".player").all():
+        player.scroll_into_view_if_needed()  # until then, it has no sound
+        expect(player.locator("audio[src]")).to_have_count(1)
     expect(page.locator("#spectrograms .heatmaplayer image")).to_have_count(3)
     expect(page.locator(".player #duration", has_text="0:00")).to_have_count(0)
 
@@ -201,12 +211,13 @@ def replace_clip(page: Page, elem_id: str, path: Path) -> None:
 
 
 def convert(page: Page, recording: Path) -> set[str]:
-    """Convert an upload to the first bundled voice; returns the URLs of the result."""
+    """Convert an upload to the chosen voice; returns the URLs of the result."""
     requested = set()
     page.on("request", lambda request: requested.add(request.url))
     upload(page, "source", recording)
     page.get_by_role("button", name="Convert").click()
     wait_for_results(page)
+    open_details(page)
     names = ("original.wav", "reconstructed.wav", "swapped.wav")
     addresses = {address for address in requested if address.endswith(names)}
     assert len(addresses) == len(names)
@@ -214,9 +225,9 @@ def convert(page: Page, recording: Path) -> set[str]:
 
 
 def expect_no_result(page: Page, message: str = "The recording or your choice changed") -> None:
-    """Expect a message, and no player, card or spectrogram."""
+    """Expect a message, and no player, verdict, card or spectrogram."""
     expect(page.locator("#intro")).to_contain_text(message)
-    expect(page.locator(".player, #protection, #spectrograms .js-plotly-plot")).to_have_count(0)
+    expect(page.locator(".player, #protection, #measured, #spectrograms .js-plotly-plot")).to_have_count(0)
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     expect(page.locator(".toast-body")).to_have_count(0)
 
@@ -258,10 +269,17 @@ def test_visit_from_two_uploads_to_delete_now(
     page.get_by_label(PROFILE_NAMES[STRICT]).check()
     page.get_by_role("button", name="Convert").click()
     wait_for_results(page)
+    open_details(page)
     durations_s = page.locator(".player audio[src]").evaluate_all("players => players.map(player => player.duration)")
-    assert durations_s == pytest.approx([4.0, 4.0, 4.0 * STRICT_STRETCH], abs=0.05)
-    swapped, report = (download(page, elem_id, tmp_path) for elem_id in ("download-voice", "download-report"))
-    assert (swapped.name, report.name) == ("swapped.wav", "report.json")
+    assert sorted(durations_s) == pytest.approx([4.0, 4.0, 4.0 * STRICT_STRETCH], abs=0.05)
+    swapped, flac, mp3, printed, report = (
+        download(page, f"download-{name}", tmp_path) for name in ("wav", "flac", "mp3", "report", "json")
+    )
+    assert (swapped.name, printed.name, report.name) == ("swapped.wav", "report.html", "report.json")
+    assert [sf.info(path).format for path in (swapped, flac, mp3)] == ["WAV", "FLAC", "MP3"]
+    assert "Anonymized recording" in printed.read_text() and "Jane" not in printed.read_text()
+    page.get_by_label("I know that the reconstruction").check()
+    assert download(page, "download-reconstruction", tmp_path).name == "reconstructed.wav"
     found = json.loads(report.read_text())
     assert found["profile"] == STRICT and found["output_sha256"] == sha256(swapped)
     assert "Jane" not in report.read_text()
@@ -277,7 +295,7 @@ def test_visit_from_two_uploads_to_delete_now(
     open_tab(page, "Anonymize")
     page.get_by_role("button", name="Delete now").click()
     expect(page.get_by_text("Nothing of yours is left")).to_be_visible()
-    expect(page.locator(".player audio[src], #download-report")).to_have_count(0)
+    expect(page.locator(".player audio[src], #download-report, #delete")).to_have_count(0)
     assert not own & set(served.clips)
     # An event that names a recording deleted a moment ago is refused with 400.
     assert [error for error in watch.errors if "status of 400" not in error] == []
@@ -287,10 +305,10 @@ def test_visit_from_two_uploads_to_delete_now(
 @pytest.mark.parametrize(("width", "scheme"), [pytest.param(1280, "light", marks=pytest.mark.proof), (390, "dark")])
 def test_every_tab_passes_wcag_without_overflow(width, scheme, open_page, watch: Watch) -> None:
     page = open_page(width, scheme)
-    page.get_by_label(PSEUDONYM).check()
     page.locator("#example").focus()
     page.keyboard.press("Enter")
     wait_for_results(page)
+    open_details(page)
     for name, ready in {
         "Anonymize": "#results",
         "Explore": "#maps svg.map >> nth=0",
@@ -309,6 +327,38 @@ def test_every_tab_passes_wcag_without_overflow(width, scheme, open_page, watch:
         assert violations(page) == [], name
         assert overflow_px(page) == 0, name
     assert watch.errors == []
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.proof)])
+def test_recording_voice_profile_and_button_are_above_the_fold(scheme, browser: Browser, served: Served) -> None:
+    context = browser.new_context(viewport={"width": 1366, "height": 650}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(served.url)
+    expect(page.get_by_label(PSEUDONYM)).to_be_checked()
+    for part in ("#source", "#choice", "#register", "#profile", "#convert"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 650, part
+    upload, record = (
+        page.locator("#source").get_by_label(name).bounding_box() for name in ("Upload file", "Record audio")
+    )
+    assert upload["width"] == pytest.approx(record["width"], abs=2) and record["height"] > 40
+    header = page.locator(".header").bounding_box()
+    assert header["height"] < 60 and page.locator(".warning").inner_text().startswith("It changes the voice, not")
+    context.close()
+
+
+def test_delete_is_there_as_soon_as_there_is_something(open_page, recordings) -> None:
+    page, delete = open_page(), lambda page: page.locator("#delete")
+    page.wait_for_timeout(500)
+    expect(delete(page)).to_have_count(0)
+    page.locator("#source input[type=file]").set_input_files(recordings["patient"])
+    expect(delete(page)).to_be_visible()
+    delete(page).click()
+    expect(page.get_by_text("Nothing of yours is left")).to_be_visible()
+    expect(delete(page)).to_have_count(0)
+    open_tab(page, "Identify")
+    page.locator("#identify-example").click()  # enrolled voices are of the page, not in the store
+    expect(delete(page)).to_be_visible()
 
 
 def test_microphone_recording_becomes_the_source(open_page, watch: Watch) -> None:
@@ -372,7 +422,7 @@ def test_cancel_and_reload_stop_the_job_and_other_visitor_sees_nothing(open_page
     until(lambda: not jobs.running)  # its page is gone
     assert not [path for path in set(served.clips) - before if path.name == "swapped.wav"]
     served.pipeline.slow = False
-    expect(clip_of(page, "target")).to_have_count(1)
+    expect(page.get_by_label(PSEUDONYM)).to_be_checked()
     expect(clip_of(page, "source")).to_have_count(0)
     other = open_page()
     page.locator("#example").click()
@@ -387,9 +437,9 @@ CHANGES: dict[str, Callable[[Page, dict[str, Path]], None]] = {
     "no recording": lambda page, recordings: page.locator("#source").get_by_label("Clear").click(),
     "microphone": lambda page, recordings: page.locator("#source").get_by_label("Record audio").click(),
     "a trimmed recording": lambda page, recordings: trim(page, "source"),
-    "another voice": lambda page, recordings: page.locator("#choice label").nth(1).click(),
+    "another voice": lambda page, recordings: page.get_by_label("Voice B").check(),
     "another profile": lambda page, recordings: page.get_by_label(PROFILE_NAMES[STRICT]).check(),
-    "a pseudonym": lambda page, recordings: page.get_by_label(PSEUDONYM).check(),
+    "another register": lambda page, recordings: page.get_by_label("Lower").check(),
     "another person's voice": lambda page, recordings: page.get_by_label(OWN_RECORDING).check(),
 }
 
@@ -488,11 +538,11 @@ def test_change_of_input_stops_running_conversion(open_page, watch, served: Serv
     until(lambda: not jobs.running)
     page.get_by_role("button", name="Convert").click()
     expect(page.get_by_text("Converting slowly")).to_be_visible()
-    page.get_by_label(PSEUDONYM).check()
+    page.get_by_label("Voice C").check()
     page.get_by_role("button", name="Convert").click()  # at once; the previous run may still be stopping
     served.pipeline.slow = False
     wait_for_results(page)
-    expect(page.locator("#protection")).to_contain_text("belongs to no real person")
+    expect(page.locator("#measured")).to_contain_text("Similarity to the new voice")
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     expect(page.locator(".toast-body")).to_have_count(0)
     assert len([path for path in set(served.clips) - before if path.name == "swapped.wav"]) == 1
@@ -535,7 +585,7 @@ def test_result_is_removed_after_delete_in_another_tab(open_page, served: Served
     page.get_by_label("has agreed").check()  # before the server's plain copy is there: valid too
     convert(page, recordings["patient"])
     other = page.context.new_page()
-    other.goto(served.url)
+    other.goto(served.url)  # it has nothing itself, but its browser has
     other.get_by_role("button", name="Delete now").click()
     expect(other.get_by_text("Nothing of yours is left")).to_be_visible()
     page.bring_to_front()
@@ -672,6 +722,7 @@ def test_spectrograms_fill_the_width_zoom_together_and_follow_their_settings(wid
     page = open_page(width)
     page.locator("#example").click()
     wait_for_results(page)
+    open_details(page)
     box, around = page.locator("#spectrograms .js-plotly-plot").bounding_box(), page.locator("#results").bounding_box()
     assert box["width"] > around["width"] - 50 and overflow_px(page) == 0
     layout = "document.querySelector('#spectrograms .js-plotly-plot')._fullLayout"
@@ -704,6 +755,7 @@ def test_finger_scrolls_past_the_spectrograms(browser: Browser, served: Served) 
     page.goto(served.url)
     page.locator("#example").click()
     wait_for_results(page)
+    open_details(page)
     drag = page.locator("#spectrograms .nsewdrag").first
     assert drag.evaluate("area => getComputedStyle(area).pointerEvents") == "none"
     expect(page.locator("#spectrograms .modebar")).to_be_visible()
@@ -720,6 +772,7 @@ def test_bundled_weights_convert_without_errors_or_other_hosts(
         visit = open_page(url=server.url)
         visit.locator("#example").click()
         wait_for_results(visit)
+        open_details(visit)
         assert watch.errors == [] and watch.hosts == {urlsplit(server.url).netloc} and served.calls_out == []
     finally:
         server.close()

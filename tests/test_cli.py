@@ -16,7 +16,9 @@ from saic import __version__, audio, cli
 from saic.cli import options
 from saic.cli.evaluate import Measure
 from saic.errors import UsageError
+from saic.pipeline import SpooledConversion
 from tests.conftest import voice
+from tests.fakes import spooled
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "assets" / "examples"
@@ -241,12 +243,12 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def load(weights: str | None, *, device: str) -> SimpleNamespace:
         stages.append("load")
-        return SimpleNamespace(convert=convert)
+        return SimpleNamespace(convert_spooled=convert)
 
-    def convert(source: Path, target: list[Path], **_: object) -> SimpleNamespace:
+    def convert(source: Path, target: list[Path], **_: object) -> SpooledConversion:
         stages.append("convert")
         notes = ("Half is missing.", "Half is missing.", "Left is taken.")
-        return SimpleNamespace(wav=audio.load(source), notes=notes, profile="balanced")
+        return spooled(audio.load(source), notes)
 
     monkeypatch.setattr("saic.pipeline.Pipeline", SimpleNamespace(from_pretrained=load))
     return stages

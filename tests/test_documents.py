@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import documents
 from saic import cli, weights
 from saic.config import Config
 from saic.evaluation import report as reports
@@ -22,34 +23,6 @@ from saic.evaluation.linkage import report as privacy_reports
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REPORT = ROOT / "benchmarks" / "evaluation" / "report.json"
-README_TABLES = {
-    "System": {
-        "Target top-1, %": "Identity (Resemblyzer): librispeech",
-        "Source top-1, %": "Identity (Resemblyzer): librispeech",
-        "WER, %": "Words: librispeech",
-        "DNSMOS OVRL": "Sound and prosody: librispeech",
-    },
-    "Corpus": {
-        "EER at 15 s, %": "Worst attacker on `pseudonym`, by corpus",
-        "WER, %": "Words of `pseudonym`, by corpus",
-        "WER, true text, %": "Words of `pseudonym`, by corpus",
-        "Recordings: WER, true text, %": "Words of `pseudonym`, by corpus",
-    },
-    "Attacker": dict.fromkeys(
-        (
-            "EER at 5 s, %",
-            "EER at 15 s, %",
-            "EER at 28 s, %",
-            "top-1 at 15 s, %",
-            "On originals, 15 s: EER, %",
-        ),
-        "Attackers on `pseudonym`",
-    ),
-    "Input": dict.fromkeys(
-        ("WER, %", "Target top-1, %", "WER rise, points", "WER unconverted, %"), "Degraded recordings: librispeech"
-    ),
-}
-"""First header of a README table to its other columns, each with the heading of the report's table that has it."""
 
 
 def blocks(language: str) -> list[str]:
@@ -158,28 +131,6 @@ def test_architecture_names_every_package_and_every_module_of_the_model() -> Non
             assert re.search(rf"\b{path.stem}\b", text), f"{package}/{path.name}"
 
 
-def tables(markdown: str) -> dict[str, str]:
-    """Heading to the table under it."""
-    parts = [part.partition("\n\n") for part in re.split("\n##+ ", markdown)[1:]]
-    return {heading: body.partition("\n\n")[0].strip() for heading, _, body in parts if body.startswith("|")}
-
-
-def report_cells() -> dict[str, dict[str, dict[str, str]]]:
-    """Heading of each of the report's tables to its cells, as in :func:`cells`."""
-    return {heading: cells(table) for heading, table in report_tables().items()}
-
-
-def cells(table: str) -> dict[str, dict[str, str]]:
-    """First cell of each row to its cells by column."""
-    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
-    return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
-
-
-def report_tables() -> dict[str, str]:
-    """Heading of each of the report's tables to the table."""
-    return tables(REPORT.with_suffix(".md").read_text(encoding="utf-8"))
-
-
 def privacy_report() -> dict:
     """The report of the linkage evaluation."""
     return json.loads(REPORT.read_text(encoding="utf-8"))["privacy"]
@@ -192,32 +143,24 @@ def test_report_is_of_the_bundled_weights_and_report_md_is_that_of_report_json()
     assert REPORT.with_suffix(".md").read_text(encoding="utf-8") == reports.markdown(report)
 
 
-def test_model_card_tables_are_those_of_the_report() -> None:
-    card, shown = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"), report_tables()
-    tables_of_figures = [
-        table.strip()
-        for table in re.findall(r"(?:^\|.*\n)+", card, flags=re.M)
-        if table[2:].partition(" |")[0] in {header[2:].partition(" |")[0] for header in shown.values()}
-    ]
-    assert len(tables_of_figures) >= 2 and all(table in shown.values() for table in tables_of_figures)
-    assert all(table in card for heading, table in shown.items() if heading.endswith("by corpus"))
+def test_tables_of_readme_and_model_card_are_those_of_the_report() -> None:
+    report = REPORT.with_suffix(".md").read_text(encoding="utf-8")
+    card, written = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"), documents.tables(report)
+    assert documents.readme(README, report) == README
+    assert documents.model_card(card, report) == card
+    assert all(written[heading] in card for heading in written if heading.endswith("by corpus"))
 
 
-def test_readme_tables_have_the_figures_of_the_report() -> None:
-    report = report_cells()
-    found = {table[2:].partition(" |")[0]: cells(table) for table in re.findall(r"(?:^\|.*\n)+", README, flags=re.M)}
-    assert found.keys() == README_TABLES.keys()
-    for first, columns in README_TABLES.items():
-        for name, row in found[first].items():
-            assert list(row) == [first, *columns] and len(row) <= 6
-            for column, heading in columns.items():
-                assert row[column] == report[heading].get(name, {}).get(column, "-"), f"{name}: {column}"
-    assert next(iter(found["Attacker"])) == "`fused`"
-    assert found["System"].keys() == report["Identity (Resemblyzer): librispeech"].keys()  # all controls
-    assert found["Corpus"].keys() == report["Worst attacker on `pseudonym`, by corpus"].keys()  # the weakest too
-    degraded = report["Degraded recordings: librispeech"]
-    by_wer = sorted(degraded.items(), key=lambda item: -float(item[1]["WER, %"].split()[0]))
-    assert found["Input"].keys() == {"`clean`", by_wer[0][0], by_wer[1][0]}  # the worst beside the best
+def test_readme_shows_all_controls_all_corpora_and_the_worst_degradation() -> None:
+    shown = {table[2:].partition(" |")[0]: documents.cells(table) for table in documents.TABLE.findall(README)}
+    assert shown.keys() == documents.README_TABLES.keys()
+    assert {"`real`", "`copy_source`", "`replay_target`", "`mcadams`"} <= shown["System"].keys()
+    assert next(iter(shown["Attacker"])) == "`fused`"
+    assert {"`all`", "`librispeech`", "`commonvoice`", "`speechocean`"} <= shown["Corpus"].keys()
+    report = documents.tables(REPORT.with_suffix(".md").read_text(encoding="utf-8"))
+    wer = {row: cells["WER, %"] for row, cells in documents.cells(report["Degraded recordings: librispeech"]).items()}
+    assert max(wer, key=lambda row: float(wer[row].split()[0])) in shown["Input"]
+    assert all(len(row) <= 6 for table in shown.values() for row in table.values())
 
 
 def test_readme_begins_with_the_worst_attacker() -> None:

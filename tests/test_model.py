@@ -9,7 +9,6 @@ from saic.config import Config
 from saic.conversion import Voice, convert_mel
 from saic.errors import ConfigError, WeightsError
 from saic.migration import CONFIG_KEYS, migrate_tensors
-from saic.model.layers import NormStatistics
 from saic.model.model import Model
 from saic.signal.f0 import (
     measure_f0_stats,
@@ -134,29 +133,6 @@ def test_masked_statistics_do_not_depend_on_frames_outside_the_mask() -> None:
 def test_masked_statistics_without_speech_frames_use_all_frames() -> None:
     x = torch.randn(1, 3, 10)
     torch.testing.assert_close(masked_statistics(x, torch.zeros(1, 1, 10)), masked_statistics(x, None))
-
-
-def test_part_encoded_with_statistics_of_the_whole_gives_codes_of_the_whole(model: Model) -> None:
-    encoder, statistics, stride = model.content_encoder, NormStatistics(), model.config.content_stride
-    mel = torch.randn(1, 80, 1200)
-    whole = encoder(mel, None, statistics)
-    margin, first, last = 200, 400, 800
-    part = encoder(mel[..., first - margin : last + margin], None, statistics.applied())
-    inner = part[..., margin // stride : (margin + last - first) // stride]
-    torch.testing.assert_close(inner, whole[..., first // stride : last // stride], atol=1e-5, rtol=1e-4)
-    alone = encoder(mel[..., first - margin : last + margin])
-    assert (alone - part).abs().max() > 1e-3
-
-
-def test_part_decoded_with_statistics_of_the_whole_gives_frames_of_the_whole(model: Model) -> None:
-    decoder, statistics, stride = model.decoder, NormStatistics(), model.config.content_stride
-    content, speaker = torch.randn(1, 4, 1200 // stride), torch.randn(1, 6)
-    f0 = torch.full((1, 1200), 130.0)
-    whole = decoder(content, speaker, f0, None, statistics)
-    margin, first, last = 200, 400, 800
-    codes = content[..., (first - margin) // stride : (last + margin) // stride]
-    part = decoder(codes, speaker, f0[:, first - margin : last + margin], None, statistics.applied())
-    torch.testing.assert_close(part[..., margin:-margin], whole[..., first:last], atol=1e-5, rtol=1e-4)
 
 
 def test_saved_weights_load_unchanged_and_an_altered_file_raises_weights_error(model: Model, tmp_path) -> None:

@@ -13,7 +13,6 @@ from saic.config import Config
 from saic.data import manifest
 from saic.errors import ConfigError, UsageError
 from saic.model import speech_encoder
-from saic.model.layers import NormStatistics
 from saic.model.model import Model
 from saic.model.phone_encoder import to_code_frames
 from saic.model.speech_encoder import SpeechEncoder
@@ -72,7 +71,7 @@ def test_network_gives_whispers_own_output_for_30_s(
     folder = str(entry.archive_path().parent)
     whisper = ctranslate2.models.Whisper(folder, compute_type="float32", intra_threads=1)
     expected = np.array(whisper.encode(ctranslate2.StorageView.from_array(own_mel[None].numpy())))
-    monkeypatch.setattr(speech_encoder, "_WINDOW", 1_500)  # Whisper's attention spans 30 s
+    monkeypatch.setattr(speech_encoder, "WINDOW", 1_500)  # Whisper's attention spans 30 s
     found = entry.network(archive).features_of_own_mel(own_mel[None])[..., entry.CHANNELS :].numpy()
     assert found.shape == expected.shape == (1, 1_500, 384)
     # The positions in the package are rounded to float16; the largest errors are in a few large channels.
@@ -88,7 +87,7 @@ def test_features_of_the_fitted_map_correlate_with_whispers_own(archive: dict[st
     assert not any(parameter.requires_grad for parameter in mapped.parameters())
     wav = torch.from_numpy(audio.load(EXAMPLES[1]))[: 4 * audio.SAMPLE_RATE]
     padded = F.pad(wav, (0, 30 * audio.SAMPLE_RATE - len(wav)))
-    own = network._features_of_window(network_input(network, entry.scaled(entry.own_log_mel(padded))))[0, :200]
+    own = network.features_of_window(network_input(network, entry.scaled(entry.own_log_mel(padded))))[0, :200]
     found = mapped.speech_features(log_mel(wav)[None])[0]
     assert found.shape == own.shape == (200, 768)
     normalized = [(x - x.mean(dim=0)) / x.std(dim=0) for x in (own, found)]
@@ -117,7 +116,7 @@ def test_other_weights_or_a_missing_package_raise_usage_error(monkeypatch: pytes
 def test_long_recording_has_one_frame_per_20_ms_and_a_change_reaches_at_most_one_window(
     encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speech_encoder, "_WINDOW", 60)
+    monkeypatch.setattr(speech_encoder, "WINDOW", 60)
     monkeypatch.setattr(speech_encoder, "_MARGIN", 10)
     mel = torch.randn(1, 80, 480)
     changed = mel.clone()
@@ -134,13 +133,13 @@ def test_features_of_a_part_in_one_window_depend_on_nothing_after_it(
     encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The frames that are kept of the first window are those of the window alone."""
-    monkeypatch.setattr(speech_encoder, "_WINDOW", 60)
+    monkeypatch.setattr(speech_encoder, "WINDOW", 60)
     monkeypatch.setattr(speech_encoder, "_MARGIN", 10)
     own_mel = torch.randn(1, 80, 400)
     whole = encoder.features_of_own_mel(own_mel)
     x = F.gelu(encoder.conv2(F.gelu(encoder.conv1(own_mel)))).transpose(1, 2)
-    torch.testing.assert_close(whole[:, :40], encoder._features_of_window(x[:, :60])[:, :40])
-    torch.testing.assert_close(whole[:, 40:80], encoder._features_of_window(x[:, 30:90])[:, 10:50])
+    torch.testing.assert_close(whole[:, :40], encoder.features_of_window(x[:, :60])[:, :40])
+    torch.testing.assert_close(whole[:, 40:80], encoder.features_of_window(x[:, 30:90])[:, 10:50])
 
 
 def test_encoder_for_standardized_mels_gives_the_features_of_the_mels(encoder: SpeechEncoder) -> None:
@@ -176,7 +175,7 @@ def test_without_speech_encoder_and_detail_the_codes_are_those_of_the_phone_enco
     x = to_code_frames(encoder.front.phone_encoder.phone_features(mel), 30, 2)
     x = encoder.front.mix(encoder.front.norm(x, code_mask))
     for block in encoder.blocks:
-        x, _ = block(x, code_mask, None)
+        x, _ = block(x, code_mask)
     assert torch.equal(encoder(mel, mask), encoder.out(x))
     assert not any("speech_encoder" in name or "detail" in name for name in encoder.state_dict())
 
@@ -197,9 +196,6 @@ def test_last_codes_are_a_linear_map_of_the_normalized_mel() -> None:
     codes = encoder(mel)
     assert codes.shape == (1, 8, 30)
     torch.testing.assert_close(encoder(slope * mel + offset)[:, -2:], codes[:, -2:], atol=1e-4, rtol=1e-4)
-    statistics = NormStatistics()
-    whole = encoder(mel, None, statistics)
-    torch.testing.assert_close(encoder(mel[..., :20], None, statistics.applied())[:, -2:], whole[:, -2:, :10])
 
 
 def test_speech_encoder_added_to_weights_leaves_their_codes_and_is_not_trained(

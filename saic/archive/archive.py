@@ -186,7 +186,7 @@ class Archive:
             item.output_name,
             subject=self._subject_hash(item),
             input=keyed(self._secret, made.source_sha256),
-            sha256=hashlib.sha256(made.data).hexdigest(),
+            sha256=files.sha256_of(made.data),
         )
         self._journal.writing(row, made.duration_s, made.seconds)
 

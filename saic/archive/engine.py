@@ -2,14 +2,15 @@
 
 ``engine(load, jobs, ready)`` calls ``load()`` once in each of its workers, which gives the function
 that converts. It calls ``ready()`` once when the first worker has loaded, and then gives one result
-for each job, in any order. ``load``, jobs and results can be pickled. A failure of one file is a
-result; an error that ends the run is raised.
+for each job, in any order. ``load`` and jobs can be pickled; so can results, but for the data of an
+output. A failure of one file is a result; an error that ends the run is raised.
 """
 
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from saic.errors import AudioError, SaicError, UsageError
 
@@ -47,7 +48,7 @@ class Made:
     Attributes
     ----------
     data
-        The bytes of the output.
+        The bytes of the output, or an open file that has them: only the former can be pickled.
     source_sha256
         Hash of the recording, in hex digits.
     duration_s, seconds
@@ -58,7 +59,7 @@ class Made:
         The bytes of the report, if there is one.
     """
 
-    data: bytes
+    data: bytes | BinaryIO
     source_sha256: str
     duration_s: float
     seconds: float

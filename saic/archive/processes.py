@@ -7,12 +7,14 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
+from typing import BinaryIO
 
 from saic.archive.engine import Job, Load, Result, attempt, unexpected
 from saic.errors import SaicError
+from saic.files import as_usage_error, blocks_of, temporary_file
 
 MAX_ATTEMPTS = 2
 """How often a file is tried whose worker dies."""
@@ -124,9 +126,24 @@ class _Worker:
     def receive(self) -> "Result | SaicError | bool | None":
         """A result, True when it has loaded, an error that ends the run, or None if it died."""
         try:
-            return self.pipe.recv()
+            answer = self.pipe.recv()
+            if isinstance(answer, Result) and answer.made is not None:
+                answer = replace(answer, made=replace(answer.made, data=self._receive_data()))
+            return answer
         except _GONE:
             return None
+
+    def _receive_data(self) -> BinaryIO:
+        """The blocks of an output that follow its result, as a file without a name; an empty one is the last."""
+        file = temporary_file()
+        try:
+            while block := self.pipe.recv_bytes():
+                file.write(block)
+        except (ConnectionError, EOFError):
+            raise
+        except OSError as error:
+            raise as_usage_error(error, "A temporary file cannot be written") from None
+        return file
 
     def end(self) -> None:
         self.pipe.close()
@@ -162,7 +179,17 @@ def _work(pipe: connection.Connection) -> None:
                 answer = attempt(convert, job)
             except SaicError as error:
                 answer = error
-            pipe.send(answer)
+            _send(pipe, answer)
+
+
+def _send(pipe: connection.Connection, answer: "Result | SaicError") -> None:
+    if isinstance(answer, SaicError) or answer.made is None:
+        return pipe.send(answer)
+    pipe.send(replace(answer, made=replace(answer.made, data=b"")))
+    for block in blocks_of(answer.made.data):
+        if block:
+            pipe.send_bytes(block)
+    pipe.send_bytes(b"")
 
 
 def _use_one_thread() -> None:

@@ -2,25 +2,26 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
 
 from saic import audio, files
 from saic.archive.engine import Convert, Job, Made, Tell
-from saic.audio.output import encode, rate_for
+from saic.audio.output import encode_blocks, rate_for
 from saic.audio.source_rate import source_rate
 from saic.profiles import BALANCED, PROSODY_KEPT
 
 if TYPE_CHECKING:
     from saic.file_report import FileReporter
     from saic.keys import Key
-    from saic.pipeline import Conversion, Pipeline, ProgressCallback
+    from saic.pipeline import Pipeline, ProgressCallback, SpooledConversion
 
-    _Changer = Callable[[Job, ProgressCallback], Conversion]
+    _Changer = Callable[[Job, ProgressCallback], SpooledConversion]
 
 SAIC, MCADAMS = "saic", "mcadams"
 REGISTERS = ("lower", "higher", "same", "any")
@@ -165,9 +166,7 @@ class Recipe:
         kept = {"profile": self.profile}
         if self.targets:
             voice = pipeline.voice(list(self.targets))  # measured once for all recordings
-            return lambda job, progress: pipeline.convert(
-                job.source, voice, **kept, reconstruct=False, progress=progress
-            )
+            return lambda job, progress: pipeline.convert_spooled(job.source, voice, **kept, progress=progress)
         if key := self.load_key():
             settings = {"study": self.study, "register": self.voice, "new_voices": self.new_voices}
             voices = {each: pipeline.pseudonym(key=key, subject=each, **settings) for each in self.subjects}
@@ -176,11 +175,11 @@ class Recipe:
         else:
             if self.voice not in ("any", "same"):
                 pipeline.pseudonym(register=self.voice)  # a gallery without that register is refused now
-            return lambda job, progress: pipeline.anonymize(
+            return lambda job, progress: pipeline.anonymize_spooled(
                 job.source, seed=job.seed, register=self.voice, **kept, progress=progress
             )
         return lambda job, progress: _noted(
-            pipeline.anonymize(job.source, voice=voices[job.subject], **kept, progress=progress),
+            pipeline.anonymize_spooled(job.source, voice=voices[job.subject], **kept, progress=progress),
             pipeline.gallery.threshold,
         )
 
@@ -203,7 +202,7 @@ class _Converter:
         began = time.monotonic()
         conversion = self._change(job, lambda stage, share: tell(job, stage, share))
         rate_hz = job.rate_hz or rate_for(job.format, source_rate(job.source))
-        data = encode(conversion.wav, job.format, rate_hz)
+        data = encode_blocks(conversion.blocks(), job.format, rate_hz)
         report = None
         if self._reporter is not None:
             tell(job, "Measuring the protection", 0.9)
@@ -212,17 +211,18 @@ class _Converter:
         return Made(
             data,
             sha256_of(job.source),
-            duration_s=len(conversion.wav) / audio.SAMPLE_RATE,
+            duration_s=len(conversion) / audio.SAMPLE_RATE,
             seconds=time.monotonic() - began,
             notes=(*own, *dict.fromkeys(conversion.notes)),
             report=report,
         )
 
-    def _report(self, job: Job, conversion: "Conversion", data: bytes, rate_hz: int) -> bytes:
+    def _report(self, job: Job, conversion: "SpooledConversion", data: BinaryIO, rate_hz: int) -> bytes:
         from saic import file_report
 
         settings = file_report.Settings(self._recipe.voice_kind, self._recipe.register, rate_hz)
-        return file_report.to_json(self._reporter.report(audio.load(job.source), conversion, data, settings))
+        original = audio.load(job.source, limits=audio.LONG)  # a report needs all of it in memory
+        return file_report.to_json(self._reporter.report(original, conversion.whole(), data, settings))
 
 
 def sha256_of(path: Path) -> str:
@@ -243,16 +243,29 @@ def _salted(digest: str, salt: str) -> str:
     return hashlib.sha256(f"{salt}/{digest}".encode()).hexdigest()
 
 
-def _mcadams(job: Job, progress: "ProgressCallback") -> SimpleNamespace:
+@dataclass(frozen=True)
+class _McAdams:
+    """A conversion by the method mcadams, as far as a converter needs it."""
+
+    wav: np.ndarray
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.wav)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        yield self.wav
+
+
+def _mcadams(job: Job, progress: "ProgressCallback") -> _McAdams:
     from saic.signal import mcadams
     from saic.signal.loudness import normalize_loudness
 
     recording = audio.read(job.source)
-    wav = normalize_loudness(mcadams.anonymize(recording.wav, seed=job.seed))
-    return SimpleNamespace(wav=wav, notes=recording.notes)
+    return _McAdams(normalize_loudness(mcadams.anonymize(recording.wav, seed=job.seed)), recording.notes)
 
 
-def _noted(conversion: "Conversion", threshold: float) -> "Conversion":
+def _noted(conversion: "SpooledConversion", threshold: float) -> "SpooledConversion":
     """The conversion, with a note if the similarity of the new voice to the speaker reaches a threshold."""
     similarity = conversion.voice_similarity
     if similarity < threshold:

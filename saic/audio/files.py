@@ -6,14 +6,14 @@
     array ───────────────────────────────────────────────────┴─► mix: checks, resampling by soxr,
                                                                  choice of channels ─► wav (N,)
 
-Decoding goes block by block, so ``Limits.max_duration_s`` bounds the memory even where the header
+Decoding goes block by block, so ``Limits.max_duration_s`` bounds memory and disk even where the header
 does not give the length: a FLAC of silence grows by a factor of 2,000, and the WebM of a browser
 states no duration.
 """
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,11 +21,14 @@ from typing import BinaryIO
 import numpy as np
 
 from saic.audio import decode, mix
-from saic.audio.limits import SAMPLE_RATE, Limits
+from saic.audio.limits import LONG, SAMPLE_RATE, Limits
 from saic.errors import EmptyAudio, InvalidAudio, TooLong, UndecodableAudio, UsageError
+from saic.files import MEMORY_BYTES
+from saic.spool import Spool
 
-__all__ = ["SAMPLE_RATE", "Limits", "Recording", "from_array", "load", "read"]
+__all__ = ["SAMPLE_RATE", "Limits", "Recording", "SpooledRecording", "from_array", "load", "read", "spool"]
 
+OnBlock = Callable[[], None]
 
 _LIMITS = Limits()
 
@@ -41,6 +44,14 @@ class Recording:
     """
 
     wav: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class SpooledRecording:
+    """A decoded recording of any length: as :class:`Recording`, with its wav (N,) in a spool."""
+
+    wav: Spool
     notes: tuple[str, ...] = ()
 
 
@@ -64,10 +75,39 @@ def read(source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = _LIMI
     ------
     UsageError (no such file), UndecodableAudio, EmptyAudio, InvalidAudio, TooLong
     """
+    recording = _read(source, limits, memory_bytes=None)
+    return Recording(recording.wav[:], recording.notes)
+
+
+def spool(
+    source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = LONG, on_block: OnBlock | None = None
+) -> SpooledRecording:
+    """Decode a recording as :func:`read` does, block by block: a long one into a temporary file.
+
+    ``on_block`` is called after every block; an error that it raises ends the decoding.
+
+    Raises
+    ------
+    DiskError (there is no space for it), and the errors of :func:`read`
+    """
+    return _read(source, limits, MEMORY_BYTES, on_block)
+
+
+def spool_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = LONG) -> SpooledRecording:
+    """Turn samples of any rate into a spooled recording; arguments and errors as for :func:`from_array`."""
+    return SpooledRecording(mix.to_spool(_array_blocks(samples, rate_hz), limits)[0])
+
+
+def _read(
+    source: str | os.PathLike | bytes | BinaryIO,
+    limits: Limits,
+    memory_bytes: int | None,
+    on_block: OnBlock | None = None,
+) -> SpooledRecording:
     if isinstance(source, (str, os.PathLike)):
         with _open(source) as file:
-            return _decode(file, limits)
-    return _decode(_in_memory(source, limits), limits)
+            return _decode(file, limits, memory_bytes, on_block)
+    return _decode(_in_memory(source, limits), limits, memory_bytes, on_block)
 
 
 def load(source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = _LIMITS) -> np.ndarray:
@@ -93,6 +133,11 @@ def from_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = _LIMITS)
     ------
     EmptyAudio, InvalidAudio, TooLong
     """
+    return mix.to_wav(_array_blocks(samples, rate_hz), limits)[0]
+
+
+def _array_blocks(samples: np.ndarray, rate_hz: float) -> Iterator[mix.Block]:
+    """Samples (N',) or (N', channels) as blocks, checked at once."""
     samples = np.asarray(samples)
     if samples.ndim not in (1, 2):
         raise InvalidAudio(f"Samples must be (N,) or (N, channels), not {samples.ndim}-dimensional.")
@@ -101,7 +146,7 @@ def from_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = _LIMITS)
     if samples.ndim == 1:
         samples = samples[:, None]
     starts = range(0, len(samples), mix.BLOCK_SAMPLES)
-    return mix.to_wav(((_to_float(samples[i : i + mix.BLOCK_SAMPLES]), rate_hz) for i in starts), limits)[0]
+    return ((_to_float(samples[i : i + mix.BLOCK_SAMPLES]), rate_hz) for i in starts)
 
 
 def _open(path: str | os.PathLike) -> BinaryIO:
@@ -132,7 +177,7 @@ def _in_memory(source: bytes | BinaryIO, limits: Limits) -> io.BytesIO:
     return memory
 
 
-def _decode(file: BinaryIO, limits: Limits) -> Recording:
+def _decode(file: BinaryIO, limits: Limits, memory_bytes: int | None, on_block: OnBlock | None) -> SpooledRecording:
     """Decode a seekable file by libsndfile; by FFmpeg if that refuses it or decodes more of it."""
     n_bytes = file.seek(0, os.SEEK_END)
     if n_bytes == 0:
@@ -140,30 +185,41 @@ def _decode(file: BinaryIO, limits: Limits) -> Recording:
     if n_bytes > limits.max_bytes:
         raise TooLong(f"The recording is larger than {limits.max_bytes / 2**20:g} MiB. Cut it, or use FLAC or MP3.")
     try:
-        recording, whole = _decode_by(decode.soundfile_blocks, file, limits)
+        recording, whole = _decode_by(decode.soundfile_blocks, file, limits, memory_bytes, on_block)
     except (EmptyAudio, UndecodableAudio) as error:
         refusal = error
     else:
         if whole:
             return recording
         try:
-            other, _ = _decode_by(decode.pyav_blocks, file, limits)
+            other, _ = _decode_by(decode.pyav_blocks, file, limits, memory_bytes, on_block)
         except (EmptyAudio, InvalidAudio, TooLong, UndecodableAudio):
             return recording
         return max(recording, other, key=lambda found: len(found.wav))  # the first if both are as long
     try:
-        return _decode_by(decode.pyav_blocks, file, limits)[0]
+        return _decode_by(decode.pyav_blocks, file, limits, memory_bytes, on_block)[0]
     except UndecodableAudio:
         if isinstance(refusal, EmptyAudio):  # libsndfile does support the format
             raise refusal from None
         raise
 
 
-def _decode_by(blocks: Callable, file: BinaryIO, limits: Limits) -> tuple[Recording, bool]:
+def _decode_by(
+    decoder: Callable, file: BinaryIO, limits: Limits, memory_bytes: int | None, on_block: OnBlock | None
+) -> tuple[SpooledRecording, bool]:
     """The recording as one decoder gives it, and if nothing of it is missing."""
     report = decode.Report()
-    wav, notes = mix.to_wav(blocks(file, limits, report), limits)
-    return Recording(wav, report.notes + notes), not report.missing_s
+    blocks = decoder(file, limits, report)
+    if on_block is not None:
+        blocks = _observed(blocks, on_block)
+    wav, notes = mix.to_spool(blocks, limits, memory_bytes=memory_bytes)
+    return SpooledRecording(wav, report.notes + notes), not report.missing_s
+
+
+def _observed(blocks: Iterator[mix.Block], on_block: OnBlock) -> Iterator[mix.Block]:
+    for block in blocks:
+        yield block
+        on_block()
 
 
 def _to_float(samples: np.ndarray) -> np.ndarray:

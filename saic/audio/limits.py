@@ -12,7 +12,8 @@ SAMPLE_RATE = 16_000
 class Limits:
     """Limits of a recording. The defaults accept ten minutes of any common format.
 
-    Decoding takes up to ``max_duration_s * max_channels`` times 64 KB of memory.
+    Decoding into an array takes up to ``max_duration_s * max_channels`` times 64 KB of memory,
+    decoding into a spool as much of the disk.
     """
 
     max_bytes: int = 256 * 2**20
@@ -20,6 +21,10 @@ class Limits:
     max_channels: int = 8
     min_rate_hz: float = 4_000.0
     max_rate_hz: float = 384_000.0
+
+
+LONG = Limits(max_bytes=16 * 2**30, max_duration_s=12 * 3_600.0)
+"""Limits of a recording that is converted in blocks: twelve hours."""
 
 
 def check_format(rate_hz: float, n_channels: int, limits: Limits) -> None:

@@ -13,6 +13,8 @@ import soxr
 
 from saic.audio.limits import SAMPLE_RATE, Limits, check_duration, check_format
 from saic.errors import EmptyAudio, InvalidAudio
+from saic.files import MEMORY_BYTES
+from saic.spool import Spool
 
 BLOCK_SAMPLES = 4096  # small: a decoder that fails inside a block loses the whole block
 NO_SAMPLES = "The recording holds no samples. Record or export it again."
@@ -21,6 +23,7 @@ _MAX_PEAK = 16.0  # 24 dB over full scale: integers that were cast to float and 
 
 _WINDOW = 2048  # samples (128 ms) of a measurement: about half a syllable, and bins of 8 Hz
 _CHUNK = 8 * _WINDOW
+_MANY = 64 * _CHUNK  # 65 s
 _LOWEST_HZ = 80.0  # below lies no speech, but hum, DC and rumble
 _PREEMPHASIS = 0.97
 _KNOCKS = 0.02  # share of windows, the loudest, that may be no speech
@@ -38,34 +41,45 @@ Block = tuple[np.ndarray, float]  # samples (n, channels), rate in Hz
 
 
 def to_wav(blocks: Iterator[Block], limits: Limits) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Check, resample and mix blocks; rate and channels may change between them.
+    """Check, resample and mix blocks in memory; rate and channels may change between them.
 
     Returns
     -------
     wav : (N,) float32, 16 kHz mono in [-1, 1]; samples outside are scaled to a peak of 1
     notes : what a user should know about the channels
     """
-    pieces, notes = [], []
+    wav, notes = to_spool(blocks, limits, memory_bytes=None)
+    return wav[:], notes
+
+
+def to_spool(
+    blocks: Iterator[Block], limits: Limits, *, memory_bytes: int | None = MEMORY_BYTES
+) -> tuple[Spool, tuple[str, ...]]:
+    """As :func:`to_wav`, with the wav in a spool, which has more than ``memory_bytes`` in a file."""
+    wav, notes = Spool(memory_bytes), []
     with contextlib.closing(blocks):
-        for _, group in itertools.groupby(_checked(blocks, limits), key=lambda block: (block[1], block[0].shape[1])):
-            chunks = list(_chunks(_resampled(group)))
-            if not chunks:
+        for (_, n_channels), group in itertools.groupby(
+            _checked(blocks, limits), key=lambda block: (block[1], block[0].shape[1])
+        ):
+            chunks = _chunks(_resampled(group))
+            if n_channels == 1:
+                wav.extend(chunk[:, 0] for chunk in chunks)
                 continue
-            if chunks[0].shape[1] == 1:
-                pieces += [chunk[:, 0] for chunk in chunks]
+            channels, powers = Spool(memory_bytes), []
+            for chunk in chunks:
+                channels.append(chunk.T)
+                powers.append(_powers(chunk))
+            if not powers:
                 continue
-            weights, n_speakers = _weights(*_powers(chunks))
-            for k, chunk in enumerate(chunks):
-                chunks[k] = None
-                pieces.append(chunk @ weights)
+            weights, n_speakers = _weights(*(np.concatenate(each) for each in zip(*powers, strict=True)))
+            wav.extend(part.T @ weights for part in channels.blocks(_CHUNK))
             if n_speakers > 1:
                 notes.append(f"{n_speakers} channels carry different speakers: they are mixed into one.")
-    wav = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
     if len(wav) == 0:
         raise EmptyAudio(NO_SAMPLES)
-    peak = max(wav.max(), -wav.min())
-    if peak > 1.0:
-        wav = np.clip(wav / peak, -1.0, 1.0)  # the quotient may exceed 1 by rounding
+    peak = max(float(np.abs(part).max()) for part in wav.blocks(_MANY))
+    if peak > 1.0:  # the quotient may exceed 1 by rounding
+        wav = Spool(memory_bytes).extend(np.clip(part / np.float32(peak), -1.0, 1.0) for part in wav.blocks(_MANY))
     return wav, tuple(dict.fromkeys(notes))
 
 
@@ -112,21 +126,20 @@ def _chunks(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield np.concatenate(held)
 
 
-def _powers(chunks: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _powers(chunk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Powers of the channels above 80 Hz and products between them (windows, C, C), and with preemphasis."""
     frequency_hz = np.fft.rfftfreq(_WINDOW, 1 / SAMPLE_RATE)
     used = frequency_hz >= _LOWEST_HZ
     taper = np.hanning(_WINDOW + 2)[1:-1].astype(np.float32)
     response = 1 - _PREEMPHASIS * np.exp(-2j * np.pi * frequency_hz[used] / SAMPLE_RATE)
-    plain, emphasized = [], []
-    for chunk in chunks:
-        samples = np.pad(chunk, ((0, -len(chunk) % _WINDOW), (0, 0)))
-        windows = samples.reshape(-1, _WINDOW, chunk.shape[1]).transpose(0, 2, 1) * taper
-        spectrum = np.fft.rfft(windows)[..., used]
-        for products, bins in ((plain, spectrum), (emphasized, spectrum * np.abs(response).astype(np.float32))):
-            parts = np.concatenate([bins.real, bins.imag], axis=-1)  # Re(x y*) is a product of real vectors
-            products.append((parts @ parts.transpose(0, 2, 1)).astype(np.float64))
-    return np.concatenate(plain), np.concatenate(emphasized)
+    samples = np.pad(chunk, ((0, -len(chunk) % _WINDOW), (0, 0)))
+    windows = samples.reshape(-1, _WINDOW, chunk.shape[1]).transpose(0, 2, 1) * taper
+    spectrum = np.fft.rfft(windows)[..., used]
+    products = []
+    for bins in (spectrum, spectrum * np.abs(response).astype(np.float32)):
+        parts = np.concatenate([bins.real, bins.imag], axis=-1)  # Re(x y*) is a product of real vectors
+        products.append((parts @ parts.transpose(0, 2, 1)).astype(np.float64))
+    return products[0], products[1]
 
 
 def _weights(power: np.ndarray, emphasized: np.ndarray) -> tuple[np.ndarray, int]:

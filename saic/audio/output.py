@@ -3,9 +3,11 @@
 soundfile writes WAV and FLAC, FFmpeg writes MP3 and Opus. The same wav gives the same bytes.
 """
 
-import io
+import math
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -33,6 +35,8 @@ RATES_HZ = {
 _BIT_RATE = 64_000  # mono: the highest that MP3 has at 8 kHz, and transparent for speech in Opus
 _CODECS = {"mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus")}  # FFmpeg's names of container and codec
 _FULL_SCALE = 32_768  # of 16-bit PCM
+_MAX_WAV_SAMPLES = (2**32 - 1024) // 2  # the header of a WAV file counts bytes in 32 bits
+_BLOCK_SAMPLES = 60 * SAMPLE_RATE
 
 
 def format_of(path: str | os.PathLike, rate_hz: int = SAMPLE_RATE) -> str:
@@ -70,8 +74,8 @@ def save(path: str | os.PathLike, wav: np.ndarray, *, rate_hz: int = SAMPLE_RATE
     write(path, encode(wav, format_of(path, rate_hz), rate_hz), force=force)
 
 
-def write(path: str | os.PathLike, data: bytes, *, force: bool = False) -> None:
-    """Write the bytes of a file atomically; the errors are those of :func:`save`."""
+def write(path: str | os.PathLike, data: bytes | BinaryIO, *, force: bool = False) -> None:
+    """Write the bytes of a file, or all of an open one, atomically; the errors are those of :func:`save`."""
     try:
         path = Path(path)
         if path.exists() and not path.is_file():  # os.replace would replace /dev/null
@@ -100,33 +104,82 @@ def encode(wav: np.ndarray, name: str, rate_hz: int) -> bytes:
     wav = np.asarray(wav)
     if wav.ndim != 1:
         raise InvalidAudio(f"A wav is (N,), not {wav.shape}.")
-    if len(wav) == 0:
+    blocks = (wav[start : start + _BLOCK_SAMPLES] for start in range(0, len(wav), _BLOCK_SAMPLES))
+    with encode_blocks(blocks, name, rate_hz) as file:
+        return file.read()
+
+
+def encode_blocks(blocks: Iterable[np.ndarray], name: str, rate_hz: int) -> BinaryIO:
+    """Blocks (n,) of a wav as an open file of this format and rate, to be read from its start.
+
+    It has no name, and is in memory up to 32 MiB. Errors are those of :func:`encode`;
+    :class:`~saic.files.DiskError` if there is no space for it.
+    """
+    file = files.temporary_file()
+    try:
+        resampled = _resampled(_checked(blocks), rate_hz)
+        if name in _CODECS:
+            _encode_by_ffmpeg(file, resampled, *_CODECS[name], rate_hz)
+        else:
+            _encode_pcm(file, resampled, name, rate_hz)
+    except OSError as error:
+        file.close()
+        raise files.as_usage_error(error, "A temporary file cannot be written") from None
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+def _checked(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    n_samples = 0
+    for block in blocks:
+        if not np.isfinite(block).all():
+            raise InvalidAudio("The samples to write are NaN or infinite.")
+        n_samples += len(block)
+        yield block
+    if n_samples == 0:
         raise EmptyAudio("There are no samples to write.")
-    if not np.isfinite(wav).all():
-        raise InvalidAudio("The samples to write are NaN or infinite.")
-    if rate_hz != SAMPLE_RATE:
-        wav = soxr.resample(wav.astype(np.float32), SAMPLE_RATE, rate_hz)
-    if name in _CODECS:
-        return _encode_by_ffmpeg(np.clip(wav, -1, 1).astype(np.float32), *_CODECS[name], rate_hz)
-    pcm = np.clip(np.round(wav * float(_FULL_SCALE)), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
-    memory = io.BytesIO()
-    sf.write(memory, pcm, rate_hz, format=name.upper(), subtype="PCM_16")
-    return memory.getvalue()
 
 
-def _encode_by_ffmpeg(samples: np.ndarray, container: str, codec: str, rate_hz: int) -> bytes:
-    """Samples (n,) float32 as a file; its decoder cuts the codec's padding, so the length is kept."""
-    memory = io.BytesIO()
+def _resampled(blocks: Iterable[np.ndarray], rate_hz: int) -> Iterator[np.ndarray]:
+    if rate_hz == SAMPLE_RATE:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(SAMPLE_RATE, rate_hz, 1, dtype="float32")
+    for block in blocks:
+        yield resampler.resample_chunk(block.astype(np.float32))
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _encode_pcm(file: BinaryIO, blocks: Iterable[np.ndarray], name: str, rate_hz: int) -> None:
+    n_left = _MAX_WAV_SAMPLES if name == "wav" else math.inf
+    with sf.SoundFile(file, "w", rate_hz, 1, format=name.upper(), subtype="PCM_16") as sound:
+        for block in blocks:
+            if len(block) > n_left:
+                raise UsageError("A WAV file has at most 4 GB. Choose FLAC, or a lower rate.")
+            n_left -= len(block)
+            scaled = np.round(block * float(_FULL_SCALE))
+            sound.write(np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16))
+
+
+def _encode_by_ffmpeg(file: BinaryIO, blocks: Iterable[np.ndarray], container: str, codec: str, rate_hz: int) -> None:
+    """Samples as a file; its decoder cuts the codec's padding, so the length is kept."""
     try:
         # bitexact: no version of the encoder and no random stream number in the file
-        with av.open(memory, "w", format=container, options={"fflags": "+bitexact"}) as file:
-            stream = file.add_stream(codec, rate=rate_hz, layout="mono")
+        with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as made:
+            stream = made.add_stream(codec, rate=rate_hz, layout="mono")
             stream.bit_rate = _BIT_RATE
-            for start in range(0, len(samples), rate_hz):
-                frame = av.AudioFrame.from_ndarray(samples[None, start : start + rate_hz], format="flt", layout="mono")
-                frame.sample_rate, frame.pts = rate_hz, start
-                file.mux(stream.encode(frame))
-            file.mux(stream.encode(None))
+            place = 0
+            for block in blocks:
+                samples = np.clip(block, -1, 1).astype(np.float32)
+                for start in range(0, len(samples), rate_hz):
+                    part = samples[None, start : start + rate_hz]
+                    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="flt", layout="mono")
+                    frame.sample_rate, frame.pts = rate_hz, place
+                    place += part.shape[1]
+                    made.mux(stream.encode(frame))
+            made.mux(stream.encode(None))
     except (av.FFmpegError, ValueError):  # FFmpeg may be built without these encoders
         raise UsageError(f"The installed FFmpeg cannot write {codec}. Choose WAV or FLAC.") from None
-    return memory.getvalue()

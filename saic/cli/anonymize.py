@@ -168,8 +168,10 @@ def anonymize(
     A report names neither the recording nor the subject. Its similarities are measurements of a
     person: keep it with the originals.
 
+    A recording has at most twelve hours. What is long lies in temporary files (TMPDIR) meanwhile.
+
     The method mcadams needs no model. It is a weak protection, for comparison or where nothing else
-    runs.
+    runs. It takes recordings of at most ten minutes.
     """
     from saic.archive.recipe import Recipe
     from saic.archive.work import Request, opened, plan_work

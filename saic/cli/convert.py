@@ -30,7 +30,10 @@ def convert(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say the words of SOURCE in the voice of --target."""
+    """Say the words of SOURCE in the voice of --target.
+
+    SOURCE has at most twelve hours, each --target at most ten minutes.
+    """
     from saic import audio, files
     from saic.archive.plan import Item, require_free
     from saic.audio.output import format_of, rate_for
@@ -42,20 +45,20 @@ def convert(
     pipeline = Pipeline.from_pretrained(weights, device=device)
     with progress_bar(as_json) as progress:
         task = progress.add_task("", total=1.0)
-        conversion = pipeline.convert(
+        conversion = pipeline.convert_spooled(
             source,
             target,
             profile=profile and profile.value,
-            reconstruct=False,
             progress=lambda stage, fraction: progress.update(task, description=stage, completed=fraction),
         )
     rate = rate or rate_for(format_of(output), source_rate(source))
     files.make_folder(output.parent)
-    audio.save(output, conversion.wav, rate_hz=rate, force=force)
-    notes = list(dict.fromkeys(getattr(conversion, "notes", ())))
+    with audio.encode_blocks(conversion.blocks(), format_of(output, rate), rate) as file:
+        audio.write(output, file, force=force)
+    notes = list(dict.fromkeys(conversion.notes))
     for note in notes:
         print(f"Note: {note}", file=sys.stderr)
-    duration_s = len(conversion.wav) / audio.SAMPLE_RATE
+    duration_s = len(conversion) / audio.SAMPLE_RATE
     facts = {
         "output": str(output),
         "profile": conversion.profile,

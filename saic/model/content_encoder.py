@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saic.config import ContentEncoder as Config
-from saic.model.layers import Conv, ConvBank, InstanceNorm, NormStatistics
+from saic.model.layers import Conv, ConvBank, InstanceNorm
 from saic.model.phone_encoder import PhoneEncoder, to_code_frames
 from saic.model.speech_encoder import SpeechEncoder
 from saic.signal.masking import average_pool, downsample_mask
@@ -28,13 +28,11 @@ class ContentBlock(nn.Module):
         self.conv2 = Conv(channels, channels, kernel, stride)
         self.norm = InstanceNorm(instance_norm)
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None, statistics: NormStatistics | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(B, channels, T) and its mask to (B, channels, ceil(T / stride)) and its mask."""
-        y = self.norm(self.conv1(x), mask, statistics)
+        y = self.norm(self.conv1(x), mask)
         mask = downsample_mask(mask, self.stride)
-        y = self.norm(self.conv2(F.relu(y)), mask, statistics)
+        y = self.norm(self.conv2(F.relu(y)), mask)
         return average_pool(x, self.stride) + F.relu(y), mask
 
 
@@ -48,14 +46,12 @@ class ConvolutionFront(nn.Module):
         self.norm = InstanceNorm(config.instance_norm)
         self.blocks = _blocks(config, strides)
 
-    def forward(
-        self, mel: Tensor, mask: Tensor | None, statistics: NormStatistics | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, mel: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(B, 80, T) standardized log-mel to (B, channels, ceil(T / stride)) and its mask."""
-        x = self.norm(mel, mask, statistics).clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
-        x = self.norm(self.bank(x), mask, statistics)
+        x = limit_deviations(self.norm(mel, mask))
+        x = self.norm(self.bank(x), mask)
         for block in self.blocks:
-            x, mask = block(x, mask, statistics)
+            x, mask = block(x, mask)
         return x, mask
 
 
@@ -82,7 +78,6 @@ class PhoneEncoderFront(nn.Module):
         self,
         mel: Tensor,
         mask: Tensor | None,
-        statistics: NormStatistics | None,
         phone_features: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """As :class:`ConvolutionFront`; ``phone_features`` are computed unless given."""
@@ -94,7 +89,7 @@ class PhoneEncoderFront(nn.Module):
             features.append(self.speech_encoder.speech_features(mel))
         n_codes = -(-mel.shape[-1] // self.stride)
         x = torch.cat([to_code_frames(each, n_codes, self.stride) for each in features], dim=1)
-        return self.mix(self.norm(x, mask, statistics)), mask
+        return self.mix(self.norm(x, mask)), mask
 
 
 class ContentEncoder(nn.Module):
@@ -123,7 +118,6 @@ class ContentEncoder(nn.Module):
         self,
         mel: Tensor,
         mask: Tensor | None = None,
-        statistics: NormStatistics | None = None,
         *,
         phone_features: Tensor | None = None,
     ) -> Tensor:
@@ -135,10 +129,6 @@ class ContentEncoder(nn.Module):
             (B, 80, T) standardized log-mel, any T >= 1.
         mask
             (B, 1, T) of 0 and 1: speech frames; None counts every frame as speech.
-        statistics
-            Measures or applies the statistics of all normalizations; None normalizes by the mel's
-            own. With a phone encoder they do not suffice to encode a part of a recording as in the
-            whole, because its attention spans 15 s.
         phone_features
             Output of :meth:`~saic.model.phone_encoder.PhoneEncoder.phone_features` for the mel, if
             it is known already.
@@ -148,14 +138,19 @@ class ContentEncoder(nn.Module):
         (B, C, ceil(T / stride)) content codes.
         """
         known = () if phone_features is None else (phone_features,)
-        x, code_mask = self.front(mel, mask, statistics, *known)
+        x, code_mask = self.front(mel, mask, *known)
         for block in self.blocks:
-            x, code_mask = block(x, code_mask, statistics)
+            x, code_mask = block(x, code_mask)
         codes = self.out(x)
         if self.detail is None:
             return codes
-        normalized = self.norm(mel, mask, statistics).clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+        normalized = limit_deviations(self.norm(mel, mask))
         return torch.cat([codes, self.detail(average_pool(normalized, self.stride))], dim=1)
+
+
+def limit_deviations(normalized: Tensor) -> Tensor:
+    """An instance-normalized mel, within six deviations."""
+    return normalized.clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
 
 
 def _blocks(config: Config, strides: tuple[int, ...]) -> nn.ModuleList:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saic.config import Decoder as Config
-from saic.model.layers import AdaIN, Conv, NormStatistics
+from saic.model.layers import AdaIN, Conv
 from saic.signal.f0 import HARMONIC_MEL_CHANNELS, harmonic_mel
 from saic.signal.masking import downsample_mask
 
@@ -32,11 +32,10 @@ class DecoderBlock(nn.Module):
         condition: Tensor,
         mask: Tensor | None,
         upsampled_mask: Tensor | None,
-        statistics: NormStatistics | None,
     ) -> Tensor:
-        y = self.adain1(self.conv1(x), condition, mask, statistics)
+        y = self.adain1(self.conv1(x), condition, mask)
         y = pixel_shuffle(self.conv2(F.relu(y)), self.upsampling)
-        y = self.adain2(y, condition, upsampled_mask, statistics)
+        y = self.adain2(y, condition, upsampled_mask)
         return x.repeat_interleave(self.upsampling, dim=-1) + F.relu(y)
 
 
@@ -48,7 +47,7 @@ class Decoder(nn.Module):
         channels = config.channels
         self.stride = math.prod(config.upsampling)
         # The harmonics are added after this block, from which on the frame rate is the mel's.
-        self._last_upsampling = max((i for i, factor in enumerate(config.upsampling) if factor > 1), default=0)
+        self.last_upsampling = max((i for i, factor in enumerate(config.upsampling) if factor > 1), default=0)
         self.dense = nn.Sequential(
             nn.Linear(embedding_size, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU()
         )
@@ -63,7 +62,6 @@ class Decoder(nn.Module):
         embedding: Tensor,
         f0: Tensor,
         mask: Tensor | None = None,
-        statistics: NormStatistics | None = None,
     ) -> Tensor:
         """Decode.
 
@@ -77,9 +75,6 @@ class Decoder(nn.Module):
             (B, T) F0 of the output in Hz, 0 where unvoiced.
         mask
             (B, 1, T) of 0 and 1: speech frames; None counts every frame as speech.
-        statistics
-            Measures or applies the statistics of all normalizations; None normalizes by the input's
-            own.
 
         Returns
         -------
@@ -93,10 +88,14 @@ class Decoder(nn.Module):
         x, stride = self.lead(content), self.stride
         for i, block in enumerate(self.blocks):
             block_mask, stride = downsample_mask(mask, stride), stride // block.upsampling
-            x = block(x, condition, block_mask, downsample_mask(mask, stride), statistics)
-            if i == self._last_upsampling:
-                x = x + self.pitch_projection(harmonic_mel(f0))
+            x = block(x, condition, block_mask, downsample_mask(mask, stride))
+            if i == self.last_upsampling:
+                x = x + self.harmonics(f0)
         return self.out(x)[..., :n_frames]
+
+    def harmonics(self, f0: Tensor) -> Tensor:
+        """(B, T) F0 in Hz to the (B, channels, T) that is added after the last upsampling."""
+        return self.pitch_projection(harmonic_mel(f0))
 
 
 def pixel_shuffle(x: Tensor, factor: int) -> Tensor:

@@ -45,8 +45,16 @@ class Model(nn.Module):
 
     def normalized(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """Content-encoder input: (B, 80, T) log-mel at the training data's level, standardized."""
-        level = masked_statistics(mel, mask)[0].mean(dim=1, keepdim=True)
-        return self.standardize(mel - level + self.mel_mean.mean())
+        return self.standardize(self.at_usual_level(mel, self.level(masked_statistics(mel, mask)[0])))
+
+    @staticmethod
+    def level(mean: Tensor) -> Tensor:
+        """(B, 80, 1) mean of a log-mel over speech to its (B, 1, 1) level."""
+        return mean.mean(dim=1, keepdim=True)
+
+    def at_usual_level(self, mel: Tensor, level: Tensor) -> Tensor:
+        """A (B, 80, T) log-mel of a (B, 1, 1) level at the level of the training data."""
+        return mel - level + self.mel_mean.mean()
 
     def encode_content(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, 80, T) log-mel to (B, C, ceil(T / stride)) content codes."""

@@ -9,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from saic.model.layers import interpolate
 from saic.signal.mel import HOP_SAMPLES, N_MELS
 
 OWN_HOP_SAMPLES = 160  # of the recognizer's log-mel, 100 frames a second
-_STRIDE = 2  # of the first convolution: 50 phone features a second
+STRIDE = 2  # of the first convolution: 50 phone features a second
 _HEAD_CHANNELS = 36  # of one attention head
-_WINDOW = 750  # frames of attention, 15 s; the cost of attention grows with the square of the window
+WINDOW = 750
+"""Frames of attention, 15 s: its cost grows with the square of the window."""
 
 
 class _FeedForward(nn.Module):
@@ -40,7 +42,7 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         heads = self.qkv(self.norm(x)).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
-        windows = heads.tensor_split(-(-x.shape[1] // _WINDOW), dim=3)
+        windows = heads.tensor_split(-(-x.shape[1] // WINDOW), dim=3)
         attended = torch.cat([F.scaled_dot_product_attention(*window) for window in windows], dim=2)
         return self.out(attended.transpose(1, 2).flatten(2))
 
@@ -69,8 +71,15 @@ class _Block(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(self.attend(x))
+
+    def attend(self, x: Tensor) -> Tensor:
+        """(B, T, C) to the same shape: the half whose frames depend on those of an attention window."""
         x = x + self.ffn1(x) / 2
-        x = x + self.attention(x)
+        return x + self.attention(x)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """(B, T, C) to the same shape: the half whose frames depend on those within the kernel."""
         x = x + self.convolution(x)
         return self.norm(x + self.ffn2(x) / 2)
 
@@ -86,7 +95,7 @@ class PhoneEncoder(nn.Module):
         super().__init__()
         self.register_buffer("matrix", torch.eye(N_MELS))
         self.register_buffer("offset", torch.zeros(N_MELS, 1))
-        self.lead = nn.Conv1d(N_MELS, channels, 3, _STRIDE, padding=1)
+        self.lead = nn.Conv1d(N_MELS, channels, 3, STRIDE, padding=1)
         self.blocks = nn.ModuleList(_Block(channels, kernel) for _ in range(n_blocks))
 
     def block_features(self, mel: Tensor) -> list[Tensor]:
@@ -94,9 +103,12 @@ class PhoneEncoder(nn.Module):
 
         T' = ceil(T * 5 / 8), one frame for every 20 ms.
         """
+        return self.block_features_of_own_mel(self.to_own_mel(to_recognizer_frames(mel)))
+
+    def to_own_mel(self, mel: Tensor) -> Tensor:
+        """(B, 80, T) mel at the recognizer's frames to the recognizer's own log-mel."""
         with torch.autocast(mel.device.type, enabled=False):  # bfloat16 has too few digits for a sum over bands
-            own_mel = self.matrix @ to_recognizer_frames(mel.float()) + self.offset
-        return self.block_features_of_own_mel(own_mel)
+            return self.matrix @ mel.float() + self.offset
 
     def phone_features(self, mel: Tensor) -> Tensor:
         """Concatenated outputs of all blocks but the first, (B, T', (blocks - 1) C).
@@ -125,9 +137,24 @@ def to_recognizer_frames(mel: Tensor) -> Tensor:
     (B, 80, ceil(T * 5 / 4)).
     """
     n_frames = mel.shape[-1]
-    n_own = -(-n_frames * HOP_SAMPLES // OWN_HOP_SAMPLES)
-    place = (torch.arange(n_own, device=mel.device) * OWN_HOP_SAMPLES / HOP_SAMPLES - 0.5).clamp(0, n_frames - 1)
-    return _interpolate(mel, place)
+    return interpolate(mel, recognizer_places(0, recognizer_length(n_frames), n_frames).to(mel.device))
+
+
+def recognizer_length(n_frames: int) -> int:
+    """Number of the recognizer's frames for T frames of the mel: ceil(T * 5 / 4)."""
+    return -(-n_frames * HOP_SAMPLES // OWN_HOP_SAMPLES)
+
+
+def recognizer_places(start: int, stop: int, n_frames: int) -> Tensor:
+    """(stop - start,) the places of the recognizer's frames among T frames of the mel, in frames."""
+    places = torch.arange(start, stop, dtype=torch.float64) * OWN_HOP_SAMPLES / HOP_SAMPLES - 0.5
+    return places.clamp(0, n_frames - 1)
+
+
+def code_places(start: int, stop: int, stride: int, n_features: int) -> Tensor:
+    """(stop - start,) the places of content codes among T' phone features, in features."""
+    center = (torch.arange(start, stop, dtype=torch.float64) + 0.5) * stride * HOP_SAMPLES
+    return (center / (OWN_HOP_SAMPLES * STRIDE)).clamp(0, n_features - 1)
 
 
 def to_code_frames(features: Tensor, n_codes: int, stride: int) -> Tensor:
@@ -144,13 +171,5 @@ def to_code_frames(features: Tensor, n_codes: int, stride: int) -> Tensor:
     -------
     (B, C, n_codes).
     """
-    center = (torch.arange(n_codes, device=features.device) + 0.5) * stride * HOP_SAMPLES
-    place = (center / (OWN_HOP_SAMPLES * _STRIDE)).clamp(0, features.shape[1] - 1)
-    return _interpolate(features.transpose(1, 2), place)
-
-
-def _interpolate(x: Tensor, place: Tensor) -> Tensor:
-    """Values of (..., T) at N fractional frames, by linear interpolation: (..., N)."""
-    before = place.long()
-    after = (before + 1).clamp_max(x.shape[-1] - 1)
-    return torch.lerp(x[..., before], x[..., after], (place - before).to(x.dtype))
+    places = code_places(0, n_codes, stride, features.shape[1]).to(features.device)
+    return interpolate(features.transpose(1, 2), places)

@@ -20,7 +20,10 @@ from saic.weights.tensors import make_network, read_tensors
 
 _CHANNELS = 128
 _KERNEL = 3
-_DILATIONS = (1, 3, 9, 27)  # an output depends on 81 codes, 2 s
+_DILATIONS = (1, 3, 9, 27)
+REACH_CODES = sum(_DILATIONS) * (_KERNEL // 2)
+"""Codes, on each side, that an output depends on: 1 s."""
+
 _MIN_SPREAD = 0.04  # octaves: half a semitone
 _MAX_SCALED = 3.0  # spreads from the median; beyond it are octave errors of the tracker
 _SLOW_FRAMES = 10.6  # deviation of a Gaussian that attenuates 1 Hz by 3 dB at 80 frames/s

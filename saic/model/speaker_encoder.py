@@ -29,6 +29,10 @@ class SpeakerEncoder(nn.Module):
         super().__init__()
         self.bank = ConvBank(n_mels, config.channels, config.bank_kernels)
         self.blocks = nn.ModuleList(SpeakerBlock(config.channels, config.kernel, s) for s in config.strides)
+        self.stride, self.reach = 1, self.bank.reach  # frames that a feature depends on, on each side
+        for block in self.blocks:
+            self.reach += self.stride * (block.conv1.reach + block.conv2.reach)
+            self.stride *= block.stride
         self.dense = nn.Sequential(
             nn.Linear(2 * config.channels, config.channels),
             nn.ReLU(),
@@ -37,8 +41,21 @@ class SpeakerEncoder(nn.Module):
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, 80, T) standardized log-mel and (B, 1, T) speech mask to (B, E)."""
+        return self.pool(*masked_statistics(self.features(mel), self.downsample(mask)))
+
+    def features(self, mel: Tensor) -> Tensor:
+        """(B, 80, T) standardized log-mel to (B, channels, ceil(T / stride))."""
         x = self.bank(mel)
         for block in self.blocks:
             x = block(x)
+        return x
+
+    def downsample(self, mask: Tensor | None) -> Tensor | None:
+        """(B, 1, T) speech mask to that of the features."""
+        for block in self.blocks:
             mask = downsample_mask(mask, block.stride)
-        return self.dense(torch.cat(masked_statistics(x, mask), dim=1).squeeze(-1))
+        return mask
+
+    def pool(self, mean: Tensor, deviation: Tensor) -> Tensor:
+        """Statistics of the features over speech frames, each (B, channels, 1), to (B, E)."""
+        return self.dense(torch.cat([mean, deviation], dim=1).squeeze(-1))

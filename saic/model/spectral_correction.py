@@ -9,6 +9,7 @@ share of it (``conversion.spectral_correction_share``) is added to the mel. For 
 phones is corrected by :mod:`saic.signal.mel_statistics`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,7 +25,10 @@ _CEPSTRA = 20  # of 80: the spectral envelope without harmonics
 _NEIGHBORS = 16
 _TEMPERATURE = 0.05  # of the softmax over cosine similarities
 _SMOOTHED_FRAMES = 3
-_MAX_QUERIES = 1_000  # codes per matrix product, which bounds memory: 5 minutes against 5 minutes would take 0.5 GB
+# Codes per matrix product, and results of one: they bound memory. 5 minutes against 5 minutes would take 0.5 GB.
+_MAX_QUERIES, _MAX_SIMILARITIES = 1_000, 12_000_000
+CONTEXT_CODES = 2
+"""Codes beside a part that its correction depends on."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,25 @@ def join_examples(parts: list[CorrectionExamples]) -> CorrectionExamples:
     return CorrectionExamples(*(torch.cat([getattr(part, name) for part in parts]) for name in ("keys", "errors")))
 
 
-def spectral_correction(content: Tensor, mask: Tensor, examples: CorrectionExamples) -> Tensor:
+def mean_key(parts: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """The mean over speech, (3 C,), of codes with both neighbors, of a recording in parts.
+
+    Parameters
+    ----------
+    parts
+        Pairs of (1, C, n) content codes with one neighbor on each side, the first and the last code
+        repeated, and the (1, 1, n - 2) mask of the codes between.
+    """
+    total, count = 0.0, 0.0
+    for content, mask in parts:
+        weight = (mask[0, 0] > 0).to(content)
+        total, count = total + (weight @ _with_neighbors(content)).double(), count + float(weight.sum())
+    return (total / count).float()
+
+
+def spectral_correction(
+    content: Tensor, mask: Tensor, examples: CorrectionExamples, mean: Tensor | None = None
+) -> Tensor:
     """Predict the decoder's error at every frame of a conversion.
 
     Parameters
@@ -74,6 +96,9 @@ def spectral_correction(content: Tensor, mask: Tensor, examples: CorrectionExamp
         (T,) of 0 and 1: speech frames of the source.
     examples
         Of the target voice.
+    mean
+        :func:`mean_key` of the whole recording, if this is a part of it. A part has
+        ``CONTEXT_CODES`` codes more on each side than those whose correction is used.
 
     Returns
     -------
@@ -81,7 +106,8 @@ def spectral_correction(content: Tensor, mask: Tensor, examples: CorrectionExamp
     """
     stride = -(-len(mask) // content.shape[-1])
     speech = downsample_mask(mask[None, None], stride)[0, 0] > 0
-    predicted = torch.cat([_regress(part, examples) for part in _keys(content, speech).split(_MAX_QUERIES)])
+    n_queries = min(_MAX_QUERIES, max(1, _MAX_SIMILARITIES // len(examples.keys)))
+    predicted = torch.cat([_regress(part, examples) for part in _keys(content, speech, mean).split(n_queries)])
     frames = predicted.T.repeat_interleave(stride, dim=1)[:, : len(mask)]
     edge = _SMOOTHED_FRAMES // 2
     return mask * F.avg_pool1d(F.pad(frames[None], (edge, edge), mode="replicate"), _SMOOTHED_FRAMES, 1)[0]
@@ -94,11 +120,15 @@ def _regress(keys: Tensor, examples: CorrectionExamples) -> Tensor:
     return torch.einsum("qn,qnm->qm", weight, examples.errors[nearest])
 
 
-def _keys(content: Tensor, speech: Tensor) -> Tensor:
+def _keys(content: Tensor, speech: Tensor, mean: Tensor | None = None) -> Tensor:
     """(L, 3 C) codes with both neighbors, minus the mean over speech, scaled to unit length."""
-    context = F.pad(content[None], (1, 1), mode="replicate")[0].unfold(1, 3, 1)  # (C, L, 3)
-    keys = context.permute(1, 2, 0).flatten(1)
-    return F.normalize(keys - keys[speech].mean(dim=0), dim=1)
+    keys = _with_neighbors(F.pad(content[None], (1, 1), mode="replicate"))
+    return F.normalize(keys - (keys[speech].mean(dim=0) if mean is None else mean), dim=1)
+
+
+def _with_neighbors(content: Tensor) -> Tensor:
+    """(1, C, L + 2) codes to (L, 3 C): each but the first and the last with both neighbors."""
+    return content[0].unfold(1, 3, 1).permute(1, 2, 0).flatten(1)
 
 
 @cache

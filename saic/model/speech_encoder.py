@@ -12,6 +12,7 @@ knock nor the length of a recording changes the features of a word.
 
 import copy
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ from saic.signal.mel import N_MELS
 
 _STRIDE = 2  # of the second convolution: 50 features a second
 _HEAD_CHANNELS = 64  # of one attention head
-_WINDOW = 750  # frames of attention, 15 s
+WINDOW = 750  # frames of attention, 15 s
 _MARGIN = 50  # frames at each end of a window that the next window gives better, 1 s
 _LONGEST_PERIOD = 10_000  # of the sinusoidal positions, in frames
 
@@ -74,25 +75,28 @@ class SpeechEncoder(nn.Module):
 
         T' = ceil(T * 5 / 8); frame k is centered on sample 320 k, as that of the phone encoder.
         """
+        return self.features_of_own_mel(self.to_own_mel(to_recognizer_frames(mel)))
+
+    def to_own_mel(self, mel: Tensor) -> Tensor:
+        """(B, 80, T) mel at 100 frames per s to Whisper's scaled log-mel."""
         with torch.autocast(mel.device.type, enabled=False):  # bfloat16 has too few digits for a sum over bands
-            own_mel = self.matrix @ to_recognizer_frames(mel.float()) + self.offset
-            own_mel = own_mel.maximum(self.floor)
-        return self.features_of_own_mel((own_mel + 4) / 4)
+            return ((self.matrix @ mel.float() + self.offset).maximum(self.floor) + 4) / 4
 
     def features_of_own_mel(self, own_mel: Tensor) -> Tensor:
         """:meth:`speech_features` of Whisper's scaled log-mel (B, 80, T), 100 frames per s."""
-        x = F.gelu(self.conv2(F.gelu(self.conv1(own_mel)))).transpose(1, 2)
-        n_frames, step = x.shape[1], _WINDOW - 2 * _MARGIN
-        if n_frames <= _WINDOW:
-            return self._features_of_window(x)
-        pieces = []
-        for start in range(0, n_frames, step):  # ends of windows are dropped where another window has them inside
-            first = max(0, min(start - _MARGIN, n_frames - _WINDOW))
-            features = self._features_of_window(x[:, first : first + _WINDOW])
-            pieces.append(features[:, start - first : start - first + step])
+        x = self.lead(own_mel).transpose(1, 2)
+        pieces = [
+            self.features_of_window(x[:, first : first + WINDOW])[:, start - first : stop - first]
+            for start, stop, first in attention_windows(x.shape[1])
+        ]
         return torch.cat(pieces, dim=1)
 
-    def _features_of_window(self, x: Tensor) -> Tensor:
+    def lead(self, own_mel: Tensor) -> Tensor:
+        """(B, 80, T) of Whisper's scaled log-mel to (B, C, ceil(T / 2)): both convolutions."""
+        return F.gelu(self.conv2(F.gelu(self.conv1(own_mel))))
+
+    def features_of_window(self, x: Tensor) -> Tensor:
+        """(B, n, C) frames of one window, n <= 750, to (B, n, 2 C)."""
         x = x + sinusoids(*x.shape[1:]).to(x)
         middle = x
         for i, block in enumerate(self.blocks, start=1):
@@ -100,6 +104,16 @@ class SpeechEncoder(nn.Module):
             if i == len(self.blocks) // 2:
                 middle = x
         return torch.cat([middle.float(), self.norm(x).float()], dim=-1)
+
+
+def attention_windows(n_frames: int) -> Iterator[tuple[int, int, int]]:
+    """First and last frame that each window gives, and the frame at which it begins.
+
+    Ends of windows are dropped where another window has them inside.
+    """
+    step = n_frames if n_frames <= WINDOW else WINDOW - 2 * _MARGIN
+    for start in range(0, n_frames, step):
+        yield start, min(start + step, n_frames), max(0, min(start - _MARGIN, n_frames - WINDOW))
 
 
 def sinusoids(n_frames: int, channels: int) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from saic.model.layers import interpolate
 from saic.signal.mel import FRAMES_PER_S
 
 _MAX_STRETCH = 1.2
@@ -38,14 +39,15 @@ class TimeMap:
         """(..., T) frames to (..., T'), the nearest of each."""
         return x[..., self.positions.round().long().clamp(0, x.shape[-1] - 1)]
 
-    def codes(self, content: Tensor, stride: int) -> Tensor:
-        """(B, C, ceil(T / stride)) codes to (B, C, ceil(T' / stride)), interpolated linearly."""
+    def code_places(self, n_codes: int, stride: int) -> Tensor:
+        """(ceil(T' / stride),) the place of each new code among ``n_codes`` codes, in codes."""
         padded = F.pad(self.positions[None, None], (0, -len(self.positions) % stride), mode="replicate")
         centers = (padded[0, 0].unflatten(0, (-1, stride)).mean(dim=1) - (stride - 1) / 2) / stride
-        centers = centers.clamp(0, content.shape[-1] - 1)
-        before = centers.long()
-        after = (before + 1).clamp_max(content.shape[-1] - 1)
-        return torch.lerp(content[..., before], content[..., after], (centers - before).to(content))
+        return centers.clamp(0, n_codes - 1)
+
+    def codes(self, content: Tensor, stride: int) -> Tensor:
+        """(B, C, ceil(T / stride)) codes to (B, C, ceil(T' / stride)), interpolated linearly."""
+        return interpolate(content, self.code_places(content.shape[-1], stride))
 
 
 def rate_of_change(content: Tensor) -> Tensor:
@@ -54,7 +56,7 @@ def rate_of_change(content: Tensor) -> Tensor:
     return F.pad(change, (0, 1))
 
 
-def new_timing(content: Tensor, kept: Tensor, stride: int, rate: float, random: np.random.Generator) -> TimeMap:
+def new_timing(change: Tensor, kept: Tensor, stride: int, rate: float, random: np.random.Generator) -> TimeMap:
     """Warp speech to an even rate, and draw the lengths of pauses.
 
     Where content codes change faster than usual, on average over a syllable, speech gets slower, by
@@ -62,8 +64,8 @@ def new_timing(content: Tensor, kept: Tensor, stride: int, rate: float, random: 
 
     Parameters
     ----------
-    content
-        (1, C, L) content codes of a recording.
+    change
+        (L,) :func:`rate_of_change` of the content codes of a recording.
     kept
         (T,) bool: frames of speech; runs of other frames are pauses.
     stride
@@ -73,7 +75,7 @@ def new_timing(content: Tensor, kept: Tensor, stride: int, rate: float, random: 
     random
         Draws the pauses: log-normal, 0.1 to 1 s, median 0.3 s. The first and the last one are 0.1 s.
     """
-    change = rate_of_change(content)[0].repeat_interleave(stride)[: len(kept)]
+    change = change.repeat_interleave(stride)[: len(kept)]
     local = _smooth(change * kept) / _smooth(kept.to(change)).clamp_min(_EPS)
     step = torch.where(kept, (local / rate).clamp(1 / _MAX_STRETCH, _MAX_STRETCH), 1.0).double().cpu().numpy()
     for start, stop in _runs(~kept.cpu().numpy()):
@@ -83,7 +85,7 @@ def new_timing(content: Tensor, kept: Tensor, stride: int, rate: float, random: 
         step[start:stop] = seconds * FRAMES_PER_S / (stop - start)
     ends = np.concatenate([[0], np.cumsum(step)])
     middles = np.arange(max(1, round(ends[-1]))) + 0.5
-    return TimeMap(torch.from_numpy(np.interp(middles, ends, np.arange(len(ends))) - 0.5).to(content))
+    return TimeMap(torch.from_numpy(np.interp(middles, ends, np.arange(len(ends))) - 0.5).to(change.device))
 
 
 def _smooth(x: Tensor) -> Tensor:

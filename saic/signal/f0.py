@@ -4,6 +4,7 @@ The tracker follows RAPT (Talkin 1995): normalized cross-correlation in every me
 path of lowest cost through F0 candidates and one unvoiced state.
 """
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from saic.signal.filters import raised_cosine_filter
+from saic.signal.filters import Samples, filtered_blocks
 from saic.signal.mel import FLOOR, HOP_SAMPLES, N_MELS, SAMPLE_RATE, log_mel
+from saic.spool import Spool
 
 F0_MIN_HZ, F0_MAX_HZ = 55.0, 550.0
 REGISTER_HZ = 165.0
@@ -20,6 +22,7 @@ REGISTER_HZ = 165.0
 
 HARMONIC_MEL_CHANNELS = N_MELS + 1
 _STEPS_PER_OCTAVE = 48
+_BLOCK_FRAMES = 1_200  # 15 s at a time, which bounds memory
 _WINDOW = 640  # 40 ms, two periods at 50 Hz
 _FFT = 1024
 _TYPICAL_LAG = 110  # 145 Hz, between the median F0 of men and of women
@@ -38,23 +41,33 @@ def candidates_hz() -> np.ndarray:
     return F0_MIN_HZ * 2 ** (np.arange(int(octaves * _STEPS_PER_OCTAVE) + 1) / _STEPS_PER_OCTAVE)
 
 
-def track_f0(wav: np.ndarray) -> np.ndarray:
+def track_f0(wav: Samples, on_block: Callable[[int], None] = lambda n_frames: None) -> np.ndarray:
     """F0 of every mel frame.
 
     Parameters
     ----------
     wav
         (N,) float32 in [-1, 1], 16 kHz.
+    on_block
+        Called with the number of frames done, about every 15 s of the recording.
 
     Returns
     -------
     (T,) float32 in Hz, T = ceil(N / 200); 0 in unvoiced frames.
     """
-    correlation = _correlation(torch.from_numpy(raised_cosine_filter(wav, _BAND_HZ, (0, 1, 1, 0)))).numpy()
-    grid = candidates_hz()
-    cost = 1 - correlation * (1 - _LAG_WEIGHT * F0_MIN_HZ / grid)
-    path = _cheapest_path(cost)
-    return np.where(path < 0, 0.0, grid[path]).astype(np.float32)
+    filtered = Spool.of(np.zeros(0, np.float32))
+    filtered.extend(block for _, block in filtered_blocks(wav, _BAND_HZ, (0, 1, 1, 0)))
+    n_frames, grid = -(-len(wav) // HOP_SAMPLES), candidates_hz()
+    starts = range(0, n_frames, _BLOCK_FRAMES)
+    energy = [_frames(filtered, start, _WINDOW).double().square().sum(dim=1) for start in starts]
+    floor = float(np.quantile(torch.cat(energy).float().numpy(), 0.9)) * 10 ** (_QUIET_DB / 10) + 1e-9
+    path = _CheapestPath(len(grid))
+    for start in starts:
+        correlation = _correlation(filtered, start, floor).numpy()
+        path.add(1 - correlation * (1 - _LAG_WEIGHT * F0_MIN_HZ / grid))
+        on_block(min(start + _BLOCK_FRAMES, n_frames))
+    states = path.states()
+    return np.where(states < 0, 0.0, grid[states]).astype(np.float32)
 
 
 def measure_f0_stats(f0: Tensor) -> Tensor:
@@ -132,49 +145,71 @@ def _harmonics() -> Tensor:
     return rows
 
 
-def _correlation(wav: Tensor) -> Tensor:
-    """(T, K) normalized cross-correlation of each frame with the signal one period later."""
-    grid = candidates_hz()
-    lags = SAMPLE_RATE / grid
-    longest = int(np.ceil(lags.max()))
-    span = _WINDOW + longest
-    n_frames = -(-len(wav) // HOP_SAMPLES)
+def _frames(filtered: Spool, start: int, span: int) -> Tensor:
+    """(F, span) samples of at most 15 s of frames from ``start`` on, with zeros beyond the recording's ends."""
+    n_frames = min(_BLOCK_FRAMES, -(-len(filtered) // HOP_SAMPLES) - start)
     left = (_WINDOW + _TYPICAL_LAG - HOP_SAMPLES) // 2  # centers both windows on the frame
-    padded = F.pad(wav, (left, n_frames * HOP_SAMPLES - len(wav) + span))
-    frames = padded.unfold(0, span, HOP_SAMPLES)[:n_frames]
+    first = start * HOP_SAMPLES - left
+    last = first + (n_frames - 1) * HOP_SAMPLES + span
+    samples = torch.from_numpy(filtered[max(first, 0) : last])
+    return F.pad(samples, (max(-first, 0), last - max(first, 0) - len(samples))).unfold(0, span, HOP_SAMPLES)
+
+
+def _correlation(filtered: Spool, start: int, floor: float) -> Tensor:
+    """(F, K) normalized cross-correlation of at most 15 s of frames with the signal one period later."""
+    lags = SAMPLE_RATE / candidates_hz()
+    longest = int(np.ceil(lags.max()))
+    frames = _frames(filtered, start, _WINDOW + longest)
     head = F.pad(frames[:, :_WINDOW], (0, _FFT - _WINDOW))
     product = torch.fft.irfft(torch.fft.rfft(head).conj() * torch.fft.rfft(frames, _FFT), _FFT)[:, : longest + 1]
     squares = F.pad(frames.double().square().cumsum(dim=1), (1, 0))
     energy = (squares[:, _WINDOW:] - squares[:, : longest + 1]).float()
-    loud = float(np.quantile(energy[:, 0].numpy(), 0.9))
-    floor = loud * 10 ** (_QUIET_DB / 10) + 1e-9
     normalized = product / ((energy[:, :1] + floor) * (energy + floor)).sqrt()
     low = torch.from_numpy(lags).floor().long()
     part = torch.from_numpy(lags - np.floor(lags)).float()
     return normalized[:, low] * (1 - part) + normalized[:, (low + 1).clamp_max(longest)] * part
 
 
-def _cheapest_path(cost: np.ndarray) -> np.ndarray:
-    """Viterbi path over (T, K) costs and an unvoiced state: (T,) indices, -1 if unvoiced."""
-    n_frames, n_states = cost.shape
-    steps = np.arange(n_states)
-    jump = (_OCTAVE_COST / _STEPS_PER_OCTAVE * np.abs(steps[:, None] - steps)).astype(np.float32)
-    from_voiced = np.zeros((n_frames, n_states), dtype=np.int16)
-    from_unvoiced = np.zeros(n_frames, dtype=np.int16)
-    voiced, unvoiced = cost[0].astype(np.float32), np.float32(_UNVOICED_COST)
-    for t in range(1, n_frames):
-        moves = jump + voiced
-        source = moves.argmin(axis=1)
-        stay = moves[steps, source]
-        enter = unvoiced + _SWITCH_COST
-        from_voiced[t] = np.where(enter < stay, -1, source)
-        leave = voiced.argmin()
-        from_unvoiced[t] = -1 if unvoiced <= voiced[leave] + _SWITCH_COST else leave
-        unvoiced = min(unvoiced, voiced[leave] + _SWITCH_COST) + _UNVOICED_COST
-        voiced = np.minimum(stay, enter) + cost[t]
-    path = np.empty(n_frames, dtype=np.int64)
-    state = -1 if unvoiced < voiced.min() else int(voiced.argmin())
-    for t in range(n_frames - 1, -1, -1):
-        path[t] = state
-        state = int(from_unvoiced[t]) if state < 0 else int(from_voiced[t][state])
-    return path
+class _CheapestPath:
+    """Viterbi path through K candidates and an unvoiced state."""
+
+    def __init__(self, n_states: int) -> None:
+        steps = np.arange(n_states)
+        self._jump = (_OCTAVE_COST / _STEPS_PER_OCTAVE * np.abs(steps[:, None] - steps)).astype(np.float32)
+        self._steps = steps
+        self._from_voiced, self._from_unvoiced = Spool(), []  # the state before each, -1 if unvoiced
+        self._voiced, self._unvoiced = None, np.float32(_UNVOICED_COST)
+
+    def add(self, cost: np.ndarray) -> None:
+        """Go on through the costs (F, K) of further frames."""
+        from_voiced = np.zeros(cost.shape, dtype=np.int16)
+        from_unvoiced = np.zeros(len(cost), dtype=np.int16)
+        voiced, unvoiced = self._voiced, self._unvoiced
+        for t in range(len(cost)):
+            if voiced is None:
+                voiced = cost[0].astype(np.float32)
+                continue
+            moves = self._jump + voiced
+            source = moves.argmin(axis=1)
+            stay = moves[self._steps, source]
+            enter = unvoiced + _SWITCH_COST
+            from_voiced[t] = np.where(enter < stay, -1, source)
+            leave = voiced.argmin()
+            from_unvoiced[t] = -1 if unvoiced <= voiced[leave] + _SWITCH_COST else leave
+            unvoiced = min(unvoiced, voiced[leave] + _SWITCH_COST) + _UNVOICED_COST
+            voiced = np.minimum(stay, enter) + cost[t]
+        self._voiced, self._unvoiced = voiced, unvoiced
+        self._from_voiced.append(from_voiced.T)
+        self._from_unvoiced.append(from_unvoiced)
+
+    def states(self) -> np.ndarray:
+        """(T,) the state of every frame, -1 if unvoiced."""
+        from_unvoiced = np.concatenate(self._from_unvoiced)
+        path = np.empty(len(from_unvoiced), dtype=np.int64)
+        state = -1 if self._unvoiced < self._voiced.min() else int(self._voiced.argmin())
+        for start in reversed(range(0, len(path), _BLOCK_FRAMES)):
+            from_voiced = self._from_voiced[start : start + _BLOCK_FRAMES]
+            for t in reversed(range(start, start + from_voiced.shape[1])):
+                path[t] = state
+                state = int(from_unvoiced[t]) if state < 0 else int(from_voiced[state, t - start])
+        return path

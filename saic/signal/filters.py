@@ -1,10 +1,24 @@
 """Zero-phase filters, by a window on the spectrum of the whole signal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from saic.audio import SAMPLE_RATE
+
+BLOCK_SAMPLES = 30 * SAMPLE_RATE
+"""Samples that are filtered at once; a longer signal is filtered in blocks."""
+
+_MARGIN_SAMPLES = SAMPLE_RATE  # on each side of a block; the filters used here are over within 0.3 s
+
+
+class Samples(Protocol):
+    """Samples (N,) of a recording: an array, or a :class:`saic.spool.Spool`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, samples: slice, /) -> Any: ...
 
 
 def raised_cosine_filter(wav: np.ndarray, hz: Sequence[float], gains: Sequence[float]) -> np.ndarray:
@@ -27,3 +41,19 @@ def raised_cosine_filter(wav: np.ndarray, hz: Sequence[float], gains: Sequence[f
     ramp = np.interp(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), hz, gains)
     spectrum = np.fft.rfft(wav, size) * (0.5 - 0.5 * np.cos(np.pi * ramp))
     return np.fft.irfft(spectrum, size)[: len(wav)].astype(np.float32)
+
+
+def filtered_blocks(
+    wav: Samples, hz: Sequence[float], gains: Sequence[float], offset: float = 0.0
+) -> Iterator[tuple[int, np.ndarray]]:
+    """:func:`raised_cosine_filter` of samples of any length, minus an offset.
+
+    Yields
+    ------
+    The place of each block of at most 30 s, a multiple of a mel frame, and its samples.
+    """
+    for start in range(0, len(wav), BLOCK_SAMPLES):
+        stop = min(start + BLOCK_SAMPLES, len(wav))
+        first, last = max(0, start - _MARGIN_SAMPLES), min(stop + _MARGIN_SAMPLES, len(wav))
+        filtered = raised_cosine_filter(np.asarray(wav[first:last]) - offset, hz, gains)
+        yield start, filtered[start - first : stop - first]

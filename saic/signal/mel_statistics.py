@@ -11,7 +11,7 @@ decoder's output is blurred.
 import torch
 from torch import Tensor
 
-from saic.signal.masking import masked_statistics
+from saic.signal.masking import EPS, RunningStatistics, masked_statistics
 from saic.signal.mel import N_MELS
 
 _STRETCH = (0.5, 2.5)  # limits of the factor on a band's deviation: a larger one would amplify noise
@@ -74,6 +74,49 @@ def transfer_mel_statistics(
         transport = _transport(measure_mel_statistics(moved, mask).cpu(), statistics.cpu())
     correlated = transport.to(mel) @ ((moved - own_mean) / own_deviation) * own_deviation + own_mean
     return (1 - correlation) * moved + correlation * correlated
+
+
+class MelTransfer:
+    """:func:`transfer_mel_statistics` for a mel that is given in parts.
+
+    The statistics after the transfer of mean and deviation follow from those before it, so that one
+    measuring pass is enough.
+
+    Parameters
+    ----------
+    own
+        Mean and covariance of the mel over its speech frames.
+    statistics, correlation
+        As for :func:`transfer_mel_statistics`, of one voice.
+    """
+
+    def __init__(self, own: RunningStatistics, statistics: Tensor, correlation: float = 0.0):
+        self._share = correlation
+        self._own_mean, deviation = (x.to(statistics) for x in own.masked_statistics())
+        self._mean, target_deviation = _moments(statistics)
+        self._factor = (target_deviation / deviation).clamp(*_STRETCH)
+        factor = self._factor[0].double()
+        moved = factor * own.covariance.to(factor) * factor.T
+        moved_statistics = as_mel_statistics(self._mean, moved[None])
+        self._deviation = _moments(moved_statistics)[1]
+        if correlation:
+            self._transport = _transport(moved_statistics.cpu(), statistics.cpu()).to(statistics)
+
+    def __call__(self, mel: Tensor) -> Tensor:
+        """A part (1, 80, n) of the mel to the same part with the voice's statistics."""
+        moved = (mel - self._own_mean) * self._factor + self._mean
+        if not self._share:
+            return moved
+        correlated = self._transport @ ((moved - self._mean) / self._deviation) * self._deviation + self._mean
+        return (1 - self._share) * moved + self._share * correlated
+
+
+def as_mel_statistics(mean: Tensor, covariance: Tensor) -> Tensor:
+    """(B, 80, 1) mean and (B, 80, 80) covariance as :func:`measure_mel_statistics` gives them: (B, 81, 80)."""
+    raw = covariance.diagonal(dim1=1, dim2=2)
+    # As in masked_statistics, a small number under the root keeps a silent band from a deviation of 0.
+    covariance = covariance + torch.diag_embed(raw.new_full(raw.shape, EPS))
+    return torch.cat([mean.transpose(1, 2).float(), covariance.float()], dim=1)
 
 
 def match_mel_moments(mel: Tensor, recording: Tensor, mask: Tensor | None = None) -> Tensor:

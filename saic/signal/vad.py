@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from saic.errors import NotSpeech, SilentAudio, TooShort
-from saic.signal.filters import raised_cosine_filter
+from saic.signal.filters import BLOCK_SAMPLES, Samples, filtered_blocks
+from saic.signal.masking import RunningStatistics
 from saic.signal.mel import FRAMES_PER_S, HOP_SAMPLES, log_mel
 
 _HIGH_PASS_HZ = (60.0, 100.0)  # removes DC and mains hum, which have no part in speech
@@ -27,7 +28,7 @@ _N_VARIED = 10  # mel bands whose level varies most
 _MIN_VARIATION = 0.65  # nepers: speech has more, even in noise of its own level; noise has 0.4, a tone 0.1
 
 
-def speech_frames(wav: np.ndarray) -> np.ndarray:
+def speech_frames(wav: Samples, power: np.ndarray | None = None) -> np.ndarray:
     """Find speech frames by their energy above 80 Hz, relative to the clip's speech level.
 
     Steady noise counts as speech, since its energy is like that of speech. The result does not
@@ -37,12 +38,14 @@ def speech_frames(wav: np.ndarray) -> np.ndarray:
     ----------
     wav
         (N,) float32 in [-1, 1], 16 kHz.
+    power
+        :func:`frame_power` of it, if it is known already.
 
     Returns
     -------
     (T,) bool, T = ceil(N / 200), one per mel frame.
     """
-    power = _frame_power(wav)
+    power = frame_power(wav) if power is None else power
     level, is_knock = _speech_level(power)
     active = (power > level * _ratio(-_BELOW_LEVEL_DB)) & ~is_knock
     if level < _ratio(_SILENCE_DB):
@@ -50,13 +53,13 @@ def speech_frames(wav: np.ndarray) -> np.ndarray:
     return _dilate(active, _HANGOVER_FRAMES, _HANGOVER_FRAMES)
 
 
-def main_speech_frames(wav: np.ndarray) -> np.ndarray:
+def main_speech_frames(wav: Samples, power: np.ndarray | None = None) -> np.ndarray:
     """Find the frames of the main speaker: those around frames near the speech level.
 
     Other frames of a recording hold pauses, noise, and voices in the background, at least 25 dB
     quieter. Arguments and result as for :func:`speech_frames`.
     """
-    power = _frame_power(wav)
+    power = frame_power(wav) if power is None else power
     level, is_knock = _speech_level(power)
     if level < _ratio(_SILENCE_DB):
         return np.zeros(len(power), dtype=bool)
@@ -65,15 +68,17 @@ def main_speech_frames(wav: np.ndarray) -> np.ndarray:
     return _dilate((power > threshold) & ~is_knock, _MAIN_BEFORE_FRAMES, _MAIN_AFTER_FRAMES)
 
 
-def require_speech(wav: np.ndarray, min_speech_s: float = 0.5) -> None:
+def require_speech(wav: Samples, min_speech_s: float = 0.5, speech: np.ndarray | None = None) -> None:
     """Raise an error unless the clip holds enough speech.
+
+    ``speech`` is :func:`speech_frames` of it, if that is known already.
 
     Raises
     ------
     SilentAudio, TooShort
         There is no speech, or less than ``min_speech_s``.
     """
-    speech_s = speech_frames(wav).sum() / FRAMES_PER_S
+    speech_s = (speech_frames(wav) if speech is None else speech).sum() / FRAMES_PER_S
     if speech_s == 0:
         raise SilentAudio("The recording is silent. Check the microphone and its volume, then record again.")
     if speech_s < min_speech_s:
@@ -83,25 +88,37 @@ def require_speech(wav: np.ndarray, min_speech_s: float = 0.5) -> None:
         )
 
 
-def require_varied(wav: np.ndarray) -> None:
-    """Raise :class:`NotSpeech` for a tone, hum or steady noise: its spectrum hardly changes."""
-    filtered = torch.from_numpy(raised_cosine_filter(wav, _HIGH_PASS_HZ, (0, 1)))
-    mel = log_mel(filtered)[:, torch.from_numpy(speech_frames(wav))]
-    if mel.shape[1] < 2:
+def require_varied(wav: Samples, speech: np.ndarray | None = None) -> None:
+    """Raise :class:`NotSpeech` for a tone, hum or steady noise: its spectrum hardly changes.
+
+    ``speech`` is :func:`speech_frames` of it, if that is known already.
+    """
+    speech = speech_frames(wav) if speech is None else speech
+    levels = RunningStatistics()
+    for start, block in filtered_blocks(wav, _HIGH_PASS_HZ, (0, 1)):
+        mel = log_mel(torch.from_numpy(block))
+        place = start // HOP_SAMPLES
+        levels.add(mel[None, :, torch.from_numpy(speech[place : place + mel.shape[1]])])
+    if levels.count < 2:
         return
-    average = mel.mean(dim=1)
-    variation = mel[average > average.max() - _AUDIBLE_NEPERS].std(dim=1)
+    average, deviation = levels.mean[:, 0], levels.deviation(n_lost=1)[:, 0]
+    variation = deviation[average > average.max() - _AUDIBLE_NEPERS]
     if float(variation.sort(descending=True).values[:_N_VARIED].mean()) < _MIN_VARIATION:
         raise NotSpeech("The recording holds a steady sound, not speech. Use a recording of a voice.")
 
 
-def _frame_power(wav: np.ndarray) -> np.ndarray:
-    """(T,) mean power of every frame above 80 Hz."""
-    n_frames = -(-len(wav) // HOP_SAMPLES)
+def frame_power(wav: Samples) -> np.ndarray:
+    """(T,) mean power of every frame of (N,) samples above 80 Hz."""
+    n_samples, n_frames = len(wav), -(-len(wav) // HOP_SAMPLES)
+    power = np.zeros(n_frames)
     # Without its mean, an offset is no step at either end of the clip.
-    filtered = raised_cosine_filter(wav - np.mean(wav) if n_frames else wav, _HIGH_PASS_HZ, (0, 1))
-    framed = np.pad(filtered, (0, n_frames * HOP_SAMPLES - len(wav))).reshape(n_frames, HOP_SAMPLES)
-    return np.mean(np.square(framed, dtype=np.float64), axis=1)
+    blocks = (np.asarray(wav[start : start + BLOCK_SAMPLES]) for start in range(0, n_samples, BLOCK_SAMPLES))
+    mean = np.float32(sum(float(np.sum(block, dtype=np.float64)) for block in blocks) / max(n_samples, 1))
+    for start, block in filtered_blocks(wav, _HIGH_PASS_HZ, (0, 1), offset=mean):
+        framed = np.pad(block, (0, -len(block) % HOP_SAMPLES)).reshape(-1, HOP_SAMPLES)
+        place = start // HOP_SAMPLES
+        power[place : place + len(framed)] = np.mean(np.square(framed, dtype=np.float64), axis=1)
+    return power
 
 
 def _speech_level(power: np.ndarray) -> tuple[float, np.ndarray]:

@@ -26,10 +26,15 @@ def smooth_f0(f0: np.ndarray) -> np.ndarray:
     return 2 ** np.convolve(np.pad(octaves, margin, mode="edge"), _SMOOTHING, mode="valid")
 
 
-def to_samples(frames: np.ndarray) -> np.ndarray:
-    """(T,) values at frame centers to (200 T,) values at samples, by linear interpolation."""
-    centers = np.arange(len(frames)) * HOP_SAMPLES + HOP_SAMPLES / 2
-    return np.interp(np.arange(len(frames) * HOP_SAMPLES), centers, frames)
+def to_samples(frames: np.ndarray, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """(T,) values at frame centers to (200 T,) values at samples, by linear interpolation.
+
+    ``start`` and ``stop`` limit it to the samples of these frames.
+    """
+    stop = len(frames) if stop is None else stop
+    first, last = max(0, start - 1), min(len(frames), stop + 1)  # the frames beside them are interpolated too
+    centers = np.arange(first, last) * HOP_SAMPLES + HOP_SAMPLES / 2
+    return np.interp(np.arange(start * HOP_SAMPLES, stop * HOP_SAMPLES), centers, frames[first:last])
 
 
 def phase_cycles(hz: np.ndarray) -> np.ndarray:
@@ -38,8 +43,45 @@ def phase_cycles(hz: np.ndarray) -> np.ndarray:
     It is summed in float64 and wrapped before it is rounded to float32, so that it is as exact
     after an hour as after a second.
     """
-    phase = np.cumsum(to_samples(hz) / SAMPLE_RATE)
-    return phase - np.round(phase)
+    return _wrapped(np.cumsum(to_samples(hz) / SAMPLE_RATE))
+
+
+def _wrapped(cycles: np.ndarray) -> np.ndarray:
+    return cycles - np.round(cycles)
+
+
+class Excitation:
+    """The phase of the pulses and the noise of a recording, for one part after the other.
+
+    Parts may overlap. What they are does not depend on where the parts begin and end.
+
+    Parameters
+    ----------
+    hz
+        (T,) smooth F0 in Hz.
+    seed
+        Of the noise.
+    """
+
+    def __init__(self, hz: np.ndarray, seed: int = 0) -> None:
+        self._hz, self._random = hz, np.random.default_rng(seed)
+        self._cycles = 0.0
+        self._start, self._stop = 0, 0  # the frames that are held
+        self._phase, self._noise = np.zeros(0), np.zeros(0, np.float32)
+
+    def part(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Phase in cycles and noise, each (200 (stop - start),), of these frames; none lies before the last start."""
+        if stop > self._stop:
+            step = to_samples(self._hz, self._stop, stop) / SAMPLE_RATE
+            cycles = np.cumsum(np.concatenate([[self._cycles], step]))[1:]
+            self._cycles = cycles[-1]
+            self._phase = np.concatenate([self._phase, _wrapped(cycles)])
+            self._noise = np.concatenate([self._noise, self._random.standard_normal(len(step), dtype=np.float32)])
+            self._stop = stop
+        dropped = (start - self._start) * HOP_SAMPLES
+        self._phase, self._noise, self._start = self._phase[dropped:], self._noise[dropped:], start
+        n_samples = (stop - start) * HOP_SAMPLES
+        return self._phase[:n_samples], self._noise[:n_samples]
 
 
 def pulses(phase: Tensor, hz: Tensor, voicing: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ excitations are multiplied by these filters, added, and inverted (inverse STFT a
 network's output is added to log-gains that are interpolated from the mel.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,7 +17,8 @@ from torch import Tensor, nn
 from saic.model.layers import Conv
 from saic.signal.f0 import HARMONIC_MEL_CHANNELS, harmonic_mel
 from saic.signal.mel import FLOOR, HOP_SAMPLES, N_MELS, SAMPLE_RATE, mel_frequencies_hz
-from saic.vocoder.excitation import noise, phase_cycles, pulses, smooth_f0, to_samples
+from saic.spool import Spool
+from saic.vocoder.excitation import Excitation, pulses, smooth_f0, to_samples
 
 WINDOW = 512  # 32 ms; the filters need not resolve harmonics, since the pulses have them
 BINS = WINDOW // 2 + 1
@@ -119,34 +122,35 @@ class NeuralVocoder:
     """Vocoder (:class:`~saic.vocoder.vocoder.Vocoder`) for any length, with a trained network.
 
     Deterministic: pulses start at phase 0, and the noise has a fixed seed. A long mel is processed
-    in chunks that overlap by ``receptive_field``. The excitation is generated once for the whole
-    recording, so the output does not depend on the chunks.
+    in chunks that overlap by ``receptive_field``. The excitation is that of the whole recording, so
+    the output does not depend on the chunks.
     """
 
-    def __init__(self, network: SourceFilter, *, chunk_frames: int = 2_400):
+    def __init__(self, network: SourceFilter, *, chunk_frames: int = 1_200):
         self.network = network.eval()
         self.receptive_field = network.receptive_field
         self._chunk, self._reach = chunk_frames, -(-network.receptive_field // 2)
 
-    @torch.inference_mode()
     def __call__(self, mel: Tensor, f0: Tensor) -> Tensor:
         """(80, T) natural-log mel magnitude and (T,) F0 in Hz to (200 * T,) waveform at 16 kHz."""
-        n_frames = mel.shape[-1]
+        return torch.cat(list(self.parts(Spool.of(mel), f0)))
+
+    def parts(self, mel: Spool, f0: Tensor) -> Iterator[Tensor]:
+        """The output of :meth:`__call__` in parts of at most 15 s."""
+        n_frames = len(mel)
         track = f0.cpu().numpy().astype(np.float64)
-        hz = smooth_f0(track)
-        parts = (phase_cycles(hz), to_samples(hz), to_samples((track > 0).astype(np.float64)))
-        phase, frequency, voicing = (torch.from_numpy(x).to(mel) for x in parts)
-        pulse = pulses(phase, frequency, voicing)
-        white = noise(n_frames * HOP_SAMPLES).to(mel)
-        wavs = []
+        hz, voiced = smooth_f0(track), (track > 0).astype(np.float64)
+        excitation = Excitation(hz)
         for start in range(0, n_frames, self._chunk):
             stop = min(start + self._chunk, n_frames)
             first, last = max(0, start - self._reach), min(n_frames, stop + self._reach)
-            samples = slice(first * HOP_SAMPLES, last * HOP_SAMPLES)
-            chunk = mel[:, first:last], f0[first:last].to(mel), pulse[samples], white[samples]
-            wav = self.network(*(x[None] for x in chunk))
-            wavs.append(wav[0, (start - first) * HOP_SAMPLES : (stop - first) * HOP_SAMPLES])
-        return torch.cat(wavs)
+            phase, white = excitation.part(first, last)
+            sampled = phase, to_samples(hz, first, last), to_samples(voiced, first, last), white
+            with torch.inference_mode():
+                part = mel[first:last]
+                *pulse, white = (torch.from_numpy(x).to(part) for x in sampled)
+                wav = self.network(part[None], f0[None, first:last].to(part), pulses(*pulse)[None], white[None])
+            yield wav[0, (start - first) * HOP_SAMPLES : (stop - first) * HOP_SAMPLES]
 
 
 def minimum_phase(log_gain: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ parameter and each returned value.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import gradio as gr
 from gradio import FileData
@@ -17,6 +17,7 @@ from gradio import FileData
 from saic.audio import Recording
 from saic.errors import UsageError
 from saic.web import maps
+from saic.web.conversions import NewVoice
 from saic.web.failures import gradio_errors
 from saic.web.server.jobs import MAX_JOBS
 from saic.web.server.recordings import Recordings, session_of
@@ -43,7 +44,7 @@ def register_endpoints(
     -------
     Name of each endpoint to the names of its parameters.
     """
-    bundled = list(anonymizer.bundled.values())
+    converter, bundled = anonymizer.converter, list(anonymizer.bundled.values())
 
     def convert(
         source: FileData,
@@ -51,7 +52,7 @@ def register_endpoints(
         profile: str | None = None,
         request: gr.Request = None,
     ) -> tuple[FileData, FileData, FileData, FileData, dict]:
-        """Convert a recording to another voice; the words stay the same.
+        """Convert a recording to the voice of another; the words stay the same.
 
         Args:
             source: recording of the voice to protect, at most five minutes and 60 MB
@@ -66,18 +67,26 @@ def register_endpoints(
             what was protected: similarities before and after, typical values; "notes" on damaged recordings; "report"
         """
         with gradio_errors():
-            session, profile = session_of(request), anonymizer.require_profile(profile)
+            session, profile = session_of(request), converter.require_profile(profile)
             voice, other = inbox.read_all([_path(source), _path(target) if target else bundled[0]], session)
-            return converted(voice, other, profile, session)
+            return converted(voice, NewVoice("target", wav=other.wav), other.notes, profile, session)
 
     def anonymize(
-        source: FileData, profile: str | None = None, request: gr.Request = None
+        source: FileData,
+        profile: str | None = None,
+        register: str = "any",
+        subject: str | None = None,
+        seed: int | None = None,
+        request: gr.Request = None,
     ) -> tuple[FileData, FileData, FileData, FileData, dict]:
-        """Convert a recording to a new pseudonym, a voice of no real person; the words stay the same.
+        """Convert a recording to a pseudonym, a voice of no real person; the words stay the same.
 
         Args:
             source: recording of the voice to protect, at most five minutes and 60 MB
             profile: what is made anew: "balanced" (default), "strict" (other length) or "prosody-kept"
+            register: of the pseudonym: "lower", "higher", "same" (like the speaker's) or "any" (default)
+            subject: label of the speaker, if the page has a key: the same label gets the same voice
+            seed: the same seed gives the same pseudonym; default: a new one
 
         Returns:
             the original (16 kHz WAV; all three WAVs have the same loudness)
@@ -87,20 +96,24 @@ def register_endpoints(
             what was protected: similarities before and after, typical values; "notes" on damaged recordings; "report"
         """
         with gradio_errors():
-            session, profile = session_of(request), anonymizer.require_profile(profile)
+            session, profile = session_of(request), converter.require_profile(profile)
+            if not isinstance(seed, int | None) or not isinstance(subject, str | None):
+                raise UsageError("A seed is a whole number, and a subject is a text.")
+            new_voice = anonymizer.pseudonym(register, (subject or "").strip(), seed)
             (voice,) = inbox.read_all([_path(source)], session)
-            return converted(voice, None, profile, session)
+            return converted(voice, new_voice, (), profile, session)
 
-    def converted(voice: Recording, other: Recording | None, profile: str, session: str) -> tuple:
-        """What `convert` and `anonymize` return; `other` is the target, None for a pseudonym."""
-        target = other and other.wav
-        result = anonymizer.convert(voice.wav, target, session, profile)
-        protection = anonymizer.measure_protection(result, target, session)
-        protected = protection.to_dict() | {
-            "notes": {"source": voice.notes, "target": other.notes if other else ()},
-            "report": anonymizer.report(result, protection, other is None, voice.notes),
+    def converted(
+        voice: Recording, new_voice: NewVoice, target_notes: Sequence[str], profile: str, session: str
+    ) -> tuple:
+        """What `convert` and `anonymize` return."""
+        result = converter.convert(voice.wav, new_voice, session, profile)
+        result = converter.measure_words_kept(result, session)
+        protected = result.protection.to_dict() | {
+            "notes": {"source": voice.notes, "target": target_notes},
+            "report": converter.report(result, voice.notes),
         }
-        return *(FileData(path=path) for path in result.files), protected
+        return *(FileData(path=path) for path in (*result.clips, converter.picture(result, session))), protected
 
     def identify(clip: FileData, names: list[str], recordings: list[FileData], request: gr.Request = None) -> dict:
         """Identify who speaks in a recording.

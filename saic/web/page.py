@@ -10,12 +10,14 @@ import gradio as gr
 from saic import audio
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.evaluation.protection import ProtectionMeasurer
+from saic.keys import Key
 from saic.web import api, linkage, texts
+from saic.web.conversions import Converter
 from saic.web.examples import Example
 from saic.web.parts import HEAVY, QUICK
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.server.store import ClipStore
-from saic.web.tabs import about, anonymize, explore, identify
+from saic.web.tabs import about, anonymize_layout, explore, identify
 from saic.web.tabs.about import Documents
 from saic.web.tabs.anonymize import Anonymizer, Run
 from saic.web.tabs.explore import Explorer
@@ -33,6 +35,7 @@ def build_page(
     store: ClipStore | None = None,
     documents: Documents = NO_DOCUMENTS,
     asr: WhisperASR | None = None,
+    key: Key | None = None,
 ) -> gr.Blocks:
     """Build the page; serve it with `saic.web.launch`.
 
@@ -44,21 +47,30 @@ def build_page(
         GRADIO_TEMP_DIR, so a process serves one page at a time.
     documents : documents that the page shows
     asr : speech recognizer that counts the words kept; None: they are not counted
+    key : gives the subjects of a study their voices; None: the page has no field for subjects
+
+    Raises
+    ------
+    OtherVoices (the key was made for other weights or another gallery)
     """
+    if key is not None:
+        pipeline.pseudonym(key=key, subject="-")  # a key that cannot be used ends the start, not a conversion
     store = store or ClipStore()
     os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
     recordings, measurer = Recordings(store), ProtectionMeasurer(pipeline, asr)
     bundled, halves = _store_examples(examples, store)
     default = pipeline.default_profile
     figures = linkage.by_profile(documents.linkage, pipeline.profiles, default)
-    anonymizer = Anonymizer(pipeline, recordings, measurer, bundled, figures)
+    anonymizer = Anonymizer(Converter(pipeline, recordings, measurer, figures), recordings, bundled, key)
     evaluation = linkage.linkage_html(figures, default) + documents.evaluation
     explorer, identifier = Explorer(pipeline, recordings), Identifier(pipeline, recordings, halves)
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False) as page:
-        gr.HTML(texts.HEADER)
+        with gr.Row(elem_classes="header"):
+            gr.HTML(texts.HEADER)
+            delete = gr.Button(texts.DELETE, elem_id="delete", scale=0, min_width=130, visible=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Anonymize"):
-                anonymize_tab = anonymize.build_tab(anonymizer, evaluation)
+                anonymize_tab = anonymize_layout.build_tab(anonymizer, evaluation)
             with gr.Tab("Explore") as explore_tab:
                 maps, drawn = explore.build_tab()
             with gr.Tab("Identify"):
@@ -67,17 +79,17 @@ def build_page(
                 about.build_tab(
                     documents.model_card, evaluation, pipeline.info(), linkage.linkage_sentence(figures.get(default))
                 )
-        anonymize.connect_events(anonymizer, anonymize_tab)
+        anonymize_layout.connect_events(anonymizer, anonymize_tab)
         page.load(anonymizer.show_times, anonymize_tab.run, anonymize_tab.intro, **QUICK)
         identify.connect_events(identifier, identify_tab)
         shown = [maps, drawn]
         explore_tab.select(explorer.show_maps, [anonymize_tab.run, drawn], shown, show_progress_on=maps, **HEAVY)
         changes = [anonymize_tab.shown_run_id.change, anonymize_tab.intro.change]
         gr.on(changes, explorer.remove_dropped, drawn, shown, **QUICK)
-        _connect_delete(recordings, anonymizer, anonymize_tab, identify_tab, maps, drawn)
+        _connect_delete(page, recordings, anonymizer, delete, anonymize_tab, identify_tab, maps, drawn)
         page.endpoints = api.register_endpoints(recordings, anonymizer, identifier, explorer)
     page.recordings = recordings  # for `launch`, as `page.endpoints`
-    page.warm_ups = (recordings.sandbox.warm_up, anonymizer.warm_up, measurer.warm_up, explorer.warm_up)
+    page.warm_ups = (recordings.sandbox.warm_up, anonymizer.warm_up, explorer.warm_up)
     return page
 
 
@@ -122,26 +134,35 @@ def _store_examples(examples: list[Example], store: ClipStore) -> tuple[dict[str
 
 
 def _connect_delete(
+    page: gr.Blocks,
     recordings: Recordings,
     anonymizer: Anonymizer,
-    anonymize_tab: anonymize.Tab,
+    delete: gr.Button,
+    anonymize_tab: anonymize_layout.Tab,
     identify_tab: identify.Tab,
     maps: gr.HTML,
     drawn: gr.State,
 ) -> None:
-    """*Delete now*: delete everything on the server, then clear the page."""
+    """*Delete now*: shown as soon as there is something; deletes everything on the server, then clears the page."""
+
+    def show_delete(enrolled: EnrolledVoices, request: gr.Request) -> dict:
+        return gr.update(visible=bool(enrolled) or recordings.store.has_clips(session_of(request)))
 
     async def delete_all(choice: str, run: Run | None, request: gr.Request) -> tuple:
         # async: it needs none of the threads, which may all be in use
         if run is not None:
             run.dropped = True
         recordings.delete(session_of(request))
-        results = anonymize.update_results_area(message=texts.DELETED)
+        results = anonymize_layout.update_results_area(message=texts.DELETED)
         anonymized = [None, *anonymizer.choose_target(choice), None, *results]
         identified = EnrolledVoices(), identify.list_html(EnrolledVoices()), None, None, ""
-        return *anonymized, None, texts.EXPLORE_WAITING, *identified
+        return *anonymized, None, texts.EXPLORE_WAITING, *identified, gr.update(visible=False)
 
-    inputs = [anonymize_tab.source, anonymize_tab.target, anonymize_tab.consent, anonymize_tab.consented]
+    tab = anonymize_tab
+    inputs = [tab.source, tab.target, tab.consent, tab.pseudonym, tab.consented]
     enrollment = [identify_tab.enrolled, identify_tab.enrolled_list, identify_tab.clip_to_enroll]
-    outputs = [*inputs, *anonymize_tab.results_area, drawn, maps, *enrollment, identify_tab.query, identify_tab.answer]
-    anonymize_tab.delete.click(delete_all, [anonymize_tab.choice, anonymize_tab.run], outputs, **QUICK)
+    outputs = [*inputs, *tab.results_area, drawn, maps, *enrollment, identify_tab.query, identify_tab.answer, delete]
+    delete.click(delete_all, [tab.choice, tab.run], outputs, **QUICK)
+    clips = [tab.source, tab.target, tab.shown_run_id, identify_tab.clip_to_enroll, identify_tab.query]
+    changes = [page.load, *(part.change for part in (*clips, identify_tab.enrolled_list))]
+    gr.on(changes, show_delete, identify_tab.enrolled, delete, trigger_mode="always_last", **QUICK)

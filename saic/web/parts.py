@@ -20,5 +20,6 @@ def recorder(label: str, elem_id: str, **options) -> gr.Audio:
 
 
 def player(label: str, *classes: str) -> gr.Audio:
-    common = {"type": "filepath", "interactive": False, "buttons": ["download"], "min_width": 260}
+    """A player without a download button: what may be downloaded has a button of its own."""
+    common = {"type": "filepath", "interactive": False, "buttons": [], "min_width": 260}
     return gr.Audio(label=label, elem_classes=["player", *classes], waveform_options=WAVEFORM, **common)

@@ -1,8 +1,12 @@
-"""How far a conversion is, and how long the rest of it takes.
+"""How far a conversion is, and how long it takes until its result is on the page.
 
-The time of each stage is nearly proportional to the length of the recording. `Pace` measures the
-factors at warm-up and in every conversion. `Progress` predicts one conversion from them, and corrects
-the prediction by the stages that have ended.
+The time that is promised ends when the page has the result: `SHOWING` is the time that the browser
+needs after the last stage on the server. While a conversion waits for a core, nothing is promised.
+
+The time of each stage is a constant plus a part that is proportional to the length of the recording.
+`Pace` measures how much slower than these numbers each stage is, at warm-up and in every conversion.
+`Progress` predicts one conversion from them, and corrects the prediction by the stages that have
+ended.
 """
 
 import contextlib
@@ -11,21 +15,26 @@ import time
 from collections.abc import Callable, Iterator
 from html import escape
 
-DRAWING = "Drawing the spectrograms"
+WRITING = "Writing the files"
+COMPARING = "Comparing the voices"
+SHOWING = "Showing the result"
 
 _TARGET = "Analyzing the target voice"
 _TARGET_FACTOR = 2.0  # analyzing a second of the target takes so many times as long as converting one
 
-# Stage of `Pipeline.convert` and `Pipeline.anonymize` -> seconds per second of the recording (on one
-# core of a 2026 server processor), until they are measured.
-_FACTORS = {
-    "Reading": 0.003,
-    _TARGET: 0.0,  # depends on the target recording
-    "Converting": 0.033,
-    "Vocoding the reconstruction": 0.015,
-    "Vocoding the new voice": 0.015,
+# Stage of `Pipeline.convert` and `Pipeline.anonymize`, and of the page -> seconds, and seconds per
+# second of the recording, on one core of a 2026 server processor.
+_STAGES_S = {
+    "Reading": (0.01, 0.005),
+    _TARGET: (0.0, 0.0),  # depends on the target recording
+    "Drawing a pseudonym": (0.01, 0.0),
+    "Converting": (0.02, 0.017),
+    "Vocoding the reconstruction": (0.01, 0.0155),
+    "Vocoding the new voice": (0.01, 0.0105),
+    WRITING: (0.01, 0.0095),
+    COMPARING: (0.02, 0.0145),
+    SHOWING: (0.3, 0.001),
 }
-_DRAWING_S = 0.45  # does not depend on the recording
 _WEIGHT = 0.5  # of a new measurement; the rest is that of the ones before
 _MIN_S = 2.0  # stages of shorter recordings are mostly overhead, and say little of long ones
 
@@ -35,13 +44,13 @@ class Pace:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._factors, self._drawing_s = dict(_FACTORS), _DRAWING_S
-        self._measured = False
+        self._slower = dict.fromkeys(_STAGES_S, 1.0)  # than `_STAGES_S`
+        self._measured: set[str] = set()
 
     def stages_s(self, duration_s: float) -> dict[str, float]:
         """Expected seconds of each stage, in order, for a recording of `duration_s`."""
         with self._lock:
-            return {stage: x * duration_s for stage, x in self._factors.items()} | {DRAWING: self._drawing_s}
+            return {stage: self._slower[stage] * _stage_s(stage, duration_s) for stage in _STAGES_S}
 
     def total_s(self, duration_s: float) -> float | None:
         """Expected seconds of a conversion; None before the first measurement."""
@@ -50,18 +59,21 @@ class Pace:
     def learn(self, duration_s: float, measured_s: dict[str, float]) -> None:
         """Take in the seconds that the stages of a conversion took.
 
-        The first measurement replaces the defaults.
+        The first measurement of a stage replaces the default.
         """
         if duration_s < _MIN_S:
             return
         with self._lock:
-            weight = _WEIGHT if self._measured else 1.0
             for stage, seconds in measured_s.items():
-                if stage == DRAWING:
-                    self._drawing_s += weight * (seconds - self._drawing_s)
-                elif stage in self._factors:
-                    self._factors[stage] += weight * (seconds / duration_s - self._factors[stage])
-            self._measured = True
+                if expected_s := _stage_s(stage, duration_s):
+                    weight = _WEIGHT if stage in self._measured else 1.0
+                    self._slower[stage] += weight * (seconds / expected_s - self._slower[stage])
+                    self._measured.add(stage)
+
+
+def _stage_s(stage: str, duration_s: float) -> float:
+    constant_s, factor = _STAGES_S.get(stage, (0.0, 0.0))
+    return constant_s + factor * duration_s
 
 
 class Progress:
@@ -87,16 +99,16 @@ class Progress:
         self._taken: dict[str, float] = {}
         self._share = 0.0
 
-    def enter(self, stage: str) -> None:
-        """A stage begins; the one before has ended."""
+    def enter(self, stage: str, share: float = 0.0) -> None:
+        """A stage begins; the one before has ended. `share` is not used: pipelines give it."""
         now = self._clock()
         if self._stage is not None:
             self._taken[self._stage] = self._taken.get(self._stage, 0.0) + now - self._stage_began
         self._stage, self._shown, self._stage_began = _known(stage), stage, now
 
     def finish(self) -> None:
-        """The last stage has ended."""
-        self.enter("Done")
+        """The last stage on the server has ended."""
+        self.enter(SHOWING)
         self._pace.learn(self._duration_s, {stage: x for stage, x in self._taken.items() if stage != _TARGET})
 
     def estimate(self) -> tuple[float, float]:
@@ -147,8 +159,8 @@ class Progress:
 
 
 def _known(stage: str) -> str:
-    """The name in `_FACTORS` of a stage of the pipeline."""
-    return next((name for name in (*_FACTORS, DRAWING) if stage.startswith(name)), stage)
+    """The name in `_STAGES_S` of a stage of the pipeline."""
+    return next((name for name in _STAGES_S if stage.startswith(name)), stage)
 
 
 def progress_html(stage: str, share: float, left_s: float | None) -> str:

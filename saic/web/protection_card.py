@@ -1,4 +1,4 @@
-"""The card "What was protected", as HTML."""
+"""The verdict on a conversion, and the card "What was measured", as HTML."""
 
 from typing import Literal
 
@@ -7,6 +7,24 @@ from saic.web import texts
 
 AsrStatus = Literal["absent", "running", "stopped"]
 """Why the share of words kept is missing: there is no ASR, it still runs, or it was stopped."""
+
+
+def verdict(protection: Protection) -> tuple[str, str]:
+    """A word for the color of the verdict ("good", "some", "little" or "unknown"), and its sentence."""
+    after, verifier = protection.source.after, protection.verifier
+    if after is None:
+        return "unknown", texts.VERDICT_UNKNOWN
+    if after <= verifier.different.high:
+        return "good", texts.VERDICT_DIFFERENT
+    if after < verifier.same.low:
+        return "some", texts.VERDICT_BETWEEN
+    return "little", texts.VERDICT_SAME
+
+
+def verdict_html(protection: Protection) -> str:
+    """HTML of the verdict."""
+    word, sentence = verdict(protection)
+    return f'<p class="verdict {word}" role="status">{sentence}</p>'
 
 
 def protection_card(protection: Protection, asr_status: AsrStatus, profile: str, linkage: str) -> str:
@@ -20,28 +38,15 @@ def protection_card(protection: Protection, asr_status: AsrStatus, profile: str,
     linkage : a sentence on attackers
     """
     verifier = protection.verifier
-    parts = [_verdict(protection), _similarity_scale("Similarity to the speaker", protection.source, verifier)]
+    parts = [_similarity_scale("Similarity to the speaker", protection.source, verifier)]
     if protection.target is None:
         parts.append(f'<p class="soft">{texts.PSEUDONYM_TARGET}</p>')
     else:
         parts.append(_similarity_scale("Similarity to the new voice", protection.target, verifier))
-    return f"""<section class="card protection"><h2>What was protected in this recording</h2>
+    return f"""<section class="card protection"><h2>What was measured, and what is not protected</h2>
 <div class="columns"><div>{"".join(parts)}{_legend(verifier)}</div>
 <div>{_words_kept(protection.words_kept, asr_status)}{texts.profile_used(profile)}
 {texts.not_protected(profile, linkage)}</div></div></section>"""
-
-
-def _verdict(protection: Protection) -> str:
-    after, verifier = protection.source.after, protection.verifier
-    if after is None:
-        verdict = texts.VERDICT_UNKNOWN
-    elif after <= verifier.different.high:
-        verdict = texts.VERDICT_DIFFERENT
-    elif after < verifier.same.low:
-        verdict = texts.VERDICT_BETWEEN
-    else:
-        verdict = texts.VERDICT_SAME
-    return f'<p class="verdict">{verdict}</p>'
 
 
 def _similarity_scale(title: str, similarity: Similarity, verifier: SpeakerVerifier) -> str:

@@ -1,15 +1,10 @@
-"""Colors, spacing and scripts of the page.
+"""Colors and spacing of the page.
 
 Each text color has a contrast of at least 4.5 with its background (WCAG 2 AA). Fonts are those of
 the visitor's system: fetching fonts would tell another server who opened the page.
 """
 
-import json
-
 import gradio as gr
-
-from saic.audio import SUFFIXES
-from saic.web.texts import NOT_AUDIO
 
 _FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 _FONT_MONO = ("ui-monospace", "Consolas", "monospace")
@@ -106,10 +101,10 @@ def theme() -> gr.themes.Base:
 CSS = """
 .gradio-container { max-width: 1120px !important; margin: 0 auto !important;
   --neutral-400: var(--body-text-color-subdued); }  /* times and buttons of the players: the default is too pale */
-.gradio-container .main { padding: 1rem clamp(.8rem, 3vw, 2rem) !important; }
-.gradio-container h1 { font-size: clamp(1.55rem, 4vw, 1.9rem); line-height: 1.2;
-  margin: .5rem 0 .25rem; letter-spacing: -.01em; }
-.gradio-container h2 { font-size: 1.2rem; margin: 0 0 .35rem; }
+.gradio-container .main { padding: .7rem clamp(.8rem, 3vw, 2rem) !important; }
+.gradio-container h1 { font-size: 1.3rem !important; line-height: 1.2; margin: 0 !important; letter-spacing: -.01em;
+  white-space: nowrap; }
+.gradio-container h2 { font-size: 1.1rem !important; margin: 0 0 .3rem !important; }
 .gradio-container h3 { font-size: 1.02rem; margin: 0 0 .4rem; }
 .gradio-container p { margin: 0 0 .6rem; line-height: 1.5; }
 .html-container { padding: 0 !important; }
@@ -121,18 +116,16 @@ CSS = """
 .bar span { display: block; height: 100%; background: var(--loader-color); transition: width .4s linear; }
 /* A waveform is 20 px a second wide and scrolls in its frame. Without this, it widens the page. */
 .gradio-container { overflow: clip !important; }  /* hidden would keep the buttons from sticking to the window */
-.upload-container > .wrap { min-height: 9rem; }
+.upload-container > .wrap { min-height: 6rem; }
 .component-wrapper { contain: inline-size; }
 .toast-message-item[hidden] { display: none; }
-.title { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 1rem; }
-.title p { margin: 0 !important; }
-.lead { font-size: 1.15rem; color: var(--body-text-color-subdued); }
+.header { align-items: center; flex-wrap: nowrap !important; }
+.title { display: flex; flex-wrap: wrap; align-items: baseline; gap: .1rem 1.2rem; }
+.title .warning { margin: 0 !important; font-size: .82rem; line-height: 1.3; }
+.header > .column, .header > div:first-child { gap: 0; }
+#delete { white-space: nowrap; align-self: center; padding-block: .35rem; }
 .soft { color: var(--body-text-color-subdued); font-size: .9rem; }
 .sr-only { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-.notes { list-style: none; margin: .4rem 0 0; padding: 0; display: grid; gap: .4rem 1rem; font-size: .9rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
-.notes li { margin: 0 !important; padding: .35rem .7rem; border-radius: 4px; line-height: 1.4;
-  border-left: 4px solid var(--button-primary-background-fill); background: var(--background-fill-secondary); }
 .note-warning { border: 1px solid var(--error-border-color); background: var(--error-background-fill);
   color: var(--error-text-color); border-radius: 8px; padding: .7rem 1rem; margin: .6rem 0; }
 .step { display: inline-block; width: 1.7em; height: 1.7em; line-height: 1.7em; margin-right: .35em;
@@ -140,19 +133,35 @@ CSS = """
   color: var(--button-primary-text-color); }
 .tab-container button { font-size: 1rem; }
 .card { background: var(--block-background-fill); border: 1px solid var(--border-color-primary);
-  border-radius: 10px; padding: 1.1rem; }
+  border-radius: 10px; padding: .8rem 1rem; gap: .6rem !important; }
 .card > .hide-container { flex-grow: 0; }  /* keep a heading next to its content */
 .actions { align-items: stretch; flex-grow: 0; }
-#choice .wrap:has(label) { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.2rem, 1fr)); gap: .3rem; }
-#choice .wrap > label { padding: .4rem .35rem; white-space: nowrap; }
-#choice .wrap > label > span { margin-left: .35rem; }
-#choice .wrap > label:nth-last-child(-n+2) { grid-column: 1 / -1; }
-#profile .wrap:has(label) { display: grid; gap: .3rem; }
+#choice .wrap:has(label) { display: grid; gap: .3rem; }
+#choice .wrap > label, #register .wrap > label { padding: .3rem .35rem; white-space: nowrap; }
+#choice .wrap > label > span, #register .wrap > label > span { margin-left: .3rem; }
+#choice .wrap:has(label) { grid-template-columns: repeat(6, minmax(0, 1fr)); }
+#choice .wrap > label { grid-column: span 2; }
+#choice .wrap > label:nth-child(-n+2) { grid-column: span 3; }
+#choice, #register { padding: 0; border: 0 !important; }
+#choice > span { position: absolute; clip-path: inset(50%); }  /* its label: the heading says the same */
+#register .wrap { gap: .3rem; }
+.form:has(> #choice), .form:has(> #register) { border: 0; background: none; gap: .6rem; }
+/* Upload and Record are two equal buttons under the recorder. */
+#source .source-selection, #target .source-selection { display: flex; gap: .5rem; height: auto; padding: .5rem;
+  border: 0; }
+.source-selection button { flex: 1; min-height: 2.6rem; border-radius: 8px; color: var(--button-secondary-text-color);
+  border: 1px solid var(--button-secondary-border-color); font-weight: 600; display: flex; align-items: center;
+  justify-content: center; gap: .5rem; }
+.source-selection button > * { flex: none; width: 1.2rem; height: 1.2rem; }
+.source-selection button.selected { background: var(--background-fill-secondary); }
+.source-selection button[aria-label="Upload file"]::after { content: "Upload a file"; }
+.source-selection button[aria-label="Record audio"]::after { content: "Record"; }
+#profile .wrap:has(label) { display: grid; gap: .3rem .6rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
 #profile .wrap > label { align-items: flex-start; line-height: 1.35; padding: .4rem .5rem; }
 #profile .wrap > label > input { margin-top: .15em; flex: none; }
 #profile { padding: 0; border: 0 !important; }
 #profile > span { position: absolute; clip-path: inset(50%); }  /* its label: the heading says the same */
-.stack > .card:first-child { flex-grow: 1; }
 .card > .form { flex-grow: 0 !important; }
 .form:has(> #profile) { border: 0; background: none; }
 .empty { border: 1.5px dashed var(--body-text-color-subdued); border-radius: 10px; padding: 2rem 1.25rem;
@@ -170,7 +179,15 @@ footer .divider { display: none; }
 .plain { margin: 0; padding-left: 1.1rem; list-style: disc; }
 .plain li { margin: 0 0 .45rem !important; line-height: 1.45; }
 
-/* What was protected: a scale from 0 to 1 with two typical ranges as bands, and two marks. */
+.verdict { border-radius: 10px; border: 1px solid var(--mark); border-left: 8px solid var(--mark);
+  background: var(--block-background-fill); padding: .8rem 1rem; font-size: 1.1rem; margin: 0 !important; }
+.verdict.good { --mark: #1f7a4d; }
+.verdict.some { --mark: #b7791f; }
+.verdict.little { --mark: #b3261e; }
+.verdict.unknown { --mark: var(--body-text-color-subdued); }
+#guard { align-self: center; }
+
+/* What was measured: a scale from 0 to 1 with two typical ranges as bands, and two marks. */
 .protection { --different: #9db4bb; --same: #e0a458; --before: #14242b; --after: #0b6470; }
 .dark .protection { --different: #48626c; --same: #96661f; --before: #e8eff1; --after: #7fd3de; }
 .protection h2 { margin-top: 0 !important; }
@@ -253,7 +270,7 @@ footer .divider { display: none; }
 .picture .tip { fill: var(--body-text-color-subdued); stroke: none; }
 .picture .flow path { fill: none; stroke: var(--body-text-color-subdued); stroke-width: 1.8; }
 @media (min-width: 641px) {
-  .row:has(> .stack) { display: grid; grid-template-columns: 1fr 1fr; }
+  .pair { display: grid; grid-template-columns: 1fr 1fr; }
   .always-visible { position: sticky; bottom: 0; z-index: 5; padding: .5rem 0;
     background: var(--body-background-fill); }
   .key { display: grid; grid-template-rows: auto auto; grid-auto-flow: column; justify-content: start; }
@@ -262,6 +279,10 @@ footer .divider { display: none; }
   #spectrograms .nsewdrag { pointer-events: none !important; }  /* else a finger cannot scroll past the figure */
 }
 @media (max-width: 640px) {
+  .header h1 { font-size: 1.1rem !important; white-space: normal; }
+  #delete { min-width: 0 !important; padding-inline: .7rem; }
+  #choice .wrap > label { grid-column: span 3; }
+  #choice .wrap > label:nth-child(-n+2) { grid-column: 1 / -1; }
   .picture svg.wide { display: none; }
   .picture svg.tall { display: block; }
   .tab-container button { font-size: .95rem; padding-inline: .65rem; }
@@ -269,153 +290,3 @@ footer .divider { display: none; }
   .scores li { grid-template-columns: minmax(5rem, 1fr) 1fr 2.6rem; }
 }
 """
-
-_SCRIPT = r"""
-() => {
-  // Explain why a microphone does not work: Gradio says little, and nothing if the page is not secure.
-  const note = document.getElementById("microphone-note");
-  const showNote = (text) => {
-    note.textContent = text;
-    note.hidden = false;
-    note.scrollIntoView({block: "nearest"});
-  };
-  const reasons = {
-    NotAllowedError: "The browser does not let this page use the microphone. Allow it in the address bar's settings, "
-      + "then record again, or upload a file.",
-    NotFoundError: "No microphone was found. Plug one in and try again, or upload a file.",
-    NotReadableError: "Another program is using the microphone. Close it and try again, or upload a file.",
-  };
-  const devices = navigator.mediaDevices;
-  if (!window.isSecureContext || !devices) {
-    document.addEventListener("click", (event) => {
-      if (event.target.closest("[aria-label='Record audio'], .record-button")) showNote("Browsers allow recording "
-        + "only over https or on the computer itself. Open the page at its https address, or upload a file.");
-    }, true);
-  } else {
-    const getUserMedia = devices.getUserMedia.bind(devices);
-    devices.getUserMedia = async (constraints) => {
-      try {
-        const stream = await getUserMedia(constraints);
-        note.hidden = true;
-        return stream;
-      } catch (error) {
-        showNote(reasons[error.name] || "The microphone cannot be used. Upload a file instead.");
-        throw error.name in reasons ? new DOMException(error.message, "NotAllowedError") : error;
-      }
-    };
-  }
-  // In a map, the arrow keys move the focus from voice to voice.
-  document.addEventListener("keydown", (event) => {
-    const voice = event.target.closest?.(".map .v");
-    const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
-    if (!voice || !step) return;
-    const voices = [...voice.parentElement.querySelectorAll(".v")];
-    const next = voices[(voices.indexOf(voice) + step + voices.length) % voices.length];
-    voice.tabIndex = -1;
-    next.tabIndex = 0;
-    next.focus();
-    event.preventDefault();
-  });
-  // Gradio accepts files by their MIME type, which browsers do not know for many formats. Here, the suffix decides.
-  const suffixes = __SUFFIXES__;
-  const isRecording = (file) => file.type.startsWith("audio/")
-    || suffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix));
-  const asAudio = (files) => {
-    const transfer = new DataTransfer();
-    for (const file of files) {
-      const type = !isRecording(file) ? "application/octet-stream" : file.type.startsWith("audio/") ? file.type
-        : "audio/wav";
-      transfer.items.add(new File([file], file.name, {type}));
-    }
-    return transfer.files;
-  };
-  document.addEventListener("change", (event) => {
-    if (event.target.matches?.("input[type=file]") && event.target.files.length)
-      event.target.files = asAudio(event.target.files);
-  }, true);
-  document.addEventListener("click", (event) => {
-    if (event.target.matches?.("input[type=file]")) event.target.accept = ["audio/*", ...suffixes].join(",");
-  }, true);
-  document.addEventListener("drop", (event) => {
-    const input = event.target.closest?.("button, .upload-container")?.querySelector("input[type=file]");
-    if (!input || !event.dataTransfer?.files.length) return;
-    event.preventDefault();
-    event.stopPropagation();
-    input.files = asAudio([...event.dataTransfer.files].slice(0, 1));
-    input.dispatchEvent(new Event("change"));
-  }, true);
-  // A toast is titled by the first sentence of its message, instead of "Error" or "Warning".
-  const entitle = () => {
-    for (const toast of document.querySelectorAll(".toast-body")) {
-      for (const text of toast.querySelectorAll(".toast-message-text")) {
-        const node = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
-        if (node?.data.startsWith("Invalid file type")) node.data = __NOT_AUDIO__;
-      }
-      const title = toast.querySelector(".toast-title"), text = toast.querySelector(".toast-message-text");
-      if (!title || !text || title.dataset.entitled) continue;
-      const words = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
-      const name = [...title.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
-      if (!words || !name) continue;
-      const [, first, rest] = words.data.trim().match(/^(.*?[.!?])(?:\s+([^]*))?$/) ?? [null, words.data.trim(), ""];
-      title.dataset.entitled = true;
-      name.data = first + " ";
-      words.data = rest ?? "";
-      text.closest(".toast-message-item").hidden = !rest;
-    }
-  };
-  new MutationObserver(entitle).observe(document.body, {childList: true, subtree: true});
-  // The server ends Gradio's event stream once no event is pending. If an event joins while the message
-  // "close_stream" is on its way, Gradio's client counts on the stream that is about to close, and the event
-  // stays without an answer. So a stream that ends while an event is pending is replaced by a new one.
-  const send = window.fetch.bind(window);
-  const pending = new Set(), completed = new Set();  // ids of events; `completed`: before their join was answered
-  let joining = 0;
-  const join = async (request, options) => {
-    joining += 1;
-    try {
-      const response = await send(request, options);
-      const id = response.ok && (await response.clone().json()).event_id;
-      if (id && !completed.delete(id)) pending.add(id);
-      return response;
-    } finally {
-      joining -= 1;
-    }
-  };
-  const stream = async (request, options) => {
-    const first = await send(request, options);
-    if (!first.ok) return first;
-    const encoder = new TextEncoder();
-    const body = new ReadableStream({async start(controller) {
-      try {
-        for (let part = first; ; part = await send(request, options)) {
-          const reader = part.body.pipeThrough(new TextDecoderStream()).getReader();
-          let text = "", isReplaced = false;
-          for (let read = await reader.read(); !read.done; read = await reader.read()) {
-            const searched = Math.max(0, text.length - 1);
-            text += read.value;
-            for (let end = text.indexOf("\n\n", searched); end >= 0; end = text.indexOf("\n\n")) {
-              const message = text.slice(0, end + 2), head = message.slice(0, 200);
-              text = text.slice(end + 2);
-              const id = head.match(/"msg":"process_completed".*?"event_id":"(\w+)"/)?.[1];
-              if (id && !pending.delete(id)) completed.add(id);
-              isReplaced = head.includes('"msg":"close_stream"') && (pending.size > 0 || joining > 0);
-              if (!isReplaced) controller.enqueue(encoder.encode(message));
-            }
-          }
-          if (!isReplaced) break;
-        }
-        controller.close();
-      } catch (error) {
-        controller.error(error);
-      }
-    }});
-    return new Response(body, {status: first.status, headers: first.headers});
-  };
-  window.fetch = (request, options) => {
-    const path = new URL(request.url ?? request, location.href).pathname;
-    return (path.endsWith("/queue/join") ? join : path.endsWith("/queue/data") ? stream : send)(request, options);
-  };
-}
-"""
-
-SCRIPT = _SCRIPT.replace("__SUFFIXES__", json.dumps(sorted(SUFFIXES))).replace("__NOT_AUDIO__", json.dumps(NOT_AUDIO))

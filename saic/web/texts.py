@@ -11,30 +11,38 @@ _KEEP_MINUTES = KEEP_S // 60
 _MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
 HEADER = """
-<header>
-<div class="title"><h1>Speech anonymizer</h1><p class="lead">The same words, another voice.</p></div>
-<ul class="notes" aria-label="Before you start">
-  <li><strong>It changes the voice, not the words:</strong> spoken names, dates and places stay.</li>
-  <li><strong>Not for patient data on a public server:</strong> run this research tool on your own
-      machine, see About.</li>
-</ul>
-</header>
+<header class="title"><h1>Speech anonymizer</h1>
+<p class="warning"><strong>It changes the voice, not the words:</strong> spoken names stay. Not for patient data
+on a public server.</p></header>
 <p id="microphone-note" class="note-warning" role="status" hidden></p>
 """
 
 # --- Anonymize ---------------------------------------------------------------------------------
 
-PSEUDONYM = "A pseudonym (blend of gallery voices)"
+PSEUDONYM = "A pseudonym (nobody's voice)"
 OWN_RECORDING = "Another person's recording"
 
 SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
 <p>Record or upload up to {_MINUTES} minutes. A few sentences are enough.</p>"""
 
-TARGET = """<h2><span class="step">{step}</span> The new voice</h2>
-<p>Voices A to F are synthetic: no real person's. A pseudonym is not made from them, but from three
-voices of the model's gallery, drawn anew each time.</p>"""
+TARGET = """<h2><span class="step">2</span> The new voice</h2>
+<p>A pseudonym is drawn from the gallery, not made from A to F.</p>"""
 
-PROFILE = """<h2><span class="step">2</span> The way of speaking</h2>"""
+REGISTERS = [("Any", "any"), ("Lower", "lower"), ("Higher", "higher"), ("Like the speaker's", "same")]
+SUBJECT = "Subject's label"
+SUBJECT_INFO = """The same label gets the same voice, on this and every other day. Use a code, not a name. Empty: a
+new voice each time."""
+NO_KEY = "This page has no key for subjects. Start it with app.py --key-file KEY, or leave the subject out."
+SEED_AND_SUBJECT = "A subject's voice is not drawn from a seed. Leave out the seed or the subject."
+VOICE_KINDS = {
+    "random": "a pseudonym, drawn at random: nobody's voice",
+    "seed": "a pseudonym, drawn from a seed: nobody's voice",
+    "key": "the pseudonym of a subject, by the study's key: nobody's voice",
+    "target": "the voice of another recording",
+}
+"""Where the voice of a result is from, by `saic.file_report.Settings.voice`."""
+
+PROFILE = """<h2><span class="step">3</span> The way of speaking</h2>"""
 
 PROFILE_NAMES = {BALANCED: "Balanced", STRICT: "Strict", PROSODY_KEPT: "Prosody kept"}
 """In the order of the page."""
@@ -46,7 +54,8 @@ PROFILES = {
 }
 PROFILE_FIGURE = "Attacker errs in {eer}."
 PROFILE_NOTE = """Attacker: software that decides whether two recordings of {seconds} seconds are of one
-person. Guessing errs in 50 %. Measured with pseudonyms, not on patients."""
+person. Guessing errs in 50 %. Measured with pseudonyms."""
+NO_PATIENT = "None of it was measured on a patient."
 _STAYS = {
     BALANCED: "Rhythm, pauses, emphasis, accent, choice of words and slow changes of the melody stay.",
     STRICT: "Accent, choice of words, the places of pauses and a part of the rhythm stay.",
@@ -57,9 +66,8 @@ CONSENT = "The person who speaks here has agreed to this use of their voice"
 
 EMPTY = f"""<div class="empty">
 <h2>Nothing converted yet</h2>
-<p>You will hear the original, the model's reconstruction of it and the swapped voice, and see what
-was protected and what was not.{{times}} Recordings longer than {_MINUTES} minutes are refused: cut them
-first.</p>
+<p>You will get a verdict, the anonymized voice and a report to file.{{times}} Recordings longer than
+{_MINUTES} minutes are refused: cut them first.</p>
 </div>"""
 
 TIMES = """ On this server, ten seconds of speech take {ten}, five minutes {five}, if nobody else
@@ -67,10 +75,11 @@ converts at that moment."""
 
 NOTED_SOURCE, NOTED_TARGET, NOTED_QUERY = "The voice to protect", "The new voice", "The recording in question"
 
+DELETE = "Delete now"
 DELETED = """<div class="empty" role="status"><h2>Deleted</h2>
 <p>Nothing of yours is left on this server.</p></div>"""
 
-STARTING, DONE = "Starting", "Done"
+STARTING = "Starting"
 
 NOT_AUDIO = "This file is not a recording: upload WAV, FLAC, MP3, M4A or another audio or video file."
 
@@ -79,26 +88,30 @@ WAITING = "Waiting for a free processor core, {before} ahead of you"
 CHANGED = """<div class="empty" role="status"><h2>Not converted yet</h2>
 <p>The recording or your choice changed. Press Convert to convert it.</p></div>"""
 
-LISTEN = """<h2>Listen</h2>
-<p>All three play at the same loudness. The reconstruction keeps the original voice: the model takes
-the recording apart and rebuilds it. It shows how much the model loses without a change of
+DETAILS = "Details: original, reconstruction, spectrograms"
+EVALUATION = "How well it works on average: the evaluation"
+
+LISTEN = """<h2>Listen to the original and the reconstruction</h2>
+<p>They play at the loudness of the anonymized voice. The reconstruction keeps the original voice: the model
+takes the recording apart and rebuilds it. It shows how much the model loses without a change of
 voice.</p>"""
 
-DOWNLOAD_VOICE = "Download the swapped voice (WAV)"
-DOWNLOAD_REPORT = "Download the report (JSON)"
-REPORT = """<p class="soft">The report says how the recording was made and what was measured on it. It
-has no name and no file name. Its similarities are measurements of a person: keep it with the
+GUARD = """I know that the reconstruction is not anonymous: it has the speaker's own voice, and software
+recognizes it."""
+DOWNLOAD_RECONSTRUCTION = "Download the reconstruction"
+DOWNLOAD_REPORTS = {"report": "Report to print (HTML)", "json": "Report (JSON)"}
+REPORT = """<p class="soft">Download the voice as WAV, FLAC or MP3. The report says how it was made and what was
+measured. It has no name and no file name. Its similarities are measurements of a person: keep it with the
 original.</p>"""
+PRINTED_NOTE = """This report has no name and no file name. Its similarities are measurements of a person: keep
+it with the original, not with the anonymized recording."""
 
-PROTECTION_WAITING = """<section class="card protection"><h2>What was protected</h2>
-<p class="soft">Comparing the original with the swapped voice …</p></section>"""
-
-VERDICT_SAME = """<strong>Little.</strong> Software that recognizes voices may still take the swapped
-voice for the speaker's."""
-VERDICT_BETWEEN = """<strong>Some.</strong> The swapped voice is less similar to the speaker than two
-recordings of one person usually are to each other, but more similar than two people usually are."""
-VERDICT_DIFFERENT = """<strong>The voice.</strong> The swapped voice is no more similar to the speaker
-than two people usually are to each other."""
+VERDICT_SAME = """<strong>The voice is hardly protected:</strong> software that recognizes voices may still take
+it for the speaker's."""
+VERDICT_BETWEEN = """<strong>The voice is partly protected:</strong> it is less similar to the speaker than two
+recordings of one person usually are, but more similar than two people usually are."""
+VERDICT_DIFFERENT = """<strong>The voice is protected:</strong> it is no more similar to the speaker than two people
+usually are to each other."""
 VERDICT_UNKNOWN = "The swapped recording has too little speech to compare the voices."
 
 PSEUDONYM_TARGET = """The new voice is a pseudonym. It belongs to no real person, so there is no

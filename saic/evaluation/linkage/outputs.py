@@ -18,7 +18,10 @@ from saic.evaluation.linkage.material import Recording
 from saic.evaluation.protocols import EvaluatedPipeline
 from saic.evaluation.systems import SYSTEMS, write_flac
 
-_CODE = ("audio", "signal", "model", "vocoder", "conversion.py", "gallery.py", "keys.py", "pipeline.py", "profiles.py")
+_CODE = (
+    *("audio", "signal", "model", "vocoder"),
+    *("conversion.py", "gallery.py", "keys.py", "pipeline.py", "profiles.py", "spool.py"),
+)
 
 
 def code_fingerprint() -> str:

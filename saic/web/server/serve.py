@@ -20,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from saic.errors import UsageError
 from saic.web.page import warm_up
+from saic.web.script import SCRIPT
 from saic.web.server.backlog import Backlog
 from saic.web.server.firewall import Firewall
 from saic.web.server.hosts import Hosts
@@ -27,7 +28,7 @@ from saic.web.server.jobs import MAX_JOBS
 from saic.web.server.logs import redact_libraries
 from saic.web.server.recordings import LIMITS
 from saic.web.server.visitors import network_of, within_fair_share
-from saic.web.style import CSS, SCRIPT, theme
+from saic.web.style import CSS, theme
 
 MAX_WAITING = 20
 """Calls that may wait in Gradio's queue until there is room among the `MAX_JOBS` jobs."""

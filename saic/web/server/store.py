@@ -267,6 +267,14 @@ class ClipStore:
         """The decoded copy of an upload if there is one, else the path itself."""
         return self._removed_uploads.get(path.parent) or path
 
+    def has_clips(self, session: str) -> bool:
+        """Whether there is any file of a session's visitor, which `delete` would delete."""
+        with self.mutex:
+            sessions = [self._sessions[name] for name in self.sessions_of_browser(session) if name in self._sessions]
+            visitor = self._sessions[session].visitor if session in self._sessions else None
+            uploaded = any(visitor and sent.visitor.may_be_same(visitor) for sent in self._uploads.values())
+            return uploaded or any(entry.folders for entry in sessions)
+
     # --- deleting ---
 
     def discard(self, path: Path) -> None:

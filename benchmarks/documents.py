@@ -1,0 +1,130 @@
+"""Write the figures of a report into README.md and MODEL_CARD.md: ``python -m benchmarks.documents``.
+
+The report is ``benchmarks/evaluation/report.json``, which ``saic evaluate`` made. ``report.md`` is
+made from it again. Only tables are written; the sentences that quote figures stay as they are, and
+the tests compare them with the report.
+
+- The model card gets all tables of the report from "Worst attacker" to the one before "What that
+  says", except those of a single attacked system and those that `_NOT_IN_CARD` names.
+- README gets the tables of `README_TABLES`, with the rows that :func:`readme_rows` chooses.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from saic.evaluation import report as reports
+
+ROOT = Path(__file__).parents[1]
+REPORT = ROOT / "benchmarks" / "evaluation" / "report.json"
+
+README_TABLES = {
+    "System": {
+        "Target top-1, %": "Identity (Resemblyzer): librispeech",
+        "Source top-1, %": "Identity (Resemblyzer): librispeech",
+        "WER, %": "Words: librispeech",
+        "DNSMOS OVRL": "Sound and prosody: librispeech",
+    },
+    "Corpus": {
+        "EER at 15 s, %": "Worst attacker on `pseudonym`, by corpus",
+        "WER, %": "Words of `pseudonym`, by corpus",
+        "WER, true text, %": "Words of `pseudonym`, by corpus",
+        "Recordings: WER, true text, %": "Words of `pseudonym`, by corpus",
+    },
+    "Attacker": dict.fromkeys(
+        (
+            "EER at 5 s, %",
+            "EER at 15 s, %",
+            "EER at 28 s, %",
+            "top-1 at 15 s, %",
+            "On originals, 15 s: EER, %",
+        ),
+        "Attackers on `pseudonym`",
+    ),
+    "Input": dict.fromkeys(
+        ("WER, %", "Target top-1, %", "WER rise, points", "WER unconverted, %"), "Degraded recordings: librispeech"
+    ),
+}
+"""First header of a README table to its other columns, each with the heading of the report's table that has it."""
+
+_VARIANTS = ("_cosine`", "_ignorant`")  # of attackers: weaker ways to use the same embeddings
+TABLE = re.compile(r"(?:^\|.*\n)+", re.M)
+_CARD_FIGURES = re.compile(r"(?<=\n)### Worst attacker\n.*?(?=\n### What that says\n)", re.S)
+_CARD_BEGINS = ("Worst attacker", "Worst attacker on `pseudonym`, by corpus", "Against `pseudonym_prosody_kept`")
+_NOT_IN_CARD = ("Identity by sex", "Identity without the codec")
+
+
+def main() -> None:
+    """Rewrite the tables of both documents, and report.md."""
+    text = reports.markdown(json.loads(REPORT.read_text(encoding="utf-8")))
+    REPORT.with_suffix(".md").write_text(text, encoding="utf-8")
+    for name, rewritten in (("README.md", readme), ("MODEL_CARD.md", model_card)):
+        path = ROOT / name
+        path.write_text(rewritten(path.read_text(encoding="utf-8"), text), encoding="utf-8")
+
+
+def readme(document: str, report: str) -> str:
+    """The README with the tables of a report in Markdown."""
+    found = {heading: cells(table) for heading, table in tables(report).items()}
+
+    def table(match: re.Match[str]) -> str:
+        first = match[0][2:].partition(" |")[0]
+        columns = README_TABLES[first]
+        lines = [[first, *columns], ["---"] * (1 + len(columns))]
+        for row in readme_rows(first, found):
+            lines.append([row, *(found[heading].get(row, {}).get(name, "-") for name, heading in columns.items())])
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+    return TABLE.sub(table, document)
+
+
+def readme_rows(first: str, found: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[str]:
+    """First cells of the rows of a README table.
+
+    Parameters
+    ----------
+    first
+        First header of the table.
+    found
+        Heading of each table of the report to its :func:`cells`.
+    """
+    if first == "Attacker":  # the strongest first
+        attackers = found["Attackers on `pseudonym`"]
+        shown = [row for row in attackers if not row.endswith(_VARIANTS)]
+        return sorted(shown, key=lambda row: (row != "`fused`", _value(attackers[row]["EER at 15 s, %"])))
+    if first == "Input":  # undegraded, and the two inputs that lose most words
+        degraded = found["Degraded recordings: librispeech"]
+        by_wer = sorted(degraded, key=lambda row: -_value(degraded[row]["WER, %"]))
+        return ["`clean`", *by_wer[:2]]
+    return list(found[next(iter(README_TABLES[first].values()))])
+
+
+def model_card(document: str, report: str) -> str:
+    """The model card with the tables of a report in Markdown."""
+    found = tables(report)
+    headings = [*_CARD_BEGINS, *(name for name in found if name.startswith("Words of"))]
+    headings += [name for name in found if ": " in name and not name.startswith(_NOT_IN_CARD)]
+    written = "\n\n".join(f"### {name}\n\n{found[name]}" for name in headings if name in found)
+    return _CARD_FIGURES.sub(lambda match: f"{written}\n", document)
+
+
+def _value(cell: str) -> float:
+    """The estimate of a cell such as "12.0 [10.1, 14.2]", which is in parentheses if few speakers gave it."""
+    return float(cell.strip("(").split()[0])
+
+
+def tables(markdown: str) -> dict[str, str]:
+    """Heading to the table under it."""
+    parts = [part.partition("\n\n") for part in re.split("\n##+ ", markdown)[1:]]
+    return {heading: body.partition("\n\n")[0].strip() for heading, _, body in parts if body.startswith("|")}
+
+
+def cells(table: str) -> dict[str, dict[str, str]]:
+    """First cell of each row to its cells by column."""
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+    return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+
+
+if __name__ == "__main__":
+    main()

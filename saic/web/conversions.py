@@ -1,0 +1,253 @@
+"""Conversions for the page and its API: the work itself, its files, and what it protected."""
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from saic import file_report, plots
+from saic.audio import SAMPLE_RATE
+from saic.audio.output import encode
+from saic.conversion import Voice
+from saic.errors import UsageError
+from saic.evaluation.protection import Protection, ProtectionMeasurer
+from saic.pipeline import Conversion
+from saic.signal.loudness import normalize_loudness
+from saic.web import texts
+from saic.web.linkage import Linkage
+from saic.web.progress import COMPARING, WRITING, Pace, Progress
+from saic.web.server.recordings import Recordings
+from saic.web.server.store import GONE
+
+OnProgress = Callable[[float, str, float | None], None]
+"""Called with the share done, 0 to 1, the stage, and the seconds left (None: not known)."""
+
+FORMATS = ("wav", "flac", "mp3")
+"""Formats of the swapped voice."""
+
+_WARM_UP_S = 10
+_TICK_S = 0.4  # between two updates of the progress bar
+_NO_FIGURES: Mapping[str, Linkage] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class NewVoice:
+    """The voice that a recording is converted to.
+
+    Attributes
+    ----------
+    kind : "random" or "seed" (a new pseudonym), "key" (a subject's) or "target" (a recording)
+    voice : of a subject, or of a recording that was measured before
+    wav : (M,) the target's recording
+    register : of a pseudonym, as for `saic.pipeline.Pipeline.anonymize`
+    seed : of kind "seed"
+    """
+
+    kind: str
+    voice: Voice | None = None
+    wav: np.ndarray | None = None
+    register: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A conversion: its files, all in one folder, and what was measured on it.
+
+    Attributes
+    ----------
+    original, reconstructed, swapped : paths of 16 kHz WAVs; the swapped voice is there in all `FORMATS`
+    arrays : path of `saic.plots.mel_arrays`
+    new_voice : what it was converted to, without its wav and voice
+    profile, voice_similarity : as in `saic.pipeline.Conversion`
+    duration_s : length of the swapped voice
+    protection : the similarities; `words_kept` is measured later
+    """
+
+    original: str
+    reconstructed: str
+    swapped: str
+    arrays: str
+    new_voice: NewVoice
+    profile: str
+    voice_similarity: float | None
+    duration_s: float
+    protection: Protection
+
+    @property
+    def clips(self) -> tuple[str, str, str]:
+        """Paths of the WAVs: original, reconstructed, swapped."""
+        return self.original, self.reconstructed, self.swapped
+
+    @property
+    def downloads(self) -> list[str]:
+        """Paths of the swapped voice in `FORMATS`."""
+        return [str(Path(self.swapped).with_suffix(f".{name}")) for name in FORMATS]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of all files of the result."""
+        return Path(self.swapped).parent
+
+
+class Converter:
+    """Converts recordings, and measures and reports what that protected.
+
+    Parameters
+    ----------
+    pipeline : a `saic.Pipeline`
+    recordings : keeps the results
+    measurer : measures what a conversion protects
+    figures : what the evaluation found about linking recordings of each profile
+    """
+
+    def __init__(
+        self,
+        pipeline,
+        recordings: Recordings,
+        measurer: ProtectionMeasurer,
+        figures: Mapping[str, Linkage] = _NO_FIGURES,
+    ) -> None:
+        self.pipeline, self.recordings, self.measurer, self.figures = pipeline, recordings, measurer, figures
+        self.pace = Pace()
+        self._weights_sha256 = pipeline.info()["sha256"]
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The profiles that the weights allow, in the order of the page."""
+        return tuple(name for name in texts.PROFILE_NAMES if name in self.pipeline.profiles)
+
+    @property
+    def default_profile(self) -> str:
+        """The profile of a page on which none was chosen."""
+        return self.pipeline.default_profile
+
+    def require_profile(self, profile: str | None) -> str:
+        """The profile of that name, the default for None; UsageError if the weights don't allow it."""
+        if profile is None:
+            return self.default_profile
+        if profile not in self.profiles:
+            raise UsageError(f"There is no such profile. Use one of these: {', '.join(self.profiles)}.")
+        return profile
+
+    def warm_up(self, wav: np.ndarray) -> None:
+        """Load and compile what a conversion needs, and measure how long one takes.
+
+        The first conversion, of a short part, compiles. The second one is measured.
+
+        Parameters
+        ----------
+        wav : (N,) speech, of which `_WARM_UP_S` are converted
+        """
+        wav = wav[: _WARM_UP_S * SAMPLE_RATE]
+        new_voice = NewVoice("target", self.pipeline.voice((wav, SAMPLE_RATE)), wav)
+        self.measurer.warm_up()
+        for part, pace in ((wav[: len(wav) // 4], Pace()), (wav, self.pace)):
+            so_far = Progress(pace, len(part) / SAMPLE_RATE)
+            self._compute(part, new_voice, self.default_profile, so_far.enter)
+            so_far.finish()
+
+    def convert(
+        self,
+        source: np.ndarray,
+        new_voice: NewVoice,
+        session: str,
+        profile: str,
+        progress: OnProgress = lambda *update: None,
+    ) -> Result:
+        """Convert a wav (N,), write the files of the result, and compare the voices."""
+        report_wait = lambda before: progress(0.0, texts.WAITING.format(before=before), None)  # noqa: E731
+        with self.recordings.job("convert", session, report_wait) as job:
+            is_unmeasured = new_voice.kind == "target" and new_voice.voice is None
+            target_s = len(new_voice.wav) / SAMPLE_RATE if is_unmeasured else 0.0
+            so_far = Progress(self.pace, len(source) / SAMPLE_RATE, target_s)
+            with so_far.reported(progress, _TICK_S) as report:
+
+                def enter(stage: str, share: float = 0.0) -> None:
+                    so_far.enter(stage)
+                    job.check()
+                    report()
+
+                conversion, wavs, files, protection = self._compute(source, new_voice, profile, enter, job.check)
+                job.check()
+                folder = self.recordings.new(session, "result")
+                names = ("original", "reconstructed", "swapped")
+                paths = [self.recordings.save(folder, name, wav) for name, wav in zip(names, wavs, strict=True)]
+                paths += [self.recordings.write(folder, name, data) for name, data in files.items()][:1]
+                so_far.finish()
+                report()
+        of = conversion.profile, conversion.voice_similarity, len(conversion.wav) / SAMPLE_RATE, protection
+        return Result(*paths, replace(new_voice, voice=None, wav=None), *of)
+
+    def _compute(
+        self,
+        source: np.ndarray,
+        new_voice: NewVoice,
+        profile: str,
+        enter: Callable[..., None],
+        check: Callable[[], None] = lambda: None,
+    ) -> tuple[Conversion, list[np.ndarray], dict[str, bytes], Protection]:
+        """The conversion, the three wavs of a result, its other files by name, and what was protected.
+
+        The first of the files has the arrays of the spectrograms.
+        """
+        clip, options = (source, SAMPLE_RATE), {"profile": profile, "reconstruct": True, "progress": enter}
+        if new_voice.kind == "target":
+            voice = (new_voice.wav, SAMPLE_RATE) if new_voice.voice is None else new_voice.voice
+            result = self.pipeline.convert(clip, voice, **options)
+        elif new_voice.kind == "key":
+            result = self.pipeline.anonymize(clip, voice=new_voice.voice, **options)
+        else:
+            register = new_voice.register or "any"
+            result = self.pipeline.anonymize(clip, seed=new_voice.seed, register=register, **options)
+        enter(WRITING)
+        npz, arrays = io.BytesIO(), plots.mel_arrays(result.mels, result.f0_hz)
+        np.savez(npz, **{name: array.astype(np.float16) for name, array in arrays.items()})
+        wavs = [normalize_loudness(wav) for wav in (source, result.reconstruction, result.wav)]
+        files = {"spectrograms.npz": npz.getvalue()}
+        files |= {f"swapped.{name}": encode(wavs[2], name, SAMPLE_RATE) for name in FORMATS if name != "wav"}
+        enter(COMPARING)
+        protection = self.measurer.measure_similarity(wavs[0], wavs[2], new_voice.wav, check)
+        return result, wavs, files, protection
+
+    def measure_words_kept(self, result: Result, session: str) -> Result:
+        """The result with the share of words kept, if there is a speech recognizer."""
+        if not self.measurer.has_asr:
+            return result
+        original, swapped = (self.recordings.load(path, session) for path in (result.original, result.swapped))
+        with self.recordings.job("transcribe", session) as job:
+            job.check()
+            words_kept = self.measurer.measure_words_kept(original, swapped, job.check)
+        return replace(result, protection=replace(result.protection, words_kept=words_kept))
+
+    def spectrograms(self, result: Result, session: str) -> tuple[plots.spectrograms.Mels, Mapping[str, np.ndarray]]:
+        """Mels and F0 of a result, as `saic.plots.mel_comparison` takes them."""
+        npz = self.recordings.read_bytes(result.arrays, session)
+        return plots.from_arrays(np.load(io.BytesIO(npz)))
+
+    def picture(self, result: Result, session: str, view: plots.View | None = None) -> str:
+        """Draw the spectrograms of a result as a PNG beside its files; returns its path."""
+        png = io.BytesIO()
+        plots.mel_comparison(*self.spectrograms(result, session), view or plots.View()).savefig(png, dpi=plots.DPI)
+        return self.recordings.write(result.folder, "spectrograms.png", png.getvalue())
+
+    def report(self, result: Result, notes: Iterable[str]) -> dict[str, Any]:
+        """The report of a result, see `saic.file_report`; `notes` are those on the source."""
+        try:
+            return file_report.build(
+                result.protection,
+                file_report.Settings(result.new_voice.kind, result.new_voice.register, SAMPLE_RATE),
+                Path(result.swapped),
+                profile=result.profile,
+                voice_similarity=result.voice_similarity,
+                threshold=self.pipeline.gallery.threshold,
+                duration_s=result.duration_s,
+                notes=notes,
+                weights_sha256=self._weights_sha256,
+            )
+        except OSError:  # the result has been deleted
+            raise UsageError(GONE) from None

@@ -1,0 +1,156 @@
+"""What the page does in the browser, besides Gradio."""
+
+import json
+
+from saic.audio import SUFFIXES
+from saic.web.texts import NOT_AUDIO
+
+_SCRIPT = r"""
+() => {
+  // Explain why a microphone does not work: Gradio says little, and nothing if the page is not secure.
+  const note = document.getElementById("microphone-note");
+  const showNote = (text) => {
+    note.textContent = text;
+    note.hidden = false;
+    note.scrollIntoView({block: "nearest"});
+  };
+  const reasons = {
+    NotAllowedError: "The browser does not let this page use the microphone. Allow it in the address bar's settings, "
+      + "then record again, or upload a file.",
+    NotFoundError: "No microphone was found. Plug one in and try again, or upload a file.",
+    NotReadableError: "Another program is using the microphone. Close it and try again, or upload a file.",
+  };
+  const devices = navigator.mediaDevices;
+  if (!window.isSecureContext || !devices) {
+    document.addEventListener("click", (event) => {
+      if (event.target.closest("[aria-label='Record audio'], .record-button")) showNote("Browsers allow recording "
+        + "only over https or on the computer itself. Open the page at its https address, or upload a file.");
+    }, true);
+  } else {
+    const getUserMedia = devices.getUserMedia.bind(devices);
+    devices.getUserMedia = async (constraints) => {
+      try {
+        const stream = await getUserMedia(constraints);
+        note.hidden = true;
+        return stream;
+      } catch (error) {
+        showNote(reasons[error.name] || "The microphone cannot be used. Upload a file instead.");
+        throw error.name in reasons ? new DOMException(error.message, "NotAllowedError") : error;
+      }
+    };
+  }
+  // In a map, the arrow keys move the focus from voice to voice.
+  document.addEventListener("keydown", (event) => {
+    const voice = event.target.closest?.(".map .v");
+    const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
+    if (!voice || !step) return;
+    const voices = [...voice.parentElement.querySelectorAll(".v")];
+    const next = voices[(voices.indexOf(voice) + step + voices.length) % voices.length];
+    voice.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+    event.preventDefault();
+  });
+  // Gradio accepts files by their MIME type, which browsers do not know for many formats. Here, the suffix decides.
+  const suffixes = __SUFFIXES__;
+  const isRecording = (file) => file.type.startsWith("audio/")
+    || suffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix));
+  const asAudio = (files) => {
+    const transfer = new DataTransfer();
+    for (const file of files) {
+      const type = !isRecording(file) ? "application/octet-stream" : file.type.startsWith("audio/") ? file.type
+        : "audio/wav";
+      transfer.items.add(new File([file], file.name, {type}));
+    }
+    return transfer.files;
+  };
+  document.addEventListener("change", (event) => {
+    if (event.target.matches?.("input[type=file]") && event.target.files.length)
+      event.target.files = asAudio(event.target.files);
+  }, true);
+  document.addEventListener("click", (event) => {
+    if (event.target.matches?.("input[type=file]")) event.target.accept = ["audio/*", ...suffixes].join(",");
+  }, true);
+  document.addEventListener("drop", (event) => {
+    const input = event.target.closest?.("button, .upload-container")?.querySelector("input[type=file]");
+    if (!input || !event.dataTransfer?.files.length) return;
+    event.preventDefault();
+    event.stopPropagation();
+    input.files = asAudio([...event.dataTransfer.files].slice(0, 1));
+    input.dispatchEvent(new Event("change"));
+  }, true);
+  // A toast is titled by the first sentence of its message, instead of "Error" or "Warning".
+  const entitle = () => {
+    for (const toast of document.querySelectorAll(".toast-body")) {
+      for (const text of toast.querySelectorAll(".toast-message-text")) {
+        const node = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+        if (node?.data.startsWith("Invalid file type")) node.data = __NOT_AUDIO__;
+      }
+      const title = toast.querySelector(".toast-title"), text = toast.querySelector(".toast-message-text");
+      if (!title || !text || title.dataset.entitled) continue;
+      const words = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+      const name = [...title.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+      if (!words || !name) continue;
+      const [, first, rest] = words.data.trim().match(/^(.*?[.!?])(?:\s+([^]*))?$/) ?? [null, words.data.trim(), ""];
+      title.dataset.entitled = true;
+      name.data = first + " ";
+      words.data = rest ?? "";
+      text.closest(".toast-message-item").hidden = !rest;
+    }
+  };
+  new MutationObserver(entitle).observe(document.body, {childList: true, subtree: true});
+  // The server ends Gradio's event stream once no event is pending. If an event joins while the message
+  // "close_stream" is on its way, Gradio's client counts on the stream that is about to close, and the event
+  // stays without an answer. So a stream that ends while an event is pending is replaced by a new one.
+  const send = window.fetch.bind(window);
+  const pending = new Set(), completed = new Set();  // ids of events; `completed`: before their join was answered
+  let joining = 0;
+  const join = async (request, options) => {
+    joining += 1;
+    try {
+      const response = await send(request, options);
+      const id = response.ok && (await response.clone().json()).event_id;
+      if (id && !completed.delete(id)) pending.add(id);
+      return response;
+    } finally {
+      joining -= 1;
+    }
+  };
+  const stream = async (request, options) => {
+    const first = await send(request, options);
+    if (!first.ok) return first;
+    const encoder = new TextEncoder();
+    const body = new ReadableStream({async start(controller) {
+      try {
+        for (let part = first; ; part = await send(request, options)) {
+          const reader = part.body.pipeThrough(new TextDecoderStream()).getReader();
+          let text = "", isReplaced = false;
+          for (let read = await reader.read(); !read.done; read = await reader.read()) {
+            const searched = Math.max(0, text.length - 1);
+            text += read.value;
+            for (let end = text.indexOf("\n\n", searched); end >= 0; end = text.indexOf("\n\n")) {
+              const message = text.slice(0, end + 2), head = message.slice(0, 200);
+              text = text.slice(end + 2);
+              const id = head.match(/"msg":"process_completed".*?"event_id":"(\w+)"/)?.[1];
+              if (id && !pending.delete(id)) completed.add(id);
+              isReplaced = head.includes('"msg":"close_stream"') && (pending.size > 0 || joining > 0);
+              if (!isReplaced) controller.enqueue(encoder.encode(message));
+            }
+          }
+          if (!isReplaced) break;
+        }
+        controller.close();
+      } catch (error) {
+        controller.error(error);
+      }
+    }});
+    return new Response(body, {status: first.status, headers: first.headers});
+  };
+  window.fetch = (request, options) => {
+    const path = new URL(request.url ?? request, location.href).pathname;
+    return (path.endsWith("/queue/join") ? join : path.endsWith("/queue/data") ? stream : send)(request, options);
+  };
+}
+"""
+
+SCRIPT = _SCRIPT.replace("__SUFFIXES__", json.dumps(sorted(SUFFIXES))).replace("__NOT_AUDIO__", json.dumps(NOT_AUDIO))

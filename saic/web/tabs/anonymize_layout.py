@@ -1,0 +1,269 @@
+"""Layout and events of the Anonymize tab."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from saic import plots
+from saic.evaluation.linkage.report import HEADLINE_S
+from saic.web import texts
+from saic.web.conversions import FORMATS, Result
+from saic.web.parts import HEAVY, PRIVATE, QUICK, player, recorder
+from saic.web.progress import progress_html
+from saic.web.texts import OWN_RECORDING, PSEUDONYM
+
+if TYPE_CHECKING:
+    from saic.web.tabs.anonymize import Anonymizer
+
+HIDDEN = "hidden"
+"""Visibility of a player that is not shown. With False, Gradio mounts it later, and each update then counts as a
+change of its clip."""
+
+_CONSENTED_RECORDING_JS = "(consent, clip) => (consent && clip ? clip.path : null)"
+_ALLOW_JS = "(ticked) => ({__type__: 'update', interactive: ticked})"
+
+
+@dataclass(frozen=True)
+class Tab:
+    """Components and state of the tab.
+
+    Attributes
+    ----------
+    pseudonym : group of the pseudonym's settings
+    protection : the verdict
+    measured : the card
+    downloads : of the swapped voice in `FORMATS`, of the report to print, of the report for programs
+    details : what a reader of the result needs second: other clips, spectrograms, evaluation
+    guard : tick that allows to download the reconstruction
+    own_download : of the reconstruction
+    mels : download of the picture
+    view : settings of the spectrograms
+    consented : path of the recording that the consent was given for; kept by the browser
+    requested : the `Run` that was requested last
+    run : the `Run` that was started last
+    shown_run_id : id of the run that the page shows; kept by the browser
+    """
+
+    source: gr.Audio
+    choice: gr.Radio
+    target: gr.Audio
+    consent: gr.Checkbox
+    pseudonym: gr.Group
+    register: gr.Radio
+    subject: gr.Textbox
+    profile: gr.Radio
+    convert: gr.Button
+    cancel: gr.Button
+    example: gr.Button
+    intro: gr.HTML
+    progress: gr.HTML
+    results: gr.Column
+    notes: gr.HTML
+    protection: gr.HTML
+    swapped: gr.Audio
+    downloads: list[gr.DownloadButton]
+    measured: gr.HTML
+    details: gr.Accordion
+    original: gr.Audio
+    reconstructed: gr.Audio
+    guard: gr.Checkbox
+    own_download: gr.DownloadButton
+    spectrograms: gr.Plot
+    mels: gr.DownloadButton
+    view: list[gr.Component]
+    consented: gr.Textbox
+    requested: gr.State
+    run: gr.State
+    shown_run_id: gr.Textbox
+
+    @property
+    def inputs(self) -> list[gr.Component]:
+        """What a run is made from, in the order of `saic.web.tabs.anonymize.Run`."""
+        return [self.source, self.target, self.choice, self.profile, self.register, self.subject]
+
+    @property
+    def detail_parts(self) -> list[gr.Component]:
+        """Components that are filled when the details are opened."""
+        return [self.original, self.reconstructed, self.own_download, self.mels, self.spectrograms]
+
+    @property
+    def results_area(self) -> list[gr.Component]:
+        """Components below the buttons, in the order of `update_results_area`."""
+        state = [self.shown_run_id, self.cancel, self.intro, self.progress, self.results, self.notes]
+        result = [self.protection, self.measured, self.swapped, *self.downloads]
+        return [*state, *result, self.details, self.guard, *self.detail_parts]
+
+
+def update_results_area(
+    *,
+    message: str = "",
+    run_id: str = "",
+    running: bool = False,
+    result: Result | None = None,
+    verdict: str = "",
+    card: str = "",
+    reports: list[str] | None = None,
+    notes: str = "",
+) -> tuple:
+    """Updates of the components below the buttons, in the order of `Tab.results_area`.
+
+    Parameters
+    ----------
+    message : HTML, shown while there is neither a run nor a result
+    run_id : id of the run that the page shows
+    running : whether to show the progress and "Cancel"
+    result : the result to show; None removes it from the page
+    verdict, card : HTML of a result
+    reports : paths of the reports; None while they are not complete
+    notes : HTML, shown above the result if it isn't empty
+    """
+    bar = {"value": progress_html(texts.STARTING, 0.0, None)} if running else {}
+    progress = gr.update(visible=running, **bar)
+    state = run_id, gr.update(visible=running), gr.update(value=message), progress, gr.update(visible=bool(result))
+    voices = [gr.update(value=path) for path in (result.downloads if result else [None] * len(FORMATS))]
+    reported = [gr.update(value=path, interactive=path is not None) for path in reports or (None, None)]
+    shown = verdict, card, result and result.swapped, *voices, *reported
+    details = gr.update(open=False), False, None, None, gr.update(value=None, interactive=False), None, None
+    return *state, gr.update(value=notes, visible=bool(notes)), *shown, *details
+
+
+def build_tab(anonymizer: "Anonymizer", evaluation: str) -> Tab:
+    """Lay out the tab; `evaluation` is HTML."""
+    several = len(anonymizer.converter.profiles) > 1
+    with gr.Row(equal_height=True, elem_classes="pair"):
+        with gr.Column(elem_classes="card"):
+            gr.HTML(texts.SOURCE)
+            source = recorder("Voice to protect", "source")
+        with gr.Column(elem_classes="card"):
+            gr.HTML(texts.TARGET)
+            choice = gr.Radio(
+                [PSEUDONYM, OWN_RECORDING, *anonymizer.bundled], value=PSEUDONYM, label="Voice", elem_id="choice"
+            )
+            with gr.Column(elem_id="pseudonym", elem_classes="flat") as pseudonym:
+                register = gr.Radio(texts.REGISTERS, value="any", label="Register", elem_id="register")
+                subject = gr.Textbox(
+                    label=texts.SUBJECT, info=texts.SUBJECT_INFO, elem_id="subject", visible=anonymizer.key is not None
+                )
+            target = recorder("New voice", "target", interactive=False, visible=HIDDEN)
+            consent = gr.Checkbox(label=texts.CONSENT, visible=False, elem_id="consent", container=False)
+    profile = _profile_choice(anonymizer, visible=several)
+    with gr.Row(elem_classes=["actions", "always-visible"]):
+        convert = gr.Button("Convert", variant="primary", elem_id="convert", scale=3)
+        cancel = gr.Button("Cancel", elem_id="cancel", scale=1, visible=False)
+        example = gr.Button("Try it with bundled voices", elem_id="example", scale=1, min_width=300)
+    intro = gr.HTML(anonymizer.empty_message(), elem_id="intro")
+    progress = gr.HTML(progress_html(texts.STARTING, 0.0, None), elem_id="progress", visible=False)
+    with gr.Column(visible=False, elem_id="results") as results:
+        notes = gr.HTML("", elem_id="notes", visible=False)
+        protection = gr.HTML("", elem_id="protection")
+        swapped = player("Anonymized voice", "swapped")
+        with gr.Row(elem_classes=["actions", "downloads"]):
+            downloads = [gr.DownloadButton(name.upper(), elem_id=f"download-{name}", min_width=90) for name in FORMATS]
+            downloads += [
+                gr.DownloadButton(label, elem_id=f"download-{name}", interactive=False, min_width=190)
+                for name, label in texts.DOWNLOAD_REPORTS.items()
+            ]
+        gr.HTML(texts.REPORT)
+        measured = gr.HTML("", elem_id="measured")
+        with gr.Accordion(texts.DETAILS, open=False, elem_id="details") as details:
+            gr.HTML(texts.LISTEN)
+            with gr.Row():
+                original, reconstructed = (player(label) for label in ("Original", "Reconstructed"))
+            with gr.Row(elem_classes="actions"):
+                guard = gr.Checkbox(label=texts.GUARD, elem_id="guard", container=False, scale=3)
+                own_download = gr.DownloadButton(
+                    texts.DOWNLOAD_RECONSTRUCTION, elem_id="download-reconstruction", interactive=False
+                )
+            gr.HTML(texts.mels(anonymizer.converter.profiles))
+            plot = gr.Plot(label="Spectrograms", show_label=False, elem_id="spectrograms", container=False)
+            with gr.Row(elem_classes="actions"):
+                mels = gr.DownloadButton(texts.DOWNLOAD_MELS, elem_id="download-spectrograms")
+            view = _view_choices()
+            with gr.Accordion(texts.EVALUATION, open=False, elem_id="evaluation"):
+                gr.HTML(evaluation)
+    states = gr.Textbox(visible=False), gr.State(None), gr.State(None), gr.Textbox(visible=False)
+    inputs = source, choice, target, consent, pseudonym, register, subject, profile
+    result = notes, protection, swapped, downloads, measured
+    more = details, original, reconstructed, guard, own_download, plot, mels, view
+    return Tab(*inputs, convert, cancel, example, intro, progress, results, *result, *more, *states)
+
+
+def _view_choices() -> list[gr.Component]:
+    """Settings of the spectrograms, in the order of `Anonymizer.show_spectrograms`."""
+    default = plots.View()
+    with gr.Accordion(texts.VIEW, open=False, elem_id="view"):
+        with gr.Row():
+            axis = gr.Radio(texts.VIEW_AXES, value=default.axis, label="Frequency axis")
+            palette = gr.Radio(list(plots.PALETTES), value=default.palette, label="Colors")
+        range_db = gr.Slider(30, 110, value=default.range_db, step=10, label=texts.VIEW_RANGE, buttons=[])
+        difference = gr.Checkbox(label=texts.VIEW_DIFFERENCE, value=default.difference, elem_id="difference")
+    return [axis, palette, range_db, difference]
+
+
+def _profile_choice(anonymizer: "Anonymizer", visible: bool) -> gr.Radio:
+    """Radio buttons of the profiles, each with its figure; hidden where there is only one."""
+    converter = anonymizer.converter
+    options, figures = [], converter.figures
+    for name in converter.profiles:
+        label = f"{texts.PROFILE_NAMES[name]}. {texts.PROFILES[name]}"
+        if name in figures:
+            label += " " + texts.PROFILE_FIGURE.format(eer=f"{figures[name].eer[HEADLINE_S]:.0f} %")
+        options.append((label, name))
+    with gr.Column(elem_classes="card", visible=visible):
+        gr.HTML(texts.PROFILE)
+        choice = gr.Radio(options, value=converter.default_profile, label="Profile", elem_id="profile")
+        measured = texts.PROFILE_NOTE.format(seconds=HEADLINE_S) if figures.keys() & set(converter.profiles) else ""
+        gr.HTML(f'<p class="soft">{measured} {texts.NO_PATIENT}</p>')
+    return choice
+
+
+def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
+    """Connect the events of the tab to their handlers."""
+    inputs, area = tab.inputs, tab.results_area
+    # Gradio calls the handlers of one event in this order, each after the one before has ended. So
+    # the quick ones come first.
+    changes = [part.change for part in (*inputs, tab.shown_run_id)]
+    state = [*inputs, tab.shown_run_id, tab.run]
+    checked = gr.on(changes, anonymizer.drop_if_changed, state, area, trigger_mode="always_last", **QUICK)
+    # It fails if a file that the page names is gone from the server.
+    checked.failure(lambda: update_results_area(message=texts.CHANGED), None, area, **QUICK)
+    consent = [tab.target, tab.consent, tab.consented]
+    tab.target.change(anonymizer.reset_consent, consent, tab.consent, **QUICK)
+    for clip, decode in ((tab.source, anonymizer.decode_source), (tab.target, anonymizer.decode_target)):
+        decoded = clip.change(decode, clip, gr.State(), show_progress="hidden", **PRIVATE)
+        decoded.success(anonymizer.update_player, clip, clip, **QUICK)
+        decoded.failure(lambda: None, None, clip, **QUICK)
+    chosen = [tab.target, tab.consent, tab.pseudonym]
+    tab.choice.input(anonymizer.choose_target, tab.choice, chosen, **QUICK)
+    # In the browser, so that the path is known before any later click.
+    tab.consent.input(None, [tab.consent, tab.target], tab.consented, js=_CONSENTED_RECORDING_JS)
+    tab.guard.change(None, tab.guard, tab.own_download, js=_ALLOW_JS)
+    # A warning needs the queue. The output is a state and not a visible component: there, Gradio
+    # would write "Error" for screen readers.
+    requested = tab.convert.click(
+        anonymizer.request_run,
+        [*inputs, tab.consent, tab.consented],
+        tab.requested,
+        show_progress="hidden",
+        **PRIVATE,
+    )
+    filled = [tab.source, tab.choice, *chosen, tab.requested]
+    example = tab.example.click(anonymizer.load_example, tab.profile, filled, **QUICK)
+    hidden = {"show_progress": "hidden"}
+    drawn = [tab.run, *tab.view]
+    view = [part.change for part in tab.view]
+    gr.on(view, anonymizer.show_spectrograms, drawn, tab.spectrograms, trigger_mode="always_last", **hidden, **HEAVY)
+    tab.details.expand(anonymizer.show_details, drawn, tab.detail_parts, **hidden, **HEAVY)
+    several = {"trigger_mode": "multiple"}  # a dropped run may still be in its last stage when the next one starts
+    for ready in (requested, example):
+        started = ready.success(anonymizer.start_run, [tab.requested, tab.run], [tab.run, *area], **several, **QUICK)
+        converted = started.success(anonymizer.run_with_progress, tab.run, tab.progress, **hidden, **several, **HEAVY)
+        converted.failure(anonymizer.show_failure, tab.run, area, **several, **QUICK)
+        shown = converted.success(
+            anonymizer.show_result, [*inputs, tab.run], area, scroll_to_output=True, **several, **QUICK
+        )
+        if anonymizer.converter.measurer.has_asr:
+            counted = [tab.measured, *tab.downloads[len(FORMATS) :]]
+            shown.success(anonymizer.count_words, tab.run, counted, **hidden, **several, **HEAVY)
+    tab.cancel.click(anonymizer.cancel, tab.run, area, **QUICK)
