@@ -118,7 +118,7 @@ def test_resumed_release_takes_no_step_twice_and_skips_finished_parts(finished: 
     done = re.findall(r"^(\S+) .*done, 0 h 0\d min$", finished.printed, re.MULTILINE)
     assert done == PARTS[: PARTS.index("stage2-2")]
     assert re.findall(r"^Part (\S+):$", finished.printed, re.MULTILINE) == PARTS[PARTS.index("stage2-2") :]
-    assert re.search(r"^stage2-2 +2  about 2 h 00 min$", finished.printed, re.MULTILINE)
+    assert re.search(r"^stage2-2 +2  about 2 h 00 min, begun, at step 3$", finished.printed, re.MULTILINE)
     assert "saic evaluate --data" in finished.printed and "--split test --weights" in finished.printed
 
 
@@ -233,11 +233,13 @@ def test_what_would_fail_after_hours_is_refused_at_the_start(corpus: Path, confi
         release.main([corpus], run, tmp_path / "config.yaml")
     with pytest.raises(UsageError, match="give one of them"):
         release.main([corpus], run, config, parallel=tmp_path, kokoro=tmp_path)
+    with pytest.raises(UsageError, match=r"--kokoro folder has no model\.onnx\. Fill it"):
+        release.main([corpus], run, config, kokoro=tmp_path)
     assert not run.exists()
 
 
 def test_parallel_speech_is_made_apart_from_the_texts_of_all_corpora_and_then_used(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given, trained = {}, {}
     monkeypatch.setattr(release_parts.kokoro, "main", lambda *paths, **options: given.update(options, paths=paths))
@@ -249,6 +251,11 @@ def test_parallel_speech_is_made_apart_from_the_texts_of_all_corpora_and_then_us
         part.make(False)
     assert given["apart_from"] == [corpus, tmp_path] and given["n_sentences"] == CONFIG.parallel_speech.sentences
     assert given["paths"][0] == tmp_path / "kokoro" / "model.onnx"
+    monkeypatch.setattr(release, "stages", lambda *_: ((name, None) for name in STAGES))
+    monkeypatch.setattr(release, "measure", lambda _: StepTime(60.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(release.os, "cpu_count", lambda: 2)
+    release._print_plan(Progress(tmp_path / "run", made), CONFIG, [corpus], "cpu")
+    assert re.search(r"^parallel +3,600  about 2 h 30 min$", capsys.readouterr().out, re.MULTILINE)
     assert trained["parallel"] == given["paths"][4] == tmp_path / "run" / "parallel"
 
 

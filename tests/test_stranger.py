@@ -71,16 +71,16 @@ def saic(*commands: list[str], environment: dict[str, str], cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as after fine-tuning: runs/stage2/weights with a gallery, runs/report/report.json."""
+    """A folder as after train.release: runs/release/weights with a gallery, runs/release/report/report.json."""
     root = tmp_path_factory.mktemp("stranger")
-    folder = root / "runs" / "stage2" / "weights"
+    folder = root / "runs" / "release" / "weights"
     shutil.copytree(weights.resolve(), folder)
     model = Model.from_pretrained()
     model.mel_mean += 0.01
     model.save_pretrained(folder)
     report = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text(encoding="utf-8"))
-    (root / "runs" / "report").mkdir()
-    (root / "runs" / "report" / "report.json").write_text(
+    (folder.parent / "report").mkdir()
+    (folder.parent / "report" / "report.json").write_text(
         json.dumps(report | {"weights_sha256": weights.fingerprint(folder)}), encoding="utf-8"
     )
     (root / "assets").symlink_to(ROOT / "assets")

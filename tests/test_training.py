@@ -582,7 +582,7 @@ def test_stage_2_with_codes_of_another_training_set_raises_data_error(
 def test_entry_points_train_weights_that_convert_from_a_folder_of_audio(
     corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The commands of the README's training section, with the tiny config."""
+    """The commands of preparation and of both stages, with the tiny config."""
 
     def run(module: str, *arguments: str | Path) -> str:
         """Like ``python -m``, but in this process: a new one takes seconds to start."""

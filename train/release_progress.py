@@ -14,6 +14,7 @@ from typing import Any
 
 from saic import files
 from saic.errors import UsageError
+from saic.training.loop import latest
 from saic.weights import sha256
 
 _STATE = "parts.json"
@@ -72,6 +73,11 @@ class Progress:
     def minutes(self, part: Part) -> float:
         """How long a finished part took, over all its interruptions."""
         return self._records[part.name]["seconds"] / 60
+
+    def begun(self, part: Part) -> str:
+        """ ", begun, at step N" if an interrupted part has a checkpoint; else an empty string."""
+        newest = latest(self.run / part.name)
+        return "" if newest is None else f", begun, at step {newest.name.removeprefix('step-')}"
 
     def make(self, part: Part) -> None:
         """Make a part, or go on with it if it was interrupted.
