@@ -349,6 +349,22 @@ def test_recording_voice_profile_and_button_are_above_the_fold(scheme, browser: 
     context.close()
 
 
+def test_progress_and_then_the_verdict_are_in_view(browser: Browser, served: Served) -> None:
+    context = browser.new_context(viewport={"width": 1366, "height": 650})
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.goto(served.url)
+    served.pipeline.slow = True
+    page.locator("#example").click()
+    bar = page.locator("#progress").get_by_role("progressbar")
+    expect(bar).to_be_visible()
+    assert bar.bounding_box()["y"] + bar.bounding_box()["height"] < 650
+    served.pipeline.slow = False
+    expect(page.locator("#protection .verdict")).to_be_in_viewport()
+    expect(page.locator("#delete")).to_have_count(1)  # it deletes the result
+    context.close()
+
+
 def test_delete_is_there_as_soon_as_there_is_something(open_page, recordings) -> None:
     page, delete = open_page(), lambda page: page.locator("#delete")
     page.wait_for_timeout(500)

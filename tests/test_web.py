@@ -832,10 +832,10 @@ def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, e
     paths["p_1"] = [sent(store, voice(110, 1.0))]
     batch = None
     for subject, uploads in paths.items():
-        *_, (batch, listed, label, files) = batcher.add(subject, uploads, batch, ME)
+        *_, (batch, listed, label, files) = batcher.add_recordings(subject, uploads, batch, ME)
         assert (label, files) == ("", None) and not any(Path(path).exists() for path in uploads)
     assert listed.count("<tr>") == 1 + 4 and "decoded" in listed
-    *updates, (listed, archive, cancel) = batcher.convert(batch, "lower", STRICT, ME)
+    *updates, (listed, archive, cancel) = batcher.convert_all(batch, "lower", STRICT, ME)
     assert any(re.search(r"\d+ %, about \d+ second", html) for html, *_ in updates)
     assert listed.count("Done.") == 3 and archive["interactive"] and not cancel["visible"]
     first, again, other = pipeline.given
@@ -854,8 +854,8 @@ def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, e
             "rate_hz": RATE,
         }
         assert hashlib.sha256(file.read("P_1/03-anonymized.wav")).hexdigest() == report["output_sha256"]
-    *_, (batch, *_) = batcher.add("P/1", [sent(store, voice(170, 1.0))], batch, ME)
-    *_, (listed, archive, _) = batcher.convert(batch, "lower", STRICT, ME)
+    *_, (batch, *_) = batcher.add_recordings("P/1", [sent(store, voice(170, 1.0))], batch, ME)
+    *_, (listed, archive, _) = batcher.convert_all(batch, "lower", STRICT, ME)
     assert len(pipeline.given) == 4 and pipeline.given[-1] == first  # what was done stays, with its voice
     recordings.delete("me")
     assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
@@ -867,14 +867,16 @@ def test_batch_can_be_stopped_and_keeps_what_is_done(recordings, examples, store
     batcher = Batcher(Anonymizer(converter(recordings, DrawingPipeline()), recordings, {}), recordings)
     for subject, uploads in (("", ["a"]), ("P1", []), ("P1", ["a"] * 25)):
         with pytest.raises(gr.Error):
-            next(batcher.add(subject, uploads, None, ME))
+            next(batcher.add_recordings(subject, uploads, None, ME))
     with pytest.raises(gr.Error):
-        next(batcher.convert(None, "any", BALANCED, ME))
+        next(batcher.convert_all(None, "any", BALANCED, ME))
     assert len(set(warned)) == 4
-    *_, (batch, *_) = batcher.add("P1", [sent(store, voice(150, 1.0)), sent(store, voice(160, 1.0))], None, ME)
-    run = batcher.convert(batch, "any", BALANCED, ME)
+    *_, (batch, *_) = batcher.add_recordings(
+        "P1", [sent(store, voice(150, 1.0)), sent(store, voice(160, 1.0))], None, ME
+    )
+    run = batcher.convert_all(batch, "any", BALANCED, ME)
     listed = next(html for html, *_ in run if "Done." in html)
-    batcher.cancel(batch, ME)
+    batcher.stop(batch, ME)
     *_, (listed, archive, _) = run
     assert "Done." in listed and len(zipfile.ZipFile(archive["value"]).namelist()) in (3, 6)
     assert not batch.running and not recordings.jobs.running
@@ -1072,7 +1074,8 @@ def test_heavy_handlers_wait_in_jobs_and_not_in_gradio_queue(page: gr.Blocks) ->
     assert {fn.name for fn in heavy} >= {
         "run_with_progress",
         "show_details",
-        "add",
+        "add_recordings",
+        "convert_all",
         "enroll",
         "identify_speaker",
         "convert",

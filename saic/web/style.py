@@ -109,8 +109,9 @@ CSS = """
 .gradio-container p { margin: 0 0 .6rem; line-height: 1.5; }
 .html-container { padding: 0 !important; }
 .html-container.pending { opacity: 0; }  /* Gradio's progress bar is on top of it */
-.progress { border: 1.5px dashed var(--body-text-color-subdued); border-radius: 10px; padding: 1.5rem 1.25rem; }
-.progress p { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; }
+.progress { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: .5rem .8rem .7rem;
+  background: var(--block-background-fill); }
+.progress p { margin: 0 0 .3rem; display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; }
 .bar { height: 12px; border-radius: 6px; overflow: hidden; background: var(--background-fill-secondary);
   border: 1px solid var(--border-color-primary); }
 .bar span { display: block; height: 100%; background: var(--loader-color); transition: width .4s linear; }
@@ -277,7 +278,7 @@ footer .divider { display: none; }
 .picture .flow path { fill: none; stroke: var(--body-text-color-subdued); stroke-width: 1.8; }
 @media (min-width: 641px) {
   .pair { display: grid; grid-template-columns: 1fr 1fr; }
-  .always-visible { position: sticky; bottom: 0; z-index: 5; padding: .5rem 0;
+  .always-visible { position: sticky; bottom: 0; z-index: 5; padding: .5rem 0; gap: .4rem !important;
     background: var(--body-background-fill); }
   .key { display: grid; grid-template-rows: auto auto; grid-auto-flow: column; justify-content: start; }
 }

@@ -21,6 +21,7 @@ HIDDEN = "hidden"
 change of its clip."""
 
 _CONSENTED_RECORDING_JS = "(consent, clip) => (consent && clip ? clip.path : null)"
+_TO_RESULT_JS = "() => setTimeout(() => document.getElementById('results')?.scrollIntoView({behavior: 'smooth'}), 100)"
 _ALLOW_JS = "(ticked) => ({__type__: 'update', interactive: ticked})"
 
 
@@ -148,12 +149,13 @@ def build_tab(anonymizer: "Anonymizer", evaluation: str) -> Tab:
             target = recorder("New voice", "target", interactive=False, visible=HIDDEN)
             consent = gr.Checkbox(label=texts.CONSENT, visible=False, elem_id="consent", container=False)
     profile = _profile_choice(anonymizer, visible=several)
-    with gr.Row(elem_classes=["actions", "always-visible"]):
-        convert = gr.Button("Convert", variant="primary", elem_id="convert", scale=3)
-        cancel = gr.Button("Cancel", elem_id="cancel", scale=1, visible=False)
-        example = gr.Button("Try it with bundled voices", elem_id="example", scale=1, min_width=300)
+    with gr.Column(elem_classes="always-visible"):
+        progress = gr.HTML(progress_html(texts.STARTING, 0.0, None), elem_id="progress", visible=False)
+        with gr.Row(elem_classes="actions"):
+            convert = gr.Button("Convert", variant="primary", elem_id="convert", scale=3)
+            cancel = gr.Button("Cancel", elem_id="cancel", scale=1, visible=False)
+            example = gr.Button("Try it with bundled voices", elem_id="example", scale=1, min_width=300)
     intro = gr.HTML(anonymizer.empty_message(), elem_id="intro")
-    progress = gr.HTML(progress_html(texts.STARTING, 0.0, None), elem_id="progress", visible=False)
     with gr.Column(visible=False, elem_id="results") as results:
         notes = gr.HTML("", elem_id="notes", visible=False)
         protection = gr.HTML("", elem_id="protection")
@@ -260,9 +262,8 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
         started = ready.success(anonymizer.start_run, [tab.requested, tab.run], [tab.run, *area], **several, **QUICK)
         converted = started.success(anonymizer.run_with_progress, tab.run, tab.progress, **hidden, **several, **HEAVY)
         converted.failure(anonymizer.show_failure, tab.run, area, **several, **QUICK)
-        shown = converted.success(
-            anonymizer.show_result, [*inputs, tab.run], area, scroll_to_output=True, **several, **QUICK
-        )
+        shown = converted.success(anonymizer.show_result, [*inputs, tab.run], area, **several, **QUICK)
+        shown.success(None, None, None, js=_TO_RESULT_JS)
         if anonymizer.converter.measurer.has_asr:
             counted = [tab.measured, *tab.downloads[len(FORMATS) :]]
             shown.success(anonymizer.count_words, tab.run, counted, **hidden, **several, **HEAVY)

@@ -91,7 +91,7 @@ class Batcher:
         self._anonymizer, self._recordings = anonymizer, recordings
         self._numbers = itertools.count()  # of the folders, which expire if another of their kind is made
 
-    def add(
+    def add_recordings(
         self, subject: str, paths: list[str] | None, batch: Batch | None, request: gr.Request = None
     ) -> Iterator[tuple]:
         """Take in the recordings of one subject; yields the batch, its list and the emptied form."""
@@ -114,7 +114,7 @@ class Batcher:
             yield batch, list_html(batch), gr.skip(), gr.skip()
         yield batch, list_html(batch), "", None
 
-    def convert(
+    def convert_all(
         self, batch: Batch | None, register: str, profile: str, request: gr.Request = None
     ) -> Iterator[tuple[str, str | dict, dict]]:
         """Convert what is not converted yet; yields the list, the ZIP's path and an update of *Cancel*."""
@@ -141,7 +141,7 @@ class Batcher:
             done = self._zip(batch, session) if any(item.folder for item in batch.items) else None
         yield list_html(batch), gr.update(value=done, interactive=done is not None), gr.update(visible=False)
 
-    def cancel(self, batch: Batch | None, request: gr.Request = None) -> None:
+    def stop(self, batch: Batch | None, request: gr.Request = None) -> None:
         """Stop after the present step; what is done stays."""
         if batch is not None and batch.running:
             batch.dropped = True
@@ -281,7 +281,7 @@ def connect_events(batcher: Batcher, tab: Tab) -> None:
     """Connect the events of the tab to their handlers."""
     hidden = {"show_progress": "hidden"}
     form = [tab.subject, tab.files]
-    tab.add.click(batcher.add, [*form, tab.batch], [tab.batch, tab.listed, *form], **hidden, **HEAVY)
+    tab.add.click(batcher.add_recordings, [*form, tab.batch], [tab.batch, tab.listed, *form], **hidden, **HEAVY)
     chosen = [tab.batch, tab.register, tab.profile]
-    tab.convert.click(batcher.convert, chosen, [tab.listed, tab.archive, tab.cancel], **hidden, **HEAVY)
-    tab.cancel.click(batcher.cancel, tab.batch, None, **QUICK)
+    tab.convert.click(batcher.convert_all, chosen, [tab.listed, tab.archive, tab.cancel], **hidden, **HEAVY)
+    tab.cancel.click(batcher.stop, tab.batch, None, **QUICK)
