@@ -110,8 +110,8 @@ VERDICT_SAME = """<strong>The voice is hardly protected:</strong> software that 
 it for the speaker's."""
 VERDICT_BETWEEN = """<strong>The voice is partly protected:</strong> it is less similar to the speaker than two
 recordings of one person usually are, but more similar than two people usually are."""
-VERDICT_DIFFERENT = """<strong>The voice is protected:</strong> it is no more similar to the speaker than two people
-usually are to each other."""
+VERDICT_DIFFERENT = """<strong>The voice sounds like another person's:</strong> it is no more similar to the speaker
+than two people usually are to each other. The way of speaking can still identify the speaker."""
 VERDICT_UNKNOWN = "The swapped recording has too little speech to compare the voices."
 
 PSEUDONYM_TARGET = """The new voice is a pseudonym. It belongs to no real person, so there is no
