@@ -1392,6 +1392,18 @@ def test_late_stage_corrects_the_time_left() -> None:
     assert half == pytest.approx([total_s] * len(half), rel=0.25)
 
 
+def test_end_of_the_pipeline_does_not_start_the_promise_anew() -> None:
+    now = [0.0]
+    progress = Progress(Pace(), 60, clock=lambda: now[0])
+    for now[0], stage in ((0.0, "Converting"), (2.0, "Vocoding the new voice"), (3.0, "Done")):
+        progress.enter(stage)
+    now[0] = 3.1
+    share, left_s = progress.estimate()
+    assert share > 0.5 and left_s < 3
+    progress.enter(WRITING)
+    assert progress.estimate()[1] == pytest.approx(left_s, abs=1)
+
+
 def test_page_promises_the_measured_times(anonymizer: Anonymizer) -> None:
     assert "On this server" not in anonymizer.show_times(None)
     anonymizer.converter.pace.learn(10.0, {"Converting": 2.6, COMPARING: 0.4})

@@ -100,7 +100,12 @@ class Progress:
         self._share = 0.0
 
     def enter(self, stage: str, share: float = 0.0) -> None:
-        """A stage begins; the one before has ended. `share` is not used: pipelines give it."""
+        """A stage begins; the one before has ended. `share` is not used: pipelines give it.
+
+        A name that is no stage, such as the pipeline's last one, "Done", changes nothing.
+        """
+        if _known(stage) not in self._planned:
+            return
         now = self._clock()
         if self._stage is not None:
             self._taken[self._stage] = self._taken.get(self._stage, 0.0) + now - self._stage_began
