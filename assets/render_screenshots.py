@@ -28,7 +28,7 @@ def main() -> None:
     """Write page-1280.png, page-390.png, explore-1280.png, identify-1280.png and about-1280.png."""
     page = build()
     server = launch(page, port=0, block=False)
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     FOLDER.mkdir(exist_ok=True)
     expect.set_options(timeout=WAIT_MS)
