@@ -270,7 +270,7 @@ def test_step_times_are_measured_for_every_stage_and_sum_to_the_whole(corpus: Pa
 
 def test_committed_config_of_a_release_has_all_stages_and_the_pilots_content_encoder() -> None:
     folder = TINY.parent
-    settings, pilot = release._read_config(folder / "v1.yaml"), Config.from_yaml(folder / "pilot" / "both_warped.yaml")
+    settings, pilot = release._read_config(folder / "v1.yaml"), Config.from_yaml(folder / "pilot" / "both.yaml")
     assert settings.content_encoder == pilot.content_encoder
     assert settings.stage2.augmentation.vtlp_factors == pilot.stage2.augmentation.vtlp_factors
     names = [part.name for part in Recipe(Path("run"), Sources((Path("data"),)), settings).parts()]
