@@ -29,6 +29,7 @@ OnProgress = Callable[[float, str, float | None], None]
 FORMATS = ("wav", "flac", "mp3")
 """Formats of the swapped voice."""
 
+_ARRAYS = "spectrograms.npz"
 _WARM_UP_S = 10
 _TICK_S = 0.4  # between two updates of the progress bar
 _NO_FIGURES: Mapping[str, Linkage] = MappingProxyType({})
@@ -179,11 +180,11 @@ class Converter:
                 folder = self.recordings.new(session, kind)
                 names = ("original", "reconstructed", "swapped")
                 paths = [self.recordings.save(folder, name, wav) for name, wav in zip(names, wavs, strict=True)]
-                paths += [self.recordings.write(folder, name, data) for name, data in files.items()][:1]
+                written = {name: self.recordings.write(folder, name, data) for name, data in files.items()}
                 so_far.finish()
                 report()
         of = conversion.profile, conversion.voice_similarity, len(conversion.wav) / SAMPLE_RATE, protection
-        return Result(*paths, replace(new_voice, voice=None, wav=None), *of)
+        return Result(*paths, written[_ARRAYS], replace(new_voice, voice=None, wav=None), *of)
 
     def _compute(
         self,
@@ -193,10 +194,7 @@ class Converter:
         enter: Callable[..., None],
         check: Callable[[], None] = lambda: None,
     ) -> tuple[Conversion, list[np.ndarray], dict[str, bytes], Protection]:
-        """The conversion, the three wavs of a result, its other files by name, and what was protected.
-
-        The first of the files has the arrays of the spectrograms.
-        """
+        """The conversion, the three wavs of a result, its other files by name, and what was protected."""
         clip, options = (source, SAMPLE_RATE), {"profile": profile, "reconstruct": True, "progress": enter}
         if new_voice.kind == "target":
             voice = (new_voice.wav, SAMPLE_RATE) if new_voice.voice is None else new_voice.voice
@@ -210,7 +208,7 @@ class Converter:
         npz, arrays = io.BytesIO(), plots.mel_arrays(result.mels, result.f0_hz)
         np.savez(npz, **{name: array.astype(np.float16) for name, array in arrays.items()})
         wavs = [normalize_loudness(wav) for wav in (source, result.reconstruction, result.wav)]
-        files = {"spectrograms.npz": npz.getvalue()}
+        files = {_ARRAYS: npz.getvalue()}
         files |= {f"swapped.{name}": encode(wavs[2], name, SAMPLE_RATE) for name in FORMATS if name != "wav"}
         enter(COMPARING)
         protection = self.measurer.measure_similarity(wavs[0], wavs[2], new_voice.wav, check)
