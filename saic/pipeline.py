@@ -24,7 +24,7 @@ from saic.model.prosody import ProsodyPredictor, slow_contour
 from saic.model.timing import new_timing
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.f0 import REGISTER_HZ, measure_f0_stats
-from saic.signal.loudness import normalization_gain
+from saic.signal.loudness import normalize
 from saic.signal.masking import quiet_frames
 from saic.signal.mel import HOP_SAMPLES, N_MELS, SAMPLE_RATE
 from saic.signal.vad import require_speech, require_varied
@@ -90,8 +90,7 @@ class SpooledConversion:
     profile, notes, voice_similarity
         As in :class:`Conversion`.
     wavs
-        "converted" and, if asked for, "reconstructed": (N,) samples, and the factor that brings
-        them to -23 LUFS.
+        "converted" and, if asked for, "reconstructed": (N,) float32 at -23 LUFS.
     mels
         (80, T) log-mels, as in :class:`Conversion`; "original" is (1, 80, T).
     f0_hz
@@ -101,22 +100,21 @@ class SpooledConversion:
     profile: str
     notes: tuple[str, ...]
     voice_similarity: float | None
-    wavs: dict[str, tuple[Spool, float]]
+    wavs: dict[str, Spool]
     mels: dict[str, Spool]
     f0_hz: dict[str, torch.Tensor]
 
     def __len__(self) -> int:
         """N, the number of samples."""
-        return len(self.wavs["converted"][0])
+        return len(self.wavs["converted"])
 
     def blocks(self) -> Iterator[np.ndarray]:
         """The converted recording in blocks (n,) of float32 at 16 kHz, at -23 LUFS."""
-        wav, gain = self.wavs["converted"]
-        return ((block * gain).astype(np.float32) for block in wav.blocks(_BLOCK_SAMPLES))
+        return self.wavs["converted"].blocks(_BLOCK_SAMPLES)
 
     def whole(self) -> Conversion:
         """The conversion in memory, with its mels."""
-        wavs = {name: (wav[:] * gain).astype(np.float32) for name, (wav, gain) in self.wavs.items()}
+        wavs = {name: wav[:] for name, wav in self.wavs.items()}
         mels = {name: mel[:].cpu().numpy().reshape(N_MELS, -1) for name, mel in self.mels.items()}
         return Conversion(
             wavs["converted"],
@@ -569,8 +567,8 @@ class Pipeline:
 
     def _vocode(
         self, mel: Spool, f0: torch.Tensor, n_samples: int, on_window: Callable[[], None] = lambda: None
-    ) -> tuple[Spool, float]:
-        """Vocode a (80, T) mel with F0 (T,): (N,) samples, and the factor that brings them to -23 LUFS.
+    ) -> Spool:
+        """Vocode a (80, T) mel with F0 (T,): (N,) samples at -23 LUFS.
 
         The level does not depend on the source's, which would link recordings.
         """
@@ -578,7 +576,7 @@ class Pipeline:
         for part in self.vocoder.parts(mel, f0):
             wav.append(part[: n_samples - len(wav)].cpu().numpy())
             on_window()
-        return wav, normalization_gain(wav)
+        return normalize(wav)
 
 
 class _Steps:

@@ -154,7 +154,7 @@ class FakePipeline:
 
 def spooled(wav: np.ndarray, notes: tuple[str, ...] = (), similarity: float | None = None) -> SpooledConversion:
     """A conversion to a wav (N,)."""
-    return SpooledConversion(BALANCED, notes, similarity, {"converted": (Spool.of(wav), 1.0)}, {}, {})
+    return SpooledConversion(BALANCED, notes, similarity, {"converted": Spool.of(wav)}, {}, {})
 
 
 def _wav(clip: Clip) -> np.ndarray:

@@ -1,11 +1,15 @@
 """Loudness by ITU-R BS.1770-4 and EBU R 128."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torchaudio import functional as AF
 
 from saic.audio import SAMPLE_RATE
 from saic.signal.filters import Samples
+from saic.spool import Spool
 
 OUTPUT_LUFS = -23.0
 """Loudness of every output (EBU R 128), whatever that of the source."""
@@ -19,6 +23,9 @@ _BLOCK_SAMPLES = 600 * _STEP_SAMPLES  # 60 s at a time, which bounds memory
 _FILTER_SAMPLES = SAMPLE_RATE // 2  # after which the K filter's response is over
 _PEAK_MARGIN = 64  # samples that the interpolation at a block's end depends on
 _OVERSAMPLING = 4  # of the true peak (BS.1770-4, Annex 2)
+_RAMP_SAMPLES = SAMPLE_RATE // 200  # 5 ms: half of the time in which the gain falls before a peak
+_PEAK_SAFETY = 0.99  # a gain that changes moves peaks between samples a little
+_TOLERANCE_LU, _MAX_CORRECTIONS = 0.05, 4
 
 
 def loudness_lufs(wav: Samples) -> float:
@@ -28,39 +35,70 @@ def loudness_lufs(wav: Samples) -> float:
 
 def true_peak(wav: Samples) -> float:
     """Largest magnitude of (N,) samples, between and at them, by four-fold oversampling."""
-    peak = 0.0
-    for start in range(0, len(wav), _BLOCK_SAMPLES):
-        first, last = max(0, start - _PEAK_MARGIN), min(start + _BLOCK_SAMPLES + _PEAK_MARGIN, len(wav))
-        part = torch.as_tensor(wav[first:last]).float()
-        resampled = AF.resample(part, SAMPLE_RATE, _OVERSAMPLING * SAMPLE_RATE)
-        own = slice((start - first) * _OVERSAMPLING, (start - first + _BLOCK_SAMPLES) * _OVERSAMPLING)
-        peak = max(peak, float(resampled[own].abs().max()))
-    return peak
+    return max((float(_peaks(wav, start).max()) for start in range(0, len(wav), _BLOCK_SAMPLES)), default=0.0)
 
 
-def normalization_gain(wav: Samples) -> float:
-    """The factor that brings (N,) samples to -23 LUFS, or to a true peak of -1 dBFS if that is less.
+def normalize(wav: Samples) -> Spool[np.ndarray]:
+    """Bring (N,) samples to -23 LUFS with no true peak above -1 dBFS.
 
-    It is 1 if their loudness cannot be measured.
+    Where a peak would exceed it, the gain is less, from 10 ms before it to 10 ms after it. A lower
+    gain of the whole would tell recordings apart by their level.
+
+    Returns
+    -------
+    (N,) float32; unchanged if their loudness cannot be measured.
     """
     blocks = (np.asarray(wav[start : start + _BLOCK_SAMPLES]) for start in range(0, len(wav), _BLOCK_SAMPLES))
     peak = max((float(np.abs(block).max()) for block in blocks), default=0.0)
     scale = 0.5 / max(peak, 1e-9)
     level = _gated(_step_power(wav) * scale**2)  # at a peak of -6 dBFS, since the standard leaves out quiet blocks
     if not np.isfinite(level):
-        return 1.0
-    level -= 20 * np.log10(scale)
-    return min(10 ** ((OUTPUT_LUFS - level) / 20), 10 ** (MAX_TRUE_PEAK_DBFS / 20) / max(true_peak(wav), 1e-9))
+        return Spool.of(np.asarray(wav[:], np.float32))
+    gain = _amplitude(OUTPUT_LUFS - level) * scale
+    made = Spool.of(*_limited(wav, gain))
+    for _ in range(_MAX_CORRECTIONS):
+        error = OUTPUT_LUFS - loudness_lufs(made)  # not 0 where peaks were limited
+        if not abs(error) > _TOLERANCE_LU:
+            break
+        gain *= _amplitude(error)
+        made = Spool.of(*_limited(wav, gain))
+    return made
 
 
 def normalize_loudness(wav: np.ndarray) -> np.ndarray:
-    """Scale a (N,) wav to -23 LUFS, or less if its true peak would exceed -1 dBFS.
+    """:func:`normalize` of a wav (N,) in memory, (N,) float32."""
+    return normalize(wav)[:]
 
-    Returns
-    -------
-    (N,) float32; unchanged if its loudness cannot be measured.
+
+def _limited(wav: Samples, gain: float) -> Iterator[np.ndarray]:
+    """Blocks of (N,) samples times a gain, that is lower around peaks."""
+    highest = _amplitude(MAX_TRUE_PEAK_DBFS) * _PEAK_SAFETY
+    for start in range(0, len(wav), _BLOCK_SAMPLES):
+        block = np.asarray(wav[start : start + _BLOCK_SAMPLES]) * gain
+        peaks = _peaks(wav, start, 2 * _RAMP_SAMPLES) * gain
+        if peaks.max() > highest:
+            # The least gain of the neighborhood, then its mean: at every sample, all that is averaged
+            # is low enough for that sample.
+            allowed = (highest / peaks).clamp_max(1)[None]
+            least = -F.max_pool1d(-allowed, 2 * _RAMP_SAMPLES + 1, 1)
+            block = block * F.avg_pool1d(least, 2 * _RAMP_SAMPLES + 1, 1)[0].numpy()
+        yield block.astype(np.float32)
+
+
+def _peaks(wav: Samples, start: int, margin: int = 0) -> torch.Tensor:
+    """(margin + n + margin,) magnitudes of a block: each the largest from a sample to the next.
+
+    Beyond the ends of the recording they are 0.
     """
-    return (wav * normalization_gain(wav)).astype(np.float32)
+    reach = margin + _PEAK_MARGIN
+    first, last = max(0, start - reach), min(start + _BLOCK_SAMPLES + reach, len(wav))
+    part = torch.as_tensor(wav[first:last]).float()
+    resampled = AF.resample(part, SAMPLE_RATE, _OVERSAMPLING * SAMPLE_RATE)
+    peaks = resampled.abs().reshape(-1, _OVERSAMPLING).amax(dim=1)
+    stop = min(start + _BLOCK_SAMPLES, len(wav))
+    peaks = F.pad(peaks, (max(0, margin - (start - first)), max(0, margin - (last - stop))))
+    begin = max(0, start - first - margin)
+    return peaks[begin : begin + stop - start + 2 * margin]
 
 
 def _step_power(wav: Samples) -> np.ndarray:
@@ -94,3 +132,7 @@ def _gated(steps: np.ndarray) -> float:
 
 def _power(lufs: float) -> float:
     return 10 ** ((lufs - _OFFSET_LU) / 10)
+
+
+def _amplitude(decibels: float) -> float:
+    return 10 ** (decibels / 20)
