@@ -1,8 +1,8 @@
 """Write the figures of a report into README.md and MODEL_CARD.md: ``python -m benchmarks.documents``.
 
-The report is ``benchmarks/evaluation/report.json``, which ``saic evaluate`` made. ``report.md`` is
-made from it again. Only tables are written; the sentences that quote figures stay as they are, and
-the tests compare them with the report.
+The report is ``benchmarks/evaluation/report.json``, which ``saic evaluate`` made. ``report.md`` and
+its five figures are made from it again. Of the documents, only tables are written; the sentences
+that quote figures stay as they are, and the tests compare them with the report.
 
 - The model card gets all tables of the report from "Worst attacker" to the one before "What that
   says", except those of a single attacked system and those that `_NOT_IN_CARD` names.
@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from saic.evaluation import overview
 from saic.evaluation import report as reports
 
 ROOT = Path(__file__).parents[1]
@@ -56,8 +57,10 @@ _NOT_IN_CARD = ("Identity by sex", "Identity without the codec")
 
 
 def main() -> None:
-    """Rewrite the tables of both documents, and report.md."""
-    text = reports.markdown(json.loads(REPORT.read_text(encoding="utf-8")))
+    """Rewrite the tables of both documents, report.md and its figures."""
+    report = json.loads(REPORT.read_text(encoding="utf-8"))
+    overview.save(report, REPORT.parent / "plots")
+    text = reports.markdown(report)
     REPORT.with_suffix(".md").write_text(text, encoding="utf-8")
     for name, rewritten in (("README.md", readme), ("MODEL_CARD.md", model_card)):
         path = ROOT / name

@@ -315,6 +315,7 @@ def test_every_tab_passes_wcag_without_overflow(width, scheme, open_page, watch:
         "Batch": "#batch-add",
         "Explore": "#maps svg.map >> nth=0",
         "Identify": "#enroll",
+        "Evaluation": "#topic-degraded",
         "About": ".picture",
     }.items():
         open_tab(page, name)
@@ -322,8 +323,12 @@ def test_every_tab_passes_wcag_without_overflow(width, scheme, open_page, watch:
         if name == "Identify":
             page.locator("#identify-example").click()
             expect(page.locator("#answer .scores li")).to_have_count(6)
-        if name in ("Anonymize", "About"):
-            page.get_by_role("button", name="valuation").locator("visible=true").click()
+        if name == "Evaluation":
+            widths = page.locator(".topic img").evaluate_all("all => all.map(one => one.naturalWidth)")
+            assert len(widths) == 5 and min(widths) > 300
+            page.locator("#topic-attackers summary").first.click()
+            page.locator("#topic-attackers details details summary").nth(1).click()
+            expect(page.locator("#topic-attackers table").nth(1)).to_be_visible()
         page.mouse.move(0, 0)
         page.wait_for_timeout(300)  # a tab fades in
         assert violations(page) == [], name

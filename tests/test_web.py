@@ -27,7 +27,8 @@ from gradio_client import Client, handle_file
 
 from saic import audio, file_report, web, weights
 from saic.errors import DataError, UsageError
-from saic.evaluation import protection
+from saic.evaluation import overview, protection
+from saic.evaluation import report as reports
 from saic.evaluation.protection import (
     Protection,
     ProtectionMeasurer,
@@ -39,7 +40,7 @@ from saic.evaluation.protection import (
 from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.loudness import loudness_lufs
-from saic.web import Documents, Example, build_page, conversions, load_examples, texts
+from saic.web import Documents, Example, build_page, conversions, documents, load_examples, texts
 from saic.web import page as pages
 from saic.web.conversions import Converter, NewVoice
 from saic.web.failures import gradio_errors
@@ -53,9 +54,10 @@ from saic.web.server import serve
 from saic.web.server.jobs import MAX_JOBS, Jobs
 from saic.web.server.recordings import LIMITS, Recordings
 from saic.web.server.store import GRACE_S, KEEP_S, ClipStore
-from saic.web.tabs import about, anonymize_layout
+from saic.web.tabs import anonymize_layout
 from saic.web.tabs.anonymize import Anonymizer, Run
 from saic.web.tabs.batch import Batcher
+from saic.web.tabs.evaluation import Evaluation
 from saic.web.tabs.explore import Explorer
 from saic.web.tabs.identify import MAX_VOICES, EnrolledVoices, Identifier
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
@@ -683,7 +685,6 @@ def test_page_shows_the_figures_of_the_bundled_report(examples, store: ClipStore
     assert [value for _, value in choice["choices"]] == [BALANCED, STRICT, PROSODY_KEPT]
     assert [("20 %" in label, "errs" in label) for label, _ in choice["choices"]] == [(True,) * 2, *[(False,) * 2] * 2]
     shown = [" ".join(str(part["props"].get("value")).split()) for part in components]
-    assert sum("worst attacker has an EER of 20 % with 15 seconds" in text for text in shown) == 2  # two tabs
     assert sum("not anonymous in the legal sense" in text and "errs in only 20 %" in text for text in shown) == 1
 
 
@@ -988,14 +989,23 @@ def test_dropped_result_is_removed_from_maps(anonymizer: Anonymizer, recordings:
 def test_documents_are_read_and_marked_if_of_other_weights(tmp_path: Path) -> None:
     report = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text())
     for measured in (report["weights_sha256"], "0"):
-        documents = Documents.read(ROOT, measured)
-        assert ">Identity (Resemblyzer): librispeech<" in documents.evaluation
-        assert "</table></div>" in documents.evaluation
-        assert documents.evaluation.count("other weights") == (measured == "0")
-    assert "<h3>Limits</h3>" in documents.model_card and "<h3>Figures" not in documents.model_card
-    assert not re.search(r"<img|href=\"(?!https:)", documents.evaluation + documents.model_card)
+        read = Documents.read(ROOT, measured)
+        assert read.report == report and read.is_of_weights == (measured != "0")
+    assert "<h3>Limits</h3>" in read.model_card and "<h3>Figures" not in read.model_card
+    assert not re.search(r"<img|href=\"(?!https:)", read.model_card)
     assert Documents.read(tmp_path, measured) == Documents()  # as in an installed package
-    assert about.for_page("# T\n\n## A\n![x](y.png)\n[b](c.md) [d](https://e)") == "### A\nb [d](https://e)"
+    assert documents.for_page("# T\n\n## A\n![x](y.png)\n[b](c.md) [d](https://e)") == "### A\nb [d](https://e)"
+
+
+def test_evaluation_has_five_figures_with_their_tables_and_commands() -> None:
+    report = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text())
+    html = Evaluation(Documents(report, is_of_weights=False), "<p>Headline</p>").show()
+    assert html.startswith(texts.OTHER_WEIGHTS + "<p>Headline</p>")
+    assert re.findall(r'id="topic-(\w+)"', html) == list(overview.TOPICS) == list(texts.TOPICS)
+    assert html.count("data:image/svg+xml") == html.count(f"{texts.TOPIC_COMMAND}<code>saic evaluate") == 5
+    assert html.count("<table>") == len(re.findall(r"^\| --- ", reports.markdown(report), re.MULTILINE))
+    for broken in ({"corpora": {}, "privacy": None}, {**report, "corpora": {"a": {}}}, {}):
+        assert "<img" not in Evaluation(Documents(broken), "").show()
 
 
 # --- failures ---------------------------------------------------------------------------------------------

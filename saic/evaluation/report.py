@@ -17,12 +17,13 @@ disentanglement and robustness (under ``convert``). ``privacy`` is explained in
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from saic import files
+from saic.evaluation import overview
 from saic.evaluation.data.codec import KBPS
 from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.data.trials import MIN_SPEAKER_S
@@ -135,6 +136,28 @@ _WORDS_BY_CORPUS = {
     "moonshine_wer": "Moonshine: WER, %",
     "moonshine_wer_true": "Moonshine: WER, true text, %",
     "moonshine_wer_true_of_recordings": "Moonshine, recordings: WER, true text, %",
+}
+
+
+@dataclass(frozen=True)
+class _Topic:
+    """Title of a topic, names of its tables, and what measures it."""
+
+    title: str
+    tables: tuple[str, ...]
+    measures: tuple[str, ...]
+
+
+_TOPICS = {
+    "words": _Topic("Words", ("words", "moonshine", "price"), ("words",)),
+    "identity": _Topic(
+        "Identity",
+        ("identity", "parts", "identity_lossless", "classification", "disentanglement"),
+        ("identity", "disentanglement"),
+    ),
+    "attackers": _Topic("Attackers by seconds of speech", (), ("privacy",)),
+    "sound": _Topic("Sound and prosody", ("sound",), ("words",)),
+    "degraded": _Topic("Degraded recordings", ("robustness",), ("robustness",)),
 }
 
 _NOTES = {
@@ -335,18 +358,9 @@ def markdown(report: Mapping[str, Any]) -> str:
     corpora, privacy = report["corpora"], report["privacy"]
     lines = ["# Evaluation", "", *(f"- {sentence}" for sentence in report["claims"]), ""]
     lines += [f"Command: `{report['command']}`. Seed {report['seed']}.", ""]
-    if privacy is not None:
-        system, by_corpus = headline(privacy)
-        lengths = dict.fromkeys(name for figures in by_corpus.values() for name in figures)
-        columns = {name: f"EER at {name.removeprefix('eer_').removesuffix('s')} s, %" for name in lengths}
-        title = f"Worst attacker on `{system}`, by corpus"
-        lines += table(title, columns, by_corpus, _NOTES["headline"], first="Corpus")
-    words = {name: _words(estimates_of(of_corpus)) for name, of_corpus in corpora.items()}
-    words = {name: figures for name, figures in words.items() if known(figures, _WORDS_BY_CORPUS)}
-    if words:
-        title = f"Words of `{HEADLINE_SYSTEM}`, by corpus"
-        columns = _with_values(_WORDS_BY_CORPUS, words)
-        lines += table(title, columns, words, _NOTES["words_by_corpus"], first="Corpus")
+    pictures = [f"![{_TOPICS[topic].title}](plots/{overview.file_name(topic)})" for topic in overview.topics(report)]
+    lines += ["## In figures", "", *pictures, ""] if pictures else []
+    lines += _attackers_by_corpus(privacy) + _words_by_corpus(corpora)
     notes = dict(_NOTES)
     for name, of_corpus in corpora.items():
         lines += _corpus_tables(name, of_corpus, notes)
@@ -355,6 +369,47 @@ def markdown(report: Mapping[str, Any]) -> str:
     if privacy is not None:
         lines.append(linkage_report.markdown(privacy))
     return "\n".join(lines)
+
+
+def topic_markdown(report: Mapping[str, Any], topic: str) -> str:
+    """The tables of a topic, of all corpora, with their notes."""
+    lines: list[str] = []
+    if topic == "attackers":
+        privacy = linkage_report.markdown(report["privacy"]).partition("\n\n")[2]  # without its title
+        lines += [*_attackers_by_corpus(report["privacy"]), privacy]
+    if topic == "words":
+        lines += _words_by_corpus(report["corpora"])
+    notes = dict(_NOTES)
+    for name, of_corpus in report["corpora"].items():
+        lines += _tables(name, estimates_of(of_corpus), notes, _TOPICS[topic].tables)
+    return "\n".join(lines)
+
+
+def topic_command(report: Mapping[str, Any], topic: str) -> str:
+    """The command that measures a topic alone."""
+    splits = [of_corpus["data"]["split"] for of_corpus in report["corpora"].values()]
+    split = report["privacy"]["data"]["split"] if topic == "attackers" else splits[0]
+    only = " ".join(f"--only {measure}" for measure in _TOPICS[topic].measures)
+    return f"saic evaluate --data DATA --split {split} --seed {report['seed']} {only} --out REPORT"
+
+
+def _attackers_by_corpus(privacy: Mapping[str, Any] | None) -> list[str]:
+    if privacy is None:
+        return []
+    system, by_corpus = headline(privacy)
+    lengths = dict.fromkeys(name for figures in by_corpus.values() for name in figures)
+    columns = {name: f"EER at {name.removeprefix('eer_').removesuffix('s')} s, %" for name in lengths}
+    title = f"Worst attacker on `{system}`, by corpus"
+    return table(title, columns, by_corpus, _NOTES["headline"], first="Corpus")
+
+
+def _words_by_corpus(corpora: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    words = {name: _words(estimates_of(of_corpus)) for name, of_corpus in corpora.items()}
+    words = {name: figures for name, figures in words.items() if known(figures, _WORDS_BY_CORPUS)}
+    if not words:
+        return []
+    title = f"Words of `{HEADLINE_SYSTEM}`, by corpus"
+    return table(title, _with_values(_WORDS_BY_CORPUS, words), words, _NOTES["words_by_corpus"], first="Corpus")
 
 
 def _words(systems: Mapping[str, Mapping[str, Estimates]]) -> Estimates:
@@ -380,14 +435,25 @@ def _corpus_tables(corpus: str, of_corpus: Mapping[str, Any], notes: dict[str, s
         f" than {MIN_SPEAKER_S:g} s of audio, {left_out['silent']} with too little speech.",
         "",
     ]
+    return lines + _tables(corpus, systems, notes)
+
+
+def _tables(
+    corpus: str,
+    systems: Mapping[str, Mapping[str, Estimates]],
+    notes: dict[str, str],
+    only: Container[str] | None = None,
+) -> list[str]:
+    """The tables on one corpus, or some of them."""
+    lines = []
     for name, (title, columns) in _SYSTEM_TABLES.items():
         group = _GROUP_OF_TABLE.get(name, name)
         rows = {system: groups[group] for system, groups in systems.items() if group in groups}
         rows = {system: figures for system, figures in rows.items() if known(figures, columns)}
-        if rows:
+        if rows and (only is None or name in only):
             lines += table(f"{title}: {corpus}", _with_values(columns, rows), rows, notes.pop(name, ""), level=3)
     for system, group, title, first in _ROW_TABLES:
-        if figures := systems.get(system, {}).get(group):
+        if (figures := systems.get(system, {}).get(group)) and (only is None or group in only):
             lines += _row_table(figures, f"{title}: {corpus}", first, notes.pop(group, ""))
     return lines
 

@@ -9,7 +9,7 @@ from typing import Any
 from saic.data import manifest
 from saic.data.left_out import LeftOut
 from saic.errors import DataError
-from saic.evaluation import plots, report
+from saic.evaluation import overview, plots, report
 from saic.evaluation.data.codec import lossless
 from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.evaluators.embedders import OwnEncoder
@@ -150,6 +150,7 @@ def evaluate(
         evaluators=evaluators,
         weights_sha256=pipeline.info()["sha256"],
     )
+    overview.save(result, out / "plots")
     report.write(result, report.markdown(result), out)
     return result
 

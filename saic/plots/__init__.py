@@ -10,7 +10,7 @@
 The pictures are plain `Figure` objects of matplotlib, made without pyplot and its global state.
 """
 
-from saic.plots.figure import DPI, FONT_PT, WIDTH_IN, require_format, save
+from saic.plots.figure import DPI, FONT_PT, WIDTH_IN, require_format, save, to_bytes
 from saic.plots.interactive import plotly_figure
 from saic.plots.maps import Plane, UnseenSpeakers, content_plane, draw_maps, embedding_maps, map_arrays, speaker_plane
 from saic.plots.spectrograms import PALETTES, PANELS, View, from_arrays, mel_arrays, mel_comparison
@@ -35,4 +35,5 @@ __all__ = [
     "require_format",
     "save",
     "speaker_plane",
+    "to_bytes",
 ]

@@ -1,10 +1,10 @@
 """The web page: record or upload speech, convert it to another voice, and hear the result."""
 
+from saic.web.documents import Documents
 from saic.web.examples import Example, load_examples
 from saic.web.page import build_page
 from saic.web.server.logs import keep_plain
 from saic.web.server.serve import Server, ended_by_signals, launch
-from saic.web.tabs.about import Documents
 
 __all__ = [
     "Documents",

@@ -13,13 +13,14 @@ from saic.evaluation.protection import ProtectionMeasurer
 from saic.keys import Key
 from saic.web import api, linkage, texts
 from saic.web.conversions import Converter
+from saic.web.documents import Documents
 from saic.web.examples import Example
-from saic.web.parts import HEAVY, QUICK
+from saic.web.parts import HEAVY, PRIVATE, QUICK
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.server.store import ClipStore
-from saic.web.tabs import about, anonymize_layout, batch, explore, identify
-from saic.web.tabs.about import Documents
+from saic.web.tabs import about, anonymize_layout, batch, evaluation, explore, identify
 from saic.web.tabs.anonymize import Anonymizer, Run
+from saic.web.tabs.evaluation import Evaluation
 from saic.web.tabs.explore import Explorer
 from saic.web.tabs.identify import EnrolledVoices, Identifier
 
@@ -62,7 +63,7 @@ def build_page(
     default = pipeline.default_profile
     figures = linkage.by_profile(documents.linkage, pipeline.profiles, default)
     anonymizer = Anonymizer(Converter(pipeline, recordings, measurer, figures), recordings, bundled, key)
-    evaluation = linkage.linkage_html(figures, default) + documents.evaluation
+    measured = Evaluation(documents, linkage.linkage_html(figures, default))
     explorer, identifier = Explorer(pipeline, recordings), Identifier(pipeline, recordings, halves)
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False) as page:
         with gr.Row(elem_classes="header"):
@@ -70,23 +71,24 @@ def build_page(
             delete = gr.Button(texts.DELETE, elem_id="delete", scale=0, min_width=130, visible=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Anonymize"):
-                anonymize_tab = anonymize_layout.build_tab(anonymizer, evaluation)
+                anonymize_tab = anonymize_layout.build_tab(anonymizer)
             with gr.Tab("Batch"):
                 batch_tab = batch.build_tab(anonymizer)
             with gr.Tab("Explore") as explore_tab:
                 maps, drawn = explore.build_tab()
             with gr.Tab("Identify"):
                 identify_tab = identify.build_tab()
+            with gr.Tab("Evaluation") as evaluation_tab:
+                topics = evaluation.build_tab()
             with gr.Tab("About"):
-                about.build_tab(
-                    documents.model_card, evaluation, pipeline.info(), linkage.linkage_sentence(figures.get(default))
-                )
+                about.build_tab(documents.model_card, pipeline.info(), linkage.linkage_sentence(figures.get(default)))
         anonymize_layout.connect_events(anonymizer, anonymize_tab)
         batch.connect_events(batch.Batcher(anonymizer, recordings), batch_tab)
         page.load(anonymizer.show_times, anonymize_tab.run, anonymize_tab.intro, **QUICK)
         identify.connect_events(identifier, identify_tab)
         shown = [maps, drawn]
         explore_tab.select(explorer.show_maps, [anonymize_tab.run, drawn], shown, show_progress_on=maps, **HEAVY)
+        evaluation_tab.select(measured.show, None, topics, show_progress="hidden", **PRIVATE)
         changes = [anonymize_tab.shown_run_id.change, anonymize_tab.intro.change]
         gr.on(changes, explorer.remove_dropped, drawn, shown, **QUICK)
         _connect_delete(page, recordings, anonymizer, delete, anonymize_tab, batch_tab, identify_tab, maps, drawn)

@@ -254,6 +254,23 @@ footer .divider { display: none; }
 .meter i { position: absolute; top: -5px; bottom: -5px; width: 2px; background: var(--body-text-color); }
 .score { font-variant-numeric: tabular-nums; text-align: right; }
 
+/* Evaluation: figures are on white in both modes */
+.topics { display: grid; gap: 1rem; margin-top: 1rem; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
+.topic { min-width: 0; }
+.topic img { display: block; width: 100%; max-width: 32rem; height: auto; background: #fff; padding: .6rem;
+  border: 1px solid var(--border-color-primary); border-radius: 8px; margin-bottom: .5rem; }
+.topic details { margin-top: .5rem; contain: inline-size; }
+.topic details details { margin: .3rem 0 .3rem .8rem; }
+.topic summary { cursor: pointer; padding: .3rem 0; font-weight: 600; }
+.topic details details summary { font-weight: 400; }
+.topic .soft { margin: .5rem 0 0; overflow-wrap: anywhere; }
+.names { display: grid; grid-template-columns: minmax(0, max-content) 1fr; gap: .3rem 1rem; margin: .5rem 0 0; }
+.names dt { overflow-wrap: anywhere; }
+.names dd { margin: 0; }
+.save { border: 1px solid var(--button-secondary-border-color); color: var(--button-secondary-text-color);
+  border-radius: 6px; padding: .2rem .6rem; font-size: .85rem; cursor: pointer; }
+
 /* About, with its documents */
 .about h2 { margin: 1.2rem 0 .5rem !important; }
 .about li { margin: .3rem 0; line-height: 1.5; }
@@ -292,7 +309,7 @@ footer .divider { display: none; }
   #choice .wrap > label:nth-child(-n+2) { grid-column: 1 / -1; }
   .picture svg.wide { display: none; }
   .picture svg.tall { display: block; }
-  .tab-container button { font-size: .85rem; padding-inline: .4rem; }
+  .tab-container button { font-size: .82rem; padding-inline: .2rem; }
   .card { padding: .8rem; }
   .scores li { grid-template-columns: minmax(5rem, 1fr) 1fr 2.6rem; }
 }

@@ -89,7 +89,6 @@ CHANGED = """<div class="empty" role="status"><h2>Not converted yet</h2>
 <p>The recording or your choice changed. Press Convert to convert it.</p></div>"""
 
 DETAILS = "Details: original, reconstruction, spectrograms"
-EVALUATION = "How well it works on average: the evaluation"
 
 LISTEN = """<h2>Listen to the original and the reconstruction</h2>
 <p>They play at the loudness of the anonymized voice. The reconstruction keeps the original voice: the model
@@ -185,6 +184,48 @@ VIEW_DIFFERENCE = "Show what differs from the original, in dB"
 NO_EVALUATION = """<p>This installation does not include the evaluation. It is in the repository, in
 <code>benchmarks/evaluation/report.md</code>; <code>saic evaluate</code> repeats it.</p>"""
 OTHER_WEIGHTS = "<p><strong>These figures were measured with other weights than the loaded ones.</strong></p>"
+
+# --- Evaluation --------------------------------------------------------------------------------
+
+EVALUATION = """<h2>How well it works on average</h2>
+<p>Measured on recordings of speakers that the model was not trained on. A mark is the mean over the
+speakers, its line the 95 % interval. No patient was measured.</p>"""
+EVALUATION_WAITING = '<div class="empty"><p>Drawing the figures …</p></div>'
+TOPICS = {
+    "words": (
+        "Words",
+        """<p>Word error rate (WER): how many words a speech recognizer gets wrong in the output. Above, it is
+compared with what the recognizer finds in the original; below, with the true text, where the corpus has it.
+<code>real</code> is the recording itself: no conversion can be expected to do better.</p>""",
+    ),
+    "identity": (
+        "Identity",
+        """<p>How often a speaker recognizer (Resemblyzer) takes the output for the source speaker, and for the
+target speaker, among all speakers of the corpus. The first should be as rare as chance. It knows nothing of this
+system: an attacker who does, finds more (next figure).</p>""",
+    ),
+    "attackers": (
+        "Attackers by seconds of speech",
+        """<p>The best of all attackers decides whether two recordings are of one person. It knows this system and
+trains on its output. Equal error rate (EER): 50 % is chance, 0 % finds every person. The more speech it has on each
+side, the better it succeeds.</p>""",
+    ),
+    "sound": (
+        "Sound and prosody",
+        """<p>DNSMOS predicts how listeners rate the sound, from 1 to 5. The correlation of F0 says how much of the
+melody is the source's: the profiles balanced and strict make the melody anew, so that it is low.</p>""",
+    ),
+    "degraded": (
+        "Degraded recordings",
+        """<p>WER if the recording has noise, a room's echo, a codec, little level or an offset. Filled marks:
+converted. Hollow marks: the degraded recording itself.</p>""",
+    ),
+}
+TOPIC_TABLES = "Tables"
+TOPIC_COMMAND = "Measured by "
+SYSTEM_NAMES = "What the names of the systems mean"
+FIGURE_ALT = "Figure: {title}. The tables below have its values."
+SAVE_SVG = "Save the figure (SVG)"
 
 # --- Batch -------------------------------------------------------------------------------------
 

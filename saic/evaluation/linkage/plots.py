@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from saic import files
 from saic.evaluation.linkage.report import HEADLINE_S, worst
+from saic.evaluation.metrics import Estimates
 from saic.evaluation.plots import COLORS, DASHES, DPI
 from saic.evaluation.report_parts import estimates_of
 from saic.evaluation.systems import SYSTEMS
@@ -26,18 +27,23 @@ def save(report: Mapping[str, Any], folder: Path) -> None:
     Controls other than real speech are left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    systems = {
-        system: groups["privacy"]
-        for system, groups in estimates_of(report).items()
-        if system == "real" or not (system in SYSTEMS and SYSTEMS[system].is_control)
-    }
-    lengths = sorted(int(length) for length in report["data"]["speakers"])
+    systems, lengths = attacked(report)
     _write(eer_by_seconds(systems, lengths), folder / "eer_by_seconds.png")
     if HEADLINE_S in lengths and len(systems) > 1:
         _write(systems_by_attacker(systems), folder / "attackers.png")
     for system, estimates in systems.items():
         if system != "real":
             _write(eer_by_attacker(estimates, systems["real"]), folder / f"attackers_{system}.png")
+
+
+def attacked(report: Mapping[str, Any]) -> tuple[dict[str, Estimates], list[int]]:
+    """The systems of a report, controls other than real speech left out, and the seconds of speech."""
+    systems = {
+        system: groups["privacy"]
+        for system, groups in estimates_of(report).items()
+        if system == "real" or not (system in SYSTEMS and SYSTEMS[system].is_control)
+    }
+    return systems, sorted(int(length) for length in report["data"]["speakers"])
 
 
 def eer_by_seconds(systems: Mapping[str, Mapping[str, Any]], lengths_s: list[int]) -> Figure:

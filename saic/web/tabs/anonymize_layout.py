@@ -35,7 +35,7 @@ class Tab:
     protection : the verdict
     measured : the card
     downloads : of the swapped voice in `FORMATS`, of the report to print, of the report for programs
-    details : what a reader of the result needs second: other clips, spectrograms, evaluation
+    details : what a reader of the result needs second: other clips, spectrograms
     guard : tick that allows to download the reconstruction
     own_download : of the reconstruction
     mels : download of the picture
@@ -129,8 +129,8 @@ def update_results_area(
     return *state, gr.update(value=notes, visible=bool(notes)), *shown, *details
 
 
-def build_tab(anonymizer: "Anonymizer", evaluation: str) -> Tab:
-    """Lay out the tab; `evaluation` is HTML."""
+def build_tab(anonymizer: "Anonymizer") -> Tab:
+    """Lay out the tab."""
     several = len(anonymizer.converter.profiles) > 1
     with gr.Row(equal_height=True, elem_classes="pair"):
         with gr.Column(elem_classes="card"):
@@ -182,8 +182,6 @@ def build_tab(anonymizer: "Anonymizer", evaluation: str) -> Tab:
             with gr.Row(elem_classes="actions"):
                 mels = gr.DownloadButton(texts.DOWNLOAD_MELS, elem_id="download-spectrograms")
             view = _view_choices()
-            with gr.Accordion(texts.EVALUATION, open=False, elem_id="evaluation"):
-                gr.HTML(evaluation)
     states = gr.Textbox(visible=False), gr.State(None), gr.State(None), gr.Textbox(visible=False)
     inputs = source, choice, target, consent, pseudonym, register, subject, profile
     result = notes, protection, swapped, downloads, measured

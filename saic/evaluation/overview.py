@@ -1,0 +1,209 @@
+"""A report in five figures: words, identity, attackers by seconds, sound, degraded recordings.
+
+Each figure has a row for a system or a kind of degradation, and in it a mark with its 95 % interval
+for each corpus. Controls and baselines of the vocoder are left out; the tables have them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from saic.evaluation.linkage import plots as linkage_plots
+from saic.evaluation.metrics import Estimate, Estimates
+from saic.evaluation.plots import COLORS, save_png
+from saic.evaluation.report_parts import estimates_of
+from saic.evaluation.systems import SYSTEMS
+from saic.plots import FONT_PT, WIDTH_IN
+
+TOPICS = ("words", "identity", "attackers", "sound", "degraded")
+"""What the figures show, in their order; ``attackers`` is in ``eer_by_seconds.png``."""
+
+_ROW_IN, _TITLE_IN, _AXIS_IN, _LEGEND_IN = 0.27, 0.3, 0.5, 0.22
+_GREY = "#8a8a8a"
+_KINDS = {
+    "words": ("Whisper", "Moonshine"),
+    "degraded": ("converted", "not converted"),
+}
+"""Topic to what a filled and a hollow mark stand for."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Marks on one axis.
+
+    Attributes
+    ----------
+    title
+        What the axis shows, with its unit.
+    rows
+        Row to series to estimate; a series is a corpus, and whether its marks are filled.
+    chance
+        Values of guessing, drawn as lines.
+    best
+        Which end of the axis is good: "low", "high", or "" for neither.
+    """
+
+    title: str
+    rows: Mapping[str, Mapping[tuple[str, bool], Estimate]]
+    chance: tuple[float, ...] = ()
+    best: str = "low"
+
+
+def topics(report: Mapping[str, Any]) -> list[str]:
+    """The topics of a report that have figures."""
+    found = [topic for topic, panels_of in _PANELS.items() if panels_of(report)]
+    return [topic for topic in TOPICS if topic in found or (topic == "attackers" and report["privacy"])]
+
+
+def figure(report: Mapping[str, Any], topic: str) -> Figure:
+    """Draw one topic of :func:`topics`."""
+    if topic == "attackers":
+        return linkage_plots.eer_by_seconds(*linkage_plots.attacked(report["privacy"]))
+    return _draw(_PANELS[topic](report), _KINDS.get(topic, ("", "")))
+
+
+def file_name(topic: str) -> str:
+    """Name of the picture of a topic, in the folder ``plots`` of a report."""
+    return "eer_by_seconds.png" if topic == "attackers" else f"{topic}.png"
+
+
+def save(report: Mapping[str, Any], folder: Path) -> None:
+    """Write the picture of each topic into a folder."""
+    for topic in topics(report):
+        save_png(figure(report, topic), folder / file_name(topic))
+
+
+def _words(report: Mapping[str, Any]) -> list[Panel]:
+    figures = {"wer": "WER, transcript of the source (%)", "wer_true": "WER, true text (%)"}
+    return [
+        panel
+        for name, title in figures.items()
+        if (panel := _by_system(report, "utility", name, title, hollow=f"moonshine_{name}", recordings="true" in name))
+    ]
+
+
+def _identity(report: Mapping[str, Any]) -> list[Panel]:
+    chance = tuple(of_corpus["data"]["chance_percent"] for of_corpus in report["corpora"].values())
+    source = _by_system(report, "identity", "source_top1", "Taken for the source speaker (%)", chance=chance)
+    target = _by_system(
+        report, "identity", "target_top1", "Taken for the target speaker (%)", chance=chance, best="high"
+    )
+    return [panel for panel in (source, target) if panel]
+
+
+def _sound(report: Mapping[str, Any]) -> list[Panel]:
+    figures = {
+        "dnsmos_ovrl": "DNSMOS OVRL (1 to 5)",
+        "distillmos": "Distill-MOS (1 to 5)",
+        "f0_correlation": "F0 correlation with the source",
+    }
+    panels = (
+        _by_system(report, "utility", name, title, best="high" if "mos" in name else "", recordings=True)
+        for name, title in figures.items()
+    )
+    return [panel for panel in panels if panel]
+
+
+def _degraded(report: Mapping[str, Any]) -> list[Panel]:
+    rows: dict[str, dict[tuple[str, bool], Estimate]] = {}
+    for corpus, systems in _by_corpus(report).items():
+        for name, estimate in systems.get("convert", {}).get("robustness", {}).items():
+            degradation, figure_name = name.split(".")
+            if figure_name in ("wer", "wer_unconverted") and estimate.value is not None:
+                rows.setdefault(degradation, {})[corpus, figure_name == "wer"] = estimate
+    return [Panel("WER, transcript of the clean source (%)", rows)] if rows else []
+
+
+_PANELS: dict[str, Callable[[Mapping[str, Any]], list[Panel]]] = {
+    "words": _words,
+    "identity": _identity,
+    "sound": _sound,
+    "degraded": _degraded,
+}
+
+
+def _by_corpus(report: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Estimates]]]:
+    return {corpus: estimates_of(of_corpus) for corpus, of_corpus in report["corpora"].items()}
+
+
+def _by_system(
+    report: Mapping[str, Any],
+    group: str,
+    name: str,
+    title: str,
+    *,
+    hollow: str = "",
+    chance: tuple[float, ...] = (),
+    best: str = "low",
+    recordings: bool = False,
+) -> Panel | None:
+    """A row for each system with one of two figures; ``recordings``: also for the recordings themselves."""
+    rows: dict[str, dict[tuple[str, bool], Estimate]] = {}
+    for system, about in SYSTEMS.items():
+        if (about.is_control and not (recordings and system == "real")) or about.is_vocoder_baseline:
+            continue
+        for corpus, systems in _by_corpus(report).items():
+            figures = systems.get(system, {}).get(group, {})
+            for key, is_filled in ((name, True), (hollow, False)):
+                if key in figures and figures[key].value is not None:
+                    rows.setdefault(system, {})[corpus, is_filled] = figures[key]
+    return Panel(title, rows, chance, best) if rows else None
+
+
+def _draw(panels: list[Panel], kinds: tuple[str, str]) -> Figure:
+    series = list(dict.fromkeys(key for panel in panels for row in panel.rows.values() for key in row))
+    corpora = list(dict.fromkeys(corpus for corpus, _ in series))
+    row_in = _ROW_IN * max(1.0, len(series) / 3)
+    heights = [_TITLE_IN + _AXIS_IN + row_in * len(panel.rows) for panel in panels]
+    has_kinds = len({is_filled for _, is_filled in series}) > 1
+    legend_rows = -(-(len(corpora) + 2 * has_kinds) // 2)
+    size = WIDTH_IN, sum(heights) + _LEGEND_IN * legend_rows + 0.2
+    drawn = Figure(figsize=size, layout="constrained", facecolor="white")
+    grid = drawn.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, panel in zip(grid, panels, strict=True):
+        _draw_panel(axes, panel, series, corpora)
+    marks = [_mark(corpora.index(corpus), True) | {"label": corpus} for corpus in corpora]
+    if has_kinds:
+        grey = {"color": _GREY, "marker": "o", "ms": 6}
+        marks += [grey | {"mfc": fill, "label": label} for fill, label in zip((_GREY, "white"), kinds, strict=True)]
+    handles = [Line2D([], [], ls="none", **mark) for mark in marks]
+    drawn.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=FONT_PT - 1, frameon=False)
+    return drawn
+
+
+def _draw_panel(axes: Axes, panel: Panel, series: Iterable[tuple[str, bool]], corpora: list[str]) -> None:
+    series = list(series)
+    for place, row in enumerate(panel.rows.values()):
+        for number, key in enumerate(series):
+            if (estimate := row.get(key)) is None:
+                continue
+            at = place + 0.7 * ((number + 0.5) / len(series) - 0.5)
+            mark = _mark(corpora.index(key[0]), key[1])
+            if estimate.low is not None:
+                axes.hlines(at, estimate.low, estimate.high, mark["color"], lw=1.2)
+            axes.plot(estimate.value, at, ls="none", clip_on=False, zorder=3, **mark)
+    for value in set(panel.chance):
+        axes.axvline(value, color=_GREY, lw=0.8, ls="--", zorder=1)
+    for place in range(1, len(panel.rows)):
+        axes.axhline(place - 0.5, color="#dddddd", lw=0.6, zorder=0)
+    axes.set(yticks=range(len(panel.rows)), ylim=(len(panel.rows) - 0.5, -0.5))
+    axes.set_yticklabels(panel.rows, fontsize=FONT_PT - 1)
+    axes.tick_params(axis="x", labelsize=FONT_PT - 1)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    notes = [{"low": "◀ better", "high": "better ▶"}.get(panel.best), "dashed: chance" if panel.chance else None]
+    axes.set_title(panel.title, fontsize=FONT_PT, loc="left")
+    axes.set_xlabel(", ".join(filter(None, notes)), fontsize=FONT_PT - 1, color="#555555")
+    if panel.best == "low":
+        axes.set_xlim(left=0)
+
+
+def _mark(corpus: int, is_filled: bool) -> dict[str, Any]:
+    """Color and shape of the ``corpus``-th corpus."""
+    color, shape = COLORS[corpus % len(COLORS)], linkage_plots.MARKERS[corpus % len(linkage_plots.MARKERS)]
+    return {"color": color, "marker": shape, "ms": 6, "mfc": color if is_filled else "white"}

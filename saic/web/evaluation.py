@@ -1,0 +1,55 @@
+"""The evaluation as HTML: five figures, each with its tables folded under it and its command."""
+
+import base64
+import re
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from saic import plots
+from saic.evaluation import overview
+from saic.evaluation import report as reports
+from saic.evaluation.systems import SYSTEMS
+from saic.web import texts
+from saic.web.documents import line_to_html, to_html
+
+_HEADING = re.compile(r"^#{2,3} (.*)\n", re.MULTILINE)
+_SAVE_JS = (
+    "const link = document.createElement('a'); link.href = this.closest('section').querySelector('img').src;"
+    " link.download = this.dataset.name; link.click()"
+)
+
+
+def evaluation_html(report: Mapping[str, Any]) -> str:
+    """The topics of a report of the present schema, and the names of its systems.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, AttributeError (the report has another form)
+    """
+    sections = "".join(_section(report, topic) for topic in overview.topics(report))
+    measured = {name for part in (*report["corpora"].values(), report["privacy"] or {}) for name in part["systems"]}
+    names = "".join(
+        f"<dt><code>{name}</code></dt><dd>{escape(system.title.replace('``', ''))}</dd>"
+        for name, system in SYSTEMS.items()
+        if name in measured
+    )
+    return f"""<div class="topics">{sections}<section class="card topic"><details>
+<summary>{texts.SYSTEM_NAMES}</summary><dl class="names">{names}</dl></details></section></div>"""
+
+
+def _section(report: Mapping[str, Any], topic: str) -> str:
+    """A figure, how to read it, its tables, and the command that makes it."""
+    title, explanation = texts.TOPICS[topic]
+    svg = plots.to_bytes(overview.figure(report, topic), "svg", as_text=True)
+    data = base64.b64encode(svg).decode()
+    _, *parts = _HEADING.split(reports.topic_markdown(report, topic))
+    tables = "".join(
+        f"<details><summary>{line_to_html(heading)}</summary>{to_html(body)}</details>"
+        for heading, body in zip(parts[::2], parts[1::2], strict=True)
+    )
+    return f"""<section class="card topic" id="topic-{topic}"><h2>{title}</h2>{explanation}
+<img src="data:image/svg+xml;base64,{data}" alt="{texts.FIGURE_ALT.format(title=title)}">
+<button type="button" class="save" data-name="{topic}.svg" onclick="{_SAVE_JS}">{texts.SAVE_SVG}</button>
+<details><summary>{texts.TOPIC_TABLES}</summary>{tables}</details>
+<p class="soft">{texts.TOPIC_COMMAND}<code>{escape(reports.topic_command(report, topic))}</code></p></section>"""
