@@ -19,13 +19,14 @@ WAIT_MS = 120_000
 TABS = {
     "Anonymize": "#protection .verdict",
     "Explore": "#maps svg.map >> nth=0",
-    "Identify": "#answer .scores",
+    "Identify": "#answer .scores >> nth=1",
+    "Evaluation": "#topic-degraded",
     "About": ".picture",
 }
 
 
 def main() -> None:
-    """Write page-1280.png, page-390.png, explore-1280.png, identify-1280.png and about-1280.png."""
+    """Write page-390.png, page-1280.png, and a picture of each other tab, such as explore-1280.png."""
     page = build()
     server = launch(page, port=0, block=False)
     program = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or shutil.which("chromium")

@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from saic import cli
+from saic import cli, plots
 from saic.cli.plot import Axis, Palette
 from saic.errors import UsageError
 from saic.pipeline import Pipeline
@@ -63,7 +63,9 @@ def test_map_of_a_folder_has_its_speakers_beside_the_gallery(corpus_folder: Path
     assert facts["speakers"] == len(arrays["speaker unseen"]) > 1 and len(arrays["content gallery"]) == 40
     assert 0 <= facts["content_probe_percent"] <= 100
     assert facts["content_probe_chance_percent"] == pytest.approx(100 / 6)
-    assert facts["speaker_same_voice"] == arrays["speaker same_voice"]
+    speaker, content = plots.planes_from_arrays(arrays)
+    assert speaker.same_voice == facts["speaker_same_voice"] and content.unseen.shape == speaker.unseen.shape
+    assert set(plots.map_arrays(speaker, content)) | {"weights_sha256"} == set(arrays)
     again = tmp_path / "again.png"
     assert run("map", corpus_folder, "-o", again) == facts | {"output": str(again)}
     assert output.read_bytes() == again.read_bytes()

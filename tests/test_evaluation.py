@@ -600,7 +600,11 @@ def test_markdown_reads_reports_of_schema_2(whole):
 
 def test_plots_are_png_files(whole, corpus_folder):
     plots = {path.name: path for path in (whole[0] / "plots" / corpus_folder.name).iterdir()}
+    maps = plots.pop("fig5.npz")
+    assert {"speaker unseen", "content same_voice", "weights_sha256"} <= set(np.load(maps))
     assert set(plots) == {"target_top1.png", "fig4_within_one_sex.png", "fig4_across_sexes.png", "fig5.png"}
+    plots |= {path.name: path for path in (whole[0] / "plots").glob("*.png")}
+    assert {"words.png", "identity.png", "sound.png", "degraded.png"} <= set(plots)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.values())
 
 

@@ -17,7 +17,18 @@ from saic.errors import UsageError
 from saic.evaluation import plots
 from saic.gallery import Gallery
 from saic.pipeline import Embedding
-from saic.plots import PANELS, UnseenSpeakers, View, embedding_maps, mel_arrays, mel_comparison, plotly_figure, save
+from saic.plots import (
+    PANELS,
+    UnseenSpeakers,
+    View,
+    embedding_maps,
+    mel_arrays,
+    mel_comparison,
+    plotly_figure,
+    plotly_map,
+    save,
+    speaker_plane,
+)
 from saic.plots.interactive import MAX_COLUMNS
 from saic.plots.maps import map_to_plane, same_voice_rate, voice_style
 from saic.plots.spectrograms import DIFFERENCE_DB, panels, speech_peak
@@ -348,6 +359,17 @@ def test_separation_is_measured_on_unseen_speakers_alone(unseen: UnseenSpeakers)
     assert plane.gallery.shape == (40, 5, 2) and plane.unseen.shape == (10, 4, 2)
     alone = map_to_plane(None, {}, unseen.speaker)
     assert alone.same_voice == 1.0 and alone.chance == 3 / 39 and len(alone.gallery) == 0
+
+
+def test_plotly_map_has_unseen_speakers_in_color_and_the_gallery_in_gray(unseen: UnseenSpeakers) -> None:
+    plane = speaker_plane(fake_gallery(), {}, unseen)
+    labels = {"gallery_label": "Gallery", "unseen_label": "Unseen", "speaker_label": "Speaker {number}"}
+    behind, *speakers = plotly_map(plane, "map", **labels)["data"]
+    assert len(behind["x"]) == 40 * plane.gallery.shape[1] and len(speakers) == 10
+    assert len({(one["marker"]["color"], one["marker"]["symbol"]) for one in speakers}) == 10
+    assert [one["name"] for one in (behind, *speakers) if one["showlegend"]] == ["Gallery", "Unseen"]
+    assert speakers[9]["hovertemplate"].startswith("Speaker 10<")
+    np.testing.assert_allclose(speakers[9]["x"], plane.unseen[9, :, 0], atol=0.006)
 
 
 def test_small_differences_between_machines_hardly_move_the_maps() -> None:

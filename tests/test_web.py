@@ -25,7 +25,7 @@ import pytest
 import soundfile as sf
 from gradio_client import Client, handle_file
 
-from saic import audio, file_report, web, weights
+from saic import audio, file_report, plots, web, weights
 from saic.errors import DataError, UsageError
 from saic.evaluation import overview, protection
 from saic.evaluation import report as reports
@@ -61,6 +61,7 @@ from saic.web.tabs.evaluation import Evaluation
 from saic.web.tabs.explore import Explorer
 from saic.web.tabs.identify import MAX_VOICES, EnrolledVoices, Identifier
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
+from saic.web.unseen import UnseenMaps
 from tests.conftest import RATE, voice
 from tests.fakes import STRICT_STRETCH, FakePipeline
 
@@ -241,6 +242,8 @@ def test_other_session_cannot_use_recording_or_result(anonymizer: Anonymizer, st
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
     with pytest.raises(gr.Error, match="no longer on the server"):
         next(anonymizer.show_details(run, *VIEW, ANOTHER))
+    *_, (*_, png, svg, _) = anonymizer.show_details(run, *VIEW, ME)
+    assert Path(png).read_bytes().startswith(b"\x89PNG") and b"<svg" in Path(svg).read_bytes()
     files = [path for path in Path(run.result.swapped).parent.iterdir()]
     assert {"report.html", "report.json", "swapped.mp3"} <= {path.name for path in files}
     assert all(store.may_read("me", path) and not store.may_read("another", path) for path in files)
@@ -920,9 +923,12 @@ def test_enrollment_that_ends_after_remove_all_has_no_effect(identifier: Identif
 
 def test_answer_is_removed_when_clip_or_enrolled_voices_change(identifier: Identifier, store: ClipStore) -> None:
     enrolled, _, query = identifier.load_example(EnrolledVoices(), ME)
-    answer = identifier.identify_speaker(query, enrolled, ME)
+    answer = identifier.demonstrate(query, enrolled, ME)
     note, html = identifier.update_answer(query, enrolled, answer)
-    assert "second half of The high voice" in note and html == answer.html
+    assert "second half of The low voice" in note and html == answer.html
+    known, stranger = html.split("</section>")[:2]
+    assert "whose first half is enrolled" in known and "who is not enrolled" in stranger
+    assert all("threshold of" in part and "usually" in part for part in (known, stranger))
     upload = sent(store, steady(110, 2.0))
     assert identifier.update_answer(upload, enrolled, answer) == ("", "")
     assert identifier.update_answer(None, enrolled, answer) == ("", "")
@@ -970,6 +976,18 @@ def test_maps_show_every_voice_and_escaped_clip_labels(recordings: Recordings) -
         explorer.map_points(dict.fromkeys("abcde", voice(110, 1.0)), "me")
 
 
+def test_maps_of_unseen_speakers_say_how_well_they_are_separated_and_by_chance(recordings: Recordings) -> None:
+    plane = plots.Plane(np.zeros((40, 4, 2)), {}, 0.79, 0.01, np.ones((34, 4, 2)))
+    probe = {"value": 7.0, "low": 3.1, "high": 11.8, "n": 32}
+    explorer = Explorer(FakePipeline(), recordings, UnseenMaps("corpus", "test", plane, plane, probe, {"value": 3.1}))
+    speaker, content = explorer.unseen.captions()
+    assert "79%" in speaker and "chance 1.0%" in speaker and "[3.1, 11.8]" in content and "32 speakers" in content
+    assert "34 speakers of corpus, split test" in explorer.unseen.introduction()
+    *drawn, is_drawn = explorer.show_unseen(False)
+    assert [len(json.loads(one.plot)["data"]) for one in drawn] == [35, 35] and is_drawn
+    assert explorer.show_unseen(True) == Explorer(FakePipeline(), recordings).show_unseen(False) == gr.skip()
+
+
 def test_dropped_result_is_removed_from_maps(anonymizer: Anonymizer, recordings: Recordings) -> None:
     explorer = Explorer(FakePipeline(), recordings)
     low, high = anonymizer.bundled.values()
@@ -991,6 +1009,7 @@ def test_documents_are_read_and_marked_if_of_other_weights(tmp_path: Path) -> No
     for measured in (report["weights_sha256"], "0"):
         read = Documents.read(ROOT, measured)
         assert read.report == report and read.is_of_weights == (measured != "0")
+        assert (read.unseen is None) == (measured == "0")
     assert "<h3>Limits</h3>" in read.model_card and "<h3>Figures" not in read.model_card
     assert not re.search(r"<img|href=\"(?!https:)", read.model_card)
     assert Documents.read(tmp_path, measured) == Documents()  # as in an installed package

@@ -130,7 +130,7 @@ def map_(
         "content": plots.content_plane(pipeline.gallery, clips, unseen, seed=seed),
     }
     figure = plots.draw_maps(*planes.values(), unseen)
-    arrays = {f"{name} {key}": x for name, plane in planes.items() for key, x in plots.map_arrays(plane).items()}
+    arrays = plots.map_arrays(*planes.values()) | {"weights_sha256": pipeline.info()["sha256"] or ""}
     facts = {f"{name}_same_voice": plane.same_voice for name, plane in planes.items()}
     if unseen:
         probe = {"content_probe_percent": unseen.content_probe, "content_probe_chance_percent": unseen.chance}

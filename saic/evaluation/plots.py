@@ -4,6 +4,7 @@ The style is that of :mod:`saic.plots`: 4.8 inches wide, 11-point text, no pyplo
 dashes and in color, so that they can be distinguished in a black-and-white print.
 """
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from saic import files
 from saic.errors import SilentAudio, TooShort
 from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.metrics import Estimates
@@ -22,7 +24,19 @@ from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
 from saic.evaluation.systems import SystemOutputs
 from saic.gallery import content_windows
 from saic.plots import DPI as DPI  # of all figures of a report
-from saic.plots import FONT_PT, PANELS, WIDTH_IN, UnseenSpeakers, embedding_maps, mel_comparison, save
+from saic.plots import (
+    FONT_PT,
+    PANELS,
+    WIDTH_IN,
+    Plane,
+    UnseenSpeakers,
+    content_plane,
+    draw_maps,
+    map_arrays,
+    mel_comparison,
+    save,
+    speaker_plane,
+)
 from saic.signal.f0 import track_f0
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
 from saic.signal.vad import speech_frames
@@ -49,7 +63,7 @@ def save_report_plots(
     seed: int,
     progress: StepCallback,
 ) -> None:
-    """Write ``target_top1.png``, ``fig4_*.png`` and ``fig5.png`` to a folder.
+    """Write ``target_top1.png``, ``fig4_*.png``, ``fig5.png`` and its arrays, ``fig5.npz``, to a folder.
 
     Parameters
     ----------
@@ -58,7 +72,7 @@ def save_report_plots(
         ``target_top1.png`` and ``fig4_*.png``.
     probes
         Figures of :func:`saic.evaluation.measures.disentanglement.measure`; None leaves out
-        ``fig5.png``.
+        Fig. 5.
     """
     figures = {}
     if target_hits is not None:
@@ -66,7 +80,10 @@ def save_report_plots(
         for title, figure in conversion_mels(_example_wavs(dataset, outputs)).items():
             figures[f"fig4_{title.lower().replace(' ', '_')}"] = figure
     if probes is not None and (unseen := unseen_speakers(dataset, pipeline, probes["content"], "speakers")):
-        figures["fig5"] = embedding_maps(None, {}, unseen, seed=seed)
+        gallery, options = getattr(pipeline, "gallery", None), {"seed": seed}  # other anonymizers have none
+        planes = [of(gallery, {}, unseen, **options) for of in (speaker_plane, content_plane)]
+        figures["fig5"] = draw_maps(*planes, unseen)
+        save_maps(planes, folder / "fig5.npz", pipeline)
     for done, (name, figure) in enumerate(figures.items(), start=1):
         save_png(figure, folder / f"{name}.png")
         progress("plots", done, len(figures))
@@ -187,6 +204,14 @@ def save_png(figure: Figure, path: str | os.PathLike) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(figure, path, force=True)
+
+
+def save_maps(planes: Sequence[Plane], path: Path, pipeline: EvaluatedPipeline) -> None:
+    """Write the maps of speaker and content embeddings as arrays, with the hash of the weights."""
+    data = io.BytesIO()
+    np.savez_compressed(data, **map_arrays(*planes), weights_sha256=pipeline.info()["sha256"] or "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, data.getvalue(), force=True)
 
 
 def _example_wavs(dataset: EvaluationSet, outputs: SystemOutputs) -> dict[str, dict[str, np.ndarray]]:

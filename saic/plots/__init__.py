@@ -4,6 +4,7 @@
 ``spectrograms``    levels and F0 of several spectrograms, as a picture or as arrays
 ``interactive``     the same as a Plotly figure, which a browser can zoom
 ``maps``            PCA and t-SNE of speakers and of clips
+``interactive_map`` a map as a Plotly figure
 ``figure``          size and font of all figures, and how they are saved
 ==================  ===========================================================================
 
@@ -12,7 +13,17 @@ The pictures are plain `Figure` objects of matplotlib, made without pyplot and i
 
 from saic.plots.figure import DPI, FONT_PT, WIDTH_IN, require_format, save, to_bytes
 from saic.plots.interactive import plotly_figure
-from saic.plots.maps import Plane, UnseenSpeakers, content_plane, draw_maps, embedding_maps, map_arrays, speaker_plane
+from saic.plots.interactive_map import plotly_map
+from saic.plots.maps import (
+    Plane,
+    UnseenSpeakers,
+    content_plane,
+    draw_maps,
+    embedding_maps,
+    map_arrays,
+    planes_from_arrays,
+    speaker_plane,
+)
 from saic.plots.spectrograms import PALETTES, PANELS, View, from_arrays, mel_arrays, mel_comparison
 
 __all__ = [
@@ -31,7 +42,9 @@ __all__ = [
     "map_arrays",
     "mel_arrays",
     "mel_comparison",
+    "planes_from_arrays",
     "plotly_figure",
+    "plotly_map",
     "require_format",
     "save",
     "speaker_plane",

@@ -4,6 +4,7 @@ The gallery's voices are training speakers. How well speakers are separated is t
 others, if there are any (`UnseenSpeakers`), and the caption says on whom.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ _COLORS = (
 _SHAPES = ("o", "s", "^", "D")
 # Clips have black edges and decreasing sizes, so that all are visible where they coincide.
 _CLIP_STYLES = (("o", "none", 16), ("P", "#ffd92f", 13), ("*", "#ff5a36", 10), ("v", "#66c2ff", 7))
-_BACKDROP = {"color": "#c4ccd0", "marker": "o"}  # the gallery beside unseen speakers
+BACKDROP_COLOR = "#c4ccd0"  # of the gallery beside unseen speakers
+_BACKDROP = {"color": BACKDROP_COLOR, "marker": "o"}
 
 _MAX_PER_VOICE = 6  # points of one voice or clip; more take time and add little
 _PCA_SIZE = 40
@@ -175,11 +177,36 @@ def map_to_plane(
     )
 
 
-def map_arrays(plane: Plane) -> dict[str, np.ndarray]:
-    """What a map shows, as arrays to save: ``gallery``, ``unseen``, ``clip LABEL``, ``same_voice``, ``chance``."""
-    arrays = {"gallery": plane.gallery, "unseen": plane.unseen}
-    arrays |= {f"clip {label}": points for label, points in plane.clips.items()}
-    return arrays | {"same_voice": np.array(plane.same_voice), "chance": np.array(plane.chance)}
+def map_arrays(speaker: Plane, content: Plane) -> dict[str, np.ndarray]:
+    """What two maps show, as arrays to save.
+
+    Returns
+    -------
+    ``MAP gallery``, ``MAP unseen``, ``MAP clip LABEL``, ``MAP same_voice``, ``MAP chance``; MAP is
+    ``speaker`` or ``content``.
+    """
+    arrays = {}
+    for name, plane in (("speaker", speaker), ("content", content)):
+        of_map = {"gallery": plane.gallery, "unseen": plane.unseen}
+        of_map |= {f"clip {label}": points for label, points in plane.clips.items()}
+        of_map |= {"same_voice": np.array(plane.same_voice), "chance": np.array(plane.chance)}
+        arrays |= {f"{name} {key}": values for key, values in of_map.items()}
+    return arrays
+
+
+def planes_from_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[Plane, Plane]:
+    """The two maps of :func:`map_arrays`, without clips; KeyError if an array is missing."""
+    speaker, content = (
+        Plane(
+            gallery=arrays[f"{name} gallery"],
+            clips={},
+            same_voice=float(arrays[f"{name} same_voice"]),
+            chance=float(arrays[f"{name} chance"]),
+            unseen=arrays[f"{name} unseen"],
+        )
+        for name in ("speaker", "content")
+    )
+    return speaker, content
 
 
 def _groups(points: np.ndarray | None) -> np.ndarray:

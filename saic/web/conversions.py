@@ -229,11 +229,10 @@ class Converter:
         npz = self.recordings.read_bytes(result.arrays, session)
         return plots.from_arrays(np.load(io.BytesIO(npz)))
 
-    def picture(self, result: Result, session: str, view: plots.View | None = None) -> str:
-        """Draw the spectrograms of a result as a PNG beside its files; returns its path."""
-        png = io.BytesIO()
-        plots.mel_comparison(*self.spectrograms(result, session), view or plots.View()).savefig(png, dpi=plots.DPI)
-        return self.recordings.write(result.folder, "spectrograms.png", png.getvalue())
+    def picture(self, result: Result, session: str, kind: str = "png") -> str:
+        """Draw the spectrograms of a result as a PNG or SVG beside its files; returns its path."""
+        data = plots.to_bytes(plots.mel_comparison(*self.spectrograms(result, session)), kind)
+        return self.recordings.write(result.folder, f"spectrograms.{kind}", data)
 
     def report(self, result: Result, notes: Iterable[str]) -> dict[str, Any]:
         """The report of a result, see `saic.file_report`; `notes` are those on the source."""

@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 
 from saic.evaluation.report import SCHEMA
 from saic.web.linkage import Linkage, read_linkage
+from saic.web.unseen import UnseenMaps
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class Documents:
     is_of_weights : whether the report was measured with the loaded weights
     model_card : HTML
     linkage : figures of each system, if they were measured with the loaded weights
+    unseen : maps of unseen speakers, if they were made with the loaded weights
     """
 
     report: Mapping[str, Any] | None = None
     is_of_weights: bool = True
     model_card: str | None = None
     linkage: Mapping[str, Linkage] = field(default_factory=dict)
+    unseen: UnseenMaps | None = None
 
     @classmethod
     def read(cls, root: Path, weights_sha256: str | None) -> "Documents":
@@ -44,7 +47,8 @@ class Documents:
         if (path := root / "MODEL_CARD.md").is_file():
             card = to_html(without_figures(path.read_text(encoding="utf-8")))
         is_of_weights = report is None or report.get("weights_sha256") == weights_sha256
-        return cls(report, is_of_weights, card, read_linkage(folder, weights_sha256))
+        unseen = UnseenMaps.read(folder, report, weights_sha256)
+        return cls(report, is_of_weights, card, read_linkage(folder, weights_sha256), unseen)
 
 
 def _read_report(path: Path) -> Mapping[str, Any] | None:

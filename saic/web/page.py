@@ -15,7 +15,7 @@ from saic.web import api, linkage, texts
 from saic.web.conversions import Converter
 from saic.web.documents import Documents
 from saic.web.examples import Example
-from saic.web.parts import HEAVY, PRIVATE, QUICK
+from saic.web.parts import PRIVATE, QUICK
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.server.store import ClipStore
 from saic.web.tabs import about, anonymize_layout, batch, evaluation, explore, identify
@@ -64,7 +64,7 @@ def build_page(
     figures = linkage.by_profile(documents.linkage, pipeline.profiles, default)
     anonymizer = Anonymizer(Converter(pipeline, recordings, measurer, figures), recordings, bundled, key)
     measured = Evaluation(documents, linkage.linkage_html(figures, default))
-    explorer, identifier = Explorer(pipeline, recordings), Identifier(pipeline, recordings, halves)
+    explorer, identifier = Explorer(pipeline, recordings, documents.unseen), Identifier(pipeline, recordings, halves)
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False) as page:
         with gr.Row(elem_classes="header"):
             gr.HTML(texts.HEADER)
@@ -75,7 +75,7 @@ def build_page(
             with gr.Tab("Batch"):
                 batch_tab = batch.build_tab(anonymizer)
             with gr.Tab("Explore") as explore_tab:
-                maps, drawn = explore.build_tab()
+                explore_parts = explore.build_tab(explorer)
             with gr.Tab("Identify"):
                 identify_tab = identify.build_tab()
             with gr.Tab("Evaluation") as evaluation_tab:
@@ -86,11 +86,11 @@ def build_page(
         batch.connect_events(batch.Batcher(anonymizer, recordings), batch_tab)
         page.load(anonymizer.show_times, anonymize_tab.run, anonymize_tab.intro, **QUICK)
         identify.connect_events(identifier, identify_tab)
-        shown = [maps, drawn]
-        explore_tab.select(explorer.show_maps, [anonymize_tab.run, drawn], shown, show_progress_on=maps, **HEAVY)
+        explore.connect_events(explorer, explore_parts, explore_tab, anonymize_tab.run)
+        maps, drawn = explore_parts.maps, explore_parts.drawn
         evaluation_tab.select(measured.show, None, topics, show_progress="hidden", **PRIVATE)
         changes = [anonymize_tab.shown_run_id.change, anonymize_tab.intro.change]
-        gr.on(changes, explorer.remove_dropped, drawn, shown, **QUICK)
+        gr.on(changes, explorer.remove_dropped, drawn, [maps, drawn], **QUICK)
         _connect_delete(page, recordings, anonymizer, delete, anonymize_tab, batch_tab, identify_tab, maps, drawn)
         page.endpoints = api.register_endpoints(recordings, anonymizer, identifier, explorer)
     page.recordings = recordings  # for `launch`, as `page.endpoints`

@@ -51,6 +51,50 @@ _SCRIPT = r"""
     next.focus();
     event.preventDefault();
   });
+  // While a clip of the result plays, a line runs over the spectrograms. A click in one moves its clip there; a clip
+  // that plays hands over to it.
+  const clipOf = (name) => document.querySelector(`#results .player.${name} #waveform > div`)?.shadowRoot
+    ?.querySelector("audio");
+  const drawPlayhead = (clip) => {
+    const plot = document.querySelector("#spectrograms .js-plotly-plot"), layout = plot?._fullLayout;
+    if (!layout?.xaxis) return;
+    let line = plot.querySelector(".playhead");
+    if (!line) {
+      line = document.createElement("div");
+      line.className = "playhead";
+      plot.querySelector(".svg-container").append(line);
+    }
+    const x = layout.xaxis.d2p(clip.currentTime);
+    line.hidden = x < 0 || x > layout.xaxis._length;
+    line.style.cssText = `left:${layout.xaxis._offset + x - 1}px;top:${layout._size.t}px;height:${layout._size.h}px`;
+  };
+  const runPlayhead = (clip) => {
+    drawPlayhead(clip);
+    if (!clip.paused) requestAnimationFrame(() => runPlayhead(clip));
+  };
+  const follow = (clip) => {
+    if (!clip || clip.dataset.followed) return;
+    clip.dataset.followed = true;
+    clip.addEventListener("play", () => runPlayhead(clip));
+    clip.addEventListener("seeking", () => drawPlayhead(clip));
+  };
+  const clipNames = ["original", "reconstructed", "swapped"];  // from top to bottom
+  const moveClip = ({points: [point]}) => {
+    const clips = clipNames.map(clipOf), clip = clips[Number(point.yaxis._id.slice(1) || 1) - 1];
+    if (!clip?.duration) return;
+    follow(clip);
+    clip.currentTime = Math.min(point.x, clip.duration);
+    const playing = clips.find((other) => other && other !== clip && !other.paused);
+    if (!playing) return;
+    playing.pause();
+    clip.play();
+  };
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, (event) => {
+    const plot = event.target.closest?.("#spectrograms")?.querySelector(".js-plotly-plot");
+    plot?.removeAllListeners("plotly_click");  // a new drawing may have removed it, or not
+    plot?.on("plotly_click", moveClip);
+    if (event.target.closest?.("#results .player")) clipNames.forEach((name) => follow(clipOf(name)));
+  }, true);
   // Gradio accepts files by their MIME type, which browsers do not know for many formats. Here, the suffix decides.
   const suffixes = __SUFFIXES__;
   const isRecording = (file) => file.type.startsWith("audio/")

@@ -171,6 +171,7 @@ CSS = """
 .empty p { max-width: 40rem; margin: .25rem auto 0; color: var(--body-text-color-subdued); }
 p.empty { padding: .8rem; margin: 0; color: var(--body-text-color-subdued); }
 #spectrograms { min-height: 736px; background: #fff; border-radius: 6px; overflow: hidden; }
+.playhead { position: absolute; width: 2px; background: #fff; box-shadow: 0 0 0 1px #000; pointer-events: none; }
 #intro:not(:has(.empty)) { display: none; }
 #intro { min-height: 4rem; }
 .dark .gradio-container { --color-accent: var(--border-color-accent); }  /* Gradio has no dark variant of it */
@@ -195,8 +196,8 @@ footer .divider { display: none; }
 #batch-list td { white-space: normal; }
 
 /* What was measured: a scale from 0 to 1 with two typical ranges as bands, and two marks. */
-.protection { --different: #9db4bb; --same: #e0a458; --before: #14242b; --after: #0b6470; }
-.dark .protection { --different: #48626c; --same: #96661f; --before: #e8eff1; --after: #7fd3de; }
+.protection, .answer { --different: #9db4bb; --same: #e0a458; --before: #14242b; --after: #0b6470; }
+.dark .protection, .answer { --different: #48626c; --same: #96661f; --before: #e8eff1; --after: #7fd3de; }
 .protection h2 { margin-top: 0 !important; }
 .verdict { font-size: 1.05rem; }
 .strip { margin: 0 0 1.1rem; }
@@ -232,6 +233,8 @@ footer .divider { display: none; }
 .map .v:focus { outline: none; }
 .map .v text { font-size: 15px; font-weight: 600; fill: #14242b; stroke: #fff; stroke-width: 4px;
   paint-order: stroke; pointer-events: none; }
+#unseen { margin-top: .5rem; }
+.unseen-map { min-height: 460px; background: #fff; border-radius: 6px; overflow: hidden; }
 .legend { list-style: none; padding: 0; margin: .9rem 0 0; display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; }
 .legend li { display: flex; align-items: center; gap: .4rem; margin: 0 !important; }
 .legend svg { background: #fff; border-radius: 50%; }
@@ -247,11 +250,11 @@ footer .divider { display: none; }
   margin: 0 0 .4rem !important; color: var(--body-text-color-subdued); }
 .scores li.accepted { color: var(--body-text-color); font-weight: 600; }
 .scores .who { overflow: hidden; text-overflow: ellipsis; }
-.meter { position: relative; height: 10px; border-radius: 5px; background: var(--background-fill-secondary);
-  border: 1px solid var(--border-color-primary); }
-.meter span { position: absolute; inset: 0 auto 0 0; border-radius: 5px; background: var(--body-text-color-subdued); }
-.accepted .meter span { background: var(--button-primary-background-fill); }
-.meter i { position: absolute; top: -5px; bottom: -5px; width: 2px; background: var(--body-text-color); }
+.scores .scale i { position: absolute; top: -5px; bottom: -5px; width: 3px; margin-left: -1px;
+  background: var(--before); }
+.swatch.line { width: 3px; height: 18px; border-radius: 0; background: var(--before); }
+.answer + .answer { border-top: 1px solid var(--border-color-primary); padding-top: .8rem; }
+.example { font-style: italic; }
 .score { font-variant-numeric: tabular-nums; text-align: right; }
 
 /* Evaluation: figures are on white in both modes */
@@ -300,7 +303,7 @@ footer .divider { display: none; }
   .key { display: grid; grid-template-rows: auto auto; grid-auto-flow: column; justify-content: start; }
 }
 @media (pointer: coarse) {
-  #spectrograms .nsewdrag { pointer-events: none !important; }  /* else a finger cannot scroll past the figure */
+  #spectrograms .nsewdrag, .unseen-map .nsewdrag { pointer-events: none !important; }  /* else no finger scrolls past */
 }
 @media (max-width: 640px) {
   .header h1 { font-size: 1.1rem !important; white-space: normal; }

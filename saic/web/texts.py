@@ -95,9 +95,9 @@ LISTEN = """<h2>Listen to the original and the reconstruction</h2>
 takes the recording apart and rebuilds it. It shows how much the model loses without a change of
 voice.</p>"""
 
-GUARD = """I know that the reconstruction is not anonymous: it has the speaker's own voice, and software
-recognizes it."""
-DOWNLOAD_RECONSTRUCTION = "Download the reconstruction"
+GUARD = """I know that reconstruction and data are not anonymous: they have the speaker's own voice, and
+software recognizes it."""
+GUARDED_DOWNLOADS = {"reconstruction": "Download the reconstruction", "data": "Spectrograms as data (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Report to print (HTML)", "json": "Report (JSON)"}
 REPORT = """<p class="soft">Download the voice as WAV, FLAC or MP3. The report says how it was made and what was
 measured. It has no name and no file name. Its similarities are measurements of a person: keep it with the
@@ -170,12 +170,13 @@ def mels(profiles: Sequence[str]) -> str:
     return f"""<h3>What changed in the sound</h3>
 <p>Time runs to the right, frequency upwards; bright is loud speech. The white line is the pitch of
 the voice. Drag over a part to enlarge it in all three, double-click to go back. On a touch screen,
-use the buttons above the picture.</p>
+use the buttons above the picture. While a clip plays, a line runs along; a click in a
+spectrogram moves its clip there.</p>
 <p>The reconstruction should look like the original. In the swapped voice the fine stripes and the
 line move. The words keep their timing{strict}.</p>"""
 
 
-DOWNLOAD_MELS = "Download the picture (PNG)"
+DOWNLOAD_MELS = "Download the picture ({kind})"
 VIEW = "How the spectrograms are drawn"
 VIEW_AXES = [("Mel, as we hear", "mel"), ("Linear", "linear")]
 VIEW_RANGE = "Range of the colors below loud speech (dB)"
@@ -260,6 +261,20 @@ because they should not depend on who speaks. The swapped clip should lie near t
 <p>A map (PCA, then t-SNE) shows which points are neighbors. The distance between two clusters means
 nothing. The percentage above each map is computed before PCA and t-SNE.</p></div>"""
 
+MAP_TITLES = "Speaker embeddings", "Content embeddings"
+UNSEEN = """<h2>Speakers that the model has never heard</h2>
+<p>In color: four pieces of two seconds of each of {speakers} speakers of {corpus}, split {split}. None of them
+took part in training. In gray: the gallery, whose voices are training speakers. The figures under the maps were
+measured on the colored points, before PCA and t-SNE. Drag over a part to enlarge it, double-click to go back;
+the camera saves the map (SVG). <code>saic plot map DATA -o map.svg</code> draws both.</p>"""
+UNSEEN_GALLERY, UNSEEN_SPEAKERS, UNSEEN_SPEAKER = (
+    "{voices} gallery voices",
+    "{speakers} unseen speakers",
+    "Speaker {number}",
+)
+NEAREST = "The nearest neighbor is the same speaker: <strong>{rate}</strong>, by chance {chance}."
+PROBE = """A probe that is trained to find the speaker in content codes is right in <strong>{accuracy} %</strong>
+[{low}, {high}] of cases, by chance in {chance} % ({speakers} speakers)."""
 EXPLORE_WAITING = '<div class="empty"><p>Drawing the maps …</p></div>'
 
 # --- Identify ----------------------------------------------------------------------------------
@@ -272,11 +287,21 @@ IDENTIFY_QUERY = """<h2><span class="step">2</span> Who is this?</h2>
 <p>A recording of one speaker.</p>"""
 
 NOBODY_ENROLLED = '<p class="empty">Nobody is enrolled yet.</p>'
+MATCH = "This is <strong>{name}</strong>."
 NO_MATCH = "<strong>None of these voices.</strong>"
+WHY_ACCEPTED = "The score of {name} is {score}: not below the threshold of {threshold}, and the highest."
+WHY_REJECTED = "{name} has the highest score, {score}. It is below the threshold of {threshold}."
+FIRST_HALVES = "The first half of each."
+EXAMPLE_KNOWN = '<p class="example">Who speaks in the second half of {voice}, whose first half is enrolled?</p>'
+EXAMPLE_STRANGER = '<p class="example">Who speaks in the second half of {voice}, who is not enrolled?</p>'
+USUAL_TWO_PEOPLE = "two people: usually {low} to {high}"
+USUAL_ONE_PERSON = "one person: usually {low} to {high}"
+THRESHOLD = "threshold: {threshold}"
 IDENTIFY_NOTE = """Cosine similarity of speaker embeddings. A voice with a score of {threshold:.2f} or
 more (the line) is accepted. At this threshold, on speakers that the model was not trained on,
-it is equally frequent that an enrolled person is missed and that a stranger is accepted. A score is
-no proof of identity."""
+it is equally frequent that an enrolled person is missed and that a stranger is accepted. "Usually" covers
+the middle 90 % of the values in the built-in gallery. Strangers of the speaker's sex score higher than others. A
+score is no proof of identity."""
 
 # --- About -------------------------------------------------------------------------------------
 

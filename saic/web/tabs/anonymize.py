@@ -32,7 +32,7 @@ from saic.web.printed_report import printed_report
 from saic.web.progress import SHOWING, about, progress_html
 from saic.web.protection_card import AsrStatus, protection_card, verdict_html
 from saic.web.server.recordings import LIMITS, Recordings, session_of
-from saic.web.tabs.anonymize_layout import HIDDEN, update_results_area
+from saic.web.tabs.anonymize_layout import HIDDEN, PICTURES, update_results_area
 from saic.web.texts import OWN_RECORDING, PSEUDONYM
 
 _ANY = "any"  # register of a pseudonym
@@ -324,21 +324,22 @@ class Anonymizer:
         difference: bool,
         request: gr.Request = None,
     ) -> Iterator[tuple]:
-        """Original, reconstruction, its download, the picture and the spectrograms of a result, in this order."""
+        """What the details show of a result, in the order of `Tab.detail_parts`."""
         if run is None or run.result is None or run.dropped:  # the event belongs to an earlier run
             return
         figure, result = self.show_spectrograms(run, axis, palette, range_db, difference, request), run.result
         if run.dropped:
             return
-        yield result.original, result.reconstructed, result.reconstructed, gr.skip(), figure
+        guarded = result.reconstructed, result.arrays
+        yield result.original, result.reconstructed, *guarded, *[gr.skip()] * len(PICTURES), figure
         try:
             with gradio_errors(), self._recordings.job("draw", session_of(request)):
-                picture = self.converter.picture(result, session_of(request))
+                pictures = [self.converter.picture(result, session_of(request), kind) for kind in PICTURES]
         except Exception:
             if not run.dropped:
                 raise
         else:
-            yield *[gr.skip()] * 3, gr.skip() if run.dropped else picture, gr.skip()
+            yield *[gr.skip()] * 4, *(gr.skip() if run.dropped else path for path in pictures), gr.skip()
 
     def show_spectrograms(
         self,

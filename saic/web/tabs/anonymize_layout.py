@@ -22,7 +22,10 @@ change of its clip."""
 
 _CONSENTED_RECORDING_JS = "(consent, clip) => (consent && clip ? clip.path : null)"
 _TO_RESULT_JS = "() => setTimeout(() => document.getElementById('results')?.scrollIntoView({behavior: 'smooth'}), 100)"
-_ALLOW_JS = "(ticked) => ({__type__: 'update', interactive: ticked})"
+_ALLOW_JS = "(ticked) => Array(2).fill({__type__: 'update', interactive: ticked})"
+
+PICTURES = ("png", "svg")
+"""Formats in which the spectrograms can be downloaded."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ class Tab:
     measured : the card
     downloads : of the swapped voice in `FORMATS`, of the report to print, of the report for programs
     details : what a reader of the result needs second: other clips, spectrograms
-    guard : tick that allows to download the reconstruction
-    own_download : of the reconstruction
-    mels : download of the picture
+    guard : tick that allows to download what has the speaker's own voice
+    own_download, data : of the reconstruction, of the spectrograms as arrays
+    pictures : downloads of the spectrograms in `PICTURES`
     view : settings of the spectrograms
     consented : path of the recording that the consent was given for; kept by the browser
     requested : the `Run` that was requested last
@@ -70,8 +73,9 @@ class Tab:
     reconstructed: gr.Audio
     guard: gr.Checkbox
     own_download: gr.DownloadButton
+    data: gr.DownloadButton
     spectrograms: gr.Plot
-    mels: gr.DownloadButton
+    pictures: list[gr.DownloadButton]
     view: list[gr.Component]
     consented: gr.Textbox
     requested: gr.State
@@ -86,7 +90,8 @@ class Tab:
     @property
     def detail_parts(self) -> list[gr.Component]:
         """Components that are filled when the details are opened."""
-        return [self.original, self.reconstructed, self.own_download, self.mels, self.spectrograms]
+        guarded = [self.own_download, self.data]
+        return [self.original, self.reconstructed, *guarded, *self.pictures, self.spectrograms]
 
     @property
     def results_area(self) -> list[gr.Component]:
@@ -125,7 +130,8 @@ def update_results_area(
     voices = [gr.update(value=path) for path in (result.downloads if result else [None] * len(FORMATS))]
     reported = [gr.update(value=path, interactive=path is not None) for path in reports or (None, None)]
     shown = verdict, card, result and result.swapped, *voices, *reported
-    details = gr.update(open=False), False, None, None, gr.update(value=None, interactive=False), None, None
+    guarded = [gr.update(value=None, interactive=False)] * 2
+    details = gr.update(open=False), False, None, None, *guarded, *[None] * len(PICTURES), None
     return *state, gr.update(value=notes, visible=bool(notes)), *shown, *details
 
 
@@ -171,21 +177,25 @@ def build_tab(anonymizer: "Anonymizer") -> Tab:
         with gr.Accordion(texts.DETAILS, open=False, elem_id="details") as details:
             gr.HTML(texts.LISTEN)
             with gr.Row():
-                original, reconstructed = (player(label) for label in ("Original", "Reconstructed"))
+                original, reconstructed = (player(label, label.lower()) for label in ("Original", "Reconstructed"))
             with gr.Row(elem_classes="actions"):
                 guard = gr.Checkbox(label=texts.GUARD, elem_id="guard", container=False, scale=3)
-                own_download = gr.DownloadButton(
-                    texts.DOWNLOAD_RECONSTRUCTION, elem_id="download-reconstruction", interactive=False
+                own_download, data = (
+                    gr.DownloadButton(label, elem_id=f"download-{name}", interactive=False)
+                    for name, label in texts.GUARDED_DOWNLOADS.items()
                 )
             gr.HTML(texts.mels(anonymizer.converter.profiles))
             plot = gr.Plot(label="Spectrograms", show_label=False, elem_id="spectrograms", container=False)
             with gr.Row(elem_classes="actions"):
-                mels = gr.DownloadButton(texts.DOWNLOAD_MELS, elem_id="download-spectrograms")
+                pictures = [
+                    gr.DownloadButton(texts.DOWNLOAD_MELS.format(kind=kind.upper()), elem_id=f"download-{kind}")
+                    for kind in PICTURES
+                ]
             view = _view_choices()
     states = gr.Textbox(visible=False), gr.State(None), gr.State(None), gr.Textbox(visible=False)
     inputs = source, choice, target, consent, pseudonym, register, subject, profile
     result = notes, protection, swapped, downloads, measured
-    more = details, original, reconstructed, guard, own_download, plot, mels, view
+    more = details, original, reconstructed, guard, own_download, data, plot, pictures, view
     return Tab(*inputs, convert, cancel, example, intro, progress, results, *result, *more, *states)
 
 
@@ -238,7 +248,7 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
     tab.choice.input(anonymizer.choose_target, tab.choice, chosen, **QUICK)
     # In the browser, so that the path is known before any later click.
     tab.consent.input(None, [tab.consent, tab.target], tab.consented, js=_CONSENTED_RECORDING_JS)
-    tab.guard.change(None, tab.guard, tab.own_download, js=_ALLOW_JS)
+    tab.guard.change(None, tab.guard, [tab.own_download, tab.data], js=_ALLOW_JS)
     # A warning needs the queue. The output is a state and not a visible component: there, Gradio
     # would write "Error" for screen readers.
     requested = tab.convert.click(

@@ -1,6 +1,7 @@
 """The Explore tab: maps of speaker and content embeddings, with the page's clips (paper Fig. 5)."""
 
 import contextlib
+from dataclasses import dataclass
 from functools import cached_property
 
 import gradio as gr
@@ -12,15 +13,24 @@ from saic.errors import AudioError, UsageError
 from saic.pipeline import Embedding
 from saic.web import maps, texts
 from saic.web.failures import gradio_errors
+from saic.web.parts import HEAVY, QUICK
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.tabs.anonymize import Run
+from saic.web.unseen import UnseenMaps
 
 
 class Explorer:
-    """Event handlers of the tab: maps of clips among the voices of the built-in gallery."""
+    """Event handlers of the tab: maps of clips among the voices of the built-in gallery.
 
-    def __init__(self, pipeline, recordings: Recordings) -> None:
-        self._pipeline, self._recordings = pipeline, recordings
+    Parameters
+    ----------
+    pipeline : a `saic.Pipeline`
+    recordings : reads the clips
+    unseen : maps of speakers that the model was not trained on; None: there are none
+    """
+
+    def __init__(self, pipeline, recordings: Recordings, unseen: UnseenMaps | None = None) -> None:
+        self._pipeline, self._recordings, self.unseen = pipeline, recordings, unseen
         self._gallery = pipeline.gallery  # loaded now, so that weights without a gallery fail when the page starts
 
     def warm_up(self) -> None:
@@ -47,6 +57,10 @@ class Explorer:
                 if not run.dropped:
                     raise
         return (self._gallery_maps, ()) if run.dropped else (html, run)
+
+    def show_unseen(self, is_drawn: bool) -> tuple | dict:
+        """The maps of unseen speakers, at the first time: a new drawing would undo a zoom."""
+        return gr.skip() if is_drawn or self.unseen is None else (*self.unseen.figures(), True)
 
     def remove_dropped(self, drawn: Run | tuple | None) -> tuple | dict:
         """Remove the clips of a dropped run from the maps."""
@@ -97,10 +111,49 @@ class Explorer:
         return maps.maps_html(self._gallery, *planes)
 
 
-def build_tab() -> tuple[gr.HTML, gr.State]:
-    """Lay out the tab; returns the maps, and `drawn` of `Explorer.show_maps`."""
+@dataclass(frozen=True)
+class Tab:
+    """Components and state of the tab.
+
+    Attributes
+    ----------
+    maps : HTML of the maps of clips
+    drawn : what they show, see `Explorer.show_maps`
+    unseen : the maps of unseen speakers
+    is_unseen_drawn : whether they are shown
+    """
+
+    maps: gr.HTML
+    drawn: gr.State
+    unseen: tuple[gr.Plot, gr.Plot]
+    is_unseen_drawn: gr.State
+
+
+def build_tab(explorer: Explorer) -> Tab:
+    """Lay out the tab."""
     gr.HTML(texts.EXPLORE)
     with gr.Column(elem_classes="card"):
         drawing = gr.HTML(texts.EXPLORE_WAITING, elem_id="maps", min_height=300)
+    with gr.Column(elem_classes="card", elem_id="unseen", visible=explorer.unseen is not None):
+        gr.HTML(explorer.unseen.introduction() if explorer.unseen else "")
+        captions = explorer.unseen.captions() if explorer.unseen else ("", "")
+        with gr.Row():
+            plane_plots = [_plane_plot(*parts) for parts in zip(texts.MAP_TITLES, captions, strict=True)]
     gr.HTML(texts.EXPLORE_HELP)
-    return drawing, gr.State(None)
+    return Tab(drawing, gr.State(None), tuple(plane_plots), gr.State(False))
+
+
+def _plane_plot(title: str, caption: str) -> gr.Plot:
+    """A map of unseen speakers under its title, above its caption."""
+    with gr.Column(min_width=300):
+        gr.HTML(f"<h3>{title}</h3>")
+        plot = gr.Plot(label=title, show_label=False, container=False, elem_classes="unseen-map")
+        gr.HTML(caption)
+    return plot
+
+
+def connect_events(explorer: Explorer, tab: Tab, selected: gr.Tab, run: gr.State) -> None:
+    """Draw the maps when the tab is selected."""
+    shown = [tab.maps, tab.drawn]
+    selected.select(explorer.show_unseen, tab.is_unseen_drawn, [*tab.unseen, tab.is_unseen_drawn], **QUICK)
+    selected.select(explorer.show_maps, [run, tab.drawn], shown, show_progress_on=tab.maps, **HEAVY)

@@ -9,6 +9,7 @@ import gradio as gr
 import numpy as np
 
 from saic.audio import SAMPLE_RATE
+from saic.evaluation.protection import TypicalRange, own_verifier
 from saic.pipeline import Match
 from saic.web import texts
 from saic.web.failures import gradio_errors, missing_input
@@ -71,7 +72,8 @@ class Identifier:
 
     def __init__(self, pipeline, recordings: Recordings, bundled_halves: dict[str, tuple[str, str]]) -> None:
         self._pipeline, self._recordings, self._bundled_halves = pipeline, recordings, bundled_halves
-        self.threshold = pipeline.gallery.threshold
+        self.scale = Scale.of(pipeline)
+        self.threshold = self.scale.threshold
 
     def enroll(self, name: str, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple:
         """Add a clip to a voice; returns the voices, their list as HTML, and an empty form."""
@@ -137,7 +139,7 @@ class Identifier:
             recording = self._recordings.read(clip, session)
             matches = self.rank_matches(self.embed(recording.wav, session), enrolled)
             notes = notes_html({texts.NOTED_QUERY: recording.notes})
-            return Identification(clip, enrolled, notes + answer_html(matches, self.threshold))
+            return Identification(clip, enrolled, notes + answer_html(matches, self.scale))
 
     def rank_matches(self, query: np.ndarray, enrolled: EnrolledVoices) -> list[Match]:
         """Matches of a speaker embedding (E,), best first, as from `Pipeline.identify`."""
@@ -146,16 +148,35 @@ class Identifier:
         return [Match(name, scores[name], scores[name] >= self.threshold) for name in best_first]
 
     def load_example(self, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple:
-        """Enroll the first half of each bundled voice; query with the second half of the last."""
+        """Enroll the first half of each of the first bundled voices; query with the second half of one."""
+        known, _, query = self._example_parts()
         with gradio_errors():
             session = session_of(request)
             bundled = EnrolledVoices()
-            for label, (first, _) in self._bundled_halves.items():
+            for label in known:
+                first, _ = self._bundled_halves[label]
                 bundled[label] = [self.embed(self._recordings.load(first, session), session)]
-            *_, (_, query) = self._bundled_halves.values()
             if enrolled.removed:
                 return gr.skip(), gr.skip(), query
-            return bundled, list_html(bundled) + '<p class="soft">The first half of each.</p>', query
+            return bundled, list_html(bundled) + f'<p class="soft">{texts.FIRST_HALVES}</p>', query
+
+    def demonstrate(self, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None) -> Identification:
+        """Identify a bundled voice that is enrolled, and one that is not."""
+        known, stranger, query = self._example_parts()
+        html = ""
+        with gradio_errors():
+            session = session_of(request)
+            for label, title in ((known[-1], texts.EXAMPLE_KNOWN), (stranger, texts.EXAMPLE_STRANGER)):
+                _, second = self._bundled_halves[label]
+                matches = self.rank_matches(self.embed(self._recordings.load(second, session), session), enrolled)
+                html += answer_html(matches, self.scale, title.format(voice=escape(label)))
+        return Identification(query, enrolled, html)
+
+    def _example_parts(self) -> tuple[list[str], str, str]:
+        """The bundled voices to enroll, one that stays a stranger, and the query: the last of the enrolled."""
+        labels = list(self._bundled_halves)
+        known = labels[: len(labels) // 2]
+        return known, labels[-1], self._bundled_halves[known[-1]][1]
 
     def _current_path(self, path: str | None) -> str | None:
         """Path of a recording now: that of the decoded copy, once an upload has one."""
@@ -183,18 +204,63 @@ def list_html(enrolled: EnrolledVoices) -> str:
     return f'<ul class="enrolled">{items}</ul>{notes_html(enrolled.notes)}'
 
 
-def answer_html(matches: list[Match], threshold: float) -> str:
-    """HTML of the answer with every score."""
+def answer_html(matches: list[Match], scale: "Scale", title: str = "") -> str:
+    """HTML of the answer, why it is so, and every score on its scale; `title` is HTML."""
     best = matches[0]
-    answer = f"This is <strong>{escape(best.name)}</strong>." if best.accepted else texts.NO_MATCH
+    answer = texts.MATCH.format(name=escape(best.name)) if best.accepted else texts.NO_MATCH
+    reason = texts.WHY_ACCEPTED if best.accepted else texts.WHY_REJECTED
+    why = reason.format(name=escape(best.name), score=f"{best.score:.2f}", threshold=f"{scale.threshold:.2f}")
     rows = "".join(
         f"""<li class="{"accepted" if match.accepted else ""}"><span class="who">{escape(match.name)}</span>
-<span class="meter" aria-hidden="true"><span style="width:{100 * max(match.score, 0):.1f}%"></span>
-<i style="left:{100 * threshold:.1f}%"></i></span><span class="score">{match.score:.2f}</span></li>"""
+<span class="scale" aria-hidden="true">{scale.bands}<i style="left:{_percent(scale.threshold)}"></i>
+<span class="mark after" style="left:{_percent(match.score)}"></span></span>
+<span class="score">{match.score:.2f}</span></li>"""
         for match in matches
     )
-    return f"""<section class="answer"><h3>{answer}</h3><ol class="scores">{rows}</ol>
-<p class="soft">{texts.IDENTIFY_NOTE.format(threshold=threshold)}</p></section>"""
+    key = "".join(
+        f'<li><span class="swatch {name}"></span>{text.format(low=f"{usual.low:.2f}", high=f"{usual.high:.2f}")}</li>'
+        for name, text, usual in (
+            ("different", texts.USUAL_TWO_PEOPLE, scale.different),
+            ("same", texts.USUAL_ONE_PERSON, scale.same),
+        )
+    )
+    threshold = texts.THRESHOLD.format(threshold=f"{scale.threshold:.2f}")
+    return f"""<section class="answer">{title}<h3>{answer}</h3><p>{why}</p><ol class="scores">{rows}</ol>
+<ul class="key">{key}<li><span class="swatch line"></span>{threshold}</li></ul>
+<p class="soft">{texts.IDENTIFY_NOTE.format(threshold=scale.threshold)}</p></section>"""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What similarities of the model's speaker embeddings mean.
+
+    Attributes
+    ----------
+    threshold : from which two recordings count as one person's
+    same, different : typical similarities of one person, and of two people, of the built-in gallery
+    """
+
+    threshold: float
+    same: TypicalRange
+    different: TypicalRange
+
+    @classmethod
+    def of(cls, pipeline) -> "Scale":
+        """The scale of the loaded weights."""
+        verifier = own_verifier(pipeline)
+        return cls(pipeline.gallery.threshold, verifier.same, verifier.different)
+
+    @property
+    def bands(self) -> str:
+        """HTML of both typical ranges."""
+        return "".join(
+            f'<span class="band {name}" style="left:{_percent(usual.low)};right:{_percent(1 - usual.high)}"></span>'
+            for name, usual in (("different", self.different), ("same", self.same))
+        )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * min(max(value, 0.0), 1.0):.1f}%"
 
 
 @dataclass(frozen=True)
@@ -272,4 +338,4 @@ def connect_events(identifier: Identifier, tab: Tab) -> None:
     ready = tab.example.click(identifier.load_example, tab.enrolled, filled, show_progress="hidden", **HEAVY)
     identify = {"fn": identifier.identify_speaker, "inputs": [tab.query, tab.enrolled], "outputs": tab.identification}
     tab.identify.click(**identify, show_progress_on=tab.answer, **HEAVY)
-    ready.success(**identify, show_progress_on=tab.answer, **HEAVY)
+    ready.success(**identify | {"fn": identifier.demonstrate}, show_progress_on=tab.answer, **HEAVY)

@@ -1,0 +1,83 @@
+"""Maps of speakers that the model was not trained on, as the evaluation made them (paper Fig. 5)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gradio.components.plot import PlotData
+
+from saic import plots
+from saic.web import texts
+
+PICTURE = "fig5.npz"
+"""Arrays of the maps of a corpus, in the folder ``plots/CORPUS`` of a report."""
+
+
+@dataclass(frozen=True)
+class UnseenMaps:
+    """Maps of a corpus, and what was measured on it.
+
+    Attributes
+    ----------
+    corpus, split : names
+    speaker, content : the maps
+    probe, chance : estimates of the accuracy of the speaker probe on content codes, and of guessing
+    """
+
+    corpus: str
+    split: str
+    speaker: plots.Plane
+    content: plots.Plane
+    probe: Mapping[str, Any]
+    chance: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path, report: Mapping[str, Any] | None, weights_sha256: str | None) -> "UnseenMaps | None":
+        """The maps of the first corpus that has them; None if there are none of the loaded weights."""
+        for corpus, measured in (report or {}).get("corpora", {}).items():
+            try:
+                with np.load(folder / "plots" / corpus / PICTURE, allow_pickle=False) as arrays:
+                    if str(arrays["weights_sha256"]) != weights_sha256:
+                        continue
+                    planes = plots.planes_from_arrays(arrays)
+                probe = measured["systems"]["convert"]["disentanglement"]
+                figures = probe["content.stronger"], probe["content.chance"]
+                return cls(corpus, measured["data"]["split"], *planes, *figures)
+            except (OSError, ValueError, LookupError, TypeError):
+                continue
+        return None
+
+    def figures(self) -> tuple[PlotData, PlotData]:
+        """The maps of speaker and of content embeddings."""
+        labels = {
+            "gallery_label": texts.UNSEEN_GALLERY.format(voices=len(self.speaker.gallery)),
+            "unseen_label": texts.UNSEEN_SPEAKERS.format(speakers=len(self.speaker.unseen)),
+            "speaker_label": texts.UNSEEN_SPEAKER,
+        }
+        speaker, content = (
+            plots.plotly_map(plane, name, **labels)
+            for plane, name in ((self.speaker, "speaker-embeddings"), (self.content, "content-embeddings"))
+        )
+        return PlotData(type="plotly", plot=json.dumps(speaker)), PlotData(type="plotly", plot=json.dumps(content))
+
+    def captions(self) -> tuple[str, str]:
+        """HTML to be read under the maps."""
+        speaker, content = (
+            texts.NEAREST.format(rate=f"{plane.same_voice:.0%}", chance=f"{plane.chance:.1%}")
+            for plane in (self.speaker, self.content)
+        )
+        probe = texts.PROBE.format(
+            accuracy=f"{self.probe['value']:.1f}",
+            low=f"{self.probe['low']:.1f}",
+            high=f"{self.probe['high']:.1f}",
+            chance=f"{self.chance['value']:.1f}",
+            speakers=self.probe["n"],
+        )
+        return f"<p>{speaker}</p>", f"<p>{content} {probe}</p>"
+
+    def introduction(self) -> str:
+        """HTML to be read above the maps."""
+        return texts.UNSEEN.format(speakers=len(self.speaker.unseen), corpus=self.corpus, split=self.split)
