@@ -64,6 +64,11 @@ def main() -> None:
         metavar="NAME",
         help="name under which browsers reach the page through a proxy or a container; repeat for more",
     )
+    parser.add_argument(
+        "--root-path",
+        metavar="PATH",
+        help="path under which a proxy serves the page, such as /saic; default GRADIO_ROOT_PATH, else none",
+    )
     parser.add_argument("--asr", metavar="FOLDER", help="a faster-whisper model: count the words that are kept")
     parser.add_argument(
         "--key-file",
@@ -76,7 +81,13 @@ def main() -> None:
     try:
         with ended_by_signals():
             page = build(arguments.weights, arguments.asr, arguments.key_file)
-            launch(page, host=arguments.host, port=arguments.port, allow_hosts=arguments.allow_host)
+            launch(
+                page,
+                host=arguments.host,
+                port=arguments.port,
+                allow_hosts=arguments.allow_host,
+                root_path=arguments.root_path,
+            )
     except SaicError as error:
         print(f"Error: {error}", file=sys.stderr)
         code = error.exit_code

@@ -149,7 +149,7 @@ CSS = """
 #register .wrap { gap: .3rem; }
 .form:has(> #choice), .form:has(> #register) { border: 0; background: none; gap: .6rem; }
 /* Upload and Record are two equal buttons under the recorder. */
-#source .source-selection, #target .source-selection { display: flex; gap: .5rem; height: auto; padding: .5rem;
+:is(#source, #target, #voice, #query) .source-selection { display: flex; gap: .5rem; height: auto; padding: .5rem;
   border: 0; }
 .source-selection button { flex: 1; min-height: 2.6rem; border-radius: 8px; color: var(--button-secondary-text-color);
   border: 1px solid var(--button-secondary-border-color); font-weight: 600; display: flex; align-items: center;
@@ -196,8 +196,8 @@ footer .divider { display: none; }
 #batch-list td { white-space: normal; }
 
 /* What was measured: a scale from 0 to 1 with two typical ranges as bands, and two marks. */
-.protection, .answer { --different: #9db4bb; --same: #e0a458; --before: #14242b; --after: #0b6470; }
-.dark .protection, .answer { --different: #48626c; --same: #96661f; --before: #e8eff1; --after: #7fd3de; }
+.protection, #answer { --different: #9db4bb; --same: #e0a458; --before: #14242b; --after: #0b6470; }
+.dark .protection, #answer { --different: #48626c; --same: #96661f; --before: #e8eff1; --after: #7fd3de; }
 .protection h2 { margin-top: 0 !important; }
 .verdict { font-size: 1.05rem; }
 .strip { margin: 0 0 1.1rem; }

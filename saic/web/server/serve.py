@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import signal
 import socket
 import threading
@@ -91,6 +92,7 @@ def launch(
     host: str | None = None,
     port: int | None = None,
     allow_hosts: Iterable[str] = (),
+    root_path: str | None = None,
     block: bool = True,
 ) -> Server:
     """Serve a page of `build_page`.
@@ -101,22 +103,24 @@ def launch(
     host : address or name to listen on; None takes GRADIO_SERVER_NAME, else loopback only
     port : None takes GRADIO_SERVER_PORT, else the first free one from 7860; 0 takes any free one
     allow_hosts : names under which the page answers, besides `host` and those of loopback
+    root_path : path under which a proxy serves the page, such as /saic, if the proxy removes it from its
+        requests; None takes GRADIO_ROOT_PATH, else the page is at the root
     block : whether to wait until the server ends. SIGINT, SIGTERM and SIGHUP end it and raise
         KeyboardInterrupt or SystemExit
 
     Raises
     ------
-    UsageError (the host or port cannot be used)
+    UsageError (the host, port or path cannot be used)
     """
     torch.set_num_threads(1)  # one job per core: two jobs that share their cores take longer than one after the other
     redact_libraries()
     host = host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
-    hosts = Hosts(host, allow_hosts)
+    hosts, root_path = Hosts(host, allow_hosts), _checked_path(root_path)
     listening = _open_socket(host, port)
     name = "localhost" if host in ("0.0.0.0", "::") else host.strip("[]")
     bracketed = f"[{name}]" if ":" in name else name
     url = f"http://{bracketed}:{listening.getsockname()[1]}/"
-    app = _build_app(page, hosts)
+    app = _build_app(page, hosts, root_path)
     config = uvicorn.Config(
         app,
         http=_LimitedProtocol,
@@ -164,7 +168,7 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _build_app(page: gr.Blocks, hosts: Hosts) -> Firewall:
+def _build_app(page: gr.Blocks, hosts: Hosts, root_path: str) -> Firewall:
     """The page behind its firewall, without Gradio's features that record or share data."""
     page.max_threads = _THREADS
     # Direct API calls would bypass the queue; only endpoints that are quick allow them.
@@ -174,6 +178,7 @@ def _build_app(page: gr.Blocks, hosts: Hosts) -> Firewall:
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         page,
         path="/",
+        root_path=root_path,
         theme=theme(),
         css=CSS,
         js=SCRIPT,
@@ -186,6 +191,16 @@ def _build_app(page: gr.Blocks, hosts: Hosts) -> Firewall:
     )
     page.app = outer.routes[-1].app  # `Server.close` sets its stop_event
     return Firewall(outer, page.recordings, hosts, backlog, LIMITS.max_bytes, page.endpoints)
+
+
+def _checked_path(root_path: str | None) -> str:
+    """The path with a slash at its beginning and none at its end, or an empty text."""
+    path = (os.environ.get("GRADIO_ROOT_PATH", "") if root_path is None else root_path).strip("/")
+    if not path:
+        return ""
+    if not re.fullmatch(r"[\w.~-]+(/[\w.~-]+)*", path, re.ASCII):
+        raise UsageError("A root path is a path alone, such as /saic. Name another with --root-path.")
+    return f"/{path}"
 
 
 def _open_socket(host: str, port: int | None) -> socket.socket:

@@ -139,7 +139,7 @@ class Identifier:
             recording = self._recordings.read(clip, session)
             matches = self.rank_matches(self.embed(recording.wav, session), enrolled)
             notes = notes_html({texts.NOTED_QUERY: recording.notes})
-            return Identification(clip, enrolled, notes + answer_html(matches, self.scale))
+            return Identification(clip, enrolled, notes + answer_html(matches, self.scale) + self.scale.legend)
 
     def rank_matches(self, query: np.ndarray, enrolled: EnrolledVoices) -> list[Match]:
         """Matches of a speaker embedding (E,), best first, as from `Pipeline.identify`."""
@@ -170,7 +170,7 @@ class Identifier:
                 _, second = self._bundled_halves[label]
                 matches = self.rank_matches(self.embed(self._recordings.load(second, session), session), enrolled)
                 html += answer_html(matches, self.scale, title.format(voice=escape(label)))
-        return Identification(query, enrolled, html)
+        return Identification(query, enrolled, html + self.scale.legend)
 
     def _example_parts(self) -> tuple[list[str], str, str]:
         """The bundled voices to enroll, one that stays a stranger, and the query: the last of the enrolled."""
@@ -217,17 +217,7 @@ def answer_html(matches: list[Match], scale: "Scale", title: str = "") -> str:
 <span class="score">{match.score:.2f}</span></li>"""
         for match in matches
     )
-    key = "".join(
-        f'<li><span class="swatch {name}"></span>{text.format(low=f"{usual.low:.2f}", high=f"{usual.high:.2f}")}</li>'
-        for name, text, usual in (
-            ("different", texts.USUAL_TWO_PEOPLE, scale.different),
-            ("same", texts.USUAL_ONE_PERSON, scale.same),
-        )
-    )
-    threshold = texts.THRESHOLD.format(threshold=f"{scale.threshold:.2f}")
-    return f"""<section class="answer">{title}<h3>{answer}</h3><p>{why}</p><ol class="scores">{rows}</ol>
-<ul class="key">{key}<li><span class="swatch line"></span>{threshold}</li></ul>
-<p class="soft">{texts.IDENTIFY_NOTE.format(threshold=scale.threshold)}</p></section>"""
+    return f"""<section class="answer">{title}<h3>{answer}</h3><p>{why}</p><ol class="scores">{rows}</ol></section>"""
 
 
 @dataclass(frozen=True)
@@ -257,6 +247,21 @@ class Scale:
             f'<span class="band {name}" style="left:{_percent(usual.low)};right:{_percent(1 - usual.high)}"></span>'
             for name, usual in (("different", self.different), ("same", self.same))
         )
+
+    @property
+    def legend(self) -> str:
+        """HTML of what the scale shows."""
+        usual = "".join(
+            f'<li><span class="swatch {name}"></span>{text.format(low=f"{of.low:.2f}", high=f"{of.high:.2f}")}</li>'
+            for name, text, of in (
+                ("different", texts.USUAL_TWO_PEOPLE, self.different),
+                ("same", texts.USUAL_ONE_PERSON, self.same),
+            )
+        )
+        threshold = texts.THRESHOLD.format(threshold=f"{self.threshold:.2f}")
+        return f"""<div class="scale-legend"><ul class="key">{usual}
+<li><span class="swatch line"></span>{threshold}</li></ul>
+<p class="soft">{texts.IDENTIFY_NOTE.format(threshold=self.threshold)}</p></div>"""
 
 
 def _percent(value: float) -> str:
@@ -294,7 +299,7 @@ class Tab:
 def build_tab() -> Tab:
     """Lay out the tab."""
     enrolled, identification = gr.State(EnrolledVoices()), gr.State(None)
-    with gr.Row(equal_height=True):
+    with gr.Row():
         with gr.Column(elem_classes="card"):
             gr.HTML(texts.IDENTIFY_ENROLL)
             name = gr.Textbox(label="Name", max_lines=1, max_length=MAX_NAME, elem_id="name")
