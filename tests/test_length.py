@@ -146,7 +146,7 @@ SMALL = {
         "content_encoder": {"phone_encoder": None, "strides": [1, 2, 1, 2, 1, 2]},
         "decoder": {"upsampling": [2, 1, 2, 1, 2, 1]},
     },
-    "speech encoder and detail": {"content_encoder": {"speech_encoder": {}, "detail_channels": 4}},
+    "detail": {"content_encoder": {"detail_channels": 4}},
     "no instance norm": {"content_encoder": {"phone_encoder": None, "instance_norm": False}},
 }
 
