@@ -30,7 +30,7 @@ from saic.web import Documents, build_page, launch, load_examples
 from saic.web.server import serve
 from saic.web.server.recordings import LIMITS
 from saic.web.server.store import ClipStore
-from saic.web.texts import NOT_AUDIO, OWN_RECORDING, PROFILE_NAMES, PSEUDONYM
+from saic.web.texts.en import NOT_AUDIO, OWN_RECORDING, PROFILE_NAMES, PSEUDONYM
 from saic.weights import sha256
 from tests.conftest import RATE, voice
 from tests.fakes import STRICT_STRETCH, FakePipeline

@@ -23,6 +23,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile as sf
+from gradio.i18n import I18nData
 from gradio_client import Client, handle_file
 
 from saic import audio, file_report, web, weights
@@ -39,7 +40,7 @@ from saic.evaluation.protection import (
 from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.loudness import loudness_lufs
-from saic.web import Documents, Example, build_page, conversions, load_examples, texts
+from saic.web import Documents, Example, build_page, conversions, load_examples
 from saic.web import page as pages
 from saic.web.conversions import Converter, NewVoice
 from saic.web.failures import gradio_errors
@@ -58,7 +59,9 @@ from saic.web.tabs.anonymize import Anonymizer, Run
 from saic.web.tabs.batch import Batcher
 from saic.web.tabs.explore import Explorer
 from saic.web.tabs.identify import MAX_VOICES, EnrolledVoices, Identifier
-from saic.web.texts import OWN_RECORDING, PSEUDONYM
+from saic.web.texts import PageTexts
+from saic.web.texts import en as texts
+from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 from tests.conftest import RATE, voice
 from tests.fakes import STRICT_STRETCH, FakePipeline
 
@@ -583,7 +586,7 @@ def test_strict_conversion_has_another_length_on_the_same_time_axis(anonymizer: 
         assert sf.info(run.result.swapped).frames == pytest.approx(stretch * sf.info(low).frames)
         end_s = json.loads(anonymizer.show_spectrograms(run, *VIEW, ME).plot)["layout"]["xaxis"]["range"][1]
         assert end_s == pytest.approx(3.0 * stretch, abs=0.02)
-        html = anonymizer._card(run.result, "absent")
+        html = anonymizer._card(run.result, "absent", texts)
         assert f"<strong>{texts.PROFILE_NAMES[profile]}.</strong>" in html
 
 
@@ -609,7 +612,7 @@ def test_spectrograms_follow_their_settings_and_are_the_owners_alone(anonymizer:
 def test_weights_without_prosody_predictor_hide_the_choice(anonymizer: Anonymizer) -> None:
     def shown() -> tuple[bool, list[str], str]:
         with gr.Blocks():
-            part = profile = anonymize_layout.build_tab(anonymizer, "").profile
+            part = profile = anonymize_layout.build_tab(anonymizer, "", PageTexts()).profile
         while "card" not in part.elem_classes:
             part = part.parent
         return part.visible, [value for _, value in profile.choices], profile.value
@@ -678,11 +681,14 @@ def test_page_shows_the_figures_of_the_bundled_report(examples, store: ClipStore
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     figures = {"pseudonym": Linkage({5: 28.1, 15: 19.9}, 49.0, 96), "real": Linkage({15: 0.9}, 100.0, 96)}
     page = build_page(FakePipeline(), examples, store=store, documents=Documents(linkage=figures))
-    components = page.get_config_file()["components"]
+    config = page.get_config_file()
+    components, english = config["components"], config["i18n_translations"]["en"]
     (choice,) = (part["props"] for part in components if part["props"].get("elem_id") == "profile")
     assert [value for _, value in choice["choices"]] == [BALANCED, STRICT, PROSODY_KEPT]
-    assert [("20 %" in label, "errs" in label) for label, _ in choice["choices"]] == [(True,) * 2, *[(False,) * 2] * 2]
-    shown = [" ".join(str(part["props"].get("value")).split()) for part in components]
+    labels = [english[label.key] for label, _ in choice["choices"]]
+    assert [("20 %" in label, "errs" in label) for label in labels] == [(True,) * 2, *[(False,) * 2] * 2]
+    values = [part["props"].get("value") for part in components]
+    shown = [" ".join(english[value.key].split()) for value in values if isinstance(value, I18nData)]
     assert sum("worst attacker has an EER of 20 % with 15 seconds" in text for text in shown) == 2  # two tabs
     assert sum("not anonymous in the legal sense" in text and "errs in only 20 %" in text for text in shown) == 1
 
@@ -801,7 +807,9 @@ def test_label_of_a_subject_is_asked_for_only_with_a_key(recordings: Recordings,
     bundled, _ = pages._store_examples(examples, recordings.store)
     for key in (None, "KEY"):
         with gr.Blocks():
-            tab = anonymize_layout.build_tab(Anonymizer(converter(recordings), recordings, bundled, key), "")
+            tab = anonymize_layout.build_tab(
+                Anonymizer(converter(recordings), recordings, bundled, key), "", PageTexts()
+            )
         assert tab.subject.visible == (key is not None) and tab.choice.value == PSEUDONYM
 
 

@@ -11,7 +11,7 @@ from saic import audio
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.evaluation.protection import ProtectionMeasurer
 from saic.keys import Key
-from saic.web import api, linkage, texts
+from saic.web import api, linkage
 from saic.web.conversions import Converter
 from saic.web.examples import Example
 from saic.web.parts import HEAVY, QUICK
@@ -22,6 +22,7 @@ from saic.web.tabs.about import Documents
 from saic.web.tabs.anonymize import Anonymizer, Run
 from saic.web.tabs.explore import Explorer
 from saic.web.tabs.identify import EnrolledVoices, Identifier
+from saic.web.texts import ENGLISH, PageTexts, texts_for
 
 NO_DOCUMENTS = Documents()
 
@@ -62,25 +63,25 @@ def build_page(
     default = pipeline.default_profile
     figures = linkage.by_profile(documents.linkage, pipeline.profiles, default)
     anonymizer = Anonymizer(Converter(pipeline, recordings, measurer, figures), recordings, bundled, key)
-    evaluation = linkage.linkage_html(figures, default) + documents.evaluation
+    texts = PageTexts()
     explorer, identifier = Explorer(pipeline, recordings), Identifier(pipeline, recordings, halves)
-    with gr.Blocks(title=texts.TITLE, analytics_enabled=False) as page:
+    with gr.Blocks(title=ENGLISH.TITLE, analytics_enabled=False) as page:
         with gr.Row(elem_classes="header"):
             gr.HTML(texts.HEADER)
             delete = gr.Button(texts.DELETE, elem_id="delete", scale=0, min_width=130, visible=False)
         with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Anonymize"):
-                anonymize_tab = anonymize_layout.build_tab(anonymizer, evaluation)
-            with gr.Tab("Batch"):
-                batch_tab = batch.build_tab(anonymizer)
-            with gr.Tab("Explore") as explore_tab:
-                maps, drawn = explore.build_tab()
-            with gr.Tab("Identify"):
-                identify_tab = identify.build_tab()
-            with gr.Tab("About"):
-                about.build_tab(
-                    documents.model_card, evaluation, pipeline.info(), linkage.linkage_sentence(figures.get(default))
-                )
+            labels = {name: label for label, name in texts.choices("TABS")}
+            with gr.Tab(labels["anonymize"]):
+                anonymize_tab = anonymize_layout.build_tab(anonymizer, documents.evaluation, texts)
+            with gr.Tab(labels["batch"]):
+                batch_tab = batch.build_tab(anonymizer, texts)
+            with gr.Tab(labels["explore"]) as explore_tab:
+                maps, drawn = explore.build_tab(texts)
+            with gr.Tab(labels["identify"]):
+                identify_tab = identify.build_tab(texts)
+            with gr.Tab(labels["about"]):
+                loaded = pipeline.info(), figures, default
+                about.build_tab(documents.model_card, documents.evaluation, *loaded, texts)
         anonymize_layout.connect_events(anonymizer, anonymize_tab)
         batch.connect_events(batch.Batcher(anonymizer, recordings), batch_tab)
         page.load(anonymizer.show_times, anonymize_tab.run, anonymize_tab.intro, **QUICK)
@@ -92,6 +93,7 @@ def build_page(
         _connect_delete(page, recordings, anonymizer, delete, anonymize_tab, batch_tab, identify_tab, maps, drawn)
         page.endpoints = api.register_endpoints(recordings, anonymizer, identifier, explorer)
     page.recordings = recordings  # for `launch`, as `page.endpoints`
+    page.i18n_instance = texts.i18n  # Gradio sends it to the browser
     page.warm_ups = (recordings.sandbox.warm_up, anonymizer.warm_up, explorer.warm_up)
     return page
 
@@ -159,10 +161,11 @@ def _connect_delete(
         if many is not None:
             many.dropped = True
         recordings.delete(session_of(request))
+        texts = texts_for(request)
         results = anonymize_layout.update_results_area(message=texts.DELETED)
         anonymized = [None, *anonymizer.choose_target(choice), None, *results]
-        identified = EnrolledVoices(), identify.list_html(EnrolledVoices()), None, None, ""
-        batched = None, batch.list_html(None), "", None, gr.update(value=None, interactive=False)
+        identified = EnrolledVoices(), identify.list_html(EnrolledVoices(), texts), None, None, ""
+        batched = None, batch.list_html(None, texts), "", None, gr.update(value=None, interactive=False)
         return *anonymized, None, texts.EXPLORE_WAITING, *identified, *batched, gr.update(visible=False)
 
     tab = anonymize_tab

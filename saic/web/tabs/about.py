@@ -9,8 +9,9 @@ from pathlib import Path
 import gradio as gr
 from markdown_it import MarkdownIt
 
-from saic.web import texts
-from saic.web.linkage import Linkage, read_linkage
+from saic.web.linkage import Linkage, linkage_html, linkage_sentence, read_linkage
+from saic.web.picture import picture_html
+from saic.web.texts import ENGLISH, PageTexts, Texts, decimal
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Documents:
     linkage : figures of each system, if they were measured with the loaded weights
     """
 
-    evaluation: str = texts.NO_EVALUATION
+    evaluation: str = ENGLISH.NO_EVALUATION
     model_card: str | None = None
     linkage: Mapping[str, Linkage] = field(default_factory=dict)
 
@@ -40,7 +41,7 @@ class Documents:
         privacy, _ = ("", True) if has_linkage else _read_report(folder / "privacy", weights_sha256)
         if (path := root / "MODEL_CARD.md").is_file():
             card = to_html(without_figures(path.read_text(encoding="utf-8")))
-        return cls(report + privacy or texts.NO_EVALUATION, card, read_linkage(folder, weights_sha256))
+        return cls(report + privacy or ENGLISH.NO_EVALUATION, card, read_linkage(folder, weights_sha256))
 
 
 def _read_report(path: Path, weights_sha256: str | None) -> tuple[str, bool]:
@@ -53,7 +54,7 @@ def _read_report(path: Path, weights_sha256: str | None) -> tuple[str, bool]:
     try:
         report = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         html = to_html(path.with_suffix(".md").read_text(encoding="utf-8"))
-        note = "" if report["weights_sha256"] == weights_sha256 else texts.OTHER_WEIGHTS
+        note = "" if report["weights_sha256"] == weights_sha256 else ENGLISH.OTHER_WEIGHTS
         return note + html, bool(report.get("privacy"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "", False
@@ -63,7 +64,7 @@ def to_html(markdown: str) -> str:
     """HTML of a document; each table is in a frame that can be scrolled by keyboard."""
     body = MarkdownIt("commonmark").enable("table").render(for_page(markdown))
     frame = '<div class="table" tabindex="0" role="group" aria-label="Table"><table>'
-    return f'<div class="report">{body.replace("<table>", frame).replace("</table>", "</table></div>")}</div>'
+    return f'<div class="report" lang="en">{body.replace("<table>", frame).replace("</table>", "</table></div>")}</div>'
 
 
 def for_page(markdown: str) -> str:
@@ -79,34 +80,48 @@ def without_figures(markdown: str) -> str:
     return re.sub(r"^## Figures\n.*?(?=^## |\Z)", "", markdown, flags=re.MULTILINE | re.DOTALL)
 
 
-def build_tab(model_card: str | None, evaluation: str, info: dict, linkage: str) -> None:
+def build_tab(
+    model_card: str | None,
+    evaluation: str,
+    info: dict,
+    figures: Mapping[str, Linkage],
+    default: str,
+    texts: PageTexts,
+) -> None:
     """Lay out the tab.
 
     Parameters
     ----------
-    model_card, evaluation : HTML
+    model_card, evaluation : HTML, in English
     info : the output of `Pipeline.info`
-    linkage : a sentence on attackers
+    figures : of the profiles and of original speech
+    default : the profile of a page on which none was chosen
+    texts : of the page
     """
+
+    def limits(texts: Texts) -> str:
+        return texts.LIMITS_AND_ETHICS.format(linkage=linkage_sentence(figures.get(default), texts))
+
     with gr.Column(elem_classes="about"):
         gr.Markdown(texts.ABOUT)
-        gr.HTML(texts.PICTURE)
+        gr.HTML(texts(picture_html))
         gr.Markdown(texts.RETENTION)
-        gr.Markdown(texts.LIMITS_AND_ETHICS.format(linkage=linkage))
-        gr.Markdown(_model_info(info))
+        gr.Markdown(texts(limits))
+        gr.Markdown(texts(lambda texts: _model_info(info, texts)))
         if model_card:
-            with gr.Accordion("Model card", open=False):
+            with gr.Accordion(texts.MODEL_CARD, open=False):
                 gr.HTML(model_card)
-        with gr.Accordion("Evaluation", open=False):
+        with gr.Accordion(texts.EVALUATION_LABEL, open=False):
+            gr.HTML(texts(lambda texts: linkage_html(figures, default, texts)))
             gr.HTML(evaluation)
 
 
-def _model_info(info: dict) -> str:
+def _model_info(info: dict, texts: Texts) -> str:
     size, count = info.get("size_bytes"), info.get("parameters", {}).get("total")
     facts = [
-        f"{count / 1e6:.1f} million parameters" if count else None,
-        f"{size / 2**20:.0f} MB" if size else None,
-        f"vocoder: {info['vocoder']}" if info.get("vocoder") else None,
-        f"weights `{info['sha256'][:12]}`" if info.get("sha256") else None,
+        texts.LOADED_PARAMETERS.format(millions=decimal(texts, f"{count / 1e6:.1f}")) if count else None,
+        texts.LOADED_SIZE.format(megabytes=f"{size / 2**20:.0f}") if size else None,
+        texts.LOADED_VOCODER.format(vocoder=info["vocoder"]) if info.get("vocoder") else None,
+        texts.LOADED_WEIGHTS.format(weights=info["sha256"][:12]) if info.get("sha256") else None,
     ]
-    return "## What is loaded\n\n" + ", ".join(filter(None, facts)) + ". Code: Apache-2.0."
+    return texts.LOADED.format(facts=", ".join(filter(None, facts)))

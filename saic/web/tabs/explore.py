@@ -10,10 +10,11 @@ from saic import plots
 from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, UsageError
 from saic.pipeline import Embedding
-from saic.web import maps, texts
+from saic.web import maps
 from saic.web.failures import gradio_errors
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.tabs.anonymize import Run
+from saic.web.texts import PageTexts
 
 
 class Explorer:
@@ -40,7 +41,7 @@ class Explorer:
             return gr.skip()
         if not wanted:
             return self._gallery_maps, ()
-        with gradio_errors():
+        with gradio_errors(request):
             try:
                 html = self._draw_run(run, session_of(request))
             except Exception:
@@ -97,7 +98,7 @@ class Explorer:
         return maps.maps_html(self._gallery, *planes)
 
 
-def build_tab() -> tuple[gr.HTML, gr.State]:
+def build_tab(texts: PageTexts) -> tuple[gr.HTML, gr.State]:
     """Lay out the tab; returns the maps, and `drawn` of `Explorer.show_maps`."""
     gr.HTML(texts.EXPLORE)
     with gr.Column(elem_classes="card"):
