@@ -23,7 +23,6 @@ import httpx
 import numpy as np
 import pytest
 import soundfile as sf
-from gradio.i18n import I18nData
 from gradio_client import Client, handle_file
 
 from saic import audio, file_report, web, weights
@@ -688,7 +687,8 @@ def test_page_shows_the_figures_of_the_bundled_report(examples, store: ClipStore
     labels = [english[label.key] for label, _ in choice["choices"]]
     assert [("20 %" in label, "errs" in label) for label in labels] == [(True,) * 2, *[(False,) * 2] * 2]
     values = [part["props"].get("value") for part in components]
-    shown = [" ".join(english[value.key].split()) for value in values if isinstance(value, I18nData)]
+    keys = [found[0] for value in values if (found := re.search(r"saic-[^\"]+", str(value)))]
+    shown = [" ".join(english[key].split()) for key in keys]
     assert sum("worst attacker has an EER of 20 % with 15 seconds" in text for text in shown) == 2  # two tabs
     assert sum("not anonymous in the legal sense" in text and "errs in only 20 %" in text for text in shown) == 1
 
@@ -779,7 +779,7 @@ class KeyedPipeline(FakePipeline):
         return super().anonymize(clip, **options)
 
 
-def test_subject_gets_its_voice_from_the_key_of_the_page(recordings: Recordings, examples) -> None:
+def test_subject_gets_its_voice_from_the_key_of_the_page(recordings: Recordings, examples, monkeypatch) -> None:
     bundled, _ = pages._store_examples(examples, recordings.store)
     pipeline = KeyedPipeline()
     anonymizer = Anonymizer(converter(recordings, pipeline), recordings, bundled, key="KEY")
@@ -799,6 +799,9 @@ def test_subject_gets_its_voice_from_the_key_of_the_page(recordings: Recordings,
     assert shows_no_result(changed("higher", "P02", shown_run_id=run.id))
     with pytest.raises(gr.Error, match="register same"):
         anonymizer.run_conversion(Run(source, None, PSEUDONYM, BALANCED, "same", "P01"), ME, NO_PROGRESS)
+    monkeypatch.setattr(gr, "Warning", lambda message: None)
+    with pytest.raises(gr.Error, match="Choose lower, higher or any"):
+        anonymizer.request_run(source, None, PSEUDONYM, BALANCED, "same", "P01", False, None)
     with pytest.raises(UsageError, match="no key"):
         Anonymizer(converter(recordings), recordings, bundled).pseudonym("any", "P01")
 

@@ -8,12 +8,14 @@ before it shows anything.
 import contextlib
 import json
 import queue
+import re
 import secrets
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.components.plot import PlotData
@@ -32,10 +34,11 @@ from saic.web.progress import SHOWING, about, progress_html
 from saic.web.protection_card import AsrStatus, protection_card, verdict_html
 from saic.web.server.recordings import LIMITS, Recordings, session_of
 from saic.web.tabs.anonymize_layout import HIDDEN, update_results_area
-from saic.web.texts import ENGLISH, Texts, texts_for
+from saic.web.texts import ENGLISH, Texts, texts_for, translated
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 
 _ANY = "any"  # register of a pseudonym
+_THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"  # between thousands
 _NO_KEY = "This page has no key for subjects. Start it with app.py --key-file KEY, or leave the subject out."
 _SEED_AND_SUBJECT = "A subject's voice is not drawn from a seed. Leave out the seed or the subject."
 
@@ -190,8 +193,11 @@ class Anonymizer:
         request: gr.Request = None,
     ) -> Run:
         """A new run from the page's present inputs."""
-        self.check_inputs(source, target, choice, consent, consented, texts_for(request))
-        return Run(source, self._target_path(target, choice), choice, profile, register, (subject or "").strip())
+        texts, subject = texts_for(request), (subject or "").strip()
+        self.check_inputs(source, target, choice, consent, consented, texts)
+        if choice == PSEUDONYM and subject and register == "same":
+            raise missing_input(texts.SUBJECT_REGISTER)
+        return Run(source, self._target_path(target, choice), choice, profile, register, subject)
 
     def start_run(self, run: Run, previous: Run | None, request: gr.Request = None) -> tuple:
         """Make `run` the page's current run; drop the previous one with its files."""
@@ -374,7 +380,9 @@ class Anonymizer:
         except Exception:
             if not run.dropped:
                 raise
-        return gr.skip() if run.dropped else PlotData(type="plotly", plot=json.dumps(figure))
+        if run.dropped:
+            return gr.skip()
+        return PlotData(type="plotly", plot=json.dumps(_in_language(figure, texts_for(request))))
 
     def _card(self, result: Result, status: AsrStatus, texts: Texts) -> str:
         linkage = linkage_sentence(self.converter.figures.get(result.profile), texts)
@@ -452,6 +460,24 @@ class Anonymizer:
     def _current_path(self, path: str | None) -> str | None:
         """Path of a recording now: that of the decoded copy, once an upload has one."""
         return path and str(self._recordings.store.current(Path(path)))
+
+
+def _in_language(figure: Any, texts: Texts) -> Any:
+    """A part of a Plotly figure with its texts and numbers as a language has them."""
+    if texts is ENGLISH:
+        return figure
+    if isinstance(figure, list):
+        return [_in_language(part, texts) for part in figure]
+    if not isinstance(figure, dict):
+        return figure
+    changed = {key: _in_language(part, texts) for key, part in figure.items()}
+    if isinstance(text := figure.get("text"), str):
+        changed["text"] = re.sub("[^<>]+", lambda words: translated(texts, words[0]), text)  # "<b>Original</b>"
+    if "ticktext" in figure:
+        changed["ticktext"] = [label.replace(",", _THIN_SPACE) for label in figure["ticktext"]]
+    if "layout" in figure:
+        changed["layout"]["separators"] = texts.DECIMAL + _THIN_SPACE
+    return changed
 
 
 def _report_paths(result: Result) -> list[str]:

@@ -14,7 +14,7 @@ from saic.web import maps
 from saic.web.failures import gradio_errors
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.tabs.anonymize import Run
-from saic.web.texts import PageTexts
+from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for
 
 
 class Explorer:
@@ -26,7 +26,7 @@ class Explorer:
 
     def warm_up(self) -> None:
         """Draw the maps of the gallery alone."""
-        self._gallery_maps  # noqa: B018 - computes and caches it
+        self._gallery_planes  # noqa: B018 - computes and caches it
 
     def show_maps(self, run: Run | None, drawn: Run | tuple | None, request: gr.Request = None) -> tuple | dict:
         """Draw the maps with the clips of a run, unless they are drawn already.
@@ -39,31 +39,33 @@ class Explorer:
         wanted = run if run and run.result and not run.dropped else ()
         if wanted == drawn:
             return gr.skip()
+        texts = texts_for(request)
         if not wanted:
-            return self._gallery_maps, ()
+            return self._gallery_maps(texts), ()
         with gradio_errors(request):
             try:
-                html = self._draw_run(run, session_of(request))
+                html = self._draw_run(run, session_of(request), texts)
             except Exception:
                 if not run.dropped:
                     raise
-        return (self._gallery_maps, ()) if run.dropped else (html, run)
+        return (self._gallery_maps(texts), ()) if run.dropped else (html, run)
 
-    def remove_dropped(self, drawn: Run | tuple | None) -> tuple | dict:
+    def remove_dropped(self, drawn: Run | tuple | None, request: gr.Request = None) -> tuple | dict:
         """Remove the clips of a dropped run from the maps."""
-        return (self._gallery_maps, ()) if drawn and drawn.dropped else gr.skip()
+        return (self._gallery_maps(texts_for(request)), ()) if drawn and drawn.dropped else gr.skip()
 
-    def _draw_run(self, run: Run, session: str) -> str:
-        paths = {"Your clip": run.result.original, "New voice": run.target, "Swapped": run.result.swapped}
-        wavs = {label: self._recordings.load(path, session) for label, path in paths.items() if path}
-        return self.draw(wavs, session)
+    def _draw_run(self, run: Run, session: str, texts: Texts) -> str:
+        paths = {"original": run.result.original, "target": run.target, "swapped": run.result.swapped}
+        labels = {texts.EXPLORE_CLIPS[name]: path for name, path in paths.items() if path}
+        wavs = {label: self._recordings.load(path, session) for label, path in labels.items()}
+        return self.draw(wavs, session, texts)
 
-    def draw(self, clips: dict[str, np.ndarray], session: str) -> str:
+    def draw(self, clips: dict[str, np.ndarray], session: str, texts: Texts = ENGLISH) -> str:
         """HTML of the maps; `clips` maps labels to wavs (N,)."""
         if not clips:
-            return self._gallery_maps
+            return self._gallery_maps(texts)
         speaker, content = self._map_clips(clips, session)
-        return maps.maps_html(self._gallery, speaker, content)
+        return maps.maps_html(self._gallery, speaker, content, texts)
 
     def map_points(self, clips: dict[str, np.ndarray], session: str) -> dict:
         """The maps as plain values, for the API."""
@@ -92,10 +94,12 @@ class Explorer:
             job.check()
             return speaker, plots.content_plane(self._gallery, embeddings)
 
+    def _gallery_maps(self, texts: Texts) -> str:
+        return maps.maps_html(self._gallery, *self._gallery_planes, texts)
+
     @cached_property
-    def _gallery_maps(self) -> str:
-        planes = plots.speaker_plane(self._gallery, {}), plots.content_plane(self._gallery, {})
-        return maps.maps_html(self._gallery, *planes)
+    def _gallery_planes(self) -> tuple[plots.Plane, plots.Plane]:
+        return plots.speaker_plane(self._gallery, {}), plots.content_plane(self._gallery, {})
 
 
 def build_tab(texts: PageTexts) -> tuple[gr.HTML, gr.State]:

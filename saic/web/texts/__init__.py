@@ -47,7 +47,7 @@ def translated(texts: Texts, message: str) -> str:
     """A sentence of the library, which is in English; itself if it is none of `MESSAGES`."""
     for name, pattern in _patterns().items():
         if match := pattern.fullmatch(message):
-            values = {key: _localized(texts, value) for key, value in match.groupdict().items()}
+            values = {key: _value(texts, value) for key, value in match.groupdict().items()}
             return texts.MESSAGES[name].format(**values)
     return message
 
@@ -64,8 +64,9 @@ def _patterns() -> dict[str, re.Pattern[str]]:
     return {name: re.compile(_PLACEHOLDER.sub(r"(?P<\1>.+?)", re.escape(message))) for name, message in messages}
 
 
-def _localized(texts: Texts, value: str) -> str:
-    return decimal(texts, value) if _DECIMAL.fullmatch(value) else value
+def _value(texts: Texts, value: str) -> str:
+    """A number, name or message in a message."""
+    return decimal(texts, value) if _DECIMAL.fullmatch(value) else translated(texts, value)
 
 
 class PageTexts:

@@ -10,7 +10,7 @@ TITLE = "Sprache anonymisieren"
 TABS = {
     "anonymize": "Anonymisieren",
     "batch": "Stapel",
-    "explore": "Erkunden",
+    "explore": "Karten",
     "identify": "Erkennen",
     "about": "Über",
 }
@@ -19,8 +19,8 @@ _MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
 HEADER = """
 <header class="title"><h1>Sprache anonymisieren</h1>
-<p class="warning"><strong>Die Stimme ändert sich, die Worte nicht:</strong> Gesprochene Namen bleiben. Keine
-Patientendaten auf einem öffentlichen Server.</p></header>
+<p class="warning"><strong>Das ändert die Stimme, nicht die Worte:</strong> Gesagte Namen bleiben. Keine Patientendaten
+auf öffentlichen Servern.</p></header>
 <p id="microphone-note" class="note-warning" role="status" hidden></p>
 """
 
@@ -41,17 +41,18 @@ NOT_AUDIO = "Diese Datei ist keine Aufnahme: Laden Sie WAV, FLAC, MP3, M4A oder 
 
 # --- Anonymize ---------------------------------------------------------------------------------
 
-PSEUDONYM = "Ein Pseudonym (gehört niemandem)"
-OWN_RECORDING = "Aufnahme einer anderen Person"
-SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Zu schützende Stimme", "Stimme", "Neue Stimme"
+PSEUDONYM = "Pseudonym (keine Person)"
+OWN_RECORDING = "Andere Person (Aufnahme)"
+SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Zu schützen", "Stimme", "Neue Stimme"
 REGISTER_LABEL, PROFILE_LABEL = "Stimmlage", "Profil"
-CONVERT, CANCEL, EXAMPLE = "Umwandeln", "Abbrechen", "Mit mitgelieferten Stimmen ausprobieren"
+UPLOAD, RECORD = "Datei hochladen", "Aufnehmen"
+CONVERT, CANCEL, EXAMPLE = "Umwandeln", "Abbrechen", "Mit Beispielstimmen testen"
 
 SOURCE = f"""<h2><span class="step">1</span> Die zu schützende Stimme</h2>
-<p>Nehmen Sie bis zu {_MINUTES} Minuten auf oder laden Sie sie hoch. Einige Sätze genügen.</p>"""
+<p>Aufnehmen oder hochladen, bis {_MINUTES} Minuten. Einige Sätze genügen.</p>"""
 
 TARGET = """<h2><span class="step">2</span> Die neue Stimme</h2>
-<p>Ein Pseudonym wird aus der Galerie gezogen, nicht aus A bis F gebildet.</p>"""
+<p>Ein Pseudonym kommt aus der Galerie, nicht aus A bis F.</p>"""
 
 REGISTERS = {"any": "Beliebig", "lower": "Tiefer", "higher": "Höher", "same": "Wie die Person"}
 SUBJECT = "Kennung der Person"
@@ -96,6 +97,8 @@ umwandelt."""
 
 NO_SOURCE = "Nehmen Sie zuerst die zu schützende Stimme auf oder laden Sie sie hoch."
 NO_TARGET = "Nehmen Sie die Stimme der anderen Person auf, laden Sie sie hoch oder wählen Sie ein Pseudonym."
+SUBJECT_REGISTER = """Die Stimme einer Kennung kann sich nicht nach jeder Aufnahme richten. Wählen Sie Tiefer, Höher
+oder Beliebig."""
 NO_CONSENT = "Bestätigen Sie, dass die andere Person der Verwendung ihrer Stimme zugestimmt hat."
 
 NOTED = {"source": "Die zu schützende Stimme", "target": "Die neue Stimme", "query": "Die fragliche Aufnahme"}
@@ -275,6 +278,17 @@ nicht davon abhängen sollten, wer spricht. Die umgewandelte Aufnahme sollte bei
 Prozentwert über jeder Karte wird vor PCA und t-SNE berechnet.</p></div>"""
 
 EXPLORE_CLIPS = {"original": "Ihre Aufnahme", "target": "Neue Stimme", "swapped": "Umgewandelt"}
+MAPS = {
+    "highlight": "Stimme hervorheben",
+    "all": "alle",
+    "speaker": "Sprecher-Embeddings",
+    "content": "Inhalts-Embeddings",
+    "legend": "{voices} Stimmen der Galerie, jede in eigener Farbe und Form",
+    "map": "Karte: {title}. {measured}",
+    "measured": "Nächster Nachbar ist dieselbe Stimme: {same} % (Zufall {chance} %), gemessen an {speakers} Sprechern "
+    "des Trainings",
+}
+SEXES = {"F": "weiblich", "M": "männlich"}
 EXPLORE_WAITING = '<div class="empty"><p>Die Karten werden gezeichnet …</p></div>'
 
 # --- Identify ----------------------------------------------------------------------------------
@@ -286,10 +300,10 @@ behalten, bis Sie sie entfernen oder bis {_KEEP_MINUTES} Minuten, nachdem Sie di
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Wer ist das?</h2>
 <p>Eine Aufnahme einer sprechenden Person.</p>"""
 
-IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Name", "Aufzunehmende Stimme", "Fragliche Aufnahme"
+IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Name", "Stimme", "Fragliche Aufnahme"
 IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (
     "Hinzufügen",
-    "Alle entfernen",
+    "Entfernen",
     "Wer spricht?",
     "Ausprobieren",
 )
@@ -447,14 +461,20 @@ MESSAGES = {
     "busy": "Der Server ist mit anderer Arbeit von Ihnen oder anderen beschäftigt. Versuchen Sie es in einer Minute "
     "erneut.",
     # choices that do not go together
-    "register_same": "„Wie die Person“ hängt von der Aufnahme ab, das Pseudonym einer Kennung nicht. Wählen Sie "
-    "Tiefer, Höher oder Beliebig.",
     "no_difference": "Die Aufnahmen sind verschieden lang, wie im Profil Streng, daher haben sie keine Differenz.",
+    # spectrograms
+    "original": "Original",
+    "reconstructed": "Rekonstruktion",
+    "swapped": "Umgewandelt",
+    "minus": "{panel} minus Original",
+    "time": "Zeit (s)",
+    "level": "Pegel (dB, 0 ist laute Sprache)",
+    "difference": "Differenz (dB)",
     # judges, and whose voices they were measured on
     "own_encoder": "der eigene Sprecher-Encoder des Modells",
     "readers": "{speakers} Vorlesende aus LibriSpeech",
     "gallery": "die {voices} Stimmen der eingebauten Galerie",
     # bundled voices
-    "female": "Stimme {name} (weiblich)",
-    "male": "Stimme {name} (männlich)",
+    "female": "Stimme {name} (Frau)",
+    "male": "Stimme {name} (Mann)",
 }

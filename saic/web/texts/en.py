@@ -47,6 +47,7 @@ PSEUDONYM = "A pseudonym (nobody's)"
 OWN_RECORDING = "Another person's recording"
 SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Voice to protect", "Voice", "New voice"
 REGISTER_LABEL, PROFILE_LABEL = "Register", "Profile"
+UPLOAD, RECORD = "Upload a file", "Record"
 CONVERT, CANCEL, EXAMPLE = "Convert", "Cancel", "Try it with bundled voices"
 
 SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
@@ -100,6 +101,7 @@ converts at that moment."""
 
 NO_SOURCE = "Record or upload the voice to protect first."
 NO_TARGET = "Record or upload the other person's voice, or choose a pseudonym."
+SUBJECT_REGISTER = "A subject's voice cannot be like the speaker's in each recording. Choose lower, higher or any."
 NO_CONSENT = "Tick that the other person has agreed to the use of their voice."
 
 NOTED = {"source": "The voice to protect", "target": "The new voice", "query": "The recording in question"}
@@ -280,6 +282,17 @@ because they should not depend on who speaks. The swapped clip should lie near t
 nothing. The percentage above each map is computed before PCA and t-SNE.</p></div>"""
 
 EXPLORE_CLIPS = {"original": "Your clip", "target": "New voice", "swapped": "Swapped"}
+MAPS = {
+    "highlight": "Voice to highlight",
+    "all": "all",
+    "speaker": "Speaker embeddings",
+    "content": "Content embeddings",
+    "legend": "{voices} voices of the gallery, each in its own color and shape",
+    "map": "Map: {title}. {measured}",
+    "measured": "Nearest neighbor is the same voice: {same}% (chance {chance}%), measured on {speakers} training "
+    "speakers",
+}
+SEXES = {"F": "female", "M": "male"}
 EXPLORE_WAITING = '<div class="empty"><p>Drawing the maps …</p></div>'
 
 # --- Identify ----------------------------------------------------------------------------------
@@ -446,9 +459,15 @@ MESSAGES = {
     "took_too_long": "This took too long and was stopped. Try again later, or with a shorter recording.",
     "busy": "The server is busy with other work of yours or of others. Try again in a minute.",
     # choices that do not go together
-    "register_same": "The register same depends on the recording, but a pseudonym here does not. Use lower, higher "
-    "or any.",
     "no_difference": "The recordings differ in length, as in the profile strict, so they have no difference.",
+    # spectrograms
+    "original": "Original",
+    "reconstructed": "Reconstructed",
+    "swapped": "Swapped",
+    "minus": "{panel} minus original",
+    "time": "Time (s)",
+    "level": "Level (dB, 0 is loud speech)",
+    "difference": "Difference (dB)",
     # judges, and whose voices they were measured on
     "own_encoder": "the model's own speaker encoder",
     "readers": "{speakers} readers of LibriSpeech",
@@ -457,4 +476,4 @@ MESSAGES = {
     "female": "Voice {name} (female)",
     "male": "Voice {name} (male)",
 }
-"""Sentences of the library, and what else it gives the page in English. Only these are translated."""
+"""Sentences of the library, and what else it gives the page in English. Others stay in English."""

@@ -43,6 +43,7 @@ PSEUDONYM = "Un seudónimo (de nadie)"
 OWN_RECORDING = "La grabación de otra persona"
 SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Voz que proteger", "Voz", "Voz nueva"
 REGISTER_LABEL, PROFILE_LABEL = "Registro", "Perfil"
+UPLOAD, RECORD = "Subir un archivo", "Grabar"
 CONVERT, CANCEL, EXAMPLE = "Convertir", "Cancelar", "Probar con voces incluidas"
 
 SOURCE = f"""<h2><span class="step">1</span> La voz que proteger</h2>
@@ -51,7 +52,7 @@ SOURCE = f"""<h2><span class="step">1</span> La voz que proteger</h2>
 TARGET = """<h2><span class="step">2</span> La voz nueva</h2>
 <p>Un seudónimo se extrae de la galería, no se hace a partir de A a F.</p>"""
 
-REGISTERS = {"any": "Cualquiera", "lower": "Más grave", "higher": "Más agudo", "same": "Como la persona"}
+REGISTERS = {"any": "Todos", "lower": "Más grave", "higher": "Más agudo", "same": "Parecido"}
 SUBJECT = "Código de la persona"
 SUBJECT_INFO = """El mismo código recibe la misma voz, hoy y cualquier otro día. Use un código, no un nombre. Vacío:
 una voz nueva cada vez."""
@@ -95,6 +96,7 @@ momento."""
 
 NO_SOURCE = "Grabe o suba primero la voz que proteger."
 NO_TARGET = "Grabe o suba la voz de la otra persona, o elija un seudónimo."
+SUBJECT_REGISTER = "La voz de un código no puede seguir a cada grabación. Elija Más grave, Más agudo o Todos."
 NO_CONSENT = "Confirme que la otra persona ha consentido el uso de su voz."
 
 NOTED = {"source": "La voz que proteger", "target": "La voz nueva", "query": "La grabación en cuestión"}
@@ -271,6 +273,17 @@ deberían depender de quién habla. La grabación convertida debería estar cerc
 porcentaje sobre cada mapa se calcula antes de PCA y t-SNE.</p></div>"""
 
 EXPLORE_CLIPS = {"original": "Su grabación", "target": "Voz nueva", "swapped": "Convertida"}
+MAPS = {
+    "highlight": "Voz que resaltar",
+    "all": "todas",
+    "speaker": "Vectores de locutor",
+    "content": "Vectores de contenido",
+    "legend": "{voices} voces de la galería, cada una con su color y su forma",
+    "map": "Mapa: {title}. {measured}",
+    "measured": "El vecino más próximo es la misma voz: {same} % (azar {chance} %), medido en {speakers} locutores del "
+    "entrenamiento",
+}
+SEXES = {"F": "mujer", "M": "hombre"}
 EXPLORE_WAITING = '<div class="empty"><p>Dibujando los mapas …</p></div>'
 
 # --- Identify ----------------------------------------------------------------------------------
@@ -369,14 +382,14 @@ PICTURE = {
     "protected": "la voz que proteger",
     "target": "La voz nueva",
     "seconds": "unos segundos de ella",
-    "content": "Codif. de contenido",
+    "content": "Cod. contenido",
     "content_1": "Codificador",
     "content_2": "de contenido",
-    "speaker": "Codif. de locutor",
+    "speaker": "Cod. locutor",
     "speaker_1": "Codificador",
     "speaker_2": "de locutor",
     "pitch": "Tono",
-    "decoder": "Decodificador",
+    "decoder": "Decodif.",
     "swapped": "Voz convertida",
     "words": "mismas palabras",
     "said": "lo que se dice",
@@ -434,14 +447,20 @@ MESSAGES = {
     "took_too_long": "Esto tardó demasiado y se detuvo. Inténtelo más tarde, o con una grabación más corta.",
     "busy": "El servidor está ocupado con otro trabajo suyo o de otros. Inténtelo de nuevo dentro de un minuto.",
     # choices that do not go together
-    "register_same": "«Como la persona» depende de la grabación, pero el seudónimo de un código no. Elija Más grave, "
-    "Más agudo o Cualquiera.",
     "no_difference": "Las grabaciones tienen distinta duración, como en el perfil Estricto, así que no hay diferencia.",
+    # spectrograms
+    "original": "Original",
+    "reconstructed": "Reconstruida",
+    "swapped": "Convertida",
+    "minus": "{panel} menos original",
+    "time": "Tiempo (s)",
+    "level": "Nivel (dB, 0 es habla fuerte)",
+    "difference": "Diferencia (dB)",
     # judges, and whose voices they were measured on
     "own_encoder": "el propio codificador de locutor del modelo",
     "readers": "{speakers} lectores de LibriSpeech",
     "gallery": "las {voices} voces de la galería incorporada",
     # bundled voices
-    "female": "Voz {name} (femenina)",
-    "male": "Voz {name} (masculina)",
+    "female": "Voz {name} (mujer)",
+    "male": "Voz {name} (hombre)",
 }

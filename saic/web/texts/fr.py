@@ -41,18 +41,19 @@ vidéo."""
 # --- Anonymize ---------------------------------------------------------------------------------
 
 PSEUDONYM = "Un pseudonyme (à personne)"
-OWN_RECORDING = "L’enregistrement d’une autre personne"
+OWN_RECORDING = "Enregistrement d’autrui"
 SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Voix à protéger", "Voix", "Nouvelle voix"
 REGISTER_LABEL, PROFILE_LABEL = "Registre", "Profil"
-CONVERT, CANCEL, EXAMPLE = "Convertir", "Annuler", "Essayer avec les voix fournies"
+UPLOAD, RECORD = "Choisir un fichier", "Enregistrer"
+CONVERT, CANCEL, EXAMPLE = "Convertir", "Annuler", "Essayer les voix fournies"
 
 SOURCE = f"""<h2><span class="step">1</span> La voix à protéger</h2>
-<p>Enregistrez ou téléversez jusqu’à {_MINUTES} minutes. Quelques phrases suffisent.</p>"""
+<p>Au plus {_MINUTES} minutes. Quelques phrases suffisent.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La nouvelle voix</h2>
-<p>Un pseudonyme est tiré de la galerie, il n’est pas fait à partir de A à F.</p>"""
+<p>Un pseudonyme est tiré de la galerie, pas fait de A à F.</p>"""
 
-REGISTERS = {"any": "Indifférent", "lower": "Plus grave", "higher": "Plus aigu", "same": "Comme la personne"}
+REGISTERS = {"any": "Tous", "lower": "Plus grave", "higher": "Plus aigu", "same": "Semblable"}
 SUBJECT = "Code de la personne"
 SUBJECT_INFO = """Le même code reçoit la même voix, aujourd’hui et tout autre jour. Utilisez un code, pas un nom.
 Vide : une nouvelle voix à chaque fois."""
@@ -96,13 +97,15 @@ convertit à ce moment."""
 
 NO_SOURCE = "Enregistrez ou téléversez d’abord la voix à protéger."
 NO_TARGET = "Enregistrez ou téléversez la voix de l’autre personne, ou choisissez un pseudonyme."
+SUBJECT_REGISTER = """La voix d’un code ne peut pas suivre chaque enregistrement. Choisissez Plus grave, Plus aigu
+ou Tous."""
 NO_CONSENT = "Confirmez que l’autre personne a consenti à l’usage de sa voix."
 
 NOTED = {"source": "La voix à protéger", "target": "La nouvelle voix", "query": "L’enregistrement en question"}
 
 SERVER_ERROR = "Une erreur s’est produite sur le serveur. Réessayez, ou signalez l’événement {event}."
 
-DELETE = "Supprimer"
+DELETE = "Tout effacer"
 DELETED = """<div class="empty" role="status"><h2>Supprimé</h2>
 <p>Il ne reste rien de vous sur ce serveur.</p></div>"""
 
@@ -276,6 +279,17 @@ l’original.</p>
 pourcentage au-dessus de chaque carte est calculé avant PCA et t-SNE.</p></div>"""
 
 EXPLORE_CLIPS = {"original": "Votre enregistrement", "target": "Nouvelle voix", "swapped": "Converti"}
+MAPS = {
+    "highlight": "Voix à mettre en évidence",
+    "all": "toutes",
+    "speaker": "Plongements de locuteur",
+    "content": "Plongements de contenu",
+    "legend": "{voices} voix de la galerie, chacune de sa couleur et de sa forme",
+    "map": "Carte : {title}. {measured}",
+    "measured": "Le plus proche voisin est la même voix : {same} % (hasard {chance} %), mesuré sur {speakers} "
+    "locuteurs de l’entraînement",
+}
+SEXES = {"F": "femme", "M": "homme"}
 EXPLORE_WAITING = '<div class="empty"><p>Les cartes sont en cours de dessin …</p></div>'
 
 # --- Identify ----------------------------------------------------------------------------------
@@ -290,7 +304,7 @@ IDENTIFY_QUERY = """<h2><span class="step">2</span> Qui est-ce ?</h2>
 IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Nom", "Voix à inscrire", "Enregistrement en question"
 IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (
     "Inscrire",
-    "Tout supprimer",
+    "Supprimer",
     "Qui parle ?",
     "Essayer",
 )
@@ -354,7 +368,7 @@ RETENTION = f"""
 - La copie, les résultats et leur rapport sont dans un dossier temporaire privé, sous des noms qui ne peuvent être
   devinés. Ils restent tant que votre page est ouverte, et sont supprimés {KEEP_S // 60} minutes après sa fermeture.
   Un résultat est supprimé plus tôt si vous changez l’enregistrement, la voix ou le profil, et un enregistrement
-  {GRACE_S} secondes après qu’un autre l’a remplacé. *Supprimer* arrête ce qui est en cours et supprime aussitôt tous
+  {GRACE_S} secondes après qu’un autre l’a remplacé. *Tout effacer* arrête ce qui est en cours et supprime aussitôt tous
   les extraits, dans tous les onglets de ce navigateur. Un redémarrage du serveur supprime tout.
 - Un cookie distingue votre navigateur des autres, pour que personne d’autre ne reçoive vos enregistrements. Il
   contient un nombre aléatoire et est supprimé quand vous fermez le navigateur.
@@ -376,10 +390,10 @@ PICTURE = {
     "protected": "la voix à protéger",
     "target": "Nouvelle voix",
     "seconds": "quelques secondes",
-    "content": "Encodeur de contenu",
+    "content": "Enc. de contenu",
     "content_1": "Encodeur",
     "content_2": "de contenu",
-    "speaker": "Encodeur de locuteur",
+    "speaker": "Enc. de locuteur",
     "speaker_1": "Encodeur",
     "speaker_2": "de locuteur",
     "pitch": "Hauteur",
@@ -443,15 +457,21 @@ MESSAGES = {
     "court.",
     "busy": "Le serveur est occupé par d’autres travaux, les vôtres ou ceux d’autres. Réessayez dans une minute.",
     # choices that do not go together
-    "register_same": "« Comme la personne » dépend de l’enregistrement, mais pas le pseudonyme d’un code. Choisissez "
-    "Plus grave, Plus aigu ou Indifférent.",
     "no_difference": "Les enregistrements n’ont pas la même durée, comme dans le profil Strict, ils n’ont donc pas de "
     "différence.",
+    # spectrograms
+    "original": "Original",
+    "reconstructed": "Reconstruction",
+    "swapped": "Converti",
+    "minus": "{panel} moins l’original",
+    "time": "Temps (s)",
+    "level": "Niveau (dB, 0 est de la parole forte)",
+    "difference": "Différence (dB)",
     # judges, and whose voices they were measured on
     "own_encoder": "l’encodeur de locuteur du modèle lui-même",
     "readers": "{speakers} lecteurs de LibriSpeech",
     "gallery": "les {voices} voix de la galerie intégrée",
     # bundled voices
-    "female": "Voix {name} (féminine)",
-    "male": "Voix {name} (masculine)",
+    "female": "Voix {name} (femme)",
+    "male": "Voix {name} (homme)",
 }
