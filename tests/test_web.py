@@ -36,6 +36,7 @@ from saic.evaluation.protection import (
     TypicalRange,
     independent_verifier,
 )
+from saic.keys import Key, OtherVoices
 from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.loudness import loudness_lufs
@@ -1344,6 +1345,21 @@ def test_app_py_builds_the_page_with_the_given_weights(monkeypatch: pytest.Monke
         assert isinstance(page, gr.Blocks)
         page.recordings.store.close()
     assert named == [None, "a/folder"]
+
+
+def test_app_py_explains_a_key_that_others_can_read_or_that_is_of_other_weights(tmp_path, monkeypatch, capsys) -> None:
+    class OtherPipeline(KeyedPipeline):
+        def pseudonym(self, **options):
+            raise OtherVoices("Add --new-voices.")
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    monkeypatch.setattr(Pipeline, "from_pretrained", lambda weights: OtherPipeline())
+    monkeypatch.setattr(Key, "load", lambda path: "KEY")
+    build = runpy.run_path(str(ROOT / "app.py"), run_name="app")["build"]
+    (key_file := tmp_path / "key").touch(0o644)
+    with pytest.raises(OtherVoices, match="by --weights") as caught:
+        build(key_file=key_file)
+    assert "--new-voices" not in str(caught.value) and "chmod 600" in capsys.readouterr().err
 
 
 # --- progress ---------------------------------------------------------------------------------------------
