@@ -19,7 +19,7 @@ _MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
 HEADER = """
 <header class="title"><h1>Sprache anonymisieren</h1>
-<p class="warning"><strong>Das ändert die Stimme, nicht die Worte:</strong> Gesagte Namen bleiben. Keine Patientendaten
+<p class="warning"><strong>Ändert die Stimme, nicht die Worte:</strong> Gesagte Namen bleiben. Keine Patientendaten
 auf öffentlichen Servern.</p></header>
 <p id="microphone-note" class="note-warning" role="status" hidden></p>
 """
@@ -56,8 +56,10 @@ TARGET = """<h2><span class="step">2</span> Die neue Stimme</h2>
 
 REGISTERS = {"any": "Beliebig", "lower": "Tiefer", "higher": "Höher", "same": "Wie die Person"}
 SUBJECT = "Kennung der Person"
-SUBJECT_INFO = """Dieselbe Kennung bekommt dieselbe Stimme, heute und an jedem anderen Tag. Verwenden Sie einen Code,
-keinen Namen. Leer: jedes Mal eine neue Stimme."""
+SUBJECT_INFO = (
+    "Dieselbe Kennung bekommt dieselbe Stimme, heute und an jedem anderen Tag. Verwenden Sie einen Code, "
+    "keinen Namen. Leer: jedes Mal eine neue Stimme."
+)
 VOICE_KINDS = {
     "random": "ein zufällig gezogenes Pseudonym: die Stimme von niemandem",
     "seed": "ein Pseudonym aus einem Startwert: die Stimme von niemandem",

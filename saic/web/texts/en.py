@@ -58,8 +58,10 @@ TARGET = """<h2><span class="step">2</span> The new voice</h2>
 
 REGISTERS = {"any": "Any", "lower": "Lower", "higher": "Higher", "same": "Like the speaker's"}
 SUBJECT = "Subject's label"
-SUBJECT_INFO = """The same label gets the same voice, on this and every other day. Use a code, not a name. Empty: a
-new voice each time."""
+SUBJECT_INFO = (
+    "The same label gets the same voice, on this and every other day. Use a code, not a name. Empty: a "
+    "new voice each time."
+)
 VOICE_KINDS = {
     "random": "a pseudonym, drawn at random: nobody's voice",
     "seed": "a pseudonym, drawn from a seed: nobody's voice",

@@ -54,8 +54,10 @@ TARGET = """<h2><span class="step">2</span> La voz nueva</h2>
 
 REGISTERS = {"any": "Todos", "lower": "Más grave", "higher": "Más agudo", "same": "Parecido"}
 SUBJECT = "Código de la persona"
-SUBJECT_INFO = """El mismo código recibe la misma voz, hoy y cualquier otro día. Use un código, no un nombre. Vacío:
-una voz nueva cada vez."""
+SUBJECT_INFO = (
+    "El mismo código recibe la misma voz, hoy y cualquier otro día. Use un código, no un nombre. Vacío: "
+    "una voz nueva cada vez."
+)
 VOICE_KINDS = {
     "random": "un seudónimo, extraído al azar: la voz de nadie",
     "seed": "un seudónimo, extraído de una semilla: la voz de nadie",

@@ -55,8 +55,10 @@ TARGET = """<h2><span class="step">2</span> La nouvelle voix</h2>
 
 REGISTERS = {"any": "Tous", "lower": "Plus grave", "higher": "Plus aigu", "same": "Semblable"}
 SUBJECT = "Code de la personne"
-SUBJECT_INFO = """Le même code reçoit la même voix, aujourd’hui et tout autre jour. Utilisez un code, pas un nom.
-Vide : une nouvelle voix à chaque fois."""
+SUBJECT_INFO = (
+    "Le même code reçoit la même voix, aujourd’hui et tout autre jour. Utilisez un code, pas un nom. "
+    "Vide : une nouvelle voix à chaque fois."
+)
 VOICE_KINDS = {
     "random": "un pseudonyme, tiré au hasard : la voix de personne",
     "seed": "un pseudonyme, tiré d’une graine : la voix de personne",
