@@ -50,11 +50,12 @@ POLL_S = 0.3
 
 @dataclass
 class Run:
-    """A run of the command: its exit code (negative for a signal), seconds and memory."""
+    """A run of the command: its exit code (negative for a signal), seconds, memory, and what it printed last."""
 
     code: int
     seconds: float
     peak_mb: float
+    last: str
 
 
 def make_folder(folder: Path, n_files: int, n_broken: int, data: Path | None) -> list[str]:
@@ -91,22 +92,25 @@ def _clips(data: Path | None, n_files: int):
 def run(command: list[str], watch: Callable[[set[int]], int | None] = lambda pids: None) -> Run:
     """Run a command, and kill the process that ``watch`` names."""
     began, peak_mb, workers = time.perf_counter(), 0.0, set()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None:
-        time.sleep(POLL_S)
-        pids = tree(process.pid)
-        workers |= {pid for pid in pids if is_worker(pid)}
-        peak_mb = max(peak_mb, sum(map(pss_mb, pids)))
-        victim = watch(pids - {process.pid})
-        if victim is not None:
-            os.kill(victim or process.pid, signal.SIGKILL)
-    seconds = time.perf_counter() - began
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        while process.poll() is None:
+            time.sleep(POLL_S)
+            pids = tree(process.pid)
+            workers |= {pid for pid in pids if is_worker(pid)}
+            peak_mb = max(peak_mb, sum(map(pss_mb, pids)))
+            victim = watch(pids - {process.pid})
+            if victim is not None:
+                os.kill(victim or process.pid, signal.SIGKILL)
+        seconds = time.perf_counter() - began
+        log.seek(0)
+        last = log.read()[-1_000:].decode(errors="replace")
     end = time.monotonic() + 30
     while any(map(is_worker, workers)):  # Ray's own processes may take a minute
         if time.monotonic() > end:
             raise SystemExit("Workers are left behind by a run that ended.")
         time.sleep(POLL_S)
-    return Run(process.returncode, seconds, peak_mb)
+    return Run(process.returncode, seconds, peak_mb, last)
 
 
 def tree(pid: int) -> set[int]:
@@ -155,10 +159,10 @@ def measure(engine: str, source: Path, output: Path, key: Path, n_workers: int, 
 
     killed = run(command, watch)
     if killed.code != -signal.SIGKILL:
-        raise SystemExit("The run ended before it was killed. Take more files.")
+        raise SystemExit(f"The run ended before it was killed. Take more files.\n{killed.last}")
     resumed = run([*command, "--resume"])
     if resumed.code != 5:
-        raise SystemExit(f"The resumed run ended with {resumed.code} instead of 5, some failed.")
+        raise SystemExit(f"The resumed run ended with {resumed.code} instead of 5, some failed.\n{resumed.last}")
     return [killed, resumed]
 
 
