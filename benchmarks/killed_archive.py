@@ -105,8 +105,8 @@ def run(command: list[str], watch: Callable[[set[int]], int | None] = lambda pid
         seconds = time.perf_counter() - began
         log.seek(0)
         last = log.read()[-1_000:].decode(errors="replace")
-    end = time.monotonic() + 30
-    while any(map(is_worker, workers)):  # Ray's own processes may take a minute
+    end = time.monotonic() + 120  # a worker that loads ends when it has loaded
+    while any(map(is_worker, workers)):
         if time.monotonic() > end:
             raise SystemExit("Workers are left behind by a run that ended.")
         time.sleep(POLL_S)

@@ -82,6 +82,8 @@ def cluster(address: str | None = None, n_cpus: int | None = None) -> Iterator[M
     if ray.is_initialized():
         yield ray
         return
+    if address is not None:
+        _require_cluster(address)
     options = {"log_to_driver": False, "logging_level": "ERROR"}
     private = tempfile.TemporaryDirectory(prefix="saic-ray-", ignore_cleanup_errors=True)
     with private as folder, _discreet():
@@ -89,8 +91,6 @@ def cluster(address: str | None = None, n_cpus: int | None = None) -> Iterator[M
             # Ray lets everybody read its folder. It needs little of the object store.
             own = {"_temp_dir": os.path.join(folder, "r"), "object_store_memory": 80 * 2**20}
             options |= {"num_cpus": n_cpus, "include_dashboard": False, **own}
-        else:
-            _require_cluster(address)
         try:
             try:
                 ray.init(address or "local", **options)
