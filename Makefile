@@ -1,6 +1,6 @@
 # make app   open the page with the bundled weights
 # make test  install what the tests need and run the checks, under five minutes on two cores
-# make proof run what takes long: the full browser matrix, attacks on a served page, the fuzz, load
+# make proof run what takes long: the full browser matrix, attacks on a served page, the fuzz, killed runs on Ray, load
 VENV ?= .venv
 PYTHON ?= python3.11
 BIN := $(VENV)/bin

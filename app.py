@@ -24,7 +24,7 @@ os.environ |= _PROXIES
 
 from saic.errors import SaicError
 from saic.evaluation.evaluators.whisper import WhisperASR
-from saic.keys import Key
+from saic.keys import Key, OtherVoices, is_readable_by_others
 from saic.pipeline import Pipeline
 
 ROOT = Path(__file__).parent
@@ -40,11 +40,19 @@ def build(weights: str | None = None, asr: str | None = None, key_file: str | No
     key_file : key of a study, whose subjects get a voice each; None: voices are drawn at random
     """
     key = Key.load(key_file) if key_file else None
+    if key_file and is_readable_by_others(key_file):
+        print("Note: other accounts of this machine can read the key file: chmod 600 FILE.", file=sys.stderr)
     pipeline = Pipeline.from_pretrained(weights)
     documents = Documents.read(ROOT, pipeline.info()["sha256"])
     recognizer = WhisperASR(asr, threads=1) if asr else None
     examples = load_examples(ROOT / "assets" / "examples")
-    return build_page(pipeline, examples, documents=documents, asr=recognizer, key=key)
+    try:
+        return build_page(pipeline, examples, documents=documents, asr=recognizer, key=key)
+    except OtherVoices:
+        raise OtherVoices(
+            "The key was made for other weights or voices, so its subjects would sound different from now on. Name the"
+            " weights that it was made for by --weights."
+        ) from None
 
 
 def main() -> None:

@@ -1,40 +1,59 @@
 """Measure seconds and memory of a whole conversion by the length of the recording.
 
-``python -m benchmarks.length [--seconds 1 10 60 600 3600] [--systems saic paper mcadams] [--threads 1]
-[--plot benchmarks/length.png]`` converts example clips that are repeated to each length, from a FLAC
-file to a WAV file, each in a process of its own:
+``python -m benchmarks.length [--seconds 1 10 60 600 3600] [--systems saic paper mcadams world chimera]
+[--threads 1] [--plot benchmarks/length.png]`` converts example clips that are repeated to each length,
+from a FLAC file to a WAV file, each in a process of its own:
 
 - ``saic``: the bundled weights, to a voice of the gallery, profile balanced;
-- ``paper``: networks of the paper's shape (``train/configs/paper.yaml``, untrained: time and memory
-  do not depend on the weights' values) with Griffin-Lim, to a voice that is measured; up to ten
-  minutes;
-- ``mcadams``: no model; up to ten minutes, since it has the recording in memory.
+- ``paper``: networks of the paper's shape, which is that of AdaIN-VC (``train/configs/paper.yaml``,
+  untrained: time and memory do not depend on the weights' values), with 100 iterations of Griffin-Lim
+  as AdaIN-VC has, to a voice that is measured;
+- ``mcadams``: no model;
+- ``world``: analysis by WORLD (pyworld: ``pip install '.[bench]'``), F0 1.3 times as high, envelopes
+  stretched by 1.1, synthesis;
+- ``chimera``: ``chimera-voice`` in an environment of its own, named by ``SAIC_CHIMERA_PYTHON``
+  (``saic/evaluation/external.py`` says how to make it).
 
-Seconds are processor seconds of the conversion alone, of all threads: what runs beside changes them
-little. The memory is the largest resident size during the conversion minus that before it, so without
-Python, the libraries and the model; a clip of 2 s was converted before. It needs Linux. The folder for
-temporary files should not be in memory.
+Only ``saic`` goes beyond ten minutes: the others were written for short recordings, or have them in
+memory. Seconds are processor seconds of the conversion alone, of all threads. Systems of one length
+run one after the other, so their ratios, to the first system, are of one machine and one run. The
+memory is the largest resident size during the conversion minus that before it, so without Python, the
+libraries and the model; a clip of 2 s was converted before. It needs Linux. The folder for temporary
+files should not be in memory.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import soundfile as sf
 
+from benchmarks.measured import measured
 from saic import audio
+from saic.evaluation.external import CHIMERA_PYTHON
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "assets" / "examples").glob("voice_*.flac"))
 PAPER = ROOT / "train" / "configs" / "paper.yaml"
-NAMES = {"saic": "SAIC", "paper": "Paper's shape, Griffin-Lim", "mcadams": "McAdams"}
-_MAX_S = {"paper": 600.0, "mcadams": 600.0}
+NAMES = {
+    "saic": "SAIC",
+    "paper": "AdaIN-VC's shape",
+    "mcadams": "McAdams",
+    "world": "WORLD",
+    "chimera": "Chimera",
+}
+ITERATIONS = 100
+"""Of Griffin-Lim, in AdaIN-VC."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_LONGEST_OTHER_S = 600.0
 
 Convert = Callable[[Path, Path], None]
 
@@ -50,10 +69,11 @@ class Figure:
     memory_mb: float
     before_mb: float
 
-    def line(self) -> str:
+    def line(self, first: "Figure") -> str:
+        """A row of the table; ``first`` is of the first system and the same length."""
         return (
-            f"{NAMES[self.system]:27}{self.length_s:8g} s{self.processor_s:9.1f} s"
-            f"{self.processor_s / self.length_s:9.4f}{self.wall_s:9.1f} s"
+            f"{NAMES[self.system]:17}{self.length_s:8g} s{self.processor_s:9.2f} s"
+            f"{self.processor_s / self.length_s:9.4f}{self.processor_s / first.processor_s:8.1f}{self.wall_s:9.1f} s"
             f"{self.memory_mb:8.0f} MB above {self.before_mb:.0f} MB"
         )
 
@@ -71,17 +91,20 @@ def make_recording(path: Path, seconds: float) -> None:
 
 def converter(system: str) -> Convert:
     """The conversion of a file to another by a system."""
-    if system == "mcadams":
+    if system in ("mcadams", "world"):
         from saic.signal import mcadams
         from saic.signal.loudness import normalize_loudness
 
-        return lambda source, output: audio.save(output, normalize_loudness(mcadams.anonymize(audio.load(source))))
+        change = mcadams.anonymize if system == "mcadams" else world
+        return lambda source, output: audio.save(output, normalize_loudness(change(audio.load(source))))
     from saic.config import Config
     from saic.model.model import Model
     from saic.pipeline import Pipeline
+    from saic.vocoder.vocoder import GriffinLim
 
     if system == "paper":
-        pipeline = Pipeline(Model(Config.from_yaml(PAPER))).with_griffin_lim()
+        pipeline = Pipeline(Model(Config.from_yaml(PAPER)))
+        pipeline.vocoder = GriffinLim(ITERATIONS)
         voice = pipeline.voice(EXAMPLES[-1])
     else:
         pipeline = Pipeline.from_pretrained()
@@ -95,26 +118,29 @@ def converter(system: str) -> Convert:
     return convert
 
 
+def world(wav: np.ndarray) -> np.ndarray:
+    """(N,) recording with another F0 and other formants, by WORLD."""
+    import pyworld
+
+    f0, envelope, aperiodicity = pyworld.wav2world(wav.astype(np.float64), audio.SAMPLE_RATE)
+    bins = (np.arange(envelope.shape[1]) / 1.1).astype(int)
+    changed = pyworld.synthesize(1.3 * f0, np.ascontiguousarray(envelope[:, bins]), aperiodicity, audio.SAMPLE_RATE)
+    return changed[: len(wav)].astype(np.float32)
+
+
 def measure(system: str, source: Path, length_s: float, folder: Path, threads: int) -> Figure:
-    """Convert a recording in this process."""
-    import torch
+    """Convert a recording in this process, with Chimera in another."""
+    short, output = folder / "short.flac", folder / "out.wav"
+    make_recording(short, 2.0)
+    if system == "chimera":
+        command = [os.environ[CHIMERA_PYTHON], Path(__file__).with_name("measured.py"), short, source, output]
+        found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    else:
+        import torch
 
-    torch.set_num_threads(threads)
-    convert = converter(system)
-    make_recording(folder / "short.flac", 2.0)
-    convert(folder / "short.flac", folder / "short.wav")
-    before_mb = resident_mb("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the largest size starts anew
-    began = time.process_time(), time.perf_counter()
-    convert(source, folder / "out.wav")
-    seconds = time.process_time() - began[0], time.perf_counter() - began[1]
-    return Figure(system, length_s, *seconds, resident_mb("VmHWM") - before_mb, before_mb)
-
-
-def resident_mb(field: str) -> float:
-    """A size of this process, VmRSS now or VmHWM at most, in MB."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split(f"{field}:")[1].split()[0]) * 1024 / 1e6
+        torch.set_num_threads(threads)
+        found = measured(converter(system), short, source, output)
+    return Figure(system, length_s, **found)
 
 
 def plot(figures: list[Figure], path: Path) -> None:
@@ -145,7 +171,7 @@ def plot(figures: list[Figure], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, nargs="+", default=[1, 10, 60, 600, 3600])
-    parser.add_argument("--systems", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--systems", nargs="+", choices=NAMES, default=["saic", "paper", "mcadams"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
     parser.add_argument("--source", type=Path, help=argparse.SUPPRESS)  # in the process that converts
@@ -156,20 +182,24 @@ def main() -> None:
             figure = measure(arguments.systems[0], arguments.source, length_s, Path(folder), arguments.threads)
         print(json.dumps(asdict(figure)))
         return
+    if "chimera" in arguments.systems and CHIMERA_PYTHON not in os.environ:
+        parser.error(f"chimera needs {CHIMERA_PYTHON}.")
     figures = []
-    print(f"{'':27}{'length':>10}{'processor':>11}{'RTF':>9}{'wall':>11}{'memory':>11}; threads: {arguments.threads}")
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(arguments.threads))}
+    print(f"{'':17}{'length':>10}{'processor':>11}{'RTF':>9}{'ratio':>8}{'wall':>11}{'memory':>11}")
     with tempfile.TemporaryDirectory() as folder:
         for length_s in arguments.seconds:
             source = Path(folder) / "source.flac"
             make_recording(source, length_s)
             for system in arguments.systems:
-                if length_s > _MAX_S.get(system, length_s):
+                if system != "saic" and length_s > _LONGEST_OTHER_S:
                     continue
                 options = ["--source", source, "--seconds", length_s, "--threads", arguments.threads]
                 command = [sys.executable, "-m", "benchmarks.length", "--systems", system, *map(str, options)]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
                 figures.append(Figure(**json.loads(done.stdout)))
-                print(figures[-1].line(), flush=True)
+                first = next(each for each in figures if each.length_s == length_s)
+                print(figures[-1].line(first), flush=True)
     if arguments.plot is not None:
         plot(figures, arguments.plot)
 

@@ -47,20 +47,6 @@ class PhoneEncoder(_Section):
         return self
 
 
-class SpeechEncoder(_Section):
-    """Sizes of the network in :mod:`saic.model.speech_encoder`; defaults as in Whisper tiny.en."""
-
-    channels: int = Field(384, ge=2)
-    blocks: int = Field(4, ge=2)
-
-    @model_validator(mode="after")
-    def _check_sizes(self) -> "SpeechEncoder":
-        """Reject sizes with which the network can be built but not run."""
-        if self.channels % (2 * max(1, self.channels // 64)):  # attention heads and halves of positions
-            raise ValueError("channels must be even and a multiple of the number of heads, one for every 64 channels")
-        return self
-
-
 class ContentEncoder(_Section):
     """Content encoder (paper 3.2), sizes after AdaIN-VC (the paper's reference 16)."""
 
@@ -74,15 +60,12 @@ class ContentEncoder(_Section):
         PhoneEncoder(),
         description="replaces the convolution bank and the first blocks; null keeps these, as in the paper",
     )
-    speech_encoder: SpeechEncoder | None = Field(None, description="a second network beside the phone encoder")
     detail_channels: int = Field(
         0, ge=0, description="of the code channels, those that are a linear map of the instance-normalized mel"
     )
 
     @model_validator(mode="after")
     def _check_parts(self) -> "ContentEncoder":
-        if self.speech_encoder and not self.phone_encoder:
-            raise ValueError("speech_encoder stands beside a phone_encoder: name both")
         if self.detail_channels >= self.code_channels:
             raise ValueError("detail_channels must be fewer than code_channels")
         return self

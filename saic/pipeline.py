@@ -433,8 +433,7 @@ class Pipeline:
     def resynthesize(self, clip: Clip) -> np.ndarray:
         """Copy synthesis: (N,) float32 from a clip's own mel and F0, by the vocoder alone."""
         speech = self._read(clip)
-        wav, gain = self._vocode(Spool.of(speech.mel[0]), speech.f0[0], len(speech.wav))
-        return (wav[:] * gain).astype(np.float32)
+        return self._vocode(Spool.of(speech.mel[0]), speech.f0[0], len(speech.wav))[:]
 
     def with_griffin_lim(self) -> "Pipeline":
         """The same pipeline with Griffin-Lim as its vocoder, the baseline for a neural one."""

@@ -4,7 +4,8 @@ A recording's content says what becomes of it: ``broken`` cannot be decoded, ``o
 that nobody expects, ``kill`` kills the process that converts it, ``kill once`` does so the first
 time. Everything else gives ``voice of`` and the content.
 
-``python -m tests.archive_fakes LOG IN OUT [--workers N] [--resume] [--die-at POINT]`` runs a folder.
+``python -m tests.archive_fakes LOG IN OUT [--workers N] [--ray [ADDRESS]] [--resume] [--die-at POINT]`` runs a
+folder.
 """
 
 import argparse
@@ -95,18 +96,23 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--ray", nargs="?", const="")
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--die-at", choices=POINTS)
     arguments = parser.parse_args()
+    from saic.archive.cluster import run_on_ray
     from saic.archive.recipe import MCADAMS, Recipe
     from saic.archive.run import run
     from saic.archive.work import Request, opened, plan_work
+    from tests.archive_fakes import FakeLoad  # not of __main__, which is another module in a worker
 
     recipe = Recipe(method=MCADAMS)
     request = Request(arguments.source, arguments.output, recipe, seed=1, resume=arguments.resume)
     engine = run_here
-    if arguments.workers:
+    if arguments.ray is not None:
+        engine = partial(run_on_ray, n_workers=arguments.workers, address=arguments.ray or None)
+    elif arguments.workers:
         engine = partial(run_in_processes, n_workers=arguments.workers)
     with opened(request) as archive:
         work = plan_work(request, archive)

@@ -5,11 +5,8 @@ import json
 import os
 import re
 import signal
-import sqlite3
 import stat
 import subprocess
-import sys
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,67 +16,17 @@ import pytest
 from saic.archive import bids, journal
 from saic.archive.engine import run_here
 from saic.archive.journal import Journal, JournalError, OtherSettings, Row
-from saic.archive.processes import WorkerLost, run_in_processes
-from saic.archive.recipe import MCADAMS, Recipe
+from saic.archive.processes import run_in_processes
+from saic.archive.recipe import Recipe
 from saic.archive.run import run
-from saic.archive.work import Request, Work, opened, plan_work
+from saic.archive.work import opened, plan_work
+from saic.archive.workers import WorkerLost
 from saic.errors import UsageError, WeightsError
 from saic.files import DiskError
-from tests.archive_fakes import POINTS, FailingLoad, FakeLoad, made_of
+from tests.archive_fakes import POINTS, FailingLoad
+from tests.archive_folder import N_FILES, ROOT, Folder, expected, until
 
-ROOT = Path(__file__).parents[1]
-N_FILES = 6
 KEY, OTHER_KEY = (f"saic-key 1\nkey {two * 32}\nweights {'0' * 64}\ngallery {'1' * 64}\n" for two in ("ab", "cd"))
-
-
-class Folder:
-    """A folder of fake recordings, and runs of it."""
-
-    def __init__(self, path: Path) -> None:
-        self.source, self.output, self.log = path / "in", path / "out", path / "log"
-        self.source.mkdir()
-        self.request = Request(self.source, self.output, Recipe(method=MCADAMS), seed=1)
-        self.load = FakeLoad(self.log)
-
-    def add(self, name: str, content: str = "") -> None:
-        path = self.source / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content or f"content of {name}")
-
-    def run(self, engine=run_here, load=None, **changes: object) -> "Result":
-        request = replace(self.request, **changes)
-        with opened(request) as archive:
-            work = plan_work(request, archive)
-            return Result(work, list(run(work.tasks, load or self.load, engine, archive)))
-
-    @property
-    def outputs(self) -> dict[str, bytes]:
-        # os.walk also while another process makes the folder, and removes it again
-        found = (Path(parent, name) for parent, _, names in os.walk(self.output) for name in names if name[0] != ".")
-        return {path.relative_to(self.output).as_posix(): path.read_bytes() for path in found}
-
-    @property
-    def conversions(self) -> list[int]:
-        """The numbers of the recordings that were converted, in any run."""
-        return [int(line.split()[0]) for line in self.log.read_text().splitlines()] if self.log.exists() else []
-
-    def rows(self, path: Path | None = None) -> dict[str, tuple]:
-        """State, reason, input, output's hash, of each row, read from outside."""
-        with sqlite3.connect(path or self.output / journal.NAME) as db:
-            found = db.execute("SELECT output, state, reason, input, sha256 FROM files").fetchall()
-        db.close()
-        return {os.fsdecode(name): tuple(rest) for name, *rest in found}
-
-    def command(self, *options: str) -> list[str]:
-        paths = map(str, (self.log, self.source, self.output))
-        return [sys.executable, "-m", "tests.archive_fakes", *paths, *options]
-
-
-class Result:
-    def __init__(self, work: Work, results: list) -> None:
-        self.work = work
-        self.failed = {result.job.number: result.error for result in results if result.error is not None}
-        self.n_written = len(results) - len(self.failed)
 
 
 @pytest.fixture
@@ -88,11 +35,6 @@ def folder(tmp_path: Path) -> Folder:
     for k in range(1, N_FILES + 1):
         made.add(f"ward/{k}.wav")
     return made
-
-
-def expected(folder: Folder) -> dict[str, bytes]:
-    paths = sorted(folder.source.rglob("*.wav"))
-    return {path.relative_to(folder.source).as_posix(): made_of(path.read_bytes()) for path in paths}
 
 
 TWO_WORKERS = partial(run_in_processes, n_workers=2)
@@ -127,13 +69,6 @@ def test_run_with_workers_killed_in_the_middle_leaves_no_process_and_resumes(fol
     counts = [folder.conversions.count(number) for number in range(1, N_FILES + 1)]
     # Twice: what each worker had, and the result that was being written.
     assert max(counts) <= 2 and sum(counts) <= N_FILES + len(workers) + 1
-
-
-def until(holds, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_worker_that_dies_costs_its_one_file_which_is_tried_once_more(folder: Folder) -> None:

@@ -31,7 +31,8 @@ from saic.web import Documents, build_page, launch, load_examples
 from saic.web.server import serve
 from saic.web.server.recordings import LIMITS
 from saic.web.server.store import ClipStore
-from saic.web.texts import NOT_AUDIO, OWN_RECORDING, PROFILE_NAMES, PSEUDONYM
+from saic.web.texts import LANGUAGES
+from saic.web.texts.en import NOT_AUDIO, OWN_RECORDING, PROFILE_NAMES, PSEUDONYM
 from saic.weights import sha256
 from tests.conftest import RATE, voice
 from tests.fakes import STRICT_STRETCH, FakePipeline
@@ -238,6 +239,11 @@ def open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
+def plain(html: str) -> str:
+    """The text of HTML."""
+    return " ".join(re.sub("<[^>]+>", "", html).split())
+
+
 def overflow_px(page: Page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
@@ -355,6 +361,43 @@ def test_recording_voice_profile_and_button_are_above_the_fold(scheme, browser: 
     assert upload["width"] == pytest.approx(record["width"], abs=2) and record["height"] > 40
     header = page.locator(".header").bounding_box()
     assert header["height"] < 60 and page.locator(".warning").inner_text().startswith("It changes the voice, not")
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "locale", ["de-DE", *(pytest.param(code, marks=pytest.mark.proof) for code in ("fr-FR", "es"))]
+)
+def test_page_is_in_the_language_of_the_browser(locale, browser: Browser, served: Served, watch, tmp_path) -> None:
+    texts = LANGUAGES[locale[:2]]
+    context = browser.new_context(viewport={"width": 1366, "height": 650}, locale=locale)
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    watch.on(page)
+    page.goto(served.url)
+    expect(page.get_by_label(texts.PSEUDONYM)).to_be_checked()
+    assert page.locator("html").get_attribute("lang") == texts.CODE and page.title() == texts.TITLE
+    button = page.get_by_role("button", name=texts.CONVERT, exact=True)
+    for part in ("#source", "#choice", "#register", "#profile"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= button.bounding_box()["y"], f"{part} is not above the fold"
+    for label in page.locator("#choice label, #register label").all():
+        assert label.evaluate("label => label.scrollWidth <= label.clientWidth"), label.inner_text()
+    button.click()
+    expect(page.get_by_text(texts.NO_SOURCE.split(".")[0])).to_be_visible()
+    page.locator("#example").click()
+    wait_for_results(page)
+    expect(page.locator("#protection .verdict")).to_have_text(plain(texts.VERDICT_DIFFERENT))
+    printed = download(page, "download-report", tmp_path).read_text()
+    assert f'<html lang="{texts.CODE}">' in printed and texts.VERDICT_DIFFERENT in printed
+    assert texts.PRINTED_TITLE in printed and texts.NO_PATIENT in printed
+    assert "errs" not in page.locator("body").inner_text()
+    page.mouse.move(0, 0)
+    assert violations(page) == [] and overflow_px(page) == 0
+    page.set_viewport_size({"width": 390, "height": 844})
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        assert overflow_px(page) == 0, tab.inner_text()
+    assert watch.errors == []
     context.close()
 
 

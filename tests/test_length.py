@@ -146,7 +146,7 @@ SMALL = {
         "content_encoder": {"phone_encoder": None, "strides": [1, 2, 1, 2, 1, 2]},
         "decoder": {"upsampling": [2, 1, 2, 1, 2, 1]},
     },
-    "speech encoder and detail": {"content_encoder": {"speech_encoder": {}, "detail_channels": 4}},
+    "detail": {"content_encoder": {"detail_channels": 4}},
     "no instance norm": {"content_encoder": {"phone_encoder": None, "instance_norm": False}},
 }
 
@@ -261,10 +261,7 @@ def test_blocks_of_a_spooled_conversion_are_the_samples_of_the_conversion(
 
 @pytest.mark.parametrize("secret", [0, 1])
 def test_parts_of_a_cut_recording_have_one_voice_and_one_level(pipeline: Pipeline, secret: int) -> None:
-    """Two parts of one speaker's recording, the second 20 dB quieter, by one key and subject.
-
-    With other keys, peaks of a part may limit its level.
-    """
+    """Two parts of one speaker's recording, the second 20 dB quieter, by one key and subject."""
     wav = audio.load(EXAMPLES[0])
     parts = [wav[: len(wav) // 2], 0.1 * wav[len(wav) // 2 :]]
     key = Key(bytes([secret]) * 32, "0" * 64, "0" * 64)

@@ -177,10 +177,8 @@ def test_designs_need_one_budget_and_names_of_their_own(
 def test_configs_of_pilots_have_one_budget_and_no_loss_but_the_mel_l1() -> None:
     configs = {path.stem: Config.from_yaml(path) for path in (ROOT / "train" / "configs" / "pilot").glob("*.yaml")}
     assert len({config.training.model_dump_json() for config in configs.values()}) == 1
-    assert {"codes", "phones", "both", "both_warped"} <= configs.keys()
+    assert {"codes", "phones"} <= configs.keys()
     for name, config in configs.items():
         weights, augmentation = config.stage2.weights, config.stage2.augmentation
         assert (weights.phone_loss, weights.phone_features, weights.speaker_style) == (0, 0, 0), name
         assert config.stage2.phone_encoder_lr_scale == augmentation.target_share == 0, name
-        assert (len(augmentation.vtlp_factors) > 1) == ("warped" in name), name
-        assert (config.content_encoder.speech_encoder is not None) == ("both" in name), name

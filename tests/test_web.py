@@ -37,10 +37,11 @@ from saic.evaluation.protection import (
     TypicalRange,
     independent_verifier,
 )
+from saic.keys import Key, OtherVoices
 from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.loudness import loudness_lufs
-from saic.web import Documents, Example, build_page, conversions, documents, load_examples, texts
+from saic.web import Documents, Example, build_page, conversions, documents, load_examples
 from saic.web import page as pages
 from saic.web.conversions import Converter, NewVoice
 from saic.web.failures import gradio_errors
@@ -60,7 +61,9 @@ from saic.web.tabs.batch import Batcher
 from saic.web.tabs.evaluation import Evaluation
 from saic.web.tabs.explore import Explorer
 from saic.web.tabs.identify import MAX_VOICES, EnrolledVoices, Identifier
-from saic.web.texts import OWN_RECORDING, PSEUDONYM
+from saic.web.texts import LANGUAGES, PageTexts
+from saic.web.texts import en as texts
+from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 from saic.web.unseen import UnseenMaps
 from tests.conftest import RATE, voice
 from tests.fakes import STRICT_STRETCH, FakePipeline
@@ -68,6 +71,7 @@ from tests.subpath_proxy import served_under
 
 ROOT = Path(__file__).parents[1]
 ME = SimpleNamespace(session_hash="me")
+GERMAN = SimpleNamespace(session_hash="me", headers={"accept-language": "de"})
 ANOTHER = SimpleNamespace(session_hash="another")
 VIEW = ("mel", "magma", 70, False)  # of the spectrograms, as a page opens
 NO_PROGRESS = lambda share, stage, left_s: None  # noqa: E731
@@ -369,7 +373,7 @@ def shows_no_result(updates: tuple) -> bool:
     visible = [part.get("visible", False) for part in (cancel, progress, results, notes)]
     files = [part["value"] if isinstance(part, dict) and "value" in part else part for part in shown[2:]]
     unset = [part for part in files if not isinstance(part, dict) and part is not False]
-    assert len(unset) == 1 + 5 + 5  # the voice, its downloads, and the details; besides, the accordion and its tick
+    assert len(unset) == 1 + 5 + 7  # the voice, its downloads, and the details; besides, the accordion and its tick
     return not any(visible) and "Press Convert" in intro["value"] and run_id == "" and not any(unset)
 
 
@@ -589,7 +593,7 @@ def test_strict_conversion_has_another_length_on_the_same_time_axis(anonymizer: 
         assert sf.info(run.result.swapped).frames == pytest.approx(stretch * sf.info(low).frames)
         end_s = json.loads(anonymizer.show_spectrograms(run, *VIEW, ME).plot)["layout"]["xaxis"]["range"][1]
         assert end_s == pytest.approx(3.0 * stretch, abs=0.02)
-        html = anonymizer._card(run.result, "absent")
+        html = anonymizer._card(run.result, "absent", texts)
         assert f"<strong>{texts.PROFILE_NAMES[profile]}.</strong>" in html
 
 
@@ -615,7 +619,7 @@ def test_spectrograms_follow_their_settings_and_are_the_owners_alone(anonymizer:
 def test_weights_without_prosody_predictor_hide_the_choice(anonymizer: Anonymizer) -> None:
     def shown() -> tuple[bool, list[str], str]:
         with gr.Blocks():
-            part = profile = anonymize_layout.build_tab(anonymizer, "").profile
+            part = profile = anonymize_layout.build_tab(anonymizer, PageTexts()).profile
         while "card" not in part.elem_classes:
             part = part.parent
         return part.visible, [value for _, value in profile.choices], profile.value
@@ -684,11 +688,15 @@ def test_page_shows_the_figures_of_the_bundled_report(examples, store: ClipStore
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     figures = {"pseudonym": Linkage({5: 28.1, 15: 19.9}, 49.0, 96), "real": Linkage({15: 0.9}, 100.0, 96)}
     page = build_page(FakePipeline(), examples, store=store, documents=Documents(linkage=figures))
-    components = page.get_config_file()["components"]
+    config = page.get_config_file()
+    components, english = config["components"], config["i18n_translations"]["en"]
     (choice,) = (part["props"] for part in components if part["props"].get("elem_id") == "profile")
     assert [value for _, value in choice["choices"]] == [BALANCED, STRICT, PROSODY_KEPT]
-    assert [("20 %" in label, "errs" in label) for label, _ in choice["choices"]] == [(True,) * 2, *[(False,) * 2] * 2]
-    shown = [" ".join(str(part["props"].get("value")).split()) for part in components]
+    labels = [english[label.key] for label, _ in choice["choices"]]
+    assert [("20 %" in label, "errs" in label) for label in labels] == [(True,) * 2, *[(False,) * 2] * 2]
+    values = [part["props"].get("value") for part in components]
+    keys = [found[0] for value in values if (found := re.search(r"saic-[^\"]+", str(value)))]
+    shown = [" ".join(english[key].split()) for key in keys]
     assert sum("not anonymous in the legal sense" in text and "errs in only 20 %" in text for text in shown) == 1
 
 
@@ -778,7 +786,7 @@ class KeyedPipeline(FakePipeline):
         return super().anonymize(clip, **options)
 
 
-def test_subject_gets_its_voice_from_the_key_of_the_page(recordings: Recordings, examples) -> None:
+def test_subject_gets_its_voice_from_the_key_of_the_page(recordings: Recordings, examples, monkeypatch) -> None:
     bundled, _ = pages._store_examples(examples, recordings.store)
     pipeline = KeyedPipeline()
     anonymizer = Anonymizer(converter(recordings, pipeline), recordings, bundled, key="KEY")
@@ -798,6 +806,9 @@ def test_subject_gets_its_voice_from_the_key_of_the_page(recordings: Recordings,
     assert shows_no_result(changed("higher", "P02", shown_run_id=run.id))
     with pytest.raises(gr.Error, match="register same"):
         anonymizer.run_conversion(Run(source, None, PSEUDONYM, BALANCED, "same", "P01"), ME, NO_PROGRESS)
+    monkeypatch.setattr(gr, "Warning", lambda message: None)
+    with pytest.raises(gr.Error, match="Choose lower, higher or any"):
+        anonymizer.request_run(source, None, PSEUDONYM, BALANCED, "same", "P01", False, None)
     with pytest.raises(UsageError, match="no key"):
         Anonymizer(converter(recordings), recordings, bundled).pseudonym("any", "P01")
 
@@ -806,7 +817,7 @@ def test_label_of_a_subject_is_asked_for_only_with_a_key(recordings: Recordings,
     bundled, _ = pages._store_examples(examples, recordings.store)
     for key in (None, "KEY"):
         with gr.Blocks():
-            tab = anonymize_layout.build_tab(Anonymizer(converter(recordings), recordings, bundled, key), "")
+            tab = anonymize_layout.build_tab(Anonymizer(converter(recordings), recordings, bundled, key), PageTexts())
         assert tab.subject.visible == (key is not None) and tab.choice.value == PSEUDONYM
 
 
@@ -981,11 +992,13 @@ def test_maps_of_unseen_speakers_say_how_well_they_are_separated_and_by_chance(r
     plane = plots.Plane(np.zeros((40, 4, 2)), {}, 0.79, 0.01, np.ones((34, 4, 2)))
     probe = {"value": 7.0, "low": 3.1, "high": 11.8, "n": 32}
     explorer = Explorer(FakePipeline(), recordings, UnseenMaps("corpus", "test", plane, plane, probe, {"value": 3.1}))
-    speaker, content = explorer.unseen.captions()
+    speaker, content = explorer.unseen.captions(texts).values()
     assert "79%" in speaker and "chance 1.0%" in speaker and "[3.1, 11.8]" in content and "32 speakers" in content
-    assert "34 speakers of corpus, split test" in explorer.unseen.introduction()
+    assert "34 speakers of corpus, split test" in explorer.unseen.introduction(texts)
     *drawn, is_drawn = explorer.show_unseen(False)
     assert [len(json.loads(one.plot)["data"]) for one in drawn] == [35, 35] and is_drawn
+    *in_german, _ = explorer.show_unseen(False, GERMAN)
+    assert "Sprecher 34" in in_german[0].plot and "1,0 %" in explorer.unseen.captions(LANGUAGES["de"])["speaker"]
     assert explorer.show_unseen(True) == Explorer(FakePipeline(), recordings).show_unseen(False) == gr.skip()
 
 
@@ -1019,13 +1032,21 @@ def test_documents_are_read_and_marked_if_of_other_weights(tmp_path: Path) -> No
 
 def test_evaluation_has_five_figures_with_their_tables_and_commands() -> None:
     report = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text())
-    html = Evaluation(Documents(report, is_of_weights=False), "<p>Headline</p>").show()
-    assert html.startswith(texts.OTHER_WEIGHTS + "<p>Headline</p>")
+    figures = {BALANCED: Linkage({5: 28.1, 15: 19.9}, 49.0, 96)}
+    evaluation = Evaluation(Documents(report, is_of_weights=False), figures, BALANCED)
+    html, in_german = evaluation.show(), evaluation.show(GERMAN)
+    assert html.startswith(texts.OTHER_WEIGHTS) and "an EER of 20 % with 15 seconds" in html
     assert re.findall(r'id="topic-(\w+)"', html) == list(overview.TOPICS) == list(texts.TOPICS)
     assert html.count("data:image/svg+xml") == html.count(f"{texts.TOPIC_COMMAND}<code>saic evaluate") == 5
-    assert html.count("<table>") == len(re.findall(r"^\| --- ", reports.markdown(report), re.MULTILINE))
+    topics = html.split('<div class="topics">')[1]
+    assert topics.count("<table>") == len(re.findall(r"^\| --- ", reports.markdown(report), re.MULTILINE))
+    german = LANGUAGES["de"]
+    assert in_german.startswith(german.OTHER_WEIGHTS) and all(title in in_german for title, _ in german.TOPICS.values())
+    reports_in_english = '<div class="report" lang="en">'
+    assert in_german.count(reports_in_english) == topics.count('<div class="report"') > 10
+    assert Evaluation(Documents(), {}, BALANCED).show(GERMAN) == german.NO_EVALUATION
     for broken in ({"corpora": {}, "privacy": None}, {**report, "corpora": {"a": {}}}, {}):
-        assert "<img" not in Evaluation(Documents(broken), "").show()
+        assert "<img" not in Evaluation(Documents(broken), {}, BALANCED).show()
 
 
 # --- failures ---------------------------------------------------------------------------------------------
@@ -1384,6 +1405,21 @@ def test_app_py_builds_the_page_with_the_given_weights(monkeypatch: pytest.Monke
         assert isinstance(page, gr.Blocks)
         page.recordings.store.close()
     assert named == [None, "a/folder"]
+
+
+def test_app_py_explains_a_key_that_others_can_read_or_that_is_of_other_weights(tmp_path, monkeypatch, capsys) -> None:
+    class OtherPipeline(KeyedPipeline):
+        def pseudonym(self, **options):
+            raise OtherVoices("Add --new-voices.")
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    monkeypatch.setattr(Pipeline, "from_pretrained", lambda weights: OtherPipeline())
+    monkeypatch.setattr(Key, "load", lambda path: "KEY")
+    build = runpy.run_path(str(ROOT / "app.py"), run_name="app")["build"]
+    (key_file := tmp_path / "key").touch(0o644)
+    with pytest.raises(OtherVoices, match="by --weights") as caught:
+        build(key_file=key_file)
+    assert "--new-voices" not in str(caught.value) and "chmod 600" in capsys.readouterr().err
 
 
 # --- progress ---------------------------------------------------------------------------------------------

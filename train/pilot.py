@@ -3,7 +3,7 @@
 ::
 
     python -m train.pilot DESIGN ... --data CORPUS [--data CORPUS ...] --run DIR [--recognizer DIR]
-        [--speech-encoder DIR] [--asr FOLDER] [--resume]
+        [--asr FOLDER] [--resume]
 
 A DESIGN is a config of stage 2 (``train/configs/pilot/*.yaml``), or finished weights, which are
 measured as they are: a folder, or "bundled". Every config is trained from random weights for the
@@ -60,8 +60,6 @@ from train.entry import (
 )
 from train.pilot_report import Score, report, table, write
 from train.pilot_trials import Piece, Trial, choose
-from train.speech_encoder import SpeechEncoderOption
-from train.speech_encoder import load as load_speech_encoder
 from train.stage2 import RecognizerOption
 
 VOCODER = "vocoder"  # row of the recordings through the vocoder alone
@@ -76,7 +74,6 @@ def main(
     data: DataOption,
     run: RunOption,
     recognizer: RecognizerOption = None,
-    speech_encoder: SpeechEncoderOption = None,
     content: Annotated[
         str, typer.Option("--content", help='Weights for configs with a frozen content encoder, or "bundled".')
     ] = "bundled",
@@ -110,7 +107,6 @@ def main(
                 None,
                 content=Model.from_pretrained(named_weights(content)) if config.stage2.freeze_content else None,
                 recognizer=load_recognizer(recognizer, device) if recognizer else None,
-                speech_encoder=load_speech_encoder(speech_encoder) if speech_encoder else None,
                 device=device,
             )
             run_stage(stage, Schedule(steps, _SAVE_EVERY), folder, resume=resume)

@@ -5,11 +5,10 @@
     python -m train.release --data CORPUS [--data CORPUS ...] --config train/configs/v1.yaml --run DIR
         [--parallel FOLDER | --kokoro FOLDER] [--resume] [--part NAME] [--evaluate]
 
-The parts: parallel speech (with ``--kokoro``, the folder that the commands in train.kokoro fill),
-the pretrained networks that the config uses (train.recognizer, train.speech_encoder), the
-perceptual network, stage 1, stage 2, vocoder, gallery and prosody predictor. The finished weights
-are ``DIR/weights``. The command prints all parts with their steps, an estimate of their time on this
-machine, and what is done already.
+The parts: parallel speech (with ``--kokoro``, the folder that the commands in train.kokoro fill), the
+phone recognizer, if the config uses it (train.recognizer), the perceptual network, stage 1, stage 2,
+vocoder, gallery and prosody predictor. The finished weights are ``DIR/weights``. The command prints
+all parts with their steps, an estimate of their time on this machine, and what is done already.
 
 ``--resume`` skips finished parts and goes on with an interrupted one from its checkpoint. ``--part``
 makes one part alone. Each part leaves one file of float16 tensors from which the next ones start,

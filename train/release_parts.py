@@ -20,12 +20,12 @@ from saic.training.perceptual import FEATURES
 from saic.training.phone_recognizer import FILE as RECOGNIZER_FILE
 from saic.training.stage1 import CODES, read_codes
 from saic.weights import MODEL, PROSODY, VOCODER, VOICES, save_vocoder
-from train import kokoro, perceptual, prosody, recognizer, speech_encoder, stage1, stage2, vocoder, voices
+from train import kokoro, perceptual, prosody, recognizer, stage1, stage2, vocoder, voices
 from train.release_progress import Part
 from train.step_times import uses_perceptual, uses_recognizer
 
 WEIGHTS, CONFIG = "weights", "config.yaml"
-PARALLEL, RECOGNIZER, SPEECH_ENCODER, PERCEPTUAL = "parallel", "recognizer", "speech_encoder", "perceptual"
+PARALLEL, RECOGNIZER, PERCEPTUAL = "parallel", "recognizer", "perceptual"
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,12 @@ class Recipe:
         if self.sources.kokoro:
             clips = self.config.parallel_speech.sentences * self.config.parallel_speech.voices_per_sentence
             found.append(Part(PARALLEL, f"{PARALLEL}/{MANIFEST_NAME}", self._synthesize, (), PARALLEL, clips))
-        for name, file, main in (
-            (RECOGNIZER, RECOGNIZER_FILE, recognizer.main),
-            (SPEECH_ENCODER, speech_encoder.FILE, speech_encoder.main),
-        ):
-            if self._folder_of(name):
+        if self._folder_of(RECOGNIZER):
 
-                def fit(resume: bool, name: str = name, main: Callable[..., None] = main) -> None:
-                    main(data, self.run / name, settings)
+            def fit(resume: bool) -> None:
+                recognizer.main(data, self.run / RECOGNIZER, settings)
 
-                found.append(Part(name, f"{name}/{file}", fit))
+            found.append(Part(RECOGNIZER, f"{RECOGNIZER}/{RECOGNIZER_FILE}", fit))
         if self._folder_of(PERCEPTUAL):
 
             def train(resume: bool) -> None:
@@ -127,7 +123,6 @@ class Recipe:
                 read_codes(self.run / codes),
                 perceptual=self._folder_of(PERCEPTUAL),
                 recognizer=self._folder_of(RECOGNIZER),
-                speech_encoder=self._folder_of(SPEECH_ENCODER),
                 parallel=self._folder_of(PARALLEL),
                 steps=steps,
                 earlier=self.run / before if before else None,
@@ -136,7 +131,7 @@ class Recipe:
             )
 
         settings = self.config.stage2
-        inputs = (PARALLEL, RECOGNIZER, SPEECH_ENCODER, PERCEPTUAL, codes)
+        inputs = (PARALLEL, RECOGNIZER, PERCEPTUAL, codes)
         file = f"{stage2.WEIGHTS}/{MODEL}"
         return self._cut("stage2", settings.steps, settings.part_steps, file, inputs, train)
 
@@ -211,7 +206,6 @@ class Recipe:
         optional = {
             PARALLEL: self.sources.kokoro is not None,
             RECOGNIZER: uses_recognizer(self.config),
-            SPEECH_ENCODER: self.config.content_encoder.speech_encoder is not None,
             PERCEPTUAL: uses_perceptual(self.config),
         }
         return optional.get(name, True)

@@ -7,9 +7,8 @@
 ``--recognizer DIR`` (output of ``train.recognizer``) adds the phone loss and initializes the phone
 encoder. ``--init WEIGHTS`` instead of ``--stage1`` fine-tunes finished weights on your own corpus.
 ``--init random`` starts from random weights, without stage-1 codes; with ``--content WEIGHTS`` the
-content encoder is that of finished weights. ``--speech-encoder DIR`` (output of
-``train.speech_encoder``) initializes the speech encoder, if the config has one and the weights have
-none. ``--parallel FOLDER`` adds the parallel speech of ``train.kokoro``.
+content encoder is that of finished weights. ``--parallel FOLDER`` adds the parallel speech of
+``train.kokoro``.
 
 Writes the finished weights to ``DIR/weights``, for the ``--weights`` option of any command.
 """
@@ -42,7 +41,6 @@ from train.entry import (
     read_training_set,
     run,
 )
-from train.speech_encoder import SpeechEncoderOption, load
 from train.stage1 import PerceptualOption
 
 WEIGHTS = "weights"  # folder of the finished weights in a run folder
@@ -71,7 +69,6 @@ def main(
     perceptual: PerceptualOption = None,
     content: ContentOption = None,
     recognizer: RecognizerOption = None,
-    speech_encoder: SpeechEncoderOption = None,
     parallel: ParallelOption = None,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
@@ -89,7 +86,6 @@ def main(
         content=_weights(content) if content else None,
         perceptual=perceptual,
         recognizer=recognizer,
-        speech_encoder=speech_encoder,
         parallel=parallel,
         resume=resume,
         device=device,
@@ -107,7 +103,6 @@ def train(
     content: Model | None = None,
     perceptual: Path | None = None,
     recognizer: Path | None = None,
-    speech_encoder: Path | None = None,
     parallel: Path | None = None,
     steps: range | None = None,
     earlier: Path | None = None,
@@ -135,7 +130,6 @@ def train(
         load_features(perceptual, config.perceptual.channels, device) if perceptual else None,
         content=content,
         recognizer=load_recognizer(recognizer, device) if recognizer else None,
-        speech_encoder=load(speech_encoder) if speech_encoder else None,
         earlier=Model.from_pretrained(earlier / WEIGHTS) if earlier else None,
         first_step=steps.start,
         unseen=read_training_set(data, "dev", config),

@@ -27,7 +27,7 @@ from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.training.vocoder import VocoderStage
 from saic.training.waveform_set import WaveformSet
-from train import recognizer, speech_encoder
+from train import recognizer
 
 PERCEPTUAL, STAGE1, STAGE2, VOCODER, PROSODY = "perceptual", "stage1", "stage2", "vocoder", "prosody"
 _N_CLIPS = 16
@@ -83,16 +83,14 @@ def stages(config: Config, clips: list[Clip], lossless: list[Clip], device: str 
     """
     frames, vocoder_frames = config.training.segment_frames, config.vocoder_training.segment_frames
     data = TrainingSet(some_clips(clips, frames), segment_frames=frames, stride=config.content_stride)
-    features = phones = speech = None
+    features = phones = None
     if uses_perceptual(config):
         yield PERCEPTUAL, PerceptualStage(data, config, device)
         features = MelFeatures(config.perceptual.channels).requires_grad_(False).to(device)
     yield STAGE1, Stage1(data, config, features, device)
     if uses_recognizer(config):
         phones = recognizer.network(recognizer.read_archive()).to(device)
-    if config.content_encoder.speech_encoder is not None:
-        speech = speech_encoder.network(speech_encoder.read_archive())
-    yield STAGE2, Stage2(data, config, None, features, recognizer=phones, speech_encoder=speech, device=device)
+    yield STAGE2, Stage2(data, config, None, features, recognizer=phones, device=device)
     chosen = some_clips(lossless, vocoder_frames)
     waveforms = WaveformSet(TrainingSet(chosen, segment_frames=vocoder_frames, stride=1))
     yield VOCODER, VocoderStage(waveforms, config, recognizer=phones, device=device)

@@ -1,6 +1,7 @@
 """How the recordings of a run are changed: what each worker needs to know, and the function it makes of it."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from saic import audio, files
 from saic.archive.engine import Convert, Job, Made, Tell
 from saic.audio.output import encode_blocks, rate_for
 from saic.audio.source_rate import source_rate
+from saic.errors import WeightsError
 from saic.profiles import BALANCED, PROSODY_KEPT
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ REGISTERS = ("lower", "higher", "same", "any")
 _NEAR = (
     "This voice happens to be near the speaker's own: similarity {:.2f}, where {:.2f} counts as one speaker. Choose"
     " another voice, or for a key another study."
+)
+_OTHER_WEIGHTS = (
+    "A machine has other weights than the one that writes. Install the same version of SAIC on all, or name weights"
+    " that all have with --weights."
 )
 _IS_TARGET = "This recording is a --target too, so its output has the voice of its own speaker."
 
@@ -54,6 +60,8 @@ class Recipe:
         As for :meth:`saic.pipeline.Pipeline.from_pretrained`.
     reports, asr
         Whether each file has a report, and the recognizer that counts its words.
+    required_hashes
+        The :attr:`hashes` that the weights must have; None for any.
     """
 
     method: str = SAIC
@@ -69,6 +77,7 @@ class Recipe:
     device: str = "cpu"
     reports: bool = False
     asr: str | None = None
+    required_hashes: tuple[str | None, ...] | None = None
 
     @property
     def is_register(self) -> bool:
@@ -120,6 +129,31 @@ class Recipe:
             key.bits(subject, self.study)
         return key
 
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """Hashes of the weights and their gallery, by the name that a message gives them; none without a model."""
+        if self.method == MCADAMS:
+            return {}
+        from saic.weights import VOICES, fingerprint
+
+        gallery = self.folder / VOICES
+        return {
+            "set of weights": fingerprint(self.folder),
+            "gallery": sha256_of(gallery) if gallery.is_file() else None,
+        }
+
+    def for_other_machines(self) -> "Recipe":
+        """This recipe with absolute paths. Each machine finds the weights for itself, and must have these."""
+        weights, asr = self.weights, self.asr
+        if weights is not None and os.path.isdir(weights):
+            weights = os.path.abspath(weights)
+        if asr is not None and os.path.isdir(asr):
+            asr = os.path.abspath(asr)
+        targets = tuple(path.absolute() for path in self.targets)
+        key_file = self.key_file and self.key_file.absolute()
+        required = tuple(self.hashes.values())
+        return replace(self, weights=weights, asr=asr, targets=targets, key_file=key_file, required_hashes=required)
+
     def settings(self, salt: str) -> dict[str, object]:
         """What must not change while a run goes on, by the name that a message gives it.
 
@@ -138,12 +172,7 @@ class Recipe:
             "target": [_salted(sha256_of(path), salt) for path in self.targets],
             "report": self.reports,
         }
-        if self.method != MCADAMS:
-            from saic.weights import VOICES, fingerprint
-
-            gallery = self.folder / VOICES
-            settings["set of weights"] = fingerprint(self.folder)
-            settings["gallery"] = sha256_of(gallery) if gallery.is_file() else None
+        settings |= self.hashes
         if key := self.load_key():
             settings["key"] = key.digest("saic journal key", salt).hex()
             settings["study"] = key.digest("saic journal study", salt, self.study).hex()
@@ -159,6 +188,8 @@ class Recipe:
         from saic.pipeline import Pipeline
 
         self.load_key()  # wrong keys and subjects are refused before the model is loaded
+        if self.required_hashes not in (None, tuple(self.hashes.values())):
+            raise WeightsError(_OTHER_WEIGHTS)
         pipeline = Pipeline.from_pretrained(self.folder, device=self.device)
         return _Converter(self, self._changer(pipeline), self._reporter(pipeline)).convert
 

@@ -44,6 +44,13 @@ class Method(StrEnum):
     MCADAMS = "mcadams"
 
 
+class Engine(StrEnum):
+    """Where the recordings of a folder are converted."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class Format(StrEnum):
     """Formats of the outputs of a folder."""
 
@@ -116,6 +123,19 @@ def anonymize(
             "--workers", min=1, help="Processes that share a folder, one thread each.", show_default="this process"
         ),
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Convert a folder on this machine, or on a Ray cluster.")
+    ] = Engine.LOCAL,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="HOST:PORT|auto",
+            envvar="RAY_ADDRESS",
+            help="A running Ray cluster.",
+            show_default="one on this machine, for this run",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of a folder that ended early.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.json", help="Write how far the voice was protected.")
@@ -145,6 +165,11 @@ def anonymize(
 
     --workers converts in several processes, each with one thread and a model of its own. If one
     dies, its file is tried once more, and then has failed.
+
+    --engine ray starts the workers on a Ray cluster, by default as many as it has CPUs. All its
+    machines must have this version of SAIC and read IN, the key file, targets and weights at the
+    same paths. Only this process writes OUTPUT and journal. They may lie on a disk that only this
+    machine has.
 
     With --rename, outputs get random names in one folder. The mapping links them to the recordings:
     keep it with the originals. The journal then lies beside the mapping. Without --rename, and
@@ -206,13 +231,13 @@ def anonymize(
         resume=resume,
         force=force,
     )
-    _require_compatible(request, workers)
+    _require_compatible(request, workers, engine, device)
     with opened(request) as archive:
         work = plan_work(request, archive)
         _note_key_file(key_file)
         for text in work.left_out:
             print(f"Note: {text}", file=sys.stderr)
-        outcome = process(work, archive, workers, quiet=as_json)
+        outcome = process(work, archive, workers, quiet=as_json, on_ray=engine is Engine.RAY, ray_address=ray_address)
     facts = {
         "output": str(output),
         "method": method,
@@ -226,6 +251,7 @@ def anonymize(
         "duration_s": outcome.duration_s,
         "rate_hz": rate,
         "workers": workers,
+        "engine": engine,
         "journal": archive and str(archive.path),
         "mapping": rename and str(rename),
         "notes": [{"number": n, "note": note} for n, notes in sorted(outcome.notes.items()) for note in notes],
@@ -249,12 +275,13 @@ def _note_key_file(key_file: Path | None) -> None:
         print("Note: other accounts of this machine can read the key file: chmod 600 FILE.", file=sys.stderr)
 
 
-def _require_compatible(request: "Request", workers: int | None) -> None:
+def _require_compatible(request: "Request", workers: int | None, engine: Engine, device: str) -> None:
     """Raise :class:`UsageError` for options that exclude or need each other."""
     recipe = request.recipe
     is_mcadams, keyed, has_seed = recipe.method == Method.MCADAMS, recipe.key_file is not None, recipe.has_seed
     has_subject, has_source_of_subjects = request.subject is not None, request.subject_from is not None
-    has_folder_options = workers is not None or request.resume or request.rename is not None
+    on_ray = engine is Engine.RAY
+    has_folder_options = workers is not None or on_ray or request.resume or request.rename is not None
     for refused, message in (
         (is_mcadams and recipe.targets, "The method mcadams has no target voice. Leave out --target, or " + _SAIC),
         (is_mcadams and recipe.voice != "any", "The method mcadams has no voices. Leave out --voice, or " + _SAIC),
@@ -284,8 +311,9 @@ def _require_compatible(request: "Request", workers: int | None) -> None:
         (not keyed and request.is_bids, _UNKEYED_BIDS),
         (
             has_folder_options and not request.is_folder,
-            "--workers, --resume and --rename are about a folder. IN is none: leave them out.",
+            "--workers, --engine, --resume and --rename are about a folder. IN is none: leave them out.",
         ),
+        (on_ray and device != "cpu", "On a Ray cluster only processors convert. Leave out --device, or --engine."),
         (request.resume and request.force, "--resume goes on, and --force starts over. Leave one of them out."),
     ):
         if refused:

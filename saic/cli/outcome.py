@@ -45,7 +45,14 @@ class Outcome:
         raise AudioError(f"None of the {n_items} recordings can be used, for the reasons given.")
 
 
-def process(work: "Work", archive: "Archive | None", workers: int | None, quiet: bool) -> Outcome:
+def process(
+    work: "Work",
+    archive: "Archive | None",
+    workers: int | None,
+    quiet: bool,
+    on_ray: bool = False,
+    ray_address: str | None = None,
+) -> Outcome:
     """Convert what is left to do, and print failures and notes on stderr.
 
     What fails one recording is raised if that is the only one. A DiskError stops the run. Other
@@ -54,10 +61,13 @@ def process(work: "Work", archive: "Archive | None", workers: int | None, quiet:
     Parameters
     ----------
     workers
-        Number of processes; None converts in this one.
+        Number of processes; None converts in this one, and on Ray in as many as the cluster has CPUs.
     quiet
         Draw no progress bar.
+    on_ray, ray_address
+        Convert on a Ray cluster, see :func:`saic.archive.cluster.run_on_ray`.
     """
+    from saic.archive.cluster import run_on_ray
     from saic.archive.engine import run_here
     from saic.archive.processes import run_in_processes
     from saic.archive.run import run
@@ -90,10 +100,13 @@ def process(work: "Work", archive: "Archive | None", workers: int | None, quiet:
             progress.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
         engine: Engine = partial(run_here, tell=update)
-        if workers is not None:
+        recipe = work.recipe
+        if on_ray:
+            engine, recipe = partial(run_on_ray, n_workers=workers, address=ray_address), recipe.for_other_machines()
+        elif workers is not None:
             engine = partial(run_in_processes, n_workers=workers)
         try:
-            with contextlib.closing(run(tasks, work.recipe, engine, archive)) as results:
+            with contextlib.closing(run(tasks, recipe, engine, archive)) as results:
                 for result in results:
                     number = result.job.number
                     if result.error is not None:

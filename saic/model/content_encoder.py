@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from saic.config import ContentEncoder as Config
 from saic.model.layers import Conv, ConvBank, InstanceNorm
 from saic.model.phone_encoder import PhoneEncoder, to_code_frames
-from saic.model.speech_encoder import SpeechEncoder
 from saic.signal.masking import average_pool, downsample_mask
 
 _MAX_DEVIATIONS = 6.0  # limit after normalization: a band above a codec's cutoff has a deviation near 0
@@ -59,7 +58,7 @@ class PhoneEncoderFront(nn.Module):
     """Front end that interpolates phone-encoder features at the frames of the content codes.
 
     The phone encoder was trained on many speakers, so its features are nearly independent of the
-    speaker. Features of a speech encoder may stand beside them: they have more acoustic detail.
+    speaker.
     """
 
     def __init__(self, config: Config, strides: tuple[int, ...]):
@@ -68,11 +67,7 @@ class PhoneEncoderFront(nn.Module):
         self.stride = math.prod(strides)
         self.phone_encoder = PhoneEncoder(sizes.channels, sizes.blocks, sizes.kernel)
         self.norm = InstanceNorm(config.instance_norm)
-        self.speech_encoder, n_features = None, (sizes.blocks - 1) * sizes.channels
-        if config.speech_encoder:
-            self.speech_encoder = SpeechEncoder(config.speech_encoder.channels, config.speech_encoder.blocks)
-            n_features += 2 * config.speech_encoder.channels
-        self.mix = Conv(n_features, config.channels, 1)
+        self.mix = Conv((sizes.blocks - 1) * sizes.channels, config.channels, 1)
 
     def forward(
         self,
@@ -84,11 +79,7 @@ class PhoneEncoderFront(nn.Module):
         if phone_features is None:
             phone_features = self.phone_encoder.phone_features(mel)
         mask = downsample_mask(mask, self.stride)
-        features = [phone_features]
-        if self.speech_encoder is not None:
-            features.append(self.speech_encoder.speech_features(mel))
-        n_codes = -(-mel.shape[-1] // self.stride)
-        x = torch.cat([to_code_frames(each, n_codes, self.stride) for each in features], dim=1)
+        x = to_code_frames(phone_features, -(-mel.shape[-1] // self.stride), self.stride)
         return self.mix(self.norm(x, mask)), mask
 
 

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from saic.model import phone_encoder, speech_encoder
+from saic.model import phone_encoder
 from saic.model.content_encoder import ContentBlock, ConvolutionFront, PhoneEncoderFront, limit_deviations
 from saic.model.decoder import DecoderBlock, pixel_shuffle
 from saic.model.layers import Moments, interpolate
@@ -168,8 +168,6 @@ def correction_parts(content: Spool, mask: Tensor, examples: CorrectionExamples)
 def _phone_front(front: PhoneEncoderFront, mel: Spool, mask: Tensor, on_window: OnWindow) -> tuple[Spool, Tensor]:
     n_codes, mask = -(-len(mel) // front.stride), downsample_mask(mask, front.stride)
     features = _phone_features(front.phone_encoder, mel, on_window)
-    if front.speech_encoder is not None:
-        features.append(_speech_features(front.speech_encoder, mel, on_window))
 
     def at_codes() -> Iterator[Tensor]:
         for a, b in windows(n_codes):
@@ -191,16 +189,6 @@ def _phone_features(encoder: phone_encoder.PhoneEncoder, mel: Spool, on_window: 
         x = _layer(x, _over_time(block.convolve), on_window, block.convolution.depthwise.kernel_size[0] // 2)
         features.append(x)
     return features[1:]
-
-
-def _speech_features(encoder: speech_encoder.SpeechEncoder, mel: Spool, on_window: OnWindow) -> Spool:
-    """(1, 2 C, T') outputs of the middle block and of the network."""
-    x = _spooled(_lead(mel, lambda x: encoder.lead(encoder.to_own_mel(x)), on_window))
-    layer, made = _over_time(encoder.features_of_window), Spool()
-    for start, stop, first in speech_encoder.attention_windows(len(x)):
-        made.append(layer(x[first : first + speech_encoder.WINDOW])[..., start - first : stop - first])
-        on_window()
-    return made
 
 
 def _lead(mel: Spool, layer: Callable[[Tensor], Tensor], on_window: OnWindow) -> Iterator[Tensor]:

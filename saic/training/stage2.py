@@ -23,11 +23,10 @@ from saic.config import Config
 from saic.conversion import Speech, Voice, convert_mel
 from saic.errors import UsageError
 from saic.model.model import Model
-from saic.model.speech_encoder import SpeechEncoder
 from saic.signal.mel_statistics import match_mel_moments, measure_mel_statistics
 from saic.training.augmentation import Augmentation, degrade
 from saic.training.distributed import average_gradients, gather, share
-from saic.training.initialization import copy_pretrained, load_weights
+from saic.training.initialization import copy_phone_encoder, load_weights
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, speaker_style_loss
 from saic.training.phone_recognizer import PhoneRecognizer, phone_loss
@@ -56,8 +55,6 @@ class Stage2:
     recognizer
         Phone recognizer of the phone loss; None omits it. It also initializes the phone encoder, if
         ``start`` and ``content`` have none.
-    speech_encoder
-        Initializes the speech encoder likewise. It is never trained.
     earlier
         Model of this stage's earlier steps, for a part of a training: all its tensors are taken.
     first_step
@@ -82,7 +79,6 @@ class Stage2:
         *,
         content: Model | None = None,
         recognizer: PhoneRecognizer | None = None,
-        speech_encoder: SpeechEncoder | None = None,
         earlier: Model | None = None,
         first_step: int = 0,
         unseen: TrainingSet | None = None,
@@ -102,7 +98,7 @@ class Stage2:
             load_weights(self.model, known, only_content=known is content)
             if config.stage2.distill_steps:
                 self.teacher = copy.deepcopy(known.content_encoder).to(device)
-        copy_pretrained(self.model, known, recognizer, speech_encoder)
+        copy_phone_encoder(self.model, known, recognizer)
         if isinstance(start, dict):
             self._start_from_codes(start)
         if earlier is not None:
@@ -324,8 +320,6 @@ class Stage2:
             encoder.requires_grad_(False)
         if self.phone_encoder is not None and stage.phone_encoder_lr_scale == 0:
             self.phone_encoder.requires_grad_(False)
-        if self.config.content_encoder.speech_encoder:
-            encoder.front.speech_encoder.requires_grad_(False)
 
 
 def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:

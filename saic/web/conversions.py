@@ -17,11 +17,11 @@ from saic.errors import UsageError
 from saic.evaluation.protection import Protection, ProtectionMeasurer
 from saic.pipeline import Conversion
 from saic.signal.loudness import normalize_loudness
-from saic.web import texts
 from saic.web.linkage import Linkage
 from saic.web.progress import COMPARING, WRITING, Pace, Progress
 from saic.web.server.recordings import Recordings
 from saic.web.server.store import GONE
+from saic.web.texts import ENGLISH
 
 OnProgress = Callable[[float, str, float | None], None]
 """Called with the share done, 0 to 1, the stage, and the seconds left (None: not known)."""
@@ -29,6 +29,7 @@ OnProgress = Callable[[float, str, float | None], None]
 FORMATS = ("wav", "flac", "mp3")
 """Formats of the swapped voice."""
 
+_WAITING = "Waiting for a free processor core, {before} ahead of you"
 _ARRAYS = "spectrograms.npz"
 _WARM_UP_S = 10
 _TICK_S = 0.4  # between two updates of the progress bar
@@ -120,7 +121,7 @@ class Converter:
     @property
     def profiles(self) -> tuple[str, ...]:
         """The profiles that the weights allow, in the order of the page."""
-        return tuple(name for name in texts.PROFILE_NAMES if name in self.pipeline.profiles)
+        return tuple(name for name in ENGLISH.PROFILE_NAMES if name in self.pipeline.profiles)
 
     @property
     def default_profile(self) -> str:
@@ -163,7 +164,7 @@ class Converter:
         kind: str = "result",
     ) -> Result:
         """Convert a wav (N,), write the files of the result into a folder of a kind, and compare the voices."""
-        report_wait = lambda before: progress(0.0, texts.WAITING.format(before=before), None)  # noqa: E731
+        report_wait = lambda before: progress(0.0, _WAITING.format(before=before), None)  # noqa: E731
         with self.recordings.job("convert", session, report_wait) as job:
             is_unmeasured = new_voice.kind == "target" and new_voice.voice is None
             target_s = len(new_voice.wav) / SAMPLE_RATE if is_unmeasured else 0.0

@@ -69,7 +69,7 @@ def to_html(markdown: str) -> str:
     """HTML of a document; each table is in a frame that can be scrolled by keyboard."""
     body = MarkdownIt("commonmark").enable("table").render(for_page(markdown))
     frame = '<div class="table" tabindex="0" role="group" aria-label="Table"><table>'
-    return f'<div class="report">{body.replace("<table>", frame).replace("</table>", "</table></div>")}</div>'
+    return f'<div class="report" lang="en">{body.replace("<table>", frame).replace("</table>", "</table></div>")}</div>'
 
 
 def for_page(markdown: str) -> str:

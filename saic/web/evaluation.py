@@ -10,8 +10,8 @@ from saic import plots
 from saic.evaluation import overview
 from saic.evaluation import report as reports
 from saic.evaluation.systems import SYSTEMS
-from saic.web import texts
 from saic.web.documents import line_to_html, to_html
+from saic.web.texts import Texts
 
 _HEADING = re.compile(r"^#{2,3} (.*)\n", re.MULTILINE)
 _SAVE_JS = (
@@ -20,14 +20,14 @@ _SAVE_JS = (
 )
 
 
-def evaluation_html(report: Mapping[str, Any]) -> str:
-    """The topics of a report of the present schema, and the names of its systems.
+def evaluation_html(report: Mapping[str, Any], texts: Texts) -> str:
+    """The topics of a report of the present schema, and the names of its systems; figures and tables are in English.
 
     Raises
     ------
     KeyError, TypeError, ValueError, AttributeError (the report has another form)
     """
-    sections = "".join(_section(report, topic) for topic in overview.topics(report))
+    sections = "".join(_section(report, topic, texts) for topic in overview.topics(report))
     measured = {name for part in (*report["corpora"].values(), report["privacy"] or {}) for name in part["systems"]}
     names = "".join(
         f"<dt><code>{name}</code></dt><dd>{escape(system.title.replace('``', ''))}</dd>"
@@ -35,17 +35,17 @@ def evaluation_html(report: Mapping[str, Any]) -> str:
         if name in measured
     )
     return f"""<div class="topics">{sections}<section class="card topic"><details>
-<summary>{texts.SYSTEM_NAMES}</summary><dl class="names">{names}</dl></details></section></div>"""
+<summary>{texts.SYSTEM_NAMES}</summary><dl class="names" lang="en">{names}</dl></details></section></div>"""
 
 
-def _section(report: Mapping[str, Any], topic: str) -> str:
+def _section(report: Mapping[str, Any], topic: str, texts: Texts) -> str:
     """A figure, how to read it, its tables, and the command that makes it."""
     title, explanation = texts.TOPICS[topic]
     svg = plots.to_bytes(overview.figure(report, topic), "svg", as_text=True)
     data = base64.b64encode(svg).decode()
     _, *parts = _HEADING.split(reports.topic_markdown(report, topic))
     tables = "".join(
-        f"<details><summary>{line_to_html(heading)}</summary>{to_html(body)}</details>"
+        f'<details><summary lang="en">{line_to_html(heading)}</summary>{to_html(body)}</details>'
         for heading, body in zip(parts[::2], parts[1::2], strict=True)
     )
     return f"""<section class="card topic" id="topic-{topic}"><h2>{title}</h2>{explanation}

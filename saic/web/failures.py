@@ -7,11 +7,12 @@ import gradio as gr
 
 from saic.errors import SaicError
 from saic.web.server.logs import report
+from saic.web.texts import texts_for, translated
 
 
 @contextmanager
-def gradio_errors() -> Iterator[None]:
-    """Turn every exception into a `gr.Error` with one sentence.
+def gradio_errors(request: gr.Request | None = None) -> Iterator[None]:
+    """Turn every exception into a `gr.Error` with one sentence, in the language of a request.
 
     The message of a `SaicError` is shown: the visitor can act on it. Any other exception is a bug.
     The visitor gets an event number; the log gets the number and the place in the code, without the
@@ -22,9 +23,9 @@ def gradio_errors() -> Iterator[None]:
     except gr.Error:
         raise
     except SaicError as error:
-        raise _error(str(error)) from None
+        raise _error(translated(texts_for(request), str(error))) from None
     except Exception as error:
-        raise _error(f"Something went wrong on the server. Try again, or report event {report(error)}.") from None
+        raise _error(texts_for(request).SERVER_ERROR.format(event=report(error))) from None
 
 
 def missing_input(message: str) -> gr.Error:

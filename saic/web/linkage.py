@@ -8,7 +8,7 @@ from typing import Any
 
 from saic.evaluation.linkage.report import HEADLINE_S
 from saic.evaluation.linkage.run import GALLERY_SIZE
-from saic.web import texts
+from saic.web.texts import ENGLISH, Texts
 
 LENGTHS_S = (5, HEADLINE_S, 28)
 """Seconds of speech that an attacker has on each side."""
@@ -59,7 +59,7 @@ def by_profile(linkage: Mapping[str, Linkage], profiles: Iterable[str], default:
     return {name: linkage[system] for name, system in systems.items() if system in linkage}
 
 
-def linkage_sentence(linkage: Linkage | None) -> str:
+def linkage_sentence(linkage: Linkage | None, texts: Texts = ENGLISH) -> str:
     """How far an attacker links recordings of one profile, for everybody."""
     if linkage is None:
         return texts.LINKAGE_UNKNOWN
@@ -75,7 +75,7 @@ def linkage_sentence(linkage: Linkage | None) -> str:
     return sentence
 
 
-def linkage_html(figures: Mapping[str, Linkage], default: str) -> str:
+def linkage_html(figures: Mapping[str, Linkage], default: str, texts: Texts = ENGLISH) -> str:
     """Headline of the evaluation: a sentence on the default profile, and a table of all profiles."""
     if default not in figures:
         return ""
@@ -84,18 +84,21 @@ def linkage_html(figures: Mapping[str, Linkage], default: str) -> str:
         profile=texts.PROFILE_NAMES[default],
         eer=_percent(first[1]),
         seconds=HEADLINE_S,
-        others="".join(f", {_percent(eer)} with {length}" for length, eer in others),
+        others="".join(
+            texts.LINKAGE_HEADLINE_OTHER.format(eer=_percent(eer), seconds=length) for length, eer in others
+        ),
         speakers=figures[default].speakers,
     )
     rows = {texts.PROFILE_NAMES[name]: figures[name] for name in texts.PROFILE_NAMES if name in figures}
     if ORIGINAL in figures:
         rows[texts.LINKAGE_ORIGINAL] = figures[ORIGINAL]
-    columns = [f"EER at {length} s, %" for length in LENGTHS_S] + [f"Named of {GALLERY_SIZE}, %"]
+    columns = [texts.LINKAGE_EER.format(seconds=length) for length in LENGTHS_S]
+    columns.append(texts.LINKAGE_NAMED.format(people=GALLERY_SIZE))
     head = "".join(f'<th scope="col">{column}</th>' for column in columns)
     body = "".join(_row(name, linkage) for name, linkage in rows.items())
     return f"""<div class="report"><h3>{texts.LINKAGE_TITLE}</h3><p>{sentence}</p>
-<div class="table" tabindex="0" role="group" aria-label="Worst attacker"><table>
-<thead><tr><th scope="col">Profile</th>{head}</tr></thead><tbody>{body}</tbody></table></div>
+<div class="table" tabindex="0" role="group" aria-label="{texts.LINKAGE_LABEL}"><table>
+<thead><tr><th scope="col">{texts.LINKAGE_PROFILE}</th>{head}</tr></thead><tbody>{body}</tbody></table></div>
 <p class="soft">{texts.LINKAGE_NOTE.format(seconds=HEADLINE_S)}</p></div>"""
 
 

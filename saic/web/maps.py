@@ -8,11 +8,11 @@ from html import escape
 import numpy as np
 
 from saic.gallery import Gallery
-from saic.plots.maps import Plane, caption, voice_style
+from saic.plots.maps import Plane, voice_style
+from saic.web.texts import ENGLISH, Texts, decimal
 
 _SIZE = 400  # width and height of a map in SVG units
 _MARGIN = 22
-_SEXES = {"F": "female", "M": "male"}
 
 # One shape for each clip, in order. Each is smaller than the one before, so that all are visible
 # where they coincide.
@@ -26,10 +26,11 @@ _CLIP_SHAPES = (
 MAX_CLIPS = len(_CLIP_SHAPES)
 
 
-def maps_html(gallery: Gallery, speaker: Plane, content: Plane) -> str:
+def maps_html(gallery: Gallery, speaker: Plane, content: Plane, texts: Texts = ENGLISH) -> str:
     """HTML of both maps with a legend and a menu of voices."""
-    names = [f"{name} ({_SEXES.get(sex, sex)})" for name, sex in zip(gallery.names, gallery.sexes, strict=True)]
-    menu = "".join(f'<option value="{k}">{escape(name)}</option>' for k, name in enumerate(names))
+    names = [f"{name} ({texts.SEXES.get(sex, sex)})" for name, sex in zip(gallery.names, gallery.sexes, strict=True)]
+    menu = f'<option value="">{texts.MAPS["all"]}</option>'
+    menu += "".join(f'<option value="{k}">{escape(name)}</option>' for k, name in enumerate(names))
     rules = "".join(
         f'.maps:has(.v{k}:is(:hover,:focus)) .v:not(.v{k}),.maps[data-voice="{k}"] .v:not(.v{k}){{opacity:.08}}'
         f'.maps:has(.v{k}:is(:hover,:focus)) .v{k} text,.maps[data-voice="{k}"] .v{k} text{{display:block}}'
@@ -42,17 +43,17 @@ def maps_html(gallery: Gallery, speaker: Plane, content: Plane) -> str:
         for label, shape in zip(speaker.clips, _CLIP_SHAPES, strict=False)
     )
     return f"""<div class="maps"><style>{rules}</style>
-<p class="maps-menu"><label>Voice to highlight
-<select onchange="this.closest('.maps').dataset.voice = this.value"><option value="">all</option>{menu}</select>
+<p class="maps-menu"><label>{texts.MAPS["highlight"]}
+<select onchange="this.closest('.maps').dataset.voice = this.value">{menu}</select>
 </label></p>
-<div class="maps-pair">{_map_html("Speaker embeddings", speaker, names)}
-{_map_html("Content embeddings", content, names)}</div>
+<div class="maps-pair">{_map_html(texts.MAPS["speaker"], speaker, names, texts)}
+{_map_html(texts.MAPS["content"], content, names, texts)}</div>
 <ul class="legend"><li><svg viewBox="-12 -12 24 24" width="24" height="24" aria-hidden="true">
-<circle r="4.5" fill="#44aa99"/></svg>{len(names)} voices of the gallery, each in its own color and shape</li>
+<circle r="4.5" fill="#44aa99"/></svg>{texts.MAPS["legend"].format(voices=len(names))}</li>
 {clips}</ul></div>"""
 
 
-def _map_html(title: str, plane: Plane, names: list[str]) -> str:
+def _map_html(title: str, plane: Plane, names: list[str], texts: Texts) -> str:
     points = np.concatenate([plane.gallery.reshape(-1, 2), *plane.clips.values()])
     low, span = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 1e-9)
 
@@ -72,10 +73,12 @@ def _map_html(title: str, plane: Plane, names: list[str]) -> str:
         + "</g>"
         for (label, clip), shape in zip(plane.clips.items(), _CLIP_SHAPES, strict=False)
     )
-    measured = f"{caption(plane)}, measured on {len(plane.gallery)} training speakers".replace("\n", " ")
+    shares = {"same": f"{100 * plane.same_voice:.0f}", "chance": decimal(texts, f"{100 * plane.chance:.1f}")}
+    measured = texts.MAPS["measured"].format(speakers=len(plane.gallery), **shares)
+    spoken = texts.MAPS["map"].format(title=title, measured=measured)
     return (
         f'<figure><figcaption><strong>{title}</strong><br>{measured}</figcaption><svg class="map" role="group" '
-        f'viewBox="0 0 {_SIZE} {_SIZE}" aria-label="Map of {title.lower()}, {measured}">{gallery}{clips}</svg></figure>'
+        f'viewBox="0 0 {_SIZE} {_SIZE}" aria-label="{spoken}">{gallery}{clips}</svg></figure>'
     )
 
 

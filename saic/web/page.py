@@ -11,7 +11,7 @@ from saic import audio
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.evaluation.protection import ProtectionMeasurer
 from saic.keys import Key
-from saic.web import api, linkage, texts
+from saic.web import api, linkage
 from saic.web.conversions import Converter
 from saic.web.documents import Documents
 from saic.web.examples import Example
@@ -23,6 +23,7 @@ from saic.web.tabs.anonymize import Anonymizer, Run
 from saic.web.tabs.evaluation import Evaluation
 from saic.web.tabs.explore import Explorer
 from saic.web.tabs.identify import EnrolledVoices, Identifier
+from saic.web.texts import ENGLISH, PageTexts, texts_for
 
 NO_DOCUMENTS = Documents()
 
@@ -63,25 +64,27 @@ def build_page(
     default = pipeline.default_profile
     figures = linkage.by_profile(documents.linkage, pipeline.profiles, default)
     anonymizer = Anonymizer(Converter(pipeline, recordings, measurer, figures), recordings, bundled, key)
-    measured = Evaluation(documents, linkage.linkage_html(figures, default))
+    measured = Evaluation(documents, figures, default)
+    texts = PageTexts()
     explorer, identifier = Explorer(pipeline, recordings, documents.unseen), Identifier(pipeline, recordings, halves)
-    with gr.Blocks(title=texts.TITLE, analytics_enabled=False) as page:
+    with gr.Blocks(title=ENGLISH.TITLE, analytics_enabled=False) as page:
         with gr.Row(elem_classes="header"):
             gr.HTML(texts.HEADER)
             delete = gr.Button(texts.DELETE, elem_id="delete", scale=0, min_width=130, visible=False)
         with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Anonymize"):
-                anonymize_tab = anonymize_layout.build_tab(anonymizer)
-            with gr.Tab("Batch"):
-                batch_tab = batch.build_tab(anonymizer)
-            with gr.Tab("Explore") as explore_tab:
-                explore_parts = explore.build_tab(explorer)
-            with gr.Tab("Identify"):
-                identify_tab = identify.build_tab()
-            with gr.Tab("Evaluation") as evaluation_tab:
-                topics = evaluation.build_tab()
-            with gr.Tab("About"):
-                about.build_tab(documents.model_card, pipeline.info(), linkage.linkage_sentence(figures.get(default)))
+            labels = {name: label for label, name in texts.choices("TABS")}
+            with gr.Tab(labels["anonymize"]):
+                anonymize_tab = anonymize_layout.build_tab(anonymizer, texts)
+            with gr.Tab(labels["batch"]):
+                batch_tab = batch.build_tab(anonymizer, texts)
+            with gr.Tab(labels["explore"]) as explore_tab:
+                explore_parts = explore.build_tab(explorer, texts)
+            with gr.Tab(labels["identify"]):
+                identify_tab = identify.build_tab(texts)
+            with gr.Tab(labels["evaluation"]) as evaluation_tab:
+                topics = evaluation.build_tab(texts)
+            with gr.Tab(labels["about"]):
+                about.build_tab(documents.model_card, pipeline.info(), figures.get(default), texts)
         anonymize_layout.connect_events(anonymizer, anonymize_tab)
         batch.connect_events(batch.Batcher(anonymizer, recordings), batch_tab)
         page.load(anonymizer.show_times, anonymize_tab.run, anonymize_tab.intro, **QUICK)
@@ -94,6 +97,7 @@ def build_page(
         _connect_delete(page, recordings, anonymizer, delete, anonymize_tab, batch_tab, identify_tab, maps, drawn)
         page.endpoints = api.register_endpoints(recordings, anonymizer, identifier, explorer)
     page.recordings = recordings  # for `launch`, as `page.endpoints`
+    page.i18n_instance = texts.i18n  # Gradio sends it to the browser
     page.warm_ups = (recordings.sandbox.warm_up, anonymizer.warm_up, explorer.warm_up)
     return page
 
@@ -161,10 +165,11 @@ def _connect_delete(
         if many is not None:
             many.dropped = True
         recordings.delete(session_of(request))
+        texts = texts_for(request)
         results = anonymize_layout.update_results_area(message=texts.DELETED)
         anonymized = [None, *anonymizer.choose_target(choice), None, *results]
-        identified = EnrolledVoices(), identify.list_html(EnrolledVoices()), None, None, ""
-        batched = None, batch.list_html(None), "", None, gr.update(value=None, interactive=False)
+        identified = EnrolledVoices(), identify.list_html(EnrolledVoices(), texts), None, None, ""
+        batched = None, batch.list_html(None, texts), "", None, gr.update(value=None, interactive=False)
         return *anonymized, None, texts.EXPLORE_WAITING, *identified, *batched, gr.update(visible=False)
 
     tab = anonymize_tab

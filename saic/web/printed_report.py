@@ -6,8 +6,8 @@ from html import escape
 from typing import Any
 
 from saic.evaluation.protection import Protection
-from saic.web import texts
-from saic.web.protection_card import verdict
+from saic.web.protection_card import not_protected, verdict
+from saic.web.texts import ENGLISH, Texts, decimal, translated
 
 _STYLE = """
 body { font: 11pt/1.45 system-ui, "Segoe UI", Roboto, Arial, sans-serif; color: #14242b; max-width: 17cm;
@@ -22,7 +22,11 @@ td { overflow-wrap: anywhere; } p, ul { margin: .15cm 0; } .soft { color: #48595
 
 
 def printed_report(
-    report: Mapping[str, Any], protection: Protection, linkage: str, made: datetime | None = None
+    report: Mapping[str, Any],
+    protection: Protection,
+    linkage: str,
+    texts: Texts = ENGLISH,
+    made: datetime | None = None,
 ) -> str:
     """HTML of a report.
 
@@ -31,47 +35,54 @@ def printed_report(
     report : as `saic.file_report.build` gives it
     protection : the measurements in it
     linkage : a sentence on attackers
+    texts : of the reader's language
     made : date of the report; None: today (UTC)
     """
-    _, sentence = verdict(protection)
+    _, sentence = verdict(protection, texts)
     made, similarity = made or datetime.now(UTC), report["similarity"]
-    settings, notes = report["settings"], report["notes"]
-    words = report["words_kept"]
+    settings, notes, judge = report["settings"], report["notes"], report["judge"]
+    words, length_s, rate_khz = report["words_kept"], f"{report['duration_s']:.1f}", f"{settings['rate_hz'] / 1000:g}"
+    usual = {"same": similarity["usual_same_person"], "different": similarity["usual_two_people"]}
     facts = {
-        "Made": f"{made:%Y-%m-%d}, with SAIC {report['versions']['saic']}",
-        "New voice": texts.VOICE_KINDS[settings["voice"]],
-        "Register": settings["register"] or "-",
-        "Way of speaking": texts.PROFILE_NAMES[report["profile"]] + ". " + texts.PROFILES[report["profile"]],
-        "Length": f"{report['duration_s']:.1f} s, {settings['rate_hz'] / 1000:g} kHz",
-        "Similarity to the speaker": f"{_number(similarity['before'])} before, {_number(similarity['after'])} after",
-        "Usual similarity": f"{_range(similarity['usual_same_person'])} for recordings of one person, "
-        f"{_range(similarity['usual_two_people'])} for two people",
-        "Measured by": f"{report['judge']['name']} on {report['judge']['basis']}"
-        + ("" if report["judge"]["independent"] else ". " + texts.NOT_INDEPENDENT),
-        "Words kept": "not counted" if words is None else f"{words:.0%}",
-        "Weights (SHA-256)": report["weights_sha256"] or "-",
-        "WAV file (SHA-256)": report["output_sha256"],
+        "made": texts.PRINTED_MADE.format(date=f"{made:%Y-%m-%d}", version=report["versions"]["saic"]),
+        "voice": texts.VOICE_KINDS[settings["voice"]],
+        "register": texts.REGISTERS.get(settings["register"], "-"),
+        "profile": f"{texts.PROFILE_NAMES[report['profile']]}. {texts.PROFILES[report['profile']]}",
+        "length": f"{decimal(texts, length_s)} s, {decimal(texts, rate_khz)} kHz",
+        "similarity": texts.PRINTED_SIMILARITY.format(
+            before=_number(similarity["before"], texts), after=_number(similarity["after"], texts)
+        ),
+        "usual": texts.PRINTED_USUAL.format(**{name: _range(typical, texts) for name, typical in usual.items()}),
+        "judge": texts.PRINTED_JUDGE.format(
+            name=translated(texts, judge["name"]), basis=translated(texts, judge["basis"])
+        )
+        + ("" if judge["independent"] else ". " + texts.NOT_INDEPENDENT),
+        "words": texts.PRINTED_NO_WORDS if words is None else texts.PERCENT.format(percent=f"{100 * words:.0f}"),
+        "weights": report["weights_sha256"] or "-",
+        "wav": report["output_sha256"],
     }
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(fact)}</td></tr>' for name, fact in facts.items()
+        f'<tr><th scope="row">{escape(texts.PRINTED[name])}</th><td>{escape(fact)}</td></tr>'
+        for name, fact in facts.items()
     )
-    noted = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    noted = "".join(f"<li>{escape(translated(texts, note))}</li>" for note in notes)
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Anonymized recording</title><style>{_STYLE}</style></head><body>
-<h1>Anonymized recording</h1>
+<html lang="{texts.CODE}"><head><meta charset="utf-8"><title>{texts.PRINTED_TITLE}</title>
+<style>{_STYLE}</style></head><body>
+<h1>{texts.PRINTED_TITLE}</h1>
 <p class="soft">{texts.PRINTED_NOTE}</p>
 <p class="verdict">{sentence}</p>
 <table>{rows}</table>
-{f"<h2>Notes on the recording</h2><ul>{noted}</ul>" if notes else ""}
-{texts.not_protected(report["profile"], linkage).replace("h3>", "h2>")}
+{f"<h2>{texts.PRINTED_NOTES}</h2><ul>{noted}</ul>" if notes else ""}
+{not_protected(report["profile"], linkage, texts).replace("h3>", "h2>")}
 <p>{texts.NO_PATIENT}</p>
 </body></html>
 """
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _number(value: float | None, texts: Texts) -> str:
+    return "-" if value is None else decimal(texts, f"{value:.2f}")
 
 
-def _range(typical: Mapping[str, float]) -> str:
-    return f"{typical['low']:.2f} to {typical['high']:.2f}"
+def _range(typical: Mapping[str, float], texts: Texts) -> str:
+    return texts.RANGE.format(low=_number(typical["low"], texts), high=_number(typical["high"], texts))

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from html import escape
 
+from saic.web.texts import ENGLISH, Texts, translated
+
 WRITING = "Writing the files"
 COMPARING = "Comparing the voices"
 SHOWING = "Showing the result"
@@ -168,21 +170,27 @@ def _known(stage: str) -> str:
     return next((name for name in _STAGES_S if stage.startswith(name)), stage)
 
 
-def progress_html(stage: str, share: float, left_s: float | None) -> str:
+def progress_html(stage: str, share: float, left_s: float | None, texts: Texts = ENGLISH) -> str:
     """A progress bar with the stage, the share done and the time left."""
+    stage, values = escape(translated(texts, stage)), progress_values(share, left_s, texts)
     percent = f"{100 * share:.0f}"
-    left = "" if left_s is None else f", {about(left_s)} left"
     return f"""<div class="progress">
-<p><strong>{escape(stage)}</strong> <span class="values">{percent} %{left}</span></p>
-<div class="bar" role="progressbar" aria-label="Conversion" aria-valuemin="0" aria-valuemax="100"
-aria-valuenow="{percent}" aria-valuetext="{escape(stage)}, {percent} %{left}"><span style="width:{percent}%"></span>
+<p><strong>{stage}</strong> <span class="values">{values}</span></p>
+<div class="bar" role="progressbar" aria-label="{texts.PROGRESS_LABEL}" aria-valuemin="0" aria-valuemax="100"
+aria-valuenow="{percent}" aria-valuetext="{stage}, {values}"><span style="width:{percent}%"></span>
 </div></div>"""
 
 
-def about(seconds: float) -> str:
+def progress_values(share: float, left_s: float | None, texts: Texts = ENGLISH) -> str:
+    """The share done, and the time left if it is known."""
+    left = "" if left_s is None else ", " + texts.LEFT.format(time=about(left_s, texts))
+    return f"{100 * share:.0f} %{left}"
+
+
+def about(seconds: float, texts: Texts = ENGLISH) -> str:
     """A time in words: whole seconds, above a minute in steps of ten."""
     whole = max(1, round(seconds))
     if whole < 60:
-        return f"about {whole} second{'s' * (whole > 1)}"
+        return (texts.ABOUT_SECOND if whole == 1 else texts.ABOUT_SECONDS).format(seconds=whole)
     minutes, rest = divmod(round(seconds / 10) * 10, 60)
-    return f"about {minutes} min" + (f" {rest} s" if rest else "")
+    return (texts.ABOUT_MINUTES_SECONDS if rest else texts.ABOUT_MINUTES).format(minutes=minutes, seconds=rest)

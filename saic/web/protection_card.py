@@ -3,13 +3,13 @@
 from typing import Literal
 
 from saic.evaluation.protection import Protection, Similarity, SpeakerVerifier, TypicalRange
-from saic.web import texts
+from saic.web.texts import ENGLISH, Texts, decimal, translated
 
 AsrStatus = Literal["absent", "running", "stopped"]
 """Why the share of words kept is missing: there is no ASR, it still runs, or it was stopped."""
 
 
-def verdict(protection: Protection) -> tuple[str, str]:
+def verdict(protection: Protection, texts: Texts = ENGLISH) -> tuple[str, str]:
     """A word for the color of the verdict ("good", "some", "little" or "unknown"), and its sentence."""
     after, verifier = protection.source.after, protection.verifier
     if after is None:
@@ -21,13 +21,15 @@ def verdict(protection: Protection) -> tuple[str, str]:
     return "little", texts.VERDICT_SAME
 
 
-def verdict_html(protection: Protection) -> str:
+def verdict_html(protection: Protection, texts: Texts = ENGLISH) -> str:
     """HTML of the verdict."""
-    word, sentence = verdict(protection)
+    word, sentence = verdict(protection, texts)
     return f'<p class="verdict {word}" role="status">{sentence}</p>'
 
 
-def protection_card(protection: Protection, asr_status: AsrStatus, profile: str, linkage: str) -> str:
+def protection_card(
+    protection: Protection, asr_status: AsrStatus, profile: str, linkage: str, texts: Texts = ENGLISH
+) -> str:
     """HTML of the card.
 
     Parameters
@@ -36,31 +38,42 @@ def protection_card(protection: Protection, asr_status: AsrStatus, profile: str,
     asr_status : matters only if `words_kept` is None
     profile : of the conversion
     linkage : a sentence on attackers
+    texts : of the page's language
     """
     verifier = protection.verifier
-    parts = [_similarity_scale("Similarity to the speaker", protection.source, verifier)]
+    parts = [_similarity_scale(texts.SIMILARITY_SOURCE, protection.source, verifier, texts)]
     if protection.target is None:
         parts.append(f'<p class="soft">{texts.PSEUDONYM_TARGET}</p>')
     else:
-        parts.append(_similarity_scale("Similarity to the new voice", protection.target, verifier))
-    return f"""<section class="card protection"><h2>What was measured, and what is not protected</h2>
-<div class="columns"><div>{"".join(parts)}{_legend(verifier)}</div>
-<div>{_words_kept(protection.words_kept, asr_status)}{texts.profile_used(profile)}
-{texts.not_protected(profile, linkage)}</div></div></section>"""
+        parts.append(_similarity_scale(texts.SIMILARITY_TARGET, protection.target, verifier, texts))
+    return f"""<section class="card protection"><h2>{texts.SIMILARITY_TITLE}</h2>
+<div class="columns"><div>{"".join(parts)}{_legend(verifier, texts)}</div>
+<div>{_words_kept(protection.words_kept, asr_status, texts)}{_profile_used(profile, texts)}
+{not_protected(profile, linkage, texts)}</div></div></section>"""
 
 
-def _similarity_scale(title: str, similarity: Similarity, verifier: SpeakerVerifier) -> str:
+def not_protected(profile: str, linkage: str, texts: Texts = ENGLISH) -> str:
+    """HTML of what is not protected; arguments as for `protection_card`."""
+    return texts.NOT_PROTECTED.format(stays=texts.STAYS[profile], linkage=linkage)
+
+
+def _profile_used(profile: str, texts: Texts) -> str:
+    return texts.PROFILE_USED.format(name=texts.PROFILE_NAMES[profile], profile=texts.PROFILES[profile])
+
+
+def _similarity_scale(title: str, similarity: Similarity, verifier: SpeakerVerifier, texts: Texts) -> str:
     """A scale from 0 to 1 with the two typical ranges, and marks at the two values."""
-    before, after = _number(similarity.before), _number(similarity.after)
+    before, after = (_number(value, texts) for value in (similarity.before, similarity.after))
+    spoken = texts.SIMILARITY_SCALE.format(title=title, before=before, after=after)
     marks = "".join(
         f'<span class="mark {name}" style="left:{_percent(value)}"></span>'
         for name, value in (("before", similarity.before), ("after", similarity.after))
         if value is not None
     )
     return f"""<div class="strip"><p><span>{title}</span> <span class="values"><span class="was">{before}</span>
-<span aria-hidden="true">→</span><span class="sr-only"> before, </span><strong>{after}</strong>
-<span class="sr-only"> after</span></span></p>
-<div class="scale" aria-hidden="true" title="{title}: original {before}, swapped voice {after}">
+<span aria-hidden="true">→</span><span class="sr-only"> {texts.SIMILARITY_BEFORE} </span><strong>{after}</strong>
+<span class="sr-only"> {texts.SIMILARITY_AFTER}</span></span></p>
+<div class="scale" aria-hidden="true" title="{spoken}">
 {_band("different", verifier.different)}{_band("same", verifier.same)}{marks}</div></div>"""
 
 
@@ -69,28 +82,28 @@ def _band(name: str, typical: TypicalRange) -> str:
     return f'<span class="band {name}" style="left:{left};right:{right}"></span>'
 
 
-def _legend(verifier: SpeakerVerifier) -> str:
-    note = texts.SIMILARITY_NOTE.format(verifier=verifier.name, basis=verifier.basis)
+def _legend(verifier: SpeakerVerifier, texts: Texts) -> str:
+    note = texts.SIMILARITY_NOTE.format(
+        verifier=translated(texts, verifier.name), basis=translated(texts, verifier.basis)
+    )
     if not verifier.independent:
         note += f" {texts.NOT_INDEPENDENT}"
-    return f"""<ul class="key">
-<li><span class="swatch different"></span>two people: usually {_range(verifier.different)}</li>
-<li><span class="swatch same"></span>one person: usually {_range(verifier.same)}</li>
-<li><span class="swatch before"></span>original</li><li><span class="swatch after"></span>swapped voice</li></ul>
+    ranges = {"same": _range(verifier.same, texts), "different": _range(verifier.different, texts)}
+    return f"""{texts.SIMILARITY_LEGEND.format(**ranges)}
 <p class="soft">{note}</p>"""
 
 
-def _words_kept(share: float | None, asr_status: AsrStatus) -> str:
-    text = texts.WORDS_NOT_COUNTED[asr_status] if share is None else texts.WORDS_KEPT.format(share=share)
-    return f'<h3>Words kept</h3><p id="words-kept">{text}</p>'
+def _words_kept(share: float | None, asr_status: AsrStatus, texts: Texts) -> str:
+    kept = "" if share is None else texts.WORDS_KEPT.format(percent=f"{100 * share:.0f}")
+    return f'<h3>{texts.WORDS_TITLE}</h3><p id="words-kept">{kept or texts.WORDS_NOT_COUNTED[asr_status]}</p>'
 
 
-def _range(typical: TypicalRange) -> str:
-    return f"{typical.low:.2f} to {typical.high:.2f}"
+def _range(typical: TypicalRange, texts: Texts) -> str:
+    return texts.RANGE.format(low=_number(typical.low, texts), high=_number(typical.high, texts))
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{round(value, 2) + 0.0:.2f}"  # + 0.0: no "-0.00"
+def _number(value: float | None, texts: Texts) -> str:
+    return "-" if value is None else decimal(texts, f"{round(value, 2) + 0.0:.2f}")  # + 0.0: no "-0.00"
 
 
 def _percent(value: float) -> str:

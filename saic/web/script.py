@@ -3,10 +3,15 @@
 import json
 
 from saic.audio import SUFFIXES
-from saic.web.texts import NOT_AUDIO
+from saic.web.texts import LANGUAGES
 
 _SCRIPT = r"""
 () => {
+  // The language of the page: Gradio has set it, also to languages that have no texts here.
+  const root = document.documentElement, texts = __TEXTS__;
+  if (!(root.lang in texts)) root.lang = "en";
+  const words = texts[root.lang];
+  document.title = words.title;
   // Explain why a microphone does not work: Gradio says little, and nothing if the page is not secure.
   const note = document.getElementById("microphone-note");
   const showNote = (text) => {
@@ -14,17 +19,10 @@ _SCRIPT = r"""
     note.hidden = false;
     note.scrollIntoView({block: "nearest"});
   };
-  const reasons = {
-    NotAllowedError: "The browser does not let this page use the microphone. Allow it in the address bar's settings, "
-      + "then record again, or upload a file.",
-    NotFoundError: "No microphone was found. Plug one in and try again, or upload a file.",
-    NotReadableError: "Another program is using the microphone. Close it and try again, or upload a file.",
-  };
   const devices = navigator.mediaDevices;
   if (!window.isSecureContext || !devices) {
     document.addEventListener("click", (event) => {
-      if (event.target.closest("[aria-label='Record audio'], .record-button")) showNote("Browsers allow recording "
-        + "only over https or on the computer itself. Open the page at its https address, or upload a file.");
+      if (event.target.closest("[aria-label='Record audio'], .record-button")) showNote(words.insecure);
     }, true);
   } else {
     const getUserMedia = devices.getUserMedia.bind(devices);
@@ -34,8 +32,8 @@ _SCRIPT = r"""
         note.hidden = true;
         return stream;
       } catch (error) {
-        showNote(reasons[error.name] || "The microphone cannot be used. Upload a file instead.");
-        throw error.name in reasons ? new DOMException(error.message, "NotAllowedError") : error;
+        showNote(words[error.name] ?? words.other);
+        throw error.name in words ? new DOMException(error.message, "NotAllowedError") : error;
       }
     };
   }
@@ -128,7 +126,7 @@ _SCRIPT = r"""
     for (const toast of document.querySelectorAll(".toast-body")) {
       for (const text of toast.querySelectorAll(".toast-message-text")) {
         const node = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
-        if (node?.data.startsWith("Invalid file type")) node.data = __NOT_AUDIO__;
+        if (node?.data.startsWith("Invalid file type")) node.data = words.notAudio;
       }
       const title = toast.querySelector(".toast-title"), text = toast.querySelector(".toast-message-text");
       if (!title || !text || title.dataset.entitled) continue;
@@ -212,4 +210,7 @@ _SCRIPT = r"""
 }
 """
 
-SCRIPT = _SCRIPT.replace("__SUFFIXES__", json.dumps(sorted(SUFFIXES))).replace("__NOT_AUDIO__", json.dumps(NOT_AUDIO))
+_TEXTS = {
+    code: {"title": texts.TITLE, "notAudio": texts.NOT_AUDIO, **texts.MICROPHONE} for code, texts in LANGUAGES.items()
+}
+SCRIPT = _SCRIPT.replace("__SUFFIXES__", json.dumps(sorted(SUFFIXES))).replace("__TEXTS__", json.dumps(_TEXTS))

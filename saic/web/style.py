@@ -6,6 +6,8 @@ the visitor's system: fetching fonts would tell another server who opened the pa
 
 import gradio as gr
 
+from saic.web.texts import LANGUAGES
+
 _FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 _FONT_MONO = ("ui-monospace", "Consolas", "monospace")
 
@@ -156,8 +158,6 @@ CSS = """
   justify-content: center; gap: .5rem; }
 .source-selection button > * { flex: none; width: 1.2rem; height: 1.2rem; }
 .source-selection button.selected { background: var(--background-fill-secondary); }
-.source-selection button[aria-label="Upload file"]::after { content: "Upload a file"; }
-.source-selection button[aria-label="Record audio"]::after { content: "Record"; }
 #profile .wrap:has(label) { display: grid; gap: .3rem .6rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
 #profile .wrap > label { align-items: flex-start; line-height: 1.35; padding: .4rem .5rem; }
@@ -317,3 +317,8 @@ footer .divider { display: none; }
   .scores li { grid-template-columns: minmax(5rem, 1fr) 1fr 2.6rem; }
 }
 """
+
+# Gradio's buttons of the two sources are icons, with names in English.
+for _code, _texts in LANGUAGES.items():
+    for _label, _text in (("Upload file", _texts.UPLOAD), ("Record audio", _texts.RECORD)):
+        CSS += f'.source-selection button[aria-label="{_label}"]:lang({_code})::after {{ content: "{_text}"; }}\n'

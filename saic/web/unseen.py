@@ -10,7 +10,7 @@ import numpy as np
 from gradio.components.plot import PlotData
 
 from saic import plots
-from saic.web import texts
+from saic.web.texts import Texts, decimal
 
 PICTURE = "fig5.npz"
 """Arrays of the maps of a corpus, in the folder ``plots/CORPUS`` of a report."""
@@ -50,7 +50,7 @@ class UnseenMaps:
                 continue
         return None
 
-    def figures(self) -> tuple[PlotData, PlotData]:
+    def figures(self, texts: Texts) -> tuple[PlotData, PlotData]:
         """The maps of speaker and of content embeddings."""
         labels = {
             "gallery_label": texts.UNSEEN_GALLERY.format(voices=len(self.speaker.gallery)),
@@ -63,21 +63,25 @@ class UnseenMaps:
         )
         return PlotData(type="plotly", plot=json.dumps(speaker)), PlotData(type="plotly", plot=json.dumps(content))
 
-    def captions(self) -> tuple[str, str]:
-        """HTML to be read under the maps."""
+    def captions(self, texts: Texts) -> dict[str, str]:
+        """HTML to be read under the maps, "speaker" and "content"."""
+        number = lambda value: decimal(texts, f"{value:.1f}")  # noqa: E731
         speaker, content = (
-            texts.NEAREST.format(rate=f"{plane.same_voice:.0%}", chance=f"{plane.chance:.1%}")
+            texts.NEAREST.format(
+                rate=texts.PERCENT.format(percent=f"{100 * plane.same_voice:.0f}"),
+                chance=texts.PERCENT.format(percent=number(100 * plane.chance)),
+            )
             for plane in (self.speaker, self.content)
         )
         probe = texts.PROBE.format(
-            accuracy=f"{self.probe['value']:.1f}",
-            low=f"{self.probe['low']:.1f}",
-            high=f"{self.probe['high']:.1f}",
-            chance=f"{self.chance['value']:.1f}",
+            accuracy=number(self.probe["value"]),
+            low=number(self.probe["low"]),
+            high=number(self.probe["high"]),
+            chance=number(self.chance["value"]),
             speakers=self.probe["n"],
         )
-        return f"<p>{speaker}</p>", f"<p>{content} {probe}</p>"
+        return {"speaker": f"<p>{speaker}</p>", "content": f"<p>{content} {probe}</p>"}
 
-    def introduction(self) -> str:
+    def introduction(self, texts: Texts) -> str:
         """HTML to be read above the maps."""
         return texts.UNSEEN.format(speakers=len(self.speaker.unseen), corpus=self.corpus, split=self.split)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -15,6 +16,7 @@ from saic.audio import SUFFIXES
 from saic.errors import UsageError
 from saic.web.server.store import ClipStore, StoreFull
 from saic.web.server.visitors import RateLimiter, Visitor
+from saic.web.texts import texts_of, translated
 
 MAX_IDLE_S = 20.0
 """Seconds that a sender may pause."""
@@ -127,7 +129,9 @@ class Uploads:
         except Exception as error:
             if path is not None:
                 await run_in_threadpool(self._store.discard, path)
-            return await _error_response(error, limited, self._max_bytes)
+            message, status, headers = await _refusal(error, limited, self._max_bytes)
+            texts = texts_of(Headers(scope=scope).get("accept-language"))
+            return PlainTextResponse(translated(texts, message), status, headers)
 
 
 def _copy(file, path: Path) -> None:
@@ -136,10 +140,11 @@ def _copy(file, path: Path) -> None:
             out.write(chunk)
 
 
-async def _error_response(error: Exception, limited: LimitedReceive, max_bytes: int) -> Response:
+async def _refusal(error: Exception, limited: LimitedReceive, max_bytes: int) -> tuple[str, int, dict[str, str] | None]:
+    """Message, status and headers of the response to an upload that failed."""
     match error:
         case Stalled():
-            return PlainTextResponse("The upload stopped. Try again.", 408, {"Connection": "close"})
+            return "The upload stopped. Try again.", 408, {"Connection": "close"}
         case TooLarge():
             message, status = f"The recording is larger than {max_bytes // 2**20} MB. Cut it, or use FLAC or MP3.", 413
         case StoreFull():
@@ -147,9 +152,9 @@ async def _error_response(error: Exception, limited: LimitedReceive, max_bytes: 
         case UsageError():  # its folder was deleted while it came in
             message, status = str(error), 410
         case MultiPartException() | ClientDisconnect() | AttributeError() | ValueError() | OSError():
-            return PlainTextResponse("The upload was not complete. Try again, with one file at a time.", 400)
+            return "The upload was not complete. Try again, with one file at a time.", 400, None
         case _:
             raise error
     with contextlib.suppress(Stalled):
         await limited.drain()
-    return PlainTextResponse(message, status)
+    return message, status, None

@@ -8,12 +8,14 @@ before it shows anything.
 import contextlib
 import json
 import queue
+import re
 import secrets
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.components.plot import PlotData
@@ -23,7 +25,6 @@ from saic.audio import SAMPLE_RATE
 from saic.conversion import Voice
 from saic.errors import UsageError
 from saic.keys import Key
-from saic.web import texts
 from saic.web.conversions import Converter, NewVoice, OnProgress, Result
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.linkage import linkage_sentence
@@ -33,9 +34,13 @@ from saic.web.progress import SHOWING, about, progress_html
 from saic.web.protection_card import AsrStatus, protection_card, verdict_html
 from saic.web.server.recordings import LIMITS, Recordings, session_of
 from saic.web.tabs.anonymize_layout import HIDDEN, PICTURES, update_results_area
-from saic.web.texts import OWN_RECORDING, PSEUDONYM
+from saic.web.texts import ENGLISH, Texts, texts_for, translated
+from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 
 _ANY = "any"  # register of a pseudonym
+_THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"  # between thousands
+_NO_KEY = "This page has no key for subjects. Start it with app.py --key-file KEY, or leave the subject out."
+_SEED_AND_SUBJECT = "A subject's voice is not drawn from a seed. Leave out the seed or the subject."
 
 
 @dataclass(eq=False)
@@ -49,7 +54,7 @@ class Run:
     profile : the selected profile
     register, subject : of a pseudonym; `subject` is empty where the voice is drawn at random
     id : random, to compare with the id that the page shows
-    notes : name of a recording to what was missing in it or chosen from it, as sentences
+    notes : "source" and "target" to what was missing in that recording or chosen from it, as sentences
     result : None until the conversion is done
     ended_at : when the server had finished the result, in seconds (monotonic); None once it is shown
     running : whether the conversion or the counting of words is in progress
@@ -107,12 +112,12 @@ class Anonymizer:
 
     def decode_source(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the uploaded source by its decoded copy; the upload is deleted at once."""
-        with gradio_errors():
+        with gradio_errors(request):
             return self._recordings.take_in(path, session_of(request), "source")
 
     def decode_target(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the uploaded target by its decoded copy; the upload is deleted at once."""
-        with gradio_errors():
+        with gradio_errors(request):
             return self._recordings.take_in(path, session_of(request), "target")
 
     def update_player(self, path: str | None) -> str | dict:
@@ -140,18 +145,28 @@ class Anonymizer:
         """Warm up the converter with a bundled voice."""
         self.converter.warm_up(audio.load(next(iter(self.bundled.values()))))
 
-    def empty_message(self) -> str:
+    def empty_message(self, texts: Texts = ENGLISH) -> str:
         """HTML for a page without a result, with the measured times of a conversion."""
         ten, five = (self.converter.pace.total_s(duration_s) for duration_s in (10, LIMITS.max_duration_s))
-        times = "" if ten is None else texts.TIMES.format(ten=about(ten), five=about(five))
+        times = "" if ten is None else texts.TIMES.format(ten=about(ten, texts), five=about(five, texts))
         return texts.EMPTY.format(times=times)
 
-    def show_times(self, run: Run | None) -> str | dict:
+    def show_times(self, run: Run | None, request: gr.Request = None) -> str | dict:
         """The message of a page that was just opened."""
-        return self.empty_message() if run is None else gr.skip()
+        return self.empty_message(texts_for(request)) if run is None else gr.skip()
+
+    def show_changed(self, request: gr.Request = None) -> tuple:
+        """The message of a page whose recording or choice is no longer that of its result."""
+        return update_results_area(message=texts_for(request).CHANGED)
 
     def check_inputs(
-        self, source: str | None, target: str | None, choice: str, consent: bool, consented: str | None = None
+        self,
+        source: str | None,
+        target: str | None,
+        choice: str,
+        consent: bool,
+        consented: str | None = None,
+        texts: Texts = ENGLISH,
     ) -> None:
         """Raise an error if a recording, or the consent to use another person's voice, is missing.
 
@@ -159,11 +174,11 @@ class Anonymizer:
         one recording does not hold for the next.
         """
         if source is None:
-            raise missing_input("Record or upload the voice to protect first.")
+            raise missing_input(texts.NO_SOURCE)
         if target is None and choice == OWN_RECORDING:
-            raise missing_input("Record or upload the other person's voice, or choose a pseudonym.")
+            raise missing_input(texts.NO_TARGET)
         if choice == OWN_RECORDING and not (consent and self._is_same_recording(target, consented)):
-            raise missing_input("Tick that the other person has agreed to the use of their voice.")
+            raise missing_input(texts.NO_CONSENT)
 
     def request_run(
         self,
@@ -175,16 +190,20 @@ class Anonymizer:
         subject: str | None,
         consent: bool,
         consented: str | None,
+        request: gr.Request = None,
     ) -> Run:
         """A new run from the page's present inputs."""
-        self.check_inputs(source, target, choice, consent, consented)
-        return Run(source, self._target_path(target, choice), choice, profile, register, (subject or "").strip())
+        texts, subject = texts_for(request), (subject or "").strip()
+        self.check_inputs(source, target, choice, consent, consented, texts)
+        if choice == PSEUDONYM and subject and register == "same":
+            raise missing_input(texts.SUBJECT_REGISTER)
+        return Run(source, self._target_path(target, choice), choice, profile, register, subject)
 
     def start_run(self, run: Run, previous: Run | None, request: gr.Request = None) -> tuple:
         """Make `run` the page's current run; drop the previous one with its files."""
         if run is not previous:
             self._drop(previous, request)
-        return run, *update_results_area(run_id=run.id, running=True)
+        return run, *update_results_area(run_id=run.id, running=True, texts=texts_for(request))
 
     def drop_if_changed(
         self,
@@ -209,17 +228,17 @@ class Anonymizer:
             if run.id != shown_run_id or run.dropped or is_same:
                 return gr.skip()
             self._drop(run, request)
-        return update_results_area(message=texts.CHANGED) if shown_run_id else gr.skip()
+        return self.show_changed(request) if shown_run_id else gr.skip()
 
     def cancel(self, run: Run | None, request: gr.Request = None) -> tuple:
         """Stop a run at its next stage and keep nothing of it."""
         self._drop(run, request)
-        return update_results_area(message=self.empty_message())
+        return update_results_area(message=self.empty_message(texts_for(request)))
 
-    def show_failure(self, run: Run | None) -> tuple | dict:
+    def show_failure(self, run: Run | None, request: gr.Request = None) -> tuple | dict:
         """Show that nothing runs, unless the failed run was dropped and another one has started."""
         is_over = run is None or run.dropped or run.failed
-        return update_results_area(message=self.empty_message()) if is_over else gr.skip()
+        return update_results_area(message=self.empty_message(texts_for(request))) if is_over else gr.skip()
 
     def run_with_progress(self, run: Run | None, request: gr.Request = None) -> Iterator[str]:
         """Run `run_conversion` in a thread; yields HTML of the progress.
@@ -240,7 +259,7 @@ class Anonymizer:
             if isinstance(update, BaseException):
                 raise update
             share, stage, left_s = update
-            yield progress_html(stage, share, left_s)
+            yield progress_html(stage, share, left_s, texts_for(request))
 
     def run_conversion(
         self, run: Run | None, request: gr.Request = None, progress: OnProgress = lambda *update: None
@@ -254,17 +273,17 @@ class Anonymizer:
 
         if run is None or run.running or run.result:  # deleted meanwhile, or two buttons started the same run
             return
-        with gradio_errors(), run.in_progress():
+        with gradio_errors(request), run.in_progress():
             session = session_of(request)
             source = self._recordings.read(run.source, session)
             new_voice, target_notes = self._new_voice_of(run, session)
-            run.notes = {texts.NOTED_SOURCE: source.notes, texts.NOTED_TARGET: target_notes}
+            run.notes = {"source": source.notes, "target": target_notes}
             result = self.converter.convert(source.wav, new_voice, session, run.profile, report)
             if run.dropped:
                 return
             run.result = result
             if not self.converter.measurer.has_asr:
-                self._write_reports(run)
+                self._write_reports(run, texts_for(request))
             run.ended_at = time.monotonic()
 
     def show_result(
@@ -283,37 +302,39 @@ class Anonymizer:
             return gr.skip()
         if not self._has_inputs(run, source, target, choice, profile, register, subject):
             self._drop(run, request)
-            return update_results_area(message=texts.CHANGED)
+            return self.show_changed(request)
         if run.ended_at is not None:
             duration_s = run.result.duration_s
             self.converter.pace.learn(duration_s, {SHOWING: time.monotonic() - run.ended_at})
             run.ended_at = None
-        has_asr = self.converter.measurer.has_asr
+        has_asr, texts = self.converter.measurer.has_asr, texts_for(request)
         return update_results_area(
             run_id=run.id,
             result=run.result,
-            verdict=verdict_html(run.result.protection),
-            card=self._card(run.result, "running" if has_asr else "absent"),
+            verdict=verdict_html(run.result.protection, texts),
+            card=self._card(run.result, "running" if has_asr else "absent", texts),
             reports=None if has_asr else _report_paths(run.result),
-            notes=notes_html(run.notes),
+            notes=notes_html({texts.NOTED[of]: notes for of, notes in run.notes.items()}, texts),
         )
 
     def count_words(self, run: Run | None, request: gr.Request = None) -> tuple | dict:
         """The card with the share of words kept, and the downloads of both reports."""
         if run is None or run.result is None or not self.converter.measurer.has_asr:
             return gr.skip()
-        with gradio_errors(), run.in_progress():
+        with gradio_errors(request), run.in_progress():
             status: AsrStatus = "absent"
             try:
                 run.result = self.converter.measure_words_kept(run.result, session_of(request))
             except UsageError:  # it took too long, or was stopped
                 status = "stopped"
             if not run.dropped:
-                self._write_reports(run)
+                self._write_reports(run, texts_for(request))
         if run.dropped:
             return gr.skip()
         paths = _report_paths(run.result)
-        return self._card(run.result, status), *(gr.update(value=path, interactive=True) for path in paths)
+        return self._card(run.result, status, texts_for(request)), *(
+            gr.update(value=path, interactive=True) for path in paths
+        )
 
     def show_details(
         self,
@@ -333,7 +354,7 @@ class Anonymizer:
         guarded = result.reconstructed, result.arrays
         yield result.original, result.reconstructed, *guarded, *[gr.skip()] * len(PICTURES), figure
         try:
-            with gradio_errors(), self._recordings.job("draw", session_of(request)):
+            with gradio_errors(request), self._recordings.job("draw", session_of(request)):
                 pictures = [self.converter.picture(result, session_of(request), kind) for kind in PICTURES]
         except Exception:
             if not run.dropped:
@@ -354,23 +375,25 @@ class Anonymizer:
         if run is None or run.result is None or run.dropped:  # the event belongs to an earlier run
             return gr.skip()
         try:
-            with gradio_errors(), self._recordings.job("draw", session_of(request)):
+            with gradio_errors(request), self._recordings.job("draw", session_of(request)):
                 mels = self.converter.spectrograms(run.result, session_of(request))
                 figure = plots.plotly_figure(*mels, plots.View(axis, range_db, palette, difference))
         except Exception:
             if not run.dropped:
                 raise
-        return gr.skip() if run.dropped else PlotData(type="plotly", plot=json.dumps(figure))
+        if run.dropped:
+            return gr.skip()
+        return PlotData(type="plotly", plot=json.dumps(_in_language(figure, texts_for(request))))
 
-    def _card(self, result: Result, status: AsrStatus) -> str:
-        linkage = linkage_sentence(self.converter.figures.get(result.profile))
-        return protection_card(result.protection, status, result.profile, linkage)
+    def _card(self, result: Result, status: AsrStatus, texts: Texts) -> str:
+        linkage = linkage_sentence(self.converter.figures.get(result.profile), texts)
+        return protection_card(result.protection, status, result.profile, linkage, texts)
 
-    def _write_reports(self, run: Run) -> None:
-        """Write both reports beside the result."""
-        report = self.converter.report(run.result, run.notes[texts.NOTED_SOURCE])
-        linkage = linkage_sentence(self.converter.figures.get(run.result.profile))
-        printed = printed_report(report, run.result.protection, linkage).encode()
+    def _write_reports(self, run: Run, texts: Texts) -> None:
+        """Write both reports beside the result. The one for programs is in English."""
+        report = self.converter.report(run.result, run.notes["source"])
+        linkage = linkage_sentence(self.converter.figures.get(run.result.profile), texts)
+        printed = printed_report(report, run.result.protection, linkage, texts).encode()
         for path, data in zip(_report_paths(run.result), (printed, file_report.to_json(report)), strict=True):
             self._recordings.write(run.result.folder, Path(path).name, data)
 
@@ -390,7 +413,7 @@ class Anonymizer:
         if not subject:
             return NewVoice("random" if seed is None else "seed", register=register, seed=seed)
         if self.key is None or seed is not None:
-            raise UsageError(texts.NO_KEY if self.key is None else texts.SEED_AND_SUBJECT)
+            raise UsageError(_NO_KEY if self.key is None else _SEED_AND_SUBJECT)
         voice = self.converter.pipeline.pseudonym(key=self.key, subject=subject, register=register)
         return NewVoice("key", voice, register=register)
 
@@ -438,6 +461,24 @@ class Anonymizer:
     def _current_path(self, path: str | None) -> str | None:
         """Path of a recording now: that of the decoded copy, once an upload has one."""
         return path and str(self._recordings.store.current(Path(path)))
+
+
+def _in_language(figure: Any, texts: Texts) -> Any:
+    """A part of a Plotly figure with its texts and numbers as a language has them."""
+    if texts is ENGLISH:
+        return figure
+    if isinstance(figure, list):
+        return [_in_language(part, texts) for part in figure]
+    if not isinstance(figure, dict):
+        return figure
+    changed = {key: _in_language(part, texts) for key, part in figure.items()}
+    if isinstance(text := figure.get("text"), str):
+        changed["text"] = re.sub("[^<>]+", lambda words: translated(texts, words[0]), text)  # "<b>Original</b>"
+    if "ticktext" in figure:
+        changed["ticktext"] = [label.replace(",", _THIN_SPACE) for label in figure["ticktext"]]
+    if "layout" in figure:
+        changed["layout"]["separators"] = texts.DECIMAL + _THIN_SPACE
+    return changed
 
 
 def _report_paths(result: Result) -> list[str]:

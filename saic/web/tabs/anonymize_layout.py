@@ -1,17 +1,20 @@
 """Layout and events of the Anonymize tab."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import gradio as gr
 
 from saic import plots
 from saic.evaluation.linkage.report import HEADLINE_S
-from saic.web import texts
-from saic.web.conversions import FORMATS, Result
+from saic.profiles import STRICT
+from saic.web.conversions import FORMATS, Converter, Result
 from saic.web.parts import HEAVY, PRIVATE, QUICK, player, recorder
 from saic.web.progress import progress_html
-from saic.web.texts import OWN_RECORDING, PSEUDONYM
+from saic.web.texts import ENGLISH, PageTexts, Texts, translated
+from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 
 if TYPE_CHECKING:
     from saic.web.tabs.anonymize import Anonymizer
@@ -111,6 +114,7 @@ def update_results_area(
     card: str = "",
     reports: list[str] | None = None,
     notes: str = "",
+    texts: Texts = ENGLISH,
 ) -> tuple:
     """Updates of the components below the buttons, in the order of `Tab.results_area`.
 
@@ -123,8 +127,9 @@ def update_results_area(
     verdict, card : HTML of a result
     reports : paths of the reports; None while they are not complete
     notes : HTML, shown above the result if it isn't empty
+    texts : of the page's language
     """
-    bar = {"value": progress_html(texts.STARTING, 0.0, None)} if running else {}
+    bar = {"value": progress_html(texts.STARTING, 0.0, None, texts)} if running else {}
     progress = gr.update(visible=running, **bar)
     state = run_id, gr.update(visible=running), gr.update(value=message), progress, gr.update(visible=bool(result))
     voices = [gr.update(value=path) for path in (result.downloads if result else [None] * len(FORMATS))]
@@ -135,63 +140,67 @@ def update_results_area(
     return *state, gr.update(value=notes, visible=bool(notes)), *shown, *details
 
 
-def build_tab(anonymizer: "Anonymizer") -> Tab:
+def build_tab(anonymizer: "Anonymizer", texts: PageTexts) -> Tab:
     """Lay out the tab."""
-    several = len(anonymizer.converter.profiles) > 1
+    converter = anonymizer.converter
+    several = len(converter.profiles) > 1
     with gr.Row(equal_height=True, elem_classes="pair"):
         with gr.Column(elem_classes="card"):
             gr.HTML(texts.SOURCE)
-            source = recorder("Voice to protect", "source")
+            source = recorder(texts.SOURCE_LABEL, "source")
         with gr.Column(elem_classes="card"):
             gr.HTML(texts.TARGET)
-            choice = gr.Radio(
-                [PSEUDONYM, OWN_RECORDING, *anonymizer.bundled], value=PSEUDONYM, label="Voice", elem_id="choice"
-            )
+            voices = [(texts.PSEUDONYM, PSEUDONYM), (texts.OWN_RECORDING, OWN_RECORDING)]
+            voices += [(texts(lambda texts, name=name: translated(texts, name)), name) for name in anonymizer.bundled]
+            choice = gr.Radio(voices, value=PSEUDONYM, label=texts.CHOICE_LABEL, elem_id="choice")
             with gr.Column(elem_id="pseudonym", elem_classes="flat") as pseudonym:
-                register = gr.Radio(texts.REGISTERS, value="any", label="Register", elem_id="register")
+                registers = texts.choices("REGISTERS")
+                register = gr.Radio(registers, value="any", label=texts.REGISTER_LABEL, elem_id="register")
                 subject = gr.Textbox(
                     label=texts.SUBJECT, info=texts.SUBJECT_INFO, elem_id="subject", visible=anonymizer.key is not None
                 )
-            target = recorder("New voice", "target", interactive=False, visible=HIDDEN)
+            target = recorder(texts.TARGET_LABEL, "target", interactive=False, visible=HIDDEN)
             consent = gr.Checkbox(label=texts.CONSENT, visible=False, elem_id="consent", container=False)
-    profile = _profile_choice(anonymizer, visible=several)
+    profile = _profile_choice(converter, texts, visible=several)
     with gr.Column(elem_classes="always-visible"):
-        progress = gr.HTML(progress_html(texts.STARTING, 0.0, None), elem_id="progress", visible=False)
+        starting = texts(lambda texts: progress_html(texts.STARTING, 0.0, None, texts))
+        progress = gr.HTML(starting, elem_id="progress", visible=False)
         with gr.Row(elem_classes="actions"):
-            convert = gr.Button("Convert", variant="primary", elem_id="convert", scale=3)
-            cancel = gr.Button("Cancel", elem_id="cancel", scale=1, visible=False)
-            example = gr.Button("Try it with bundled voices", elem_id="example", scale=1, min_width=300)
-    intro = gr.HTML(anonymizer.empty_message(), elem_id="intro")
+            convert = gr.Button(texts.CONVERT, variant="primary", elem_id="convert", scale=3)
+            cancel = gr.Button(texts.CANCEL, elem_id="cancel", scale=1, visible=False)
+            example = gr.Button(texts.EXAMPLE, elem_id="example", scale=1, min_width=300)
+    intro = gr.HTML(texts(anonymizer.empty_message), elem_id="intro")
     with gr.Column(visible=False, elem_id="results") as results:
         notes = gr.HTML("", elem_id="notes", visible=False)
         protection = gr.HTML("", elem_id="protection")
-        swapped = player("Anonymized voice", "swapped")
+        swapped = player(texts.ANONYMIZED, "swapped")
         with gr.Row(elem_classes=["actions", "downloads"]):
             downloads = [gr.DownloadButton(name.upper(), elem_id=f"download-{name}", min_width=90) for name in FORMATS]
             downloads += [
                 gr.DownloadButton(label, elem_id=f"download-{name}", interactive=False, min_width=190)
-                for name, label in texts.DOWNLOAD_REPORTS.items()
+                for label, name in texts.choices("DOWNLOAD_REPORTS")
             ]
         gr.HTML(texts.REPORT)
         measured = gr.HTML("", elem_id="measured")
         with gr.Accordion(texts.DETAILS, open=False, elem_id="details") as details:
             gr.HTML(texts.LISTEN)
             with gr.Row():
-                original, reconstructed = (player(label, label.lower()) for label in ("Original", "Reconstructed"))
+                original = player(texts.ORIGINAL, "original")
+                reconstructed = player(texts.RECONSTRUCTED, "reconstructed")
             with gr.Row(elem_classes="actions"):
                 guard = gr.Checkbox(label=texts.GUARD, elem_id="guard", container=False, scale=3)
                 own_download, data = (
                     gr.DownloadButton(label, elem_id=f"download-{name}", interactive=False)
-                    for name, label in texts.GUARDED_DOWNLOADS.items()
+                    for label, name in texts.choices("GUARDED_DOWNLOADS")
                 )
-            gr.HTML(texts.mels(anonymizer.converter.profiles))
-            plot = gr.Plot(label="Spectrograms", show_label=False, elem_id="spectrograms", container=False)
+            gr.HTML(texts(lambda texts: _mels_caption(texts, converter.profiles)))
+            plot = gr.Plot(label=texts.MELS_LABEL, show_label=False, elem_id="spectrograms", container=False)
             with gr.Row(elem_classes="actions"):
                 pictures = [
-                    gr.DownloadButton(texts.DOWNLOAD_MELS.format(kind=kind.upper()), elem_id=f"download-{kind}")
+                    gr.DownloadButton(texts(partial(_picture_label, kind=kind)), elem_id=f"download-{kind}")
                     for kind in PICTURES
                 ]
-            view = _view_choices()
+            view = _view_choices(texts)
     states = gr.Textbox(visible=False), gr.State(None), gr.State(None), gr.Textbox(visible=False)
     inputs = source, choice, target, consent, pseudonym, register, subject, profile
     result = notes, protection, swapped, downloads, measured
@@ -199,32 +208,46 @@ def build_tab(anonymizer: "Anonymizer") -> Tab:
     return Tab(*inputs, convert, cancel, example, intro, progress, results, *result, *more, *states)
 
 
-def _view_choices() -> list[gr.Component]:
+def _mels_caption(texts: Texts, profiles: Sequence[str]) -> str:
+    return texts.MELS.format(strict=texts.MELS_STRICT if STRICT in profiles else "")
+
+
+def _picture_label(texts: Texts, kind: str) -> str:
+    return texts.DOWNLOAD_MELS.format(kind=kind.upper())
+
+
+def _view_choices(texts: PageTexts) -> list[gr.Component]:
     """Settings of the spectrograms, in the order of `Anonymizer.show_spectrograms`."""
     default = plots.View()
     with gr.Accordion(texts.VIEW, open=False, elem_id="view"):
         with gr.Row():
-            axis = gr.Radio(texts.VIEW_AXES, value=default.axis, label="Frequency axis")
-            palette = gr.Radio(list(plots.PALETTES), value=default.palette, label="Colors")
+            axis = gr.Radio(texts.choices("VIEW_AXES"), value=default.axis, label=texts.VIEW_AXIS)
+            palette = gr.Radio(list(plots.PALETTES), value=default.palette, label=texts.VIEW_PALETTE)
         range_db = gr.Slider(30, 110, value=default.range_db, step=10, label=texts.VIEW_RANGE, buttons=[])
         difference = gr.Checkbox(label=texts.VIEW_DIFFERENCE, value=default.difference, elem_id="difference")
     return [axis, palette, range_db, difference]
 
 
-def _profile_choice(anonymizer: "Anonymizer", visible: bool) -> gr.Radio:
+def _profile_choice(converter: Converter, texts: PageTexts, visible: bool) -> gr.Radio:
     """Radio buttons of the profiles, each with its figure; hidden where there is only one."""
-    converter = anonymizer.converter
-    options, figures = [], converter.figures
-    for name in converter.profiles:
-        label = f"{texts.PROFILE_NAMES[name]}. {texts.PROFILES[name]}"
+    figures = converter.figures
+
+    def label(texts: Texts, name: str) -> str:
+        words = f"{texts.PROFILE_NAMES[name]}. {texts.PROFILES[name]}"
         if name in figures:
-            label += " " + texts.PROFILE_FIGURE.format(eer=f"{figures[name].eer[HEADLINE_S]:.0f} %")
-        options.append((label, name))
+            words += " " + texts.PROFILE_FIGURE.format(eer=f"{figures[name].eer[HEADLINE_S]:.0f} %")
+        return words
+
+    def note(texts: Texts) -> str:
+        is_measured = figures.keys() & set(converter.profiles)
+        measured = texts.PROFILE_NOTE.format(seconds=HEADLINE_S) if is_measured else ""
+        return f'<p class="soft">{measured} {texts.NO_PATIENT}</p>'
+
+    options = [(texts(lambda texts, name=name: label(texts, name)), name) for name in converter.profiles]
     with gr.Column(elem_classes="card", visible=visible):
         gr.HTML(texts.PROFILE)
-        choice = gr.Radio(options, value=converter.default_profile, label="Profile", elem_id="profile")
-        measured = texts.PROFILE_NOTE.format(seconds=HEADLINE_S) if figures.keys() & set(converter.profiles) else ""
-        gr.HTML(f'<p class="soft">{measured} {texts.NO_PATIENT}</p>')
+        choice = gr.Radio(options, value=converter.default_profile, label=texts.PROFILE_LABEL, elem_id="profile")
+        gr.HTML(texts(note))
     return choice
 
 
@@ -237,7 +260,7 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
     state = [*inputs, tab.shown_run_id, tab.run]
     checked = gr.on(changes, anonymizer.drop_if_changed, state, area, trigger_mode="always_last", **QUICK)
     # It fails if a file that the page names is gone from the server.
-    checked.failure(lambda: update_results_area(message=texts.CHANGED), None, area, **QUICK)
+    checked.failure(anonymizer.show_changed, None, area, **QUICK)
     consent = [tab.target, tab.consent, tab.consented]
     tab.target.change(anonymizer.reset_consent, consent, tab.consent, **QUICK)
     for clip, decode in ((tab.source, anonymizer.decode_source), (tab.target, anonymizer.decode_target)):

@@ -10,7 +10,7 @@ import queue
 import re
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -19,17 +19,17 @@ import gradio as gr
 
 from saic import file_report
 from saic.errors import SaicError, UsageError
-from saic.web import texts
 from saic.web.conversions import NewVoice
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.linkage import linkage_sentence
 from saic.web.parts import HEAVY, QUICK
 from saic.web.printed_report import printed_report
-from saic.web.progress import about
+from saic.web.progress import progress_values
 from saic.web.protection_card import verdict
 from saic.web.server.logs import report as report_bug
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.tabs.anonymize import Anonymizer
+from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for, translated
 
 MAX_FILES = 24
 """Recordings of one batch."""
@@ -48,7 +48,7 @@ class Item:
     ----------
     subject, number : its speaker's label, and its number among that speaker's recordings
     copy : path of the decoded recording; None if it cannot be used
-    state : what the page says of it
+    state : what the page says of it; empty: it is ready
     verdict : word and sentence of `saic.web.protection_card.verdict`
     folder : of the results; None until it is converted
     """
@@ -56,7 +56,7 @@ class Item:
     subject: str
     number: int
     copy: str | None
-    state: str = texts.BATCH_READY
+    state: str = ""
     verdict: tuple[str, str] | None = None
     folder: Path | None = None
 
@@ -96,6 +96,7 @@ class Batcher:
     ) -> Iterator[tuple]:
         """Take in the recordings of one subject; yields the batch, its list and the emptied form."""
         subject, paths, batch = (subject or "").strip(), paths or [], batch or Batch()
+        texts = texts_for(request)
         if not subject:
             raise missing_input(texts.BATCH_NO_SUBJECT)
         if not paths:
@@ -104,20 +105,21 @@ class Batcher:
             raise missing_input(texts.BATCH_TOO_MANY.format(files=MAX_FILES))
         session = session_of(request)
         for path in paths:
-            with gradio_errors():
+            with gradio_errors(request):
                 number = sum(item.subject == subject for item in batch.items) + 1
                 try:
                     item = Item(subject, number, self._recordings.take_in(path, session, self._kind()))
                 except SaicError as error:
-                    item = Item(subject, number, None, str(error))
+                    item = Item(subject, number, None, translated(texts, str(error)))
                 batch.items.append(item)
-            yield batch, list_html(batch), gr.skip(), gr.skip()
-        yield batch, list_html(batch), "", None
+            yield batch, list_html(batch, texts), gr.skip(), gr.skip()
+        yield batch, list_html(batch, texts), "", None
 
     def convert_all(
         self, batch: Batch | None, register: str, profile: str, request: gr.Request = None
     ) -> Iterator[tuple[str, str | dict, dict]]:
         """Convert what is not converted yet; yields the list, the ZIP's path and an update of *Cancel*."""
+        texts = texts_for(request)
         if batch is None or not any(item.copy and not item.folder for item in batch.items):
             raise missing_input(texts.BATCH_EMPTY)
         if batch.running:
@@ -129,17 +131,17 @@ class Batcher:
             try:
                 for item in batch.items:
                     if item.copy and not item.folder and not batch.dropped:
-                        self._convert_item(item, batch, register, profile, session, lambda: updates.put(True))
+                        self._convert_item(item, batch, register, profile, session, texts, lambda: updates.put(True))
             finally:
                 batch.running = False
                 updates.put(False)
 
         threading.Thread(target=work, name="saic-batch", daemon=True).start()
         while updates.get():
-            yield list_html(batch), gr.skip(), gr.update(visible=True)
-        with gradio_errors():
+            yield list_html(batch, texts), gr.skip(), gr.update(visible=True)
+        with gradio_errors(request):
             done = self._zip(batch, session) if any(item.folder for item in batch.items) else None
-        yield list_html(batch), gr.update(value=done, interactive=done is not None), gr.update(visible=False)
+        yield list_html(batch, texts), gr.update(value=done, interactive=done is not None), gr.update(visible=False)
 
     def stop(self, batch: Batch | None, request: gr.Request = None) -> None:
         """Stop after the present step; what is done stays."""
@@ -147,14 +149,22 @@ class Batcher:
             batch.dropped = True
             self._recordings.jobs.stop(session_of(request))
 
-    def _convert_item(self, item: Item, batch: Batch, register: str, profile: str, session: str, tell) -> None:
+    def _convert_item(
+        self,
+        item: Item,
+        batch: Batch,
+        register: str,
+        profile: str,
+        session: str,
+        texts: Texts,
+        tell: Callable[[], None],
+    ) -> None:
         """Convert one recording; an error is told in the list and does not end the batch."""
 
         def progress(share: float, stage: str, left_s: float | None) -> None:
             if batch.dropped:
-                raise UsageError(texts.BATCH_STOPPED)
-            left = "" if left_s is None else f", {about(left_s)} left"
-            item.state = f"{stage}, {100 * share:.0f} %{left}"
+                raise UsageError("The batch was stopped.")
+            item.state = f"{translated(texts, stage)}, {progress_values(share, left_s, texts)}"
             tell()
 
         converter, kind = self._anonymizer.converter, self._kind()
@@ -164,16 +174,17 @@ class Batcher:
             result = converter.convert(source.wav, voice, session, profile, progress, kind=kind)
             result = converter.measure_words_kept(result, session)
             report = converter.report(result, source.notes)
-            printed = printed_report(report, result.protection, linkage_sentence(converter.figures.get(profile)))
+            linkage = linkage_sentence(converter.figures.get(profile), texts)
+            printed = printed_report(report, result.protection, linkage, texts)
             folder = self._recordings.new(session, self._kind())
             kept = Path(result.swapped).read_bytes(), printed.encode(), file_report.to_json(report)
             for name, data in zip(_FILES, kept, strict=True):
                 self._recordings.write(folder, name, data)
-            item.folder, item.verdict, item.state = folder, verdict(result.protection), texts.BATCH_DONE
+            item.folder, item.verdict, item.state = folder, verdict(result.protection, texts), texts.BATCH_DONE
         except SaicError as error:
-            item.state = texts.BATCH_STOPPED if batch.dropped else str(error)
+            item.state = texts.BATCH_STOPPED if batch.dropped else translated(texts, str(error))
         except Exception as error:
-            item.state = f"Something went wrong on the server. Try again, or report event {report_bug(error)}."
+            item.state = texts.SERVER_ERROR.format(event=report_bug(error))
         finally:
             self._recordings.withdraw(session, kind)
             tell()
@@ -213,22 +224,23 @@ def folder_names(subjects: set[str]) -> dict[str, str]:
     return names
 
 
-def list_html(batch: Batch | None) -> str:
+def list_html(batch: Batch | None, texts: Texts = ENGLISH) -> str:
     """HTML table of the recordings and what became of them."""
     if batch is None or not batch.items:
         return texts.BATCH_NOTHING
     rows = "".join(
-        f"<tr><th scope='row'>{escape(item.subject)}</th><td>{item.number}</td><td>{_state_html(item)}</td></tr>"
+        f"<tr><th scope='row'>{escape(item.subject)}</th><td>{item.number}</td><td>{_state_html(item, texts)}</td></tr>"
         for item in batch.items
     )
-    return f"""<div class="report"><div class="table" tabindex="0" role="group" aria-label="Recordings"><table>
-<thead><tr><th scope="col">Subject</th><th scope="col">Recording</th><th scope="col">State</th></tr></thead>
+    head = "".join(f'<th scope="col">{column}</th>' for column in texts.BATCH_COLUMNS.values())
+    return f"""<div class="report"><div class="table" tabindex="0" role="group" aria-label="{texts.BATCH_FILES}"><table>
+<thead><tr>{head}</tr></thead>
 <tbody>{rows}</tbody></table></div></div>"""
 
 
-def _state_html(item: Item) -> str:
+def _state_html(item: Item, texts: Texts) -> str:
     if item.verdict is None:
-        return escape(item.state)
+        return escape(item.state or texts.BATCH_READY)
     word, sentence = item.verdict
     return f'<span class="mark-{word}">{escape(item.state)} {sentence}</span>'
 
@@ -249,19 +261,24 @@ class Tab:
     archive: gr.DownloadButton
 
 
-def build_tab(anonymizer: Anonymizer) -> Tab:
+def build_tab(anonymizer: Anonymizer, texts: PageTexts) -> Tab:
     """Lay out the tab."""
-    batch, converter = gr.State(None), anonymizer.converter
+    batch, converter, has_key = gr.State(None), anonymizer.converter, anonymizer.key is not None
+
+    def add_html(texts: Texts) -> str:
+        return texts.BATCH_ADD.format(keyed=texts.BATCH_KEYED if has_key else texts.BATCH_UNKEYED)
+
     with gr.Row(equal_height=True, elem_classes="pair"):
         with gr.Column(elem_classes="card"):
-            gr.HTML(texts.BATCH_ADD.format(keyed=texts.BATCH_KEYED if anonymizer.key else texts.BATCH_UNKEYED))
+            gr.HTML(texts(add_html))
             subject = gr.Textbox(label=texts.SUBJECT, max_lines=1, max_length=MAX_LABEL, elem_id="batch-subject")
-            files = gr.File(label="Recordings", file_count="multiple", elem_id="batch-files", height=140)
-            add = gr.Button("Add", elem_id="batch-add")
+            files = gr.File(label=texts.BATCH_FILES, file_count="multiple", elem_id="batch-files", height=140)
+            add = gr.Button(texts.BATCH_ADD_BUTTON, elem_id="batch-add")
         with gr.Column(elem_classes="card"):
             gr.HTML(texts.BATCH_CONVERT)
-            register = gr.Radio(texts.REGISTERS[:3], value="any", label="Register", elem_id="batch-register")
-            names = [(texts.PROFILE_NAMES[name], name) for name in converter.profiles]
+            registers = texts.choices("REGISTERS", ["any", "lower", "higher"])
+            register = gr.Radio(registers, value="any", label=texts.REGISTER_LABEL, elem_id="batch-register")
+            names = texts.choices("PROFILE_NAMES", converter.profiles)
             profile = gr.Radio(
                 names,
                 value=converter.default_profile,
@@ -270,8 +287,10 @@ def build_tab(anonymizer: Anonymizer) -> Tab:
                 elem_id="batch-profile",
             )
             with gr.Row(elem_classes="actions"):
-                convert = gr.Button("Convert all", variant="primary", elem_id="batch-convert", min_width=120)
-                cancel = gr.Button("Cancel", elem_id="batch-cancel", visible=False, min_width=90)
+                convert = gr.Button(
+                    texts.BATCH_CONVERT_BUTTON, variant="primary", elem_id="batch-convert", min_width=120
+                )
+                cancel = gr.Button(texts.CANCEL, elem_id="batch-cancel", visible=False, min_width=90)
             archive = gr.DownloadButton(texts.BATCH_ZIP, elem_id="batch-zip", interactive=False)
     listed = gr.HTML(texts.BATCH_NOTHING, elem_id="batch-list")
     return Tab(batch, subject, files, add, listed, register, profile, convert, cancel, archive)

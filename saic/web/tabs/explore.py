@@ -11,11 +11,12 @@ from saic import plots
 from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, UsageError
 from saic.pipeline import Embedding
-from saic.web import maps, texts
+from saic.web import maps
 from saic.web.failures import gradio_errors
 from saic.web.parts import HEAVY, QUICK
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.tabs.anonymize import Run
+from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for
 from saic.web.unseen import UnseenMaps
 
 
@@ -35,7 +36,7 @@ class Explorer:
 
     def warm_up(self) -> None:
         """Draw the maps of the gallery alone."""
-        self._gallery_maps  # noqa: B018 - computes and caches it
+        self._gallery_planes  # noqa: B018 - computes and caches it
 
     def show_maps(self, run: Run | None, drawn: Run | tuple | None, request: gr.Request = None) -> tuple | dict:
         """Draw the maps with the clips of a run, unless they are drawn already.
@@ -48,35 +49,37 @@ class Explorer:
         wanted = run if run and run.result and not run.dropped else ()
         if wanted == drawn:
             return gr.skip()
+        texts = texts_for(request)
         if not wanted:
-            return self._gallery_maps, ()
-        with gradio_errors():
+            return self._gallery_maps(texts), ()
+        with gradio_errors(request):
             try:
-                html = self._draw_run(run, session_of(request))
+                html = self._draw_run(run, session_of(request), texts)
             except Exception:
                 if not run.dropped:
                     raise
-        return (self._gallery_maps, ()) if run.dropped else (html, run)
+        return (self._gallery_maps(texts), ()) if run.dropped else (html, run)
 
-    def show_unseen(self, is_drawn: bool) -> tuple | dict:
+    def show_unseen(self, is_drawn: bool, request: gr.Request = None) -> tuple | dict:
         """The maps of unseen speakers, at the first time: a new drawing would undo a zoom."""
-        return gr.skip() if is_drawn or self.unseen is None else (*self.unseen.figures(), True)
+        return gr.skip() if is_drawn or self.unseen is None else (*self.unseen.figures(texts_for(request)), True)
 
-    def remove_dropped(self, drawn: Run | tuple | None) -> tuple | dict:
+    def remove_dropped(self, drawn: Run | tuple | None, request: gr.Request = None) -> tuple | dict:
         """Remove the clips of a dropped run from the maps."""
-        return (self._gallery_maps, ()) if drawn and drawn.dropped else gr.skip()
+        return (self._gallery_maps(texts_for(request)), ()) if drawn and drawn.dropped else gr.skip()
 
-    def _draw_run(self, run: Run, session: str) -> str:
-        paths = {"Your clip": run.result.original, "New voice": run.target, "Swapped": run.result.swapped}
-        wavs = {label: self._recordings.load(path, session) for label, path in paths.items() if path}
-        return self.draw(wavs, session)
+    def _draw_run(self, run: Run, session: str, texts: Texts) -> str:
+        paths = {"original": run.result.original, "target": run.target, "swapped": run.result.swapped}
+        labels = {texts.EXPLORE_CLIPS[name]: path for name, path in paths.items() if path}
+        wavs = {label: self._recordings.load(path, session) for label, path in labels.items()}
+        return self.draw(wavs, session, texts)
 
-    def draw(self, clips: dict[str, np.ndarray], session: str) -> str:
+    def draw(self, clips: dict[str, np.ndarray], session: str, texts: Texts = ENGLISH) -> str:
         """HTML of the maps; `clips` maps labels to wavs (N,)."""
         if not clips:
-            return self._gallery_maps
+            return self._gallery_maps(texts)
         speaker, content = self._map_clips(clips, session)
-        return maps.maps_html(self._gallery, speaker, content)
+        return maps.maps_html(self._gallery, speaker, content, texts)
 
     def map_points(self, clips: dict[str, np.ndarray], session: str) -> dict:
         """The maps as plain values, for the API."""
@@ -105,10 +108,12 @@ class Explorer:
             job.check()
             return speaker, plots.content_plane(self._gallery, embeddings)
 
+    def _gallery_maps(self, texts: Texts) -> str:
+        return maps.maps_html(self._gallery, *self._gallery_planes, texts)
+
     @cached_property
-    def _gallery_maps(self) -> str:
-        planes = plots.speaker_plane(self._gallery, {}), plots.content_plane(self._gallery, {})
-        return maps.maps_html(self._gallery, *planes)
+    def _gallery_planes(self) -> tuple[plots.Plane, plots.Plane]:
+        return plots.speaker_plane(self._gallery, {}), plots.content_plane(self._gallery, {})
 
 
 @dataclass(frozen=True)
@@ -129,26 +134,26 @@ class Tab:
     is_unseen_drawn: gr.State
 
 
-def build_tab(explorer: Explorer) -> Tab:
+def build_tab(explorer: Explorer, texts: PageTexts) -> Tab:
     """Lay out the tab."""
     gr.HTML(texts.EXPLORE)
     with gr.Column(elem_classes="card"):
         drawing = gr.HTML(texts.EXPLORE_WAITING, elem_id="maps", min_height=300)
-    with gr.Column(elem_classes="card", elem_id="unseen", visible=explorer.unseen is not None):
-        gr.HTML(explorer.unseen.introduction() if explorer.unseen else "")
-        captions = explorer.unseen.captions() if explorer.unseen else ("", "")
+    unseen = explorer.unseen
+    with gr.Column(elem_classes="card", elem_id="unseen", visible=unseen is not None):
+        gr.HTML(texts(unseen.introduction) if unseen else "")
         with gr.Row():
-            plane_plots = [_plane_plot(*parts) for parts in zip(texts.MAP_TITLES, captions, strict=True)]
+            plane_plots = [_plane_plot(name, unseen, texts) for name in ("speaker", "content")]
     gr.HTML(texts.EXPLORE_HELP)
     return Tab(drawing, gr.State(None), tuple(plane_plots), gr.State(False))
 
 
-def _plane_plot(title: str, caption: str) -> gr.Plot:
+def _plane_plot(name: str, unseen: UnseenMaps | None, texts: PageTexts) -> gr.Plot:
     """A map of unseen speakers under its title, above its caption."""
     with gr.Column(min_width=300):
-        gr.HTML(f"<h3>{title}</h3>")
-        plot = gr.Plot(label=title, show_label=False, container=False, elem_classes="unseen-map")
-        gr.HTML(caption)
+        gr.HTML(texts(lambda texts: f"<h3>{texts.MAPS[name]}</h3>"))
+        plot = gr.Plot(show_label=False, container=False, elem_classes="unseen-map")
+        gr.HTML(texts(lambda texts: unseen.captions(texts)[name]) if unseen else "")
     return plot
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from saic.audio import SAMPLE_RATE
 from saic.evaluation.protection import TypicalRange, own_verifier
 from saic.pipeline import Match
-from saic.web import texts
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.notes import notes_html
 from saic.web.parts import HEAVY, PRIVATE, QUICK, recorder
 from saic.web.server.recordings import Recordings, session_of
+from saic.web.texts import ENGLISH, PageTexts, Texts, decimal, texts_for, translated
 
 MAX_VOICES = 12
 MAX_CLIPS = 12  # of one voice
@@ -77,32 +77,32 @@ class Identifier:
 
     def enroll(self, name: str, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple:
         """Add a clip to a voice; returns the voices, their list as HTML, and an empty form."""
-        name = " ".join(name.split())[:MAX_NAME]
+        name, texts = " ".join(name.split())[:MAX_NAME], texts_for(request)
         if clip is None:
-            raise missing_input("Record or upload the voice first.")
+            raise missing_input(texts.IDENTIFY_NO_CLIP)
         if not name:
-            raise missing_input("Give the voice a name.")
+            raise missing_input(texts.IDENTIFY_NO_NAME)
         if name not in enrolled and len(enrolled) >= MAX_VOICES:
-            raise missing_input(f"All {MAX_VOICES} places for voices are taken. Remove the voices to start again.")
+            raise missing_input(texts.IDENTIFY_TOO_MANY_VOICES.format(voices=MAX_VOICES))
         if len(enrolled.get(name, [])) >= MAX_CLIPS:
-            raise missing_input(f"{MAX_CLIPS} clips of this voice are enrolled. More would not help.")
-        with gradio_errors():
+            raise missing_input(texts.IDENTIFY_TOO_MANY_CLIPS.format(clips=MAX_CLIPS))
+        with gradio_errors(request):
             session = session_of(request)
             recording = self._recordings.read(clip, session)
             embedding = self.embed(recording.wav, session)
         if enrolled.removed:
             return gr.skip(), gr.skip(), "", None
         enrolled = enrolled.with_clip(name, embedding, recording.notes)
-        return enrolled, list_html(enrolled), "", None
+        return enrolled, list_html(enrolled, texts), "", None
 
-    def remove_all(self, enrolled: EnrolledVoices) -> tuple[EnrolledVoices, str, str]:
+    def remove_all(self, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple[EnrolledVoices, str, str]:
         """Remove all enrolled voices."""
         enrolled.removed = True
-        return EnrolledVoices(), list_html(EnrolledVoices()), ""
+        return EnrolledVoices(), list_html(EnrolledVoices(), texts_for(request)), ""
 
     def decode_query(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the uploaded query clip by its decoded copy; the upload is deleted at once."""
-        with gradio_errors():
+        with gradio_errors(request):
             return self._recordings.take_in(path, session_of(request), "question")
 
     def update_player(self, path: str | None) -> str | dict:
@@ -111,14 +111,19 @@ class Identifier:
         return gr.skip() if current == path else current
 
     def update_answer(
-        self, clip: str | None, enrolled: EnrolledVoices, identification: Identification | None
+        self,
+        clip: str | None,
+        enrolled: EnrolledVoices,
+        identification: Identification | None,
+        request: gr.Request = None,
     ) -> tuple[str, str]:
         """Note on the query clip, and the answer if it is for this clip and these voices.
 
         Both are HTML.
         """
-        labels = {second: label for label, (_, second) in self._bundled_halves.items()}
-        note = f'<p class="soft">The second half of {escape(labels[clip])}.</p>' if clip in labels else ""
+        texts, labels = texts_for(request), {second: label for label, (_, second) in self._bundled_halves.items()}
+        voice = translated(texts, labels[clip]) if clip in labels else ""
+        note = f'<p class="soft">{escape(texts.IDENTIFY_SECOND_HALF.format(voice=voice))}</p>' if voice else ""
         is_valid = (
             identification
             and identification.enrolled is enrolled
@@ -130,16 +135,18 @@ class Identifier:
         self, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None
     ) -> Identification:
         """Compare a query clip with the enrolled voices."""
+        texts = texts_for(request)
         if clip is None:
-            raise missing_input("Record or upload the recording in question first.")
+            raise missing_input(texts.IDENTIFY_NO_QUERY)
         if not enrolled:
-            raise missing_input("Enroll at least one voice first.")
-        with gradio_errors():
+            raise missing_input(texts.IDENTIFY_NOBODY)
+        with gradio_errors(request):
             session = session_of(request)
             recording = self._recordings.read(clip, session)
             matches = self.rank_matches(self.embed(recording.wav, session), enrolled)
-            notes = notes_html({texts.NOTED_QUERY: recording.notes})
-            return Identification(clip, enrolled, notes + answer_html(matches, self.scale) + self.scale.legend)
+            notes = notes_html({texts.NOTED["query"]: recording.notes}, texts)
+            html = notes + answer_html(matches, self.scale, texts) + self.scale.legend(texts)
+            return Identification(clip, enrolled, html)
 
     def rank_matches(self, query: np.ndarray, enrolled: EnrolledVoices) -> list[Match]:
         """Matches of a speaker embedding (E,), best first, as from `Pipeline.identify`."""
@@ -150,27 +157,28 @@ class Identifier:
     def load_example(self, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple:
         """Enroll the first half of each of the first bundled voices; query with the second half of one."""
         known, _, query = self._example_parts()
-        with gradio_errors():
-            session = session_of(request)
+        with gradio_errors(request):
+            session, texts = session_of(request), texts_for(request)
             bundled = EnrolledVoices()
             for label in known:
                 first, _ = self._bundled_halves[label]
-                bundled[label] = [self.embed(self._recordings.load(first, session), session)]
+                bundled[translated(texts, label)] = [self.embed(self._recordings.load(first, session), session)]
             if enrolled.removed:
                 return gr.skip(), gr.skip(), query
-            return bundled, list_html(bundled) + f'<p class="soft">{texts.FIRST_HALVES}</p>', query
+            note = f'<p class="soft">{texts.IDENTIFY_FIRST_HALVES}</p>'
+            return bundled, list_html(bundled, texts) + note, query
 
     def demonstrate(self, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None) -> Identification:
         """Identify a bundled voice that is enrolled, and one that is not."""
         known, stranger, query = self._example_parts()
-        html = ""
-        with gradio_errors():
+        html, texts = "", texts_for(request)
+        with gradio_errors(request):
             session = session_of(request)
             for label, title in ((known[-1], texts.EXAMPLE_KNOWN), (stranger, texts.EXAMPLE_STRANGER)):
                 _, second = self._bundled_halves[label]
                 matches = self.rank_matches(self.embed(self._recordings.load(second, session), session), enrolled)
-                html += answer_html(matches, self.scale, title.format(voice=escape(label)))
-        return Identification(query, enrolled, html + self.scale.legend)
+                html += answer_html(matches, self.scale, texts, title.format(voice=escape(translated(texts, label))))
+        return Identification(query, enrolled, html + self.scale.legend(texts))
 
     def _example_parts(self) -> tuple[list[str], str, str]:
         """The bundled voices to enroll, one that stays a stranger, and the query: the last of the enrolled."""
@@ -193,28 +201,31 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def list_html(enrolled: EnrolledVoices) -> str:
+def list_html(enrolled: EnrolledVoices, texts: Texts = ENGLISH) -> str:
     """HTML list of the enrolled voices, with the notes on their clips."""
     if not enrolled:
         return texts.NOBODY_ENROLLED
     items = "".join(
-        f"<li><span>{escape(name)}</span><span class='soft'>{len(clips)} clip{'s' * (len(clips) > 1)}</span></li>"
+        f"<li><span>{escape(name)}</span><span class='soft'>"
+        + (texts.CLIP if len(clips) == 1 else texts.CLIPS).format(clips=len(clips))
+        + "</span></li>"
         for name, clips in enrolled.items()
     )
-    return f'<ul class="enrolled">{items}</ul>{notes_html(enrolled.notes)}'
+    return f'<ul class="enrolled">{items}</ul>{notes_html(enrolled.notes, texts)}'
 
 
-def answer_html(matches: list[Match], scale: "Scale", title: str = "") -> str:
+def answer_html(matches: list[Match], scale: "Scale", texts: Texts, title: str = "") -> str:
     """HTML of the answer, why it is so, and every score on its scale; `title` is HTML."""
     best = matches[0]
     answer = texts.MATCH.format(name=escape(best.name)) if best.accepted else texts.NO_MATCH
     reason = texts.WHY_ACCEPTED if best.accepted else texts.WHY_REJECTED
-    why = reason.format(name=escape(best.name), score=f"{best.score:.2f}", threshold=f"{scale.threshold:.2f}")
+    score, threshold = _score(texts, best.score), _score(texts, scale.threshold)
+    why = reason.format(name=escape(best.name), score=score, threshold=threshold)
     rows = "".join(
         f"""<li class="{"accepted" if match.accepted else ""}"><span class="who">{escape(match.name)}</span>
 <span class="scale" aria-hidden="true">{scale.bands}<i style="left:{_percent(scale.threshold)}"></i>
 <span class="mark after" style="left:{_percent(match.score)}"></span></span>
-<span class="score">{match.score:.2f}</span></li>"""
+<span class="score">{_score(texts, match.score)}</span></li>"""
         for match in matches
     )
     return f"""<section class="answer">{title}<h3>{answer}</h3><p>{why}</p><ol class="scores">{rows}</ol></section>"""
@@ -248,20 +259,21 @@ class Scale:
             for name, usual in (("different", self.different), ("same", self.same))
         )
 
-    @property
-    def legend(self) -> str:
+    def legend(self, texts: Texts) -> str:
         """HTML of what the scale shows."""
-        usual = "".join(
-            f'<li><span class="swatch {name}"></span>{text.format(low=f"{of.low:.2f}", high=f"{of.high:.2f}")}</li>'
-            for name, text, of in (
-                ("different", texts.USUAL_TWO_PEOPLE, self.different),
-                ("same", texts.USUAL_ONE_PERSON, self.same),
-            )
+        different, same = (
+            text.format(low=_score(texts, usual.low), high=_score(texts, usual.high))
+            for text, usual in ((texts.USUAL_TWO_PEOPLE, self.different), (texts.USUAL_ONE_PERSON, self.same))
         )
-        threshold = texts.THRESHOLD.format(threshold=f"{self.threshold:.2f}")
-        return f"""<div class="scale-legend"><ul class="key">{usual}
-<li><span class="swatch line"></span>{threshold}</li></ul>
-<p class="soft">{texts.IDENTIFY_NOTE.format(threshold=self.threshold)}</p></div>"""
+        threshold = _score(texts, self.threshold)
+        return f"""<div class="scale-legend"><ul class="key">
+<li><span class="swatch different"></span>{different}</li><li><span class="swatch same"></span>{same}</li>
+<li><span class="swatch line"></span>{texts.THRESHOLD.format(threshold=threshold)}</li></ul>
+<p class="soft">{texts.IDENTIFY_NOTE.format(threshold=threshold)}</p></div>"""
+
+
+def _score(texts: Texts, value: float) -> str:
+    return decimal(texts, f"{value:.2f}")
 
 
 def _percent(value: float) -> str:
@@ -296,25 +308,25 @@ class Tab:
     answer: gr.HTML
 
 
-def build_tab() -> Tab:
+def build_tab(texts: PageTexts) -> Tab:
     """Lay out the tab."""
     enrolled, identification = gr.State(EnrolledVoices()), gr.State(None)
     with gr.Row():
         with gr.Column(elem_classes="card"):
             gr.HTML(texts.IDENTIFY_ENROLL)
-            name = gr.Textbox(label="Name", max_lines=1, max_length=MAX_NAME, elem_id="name")
-            clip_to_enroll = recorder("Voice to enroll", "voice")
+            name = gr.Textbox(label=texts.IDENTIFY_NAME, max_lines=1, max_length=MAX_NAME, elem_id="name")
+            clip_to_enroll = recorder(texts.IDENTIFY_CLIP, "voice")
             with gr.Row(elem_classes="actions"):
-                enroll = gr.Button("Enroll", variant="primary", elem_id="enroll", min_width=120)
-                remove_all = gr.Button("Remove all", elem_id="remove-all", min_width=120)
+                enroll = gr.Button(texts.IDENTIFY_ENROLL_BUTTON, variant="primary", elem_id="enroll", min_width=120)
+                remove_all = gr.Button(texts.IDENTIFY_REMOVE, elem_id="remove-all", min_width=120)
             enrolled_list = gr.HTML(texts.NOBODY_ENROLLED, elem_id="enrolled")
         with gr.Column(elem_classes="card"):
             gr.HTML(texts.IDENTIFY_QUERY)
-            query = recorder("Recording in question", "query")
+            query = recorder(texts.IDENTIFY_QUERY_LABEL, "query")
             query_note = gr.HTML("", elem_id="query-note")
             with gr.Row(elem_classes="actions"):
-                identify = gr.Button("Who speaks?", variant="primary", elem_id="identify", min_width=120)
-                example = gr.Button("Try it", elem_id="identify-example", min_width=120)
+                identify = gr.Button(texts.IDENTIFY_BUTTON, variant="primary", elem_id="identify", min_width=120)
+                example = gr.Button(texts.IDENTIFY_EXAMPLE, elem_id="identify-example", min_width=120)
             answer = gr.HTML("", elem_id="answer")
     enrollment = enrolled, identification, name, clip_to_enroll, enroll, remove_all, enrolled_list
     return Tab(*enrollment, query, query_note, identify, example, answer)

@@ -1,12 +1,24 @@
-"""The texts of the page, in one place to be read, checked and translated."""
+"""The texts of the page in English.
 
-from collections.abc import Sequence
+The other languages have the same names, tags and placeholders; `tests/test_texts.py` compares them.
+"""
 
 from saic.profiles import BALANCED, PROSODY_KEPT, STRICT
 from saic.web.server.recordings import LIMITS
 from saic.web.server.store import GRACE_S, KEEP_S
 
+CODE, DECIMAL = "en", "."
+"""Language of `html lang`, and the decimal separator."""
+
 TITLE = "Speech anonymizer"
+TABS = {
+    "anonymize": "Anonymize",
+    "batch": "Batch",
+    "explore": "Explore",
+    "identify": "Identify",
+    "evaluation": "Evaluation",
+    "about": "About",
+}
 _KEEP_MINUTES = KEEP_S // 60
 _MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
@@ -17,10 +29,27 @@ on a public server.</p></header>
 <p id="microphone-note" class="note-warning" role="status" hidden></p>
 """
 
+# --- in the browser: `saic.web.script` ---------------------------------------------------------
+
+MICROPHONE = {
+    "NotAllowedError": "The browser does not let this page use the microphone. Allow it in the address bar's settings, "
+    "then record again, or upload a file.",
+    "NotFoundError": "No microphone was found. Plug one in and try again, or upload a file.",
+    "NotReadableError": "Another program is using the microphone. Close it and try again, or upload a file.",
+    "other": "The microphone cannot be used. Upload a file instead.",
+    "insecure": "Browsers allow recording only over https or on the computer itself. Open the page at its https "
+    "address, or upload a file.",
+}
+NOT_AUDIO = "This file is not a recording: upload WAV, FLAC, MP3, M4A or another audio or video file."
+
 # --- Anonymize ---------------------------------------------------------------------------------
 
 PSEUDONYM = "A pseudonym (nobody's)"
 OWN_RECORDING = "Another person's recording"
+SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Voice to protect", "Voice", "New voice"
+REGISTER_LABEL, PROFILE_LABEL = "Register", "Profile"
+UPLOAD, RECORD = "Upload a file", "Record"
+CONVERT, CANCEL, EXAMPLE = "Convert", "Cancel", "Try it with bundled voices"
 
 SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
 <p>Record or upload up to {_MINUTES} minutes. A few sentences are enough.</p>"""
@@ -28,12 +57,12 @@ SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
 TARGET = """<h2><span class="step">2</span> The new voice</h2>
 <p>A pseudonym is drawn from the gallery, not made from A to F.</p>"""
 
-REGISTERS = [("Any", "any"), ("Lower", "lower"), ("Higher", "higher"), ("Like the speaker's", "same")]
+REGISTERS = {"any": "Any", "lower": "Lower", "higher": "Higher", "same": "Like the speaker's"}
 SUBJECT = "Subject's label"
-SUBJECT_INFO = """The same label gets the same voice, on this and every other day. Use a code, not a name. Empty: a
-new voice each time."""
-NO_KEY = "This page has no key for subjects. Start it with app.py --key-file KEY, or leave the subject out."
-SEED_AND_SUBJECT = "A subject's voice is not drawn from a seed. Leave out the seed or the subject."
+SUBJECT_INFO = (
+    "The same label gets the same voice, on this and every other day. Use a code, not a name. Empty: a "
+    "new voice each time."
+)
 VOICE_KINDS = {
     "random": "a pseudonym, drawn at random: nobody's voice",
     "seed": "a pseudonym, drawn from a seed: nobody's voice",
@@ -56,7 +85,7 @@ PROFILE_FIGURE = "Attacker errs in {eer}."
 PROFILE_NOTE = """Attacker: software that decides whether two recordings of {seconds} seconds are of one
 person. Guessing errs in 50 %. Measured with pseudonyms."""
 NO_PATIENT = "None of it was measured on a patient."
-_STAYS = {
+STAYS = {
     BALANCED: "Rhythm, pauses, emphasis, accent, choice of words and slow changes of the melody stay.",
     STRICT: "Accent, choice of words, the places of pauses and a part of the rhythm stay.",
     PROSODY_KEPT: "Rhythm, pauses, melody, accent and choice of words stay.",
@@ -73,17 +102,25 @@ EMPTY = f"""<div class="empty">
 TIMES = """ On this server, ten seconds of speech take {ten}, five minutes {five}, if nobody else
 converts at that moment."""
 
-NOTED_SOURCE, NOTED_TARGET, NOTED_QUERY = "The voice to protect", "The new voice", "The recording in question"
+NO_SOURCE = "Record or upload the voice to protect first."
+NO_TARGET = "Record or upload the other person's voice, or choose a pseudonym."
+SUBJECT_REGISTER = "A subject's voice cannot be like the speaker's in each recording. Choose lower, higher or any."
+NO_CONSENT = "Tick that the other person has agreed to the use of their voice."
+
+NOTED = {"source": "The voice to protect", "target": "The new voice", "query": "The recording in question"}
+"""What a note is on."""
+
+SERVER_ERROR = "Something went wrong on the server. Try again, or report event {event}."
 
 DELETE = "Delete now"
 DELETED = """<div class="empty" role="status"><h2>Deleted</h2>
 <p>Nothing of yours is left on this server.</p></div>"""
 
 STARTING = "Starting"
-
-NOT_AUDIO = "This file is not a recording: upload WAV, FLAC, MP3, M4A or another audio or video file."
-
-WAITING = "Waiting for a free processor core, {before} ahead of you"
+PROGRESS_LABEL = "Conversion"
+LEFT = "{time} left"
+ABOUT_SECOND, ABOUT_SECONDS = "about {seconds} second", "about {seconds} seconds"
+ABOUT_MINUTES, ABOUT_MINUTES_SECONDS = "about {minutes} min", "about {minutes} min {seconds} s"
 
 CHANGED = """<div class="empty" role="status"><h2>Not converted yet</h2>
 <p>The recording or your choice changed. Press Convert to convert it.</p></div>"""
@@ -95,6 +132,7 @@ LISTEN = """<h2>Listen to the original and the reconstruction</h2>
 takes the recording apart and rebuilds it. It shows how much the model loses without a change of
 voice.</p>"""
 
+ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Reconstructed", "Anonymized voice"
 GUARD = """I know that reconstruction and data are not anonymous: they have the speaker's own voice, and
 software recognizes it."""
 GUARDED_DOWNLOADS = {"reconstruction": "Download the reconstruction", "data": "Spectrograms as data (NPZ)"}
@@ -102,8 +140,31 @@ DOWNLOAD_REPORTS = {"report": "Report to print (HTML)", "json": "Report (JSON)"}
 REPORT = """<p class="soft">Download the voice as WAV, FLAC or MP3. The report says how it was made and what was
 measured. It has no name and no file name. Its similarities are measurements of a person: keep it with the
 original.</p>"""
+PRINTED_TITLE = "Anonymized recording"
 PRINTED_NOTE = """This report has no name and no file name. Its similarities are measurements of a person: keep
 it with the original, not with the anonymized recording."""
+
+PRINTED = {
+    "made": "Made",
+    "voice": "New voice",
+    "register": "Register",
+    "profile": "Way of speaking",
+    "length": "Length",
+    "similarity": "Similarity to the speaker",
+    "usual": "Usual similarity",
+    "judge": "Measured by",
+    "words": "Words kept",
+    "weights": "Weights (SHA-256)",
+    "wav": "WAV file (SHA-256)",
+}
+"""Rows of the printed report."""
+PRINTED_MADE = "{date}, with SAIC {version}"
+PRINTED_SIMILARITY = "{before} before, {after} after"
+PRINTED_USUAL = "{same} for recordings of one person, {different} for two people"
+PRINTED_JUDGE = "{name} on {basis}"
+PRINTED_NO_WORDS = "not counted"
+PERCENT = "{percent}%"
+PRINTED_NOTES = "Notes on the recording"
 
 VERDICT_SAME = """<strong>The voice is hardly protected:</strong> software that recognizes voices may still take
 it for the speaker's."""
@@ -116,36 +177,38 @@ VERDICT_UNKNOWN = "The swapped recording has too little speech to compare the vo
 PSEUDONYM_TARGET = """The new voice is a pseudonym. It belongs to no real person, so there is no
 recording to compare it with."""
 
+SIMILARITY_TITLE = "What was measured, and what is not protected"
+SIMILARITY_SOURCE, SIMILARITY_TARGET = "Similarity to the speaker", "Similarity to the new voice"
+SIMILARITY_BEFORE, SIMILARITY_AFTER = "before,", "after"
+SIMILARITY_SCALE = "{title}: original {before}, swapped voice {after}"
+SIMILARITY_LEGEND = """<ul class="key">
+<li><span class="swatch different"></span>two people: usually {different}</li>
+<li><span class="swatch same"></span>one person: usually {same}</li>
+<li><span class="swatch before"></span>original</li><li><span class="swatch after"></span>swapped voice</li></ul>"""
+RANGE = "{low} to {high}"
 SIMILARITY_NOTE = """Cosine similarity of speaker embeddings: the nearer to 1, the more alike the
 voices. Measured by {verifier}. "Usually" covers the middle 90 % of the values on natural
 recordings of {basis}. The original's similarity to the speaker is that of its first half to its
 second."""
 NOT_INDEPENDENT = "It took part in the conversion, so this measurement is not independent."
 
+WORDS_TITLE = "Words kept"
 WORDS_KEPT = """Of the words that an English speech recognizer finds in the original, it finds
-{share:.0%} in the swapped voice too."""
+{percent}% in the swapped voice too."""
 WORDS_NOT_COUNTED = {
     "absent": "Not counted: no speech recognizer is installed on this server.",
     "running": "The speech recognizer is running …",
     "stopped": "Not counted: the speech recognizer was stopped.",
 }
 
-
-def not_protected(profile: str, linkage: str) -> str:
-    """What is not protected; `linkage` is a sentence on attackers."""
-    return f"""<h3>What is not protected</h3>
+NOT_PROTECTED = """<h3>What is not protected</h3>
 <ul class="plain">
 <li><strong>What is said.</strong> Names, dates, places and anything else that is spoken.</li>
-<li><strong>How it is said.</strong> {_STAYS[profile]}</li>
+<li><strong>How it is said.</strong> {stays}</li>
 <li><strong>Against attackers who know this system.</strong> {linkage}</li>
 </ul>"""
-
-
-def profile_used(profile: str) -> str:
-    """The profile of a result."""
-    return f"""<h3>Profile</h3>
-<p id="profile-used"><strong>{PROFILE_NAMES[profile]}.</strong> {PROFILES[profile]}</p>"""
-
+PROFILE_USED = """<h3>Profile</h3>
+<p id="profile-used"><strong>{name}.</strong> {profile}</p>"""
 
 LINKAGE_UNKNOWN = """Someone who trains software on its output can link recordings to the speaker more
 often than by chance."""
@@ -158,27 +221,27 @@ LINKAGE_TITLE = "Who can link a recording to its speaker"
 LINKAGE_HEADLINE = """<strong>The worst attacker has an EER of {eer} with {seconds} seconds of
 speech</strong> on each side{others} ({speakers} speakers, new pseudonyms, profile {profile}). 50 %
 is chance."""
+LINKAGE_HEADLINE_OTHER = ", {eer} with {seconds}"
+LINKAGE_LABEL, LINKAGE_PROFILE = "Worst attacker", "Profile"
+LINKAGE_EER, LINKAGE_NAMED = "EER at {seconds} s, %", "Named of {people}, %"
 LINKAGE_ORIGINAL = "Original speech"
 LINKAGE_NOTE = """EER: error rate of the decision whether two recordings are of one person, by the best
 of all attackers that were tried. They know this system and train on its output. Named: how often the
 best attacker finds the right person with {seconds} seconds of speech. No patient was measured."""
 
-
-def mels(profiles: Sequence[str]) -> str:
-    """Caption of the spectrograms, for weights that allow these profiles."""
-    strict = ", except in the profile Strict, which changes the length" if STRICT in profiles else ""
-    return f"""<h3>What changed in the sound</h3>
+MELS = """<h3>What changed in the sound</h3>
 <p>Time runs to the right, frequency upwards; bright is loud speech. The white line is the pitch of
 the voice. Drag over a part to enlarge it in all three, double-click to go back. On a touch screen,
 use the buttons above the picture. While a clip plays, a line runs along; a click in a
 spectrogram moves its clip there.</p>
 <p>The reconstruction should look like the original. In the swapped voice the fine stripes and the
 line move. The words keep their timing{strict}.</p>"""
-
-
+MELS_STRICT = ", except in the profile Strict, which changes the length"
+MELS_LABEL = "Spectrograms"
 DOWNLOAD_MELS = "Download the picture ({kind})"
 VIEW = "How the spectrograms are drawn"
-VIEW_AXES = [("Mel, as we hear", "mel"), ("Linear", "linear")]
+VIEW_AXIS, VIEW_AXES = "Frequency axis", {"mel": "Mel, as we hear", "linear": "Linear"}
+VIEW_PALETTE = "Colors"
 VIEW_RANGE = "Range of the colors below loud speech (dB)"
 VIEW_DIFFERENCE = "Show what differs from the original, in dB"
 
@@ -238,6 +301,8 @@ BATCH_UNKEYED = "Each label gets one voice, drawn for this batch."
 BATCH_CONVERT = """<h2><span class="step">2</span> Convert all</h2>
 <p>What is done stays while the page is open, also if you add more.</p>"""
 BATCH_PROFILE = "The way of speaking"
+BATCH_FILES, BATCH_ADD_BUTTON, BATCH_CONVERT_BUTTON = "Recordings", "Add", "Convert all"
+BATCH_COLUMNS = {"subject": "Subject", "number": "Recording", "state": "State"}
 BATCH_ZIP = "Download all voices and reports (ZIP)"
 BATCH_NOTHING = '<p class="empty">No recordings yet.</p>'
 BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Ready", "Done.", "Stopped"
@@ -261,7 +326,18 @@ because they should not depend on who speaks. The swapped clip should lie near t
 <p>A map (PCA, then t-SNE) shows which points are neighbors. The distance between two clusters means
 nothing. The percentage above each map is computed before PCA and t-SNE.</p></div>"""
 
-MAP_TITLES = "Speaker embeddings", "Content embeddings"
+EXPLORE_CLIPS = {"original": "Your clip", "target": "New voice", "swapped": "Swapped"}
+MAPS = {
+    "highlight": "Voice to highlight",
+    "all": "all",
+    "speaker": "Speaker embeddings",
+    "content": "Content embeddings",
+    "legend": "{voices} voices of the gallery, each in its own color and shape",
+    "map": "Map: {title}. {measured}",
+    "measured": "Nearest neighbor is the same voice: {same}% (chance {chance}%), measured on {speakers} training "
+    "speakers",
+}
+SEXES = {"F": "female", "M": "male"}
 UNSEEN = """<h2>Speakers that the model has never heard</h2>
 <p>In color: four pieces of two seconds of each of {speakers} speakers of {corpus}, split {split}. None of them
 took part in training. In gray: the gallery, whose voices are training speakers. The figures under the maps were
@@ -286,18 +362,33 @@ you remove it or {_KEEP_MINUTES} minutes after you close the page.</p>"""
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Who is this?</h2>
 <p>A recording of one speaker.</p>"""
 
-NOBODY_ENROLLED = '<p class="empty">Nobody is enrolled yet.</p>'
+IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Name", "Voice to enroll", "Recording in question"
+IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (
+    "Enroll",
+    "Remove all",
+    "Who speaks?",
+    "Try it",
+)
+IDENTIFY_NO_CLIP = "Record or upload the voice first."
+IDENTIFY_NO_NAME = "Give the voice a name."
+IDENTIFY_TOO_MANY_VOICES = "All {voices} places for voices are taken. Remove the voices to start again."
+IDENTIFY_TOO_MANY_CLIPS = "{clips} clips of this voice are enrolled. More would not help."
+IDENTIFY_NO_QUERY = "Record or upload the recording in question first."
+IDENTIFY_NOBODY = "Enroll at least one voice first."
+IDENTIFY_SECOND_HALF = "The second half of {voice}."
+IDENTIFY_FIRST_HALVES = "The first half of each."
+CLIP, CLIPS = "{clips} clip", "{clips} clips"
 MATCH = "This is <strong>{name}</strong>."
+NOBODY_ENROLLED = '<p class="empty">Nobody is enrolled yet.</p>'
 NO_MATCH = "<strong>None of these voices.</strong>"
 WHY_ACCEPTED = "The score of {name} is {score}: not below the threshold of {threshold}, and the highest."
 WHY_REJECTED = "{name} has the highest score, {score}. It is below the threshold of {threshold}."
-FIRST_HALVES = "The first half of each."
 EXAMPLE_KNOWN = '<p class="example">Who speaks in the second half of {voice}, whose first half is enrolled?</p>'
 EXAMPLE_STRANGER = '<p class="example">Who speaks in the second half of {voice}, who is not enrolled?</p>'
 USUAL_TWO_PEOPLE = "two people: usually {low} to {high}"
 USUAL_ONE_PERSON = "one person: usually {low} to {high}"
 THRESHOLD = "threshold: {threshold}"
-IDENTIFY_NOTE = """Cosine similarity of speaker embeddings. A voice with a score of {threshold:.2f} or
+IDENTIFY_NOTE = """Cosine similarity of speaker embeddings. A voice with a score of {threshold} or
 more (the line) is accepted. At this threshold, on speakers that the model was not trained on,
 it is equally frequent that an enrolled person is missed and that a stranger is accepted. "Usually" covers
 the middle 90 % of the values in the built-in gallery. Strangers of the speaker's sex score higher than others. A
@@ -358,60 +449,97 @@ RETENTION = f"""
   runs this page, browsers allow that over https only.
 """
 
-_PICTURE_ALT = """A content encoder takes what is said from your recording, and a pitch tracker takes
+PICTURE_ALT = """A content encoder takes what is said from your recording, and a pitch tracker takes
 its melody. A speaker encoder takes who speaks from the new voice. A decoder combines the three into
 a mel spectrogram, and a vocoder turns it into sound."""
 
-PICTURE = f"""
-<figure class="picture" tabindex="0" role="group" aria-label="How it works">
-<svg class="wide" viewBox="0 0 900 250" role="img" aria-label="{_PICTURE_ALT}">
-<g class="box"><rect x="10" y="22" width="150" height="58" rx="8"/><text x="85" y="47">Your recording</text>
-<text x="85" y="67" class="small">the voice to protect</text></g>
-<g class="box"><rect x="10" y="168" width="150" height="58" rx="8"/><text x="85" y="193">The new voice</text>
-<text x="85" y="213" class="small">a few seconds of it</text></g>
-<g class="box strong"><rect x="240" y="6" width="170" height="42" rx="8"/>
-<text x="325" y="32">Content encoder</text></g>
-<g class="box strong"><rect x="240" y="62" width="170" height="42" rx="8"/><text x="325" y="88">Pitch</text></g>
-<g class="box strong"><rect x="240" y="176" width="170" height="42" rx="8"/>
-<text x="325" y="202">Speaker encoder</text></g>
-<g class="box strong"><rect x="560" y="88" width="120" height="58" rx="8"/><text x="620" y="122">Decoder</text></g>
-<g class="box"><rect x="760" y="88" width="130" height="58" rx="8"/><text x="825" y="113">Swapped voice</text>
-<text x="825" y="133" class="small">same words</text></g>
-<defs><marker id="tip" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto">
-<path class="tip" d="M0 0 10 5 0 10z"/></marker></defs>
-<g class="flow"><path d="M160 42H238" marker-end="url(#tip)"/>
-<path d="M160 62C200 62 200 83 238 83" marker-end="url(#tip)"/>
-<path d="M160 197H238" marker-end="url(#tip)"/>
-<path d="M410 27C500 27 500 104 558 104" marker-end="url(#tip)"/>
-<path d="M410 83C480 83 480 117 558 117" marker-end="url(#tip)"/>
-<path d="M410 197C500 197 500 131 558 131" marker-end="url(#tip)"/>
-<path d="M680 117H758" marker-end="url(#tip)"/></g>
-<g class="note"><text x="474" y="22">what is said</text><text x="461" y="76">melody</text>
-<text x="474" y="212">who speaks</text><text x="716" y="108">vocoder</text></g>
-</svg>
-<svg class="tall" viewBox="0 0 360 390" role="img" aria-label="{_PICTURE_ALT}">
-<g class="box"><rect x="8" y="6" width="164" height="56" rx="8"/><text x="90" y="30">Your recording</text>
-<text x="90" y="50" class="small">the voice to protect</text></g>
-<g class="box"><rect x="188" y="6" width="164" height="56" rx="8"/><text x="270" y="30">The new voice</text>
-<text x="270" y="50" class="small">a few seconds of it</text></g>
-<g class="box strong"><rect x="2" y="112" width="134" height="52" rx="8"/><text x="69" y="133">Content</text>
-<text x="69" y="153">encoder</text></g>
-<g class="box strong"><rect x="146" y="112" width="68" height="52" rx="8"/><text x="180" y="143">Pitch</text></g>
-<g class="box strong"><rect x="224" y="112" width="134" height="52" rx="8"/><text x="291" y="133">Speaker</text>
-<text x="291" y="153">encoder</text></g>
-<g class="box strong"><rect x="120" y="226" width="120" height="46" rx="8"/><text x="180" y="255">Decoder</text></g>
-<g class="box"><rect x="98" y="326" width="164" height="58" rx="8"/><text x="180" y="350">Swapped voice</text>
-<text x="180" y="371" class="small">same words</text></g>
-<defs><marker id="tip-tall" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto">
-<path class="tip" d="M0 0 10 5 0 10z"/></marker></defs>
-<g class="flow"><path d="M70 62V110" marker-end="url(#tip-tall)"/>
-<path d="M120 62C120 90 180 84 180 110" marker-end="url(#tip-tall)"/>
-<path d="M290 62V110" marker-end="url(#tip-tall)"/>
-<path d="M69 164C69 200 146 196 146 224" marker-end="url(#tip-tall)"/>
-<path d="M180 164V224" marker-end="url(#tip-tall)"/>
-<path d="M291 164C291 200 214 196 214 224" marker-end="url(#tip-tall)"/>
-<path d="M180 272V324" marker-end="url(#tip-tall)"/></g>
-<g class="note"><text x="52" y="206">what is said</text><text x="180" y="292" dx="34">vocoder</text>
-<text x="306" y="206">who speaks</text><text x="215" y="184">melody</text></g>
-</svg></figure>
-"""
+PICTURE = {
+    "title": "How it works",
+    "recording": "Your recording",
+    "protected": "the voice to protect",
+    "target": "The new voice",
+    "seconds": "a few seconds of it",
+    "content": "Content encoder",
+    "content_1": "Content",
+    "content_2": "encoder",
+    "speaker": "Speaker encoder",
+    "speaker_1": "Speaker",
+    "speaker_2": "encoder",
+    "pitch": "Pitch",
+    "decoder": "Decoder",
+    "swapped": "Swapped voice",
+    "words": "same words",
+    "said": "what is said",
+    "melody": "melody",
+    "speaks": "who speaks",
+    "vocoder": "vocoder",
+}
+"""Labels of the picture; `_1` and `_2` are two lines of one label, on a narrow screen."""
+
+LOADED = "## What is loaded\n\n{facts}. Code: Apache-2.0."
+LOADED_PARAMETERS, LOADED_SIZE = "{millions} million parameters", "{megabytes} MB"
+LOADED_VOCODER, LOADED_WEIGHTS = "vocoder: {vocoder}", "weights `{weights}`"
+MODEL_CARD = "Model card"
+
+# --- sentences from below the page -------------------------------------------------------------
+
+MESSAGES = {
+    # stages of a conversion
+    "reading": "Reading the recording",
+    "reading_several": "Reading the recordings",
+    "analyzing": "Analyzing the target voice",
+    "drawing": "Drawing a pseudonym",
+    "converting": "Converting",
+    "vocoding_reconstruction": "Vocoding the reconstruction",
+    "vocoding": "Vocoding the new voice",
+    "writing": "Writing the files",
+    "comparing": "Comparing the voices",
+    "showing": "Showing the result",
+    "waiting": "Waiting for a free processor core, {before} ahead of you",
+    # a recording that cannot be used
+    "silent": "The recording is silent. Check the microphone and its volume, then record again.",
+    "too_short": "The recording holds {speech} s of speech; at least {needed} s are needed. Speak a little longer.",
+    "not_speech": "The recording holds a steady sound, not speech. Use a recording of a voice.",
+    "too_long": "The recording is longer than {seconds} s. Cut it into shorter parts.",
+    "too_large": "The recording is larger than {megabytes} MB. Cut it, or use FLAC or MP3.",
+    "empty": "The recording is empty (0 bytes). Record or export it again.",
+    "no_samples": "The recording holds no samples. Record or export it again.",
+    "not_audio": "This is no recording that can be decoded: use {formats} or {last}.",
+    "not_decoded": "This recording cannot be decoded within the limits of this server. Export it as WAV or FLAC and "
+    "try again.",
+    "no_sound": "The file has no sound track. Use a recording with sound.",
+    "rate": "The sample rate is {rate} Hz. Use {low} to {high} Hz.",
+    "channels": "The recording has {channels} channels. Use 1 to {most}.",
+    "not_finite": "The recording has NaN or infinite samples. Export it again.",
+    # notes on a recording
+    "damaged": "Only {decoded} s of {total} s could be decoded: the file is damaged.",
+    "mixed": "{channels} channels carry different speakers: they are mixed into one.",
+    # the server
+    "upload_stopped": "The upload stopped. Try again.",
+    "upload_incomplete": "The upload was not complete. Try again, with one file at a time.",
+    "gone": "This recording is no longer on the server. Add it again.",
+    "full": "The server is full. Delete what you no longer need, or try again in half an hour.",
+    "visitors": "The server has too many visitors. Try again in half an hour.",
+    "not_kept": "The server cannot keep recordings now. Try again later.",
+    "stopped": "Stopped. Nothing was kept of this run.",
+    "took_too_long": "This took too long and was stopped. Try again later, or with a shorter recording.",
+    "busy": "The server is busy with other work of yours or of others. Try again in a minute.",
+    # choices that do not go together
+    "no_difference": "The recordings differ in length, as in the profile strict, so they have no difference.",
+    # spectrograms
+    "original": "Original",
+    "reconstructed": "Reconstructed",
+    "swapped": "Swapped",
+    "minus": "{panel} minus original",
+    "time": "Time (s)",
+    "level": "Level (dB, 0 is loud speech)",
+    "difference": "Difference (dB)",
+    # judges, and whose voices they were measured on
+    "own_encoder": "the model's own speaker encoder",
+    "readers": "{speakers} readers of LibriSpeech",
+    "gallery": "the {voices} voices of the built-in gallery",
+    # bundled voices
+    "female": "Voice {name} (female)",
+    "male": "Voice {name} (male)",
+}
+"""Sentences of the library, and what else it gives the page in English. Others stay in English."""
