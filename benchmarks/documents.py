@@ -6,7 +6,7 @@ that quote figures stay as they are, and the tests compare them with the report.
 
 - The model card gets all tables of the report from "Worst attacker" to the one before "What that
   says", except those of a single attacked system and those that `_NOT_IN_CARD` names.
-- README gets the tables of `README_TABLES`, with the rows that :func:`readme_rows` chooses.
+- The section "Figures" of README gets the tables of `README_TABLES`, with the rows that :func:`readme_rows` chooses.
 """
 
 import json
@@ -50,6 +50,7 @@ README_TABLES = {
 """First header of a README table to its other columns, each with the heading of the report's table that has it."""
 
 _VARIANTS = ("_cosine`", "_ignorant`")  # of attackers: weaker ways to use the same embeddings
+FIGURES = re.compile(r"(?<=\n)## Figures\n.*?(?=\n## )", re.S)
 TABLE = re.compile(r"(?:^\|.*\n)+", re.M)
 _CARD_FIGURES = re.compile(r"(?<=\n)### Worst attacker\n.*?(?=\n### What that says\n)", re.S)
 _CARD_BEGINS = ("Worst attacker", "Worst attacker on `pseudonym`, by corpus", "Against `pseudonym_prosody_kept`")
@@ -79,7 +80,7 @@ def readme(document: str, report: str) -> str:
             lines.append([row, *(found[heading].get(row, {}).get(name, "-") for name, heading in columns.items())])
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
-    return TABLE.sub(table, document)
+    return FIGURES.sub(lambda section: TABLE.sub(table, section[0]), document)
 
 
 def readme_rows(first: str, found: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[str]:

@@ -1,7 +1,7 @@
 """How distinct random pseudonyms are: ``python -m benchmarks.pseudonyms --data MANIFEST...``.
 
 One recording of every speaker of the splits is converted to two pseudonyms of its own, one of each
-register. Three questions are asked of two speaker embedders that have no part in the conversion:
+register. Three questions are asked of three speaker embedders that have no part in the conversion:
 
 - How often are the outputs of two speakers confused? The threshold is the similarity that 5 % of
   the pairs of real strangers of one sex and one corpus reach.
@@ -27,7 +27,7 @@ import torch
 from saic import audio
 from saic.data import manifest
 from saic.errors import AudioError
-from saic.evaluation.evaluators.embedders import Embedder, Resemblyzer, VoiceFilter
+from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer, VoiceFilter
 from saic.pipeline import Pipeline
 
 SECONDS = 6
@@ -163,7 +163,7 @@ def main() -> None:
     train = read_speakers(arguments.data, ["train"], arguments.train_limit)
     outputs = convert(pipeline, speakers, arguments.seed)
     print(f"{len(speakers)} speakers, {SECONDS} s of each; {len(train)} training speakers")
-    for embedder in (Resemblyzer(), VoiceFilter()):
+    for embedder in (Resemblyzer(), VoiceFilter(), CamPlusPlus()):
         figures = measure(embedder, speakers, train, outputs)
         rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 3))
         print(json.dumps({embedder.name: rounded}, indent=2))

@@ -6,7 +6,7 @@
     target   Voice: embedding, F0 statistics, mel statistics, correction examples
 
     F0 ── transpose_f0 ──┐
-    content codes ───────┼─► decoder ─► mel statistics ─► spectral correction ─► limit_peaks ─► mel
+    content codes ───────┼─► decoder ─► mel statistics ─► spectral correction ─► limit_peaks ─► scale ─► mel
     embedding ───────────┘
 
 A contour from :class:`saic.model.prosody.ProsodyPredictor` replaces the source's F0 before ``transpose_f0``.
@@ -30,7 +30,7 @@ from saic.model.model import Model
 from saic.model.prosody import follow_contour
 from saic.model.spectral_correction import CorrectionExamples, collect_examples, join_examples, spectral_correction
 from saic.model.windowed import WINDOW_FRAMES, windows
-from saic.signal.f0 import measure_f0_stats, track_f0, transpose_f0
+from saic.signal.f0 import measure_f0_stats, scale_f0, track_f0, transpose_f0
 from saic.signal.masking import fade, mel_power, mute, quiet_change
 from saic.signal.mel import log_mel, log_mel_of_part
 from saic.signal.mel_statistics import (
@@ -41,6 +41,7 @@ from saic.signal.mel_statistics import (
     transfer_mel_statistics,
 )
 from saic.signal.vad import frame_power, main_speech_frames, require_speech, require_varied, speech_frames
+from saic.signal.vtlp import scale_mel
 from saic.spool import Spool
 
 
@@ -106,12 +107,16 @@ class Voice:
     examples
         For the spectral correction of one voice (B = 1). None for a pseudonym, which has no
         recordings, or if the correction is off.
+    frequency_scale
+        Factor on formants and F0 of the finished conversion, as of a shorter or longer vocal tract.
+        ``f0_stats`` and ``mel_statistics`` are those before it.
     """
 
     embedding: Tensor
     f0_stats: Tensor
     mel_statistics: Tensor
     examples: CorrectionExamples | None = None
+    frequency_scale: float = 1.0
 
     @classmethod
     def from_speech(cls, model: Model, recordings: Sequence[Speech]) -> "Voice":
@@ -139,7 +144,8 @@ class Voice:
     def to(self, device: str | torch.device) -> "Voice":
         """The voice on another device."""
         examples = self.examples and CorrectionExamples(*(x.to(device) for x in vars(self.examples).values()))
-        return Voice(*(x.to(device) for x in (self.embedding, self.f0_stats, self.mel_statistics)), examples)
+        parts = (x.to(device) for x in (self.embedding, self.f0_stats, self.mel_statistics))
+        return Voice(*parts, examples, self.frequency_scale)
 
 
 def mean_embedding(model: Model, recordings: Sequence[Speech]) -> Tensor:
@@ -184,7 +190,8 @@ def convert_mel(
         if voice.examples is not None:
             correction = spectral_correction(content[0], mask[0, 0], voice.examples)
             mel = mel + settings.spectral_correction_share * correction
-        return limit_peaks(mel, voice.mel_statistics), f0
+        mel = limit_peaks(mel, voice.mel_statistics)
+        return scale_mel(mel, voice.frequency_scale), scale_f0(f0, voice.frequency_scale)
 
 
 class Source:
@@ -262,7 +269,8 @@ def convert_source(
     if voice.examples is not None:
         corrections = Spool().extend(windowed.correction_parts(content, mask, voice.examples))
         parts = _corrected(parts, corrections, settings.spectral_correction_share)
-    return (limit_peaks(part, voice.mel_statistics) for part in parts), f0
+    finished = (scale_mel(limit_peaks(part, voice.mel_statistics), voice.frequency_scale) for part in parts)
+    return finished, scale_f0(f0, voice.frequency_scale)
 
 
 def reconstruct_source(

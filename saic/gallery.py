@@ -10,7 +10,7 @@ import json
 import math
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +32,15 @@ Chosen on the dev splits; about one draw in five is below it.
 N_COMPONENTS = 3
 """Gallery voices in a pseudonym, fewer if the gallery has fewer of one sex."""
 
-SPREAD = 2
+EMBEDDING_SPREAD, SPECTRUM_SPREAD = 2.0, 1.5
 """Deviation of pseudonyms from the mean of their sex, as a multiple of the gallery voices' own.
 
-Conversions are more alike than the voices that they are made from. Chosen from 1, 1.5, 2, 2.5 and
-3 on the dev and attack splits: above 2, pairs are confused no less. ``benchmarks/pseudonyms.py``
-measures it. For the mean spectrum, 1 sounds better, but pairs are confused three times as often.
+Conversions are more alike than the voices that they are made from. Chosen on the dev and attack
+splits; ``benchmarks/pseudonyms.py`` measures it. A larger multiple of the mean spectrum costs sound.
 """
+
+FREQUENCY_SCALES = (1 / 1.2, 1.2)
+"""Range of :attr:`saic.conversion.Voice.frequency_scale` of pseudonyms."""
 
 SHARES = 2**52
 """Sum of the shares of a blend, as integers."""
@@ -155,9 +157,11 @@ class Gallery:
         nearer to the mean of all voices of that sex than a single voice is, and a voice near the
         mean is similar to many. So the shares w are divided by the root of the sum of their
         squares, around that mean, which gives blends of independent voices the deviation of
-        voices, and multiplied by `SPREAD`. That holds for embedding and mean spectrum. The median
-        of F0 is drawn uniformly between the lowest and the highest of that sex. The spread of F0
-        and the covariance of the spectrum are averaged with the shares.
+        voices. That holds for the median of F0, for the embedding, times `EMBEDDING_SPREAD`, and for
+        the mean spectrum, times `SPECTRUM_SPREAD`. The spread of F0 and the covariance of the
+        spectrum are averaged with the shares. Formants and F0 of the conversion are then scaled by
+        one factor, drawn uniformly from `FREQUENCY_SCALES`: the length of the vocal tract, which
+        speaker embeddings cannot ignore as they do a mean spectrum.
 
         Equal bits give equal voices on every machine. The draw is integer arithmetic. The gallery
         holds float16 numbers, whose sums are exact in float64, and each step after the sums is one
@@ -186,21 +190,22 @@ class Gallery:
         blend = draw_blend(integers, own)
         # An integer square root and one division of integers: nothing depends on the machine.
         length = math.isqrt(sum(share * share for share in blend.values()))
-        factors = {k: SPREAD * share / length for k, share in blend.items()}
+        weights = {k: share / length for k, share in blend.items()}
 
-        def spread(values: np.ndarray) -> np.ndarray:
+        def spread(values: np.ndarray, multiple: float) -> np.ndarray:
             values = values.astype(np.float64)
             center = values[own].sum(axis=0) / len(own)
-            return sum((factor * (values[k] - center) for k, factor in factors.items()), start=center)
+            return sum((multiple * w * (values[k] - center) for k, w in weights.items()), start=center)
 
         def mean(values: np.ndarray) -> np.ndarray:
             return sum(share / SHARES * values[k].astype(np.float64) for k, share in blend.items())
 
         f0_stats, mel_statistics = mean(self.f0_stats), mean(self.mel_statistics)
-        medians = self.f0_stats[own, 0].astype(np.float64)
-        f0_stats[0] = medians.min() + integers.below(SHARES) / SHARES * (medians.max() - medians.min())
-        mel_statistics[0] = spread(self.mel_statistics[:, 0])
-        return _voice(spread(self._embeddings()), f0_stats, mel_statistics)
+        f0_stats[0] = spread(self.f0_stats[:, 0], 1.0)
+        mel_statistics[0] = spread(self.mel_statistics[:, 0], SPECTRUM_SPREAD)
+        voice = _voice(spread(self._embeddings(), EMBEDDING_SPREAD), f0_stats, mel_statistics)
+        low, high = FREQUENCY_SCALES
+        return replace(voice, frequency_scale=low + integers.below(SHARES) / SHARES * (high - low))
 
     def distant_pseudonym(
         self, embedding: torch.Tensor, register: str = "any", draw: Callable[[], bytes] = random_bits

@@ -26,8 +26,8 @@ from saic import files
 from saic.errors import UsageError, WeightsError
 from saic.weights import VOICES, fingerprint, resolve, sha256
 
-VERSION = 1
-"""Version of the draw of a subject's voice: another version gives every subject another voice."""
+VERSION = 2
+"""Version of the draw of a subject's voice, in saic.gallery: another version gives other voices."""
 
 _FORMAT = "saic-key 1"
 _MAX_FILE_BYTES = 10_000
@@ -147,10 +147,11 @@ class Key:
 
 
 def hashes(folder: Path) -> tuple[str, str]:
-    """SHA-256 of the weights (:func:`saic.weights.fingerprint`) and of the gallery of a folder."""
+    """SHA-256 of the weights (:func:`saic.weights.fingerprint`), and of a folder's gallery and `VERSION`."""
     if not (folder / VOICES).is_file():
         raise WeightsError("These weights have no gallery of voices. Make one with python -m train.voices.")
-    return fingerprint(folder), sha256(folder / VOICES)
+    voices = f"{VERSION} {sha256(folder / VOICES)}"
+    return fingerprint(folder), hashlib.sha256(voices.encode()).hexdigest()
 
 
 def bits_of_seed(seed: int) -> bytes:

@@ -1,5 +1,6 @@
 """Pipeline and commands on small untrained weights: lengths, levels, input forms, errors."""
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -15,13 +16,14 @@ from saic import audio, cli, file_report
 from saic.config import Config
 from saic.errors import NotSpeech, SaicError, SilentAudio, TooShort, UsageError, WeightsError
 from saic.evaluation import protection
-from saic.gallery import MAX_PSEUDONYM_SIMILARITY, SPREAD, Gallery
-from saic.keys import Key, OtherVoices
+from saic.gallery import EMBEDDING_SPREAD, FREQUENCY_SCALES, MAX_PSEUDONYM_SIMILARITY, SPECTRUM_SPREAD, Gallery
+from saic.keys import Key, OtherVoices, bits_of_seed
 from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.signal.loudness import loudness_lufs, true_peak
 from saic.signal.mel import log_mel
 from saic.signal.vad import speech_frames
+from saic.signal.vtlp import warp_matrix
 from saic.weights import VOICES, write_sums
 from tests.conftest import RATE, voice
 
@@ -146,20 +148,33 @@ def test_pseudonym_blends_gallery_voices_of_one_sex_and_repeats_with_the_seed(
         np.testing.assert_allclose(gallery.pseudonym(bytes([seed]) * 32, "lower").embedding[0], male, atol=1e-6)
 
 
-def test_pseudonyms_deviate_by_the_chosen_multiple_and_have_f0_of_the_gallery() -> None:
+def test_pseudonyms_deviate_by_the_chosen_multiples_and_scales() -> None:
     random, n = np.random.default_rng(0), 200
     arrays = [random.normal(size=size) for size in ((n, 2, 16), (n, 2, 8), (n, 2), (n, 81, 80))]
     arrays[0][:, 1] = arrays[0][:, 0]
     gallery = Gallery(tuple("v" * n), tuple("FM" * (n // 2)), *arrays, threshold=0.5)
     pseudonyms = [gallery.pseudonym(seed.to_bytes(32, "big")) for seed in range(300)]
-    for drawn, voices in (
-        (np.concatenate([p.embedding for p in pseudonyms]), arrays[0][:, 0]),
-        (np.concatenate([p.mel_statistics[:, 0] for p in pseudonyms]), arrays[3][:, 0]),
+    for multiple, drawn, voices in (
+        (EMBEDDING_SPREAD, np.concatenate([p.embedding for p in pseudonyms]), arrays[0][:, 0]),
+        (SPECTRUM_SPREAD, np.concatenate([p.mel_statistics[:, 0] for p in pseudonyms]), arrays[3][:, 0]),
+        (1, np.concatenate([p.f0_stats[:, :1] for p in pseudonyms]), arrays[2][:, :1]),
     ):
-        assert drawn.std(axis=0).mean() == pytest.approx(SPREAD * voices.std(axis=0).mean(), rel=0.1)
-    medians, low, high = np.array([p.f0_stats[0, 0] for p in pseudonyms]), *np.quantile(arrays[2][:, 0], (0, 1))
-    assert low <= medians.min() < low + 0.2 * (high - low) < high - 0.2 * (high - low) < medians.max() <= high
-    assert len(set(medians.tolist())) == len(pseudonyms)
+        assert drawn.std(axis=0).mean() == pytest.approx(multiple * voices.std(axis=0).mean(), rel=0.1)
+    scales, (low, high) = np.array([p.frequency_scale for p in pseudonyms]), FREQUENCY_SCALES
+    assert low <= scales.min() < low + 0.05 < high - 0.05 < scales.max() <= high
+    assert len(set(scales.tolist())) == len(pseudonyms)
+
+
+def test_frequency_scale_moves_formants_and_f0_alike(pipeline: Pipeline) -> None:
+    clip, target = (voice(140, 2.0), RATE), pipeline.gallery.voice("Voice 02")
+    scaled = dataclasses.replace(target, frequency_scale=1.2)
+    plain, higher = (pipeline.convert(clip, v, reconstruct=False) for v in (target, scaled))
+    f0, moved = plain.f0_hz["converted"], higher.f0_hz["converted"]
+    np.testing.assert_allclose(moved[f0 > 0], 1.2 * f0[f0 > 0], rtol=1e-5)
+    # A band's frequency is a share of the mel axis; 1.2 times as high it has the level of the band before.
+    loud = plain.mels["converted"].max(axis=0) > plain.mels["converted"].max() - 3
+    before, after = (mels.mels["converted"][:, loud].mean(axis=1) for mels in (plain, higher))
+    np.testing.assert_allclose(after, warp_matrix(1.2).numpy() @ before, atol=1e-4)
 
 
 def test_register_same_follows_the_median_f0_of_the_recording(pipeline: Pipeline) -> None:
@@ -169,7 +184,10 @@ def test_register_same_follows_the_median_f0_of_the_recording(pipeline: Pipeline
         clip = (voice(hz, 2.0), RATE)
         own, named = (pipeline.anonymize(clip, seed=3, register=r).mels["converted"] for r in ("same", register))
         np.testing.assert_array_equal(own, named)
-        is_male = np.abs(own - pipeline.convert(clip, male).mels["converted"]).max() < 1e-4
+        scaled = dataclasses.replace(
+            male, frequency_scale=pipeline.gallery.pseudonym(bits_of_seed(3), "lower").frequency_scale
+        )
+        is_male = np.abs(own - pipeline.convert(clip, scaled).mels["converted"]).max() < 1e-4
         assert is_male == (register == "lower")
 
 

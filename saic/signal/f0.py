@@ -115,6 +115,11 @@ def transpose_f0(f0: Tensor, f0_stats: Tensor) -> Tensor:
     return torch.where(f0 > 0, moved.clamp(F0_MIN_HZ, F0_MAX_HZ), 0.0)
 
 
+def scale_f0(f0: Tensor, factor: float) -> Tensor:
+    """(B, T) F0 in Hz times a factor, within 55 to 550 Hz; 0 where unvoiced."""
+    return torch.where(f0 > 0, (f0 * factor).clamp(F0_MIN_HZ, F0_MAX_HZ), 0.0)
+
+
 def harmonic_mel(f0: Tensor) -> Tensor:
     """Log-mel of a harmonic source with the given F0, all harmonics of equal amplitude.
 

@@ -24,7 +24,7 @@ _FILTER_SAMPLES = SAMPLE_RATE // 2  # after which the K filter's response is ove
 _PEAK_MARGIN = 64  # samples that the interpolation at a block's end depends on
 _OVERSAMPLING = 4  # of the true peak (BS.1770-4, Annex 2)
 _RAMP_SAMPLES = SAMPLE_RATE // 200  # 5 ms: half of the time in which the gain falls before a peak
-_PEAK_SAFETY = 0.99  # a gain that changes moves peaks between samples a little
+_HIGHEST = 0.99 * 10 ** (MAX_TRUE_PEAK_DBFS / 20)  # a gain that changes moves peaks between samples a little
 _TOLERANCE_LU, _MAX_CORRECTIONS = 0.05, 4
 
 
@@ -48,16 +48,15 @@ def normalize(wav: Samples) -> Spool[np.ndarray]:
     -------
     (N,) float32; unchanged if their loudness cannot be measured.
     """
-    blocks = (np.asarray(wav[start : start + _BLOCK_SAMPLES]) for start in range(0, len(wav), _BLOCK_SAMPLES))
-    peak = max((float(np.abs(block).max()) for block in blocks), default=0.0)
+    peak = true_peak(wav)
     scale = 0.5 / max(peak, 1e-9)
     level = _gated(_step_power(wav) * scale**2)  # at a peak of -6 dBFS, since the standard leaves out quiet blocks
     if not np.isfinite(level):
         return Spool.of(np.asarray(wav[:], np.float32))
     gain = _amplitude(OUTPUT_LUFS - level) * scale
     made = Spool.of(*_limited(wav, gain))
-    for _ in range(_MAX_CORRECTIONS):
-        error = OUTPUT_LUFS - loudness_lufs(made)  # not 0 where peaks were limited
+    for _ in range(_MAX_CORRECTIONS if peak * gain > _HIGHEST else 0):
+        error = OUTPUT_LUFS - loudness_lufs(made)
         if not abs(error) > _TOLERANCE_LU:
             break
         gain *= _amplitude(error)
@@ -72,14 +71,13 @@ def normalize_loudness(wav: np.ndarray) -> np.ndarray:
 
 def _limited(wav: Samples, gain: float) -> Iterator[np.ndarray]:
     """Blocks of (N,) samples times a gain, that is lower around peaks."""
-    highest = _amplitude(MAX_TRUE_PEAK_DBFS) * _PEAK_SAFETY
     for start in range(0, len(wav), _BLOCK_SAMPLES):
         block = np.asarray(wav[start : start + _BLOCK_SAMPLES]) * gain
         peaks = _peaks(wav, start, 2 * _RAMP_SAMPLES) * gain
-        if peaks.max() > highest:
+        if peaks.max() > _HIGHEST:
             # The least gain of the neighborhood, then its mean: at every sample, all that is averaged
             # is low enough for that sample.
-            allowed = (highest / peaks).clamp_max(1)[None]
+            allowed = (_HIGHEST / peaks).clamp_max(1)[None]
             least = -F.max_pool1d(-allowed, 2 * _RAMP_SAMPLES + 1, 1)
             block = block * F.avg_pool1d(least, 2 * _RAMP_SAMPLES + 1, 1)[0].numpy()
         yield block.astype(np.float32)

@@ -1,6 +1,6 @@
-"""Vocal-tract-length perturbation: warping of the mel's frequency axis (Jaitly & Hinton 2013)."""
+"""Warping of the mel's frequency axis, as by another vocal tract length (Jaitly & Hinton 2013)."""
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from saic.signal.mel import F_MAX_HZ, N_MELS, mel_frequencies_hz
 _KNEE = 0.8  # share of the band that is scaled; above it the warp is such that 8 kHz stays at 8 kHz
 
 
-@cache
+@lru_cache(maxsize=32)
 def warp_matrix(factor: float) -> Tensor:
     """(80, 80) matrix that moves a log-mel's value at f Hz to ``factor`` * f Hz."""
     centers = mel_frequencies_hz()
@@ -24,3 +24,8 @@ def warp_matrix(factor: float) -> Tensor:
     matrix[rows, low] = 1 - (position - low)
     matrix[rows, low + 1] += position - low
     return torch.from_numpy(matrix)
+
+
+def scale_mel(mel: Tensor, factor: float) -> Tensor:
+    """Move formants and harmonics of a (B, 80, T) log-mel from f Hz to ``factor`` * f Hz."""
+    return mel if factor == 1 else warp_matrix(factor).to(mel) @ mel
