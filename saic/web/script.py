@@ -93,6 +93,10 @@ _SCRIPT = r"""
     plot?.on("plotly_click", moveClip);
     if (event.target.closest?.("#results .player")) clipNames.forEach((name) => follow(clipOf(name)));
   }, true);
+  // Plotly gives a figure in a hidden tab a width of 700 px when the window changes: measure again in the open tab.
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("#tabs .tab-wrapper button")) setTimeout(() => window.dispatchEvent(new Event("resize")));
+  });
   // Gradio accepts files by their MIME type, which browsers do not know for many formats. Here, the suffix decides.
   const suffixes = __SUFFIXES__;
   const isRecording = (file) => file.type.startsWith("audio/")

@@ -136,6 +136,7 @@ CSS = """
   text-align: center; font-size: .85em; border-radius: 50%; background: var(--button-primary-background-fill);
   color: var(--button-primary-text-color); }
 .tab-container button { font-size: 1rem; }
+.tab-wrapper { contain: inline-size; }  /* else tabs can widen the page instead of moving into the menu */
 .card { background: var(--block-background-fill); border: 1px solid var(--border-color-primary);
   border-radius: 10px; padding: .8rem 1rem; gap: .6rem !important; }
 .card > .hide-container { flex-grow: 0; }  /* keep a heading next to its content */
@@ -170,7 +171,7 @@ CSS = """
   text-align: center; }
 .empty p { max-width: 40rem; margin: .25rem auto 0; color: var(--body-text-color-subdued); }
 p.empty { padding: .8rem; margin: 0; color: var(--body-text-color-subdued); }
-#spectrograms { min-height: 736px; background: #fff; border-radius: 6px; overflow: hidden; }
+#spectrograms { min-height: 736px; background: #fff; border-radius: 6px; overflow: hidden; contain: inline-size; }
 .playhead { position: absolute; width: 2px; background: #fff; box-shadow: 0 0 0 1px #000; pointer-events: none; }
 #intro:not(:has(.empty)) { display: none; }
 #intro { min-height: 4rem; }
@@ -234,7 +235,7 @@ footer .divider { display: none; }
 .map .v text { font-size: 15px; font-weight: 600; fill: #14242b; stroke: #fff; stroke-width: 4px;
   paint-order: stroke; pointer-events: none; }
 #unseen { margin-top: .5rem; }
-.unseen-map { min-height: 460px; background: #fff; border-radius: 6px; overflow: hidden; }
+.unseen-map { min-height: 460px; background: #fff; border-radius: 6px; overflow: hidden; contain: inline-size; }
 .legend { list-style: none; padding: 0; margin: .9rem 0 0; display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; }
 .legend li { display: flex; align-items: center; gap: .4rem; margin: 0 !important; }
 .legend svg { background: #fff; border-radius: 50%; }

@@ -12,7 +12,7 @@ TABS = {
     "batch": "Stapel",
     "explore": "Karten",
     "identify": "Erkennen",
-    "evaluation": "Auswertung",
+    "evaluation": "Zahlen",
     "about": "Über",
 }
 _KEEP_MINUTES = KEEP_S // 60
@@ -343,7 +343,7 @@ ein Doppelklick führt zurück; die Kamera speichert die Karte (SVG). <code>saic
 zeichnet beide.</p>"""
 UNSEEN_GALLERY, UNSEEN_SPEAKERS, UNSEEN_SPEAKER = (
     "{voices} Stimmen der Galerie",
-    "{speakers} ungehörte Sprecher",
+    "{speakers} nie gehörte Sprecher",
     "Sprecher {number}",
 )
 NEAREST = "Der nächste Nachbar ist derselbe Sprecher: <strong>{rate}</strong>, durch Zufall {chance}."

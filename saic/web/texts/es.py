@@ -13,7 +13,7 @@ TABS = {
     "explore": "Explorar",
     "identify": "Identificar",
     "evaluation": "Evaluación",
-    "about": "Acerca de",
+    "about": "Info",
 }
 _KEEP_MINUTES = KEEP_S // 60
 _MINUTES = f"{LIMITS.max_duration_s / 60:g}"

@@ -13,7 +13,7 @@ TABS = {
     "explore": "Explorer",
     "identify": "Identifier",
     "evaluation": "Évaluation",
-    "about": "À propos",
+    "about": "Infos",
 }
 _KEEP_MINUTES = KEEP_S // 60
 _MINUTES = f"{LIMITS.max_duration_s / 60:g}"
