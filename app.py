@@ -22,7 +22,7 @@ from saic.web import Documents, build_page, ended_by_signals, keep_plain, launch
 
 os.environ |= _PROXIES
 
-from saic.errors import SaicError
+from saic.errors import SaicError, UsageError
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.keys import Key, OtherVoices, is_readable_by_others
 from saic.pipeline import Pipeline
@@ -30,7 +30,7 @@ from saic.pipeline import Pipeline
 ROOT = Path(__file__).parent
 
 
-def build(weights: str | None = None, asr: str | None = None, key_file: str | None = None):
+def build(weights: str | None = None, asr: str | None = None, key_file: str | None = None, study: str = ""):
     """The page with the bundled voices and documents.
 
     Parameters
@@ -38,7 +38,10 @@ def build(weights: str | None = None, asr: str | None = None, key_file: str | No
     weights : folder, or ORG/NAME@COMMIT on the Hub; None: the bundled weights
     asr : folder of a faster-whisper model; None: the words kept are not counted
     key_file : key of a study, whose subjects get a voice each; None: voices are drawn at random
+    study : its name, as for ``saic anonymize --study``
     """
+    if study and not key_file:
+        raise UsageError("--study chooses the voices of a key: name it by --key-file, or leave the study out.")
     key = Key.load(key_file) if key_file else None
     if key_file and is_readable_by_others(key_file):
         print("Note: other accounts of this machine can read the key file: chmod 600 FILE.", file=sys.stderr)
@@ -47,7 +50,7 @@ def build(weights: str | None = None, asr: str | None = None, key_file: str | No
     recognizer = WhisperASR(asr, threads=1) if asr else None
     examples = load_examples(ROOT / "assets" / "examples")
     try:
-        return build_page(pipeline, examples, documents=documents, asr=recognizer, key=key)
+        return build_page(pipeline, examples, documents=documents, asr=recognizer, key=key, study=study)
     except OtherVoices:
         raise OtherVoices(
             "The key was made for other weights or voices, so its subjects would sound different from now on. Name the"
@@ -83,12 +86,15 @@ def main() -> None:
         metavar="KEY",
         help="key of a study (saic key new): the page asks for a subject's label and gives each its voice",
     )
+    parser.add_argument(
+        "--study", default="", metavar="NAME", help="with --key-file: as in saic anonymize, for the same voices"
+    )
     arguments = parser.parse_args()
     keep_plain()
     code = 0
     try:
         with ended_by_signals():
-            page = build(arguments.weights, arguments.asr, arguments.key_file)
+            page = build(arguments.weights, arguments.asr, arguments.key_file, arguments.study)
             launch(
                 page,
                 host=arguments.host,

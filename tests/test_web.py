@@ -776,10 +776,10 @@ def test_printed_report_escapes_notes_and_names_no_reader_of_the_page() -> None:
 class KeyedPipeline(FakePipeline):
     """Gives each subject a voice of its own."""
 
-    def pseudonym(self, *, key, subject, register="any"):
+    def pseudonym(self, *, key, subject, study="", register="any"):
         if register == "same":
             raise UsageError("The register same depends on the recording.")
-        return key, subject, register
+        return key, subject, study, register
 
     def anonymize(self, clip, *, voice=None, **options):
         self.given = voice, options.get("register", "any")
@@ -789,11 +789,11 @@ class KeyedPipeline(FakePipeline):
 def test_subject_gets_its_voice_from_the_key_of_the_page(recordings: Recordings, examples, monkeypatch) -> None:
     bundled, _ = pages._store_examples(examples, recordings.store)
     pipeline = KeyedPipeline()
-    anonymizer = Anonymizer(converter(recordings, pipeline), recordings, bundled, key="KEY")
+    anonymizer = Anonymizer(converter(recordings, pipeline), recordings, bundled, key="KEY", study="gait")
     source, *_ = bundled.values()
     for subject, register, given in [
-        (" P01 ", "any", (("KEY", "P01", "any"), "any")),
-        ("P01", "lower", (("KEY", "P01", "lower"), "any")),
+        (" P01 ", "any", (("KEY", "P01", "gait", "any"), "any")),
+        ("P01", "lower", (("KEY", "P01", "gait", "lower"), "any")),
         (None, "higher", (None, "higher")),
     ]:
         run = anonymizer.request_run(source, None, PSEUDONYM, BALANCED, register, subject, False, None)
@@ -1420,6 +1420,8 @@ def test_app_py_explains_a_key_that_others_can_read_or_that_is_of_other_weights(
     with pytest.raises(OtherVoices, match="by --weights") as caught:
         build(key_file=key_file)
     assert "--new-voices" not in str(caught.value) and "chmod 600" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="--key-file"):
+        build(study="gait")
 
 
 # --- progress ---------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ def build_page(
     documents: Documents = NO_DOCUMENTS,
     asr: WhisperASR | None = None,
     key: Key | None = None,
+    study: str = "",
 ) -> gr.Blocks:
     """Build the page; serve it with `saic.web.launch`.
 
@@ -50,6 +51,7 @@ def build_page(
     documents : documents that the page shows
     asr : speech recognizer that counts the words kept; None: they are not counted
     key : gives the subjects of a study their voices; None: the page has no field for subjects
+    study : name of the study, another name gives other voices
 
     Raises
     ------
@@ -63,7 +65,7 @@ def build_page(
     bundled, halves = _store_examples(examples, store)
     default = pipeline.default_profile
     figures = linkage.by_profile(documents.linkage, pipeline.profiles, default)
-    anonymizer = Anonymizer(Converter(pipeline, recordings, measurer, figures), recordings, bundled, key)
+    anonymizer = Anonymizer(Converter(pipeline, recordings, measurer, figures), recordings, bundled, key, study)
     measured = Evaluation(documents, figures, default)
     texts = PageTexts()
     explorer, identifier = Explorer(pipeline, recordings, documents.unseen), Identifier(pipeline, recordings, halves)

@@ -154,6 +154,7 @@ CSS = """
 /* Upload and Record are two equal buttons under the recorder. */
 :is(#source, #target, #voice, #query) .source-selection { display: flex; gap: .5rem; height: auto; padding: .5rem;
   border: 0; }
+:is(#voice, #query) { flex: none; overflow: visible !important; }  /* as high as what they hold */
 .source-selection button { flex: 1; min-height: 2.6rem; border-radius: 8px; color: var(--button-secondary-text-color);
   border: 1px solid var(--button-secondary-border-color); font-weight: 600; display: flex; align-items: center;
   justify-content: center; gap: .5rem; }

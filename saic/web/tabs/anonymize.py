@@ -101,13 +101,19 @@ class Anonymizer:
     converter : converts
     recordings : reads the uploads
     bundled : label to path of the bundled synthetic voices
-    key : gives the subjects of a study their voices; None: voices are drawn at random
+    key, study : give the subjects of a study their voices; None: voices are drawn at random
     """
 
     def __init__(
-        self, converter: Converter, recordings: Recordings, bundled: dict[str, str], key: Key | None = None
+        self,
+        converter: Converter,
+        recordings: Recordings,
+        bundled: dict[str, str],
+        key: Key | None = None,
+        study: str = "",
     ) -> None:
-        self.converter, self._recordings, self.bundled, self.key = converter, recordings, bundled, key
+        self.converter, self._recordings, self.bundled = converter, recordings, bundled
+        self.key, self._study = key, study
         self._bundled_voices: dict[str, Voice] = {}
 
     def decode_source(self, path: str | None, request: gr.Request = None) -> str | dict | None:
@@ -414,7 +420,8 @@ class Anonymizer:
             return NewVoice("random" if seed is None else "seed", register=register, seed=seed)
         if self.key is None or seed is not None:
             raise UsageError(_NO_KEY if self.key is None else _SEED_AND_SUBJECT)
-        voice = self.converter.pipeline.pseudonym(key=self.key, subject=subject, register=register)
+        options = {"key": self.key, "subject": subject, "study": self._study, "register": register}
+        voice = self.converter.pipeline.pseudonym(**options)
         return NewVoice("key", voice, register=register)
 
     def target_voice(self, path: str, session: str) -> tuple[NewVoice, tuple[str, ...]]:
