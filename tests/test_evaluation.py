@@ -562,7 +562,7 @@ def test_markdown_has_every_table_and_row(whole, corpus_folder):
         *("Sound and prosody", "Speaker recognition on real recordings", "Speaker probes", "Degraded recordings"),
     )
     assert headings == [
-        *("Words of `pseudonym`, by corpus", f"Corpus {corpus_folder.name}"),
+        *("In figures", "Words of `pseudonym`, by corpus", f"Corpus {corpus_folder.name}"),
         *(f"{heading}: {corpus_folder.name}" for heading in of_corpus),
         "All figures",
     ]
@@ -666,7 +666,8 @@ def test_privacy_is_measured_on_all_corpora_together_and_heads_the_report(attack
     markdown = (out / "report.md").read_text()
     assert report["claims"][0] == f"pseudonym: {report['privacy']['claims']['pseudonym']}"
     assert markdown.splitlines()[2] == f"- {report['claims'][0]}"
-    first = markdown.split("\n## ")[1]
+    figures, first = markdown.split("\n## ")[1:3]
+    assert figures.startswith("In figures\n\n![Attackers by seconds of speech]")
     assert first.startswith("Worst attacker on `pseudonym`, by corpus\n") and "| `two` |" in first
     assert "## Attackers on `pseudonym`" in markdown
     assert (out / "plots" / "eer_by_seconds.png").is_file()

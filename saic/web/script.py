@@ -134,13 +134,13 @@ _SCRIPT = r"""
       }
       const title = toast.querySelector(".toast-title"), text = toast.querySelector(".toast-message-text");
       if (!title || !text || title.dataset.entitled) continue;
-      const words = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+      const message = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
       const name = [...title.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
-      if (!words || !name) continue;
-      const [, first, rest] = words.data.trim().match(/^(.*?[.!?])(?:\s+([^]*))?$/) ?? [null, words.data.trim(), ""];
+      if (!message || !name) continue;
+      const [, first, rest] = message.data.trim().match(/^(.*?[.!?])(?:\s+([^]*))?$/) ?? [null, message.data.trim(), ""];
       title.dataset.entitled = true;
       name.data = first + " ";
-      words.data = rest ?? "";
+      message.data = rest ?? "";
       text.closest(".toast-message-item").hidden = !rest;
     }
   };
