@@ -160,8 +160,7 @@ class Gallery:
         voices. That holds for the median of F0, for the embedding, times `EMBEDDING_SPREAD`, and for
         the mean spectrum, times `SPECTRUM_SPREAD`. The spread of F0 and the covariance of the
         spectrum are averaged with the shares. Formants and F0 of the conversion are then scaled by
-        one factor, drawn uniformly from `FREQUENCY_SCALES`: the length of the vocal tract, which
-        speaker embeddings cannot ignore as they do a mean spectrum.
+        one factor, drawn uniformly from `FREQUENCY_SCALES`, as by another length of the vocal tract.
 
         Equal bits give equal voices on every machine. The draw is integer arithmetic. The gallery
         holds float16 numbers, whose sums are exact in float64, and each step after the sums is one

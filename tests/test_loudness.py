@@ -1,9 +1,12 @@
 """Loudness of outputs: -23 LUFS whatever comes in, true peaks below -1 dBFS."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from saic.signal.loudness import loudness_lufs, normalize_loudness, true_peak
+from saic.signal.loudness import loudness_lufs, normalize, normalize_loudness, true_peak
+from saic.spool import Spool
 from tests.conftest import RATE, voice
 
 
@@ -47,3 +50,15 @@ def test_peaks_at_the_border_of_blocks_are_limited_like_others() -> None:
 def test_silence_and_clips_shorter_than_a_block_are_unchanged() -> None:
     for wav in (np.zeros(RATE, np.float32), 0.1 * np.ones(100, np.float32)):
         np.testing.assert_array_equal(normalize_loudness(wav), wav)
+
+
+def test_memory_does_not_grow_with_the_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All blocks at once would take 0.2 GB for an hour."""
+    monkeypatch.setattr(Spool.__init__, "__defaults__", (1_000,))
+    wav = Spool.of(*(voice(140, 60.0) for _ in range(6)))
+    tracemalloc.start()
+    try:
+        made, (_, peak) = normalize(wav), tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(made) == len(wav) and peak < 5 * 4 * 60 * RATE  # five of six blocks; all of them and two more before

@@ -52,15 +52,15 @@ def normalize(wav: Samples) -> Spool[np.ndarray]:
     scale = 0.5 / max(peak, 1e-9)
     level = _gated(_step_power(wav) * scale**2)  # at a peak of -6 dBFS, since the standard leaves out quiet blocks
     if not np.isfinite(level):
-        return Spool.of(np.asarray(wav[:], np.float32))
+        return Spool().extend(_blocks(wav, 1.0))
     gain = _amplitude(OUTPUT_LUFS - level) * scale
-    made = Spool.of(*_limited(wav, gain))
+    made = Spool().extend(_limited(wav, gain))
     for _ in range(_MAX_CORRECTIONS if peak * gain > _HIGHEST else 0):
         error = OUTPUT_LUFS - loudness_lufs(made)
         if not abs(error) > _TOLERANCE_LU:
             break
         gain *= _amplitude(error)
-        made = Spool.of(*_limited(wav, gain))
+        made = Spool().extend(_limited(wav, gain))
     return made
 
 
@@ -69,18 +69,23 @@ def normalize_loudness(wav: np.ndarray) -> np.ndarray:
     return normalize(wav)[:]
 
 
-def _limited(wav: Samples, gain: float) -> Iterator[np.ndarray]:
-    """Blocks of (N,) samples times a gain, that is lower around peaks."""
+def _blocks(wav: Samples, gain: float) -> Iterator[np.ndarray]:
+    """Blocks of (N,) samples times a gain, (n,) float32."""
     for start in range(0, len(wav), _BLOCK_SAMPLES):
-        block = np.asarray(wav[start : start + _BLOCK_SAMPLES]) * gain
-        peaks = _peaks(wav, start, 2 * _RAMP_SAMPLES) * gain
+        yield (np.asarray(wav[start : start + _BLOCK_SAMPLES]) * gain).astype(np.float32)
+
+
+def _limited(wav: Samples, gain: float) -> Iterator[np.ndarray]:
+    """As :func:`_blocks`, with a lower gain around peaks."""
+    for k, block in enumerate(_blocks(wav, gain)):
+        peaks = _peaks(wav, k * _BLOCK_SAMPLES, 2 * _RAMP_SAMPLES) * gain
         if peaks.max() > _HIGHEST:
             # The least gain of the neighborhood, then its mean: at every sample, all that is averaged
             # is low enough for that sample.
             allowed = (_HIGHEST / peaks).clamp_max(1)[None]
             least = -F.max_pool1d(-allowed, 2 * _RAMP_SAMPLES + 1, 1)
             block = block * F.avg_pool1d(least, 2 * _RAMP_SAMPLES + 1, 1)[0].numpy()
-        yield block.astype(np.float32)
+        yield block
 
 
 def _peaks(wav: Samples, start: int, margin: int = 0) -> torch.Tensor:

@@ -137,7 +137,8 @@ _SCRIPT = r"""
       const message = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
       const name = [...title.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
       if (!message || !name) continue;
-      const [, first, rest] = message.data.trim().match(/^(.*?[.!?])(?:\s+([^]*))?$/) ?? [null, message.data.trim(), ""];
+      const said = message.data.trim();
+      const [, first, rest] = said.match(/^(.*?[.!?])(?:\s+([^]*))?$/) ?? [null, said, ""];
       title.dataset.entitled = true;
       name.data = first + " ";
       message.data = rest ?? "";
