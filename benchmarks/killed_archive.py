@@ -187,9 +187,12 @@ def check(source: Path, output: Path, broken: list[str]) -> None:
 
 
 def share_nearest_own(output: Path) -> tuple[float, int]:
-    """Share of outputs nearest to their own subject's mean, of the others for it; number of subjects."""
+    """Share of outputs nearest to their own subject's mean, of the others for it; number of subjects.
+
+    A subject with one output has no others, and is left out.
+    """
     pipeline = Pipeline.from_pretrained()
-    paths = sorted(output.rglob("*.wav"))
+    paths = [path for path in sorted(output.rglob("*.wav")) if len(list(path.parent.glob("*.wav"))) > 1]
     embeddings = np.stack([pipeline.embed(path).speaker for path in paths])
     subjects, rows = np.unique([path.parent.name for path in paths], return_inverse=True)
     sums = np.stack([embeddings[rows == k].sum(0) for k in range(len(subjects))])
