@@ -1,7 +1,9 @@
 """Both stages on a small training set: augmentation, losses, exact resume, weights that convert."""
 
+import ast
 import json
 import os
+import re
 import runpy
 import shutil
 import sys
@@ -545,6 +547,15 @@ def test_clip_is_measured_once_for_all_training_sets_and_again_if_the_code_chang
     monkeypatch.setattr(clip_cache, "_code", lambda: "other")
     with pytest.raises(AssertionError, match="measured again"):
         TrainingSet(copied, segment_frames=32, stride=1)
+
+
+def test_modules_in_the_name_of_a_cached_clip_import_no_others_of_audio_and_signal() -> None:
+    for module in clip_cache.MODULES:
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names = {node.module, *(f"{node.module}.{name.name}" for name in node.names)} & sys.modules.keys()
+                imported = {name for name in names if re.match(r"saic\.(audio|signal)\.", name)}
+                assert imported <= {module.__name__ for module in clip_cache.MODULES}, module.__name__
 
 
 def test_broken_clip_is_left_out_of_the_training_set_and_named(

@@ -1,8 +1,8 @@
 """Cache on disk of what is computed once for each clip, for all trainings on this machine.
 
 The folder is ``SAIC_CACHE``, or the platform's cache folder. A file is named by a hash of the clip's
-content, of the code that decodes and measures clips, and of what is kept in it. So a changed clip or
-a changed mel is measured again, and the folder may be copied to another machine.
+content, of the modules that decode and measure clips (:data:`MODULES`), and of what is kept in it. So
+a changed clip or a changed mel is measured again, and the folder may be copied to another machine.
 """
 
 import hashlib
@@ -16,8 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from saic import audio, signal
+from saic.audio import decode, limits, mix
+from saic.audio import files as audio_files
+from saic.signal import f0, filters, masking, mel, vad
 from saic.weights import sha256, write_tensors
+
+MODULES = (audio_files, decode, limits, mix, f0, filters, masking, mel, vad)
+"""Modules that a cached measurement depends on."""
 
 
 def cached(clip: Path, what: str, measure: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -30,8 +35,8 @@ def cached(clip: Path, what: str, measure: Callable[[], dict[str, Tensor]]) -> d
     clip
         Audio file.
     what
-        Name of the measurement, with everything that it depends on besides the clip and the code of
-        ``saic.audio`` and ``saic.signal``.
+        Name of the measurement, with everything that it depends on besides the clip and
+        :data:`MODULES`.
     measure
         Makes the tensors; its errors are not caught and nothing is kept then.
     """
@@ -54,11 +59,10 @@ def cached(clip: Path, what: str, measure: Callable[[], dict[str, Tensor]]) -> d
 
 @cache
 def _code() -> str:
-    """Hash of the source files of ``saic.audio`` and ``saic.signal``."""
+    """Hash of the source files of :data:`MODULES`."""
     digest = hashlib.sha256()
-    for package in (audio, signal):
-        for file in sorted(Path(package.__file__).parent.glob("*.py")):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    for module in MODULES:
+        digest.update(module.__name__.encode() + b"\0" + Path(module.__file__).read_bytes() + b"\0")
     return digest.hexdigest()
 
 
