@@ -61,7 +61,10 @@ class ContentEncoder(_Section):
         description="replaces the convolution bank and the first blocks; null keeps these, as in the paper",
     )
     detail_channels: int = Field(
-        0, ge=0, description="of the code channels, those that are a linear map of the instance-normalized mel"
+        0,
+        ge=0,
+        description="of the code channels, those that are a linear map of the instance-normalized mel; stage 1 has no"
+        " code for them",
     )
 
     @model_validator(mode="after")

@@ -252,6 +252,21 @@ def test_part_of_a_stage_takes_the_tensors_of_the_part_before_and_warms_up_again
         read_codes(tmp_path / "nowhere")
 
 
+def test_detail_channels_have_no_stage_1_code_and_learn_from_the_decoder_alone(training_set: TrainingSet) -> None:
+    config = TINY.model_copy(update={"content_encoder": TINY.content_encoder.model_copy(update={"detail_channels": 3})})
+    stage1 = Stage1(training_set, config, None)
+    codes = stage1.codes.content_of(training_set.sample(4, np.random.default_rng(0)))
+    assert codes.shape[1] == TINY.content_encoder.code_channels
+    assert (codes[:, -3:] == 0).all() and codes[:, :-3].abs().min() > 0
+    for weight in (0.0, 1.0):
+        weights = config.stage2.weights.model_copy(update={"reconstruction": weight})
+        stage2 = config.stage2.model_copy(update={"weights": weights})
+        stage = Stage2(training_set, config.model_copy(update={"stage2": stage2}), stage1.state_dict(), None)
+        stage.step(0)
+        gradient = stage.model.content_encoder.detail.conv.weight.grad
+        assert bool((gradient != 0).any()) == (weight > 0)
+
+
 def test_reconstruction_losses_are_zero_for_equal_mels_and_grow_with_noise() -> None:
     target, noise = torch.randn(4, 80, 32), torch.randn(4, 80, 32)
     loss = ReconstructionLoss(MelFeatures((4, 8, 8, 8)), weight=1.0, share=0.5)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -23,19 +24,24 @@ CODES = "codes.safetensors"
 
 
 class Codes(nn.Module):
-    """Latent codes: one content code for every ``stride`` frames, one code for every speaker."""
+    """Latent codes: one content code for every ``stride`` frames, one code for every speaker.
+
+    ``config.content_encoder.detail_channels`` of a content code, the last ones, are not learned but 0.
+    """
 
     def __init__(self, n_codes: int, n_speakers: int, config: Config):
         super().__init__()
+        encoder = config.content_encoder
+        self.n_detail, n_learned = encoder.detail_channels, encoder.code_channels - encoder.detail_channels
         # Sparse gradients: a step updates only the rows of its batch, some thousand.
-        self.content = nn.Embedding(n_codes, config.content_encoder.code_channels, sparse=True)
+        self.content = nn.Embedding(n_codes, n_learned, sparse=True)
         self.speaker = nn.Embedding(n_speakers, config.speaker_encoder.embedding_size)
         nn.init.normal_(self.content.weight, std=0.05)
         nn.init.normal_(self.speaker.weight, std=0.05)
 
     def content_of(self, crops: Crops) -> Tensor:
         """(B, C, S / stride) content codes of crops of S frames."""
-        return self.content(crops.code_rows).transpose(1, 2)
+        return F.pad(self.content(crops.code_rows).transpose(1, 2), (0, 0, 0, self.n_detail))
 
     def speaker_of(self, crops: Crops) -> Tensor:
         """(B, E) speaker codes of crops."""

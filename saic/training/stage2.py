@@ -151,7 +151,8 @@ class Stage2:
         losses["reconstruction"] = self.loss(output, target)
         losses["f0"] = F.l1_loss(model.predict_f0_stats(speaker), f0_stats)
         if self.codes is not None:
-            losses["content"] = F.mse_loss(content, self.codes.content_of(crops))
+            n_learned = content.shape[1] - self.codes.n_detail
+            losses["content"] = F.mse_loss(content[:, :n_learned], self.codes.content_of(crops)[:, :n_learned])
             difference = (speaker - self.codes.speaker_of(crops)).square().mean(dim=1)
             losses["speaker"] = _mean_where(voice_augmentation.is_identity.to(self.device), difference)
         if self._uses_phone_loss:
