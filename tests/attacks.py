@@ -81,8 +81,8 @@ def read_files_of_others(url: str) -> Iterator[str]:
         for player in players:
             player.start()
         try:
-            for attacker in (other, program):
-                paths = [f"/proc/self/fd/{n}" for n in range(3, 60)] + [f"/dev/fd/{n}" for n in range(3, 60)]
+            for attacker, descriptors in ((other, "/proc/self/fd"), (program, "/dev/fd")):
+                paths = [f"{descriptors}/{n}" for n in range(3, 60)]
                 paths += [
                     clip,
                     f"/proc/self/root{clip}",

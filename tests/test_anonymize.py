@@ -707,6 +707,7 @@ def test_workers_of_the_command_convert_with_the_method_mcadams(anonymize, recor
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
 
 
+@pytest.mark.proof
 def test_real_weights_with_workers_survive_a_kill(tmp_path: Path) -> None:
     examples = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.flac"))[:3]
     (tmp_path / "in").mkdir()

@@ -839,7 +839,7 @@ def test_name_of_a_voice_appears_on_hover_focus_and_tap(open_page, browser: Brow
     phone.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.proof), 390])
 def test_spectrograms_fill_the_width_zoom_together_play_and_follow_their_settings(
     width, open_page, watch: Watch, tmp_path: Path
 ) -> None:
