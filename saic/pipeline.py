@@ -333,6 +333,7 @@ class Pipeline:
         study: str = "",
         register: str = "any",
         new_voices: bool = False,
+        unlike: Clip | None = None,
     ) -> Voice:
         """The pseudonym of a subject, or a random one, for :meth:`anonymize`.
 
@@ -351,6 +352,8 @@ class Pipeline:
         new_voices
             Use the key with other weights than those that it was made for: subjects then sound
             different.
+        unlike
+            A recording of the speaker. A random pseudonym is drawn again until it is unlike it.
 
         Raises
         ------
@@ -358,8 +361,11 @@ class Pipeline:
             The key file cannot be read.
         OtherVoices
             The key was made for other weights or another gallery.
+        AudioError
+            ``unlike`` cannot be used; the message says why.
         UsageError
-            A subject without a key, a key without a subject, or a register that cannot be given.
+            A subject without a key, a key without a subject or with ``unlike``, or a register that
+            cannot be given.
         """
         if register == "same":
             raise UsageError(
@@ -368,9 +374,14 @@ class Pipeline:
         if key is None:
             if subject is not None or study:
                 raise UsageError("A subject needs a key: without one, whoever guesses the name can compute the voice.")
+            if unlike is not None:
+                own = torch.from_numpy(self.embed(unlike).speaker)[None]
+                return self.gallery.distant_pseudonym(own, register).to(self.device)
             return self.gallery.pseudonym(random_bits(), register).to(self.device)
         if subject is None:
             raise UsageError("A key needs a subject: name the person who speaks.")
+        if unlike is not None:
+            raise UsageError("A key gives one voice, whoever speaks: it cannot be drawn again. Leave out unlike.")
         key = key if isinstance(key, Key) else Key.load(key)
         gallery = self.gallery  # checks that there is one
         if not new_voices:

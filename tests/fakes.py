@@ -125,6 +125,7 @@ class FakePipeline:
         study: str = "",
         register: str = "any",
         new_voices: bool = False,
+        unlike: Clip | None = None,
     ) -> Clip:
         """A clip stands for the voice; `anonymize` does not use it."""
         return _buzz(np.ones(SAMPLE_RATE), 140.0), SAMPLE_RATE

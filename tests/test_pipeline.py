@@ -116,6 +116,19 @@ def test_pseudonym_without_seed_is_far_from_the_source(pipeline: Pipeline, clips
     assert similarity <= max(MAX_PSEUDONYM_SIMILARITY, min(similarities) + 1e-6)
 
 
+def test_random_pseudonym_for_several_recordings_is_drawn_again_until_it_is_unlike_the_first(
+    pipeline: Pipeline, clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedding = torch.from_numpy(pipeline.embed(clips["source"]).speaker)[None]
+
+    def similarity(**arguments) -> float:
+        return float(torch.cosine_similarity(embedding, pipeline.pseudonym(register="lower", **arguments).embedding))
+
+    limit = float(np.median([similarity() for _ in range(21)]))
+    monkeypatch.setattr("saic.gallery.MAX_PSEUDONYM_SIMILARITY", limit)
+    assert max(similarity(unlike=clips["source"]) for _ in range(12)) <= limit
+
+
 def test_path_bytes_and_samples_of_one_clip_give_the_same_output(pipeline: Pipeline, clips: dict[str, Path]) -> None:
     path = clips["source"]
     outputs = [
@@ -227,6 +240,7 @@ def test_key_of_other_weights_is_refused_unless_new_voices_are_asked_for(pipelin
         ({"study": "A"}, "needs a key"),
         ({"key": Key(bytes(32), "", "")}, "needs a subject"),
         ({"key": Key(bytes(32), "", ""), "subject": "A", "register": "same"}, "depends on the recording"),
+        ({"key": Key(bytes(32), "", ""), "subject": "A", "unlike": (voice(120, 2.0), RATE)}, "Leave out unlike"),
         ({"register": "deep"}, "no such register"),
     ],
 )

@@ -825,13 +825,14 @@ def test_label_of_a_subject_is_asked_for_only_with_a_key(recordings: Recordings,
 
 
 class DrawingPipeline(FakePipeline):
-    """Draws pseudonyms, and notes which one each recording got."""
+    """Draws pseudonyms, and notes whose voice each one must be unlike, and which one each recording got."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.given = []
+        self.given, self.unlike = [], []
 
-    def pseudonym(self, *, register="any", **keyed):
+    def pseudonym(self, *, register="any", unlike=None, **keyed):
+        self.unlike.append(unlike)
         return f"voice {len(self.given)} {register}"
 
     def anonymize(self, clip, *, voice=None, **options):
@@ -856,6 +857,7 @@ def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, e
     assert listed.count("Done.") == 3 and archive["interactive"] and not cancel["visible"]
     first, again, other = pipeline.given
     assert first == again != other and first.endswith("lower")
+    assert [len(wav) / rate_hz for wav, rate_hz in pipeline.unlike] == [1.0, 1.0]  # once a subject
     with zipfile.ZipFile(archive["value"]) as file:
         names = {
             f"{folder}/{number}-{name}"

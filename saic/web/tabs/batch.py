@@ -16,8 +16,10 @@ from html import escape
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 
 from saic import file_report
+from saic.audio import SAMPLE_RATE
 from saic.errors import SaicError, UsageError
 from saic.web.conversions import NewVoice
 from saic.web.failures import gradio_errors, missing_input
@@ -170,7 +172,7 @@ class Batcher:
         converter, kind = self._anonymizer.converter, self._kind()
         try:
             source = self._recordings.read(item.copy, session)
-            voice = self._voice_of(item.subject, register, batch)
+            voice = self._voice_of(item.subject, register, batch, source.wav)
             result = converter.convert(source.wav, voice, session, profile, progress, kind=kind)
             result = converter.measure_words_kept(result, session)
             report = converter.report(result, source.notes)
@@ -189,12 +191,12 @@ class Batcher:
             self._recordings.withdraw(session, kind)
             tell()
 
-    def _voice_of(self, subject: str, register: str, batch: Batch) -> NewVoice:
-        """The voice of a subject: from the page's key, or drawn once for the batch."""
+    def _voice_of(self, subject: str, register: str, batch: Batch, wav: np.ndarray) -> NewVoice:
+        """The voice of a subject: from the page's key, or drawn once for the batch, unlike the first wav (N,)."""
         if self._anonymizer.key is not None:
             return self._anonymizer.pseudonym(register, subject)
         if (subject, register) not in batch.voices:
-            voice = self._anonymizer.converter.pipeline.pseudonym(register=register)
+            voice = self._anonymizer.converter.pipeline.pseudonym(register=register, unlike=(wav, SAMPLE_RATE))
             batch.voices[subject, register] = NewVoice("random", voice, register=register)
         return batch.voices[subject, register]
 
