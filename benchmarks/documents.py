@@ -4,7 +4,7 @@ The report is ``benchmarks/evaluation/report.json``, which ``saic evaluate`` mad
 its five figures are made from it again. Of the documents, only tables are written; the sentences
 that quote figures stay as they are, and the tests compare them with the report.
 
-- The model card gets all tables of the report from "Worst attacker" to the one before "What that
+- The model card gets all tables of the report from "Strongest attacker" to the one before "What that
   says", except those of a single attacked system and those that `_NOT_IN_CARD` names.
 - The section "Figures" of README gets the tables of `README_TABLES`, with the rows that :func:`readme_rows` chooses.
 """
@@ -28,7 +28,7 @@ README_TABLES = {
         "DNSMOS OVRL": "Sound and prosody: librispeech",
     },
     "Corpus": {
-        "EER at 15 s, %": "Worst attacker on `pseudonym`, by corpus",
+        "EER at 15 s, %": "Strongest attacker on `pseudonym`, by corpus",
         "WER, %": "Words of `pseudonym`, by corpus",
         "WER, true text, %": "Words of `pseudonym`, by corpus",
         "Recordings: WER, true text, %": "Words of `pseudonym`, by corpus",
@@ -52,8 +52,12 @@ README_TABLES = {
 _VARIANTS = ("_cosine`", "_ignorant`")  # of attackers: weaker ways to use the same embeddings
 FIGURES = re.compile(r"(?<=\n)## Figures\n.*?(?=\n## )", re.S)
 TABLE = re.compile(r"(?:^\|.*\n)+", re.M)
-_CARD_FIGURES = re.compile(r"(?<=\n)### Worst attacker\n.*?(?=\n### What that says\n)", re.S)
-_CARD_BEGINS = ("Worst attacker", "Worst attacker on `pseudonym`, by corpus", "Against `pseudonym_prosody_kept`")
+_CARD_FIGURES = re.compile(r"(?<=\n)### Strongest attacker\n.*?(?=\n### What that says\n)", re.S)
+_CARD_BEGINS = (
+    "Strongest attacker",
+    "Strongest attacker on `pseudonym`, by corpus",
+    "Against `pseudonym_prosody_kept`",
+)
 _NOT_IN_CARD = ("Identity by sex", "Identity without the codec")
 
 

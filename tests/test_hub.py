@@ -297,7 +297,7 @@ def test_card_has_the_figures_of_the_report(hub: StandInHub, folder: Path, repor
     worst = figures["privacy"]["systems"]["pseudonym"]["privacy"][figure]
     for heading, estimate in {
         "Target top-1, %": estimates["identity"]["target_top1"],
-        "EER of the worst attacker on pseudonym, 15 s of speech, %": worst,
+        "EER of the strongest attacker on pseudonym, 15 s of speech, %": worst,
         "WER, %": estimates["utility"]["wer"],
     }.items():
         assert results[heading].metric_value == pytest.approx(estimate["value"], abs=0.005)

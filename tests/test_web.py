@@ -1550,7 +1550,7 @@ def test_time_left_of_bundled_weights_holds_within_a_quarter(recordings: Recordi
 
 def test_pseudonym_is_not_presented_as_a_mixture_of_the_bundled_voices() -> None:
     assert "built-in" not in texts.TARGET + PSEUDONYM and "gallery" in texts.TARGET
-    assert "not made from A to F" in texts.TARGET
+    assert "blends three voices of the gallery" in texts.TARGET
 
 
 def test_documents_and_code_agree_on_when_clips_are_deleted() -> None:

@@ -26,7 +26,7 @@ class Job:
     source
         Its file.
     seed
-        Of its pseudonym, where one is drawn.
+        Of its pseudonym; None draws one that is unlike the speaker.
     subject
         Who speaks, where there is a key.
     format, rate_hz
@@ -35,7 +35,7 @@ class Job:
 
     number: int
     source: Path
-    seed: int
+    seed: int | None
     subject: str | None
     format: str
     rate_hz: int | None

@@ -38,7 +38,7 @@ class Item:
     name: str
     output_name: str
 
-    def seed(self, run_seed: int | None) -> int:
+    def seed(self, run_seed: int) -> int:
         """Seed of this recording, from the run's seed and the name in NFC."""
         name = normalized(self.name).encode(errors="surrogateescape")
         return int.from_bytes(hashlib.sha256(f"{run_seed}/".encode() + name).digest()[:7])

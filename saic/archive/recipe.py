@@ -29,7 +29,7 @@ SAIC, MCADAMS = "saic", "mcadams"
 REGISTERS = ("lower", "higher", "same", "any")
 _NEAR = (
     "This voice happens to be near the speaker's own: similarity {:.2f}, where {:.2f} counts as one speaker. Choose"
-    " another voice, or for a key another study."
+    " another voice or seed, or for a key another study."
 )
 _OTHER_WEIGHTS = (
     "A machine has other weights than the one that writes. Install the same version of SAIC on all, or name weights"
@@ -83,10 +83,6 @@ class Recipe:
     def is_register(self) -> bool:
         """Whether ``voice`` is a register, and no name of a voice."""
         return self.voice in REGISTERS
-
-    @property
-    def draws_by_seed(self) -> bool:
-        return not self.targets and self.key_file is None and self.is_register
 
     @property
     def register(self) -> str | None:
@@ -206,8 +202,9 @@ class Recipe:
         else:
             if self.voice not in ("any", "same"):
                 pipeline.pseudonym(register=self.voice)  # a gallery without that register is refused now
-            return lambda job, progress: pipeline.anonymize_spooled(
-                job.source, seed=job.seed, register=self.voice, **kept, progress=progress
+            return lambda job, progress: _noted(
+                pipeline.anonymize_spooled(job.source, seed=job.seed, register=self.voice, **kept, progress=progress),
+                pipeline.gallery.threshold,
             )
         return lambda job, progress: _noted(
             pipeline.anonymize_spooled(job.source, voice=voices[job.subject], **kept, progress=progress),

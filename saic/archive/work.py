@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -98,8 +97,6 @@ class Work:
         What is left of them, in the order of the work.
     recipe
         How they are changed, with the subjects that speak.
-    seed
-        The seed that was chosen or drawn; None if no pseudonym is drawn by a seed.
     n_skipped, left_out
         How many other files IN has, and sentences about what is not copied.
     """
@@ -107,7 +104,6 @@ class Work:
     items: Sequence[Item]
     tasks: Sequence[Task]
     recipe: Recipe
-    seed: int | None
     n_skipped: int = 0
     left_out: Sequence[str] = field(default_factory=list)
 
@@ -166,16 +162,20 @@ def plan_work(request: Request, archive: Archive | None) -> Work:
     subjects = _subjects(items, request)
     recipe = replace(request.recipe, subjects=frozenset(subjects.values()) - {None})
     recipe.load_key()
-    seed = request.seed
-    if seed is None and recipe.draws_by_seed:
-        seed = secrets.randbits(53)  # every JSON reader keeps 53 bits exactly, and nobody can try all of them
     left = dict.fromkeys(items, request.force)
     if archive is not None:
         left = archive.sort_out(items, subjects, reports, extras)
     tasks = [
         Task(
             item,
-            Job(item.number, item.source, item.seed(seed), subjects[item], format_of(item.output), request.rate_hz),
+            Job(
+                item.number,
+                item.source,
+                None if request.seed is None else item.seed(request.seed),
+                subjects[item],
+                format_of(item.output),
+                request.rate_hz,
+            ),
             reports.get(item),
             replaces,
             may_exist,
@@ -184,7 +184,7 @@ def plan_work(request: Request, archive: Archive | None) -> Work:
     ]
     if request.naming != "mirrored":  # the times of the outputs must not tell the order of the old names
         tasks.sort(key=lambda task: task.item.output_name)
-    return Work(items, tasks, recipe, seed, n_skipped, left_out)
+    return Work(items, tasks, recipe, n_skipped, left_out)
 
 
 def _subjects(items: Sequence[Item], request: Request) -> dict[Item, str | None]:

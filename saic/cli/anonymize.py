@@ -179,16 +179,17 @@ def anonymize(
     get new labels, which need --key-file. participants.tsv is written anew with the labels alone.
     Sidecars and other tables are not copied. Labels of sessions and tasks stay: they may hold dates.
 
-    With --key-file, the voice depends on the key, the subject and the study alone. All recordings
-    of a subject get one voice, in every run and on every machine. Name the subject of all
-    recordings with --subject, or find it in each path: --subject-from "^([^/]+)/" takes the first
-    folder. A table has a column "path", relative to IN. Whoever has the key can link the outputs to
-    names. Subjects without a key are refused: whoever guesses a name could compute its voice.
+    With --key-file, the voice depends on the key, the subject, the study and the register (--voice)
+    alone. All recordings of a subject get one voice, in every run and on every machine. Name the
+    subject of all recordings with --subject, or find it in each path: --subject-from "^([^/]+)/"
+    takes the first folder. A table has a column "path", relative to IN. Whoever has the key can link
+    the outputs to names. Subjects without a key are refused: whoever guesses a name could compute its
+    voice.
 
-    Without --key-file every file gets a pseudonym of its own. With the same --seed, the same file
-    (by its path in IN) gets the same pseudonym in every run. Its outputs can then be linked to each
-    other, and whoever knows the seed can draw the same pseudonyms: protect it like the originals.
-    Without --seed, every run draws new pseudonyms, and only --json prints the seed that was drawn.
+    Without --key-file every file gets a pseudonym of its own. It is new in every run, and drawn again
+    until it is unlike the speaker. With the same --seed, the same file (by its path in IN) gets the
+    same pseudonym in every run, whoever speaks. Its outputs can then be linked to each other, and
+    whoever knows the seed can draw the same pseudonyms: protect it like the originals.
 
     A report names neither the recording nor the subject. Its similarities are measurements of a
     person: keep it with the originals.
@@ -242,7 +243,7 @@ def anonymize(
         "output": str(output),
         "method": method,
         "profile": work.recipe.used_profile,
-        "seed": work.seed,
+        "seed": seed,
         "written": outcome.n_written,
         "done_before": work.n_done_before,
         "left": len(work.tasks) - outcome.n_written - len(outcome.failures),

@@ -164,7 +164,7 @@ _NOTES = {
     "headline": """\
 - Equal error rate (EER) of the worst of all attackers, who has the seconds of speech that the
   column names on each side of a trial; 50 % is chance. `all`: trials of all corpora; below it each
-  corpus apart, with its own worst attacker.
+  corpus apart, with its own strongest attacker.
 """,
     "words_by_corpus": """\
 - WER and CER against the recognizer's transcript of the source. Against the true text where the
@@ -310,7 +310,7 @@ def build(
 
 
 def privacy_claims(privacy: Mapping[str, Any]) -> list[str]:
-    """Sentences on the worst attacker of pseudonyms, and on the weakest corpus beside the best."""
+    """Sentences on the strongest attacker of pseudonyms, and on the weakest corpus beside the best."""
     system, by_corpus = headline(privacy)
     sentences = [f"{system}: {privacy['claims'][system]}"]
     at_headline = {name: of_corpus.get(f"eer_{HEADLINE_S}s") for name, of_corpus in by_corpus.items()}
@@ -318,15 +318,15 @@ def privacy_claims(privacy: Mapping[str, Any]) -> list[str]:
     if len(known_eer) > 1:
         weakest, best = (choose(known_eer, key=lambda name: known_eer[name].value) for choose in (min, max))
         sentences.append(
-            f"Weakest corpus: {weakest}, EER of the worst attacker {known_eer[weakest].value:.0f} % at {HEADLINE_S} s"
-            f" ({known_eer[weakest].n} speakers); best: {best}, {known_eer[best].value:.0f} %"
+            f"Weakest corpus: {weakest}, EER of the strongest attacker {known_eer[weakest].value:.0f} % at"
+            f" {HEADLINE_S} s ({known_eer[weakest].n} speakers); best: {best}, {known_eer[best].value:.0f} %"
             f" ({known_eer[best].n} speakers)."
         )
     return sentences
 
 
 def headline(privacy: Mapping[str, Any]) -> tuple[str, dict[str, Estimates]]:
-    """EER of the worst attacker on the default pseudonym, or else on the last system measured.
+    """EER of the strongest attacker on the default pseudonym, or else on the last system measured.
 
     Returns
     -------
@@ -399,7 +399,7 @@ def _attackers_by_corpus(privacy: Mapping[str, Any] | None) -> list[str]:
     system, by_corpus = headline(privacy)
     lengths = dict.fromkeys(name for figures in by_corpus.values() for name in figures)
     columns = {name: f"EER at {name.removeprefix('eer_').removesuffix('s')} s, %" for name in lengths}
-    title = f"Worst attacker on `{system}`, by corpus"
+    title = f"Strongest attacker on `{system}`, by corpus"
     return table(title, columns, by_corpus, _NOTES["headline"], first="Corpus")
 
 

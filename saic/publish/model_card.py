@@ -115,7 +115,7 @@ def _estimates(systems: Mapping[str, Any], system: str) -> Iterator[tuple[str, M
 
 
 def _results(report: Mapping[str, Any]) -> list[EvalResult]:
-    """The worst attacker's EER of each system, and the figures of ``convert`` on each corpus."""
+    """The strongest attacker's EER of each system, and the figures of ``convert`` on each corpus."""
     return [*_privacy_results(report["privacy"]), *_conversion_results(report["corpora"])]
 
 
@@ -129,7 +129,7 @@ def _privacy_results(privacy: Mapping[str, Any] | None) -> Iterator[EvalResult]:
             estimate = privacy["systems"][system]["privacy"].get(f"{attacker}.eer_{length}{'' if has_all else 's'}")
             if system not in _CONTROLS and estimate is not None:
                 speech = "all speech of a person" if has_all else f"{length} s of speech"
-                name = f"EER of the worst attacker on {system}, {speech}, %"
+                name = f"EER of the strongest attacker on {system}, {speech}, %"
                 dataset = f"{estimate['n']} speakers of {', '.join(data['corpora'])}"
                 yield _result(dataset, data["split"], "eer", name, estimate)
 

@@ -29,7 +29,7 @@ _BLOCK_FRAMES = 1024  # 10 s at a time, which bounds memory
 _FLOOR = 1e-12
 
 
-def anonymize(wav: np.ndarray, alpha: float | None = None, seed: int = 0) -> np.ndarray:
+def anonymize(wav: np.ndarray, alpha: float | None = None, seed: int | None = 0) -> np.ndarray:
     """Move the formants of a recording, with one coefficient for all of it.
 
     Parameters
@@ -41,7 +41,7 @@ def anonymize(wav: np.ndarray, alpha: float | None = None, seed: int = 0) -> np.
         1 changes nothing. None draws it uniformly from 0.5 to 0.9, as B2 of VoicePrivacy 2024 does
         per utterance (evaluation plan, arXiv:2404.02677); B2 of 2022 draws it per speaker.
     seed
-        Seed of that draw.
+        Seed of that draw; None draws anew.
 
     Returns
     -------

@@ -26,7 +26,7 @@ class Linkage:
     eer
         Seconds of speech to the lowest EER of any attacker, in percent; `HEADLINE_S` is among them.
     top1
-        How often the best attacker names the right one of `GALLERY_SIZE` people, in percent, with
+        How often the strongest attacker names the right one of `GALLERY_SIZE` people, in percent, with
         `HEADLINE_S` of speech; None if it was not measured.
     speakers
         Number of speakers, with `HEADLINE_S` of speech.

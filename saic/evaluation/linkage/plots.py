@@ -47,7 +47,7 @@ def attacked(report: Mapping[str, Any]) -> tuple[dict[str, Estimates], list[int]
 
 
 def eer_by_seconds(systems: Mapping[str, Mapping[str, Any]], lengths_s: list[int]) -> Figure:
-    """EER of the worst attacker over the seconds of speech on each side: one line a system."""
+    """EER of the strongest attacker over the seconds of speech on each side: one line a system."""
     figure = Figure(figsize=(WIDTH_IN, 3.6 + 0.21 * len(systems)), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     for place, (system, estimates, style) in enumerate(_styled(systems)):
@@ -64,7 +64,7 @@ def eer_by_seconds(systems: Mapping[str, Mapping[str, Any]], lengths_s: list[int
     axes.text(0.98, 50.5, "chance", transform=axes.get_yaxis_transform(), ha="right", fontsize=FONT_PT - 2, color=_GREY)
     axes.set(ylim=(0, 56), xticks=lengths_s)
     axes.set_xlabel("Speech on each side (s)", fontsize=FONT_PT)
-    axes.set_ylabel("EER of the worst attacker (%)", fontsize=FONT_PT)
+    axes.set_ylabel("EER of the strongest attacker (%)", fontsize=FONT_PT)
     axes.tick_params(labelsize=FONT_PT - 1)
     figure.legend(loc="outside lower center", fontsize=FONT_PT - 1, frameon=False, handlelength=3.5)
     return figure

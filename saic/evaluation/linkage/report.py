@@ -44,12 +44,12 @@ MAX_COPY_DIFFERENCE = 2.0  # points
 
 _NOTES = {
     "worst": """\
-- Equal error rate of the worst attacker: of all attackers the one with the lowest. 50 % is chance.
+- Equal error rate of the strongest attacker: of all attackers the one with the lowest. 50 % is chance.
   The attacker decides whether two recordings are of one speaker; both are converted, each to a
   voice of its own. Both sides have the seconds that the column names, of different clips, and of
   different sessions where the corpus states them.
 - Pairs are of one corpus, one sex (or register, where the sex is not stated) and one age group.
-- Top-1: how often the worst attacker names the right one of {gallery} enrolled speakers of all
+- Top-1: how often the strongest attacker names the right one of {gallery} enrolled speakers of all
   corpora; chance is {chance:.1f} %.
 - `real` is original speech: what the same attackers reach without anonymization.
 """,
@@ -77,7 +77,7 @@ _NOTES = {
 - Singling out: how often the attacker `fused` names the right one of all {n} enrolled speakers. This
   is the risk that one person is picked out of a data set of that size; chance is {chance:.1f} %.
 - Linkability: how well two recordings of one person are recognized as such. The EER is that of the
-  worst attacker; 50 % is chance.
+  strongest attacker; 50 % is chance.
 - Inference: how often an attribute of a speaker is told from the outputs, as the mean over its
   classes (balanced accuracy). A logistic regression on all that the attackers measure in
   {seconds} s is tested on unseen speakers. Chance is the last row. The age groups are children of at
@@ -201,7 +201,7 @@ def worst(estimates: Estimates, length: Length, suffix: str = "") -> tuple[str, 
 
 
 def claim(estimates: Estimates, lengths_s: Sequence[int]) -> str:
-    """One sentence on the worst attacker."""
+    """One sentence on the strongest attacker."""
     parts: list[str] = []
     for length in sorted(lengths_s, key=lambda length: (length != HEADLINE_S, length)):
         attacker, estimate = worst(estimates, length)
@@ -209,7 +209,7 @@ def claim(estimates: Estimates, lengths_s: Sequence[int]) -> str:
             parts.append(f"{estimate.value:.0f} % at {length} s ({estimate.n} speakers, attacker {attacker})")
     named = _best_top1(estimates, HEADLINE_S)
     naming = f"; the right one of {GALLERY_SIZE} people is named in {named.value:.0f} % of cases" if named else ""
-    return f"EER of the worst attacker: {', '.join(parts)}{naming}."
+    return f"EER of the strongest attacker: {', '.join(parts)}{naming}."
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -226,7 +226,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         "",
     ]
     lines += table(
-        "Worst attacker",
+        "Strongest attacker",
         {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
         | {f"top1_{length}s": f"top-1 at {length} s, %" for length in lengths},
         {system: _worst_row(estimates, lengths) for system, estimates in systems.items()},
@@ -247,7 +247,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         lines += table(
             "All recordings of a subject",
             {
-                f"eer_{ALL}": "Worst attacker: EER, %",
+                f"eer_{ALL}": "Strongest attacker: EER, %",
                 f"top1_{ALL}": f"top-1 of {GALLERY_SIZE}, %",
                 f"{FUSED}.eer_{ALL}": f"`{FUSED}`: EER, %",
                 _of_all(ALL): "top-1 of all, %",

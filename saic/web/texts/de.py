@@ -53,13 +53,13 @@ SOURCE = f"""<h2><span class="step">1</span> Die zu schützende Stimme</h2>
 <p>Aufnehmen oder hochladen, bis {_MINUTES} Minuten. Einige Sätze genügen.</p>"""
 
 TARGET = """<h2><span class="step">2</span> Die neue Stimme</h2>
-<p>Ein Pseudonym kommt aus der Galerie, nicht aus A bis F.</p>"""
+<p>Ein Pseudonym mischt drei Stimmen der Galerie. Es ist niemandes Stimme.</p>"""
 
 REGISTERS = {"any": "Beliebig", "lower": "Tiefer", "higher": "Höher", "same": "Wie die Person"}
 SUBJECT = "Kennung der Person"
 SUBJECT_INFO = (
-    "Dieselbe Kennung bekommt dieselbe Stimme, heute und an jedem anderen Tag. Verwenden Sie einen Code, "
-    "keinen Namen. Leer: jedes Mal eine neue Stimme."
+    "Dieselbe Kennung mit demselben Register bekommt dieselbe Stimme, heute und an jedem anderen Tag. "
+    "Verwenden Sie einen Code, keinen Namen. Leer: jedes Mal eine neue Stimme."
 )
 VOICE_KINDS = {
     "random": "ein zufällig gezogenes Pseudonym: die Stimme von niemandem",
@@ -73,18 +73,18 @@ PROFILE = """<h2><span class="step">3</span> Die Sprechweise</h2>"""
 PROFILE_NAMES = {BALANCED: "Ausgewogen", STRICT: "Streng", PROSODY_KEPT: "Prosodie erhalten"}
 
 PROFILES = {
-    BALANCED: "Die Melodie wird neu gebildet; Rhythmus und Länge bleiben.",
+    BALANCED: "Die Melodie wird neu gebildet; Rhythmus, Lautstärke und Länge bleiben.",
     STRICT: "Melodie, Rhythmus und Pausen werden neu gebildet; die Länge ändert sich.",
     PROSODY_KEPT: "Melodie, Lautstärke und Rhythmus wie zuvor, für deren Untersuchung; am leichtesten zuzuordnen.",
 }
-PROFILE_FIGURE = "Angreifer irrt in {eer}."
+PROFILE_FIGURE = "Fehlerrate des Angreifers: {eer}."
 PROFILE_NOTE = """Angreifer: Software, die entscheidet, ob zwei Aufnahmen von {seconds} Sekunden von einer Person
 stammen. Raten irrt in 50 %. Gemessen mit Pseudonymen."""
 NO_PATIENT = "Nichts davon wurde an Patienten gemessen."
 STAYS = {
     BALANCED: "Rhythmus, Pausen, Betonung, Akzent, Wortwahl und langsame Änderungen der Melodie bleiben.",
     STRICT: "Akzent, Wortwahl, die Stellen der Pausen und ein Teil des Rhythmus bleiben.",
-    PROSODY_KEPT: "Rhythmus, Pausen, Melodie, Akzent und Wortwahl bleiben.",
+    PROSODY_KEPT: "Rhythmus, Pausen, Melodie, Betonung, Akzent und Wortwahl bleiben.",
 }
 
 CONSENT = "Die Person, die hier spricht, hat dieser Verwendung ihrer Stimme zugestimmt"
@@ -218,11 +218,11 @@ LINKAGE_HEADLINE = """<strong>Der stärkste Angreifer hat eine EER von {eer} bei
 jeder Seite{others} ({speakers} Sprecher, neue Pseudonyme, Profil {profile}). 50 % sind Zufall."""
 LINKAGE_HEADLINE_OTHER = ", {eer} bei {seconds}"
 LINKAGE_LABEL, LINKAGE_PROFILE = "Stärkster Angreifer", "Profil"
-LINKAGE_EER, LINKAGE_NAMED = "EER bei {seconds} s, %", "Genannt unter {people}, %"
+LINKAGE_EER, LINKAGE_NAMED = "EER bei {seconds} s, %", "Gefunden unter {people}, %"
 LINKAGE_ORIGINAL = "Originalsprache"
-LINKAGE_NOTE = """EER: Fehlerrate der Entscheidung, ob zwei Aufnahmen von einer Person stammen, durch den besten aller
-erprobten Angreifer. Sie kennen dieses System und trainieren mit seiner Ausgabe. Genannt: wie oft der beste Angreifer
-mit {seconds} Sekunden Sprache die richtige Person findet. Es wurde an keinem Patienten gemessen."""
+LINKAGE_NOTE = """EER: Fehlerrate der Entscheidung, ob zwei Aufnahmen von einer Person stammen, durch den stärksten
+aller erprobten Angreifer. Sie kennen dieses System und trainieren mit seiner Ausgabe. Gefunden: wie oft der stärkste
+Angreifer mit {seconds} Sekunden Sprache die richtige Person findet. Es wurde an keinem Patienten gemessen."""
 
 MELS = """<h3>Was sich am Klang geändert hat</h3>
 <p>Die Zeit läuft nach rechts, die Frequenz nach oben; hell ist laute Sprache. Die weiße Linie ist die Tonhöhe der
@@ -265,7 +265,7 @@ von diesem System: Ein Angreifer, der davon weiß, findet mehr (nächste Abbildu
     ),
     "attackers": (
         "Angreifer nach Sekunden Sprache",
-        """<p>Der beste aller Angreifer entscheidet, ob zwei Aufnahmen von einer Person stammen. Er kennt dieses
+        """<p>Der stärkste aller Angreifer entscheidet, ob zwei Aufnahmen von einer Person stammen. Er kennt dieses
 System und trainiert mit seiner Ausgabe. Equal Error Rate (EER): 50 % sind Zufall, 0 % findet jede Person. Je mehr
 Sprache er auf jeder Seite hat, desto besser gelingt es ihm.</p>""",
     ),
@@ -402,9 +402,9 @@ ABOUT = """
 ## Wie es funktioniert
 
 SAIC trennt eine Aufnahme in das, *was gesagt wird* (Inhalt), *wer spricht* (ein Sprecher-Embedding) und die Melodie
-(Tonhöhe). Es verbindet den Inhalt mit dem Sprecher-Embedding einer anderen Stimme, verschiebt die Tonhöhe in den
-Bereich dieser Stimme und macht daraus eine neue Aufnahme. Die Profile Ausgewogen und Streng sagen die Melodie aus dem
-Inhalt vorher, statt sie zu behalten. Es setzt *SAIC: Integration of Speech Anonymization and Identity Classification*
+(Tonhöhe). Es verbindet den Inhalt mit dem Sprecher-Embedding einer anderen Stimme. Die Profile Ausgewogen und Streng
+sagen die Melodie aus dem Inhalt vorher, ein drittes verschiebt sie in den Bereich der neuen Stimme. Daraus entsteht
+eine neue Aufnahme. Es setzt *SAIC: Integration of Speech Anonymization and Identity Classification*
 (Cheng, Diao, Cheng und Liu) um. Es läuft auf dem Prozessor des Computers, der diese Seite bereitstellt, und verwendet
 keinen anderen Dienst.
 """
@@ -432,8 +432,8 @@ RETENTION = f"""
 ## Was mit Aufnahmen geschieht
 
 - **Keine echten Patientendaten auf einem öffentlichen Server: Betreiben Sie die Seite auf Ihrem eigenen Rechner.** Mit
-  Python 3.11, in einer Kopie des Repositorys: `make app`. Ohne die Seite tut
-  `saic anonymize RECORDING --output anonymous.wav` dasselbe.
+  Python 3.11, in einer Kopie des Repositorys: `make app`. Ohne die Seite
+  gibt `saic anonymize RECORDING --output anonymous.wav` einer Aufnahme ein Pseudonym.
 - Eine hochgeladene Datei wird in eine einfache Kopie mit 16 kHz dekodiert, in einem eigenen Prozess mit begrenztem
   Speicher und begrenzter Zeit. Die hochgeladene Datei wird dann sofort entfernt.
 - Die Kopie, die Ergebnisse und ihr Bericht liegen in einem privaten temporären Ordner, unter Namen, die nicht zu
@@ -451,7 +451,8 @@ RETENTION = f"""
   als dem, auf dem diese Seite läuft, erlauben Browser das nur über https.
 """
 
-PICTURE_ALT = """Ein Inhalts-Encoder entnimmt Ihrer Aufnahme, was gesagt wird, und eine Tonhöhenanalyse ihre Melodie.
+PICTURE_ALT = """Ein Inhalts-Encoder entnimmt Ihrer Aufnahme, was gesagt wird, und eine Tonhöhenanalyse ihre Melodie,
+von der das Profil einen Teil behält.
 Ein Sprecher-Encoder entnimmt der neuen Stimme, wer spricht. Ein Decoder verbindet die drei zu einem Mel-Spektrogramm,
 und ein Vocoder macht daraus Klang."""
 

@@ -55,13 +55,13 @@ SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
 <p>Record or upload up to {_MINUTES} minutes. A few sentences are enough.</p>"""
 
 TARGET = """<h2><span class="step">2</span> The new voice</h2>
-<p>A pseudonym is drawn from the gallery, not made from A to F.</p>"""
+<p>A pseudonym blends three voices of the gallery. It is nobody's voice.</p>"""
 
 REGISTERS = {"any": "Any", "lower": "Lower", "higher": "Higher", "same": "Like the speaker's"}
 SUBJECT = "Subject's label"
 SUBJECT_INFO = (
-    "The same label gets the same voice, on this and every other day. Use a code, not a name. Empty: a "
-    "new voice each time."
+    "The same label and register get the same voice, on this and every other day. Use a code, not a name. "
+    "Empty: a new voice each time."
 )
 VOICE_KINDS = {
     "random": "a pseudonym, drawn at random: nobody's voice",
@@ -77,18 +77,18 @@ PROFILE_NAMES = {BALANCED: "Balanced", STRICT: "Strict", PROSODY_KEPT: "Prosody 
 """In the order of the page."""
 
 PROFILES = {
-    BALANCED: "The melody is made anew; rhythm and length stay.",
+    BALANCED: "The melody is made anew; rhythm, loudness and length stay.",
     STRICT: "Melody, rhythm and pauses are made anew; the length changes.",
     PROSODY_KEPT: "Melody, loudness and rhythm as they were, for those who study them; easiest to link.",
 }
-PROFILE_FIGURE = "Attacker errs in {eer}."
+PROFILE_FIGURE = "Attacker's error rate: {eer}."
 PROFILE_NOTE = """Attacker: software that decides whether two recordings of {seconds} seconds are of one
 person. Guessing errs in 50 %. Measured with pseudonyms."""
 NO_PATIENT = "None of it was measured on a patient."
 STAYS = {
     BALANCED: "Rhythm, pauses, emphasis, accent, choice of words and slow changes of the melody stay.",
     STRICT: "Accent, choice of words, the places of pauses and a part of the rhythm stay.",
-    PROSODY_KEPT: "Rhythm, pauses, melody, accent and choice of words stay.",
+    PROSODY_KEPT: "Rhythm, pauses, melody, emphasis, accent and choice of words stay.",
 }
 
 CONSENT = "The person who speaks here has agreed to this use of their voice"
@@ -218,16 +218,16 @@ LINKAGE_OTHER_LENGTH = "{eer} with {seconds} seconds"
 LINKAGE_TOP1 = "It names the right one of {people} people in {top1} of cases."
 
 LINKAGE_TITLE = "Who can link a recording to its speaker"
-LINKAGE_HEADLINE = """<strong>The worst attacker has an EER of {eer} with {seconds} seconds of
+LINKAGE_HEADLINE = """<strong>The strongest attacker has an EER of {eer} with {seconds} seconds of
 speech</strong> on each side{others} ({speakers} speakers, new pseudonyms, profile {profile}). 50 %
 is chance."""
 LINKAGE_HEADLINE_OTHER = ", {eer} with {seconds}"
-LINKAGE_LABEL, LINKAGE_PROFILE = "Worst attacker", "Profile"
-LINKAGE_EER, LINKAGE_NAMED = "EER at {seconds} s, %", "Named of {people}, %"
+LINKAGE_LABEL, LINKAGE_PROFILE = "Strongest attacker", "Profile"
+LINKAGE_EER, LINKAGE_NAMED = "EER at {seconds} s, %", "Found among {people}, %"
 LINKAGE_ORIGINAL = "Original speech"
-LINKAGE_NOTE = """EER: error rate of the decision whether two recordings are of one person, by the best
-of all attackers that were tried. They know this system and train on its output. Named: how often the
-best attacker finds the right person with {seconds} seconds of speech. No patient was measured."""
+LINKAGE_NOTE = """EER: error rate of the decision whether two recordings are of one person, by the
+strongest of all attackers that were tried. They know this system and train on its output. Found: how
+often the strongest attacker finds the right person with {seconds} seconds of speech. No patient was measured."""
 
 MELS = """<h3>What changed in the sound</h3>
 <p>Time runs to the right, frequency upwards; bright is loud speech. The white line is the pitch of
@@ -270,7 +270,7 @@ system: an attacker who does, finds more (next figure).</p>""",
     ),
     "attackers": (
         "Attackers by seconds of speech",
-        """<p>The best of all attackers decides whether two recordings are of one person. It knows this system and
+        """<p>The strongest of all attackers decides whether two recordings are of one person. It knows this system and
 trains on its output. Equal error rate (EER): 50 % is chance, 0 % finds every person. The more speech it has on each
 side, the better it succeeds.</p>""",
     ),
@@ -400,9 +400,9 @@ ABOUT = """
 ## How it works
 
 SAIC separates a recording into *what is said* (content), *who speaks* (a speaker embedding) and the
-melody (pitch). It combines the content with the speaker embedding of another voice, moves the pitch
-to that voice's range, and makes a new recording from these. The profiles Balanced and Strict predict
-the melody from the content instead of keeping it. It implements *SAIC: Integration of
+melody (pitch). It combines the content with the speaker embedding of another voice. The profiles
+Balanced and Strict predict the melody from the content, Prosody kept moves it to the new voice's
+range. A new recording is made from these. It implements *SAIC: Integration of
 Speech Anonymization and Identity Classification* (Cheng, Diao, Cheng and Liu). It runs on the
 processor of the computer that serves this page, and uses no other service.
 """
@@ -431,7 +431,7 @@ RETENTION = f"""
 
 - **Not for real patient data on a public server: run it on your own machine.** With Python 3.11, in
   a copy of the repository: `make app`. Without the page,
-  `saic anonymize RECORDING --output anonymous.wav` does the same.
+  `saic anonymize RECORDING --output anonymous.wav` converts a recording to a pseudonym.
 - An upload is decoded to a plain 16 kHz copy, in a separate process with limited memory and time.
   The upload is then removed at once.
 - The copy, the results and their report are in a private temporary folder, under names that cannot
@@ -450,8 +450,8 @@ RETENTION = f"""
 """
 
 PICTURE_ALT = """A content encoder takes what is said from your recording, and a pitch tracker takes
-its melody. A speaker encoder takes who speaks from the new voice. A decoder combines the three into
-a mel spectrogram, and a vocoder turns it into sound."""
+its melody, of which the profile keeps a part. A speaker encoder takes who speaks from the new voice.
+A decoder combines the three into a mel spectrogram, and a vocoder turns it into sound."""
 
 PICTURE = {
     "title": "How it works",

@@ -51,13 +51,13 @@ SOURCE = f"""<h2><span class="step">1</span> La voz que proteger</h2>
 <p>Grabe o suba hasta {_MINUTES} minutos. Bastan unas frases.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La voz nueva</h2>
-<p>Un seudónimo se extrae de la galería, no se hace a partir de A a F.</p>"""
+<p>Un seudónimo mezcla tres voces de la galería. No es la voz de nadie.</p>"""
 
 REGISTERS = {"any": "Todos", "lower": "Más grave", "higher": "Más agudo", "same": "Parecido"}
 SUBJECT = "Código de la persona"
 SUBJECT_INFO = (
-    "El mismo código recibe la misma voz, hoy y cualquier otro día. Use un código, no un nombre. Vacío: "
-    "una voz nueva cada vez."
+    "El mismo código y el mismo registro reciben la misma voz, hoy y cualquier otro día. Use un código, no "
+    "un nombre. Vacío: una voz nueva cada vez."
 )
 VOICE_KINDS = {
     "random": "un seudónimo, extraído al azar: la voz de nadie",
@@ -71,11 +71,11 @@ PROFILE = """<h2><span class="step">3</span> La manera de hablar</h2>"""
 PROFILE_NAMES = {BALANCED: "Equilibrado", STRICT: "Estricto", PROSODY_KEPT: "Prosodia conservada"}
 
 PROFILES = {
-    BALANCED: "La melodía se hace de nuevo; el ritmo y la duración permanecen.",
+    BALANCED: "La melodía se hace de nuevo; el ritmo, el volumen y la duración permanecen.",
     STRICT: "La melodía, el ritmo y las pausas se hacen de nuevo; la duración cambia.",
     PROSODY_KEPT: "Melodía, volumen y ritmo como estaban, para quien los estudia; lo más fácil de vincular.",
 }
-PROFILE_FIGURE = "El atacante yerra en {eer}."
+PROFILE_FIGURE = "Tasa de error del atacante: {eer}."
 PROFILE_NOTE = """Atacante: software que decide si dos grabaciones de {seconds} segundos son de una misma persona.
 Adivinar yerra en 50 %. Medido con seudónimos."""
 NO_PATIENT = "Nada de ello se midió en un paciente."
@@ -83,7 +83,7 @@ STAYS = {
     BALANCED: "El ritmo, las pausas, el énfasis, el acento, la elección de palabras y los cambios lentos de la melodía "
     "permanecen.",
     STRICT: "El acento, la elección de palabras, los lugares de las pausas y una parte del ritmo permanecen.",
-    PROSODY_KEPT: "El ritmo, las pausas, la melodía, el acento y la elección de palabras permanecen.",
+    PROSODY_KEPT: "El ritmo, las pausas, la melodía, el énfasis, el acento y la elección de palabras permanecen.",
 }
 
 CONSENT = "La persona que habla aquí ha consentido este uso de su voz"
@@ -209,16 +209,16 @@ LINKAGE_OTHER_LENGTH = "{eer} con {seconds} segundos"
 LINKAGE_TOP1 = "En {top1} de los casos nombra a la correcta entre {people} personas."
 
 LINKAGE_TITLE = "Quién puede vincular una grabación a la persona que habla"
-LINKAGE_HEADLINE = """<strong>El peor atacante tiene una EER de {eer} con {seconds} segundos de habla</strong> en cada
-lado{others} ({speakers} locutores, seudónimos nuevos, perfil {profile}). 50 % es el azar."""
+LINKAGE_HEADLINE = """<strong>El atacante más fuerte tiene una EER de {eer} con {seconds} segundos de habla</strong> en
+cada lado{others} ({speakers} locutores, seudónimos nuevos, perfil {profile}). 50 % es el azar."""
 LINKAGE_HEADLINE_OTHER = ", {eer} con {seconds}"
-LINKAGE_LABEL, LINKAGE_PROFILE = "Peor atacante", "Perfil"
-LINKAGE_EER, LINKAGE_NAMED = "EER con {seconds} s, %", "Nombrados entre {people}, %"
+LINKAGE_LABEL, LINKAGE_PROFILE = "Atacante más fuerte", "Perfil"
+LINKAGE_EER, LINKAGE_NAMED = "EER con {seconds} s, %", "Encontrados entre {people}, %"
 LINKAGE_ORIGINAL = "Habla original"
-LINKAGE_NOTE = """EER: tasa de error de la decisión de si dos grabaciones son de una misma persona, por el mejor de
-todos los atacantes que se probaron. Conocen este sistema y se entrenan con lo que produce. Nombrados: con qué
-frecuencia el mejor atacante encuentra a la persona correcta con {seconds} segundos de habla. No se midió a ningún
-paciente."""
+LINKAGE_NOTE = """EER: tasa de error de la decisión de si dos grabaciones son de una misma persona, por el más
+fuerte de todos los atacantes que se probaron. Conocen este sistema y se entrenan con lo que produce. Encontrados: con
+qué frecuencia el atacante más fuerte encuentra a la persona correcta con {seconds} segundos de habla. No se midió a
+ningún paciente."""
 
 MELS = """<h3>Qué cambió en el sonido</h3>
 <p>El tiempo va hacia la derecha, la frecuencia hacia arriba; lo claro es habla fuerte. La línea blanca es el tono de
@@ -261,9 +261,9 @@ nada de este sistema: un atacante que sí sabe encuentra más (figura siguiente)
     ),
     "attackers": (
         "Atacantes según los segundos de habla",
-        """<p>El mejor de todos los atacantes decide si dos grabaciones son de una misma persona. Conoce este sistema
-y se entrena con lo que produce. Equal error rate (EER): 50 % es el azar, 0 % encuentra a cada persona. Cuanta más
-habla tiene en cada lado, mejor lo logra.</p>""",
+        """<p>El más fuerte de todos los atacantes decide si dos grabaciones son de una misma persona. Conoce este
+sistema y se entrena con lo que produce. Equal error rate (EER): 50 % es el azar, 0 % encuentra a cada persona. Cuanta
+más habla tiene en cada lado, mejor lo logra.</p>""",
     ),
     "sound": (
         "Sonido y prosodia",
@@ -394,10 +394,10 @@ ABOUT = """
 ## Cómo funciona
 
 SAIC separa una grabación en *lo que se dice* (contenido), *quién habla* (un vector de locutor) y la melodía (tono).
-Combina el contenido con el vector de locutor de otra voz, lleva el tono al intervalo de esa voz y hace con ello una
-grabación nueva. Los perfiles Equilibrado y Estricto predicen la melodía a partir del contenido en lugar de
-conservarla. Pone en práctica *SAIC: Integration of Speech Anonymization and Identity Classification* (Cheng, Diao,
-Cheng y Liu). Funciona en el procesador del ordenador que sirve esta página, y no usa ningún otro servicio.
+Combina el contenido con el vector de locutor de otra voz. Los perfiles Equilibrado y Estricto predicen la melodía a
+partir del contenido; el tercero la lleva al intervalo de la voz nueva. Con ello hace una grabación nueva.
+Pone en práctica *SAIC: Integration of Speech Anonymization and Identity Classification* (Cheng, Diao, Cheng y Liu).
+Funciona en el procesador del ordenador que sirve esta página, y no usa ningún otro servicio.
 """
 
 LIMITS_AND_ETHICS = """
@@ -424,7 +424,7 @@ RETENTION = f"""
 
 - **No para datos reales de pacientes en un servidor público: ejecute la página en su propio equipo.** Con Python
   3.11, en una copia del repositorio: `make app`. Sin la página, `saic anonymize RECORDING --output anonymous.wav`
-  hace lo mismo.
+  convierte una grabación en un seudónimo.
 - Un archivo subido se decodifica en una copia sencilla de 16 kHz, en un proceso aparte con memoria y tiempo
   limitados. El archivo subido se elimina entonces de inmediato.
 - La copia, los resultados y su informe están en una carpeta temporal privada, con nombres que no se pueden adivinar.
@@ -443,8 +443,8 @@ RETENTION = f"""
 """
 
 PICTURE_ALT = """Un codificador de contenido toma de su grabación lo que se dice, y un análisis del tono toma su
-melodía. Un codificador de locutor toma de la voz nueva quién habla. Un decodificador combina los tres en un
-espectrograma de Mel, y un vocoder lo convierte en sonido."""
+melodía, de la que el perfil conserva una parte. Un codificador de locutor toma de la voz nueva quién habla. Un
+decodificador combina los tres en un espectrograma de Mel, y un vocoder lo convierte en sonido."""
 
 PICTURE = {
     "title": "Cómo funciona",

@@ -52,13 +52,13 @@ SOURCE = f"""<h2><span class="step">1</span> La voix à protéger</h2>
 <p>Au plus {_MINUTES} minutes. Quelques phrases suffisent.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La nouvelle voix</h2>
-<p>Un pseudonyme est tiré de la galerie, pas fait de A à F.</p>"""
+<p>Un pseudonyme mêle trois voix de la galerie. Ce n’est la voix de personne.</p>"""
 
 REGISTERS = {"any": "Tous", "lower": "Plus grave", "higher": "Plus aigu", "same": "Semblable"}
 SUBJECT = "Code de la personne"
 SUBJECT_INFO = (
-    "Le même code reçoit la même voix, aujourd’hui et tout autre jour. Utilisez un code, pas un nom. "
-    "Vide : une nouvelle voix à chaque fois."
+    "Le même code et le même registre reçoivent la même voix, aujourd’hui et tout autre jour. Utilisez un "
+    "code, pas un nom. Vide : une nouvelle voix à chaque fois."
 )
 VOICE_KINDS = {
     "random": "un pseudonyme, tiré au hasard : la voix de personne",
@@ -72,11 +72,11 @@ PROFILE = """<h2><span class="step">3</span> La manière de parler</h2>"""
 PROFILE_NAMES = {BALANCED: "Équilibré", STRICT: "Strict", PROSODY_KEPT: "Prosodie conservée"}
 
 PROFILES = {
-    BALANCED: "La mélodie est refaite ; le rythme et la durée restent.",
+    BALANCED: "La mélodie est refaite ; le rythme, l’intensité et la durée restent.",
     STRICT: "La mélodie, le rythme et les pauses sont refaits ; la durée change.",
     PROSODY_KEPT: "Mélodie, intensité et rythme inchangés, pour qui les étudie ; le plus facile à relier.",
 }
-PROFILE_FIGURE = "L’attaquant se trompe dans {eer}."
+PROFILE_FIGURE = "Taux d’erreur de l’attaquant : {eer}."
 PROFILE_NOTE = """Attaquant : logiciel qui décide si deux enregistrements de {seconds} secondes sont d’une même
 personne. Le hasard se trompe dans 50 %. Mesuré avec des pseudonymes."""
 NO_PATIENT = "Rien de cela n’a été mesuré sur un patient."
@@ -84,7 +84,7 @@ STAYS = {
     BALANCED: "Le rythme, les pauses, l’accentuation, l’accent, le choix des mots et les changements lents de la "
     "mélodie restent.",
     STRICT: "L’accent, le choix des mots, la place des pauses et une partie du rythme restent.",
-    PROSODY_KEPT: "Le rythme, les pauses, la mélodie, l’accent et le choix des mots restent.",
+    PROSODY_KEPT: "Le rythme, les pauses, la mélodie, l’accentuation, l’accent et le choix des mots restent.",
 }
 
 CONSENT = "La personne qui parle ici a consenti à cet usage de sa voix"
@@ -213,15 +213,15 @@ LINKAGE_OTHER_LENGTH = "{eer} avec {seconds} secondes"
 LINKAGE_TOP1 = "Dans {top1} des cas, il nomme la bonne parmi {people} personnes."
 
 LINKAGE_TITLE = "Qui peut relier un enregistrement à la personne qui parle"
-LINKAGE_HEADLINE = """<strong>Le pire attaquant a un EER de {eer} avec {seconds} secondes de parole</strong> de chaque
-côté{others} ({speakers} locuteurs, nouveaux pseudonymes, profil {profile}). 50 % correspondent au hasard."""
+LINKAGE_HEADLINE = """<strong>L’attaquant le plus fort a un EER de {eer} avec {seconds} secondes de parole</strong>
+de chaque côté{others} ({speakers} locuteurs, nouveaux pseudonymes, profil {profile}). 50 % correspondent au hasard."""
 LINKAGE_HEADLINE_OTHER = ", {eer} avec {seconds}"
-LINKAGE_LABEL, LINKAGE_PROFILE = "Pire attaquant", "Profil"
-LINKAGE_EER, LINKAGE_NAMED = "EER à {seconds} s, %", "Nommés parmi {people}, %"
+LINKAGE_LABEL, LINKAGE_PROFILE = "Attaquant le plus fort", "Profil"
+LINKAGE_EER, LINKAGE_NAMED = "EER à {seconds} s, %", "Trouvés parmi {people}, %"
 LINKAGE_ORIGINAL = "Parole originale"
 LINKAGE_NOTE = """EER : taux d’erreur de la décision que deux enregistrements sont ou non d’une même personne, par le
-meilleur de tous les attaquants essayés. Ils connaissent ce système et s’entraînent avec ce qu’il produit. Nommés :
-combien de fois le meilleur attaquant trouve la bonne personne avec {seconds} secondes de parole. Aucun patient n’a
+plus fort de tous les attaquants essayés. Ils connaissent ce système et s’entraînent avec ce qu’il produit. Trouvés :
+combien de fois l’attaquant le plus fort trouve la bonne personne avec {seconds} secondes de parole. Aucun patient n’a
 été mesuré."""
 
 MELS = """<h3>Ce qui a changé dans le son</h3>
@@ -265,7 +265,7 @@ que le hasard. Il ne sait rien de ce système : un attaquant qui le connaît tr
     ),
     "attackers": (
         "Attaquants selon les secondes de parole",
-        """<p>Le meilleur de tous les attaquants décide si deux enregistrements sont d’une même personne. Il connaît
+        """<p>Le plus fort de tous les attaquants décide si deux enregistrements sont d’une même personne. Il connaît
 ce système et s’entraîne avec ce qu’il produit. Equal error rate (EER) : 50 % est le hasard, 0 % trouve chaque
 personne. Plus il a de parole de chaque côté, mieux il réussit.</p>""",
     ),
@@ -400,9 +400,9 @@ ABOUT = """
 ## Comment cela fonctionne
 
 SAIC sépare un enregistrement en *ce qui est dit* (le contenu), *qui parle* (un plongement de locuteur) et la mélodie
-(la hauteur). Il combine le contenu avec le plongement de locuteur d’une autre voix, déplace la hauteur vers l’étendue
-de cette voix, et en fait un nouvel enregistrement. Les profils Équilibré et Strict prédisent la mélodie à partir du
-contenu au lieu de la garder. Il met en œuvre *SAIC: Integration of Speech Anonymization and Identity Classification*
+(la hauteur). Il combine le contenu avec le plongement de locuteur d’une autre voix. Les profils Équilibré et Strict
+prédisent la mélodie à partir du contenu, le troisième la déplace vers l’étendue de la nouvelle voix. Il en fait un
+nouvel enregistrement. Il met en œuvre *SAIC: Integration of Speech Anonymization and Identity Classification*
 (Cheng, Diao, Cheng et Liu). Il fonctionne sur le processeur de l’ordinateur qui fournit cette page, et n’utilise
 aucun autre service.
 """
@@ -431,7 +431,7 @@ RETENTION = f"""
 
 - **Pas de vraies données de patients sur un serveur public : faites fonctionner la page sur votre propre machine.**
   Avec Python 3.11, dans une copie du dépôt : `make app`. Sans la page,
-  `saic anonymize RECORDING --output anonymous.wav` fait la même chose.
+  `saic anonymize RECORDING --output anonymous.wav` convertit un enregistrement en un pseudonyme.
 - Un fichier téléversé est décodé en une simple copie à 16 kHz, dans un processus séparé à mémoire et durée limitées.
   Le fichier téléversé est ensuite supprimé aussitôt.
 - La copie, les résultats et leur rapport sont dans un dossier temporaire privé, sous des noms qui ne peuvent être
@@ -450,8 +450,8 @@ RETENTION = f"""
 """
 
 PICTURE_ALT = """Un encodeur de contenu prend dans votre enregistrement ce qui est dit, et une analyse de la hauteur
-sa mélodie. Un encodeur de locuteur prend dans la nouvelle voix qui parle. Un décodeur combine les trois en un
-spectrogramme de Mel, et un vocodeur en fait du son."""
+sa mélodie, dont le profil garde une partie. Un encodeur de locuteur prend dans la nouvelle voix qui
+parle. Un décodeur combine les trois en un spectrogramme de Mel, et un vocodeur en fait du son."""
 
 PICTURE = {
     "title": "Comment cela fonctionne",
