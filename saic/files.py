@@ -33,6 +33,11 @@ def as_usage_error(error: OSError | ValueError, what: str) -> UsageError:
     return kind(f"{what}: {getattr(error, 'strerror', None) or 'not a valid path'}.")
 
 
+def real_path(path: str | os.PathLike) -> Path:
+    """The absolute path without symbolic links; a link to itself stays, where ``Path.resolve`` raises."""
+    return Path(os.path.realpath(path))
+
+
 def require_writable(paths: Iterable[Path]) -> None:
     """Check that files can be written at these paths; missing folders are made and removed again.
 

@@ -21,6 +21,7 @@ import soxr
 from saic import audio, cli
 from saic.archive import journal
 from saic.archive.plan import Item
+from saic.audio.source_rate import source_rate
 from saic.errors import UsageError, WeightsError
 from saic.keys import Key
 from saic.signal import mcadams
@@ -652,6 +653,25 @@ def test_rate_source_gives_each_output_the_rate_of_its_recording(anonymize, pipe
     single = tmp_path / "one.wav"
     assert anonymize(tmp_path / "in" / "44100.wav", "-o", single, "--rate", "source")[0] == 0
     assert sf.info(single).samplerate == 44_100
+    sf.write(tmp_path / "long.flac", np.zeros(11 * 60 * 8_000), 8_000)  # longer than a target may be
+    assert source_rate(tmp_path / "long.flac") == 8_000
+
+
+def test_recording_that_changes_while_it_is_converted_is_converted_again_by_resume(
+    anonymize, pipeline, recordings, tmp_path, monkeypatch
+) -> None:
+    convert = pipeline.anonymize_spooled
+
+    def convert_while_it_is_replaced(clip, **options):
+        made = convert(clip, **options)
+        if Path(clip).stem == "Jones" and len(pipeline.seeds) <= 4:
+            sf.write(clip, voice(200, 1.0), RATE)
+        return made
+
+    monkeypatch.setattr(pipeline, "anonymize_spooled", convert_while_it_is_replaced)
+    assert anonymize(recordings, "-o", tmp_path / "out", "--seed", 1)[0] == 0
+    _, stdout, _ = anonymize(recordings, "-o", tmp_path / "out", "--seed", 1, "--resume", "--json")
+    assert json.loads(stdout)["written"] == 1 and pipeline.voices[-1][0] == "Jones"
 
 
 def test_resume_goes_on_after_a_full_disk_and_json_counts_what_was_done(

@@ -56,6 +56,12 @@ def test_run_killed_at_any_point_resumes_without_loss_or_repetition(folder: Fold
     assert folder.run(resume=True).n_written == 0
 
 
+def test_link_to_itself_is_a_broken_file_and_its_name_is_not_told(folder: Folder) -> None:
+    (folder.source / "loop.wav").symlink_to("loop.wav")
+    result = folder.run()
+    assert result.n_written == N_FILES and "loop" not in str(result.failed[1]) and len(result.failed) == 1
+
+
 def test_run_with_workers_killed_in_the_middle_leaves_no_process_and_resumes(folder: Folder) -> None:
     process = subprocess.Popen(folder.command("--workers", "2", "--seconds", "0.2"), cwd=ROOT)
     until(lambda: len(folder.outputs) >= 2)

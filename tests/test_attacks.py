@@ -331,6 +331,9 @@ def test_v2_calls_take_arguments_by_name(page: gr.Blocks) -> None:
         stream = http.get(f"/gradio_api/call/v2/convert/{event}").text
         assert "event: complete" in stream
         assert http.post("/gradio_api/call/v2/convert", json={"sauce": 1}).status_code == 400
+        event = http.post("/gradio_api/call/v2/anonymize", json={"source": file_data(upload(http))}).json()["event_id"]
+        stream = http.get(f"/gradio_api/call/v2/anonymize/{event}").text
+        assert '"register": "any"' in stream  # the default of an argument that is left out
         assert http.post("/gradio_api/call/v2/delete", json={}).status_code == 200
         until(lambda: stored(page) == [])
 
@@ -411,7 +414,7 @@ def test_unfetched_results_are_limited_and_gradio_state_is_deleted_with_sessions
         assert "A map shows 1 to 4 recordings" in call(other, "explore", [])[1]["error"]
     until(lambda: not any(queue.active_jobs))
     assert len(page.app.state_holder.session_data) >= 20 and len(queue.pending_messages_per_session) >= 20
-    store.sweep(now=time.time() + 100)
+    store.sweep(ahead_s=100)
     assert not any(queue.pending_event_ids_session.values()) and len(queue.pending_messages_per_session) < 2
     assert not page.app.state_holder.session_data
 

@@ -452,6 +452,25 @@ def test_report_has_the_worst_attacker_and_a_second_run_goes_on_from_the_cache(c
     assert len(pipeline.seeds) == n_calls and again == made
 
 
+def test_lengths_that_the_attackers_are_not_trained_at_are_left_out(tmp_path):
+    lines = []
+    for k in range(9):
+        split, seconds = (("train", 3.0), ("attack", 5.5), ("test", 15.5))[k % 3]
+        wav = voice(90 + 5 * k, seconds, seed=k, formant_hz=500 + 30 * k)
+        for i in range(2):
+            sf.write(tmp_path / f"{k}-{i}.wav", wav, RATE)
+            facts = {"path": f"{k}-{i}.wav", "utterance": f"{k}-{i}", "speaker": f"s{k}", "sex": "F", "text": None}
+            lines.append(json.dumps(facts | {"duration_s": seconds, "split": split}))
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("\n".join(lines))
+    arguments = {"pipeline": _Pipeline(), "evidence": [], "cache": tmp_path / "c", "seed": 0, "quick": True}
+    made = LinkageEvaluation([manifest], "test", progress=lambda *_: None, **arguments)
+    assert list(made.trials["test"]) == list(made.trials["attack"]) == [5]
+    manifest.write_text("\n".join(line for line in lines if "attack" not in line))
+    with pytest.raises(DataError, match="'attack' and 'test'"):
+        LinkageEvaluation([manifest], "test", progress=lambda *_: None, **arguments)
+
+
 def _two_corpora(folder: Path) -> list[Path]:
     """Two corpora of 3 speakers of ``train`` and 8 of ``attack`` with 4 clips of 7.5 s; one has two languages."""
     made = []

@@ -54,10 +54,10 @@ from saic.web.script import SCRIPT
 from saic.web.server import serve
 from saic.web.server.jobs import MAX_JOBS, Jobs
 from saic.web.server.recordings import LIMITS, Recordings
-from saic.web.server.store import GRACE_S, KEEP_S, ClipStore
+from saic.web.server.store import GONE, GRACE_S, KEEP_S, UPLOAD_KEEP_S, ClipStore
 from saic.web.tabs import anonymize_layout
 from saic.web.tabs.anonymize import Anonymizer, Run
-from saic.web.tabs.batch import Batcher
+from saic.web.tabs.batch import Batch, Batcher
 from saic.web.tabs.evaluation import Evaluation
 from saic.web.tabs.explore import Explorer
 from saic.web.tabs.identify import MAX_VOICES, EnrolledVoices, Identifier
@@ -847,7 +847,7 @@ def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, e
     broken.write_bytes(b"RIFF" + b"x" * 99)
     paths = {"P/1": [sent(store, voice(150, 1.0)), str(broken), sent(store, voice(160, 1.0))]}
     paths["p_1"] = [sent(store, voice(110, 1.0))]
-    batch = None
+    batch = Batch()
     for subject, uploads in paths.items():
         *_, (batch, listed, label, files) = batcher.add_recordings(subject, uploads, batch, ME)
         assert (label, files) == ("", None) and not any(Path(path).exists() for path in uploads)
@@ -885,12 +885,12 @@ def test_batch_can_be_stopped_and_keeps_what_is_done(recordings, examples, store
     batcher = Batcher(Anonymizer(converter(recordings, DrawingPipeline()), recordings, {}), recordings)
     for subject, uploads in (("", ["a"]), ("P1", []), ("P1", ["a"] * 25)):
         with pytest.raises(gr.Error):
-            next(batcher.add_recordings(subject, uploads, None, ME))
+            next(batcher.add_recordings(subject, uploads, Batch(), ME))
     with pytest.raises(gr.Error):
-        next(batcher.convert_all(None, "any", BALANCED, ME))
+        next(batcher.convert_all(Batch(), "any", BALANCED, ME))
     assert len(set(warned)) == 4
     *_, (batch, *_) = batcher.add_recordings(
-        "P1", [sent(store, voice(150, 1.0)), sent(store, voice(160, 1.0))], None, ME
+        "P1", [sent(store, voice(150, 1.0)), sent(store, voice(160, 1.0))], Batch(), ME
     )
     run = batcher.convert_all(batch, "any", BALANCED, ME)
     listed = next(html for html, *_ in run if "Done." in html)
@@ -898,6 +898,71 @@ def test_batch_can_be_stopped_and_keeps_what_is_done(recordings, examples, store
     *_, (listed, archive, _) = run
     assert "Done." in listed and len(zipfile.ZipFile(archive["value"]).namelist()) in (3, 6)
     assert not batch.running and not recordings.jobs.running
+
+
+@pytest.fixture
+def batcher(recordings, examples) -> Batcher:
+    return Batcher(Anonymizer(converter(recordings, DrawingPipeline()), recordings, {}), recordings)
+
+
+def two_people(batcher: Batcher, store: ClipStore) -> Batch:
+    """A batch of one recording each of two people."""
+    batch = Batch()
+    for subject, hz in (("P1", 150), ("P2", 110)):
+        *_, (batch, *_) = batcher.add_recordings(subject, [sent(store, voice(hz, 1.0))], batch, ME)
+    return batch
+
+
+def test_deleted_batch_shows_and_adds_nothing_any_more(batcher, recordings, store: ClipStore) -> None:
+    batch = Batch()
+    uploads = [sent(store, voice(hz, 1.0)) for hz in (150, 160, 170)]
+    adding = batcher.add_recordings("Miller", uploads, batch, ME)
+    assert "Miller" in next(adding)[1]
+    batch.delete()
+    recordings.delete("me")
+    assert list(adding) == [] and batch.items == []
+    batch = two_people(batcher, store)
+    converting = batcher.convert_all(batch, "any", BALANCED, ME)
+    assert "P1" in next(converting)[0]
+    batch.delete()
+    recordings.delete("me")
+    assert all(html == gr.skip() and archive == gr.skip() for html, archive, _ in converting)
+    assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
+
+
+def test_batch_ends_when_its_page_is_closed(batcher, recordings, store: ClipStore, monkeypatch) -> None:
+    batch = two_people(batcher, store)
+    page = recordings.open_page("me")
+    page.__enter__()
+    convert = Converter.convert
+
+    def close_and_convert(*arguments, **options):
+        page.__exit__(None, None, None)
+        return convert(*arguments, **options)
+
+    monkeypatch.setattr(Converter, "convert", close_and_convert)
+    list(batcher.convert_all(batch, "any", BALANCED, ME))
+    assert batch.items[1].state == "" and len(batcher._anonymizer.converter.pipeline.given) <= 1
+
+
+def test_upload_that_expired_before_it_was_added_is_told(batcher, store: ClipStore) -> None:
+    path = sent(store, voice(150, 1.0))
+    store.sweep(ahead_s=UPLOAD_KEEP_S + 1)
+    *_, (batch, listed, *_) = batcher.add_recordings("P1", [path], Batch(), ME)
+    assert batch.items[0].copy is None and GONE.split(".")[0] in unescape(listed)
+
+
+def test_voice_of_a_batch_is_drawn_in_a_job(batcher, recordings, store: ClipStore, monkeypatch) -> None:
+    pipeline = batcher._anonymizer.converter.pipeline
+    groups, draw = [], pipeline.pseudonym
+
+    def pseudonym(**options):
+        groups.extend(job.group for job in recordings.jobs.running)
+        return draw(**options)
+
+    monkeypatch.setattr(pipeline, "pseudonym", pseudonym)
+    list(batcher.convert_all(two_people(batcher, store), "any", BALANCED, ME))
+    assert groups == ["batch", "batch"]
 
 
 # --- identify and explore ---------------------------------------------------------------------------------

@@ -34,11 +34,6 @@ def file_in(folder: Path) -> Path:
     return path
 
 
-def after(seconds: float) -> float:
-    """The time when just more than so many seconds have passed."""
-    return time.time() + seconds + 1
-
-
 def test_store_folders_have_mode_0700_and_random_names(store: ClipStore) -> None:
     folders = {store.new("a", "result") for _ in range(20)}
     assert len({folder.name for folder in folders}) == 20 and all(len(folder.name) >= 22 for folder in folders)
@@ -56,11 +51,11 @@ def test_session_may_read_only_its_own_and_bundled_clips(store: ClipStore) -> No
 def test_clips_are_kept_while_the_page_is_open_and_deleted_after_it_is_closed(store: ClipStore) -> None:
     own = file_in(store.new("a", "result"))
     with store.page_open("a"):
-        store.sweep(now=after(100 * KEEP_S))
+        store.sweep(ahead_s=100 * KEEP_S + 1)
         assert own.exists()
-    store.sweep(now=after(KEEP_S / 2))
+    store.sweep(ahead_s=KEEP_S / 2 + 1)
     assert own.exists()
-    store.sweep(now=after(KEEP_S))
+    store.sweep(ahead_s=KEEP_S + 1)
     assert not own.parent.exists() and store.bundled.exists()
 
 
@@ -69,7 +64,7 @@ def test_replaced_result_is_deleted_after_the_grace_period(store: ClipStore) -> 
     other = file_in(store.new("b", "result"))
     second = file_in(store.new("a", "result"))
     with store.page_open("a"), store.page_open("b"):
-        store.sweep(now=after(GRACE_S))
+        store.sweep(ahead_s=GRACE_S + 1)
     assert not first.parent.exists()
     assert source.exists() and second.exists() and other.exists()
 
@@ -87,7 +82,7 @@ def test_discard_deletes_only_uploads_and_sweep_deletes_unused_uploads(store: Cl
     store.discard(own)
     assert own.exists()
     with store.page_open("a"):
-        store.sweep(now=after(UPLOAD_KEEP_S))
+        store.sweep(ahead_s=UPLOAD_KEEP_S + 1)
     assert own.exists() and not unused.parent.exists()
 
 
@@ -134,7 +129,7 @@ def test_sessions_over_the_address_share_raise_store_full(store: ClipStore, monk
     with pytest.raises(StoreFull):
         store.claim("s5", Visitor(None, "10.0.0.1"))
     assert store.claim("other", Visitor(None, "10.0.0.2"))
-    store.sweep(now=after(60))  # deletes sessions without clips and pages
+    store.sweep(ahead_s=60 + 1)  # deletes sessions without clips and pages
     assert store.claim("s5", Visitor(None, "10.0.0.1"))
 
 
@@ -181,7 +176,7 @@ def test_results_of_an_unnamed_session_are_deleted_sooner(store: ClipStore) -> N
     store.claim("x", UNKNOWN_VISITOR, named=False)
     store.claim("y", UNKNOWN_VISITOR)
     unnamed, named = file_in(store.new("x", "result")), file_in(store.new("y", "result"))
-    store.sweep(now=after(UNNAMED_KEEP_S))
+    store.sweep(ahead_s=UNNAMED_KEEP_S + 1)
     assert not unnamed.parent.exists() and named.exists()
 
 
@@ -389,6 +384,24 @@ def test_stopped_job_raises_at_its_next_check_and_frees_its_core() -> None:
         job.check()
     with jobs.run("work", "a") as job:
         job.check()
+
+
+def test_jobs_of_one_group_are_stopped_and_those_of_others_go_on() -> None:
+    jobs = Jobs(1)
+    with pytest.raises(UsageError, match="Stopped"), jobs.run("work", "a", group="batch") as job:
+        jobs.stop("a", group="")
+        job.check()
+        jobs.stop("a", group="batch")
+        job.check()
+
+
+def test_clips_are_deleted_in_time_though_the_clock_is_set_back(
+    store: ClipStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, before = file_in(store.new("a", "result")), time.time()
+    monkeypatch.setattr(time, "time", lambda: before - 7200)
+    store.sweep(ahead_s=KEEP_S + 1)
+    assert not own.exists()
 
 
 def test_running_and_waiting_jobs_past_the_deadline_raise() -> None:

@@ -224,10 +224,10 @@ class _Converter:
 
     def __init__(self, recipe: Recipe, change: "_Changer", reporter: "FileReporter | None" = None) -> None:
         self._recipe, self._change, self._reporter = recipe, change, reporter
-        self._targets = {path.resolve() for path in recipe.targets}
+        self._targets = {files.real_path(path) for path in recipe.targets}
 
     def convert(self, job: Job, tell: Tell) -> Made:
-        began = time.monotonic()
+        began, source_sha256 = time.monotonic(), sha256_of(job.source)  # before it is read: it may change meanwhile
         conversion = self._change(job, lambda stage, share: tell(job, stage, share))
         rate_hz = job.rate_hz or rate_for(job.format, source_rate(job.source))
         data = encode_blocks(conversion.blocks(), job.format, rate_hz)
@@ -235,10 +235,10 @@ class _Converter:
         if self._reporter is not None:
             tell(job, "Measuring the protection", 0.9)
             report = self._report(job, conversion, data, rate_hz)
-        own = [_IS_TARGET] if job.source.resolve() in self._targets else []
+        own = [_IS_TARGET] if files.real_path(job.source) in self._targets else []
         return Made(
             data,
-            sha256_of(job.source),
+            source_sha256,
             duration_s=len(conversion) / audio.SAMPLE_RATE,
             seconds=time.monotonic() - began,
             notes=(*own, *dict.fromkeys(conversion.notes)),

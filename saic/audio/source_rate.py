@@ -4,10 +4,8 @@ import os
 
 from saic import files
 from saic.audio import decode
-from saic.audio.limits import Limits
+from saic.audio.limits import LONG
 from saic.errors import AudioError, UndecodableAudio
-
-_LIMITS = Limits()
 
 
 def source_rate(path: str | os.PathLike) -> float:
@@ -21,7 +19,7 @@ def source_rate(path: str | os.PathLike) -> float:
         try:
             # By descriptor, as in saic.audio.files: the decoders get no name that they could print.
             with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb") as file:
-                _, rate_hz = next(blocks(file, _LIMITS, decode.Report()))
+                _, rate_hz = next(blocks(file, LONG, decode.Report()))
                 return float(rate_hz)
         except (AudioError, StopIteration):
             continue

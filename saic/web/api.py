@@ -99,7 +99,7 @@ def register_endpoints(
             session, profile = session_of(request), converter.require_profile(profile)
             if not isinstance(seed, int | None) or not isinstance(subject, str | None):
                 raise UsageError("A seed is a whole number, and a subject is a text.")
-            new_voice = anonymizer.pseudonym(register, (subject or "").strip(), seed)
+            new_voice = anonymizer.pseudonym(register or "any", (subject or "").strip(), seed)
             (voice,) = inbox.read_all([_path(source)], session)
             return converted(voice, new_voice, (), profile, session)
 

@@ -162,10 +162,14 @@ class Converter:
         progress: OnProgress = lambda *update: None,
         *,
         kind: str = "result",
+        group: str = "",
     ) -> Result:
-        """Convert a wav (N,), write the files of the result into a folder of a kind, and compare the voices."""
+        """Convert a wav (N,), write the files of the result into a folder of a kind, and compare the voices.
+
+        `group` is that of its job, see `saic.web.server.jobs.Jobs.run`.
+        """
         report_wait = lambda before: progress(0.0, _WAITING.format(before=before), None)  # noqa: E731
-        with self.recordings.job("convert", session, report_wait) as job:
+        with self.recordings.job("convert", session, report_wait, group) as job:
             is_unmeasured = new_voice.kind == "target" and new_voice.voice is None
             target_s = len(new_voice.wav) / SAMPLE_RATE if is_unmeasured else 0.0
             so_far = Progress(self.pace, len(source) / SAMPLE_RATE, target_s)
@@ -215,12 +219,12 @@ class Converter:
         protection = self.measurer.measure_similarity(wavs[0], wavs[2], new_voice.wav, check)
         return result, wavs, files, protection
 
-    def measure_words_kept(self, result: Result, session: str) -> Result:
+    def measure_words_kept(self, result: Result, session: str, group: str = "") -> Result:
         """The result with the share of words kept, if there is a speech recognizer."""
         if not self.measurer.has_asr:
             return result
         original, swapped = (self.recordings.load(path, session) for path in (result.original, result.swapped))
-        with self.recordings.job("transcribe", session) as job:
+        with self.recordings.job("transcribe", session, group=group) as job:
             job.check()
             words_kept = self.measurer.measure_words_kept(original, swapped, job.check)
         return replace(result, protection=replace(result.protection, words_kept=words_kept))

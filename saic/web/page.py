@@ -160,18 +160,21 @@ def _connect_delete(
     def show_delete(enrolled: EnrolledVoices, request: gr.Request) -> dict:
         return gr.update(visible=bool(enrolled) or recordings.store.has_clips(session_of(request)))
 
-    async def delete_all(choice: str, run: Run | None, many: batch.Batch | None, request: gr.Request) -> tuple:
+    async def delete_all(
+        choice: str, run: Run | None, many: batch.Batch, enrolled: EnrolledVoices, request: gr.Request
+    ) -> tuple:
         # async: it needs none of the threads, which may all be in use
         if run is not None:
             run.dropped = True
-        if many is not None:
-            many.dropped = True
+        many.delete()
+        enrolled.removed = True
         recordings.delete(session_of(request))
         texts = texts_for(request)
         results = anonymize_layout.update_results_area(message=texts.DELETED)
         anonymized = [None, *anonymizer.choose_target(choice), None, *results]
         identified = EnrolledVoices(), identify.list_html(EnrolledVoices(), texts), None, None, ""
-        batched = None, batch.list_html(None, texts), "", None, gr.update(value=None, interactive=False)
+        batched = batch.Batch(), batch.list_html(batch.Batch(), texts), "", None
+        batched += (gr.update(value=None, interactive=False),)
         return *anonymized, None, texts.EXPLORE_WAITING, *identified, *batched, gr.update(visible=False)
 
     tab = anonymize_tab
@@ -180,7 +183,7 @@ def _connect_delete(
     identified = [*enrollment, identify_tab.query, identify_tab.answer]
     batched = [batch_tab.batch, batch_tab.listed, batch_tab.subject, batch_tab.files, batch_tab.archive]
     outputs = [*inputs, *tab.results_area, drawn, maps, *identified, *batched, delete]
-    delete.click(delete_all, [tab.choice, tab.run, batch_tab.batch], outputs, **QUICK)
+    delete.click(delete_all, [tab.choice, tab.run, batch_tab.batch, identify_tab.enrolled], outputs, **QUICK)
     clips = [tab.source, tab.target, tab.protection, identify_tab.clip_to_enroll, identify_tab.query]
     changes = [page.load, *(part.change for part in (*clips, identify_tab.enrolled_list, batch_tab.listed))]
     gr.on(changes, show_delete, identify_tab.enrolled, delete, trigger_mode="always_last", **QUICK)

@@ -21,6 +21,7 @@ from saic.evaluation.systems import SYSTEMS, write_flac
 _CODE = (
     *("audio", "signal", "model", "vocoder"),
     *("conversion.py", "gallery.py", "keys.py", "pipeline.py", "profiles.py", "spool.py"),
+    *("evaluation/systems.py", "evaluation/data/codec.py"),
 )
 
 

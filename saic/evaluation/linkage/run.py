@@ -127,6 +127,13 @@ class LinkageEvaluation:
             }
             for name in splits
         }
+        shared = [length for length in lengths if all(length in trials for trials in self.trials.values())]
+        if not shared:
+            raise DataError(
+                f"The splits '{ATTACK_SPLIT}' and '{split}' each need two speakers of one corpus, sex and age group"
+                f" with two recordings of {LENGTHS_S[0]} s."
+            )
+        self.trials = {name: {length: trials[length] for length in shared} for name, trials in self.trials.items()}
         references = [recording for clips in targets.clips.values() for clip in clips for recording in cut_clip(clip)]
         self.outputs = RecordingOutputs(pipeline, references, cache / "outputs", seed=seed)
         self._measurements = Measurements(cache / "measurements.sqlite")
@@ -509,6 +516,6 @@ def evaluate(
         seed=seed,
         weights_sha256=pipeline.info()["sha256"],
         split=split,
-        manifests={corpus_name(path): manifest.fingerprint(path, ()) for path in paths},
+        manifests={corpus_name(path): manifest.fingerprint(path, manifest.read(path)) for path in paths},
         n_training=len(evaluation.train),
     )

@@ -51,9 +51,9 @@ def cores() -> int:
 class Job:
     """One piece of work. It calls `check` between its steps; it can stop or give way only there."""
 
-    def __init__(self, jobs: "Jobs", session: str, address: str, deadline: float) -> None:
+    def __init__(self, jobs: "Jobs", session: str, address: str, deadline: float, group: str = "") -> None:
         self.number = secrets.token_hex(4)
-        self.session, self.address = session, address
+        self.session, self.address, self.group = session, address, group
         self.charged_until = math.inf  # core time up to here is charged to its owner; inf: it has had no core yet
         self.stopped = False
         self._jobs, self._deadline = jobs, deadline
@@ -92,7 +92,12 @@ class Jobs:
 
     @contextlib.contextmanager
     def run(
-        self, name: str, session: str, address: str = "", on_wait: Callable[[int], None] = lambda n_ahead: None
+        self,
+        name: str,
+        session: str,
+        address: str = "",
+        on_wait: Callable[[int], None] = lambda n_ahead: None,
+        group: str = "",
     ) -> Iterator[Job]:
         """Wait for a core, then run the block as a job. The core is free again when the block ends.
 
@@ -104,6 +109,7 @@ class Jobs:
         session : session that the job belongs to
         address : address that it counts for
         on_wait : called about once a second with the number of jobs that come first
+        group : name of the session's jobs that can be stopped together, see `stop`
 
         Raises
         ------
@@ -113,7 +119,7 @@ class Jobs:
             yield self._current.job
             return
         began = time.monotonic()
-        job = Job(self, session, address, began + self.deadline_s)
+        job = Job(self, session, address, began + self.deadline_s, group)
         outcome = "failed"
         try:
             self._admit(job)
@@ -152,11 +158,11 @@ class Jobs:
         with self._changed:
             self._changed.wait_for(lambda: not self.running and not self.waiting)
 
-    def stop(self, *sessions: str) -> None:
-        """Stop the jobs of sessions: running ones at the next `Job.check`, waiting ones at once."""
+    def stop(self, *sessions: str, group: str | None = None) -> None:
+        """Stop the jobs of sessions, or of one group: running ones at the next `Job.check`, waiting ones at once."""
         with self._changed:
             for job in (*self.running, *self.waiting):
-                if job.session in sessions:
+                if job.session in sessions and group in (None, job.group):
                     job.stopped = True
             self._changed.notify_all()
 

@@ -160,11 +160,17 @@ class Recordings:
         return str(folder / name)
 
     @contextlib.contextmanager
-    def job(self, name: str, session: str, on_wait: Callable[[int], None] = lambda n_ahead: None) -> Iterator[Job]:
+    def job(
+        self,
+        name: str,
+        session: str,
+        on_wait: Callable[[int], None] = lambda n_ahead: None,
+        group: str = "",
+    ) -> Iterator[Job]:
         """Run a job of a session, see `Jobs.run`."""
         with (
             self.store.job_active(session),
-            self.jobs.run(name, session, self.store.address_of(session), on_wait) as job,
+            self.jobs.run(name, session, self.store.address_of(session), on_wait, group) as job,
         ):
             yield job
 

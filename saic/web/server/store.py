@@ -88,7 +88,7 @@ class _Session:
     folders: dict[Path, _Folder] = field(default_factory=dict)
     open_pages: int = 0
     active_jobs: int = 0
-    last_seen: float = field(default_factory=time.time)
+    last_seen: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class ClipStore:
         """
         with self.mutex:
             if entry := self._sessions.get(session):
-                entry.last_seen = time.time()
+                entry.last_seen = time.monotonic()
                 return entry.visitor.token == visitor.token
             counts = Counter(other.visitor.address for other in self._sessions.values())
             own = counts[visitor.address]
@@ -180,7 +180,7 @@ class ClipStore:
         """Make a folder for an upload; returns the path to write to, ``recording`` + suffix."""
         with self.mutex:
             folder = self._new_folder(visitor.address)
-            self._uploads[folder] = _Upload(visitor, time.time())
+            self._uploads[folder] = _Upload(visitor, time.monotonic())
         return folder / f"recording{suffix}"
 
     def new(self, session: str, kind: str) -> Path:
@@ -193,7 +193,7 @@ class ClipStore:
             folder = self._new_folder(entry.visitor.address)
             for earlier in entry.folders.values():
                 if earlier.kind == kind:
-                    earlier.expires_at = min(earlier.expires_at, time.time() + GRACE_S)
+                    earlier.expires_at = min(earlier.expires_at, time.monotonic() + GRACE_S)
             entry.folders[folder] = _Folder(kind)
         return folder
 
@@ -337,16 +337,17 @@ class ClipStore:
         finally:
             with self.mutex:
                 setattr(entry, counter, getattr(entry, counter) - 1)
-                entry.last_seen = time.time()
+                entry.last_seen = time.monotonic()
 
     def has_open_page(self, session: str) -> bool:
         """Whether a page of a session is open."""
         with self.mutex:
             return session in self._sessions and self._sessions[session].open_pages > 0
 
-    def sweep(self, now: float | None = None) -> None:
-        """Delete what has expired, here and in the folders of killed processes."""
-        now = time.time() if now is None else now
+    def sweep(self, ahead_s: float = 0.0) -> None:
+        """Delete what has expired, or will have in ``ahead_s`` seconds, here and in folders of killed processes."""
+        now = time.monotonic() + ahead_s  # the wall clock may be set back
+        file_now = time.time() + ahead_s
         with self.mutex:
             for session, entry in list(self._sessions.items()):
                 if entry.open_pages == entry.active_jobs == 0 and entry.last_seen < now - self._lifetime_s(entry):
@@ -361,11 +362,11 @@ class ClipStore:
             known = {self.bundled, *self._uploads, *(f for entry in self._sessions.values() for f in entry.folders)}
             for path in self.folder.iterdir():
                 if path.name != _LOCK and path not in known:
-                    _remove_if_older(path, now - GRACE_S)
+                    _remove_if_older(path, file_now - GRACE_S)
         # The system's cleaner of /tmp deletes what has not been touched for days.
         for path in (self.folder, self.bundled, *self.bundled.glob("*")):
             path.touch()
-        self._sweep_killed_servers(now)
+        self._sweep_killed_servers(file_now)
 
     def _sweep_killed_servers(self, now: float) -> None:
         for other in self.folder.parent.glob(f"{_PREFIX}*"):
@@ -394,7 +395,7 @@ class ClipStore:
 
     def _get_or_add(self, session: str) -> _Session:
         entry = self._sessions.setdefault(session, _Session(UNKNOWN_VISITOR))
-        entry.last_seen = time.time()
+        entry.last_seen = time.monotonic()
         return entry
 
     def _lifetime_s(self, entry: _Session) -> float:

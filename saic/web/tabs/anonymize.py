@@ -439,7 +439,7 @@ class Anonymizer:
         if run is not None and not run.dropped:
             session, run.dropped = session_of(request), True
             if run.running:  # otherwise the session's job may be the decoding of its next recording
-                self._recordings.jobs.stop(session)
+                self._recordings.jobs.stop(session, group="")  # a batch of this page goes on
             self._recordings.withdraw(session, "result")
 
     def _has_inputs(self, run: Run, *inputs: str | None) -> bool:

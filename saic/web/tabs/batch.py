@@ -30,6 +30,7 @@ from saic.web.progress import progress_values
 from saic.web.protection_card import verdict
 from saic.web.server.logs import report as report_bug
 from saic.web.server.recordings import Recordings, session_of
+from saic.web.server.store import GONE
 from saic.web.tabs.anonymize import Anonymizer
 from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for, translated
 
@@ -40,6 +41,7 @@ MAX_LABEL = 40
 """Characters of a subject's label."""
 
 _FILES = ("anonymized.wav", "report.html", "report.json")
+_GROUP = "batch"  # of the jobs, so that they and those of the tab Anonymize are stopped apart
 
 
 @dataclass(eq=False)
@@ -71,13 +73,21 @@ class Batch:
     ----------
     voices : subject and register to the voice that all recordings of that subject get
     running : whether the batch is being converted
-    dropped : whether it was cancelled or deleted: the run ends after its present step
+    dropped : whether it was cancelled or deleted, or its page closed: the run ends after its present step
+    deleted : whether it was deleted: nothing of it is shown or added any more
     """
 
     items: list[Item] = field(default_factory=list)
     voices: dict[tuple[str, str], NewVoice] = field(default_factory=dict)
     running: bool = False
     dropped: bool = False
+    deleted: bool = False
+
+    def delete(self) -> None:
+        """Forget all recordings, labels and voices, and end what runs."""
+        self.dropped = self.deleted = True
+        self.items.clear()
+        self.voices.clear()
 
 
 class Batcher:
@@ -94,10 +104,10 @@ class Batcher:
         self._numbers = itertools.count()  # of the folders, which expire if another of their kind is made
 
     def add_recordings(
-        self, subject: str, paths: list[str] | None, batch: Batch | None, request: gr.Request = None
+        self, subject: str, paths: list[str] | None, batch: Batch, request: gr.Request = None
     ) -> Iterator[tuple]:
         """Take in the recordings of one subject; yields the batch, its list and the emptied form."""
-        subject, paths, batch = (subject or "").strip(), paths or [], batch or Batch()
+        subject, paths = (subject or "").strip(), paths or []
         texts = texts_for(request)
         if not subject:
             raise missing_input(texts.BATCH_NO_SUBJECT)
@@ -110,28 +120,37 @@ class Batcher:
             with gradio_errors(request):
                 number = sum(item.subject == subject for item in batch.items) + 1
                 try:
-                    item = Item(subject, number, self._recordings.take_in(path, session, self._kind()))
+                    copy = self._recordings.take_in(path, session, self._kind())
+                    if not isinstance(copy, str):  # it was chosen too long ago
+                        raise UsageError(GONE)
+                    item = Item(subject, number, copy)
                 except SaicError as error:
                     item = Item(subject, number, None, translated(texts, str(error)))
-                batch.items.append(item)
+            if batch.deleted:
+                return
+            batch.items.append(item)
             yield batch, list_html(batch, texts), gr.skip(), gr.skip()
         yield batch, list_html(batch, texts), "", None
 
     def convert_all(
-        self, batch: Batch | None, register: str, profile: str, request: gr.Request = None
+        self, batch: Batch, register: str, profile: str, request: gr.Request = None
     ) -> Iterator[tuple[str, str | dict, dict]]:
         """Convert what is not converted yet; yields the list, the ZIP's path and an update of *Cancel*."""
         texts = texts_for(request)
-        if batch is None or not any(item.copy and not item.folder for item in batch.items):
+        if not any(item.copy and not item.folder for item in batch.items):
             raise missing_input(texts.BATCH_EMPTY)
         if batch.running:
             return
         updates: queue.SimpleQueue = queue.SimpleQueue()
         session, batch.running, batch.dropped = session_of(request), True, False
+        store = self._recordings.store
+        has_page = store.has_open_page(session)
 
         def work() -> None:
             try:
-                for item in batch.items:
+                for item in tuple(batch.items):
+                    if has_page and not store.has_open_page(session):
+                        batch.dropped = True
                     if item.copy and not item.folder and not batch.dropped:
                         self._convert_item(item, batch, register, profile, session, texts, lambda: updates.put(True))
             finally:
@@ -140,16 +159,20 @@ class Batcher:
 
         threading.Thread(target=work, name="saic-batch", daemon=True).start()
         while updates.get():
-            yield list_html(batch, texts), gr.skip(), gr.update(visible=True)
+            if not batch.deleted:
+                yield list_html(batch, texts), gr.skip(), gr.update(visible=True)
+        if batch.deleted:
+            yield gr.skip(), gr.skip(), gr.update(visible=False)
+            return
         with gradio_errors(request):
             done = self._zip(batch, session) if any(item.folder for item in batch.items) else None
         yield list_html(batch, texts), gr.update(value=done, interactive=done is not None), gr.update(visible=False)
 
-    def stop(self, batch: Batch | None, request: gr.Request = None) -> None:
+    def stop(self, batch: Batch, request: gr.Request = None) -> None:
         """Stop after the present step; what is done stays."""
-        if batch is not None and batch.running:
+        if batch.running:
             batch.dropped = True
-            self._recordings.jobs.stop(session_of(request))
+            self._recordings.jobs.stop(session_of(request), group=_GROUP)
 
     def _convert_item(
         self,
@@ -172,9 +195,9 @@ class Batcher:
         converter, kind = self._anonymizer.converter, self._kind()
         try:
             source = self._recordings.read(item.copy, session)
-            voice = self._voice_of(item.subject, register, batch, source.wav)
-            result = converter.convert(source.wav, voice, session, profile, progress, kind=kind)
-            result = converter.measure_words_kept(result, session)
+            voice = self._voice_of(item.subject, register, batch, source.wav, session)
+            result = converter.convert(source.wav, voice, session, profile, progress, kind=kind, group=_GROUP)
+            result = converter.measure_words_kept(result, session, _GROUP)
             report = converter.report(result, source.notes)
             linkage = linkage_sentence(converter.figures.get(profile), texts)
             printed = printed_report(report, result.protection, linkage, texts)
@@ -191,20 +214,21 @@ class Batcher:
             self._recordings.withdraw(session, kind)
             tell()
 
-    def _voice_of(self, subject: str, register: str, batch: Batch, wav: np.ndarray) -> NewVoice:
+    def _voice_of(self, subject: str, register: str, batch: Batch, wav: np.ndarray, session: str) -> NewVoice:
         """The voice of a subject: from the page's key, or drawn once for the batch, unlike the first wav (N,)."""
         if self._anonymizer.key is not None:
             return self._anonymizer.pseudonym(register, subject)
         if (subject, register) not in batch.voices:
-            voice = self._anonymizer.converter.pipeline.pseudonym(register=register, unlike=(wav, SAMPLE_RATE))
+            with self._recordings.job("measure", session, group=_GROUP):
+                voice = self._anonymizer.converter.pipeline.pseudonym(register=register, unlike=(wav, SAMPLE_RATE))
             batch.voices[subject, register] = NewVoice("random", voice, register=register)
         return batch.voices[subject, register]
 
     def _zip(self, batch: Batch, session: str) -> str:
         """Write a ZIP of all results: a folder for each subject; returns its path."""
         file, folders = io.BytesIO(), folder_names({item.subject for item in batch.items})
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for item in batch.items:
+        with zipfile.ZipFile(file, "w") as archive:  # stored: speech hardly shrinks
+            for item in tuple(batch.items):
                 for name in _FILES if item.folder else ():
                     data = self._recordings.read_bytes(str(item.folder / name), session)
                     archive.writestr(f"{folders[item.subject]}/{item.number:02d}-{name}", data)
@@ -226,9 +250,9 @@ def folder_names(subjects: set[str]) -> dict[str, str]:
     return names
 
 
-def list_html(batch: Batch | None, texts: Texts = ENGLISH) -> str:
+def list_html(batch: Batch, texts: Texts = ENGLISH) -> str:
     """HTML table of the recordings and what became of them."""
-    if batch is None or not batch.items:
+    if not batch.items:
         return texts.BATCH_NOTHING
     rows = "".join(
         f"<tr><th scope='row'>{escape(item.subject)}</th><td>{item.number}</td><td>{_state_html(item, texts)}</td></tr>"
@@ -265,7 +289,7 @@ class Tab:
 
 def build_tab(anonymizer: Anonymizer, texts: PageTexts) -> Tab:
     """Lay out the tab."""
-    batch, converter, has_key = gr.State(None), anonymizer.converter, anonymizer.key is not None
+    batch, converter, has_key = gr.State(Batch()), anonymizer.converter, anonymizer.key is not None
 
     def add_html(texts: Texts) -> str:
         return texts.BATCH_ADD.format(keyed=texts.BATCH_KEYED if has_key else texts.BATCH_UNKEYED)

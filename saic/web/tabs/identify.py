@@ -28,7 +28,7 @@ class EnrolledVoices(dict[str, list[np.ndarray]]):
     Attributes
     ----------
     notes : name to what was missing in that person's clips or chosen from them, as sentences
-    removed : set by "Remove all": an enrollment that is still running must not add its voice again
+    removed : set by "Remove all" and "Delete now": an enrollment that still runs must not add its voice again
     """
 
     def __init__(
