@@ -33,7 +33,7 @@ from saic.vocoder.vocoder import GriffinLim, build_vocoder
 from saic.weights import MODEL, PROSODY, VOICES, fingerprint, resolve, verify
 
 Clip = str | os.PathLike | bytes | tuple[np.ndarray, int]
-"""A path, the bytes of a file, or (samples, rate in Hz)."""
+"""A path, the bytes of a file, or (samples, rate in Hz), see :func:`saic.audio.from_array`."""
 
 ProgressCallback = Callable[[str, float], None]
 """Called with the name of a stage and the share of work done, 0 to 1: at its start and while it goes on."""
@@ -49,15 +49,16 @@ class Conversion:
     Attributes
     ----------
     wav
-        (N,) float32: the source's words in the target voice; as long as the source, except in the
-        profile strict.
+        (N,) float32 in [-1, 1] at -23 LUFS: the source's words in the target voice; as long as the
+        source, except in the profile strict.
     profile
         What was kept of the source's prosody, see :mod:`saic.profiles`.
     reconstruction
         (N,) float32: the source encoded and decoded in its own voice; None unless asked for.
     mels
-        "original", "converted" and, if asked for, "reconstructed": (80, T) log-mels (paper
-        Fig. 4). In the profile strict, "converted" has another T.
+        "original", "converted" and, if asked for, "reconstructed": (80, T) log-mels, the natural
+        logarithm of magnitudes (:func:`saic.signal.mel.log_mel`, paper Fig. 4). In the profile
+        strict, "converted" has another T.
     f0_hz
         F0 (T,) of each of ``mels`` in Hz, 0 where unvoiced or muted: the source's as it was
         measured, and what the vocoder was given.
@@ -150,12 +151,24 @@ class Pipeline:
     >>> pipeline = Pipeline.from_pretrained()
     >>> conversion = pipeline.convert("patient.wav", "other.wav")
     >>> saic.audio.save("anonymous.wav", conversion.wav)
+
+    Parameters
+    ----------
+    model
+        Encoders and decoder.
+    folder
+        Folder of the weights, for vocoder, prosody predictor and gallery; None: Griffin-Lim, the
+        profile prosody-kept and no gallery.
+    device
+        "cpu" or "cuda".
+    limits
+        On a recording that is converted; by default twelve hours.
     """
 
     def __init__(
         self, model: Model, *, folder: Path | None = None, device: str = "cpu", limits: audio.Limits = audio.LONG
     ):
-        self.limits = limits  # of a recording that is converted
+        self.limits = limits
         self.model = model.to(device).eval()
         self.vocoder = build_vocoder(model.config.vocoder, folder, device=device)
         self.prosody = _load_prosody(model, folder, device)
@@ -238,6 +251,8 @@ class Pipeline:
     ) -> SpooledConversion:
         """:meth:`convert` for recordings of hours: what is long is in temporary files.
 
+        By default there is no reconstruction.
+
         >>> conversion = pipeline.convert_spooled("consultation.mp3", "other.wav")
         >>> with saic.audio.encode_blocks(conversion.blocks(), "flac", 16_000) as file:
         ...     saic.audio.write("anonymous.flac", file)
@@ -275,7 +290,7 @@ class Pipeline:
             A pseudonym from :meth:`pseudonym` or another voice, instead of a new pseudonym.
         seed
             The same seed gives the same pseudonym, whoever speaks, and the same output. None draws
-            new ones until one is unlike the speaker.
+            pseudonyms until one is unlike the speaker, at most 50; then the least similar is taken.
         register
             "lower" gives a pseudonym of men's voices, "higher" of women's, "any" one of the two.
             "same" is "lower" if the median F0 of the recording is below 165 Hz, else "higher".
@@ -395,7 +410,15 @@ class Pipeline:
         Parameters
         ----------
         clips
-            One recording or several of one speaker, each with at least half a second of speech.
+            One recording or several of one speaker, each with at least half a second of speech and
+            at most ten minutes.
+
+        Raises
+        ------
+        AudioError
+            A recording cannot be used; the message says why.
+        UsageError
+            There is no recording.
         """
         recordings = self._read_all(clips)
         for speech in recordings:
@@ -404,7 +427,11 @@ class Pipeline:
 
     @torch.inference_mode()
     def embed(self, clip: Clip) -> Embedding:
-        """Speaker embedding and content codes of a clip, which needs half a second of speech."""
+        """Speaker embedding and content codes of a clip.
+
+        It needs half a second of speech and has at most ten minutes, else :class:`AudioError` is
+        raised.
+        """
         speech = self._read(clip)
         speaker = self.model.encode_speaker(speech.mel, speech.mask)
         content = self.model.encode_content(speech.mel, speech.mask)
@@ -429,6 +456,15 @@ class Pipeline:
         -------
         One :class:`Match` per enrolled voice, best first. If none is accepted, the speaker counts
         as unknown.
+
+        Raises
+        ------
+        AudioError
+            A recording cannot be used; the message says why.
+        UsageError
+            Nobody is enrolled, or a name has no recording.
+        WeightsError
+            The weights have no gallery, and no threshold is given.
         """
         if not enrolled:
             raise UsageError("Nobody is enrolled. Give at least one name with a recording.")
@@ -442,7 +478,10 @@ class Pipeline:
 
     @torch.inference_mode()
     def resynthesize(self, clip: Clip) -> np.ndarray:
-        """Copy synthesis: (N,) float32 from a clip's own mel and F0, by the vocoder alone."""
+        """Copy synthesis: (N,) float32 from a clip's own mel and F0, by the vocoder alone.
+
+        :class:`AudioError` is raised as by :meth:`embed`.
+        """
         speech = self._read(clip)
         return self._vocode(Spool.of(speech.mel[0]), speech.f0[0], len(speech.wav))[:]
 

@@ -41,7 +41,7 @@ def run(*arguments: str | Path) -> dict:
 def test_mel_writes_the_picture_and_the_arrays(clips, tmp_path: Path) -> None:
     output, data = tmp_path / "mel.svg", tmp_path / "mel.npz"
     options = ["--axis", "linear", "--palette", "gray", "--range", "60", "--difference", "--profile", "balanced"]
-    facts = run("mel", clips[0], "--target", clips[1], "-o", output, "--data", data, *options)
+    facts = run("mel", clips[0], "--target", clips[1], "-o", output, "--arrays", data, *options)
     assert facts == {"output": str(output), "profile": "balanced"}
     assert b"</svg>" in output.read_bytes()
     arrays = np.load(data)
@@ -51,14 +51,14 @@ def test_mel_writes_the_picture_and_the_arrays(clips, tmp_path: Path) -> None:
 
 
 def test_mel_without_a_target_shows_a_pseudonym(clips, tmp_path: Path) -> None:
-    run("mel", clips[0], "-o", tmp_path / "mel.png", "--data", tmp_path / "mel.npz")
+    run("mel", clips[0], "-o", tmp_path / "mel.png", "--arrays", tmp_path / "mel.npz")
     assert (tmp_path / "mel.png").read_bytes().startswith(b"\x89PNG")
     assert np.median(np.load(tmp_path / "mel.npz")["converted_f0_hz"]) == pytest.approx(140, rel=0.1)
 
 
 def test_map_of_a_folder_has_its_speakers_beside_the_gallery(corpus_folder: Path, tmp_path: Path) -> None:
     output, data = tmp_path / "map.png", tmp_path / "map.npz"
-    facts = run("map", corpus_folder, "-o", output, "--data", data)
+    facts = run("map", corpus_folder, "-o", output, "--arrays", data)
     arrays = np.load(data)
     assert facts["speakers"] == len(arrays["speaker unseen"]) > 1 and len(arrays["content gallery"]) == 40
     assert 0 <= facts["content_probe_percent"] <= 100
@@ -72,7 +72,7 @@ def test_map_of_a_folder_has_its_speakers_beside_the_gallery(corpus_folder: Path
 
 
 def test_map_of_a_conversion_marks_three_clips(clips, tmp_path: Path) -> None:
-    facts = run("map", clips[0], "--target", clips[1], "-o", tmp_path / "map.png", "--data", tmp_path / "map.npz")
+    facts = run("map", clips[0], "--target", clips[1], "-o", tmp_path / "map.png", "--arrays", tmp_path / "map.npz")
     assert {name for name in np.load(tmp_path / "map.npz") if name.startswith("speaker clip")} == {
         "speaker clip Source",
         "speaker clip Target",
@@ -85,7 +85,7 @@ def test_map_of_a_conversion_marks_three_clips(clips, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["mel", "-o", "figure.pdf"], "png or"),
-        (["mel", "-o", "figure.png", "--data", "figure.csv"], "npz"),
+        (["mel", "-o", "figure.png", "--arrays", "figure.csv"], "npz"),
         (["mel", "-o", "taken.png"], "--force"),
         (["map", "-o", "figure.png"], "with --target"),
     ],

@@ -49,7 +49,7 @@ class Palette(StrEnum):
 
 FigureOption = Annotated[Path, typer.Option("-o", "--output", help="File to write: .png or .svg.")]
 ArraysOption = Annotated[
-    Path | None, typer.Option("--data", help="Also write what the figure shows, as arrays: .npz.", show_default="no")
+    Path | None, typer.Option("--arrays", help="Also write what the figure shows: .npz.", show_default="no")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed: the same one gives the same figure.")]
 
@@ -176,7 +176,7 @@ def _plots_for(output: Path, data: Path | None, force: bool):
         raise missing_package("Figures need more packages.", "app") from None
     plots.require_format(output)
     if data is not None and data.suffix.lower() != ".npz":
-        raise UsageError("The arrays are written as .npz. Give --data this suffix.")
+        raise UsageError("The arrays are written as .npz. Give --arrays this suffix.")
     paths = [path for path in (output, data) if path is not None]
     if not force and any(os.path.lexists(path) for path in paths):
         raise UsageError("The output exists. Add --force to replace it, or name another.")
