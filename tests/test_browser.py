@@ -560,7 +560,7 @@ CHANGES: dict[str, Callable[[Page, dict[str, Path]], None]] = {
     "a trimmed recording": lambda page, recordings: trim(page, "source"),
     "another voice": lambda page, recordings: page.get_by_label("Voice B").check(),
     "another profile": lambda page, recordings: page.get_by_label(PROFILE_NAMES[STRICT]).check(),
-    "another register": lambda page, recordings: page.get_by_label("Lower").check(),
+    "another register": lambda page, recordings: page.get_by_label("Low", exact=True).check(),
     "another person's voice": lambda page, recordings: page.get_by_label(OWN_RECORDING).check(),
 }
 

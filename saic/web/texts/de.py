@@ -13,14 +13,14 @@ TABS = {
     "explore": "Karten",
     "identify": "Erkennen",
     "evaluation": "Zahlen",
-    "about": "Über",
+    "about": "Info",
 }
 _KEEP_MINUTES = KEEP_S // 60
 _MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
 HEADER = """
 <header class="title"><h1>Sprache anonymisieren</h1>
-<p class="warning"><strong>Ändert die Stimme, nicht die Worte:</strong> Gesagte Namen bleiben. Keine Patientendaten
+<p class="warning"><strong>Ändert die Stimme, nicht die Worte:</strong> Gesprochene Namen bleiben. Keine Patientendaten
 auf öffentlichen Servern.</p></header>
 <p id="microphone-note" class="note-warning" role="status" hidden></p>
 """
@@ -28,12 +28,12 @@ auf öffentlichen Servern.</p></header>
 # --- in the browser: `saic.web.script` ---------------------------------------------------------
 
 MICROPHONE = {
-    "NotAllowedError": "Der Browser lässt diese Seite das Mikrofon nicht verwenden. Erlauben Sie es in den "
-    "Einstellungen der Adresszeile und nehmen Sie erneut auf, oder laden Sie eine Datei hoch.",
+    "NotAllowedError": "Der Browser erlaubt dieser Seite den Zugriff auf das Mikrofon nicht. Erlauben Sie ihn in den "
+    "Einstellungen der Adressleiste und nehmen Sie erneut auf, oder laden Sie eine Datei hoch.",
     "NotFoundError": "Kein Mikrofon gefunden. Schließen Sie eines an und versuchen Sie es erneut, oder laden Sie eine "
     "Datei hoch.",
-    "NotReadableError": "Ein anderes Programm verwendet das Mikrofon. Schließen Sie es und versuchen Sie es erneut, "
-    "oder laden Sie eine Datei hoch.",
+    "NotReadableError": "Ein anderes Programm verwendet das Mikrofon. Schließen Sie das Programm und versuchen Sie es "
+    "erneut, oder laden Sie eine Datei hoch.",
     "other": "Das Mikrofon kann nicht verwendet werden. Laden Sie stattdessen eine Datei hoch.",
     "insecure": "Browser erlauben Aufnahmen nur über https oder auf dem Computer selbst. Öffnen Sie die Seite unter "
     "ihrer https-Adresse, oder laden Sie eine Datei hoch.",
@@ -42,29 +42,29 @@ NOT_AUDIO = "Diese Datei ist keine Aufnahme: Laden Sie WAV, FLAC, MP3, M4A oder 
 
 # --- Anonymize ---------------------------------------------------------------------------------
 
-PSEUDONYM = "Pseudonym (keine Person)"
+PSEUDONYM = "Pseudonym (Kunststimme)"
 OWN_RECORDING = "Andere Person (Aufnahme)"
-SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Zu schützen", "Stimme", "Neue Stimme"
+SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Zu schützende Stimme", "Stimme", "Neue Stimme"
 REGISTER_LABEL, PROFILE_LABEL = "Stimmlage", "Profil"
 UPLOAD, RECORD = "Datei hochladen", "Aufnehmen"
 CONVERT, CANCEL, EXAMPLE = "Umwandeln", "Abbrechen", "Mit Beispielstimmen testen"
 
 SOURCE = f"""<h2><span class="step">1</span> Die zu schützende Stimme</h2>
-<p>Aufnehmen oder hochladen, bis {_MINUTES} Minuten. Einige Sätze genügen.</p>"""
+<p>Bis zu {_MINUTES} Minuten aufnehmen oder hochladen. Einige Sätze genügen.</p>"""
 
 TARGET = """<h2><span class="step">2</span> Die neue Stimme</h2>
-<p>Ein Pseudonym mischt drei Stimmen der Galerie. Es ist niemandes Stimme.</p>"""
+<p>Ein Pseudonym ist aus drei Stimmen der Galerie gemischt. Es gehört niemandem.</p>"""
 
-REGISTERS = {"any": "Beliebig", "lower": "Tiefer", "higher": "Höher", "same": "Wie die Person"}
+REGISTERS = {"any": "Beliebig", "lower": "Tief", "higher": "Hoch", "same": "Wie im Original"}
 SUBJECT = "Kennung der Person"
 SUBJECT_INFO = (
-    "Dieselbe Kennung mit demselben Register bekommt dieselbe Stimme, heute und an jedem anderen Tag. "
+    "Dieselbe Kennung mit derselben Stimmlage bekommt dieselbe Stimme, heute und an jedem anderen Tag. "
     "Verwenden Sie einen Code, keinen Namen. Leer: jedes Mal eine neue Stimme."
 )
 VOICE_KINDS = {
-    "random": "ein zufällig gezogenes Pseudonym: die Stimme von niemandem",
-    "seed": "ein Pseudonym aus einem Startwert: die Stimme von niemandem",
-    "key": "das Pseudonym einer Person nach dem Schlüssel der Studie: die Stimme von niemandem",
+    "random": "ein zufällig gezogenes Pseudonym: Die Stimme gehört niemandem",
+    "seed": "ein Pseudonym aus einem Startwert: Die Stimme gehört niemandem",
+    "key": "das Pseudonym einer Kennung, mit dem Schlüssel der Studie gezogen: Die Stimme gehört niemandem",
     "target": "die Stimme einer anderen Aufnahme",
 }
 
@@ -75,11 +75,11 @@ PROFILE_NAMES = {BALANCED: "Ausgewogen", STRICT: "Streng", PROSODY_KEPT: "Prosod
 PROFILES = {
     BALANCED: "Die Melodie wird neu gebildet; Rhythmus, Lautstärke und Länge bleiben.",
     STRICT: "Melodie, Rhythmus und Pausen werden neu gebildet; die Länge ändert sich.",
-    PROSODY_KEPT: "Melodie, Lautstärke und Rhythmus wie zuvor, für deren Untersuchung; am leichtesten zuzuordnen.",
+    PROSODY_KEPT: "Für Untersuchungen: Melodie, Lautstärke und Rhythmus bleiben; am leichtesten zuzuordnen.",
 }
 PROFILE_FIGURE = "Fehlerrate des Angreifers: {eer}."
-PROFILE_NOTE = """Angreifer: Software, die entscheidet, ob zwei Aufnahmen von {seconds} Sekunden von einer Person
-stammen. Raten irrt in 50 %. Gemessen mit Pseudonymen."""
+PROFILE_NOTE = """Angreifer: Software, die entscheidet, ob zwei Aufnahmen von {seconds} Sekunden von derselben Person
+stammen. Wer rät, irrt in 50 %. Gemessen mit Pseudonymen."""
 NO_PATIENT = "Nichts davon wurde an Patienten gemessen."
 STAYS = {
     BALANCED: "Rhythmus, Pausen, Betonung, Akzent, Wortwahl und langsame Änderungen der Melodie bleiben.",
@@ -87,22 +87,22 @@ STAYS = {
     PROSODY_KEPT: "Rhythmus, Pausen, Melodie, Betonung, Akzent und Wortwahl bleiben.",
 }
 
-CONSENT = "Die Person, die hier spricht, hat dieser Verwendung ihrer Stimme zugestimmt"
+CONSENT = "Die Person, die hier spricht, hat in diese Verwendung ihrer Stimme eingewilligt"
 
 EMPTY = f"""<div class="empty">
 <h2>Noch nichts umgewandelt</h2>
-<p>Sie erhalten ein Urteil, die anonymisierte Stimme und einen Bericht zum Ablegen.{{times}} Aufnahmen von mehr als
-{_MINUTES} Minuten werden abgelehnt: Schneiden Sie sie vorher.</p>
+<p>Sie erhalten eine Bewertung, die anonymisierte Stimme und einen Bericht zum Ablegen.{{times}} Aufnahmen von mehr als
+{_MINUTES} Minuten werden abgelehnt: Kürzen Sie sie vorher.</p>
 </div>"""
 
-TIMES = """ Auf diesem Server dauern zehn Sekunden Sprache {ten}, fünf Minuten {five}, wenn gerade niemand sonst
-umwandelt."""
+TIMES = """ Auf diesem Server dauert die Umwandlung von zehn Sekunden Sprache {ten}, von fünf Minuten {five}, wenn
+gerade niemand sonst umwandelt."""
 
 NO_SOURCE = "Nehmen Sie zuerst die zu schützende Stimme auf oder laden Sie sie hoch."
 NO_TARGET = "Nehmen Sie die Stimme der anderen Person auf, laden Sie sie hoch oder wählen Sie ein Pseudonym."
-SUBJECT_REGISTER = """Die Stimme einer Kennung kann sich nicht nach jeder Aufnahme richten. Wählen Sie Tiefer, Höher
-oder Beliebig."""
-NO_CONSENT = "Bestätigen Sie, dass die andere Person der Verwendung ihrer Stimme zugestimmt hat."
+SUBJECT_REGISTER = """Mit einer Kennung ist „Wie im Original“ nicht möglich: Die Stimme gilt für alle Aufnahmen der
+Person. Wählen Sie „Tief“, „Hoch“ oder „Beliebig“."""
+NO_CONSENT = "Bestätigen Sie, dass die andere Person in die Verwendung ihrer Stimme eingewilligt hat."
 
 NOTED = {"source": "Die zu schützende Stimme", "target": "Die neue Stimme", "query": "Die fragliche Aufnahme"}
 
@@ -110,9 +110,9 @@ SERVER_ERROR = "Auf dem Server ist ein Fehler aufgetreten. Versuchen Sie es erne
 
 DELETE = "Jetzt löschen"
 DELETED = """<div class="empty" role="status"><h2>Gelöscht</h2>
-<p>Auf diesem Server ist nichts mehr von Ihnen.</p></div>"""
+<p>Auf diesem Server ist nichts mehr von Ihnen gespeichert.</p></div>"""
 
-STARTING = "Beginn"
+STARTING = "Wird gestartet"
 PROGRESS_LABEL = "Umwandlung"
 LEFT = "noch {time}"
 ABOUT_SECOND, ABOUT_SECONDS = "etwa {seconds} Sekunde", "etwa {seconds} Sekunden"
@@ -124,20 +124,20 @@ CHANGED = """<div class="empty" role="status"><h2>Noch nicht umgewandelt</h2>
 DETAILS = "Einzelheiten: Original, Rekonstruktion, Spektrogramme"
 
 LISTEN = """<h2>Original und Rekonstruktion anhören</h2>
-<p>Sie werden in der Lautheit der anonymisierten Stimme abgespielt. Die Rekonstruktion behält die ursprüngliche
-Stimme: Das Modell zerlegt die Aufnahme und setzt sie wieder zusammen. Sie zeigt, wie viel das Modell ohne einen
+<p>Beide werden mit der Lautstärke der anonymisierten Stimme abgespielt. Die Rekonstruktion behält die ursprüngliche
+Stimme: Das Modell zerlegt die Aufnahme und setzt sie wieder zusammen. So hören Sie, wie viel das Modell auch ohne
 Wechsel der Stimme verliert.</p>"""
 
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Rekonstruktion", "Anonymisierte Stimme"
-GUARD = """Ich weiß, dass Rekonstruktion und Daten nicht anonym sind: Sie haben die eigene Stimme der sprechenden
-Person, und Software erkennt sie."""
+GUARD = """Ich weiß, dass die Rekonstruktion und die Daten nicht anonym sind: Sie enthalten die eigene Stimme der
+Person, und Software kann die Person daran erkennen."""
 GUARDED_DOWNLOADS = {"reconstruction": "Rekonstruktion herunterladen", "data": "Spektrogramme als Daten (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Bericht zum Drucken (HTML)", "json": "Bericht (JSON)"}
-REPORT = """<p class="soft">Laden Sie die Stimme als WAV, FLAC oder MP3 herunter. Der Bericht sagt, wie sie entstand
-und was gemessen wurde. Er enthält keinen Namen und keinen Dateinamen. Seine Ähnlichkeiten sind Messungen an einer
-Person: Bewahren Sie ihn beim Original auf.</p>"""
+REPORT = """<p class="soft">Laden Sie die Stimme als WAV, FLAC oder MP3 herunter. Im Bericht steht, wie sie entstanden
+ist und was gemessen wurde. Er enthält keinen Namen und keinen Dateinamen. Die Ähnlichkeitswerte darin sind Messwerte
+einer Person: Bewahren Sie ihn beim Original auf.</p>"""
 PRINTED_TITLE = "Anonymisierte Aufnahme"
-PRINTED_NOTE = """Dieser Bericht enthält keinen Namen und keinen Dateinamen. Seine Ähnlichkeiten sind Messungen an
+PRINTED_NOTE = """Dieser Bericht enthält keinen Namen und keinen Dateinamen. Die Ähnlichkeitswerte darin sind Messwerte
 einer Person: Bewahren Sie ihn beim Original auf, nicht bei der anonymisierten Aufnahme."""
 
 PRINTED = {
@@ -150,7 +150,7 @@ PRINTED = {
     "usual": "Übliche Ähnlichkeit",
     "judge": "Gemessen mit",
     "words": "Erhaltene Wörter",
-    "weights": "Gewichte (SHA-256)",
+    "weights": "Modellgewichte (SHA-256)",
     "wav": "WAV-Datei (SHA-256)",
 }
 PRINTED_MADE = "{date}, mit SAIC {version}"
@@ -163,16 +163,17 @@ PRINTED_NOTES = "Hinweise zur Aufnahme"
 
 VERDICT_SAME = """<strong>Die Stimme ist kaum geschützt:</strong> Software, die Stimmen erkennt, kann sie noch für die
 der sprechenden Person halten."""
-VERDICT_BETWEEN = """<strong>Die Stimme ist teilweise geschützt:</strong> Sie ähnelt der sprechenden Person weniger als
-zwei Aufnahmen einer Person einander meist ähneln, aber mehr, als zwei Personen einander meist ähneln."""
-VERDICT_DIFFERENT = """<strong>Die Stimme klingt wie die einer anderen Person:</strong> Sie ähnelt der sprechenden
-Person nicht mehr, als zwei Personen einander meist ähneln. Die Sprechweise kann die Person weiterhin verraten."""
+VERDICT_BETWEEN = """<strong>Die Stimme ist teilweise geschützt:</strong> Ihre Ähnlichkeit mit der sprechenden Person
+ist kleiner als meist bei zwei Aufnahmen derselben Person, aber größer als meist bei zwei verschiedenen Personen."""
+VERDICT_DIFFERENT = """<strong>Die Stimme klingt wie die einer anderen Person:</strong> Ihre Ähnlichkeit mit der
+sprechenden Person ist nicht größer als meist bei zwei verschiedenen Personen. Die Sprechweise kann die Person
+weiterhin verraten."""
 VERDICT_UNKNOWN = "Die umgewandelte Aufnahme enthält zu wenig Sprache, um die Stimmen zu vergleichen."
 
 PSEUDONYM_TARGET = """Die neue Stimme ist ein Pseudonym. Sie gehört keiner wirklichen Person, daher gibt es keine
 Aufnahme zum Vergleich."""
 
-SIMILARITY_TITLE = "Was gemessen wurde, und was nicht geschützt ist"
+SIMILARITY_TITLE = "Was gemessen wurde und was nicht geschützt ist"
 SIMILARITY_SOURCE = "Ähnlichkeit mit der sprechenden Person"
 SIMILARITY_TARGET = "Ähnlichkeit mit der neuen Stimme"
 SIMILARITY_BEFORE, SIMILARITY_AFTER = "vorher,", "nachher"
@@ -184,135 +185,137 @@ SIMILARITY_LEGEND = """<ul class="key">
 Stimme</li></ul>"""
 RANGE = "{low} bis {high}"
 SIMILARITY_NOTE = """Kosinus-Ähnlichkeit von Sprecher-Embeddings: je näher an 1, desto ähnlicher die Stimmen. Gemessen
-mit: {verifier}. „Meist“ umfasst die mittleren 90 % der Werte an natürlichen Aufnahmen ({basis}). Die Ähnlichkeit des
-Originals mit der sprechenden Person ist die seiner ersten Hälfte mit seiner zweiten."""
+mit: {verifier}. „Meist“ umfasst die mittleren 90 % der Werte natürlicher Aufnahmen ({basis}). Beim Original ist es
+die Ähnlichkeit seiner ersten Hälfte mit seiner zweiten."""
 NOT_INDEPENDENT = "Dieses Verfahren war an der Umwandlung beteiligt, daher ist die Messung nicht unabhängig."
 
 WORDS_TITLE = "Erhaltene Wörter"
-WORDS_KEPT = """Von den Wörtern, die ein englischer Spracherkenner im Original findet, findet er {percent} % auch in
-der umgewandelten Stimme."""
+WORDS_KEPT = """Von den Wörtern, die eine Spracherkennung für Englisch im Original erkennt, erkennt sie {percent} % auch
+in der umgewandelten Stimme."""
 WORDS_NOT_COUNTED = {
-    "absent": "Nicht gezählt: Auf diesem Server ist kein Spracherkenner installiert.",
-    "running": "Der Spracherkenner läuft …",
-    "stopped": "Nicht gezählt: Der Spracherkenner wurde angehalten.",
+    "absent": "Nicht gezählt: Auf diesem Server ist keine Spracherkennung installiert.",
+    "running": "Die Spracherkennung läuft …",
+    "stopped": "Nicht gezählt: Die Spracherkennung wurde abgebrochen.",
 }
 
 NOT_PROTECTED = """<h3>Was nicht geschützt ist</h3>
 <ul class="plain">
-<li><strong>Was gesagt wird.</strong> Namen, Daten, Orte und alles andere, was gesprochen wird.</li>
+<li><strong>Was gesagt wird.</strong> Namen, Datumsangaben, Orte und alles andere, was gesprochen wird.</li>
 <li><strong>Wie es gesagt wird.</strong> {stays}</li>
-<li><strong>Gegen Angreifer, die dieses System kennen.</strong> {linkage}</li>
+<li><strong>Vor Angreifern, die dieses System kennen.</strong> {linkage}</li>
 </ul>"""
 PROFILE_USED = """<h3>Profil</h3>
 <p id="profile-used"><strong>{name}.</strong> {profile}</p>"""
 
-LINKAGE_UNKNOWN = """Wer Software mit der Ausgabe des Systems trainiert, kann Aufnahmen häufiger als durch Zufall der
+LINKAGE_UNKNOWN = """Wer Software mit Ergebnissen dieses Systems trainiert, kann Aufnahmen öfter als durch Zufall der
 sprechenden Person zuordnen."""
-LINKAGE = """Wer Software mit der Ausgabe des Systems trainiert, entscheidet, ob zwei Aufnahmen von {seconds} Sekunden
-von einer Person stammen, und irrt in nur {eer} der Fälle{beside}. Wer rät, irrt in 50 %."""
+LINKAGE = """Software, die jemand mit Ergebnissen dieses Systems trainiert, entscheidet, ob zwei Aufnahmen von {seconds}
+Sekunden von derselben Person stammen. Sie irrt nur in {eer} der Fälle{beside}. Wer rät, irrt in 50 %."""
 LINKAGE_OTHER_LENGTH = "{eer} bei {seconds} Sekunden"
 LINKAGE_TOP1 = "In {top1} der Fälle nennt die Software unter {people} Personen die richtige."
 
 LINKAGE_TITLE = "Wer eine Aufnahme der sprechenden Person zuordnen kann"
-LINKAGE_HEADLINE = """<strong>Der stärkste Angreifer hat eine EER von {eer} bei {seconds} Sekunden Sprache</strong> auf
-jeder Seite{others} ({speakers} Sprecher, neue Pseudonyme, Profil {profile}). 50 % sind Zufall."""
-LINKAGE_HEADLINE_OTHER = ", {eer} bei {seconds}"
+LINKAGE_HEADLINE = """<strong>Der stärkste Angreifer hat eine EER von {eer} bei {seconds} Sekunden Sprache</strong> je
+Aufnahme{others} ({speakers} Sprecher, neue Pseudonyme, Profil {profile}). 50 % entsprechen dem Zufall."""
+LINKAGE_HEADLINE_OTHER = ", {eer} bei {seconds} Sekunden"
 LINKAGE_LABEL, LINKAGE_PROFILE = "Stärkster Angreifer", "Profil"
 LINKAGE_EER, LINKAGE_NAMED = "EER bei {seconds} s, %", "Gefunden unter {people}, %"
-LINKAGE_ORIGINAL = "Originalsprache"
-LINKAGE_NOTE = """EER: Fehlerrate der Entscheidung, ob zwei Aufnahmen von einer Person stammen, durch den stärksten
-aller erprobten Angreifer. Sie kennen dieses System und trainieren mit seiner Ausgabe. Gefunden: wie oft der stärkste
-Angreifer mit {seconds} Sekunden Sprache die richtige Person findet. Es wurde an keinem Patienten gemessen."""
+LINKAGE_ORIGINAL = "Originalaufnahmen"
+LINKAGE_NOTE = """EER: Fehlerrate bei der Entscheidung, ob zwei Aufnahmen von derselben Person stammen. Sie gilt für den
+stärksten aller erprobten Angreifer. Die Angreifer kennen dieses System und trainieren mit seinen Ergebnissen. Gefunden:
+wie oft der stärkste Angreifer mit {seconds} Sekunden Sprache die richtige Person findet. Es wurde an keinem Patienten
+gemessen."""
 
 MELS = """<h3>Was sich am Klang geändert hat</h3>
-<p>Die Zeit läuft nach rechts, die Frequenz nach oben; hell ist laute Sprache. Die weiße Linie ist die Tonhöhe der
-Stimme. Ziehen Sie über einen Teil, um ihn in allen drei Bildern zu vergrößern; ein Doppelklick führt zurück. Auf einem
-Touchscreen verwenden Sie die Schaltflächen über dem Bild.
-Während eine Aufnahme läuft, läuft eine Linie mit; ein Klick in ein Spektrogramm setzt seine Aufnahme dorthin.</p>
+<p>Die Zeit läuft nach rechts, die Frequenz nach oben. Laute Stellen sind hell. Die weiße Linie ist die Tonhöhe der
+Stimme. Ziehen Sie mit der Maus über einen Bereich, um ihn in allen drei Bildern zu vergrößern. Ein Doppelklick führt
+zurück. Auf einem Touchscreen verwenden Sie die Schaltflächen über dem Bild. Beim Abspielen läuft eine Linie mit. Ein
+Klick in ein Spektrogramm springt in seiner Aufnahme an diese Stelle.</p>
 <p>Die Rekonstruktion sollte aussehen wie das Original. In der umgewandelten Stimme verschieben sich die feinen
-Streifen und die Linie. Die Wörter behalten ihren Zeitpunkt{strict}.</p>"""
-MELS_STRICT = ", außer im Profil Streng, das die Länge ändert"
+Streifen und die weiße Linie. Die Wörter bleiben an ihrer Stelle{strict}.</p>"""
+MELS_STRICT = ", außer im Profil „Streng“, das die Länge ändert"
 MELS_LABEL = "Spektrogramme"
 DOWNLOAD_MELS = "Bild herunterladen ({kind})"
-VIEW = "Wie die Spektrogramme gezeichnet werden"
-VIEW_AXIS, VIEW_AXES = "Frequenzachse", {"mel": "Mel, wie wir hören", "linear": "Linear"}
+VIEW = "Darstellung der Spektrogramme"
+VIEW_AXIS, VIEW_AXES = "Frequenzachse", {"mel": "Mel (wie das Gehör)", "linear": "Linear"}
 VIEW_PALETTE = "Farben"
-VIEW_RANGE = "Bereich der Farben unter lauter Sprache (dB)"
-VIEW_DIFFERENCE = "Zeigen, was vom Original abweicht, in dB"
+VIEW_RANGE = "Farbbereich unterhalb des Pegels lauter Stellen (dB)"
+VIEW_DIFFERENCE = "Abweichung vom Original anzeigen (dB)"
 
 NO_EVALUATION = """<p>Diese Installation enthält die Auswertung nicht. Sie steht im Repository in
 <code>benchmarks/evaluation/report.md</code>; <code>saic evaluate</code> wiederholt sie.</p>"""
-OTHER_WEIGHTS = "<p><strong>Diese Zahlen wurden mit anderen Gewichten als den geladenen gemessen.</strong></p>"
+OTHER_WEIGHTS = "<p><strong>Diese Zahlen wurden mit anderen Modellgewichten als den geladenen gemessen.</strong></p>"
 
 # --- Evaluation --------------------------------------------------------------------------------
 
 EVALUATION = """<h2>Wie gut es im Mittel gelingt</h2>
-<p>Gemessen an Aufnahmen von Sprechern, mit denen das Modell nicht trainiert wurde. Eine Marke ist das Mittel über die
-Sprecher, ihre Linie das 95-%-Intervall. Es wurde an keinem Patienten gemessen.</p>"""
+<p>Gemessen an Aufnahmen von Sprechern, mit denen das Modell nicht trainiert wurde. Ein Zeichen steht für den Mittelwert
+über die Sprecher, seine Linie für das 95-%-Intervall. Es wurde an keinem Patienten gemessen.</p>"""
 EVALUATION_WAITING = '<div class="empty"><p>Die Abbildungen werden gezeichnet …</p></div>'
 TOPICS = {
     "words": (
         "Wörter",
-        """<p>Wortfehlerrate (WER): wie viele Wörter ein Spracherkenner in der Ausgabe falsch erkennt. Oben wird mit
-dem verglichen, was er im Original findet, unten mit dem wahren Text, wo das Korpus ihn hat. <code>real</code> ist die
-Aufnahme selbst: Von keiner Umwandlung ist Besseres zu erwarten.</p>""",
+        """<p>Wortfehlerrate (WER): wie viele Wörter eine Spracherkennung im Ergebnis falsch erkennt. Oben wird mit
+dem verglichen, was sie im Original erkennt, unten mit dem wahren Text, wo das Korpus ihn hat. <code>real</code> ist
+die Aufnahme selbst: Von keiner Umwandlung ist Besseres zu erwarten.</p>""",
     ),
     "identity": (
         "Identität",
-        """<p>Wie oft ein Sprechererkenner (Resemblyzer) unter allen Sprechern des Korpus die Ausgabe für den
-Quellsprecher hält, und wie oft für den Zielsprecher. Das Erste sollte so selten sein wie der Zufall. Er weiß nichts
-von diesem System: Ein Angreifer, der davon weiß, findet mehr (nächste Abbildung).</p>""",
+        """<p>Wie oft eine Sprechererkennung (Resemblyzer) unter allen Sprechern des Korpus das Ergebnis für den
+Quellsprecher hält und wie oft für den Zielsprecher. Den Quellsprecher sollte sie nicht öfter nennen als durch Zufall.
+Sie weiß nichts von diesem System. Ein Angreifer, der es kennt, findet mehr (nächste Abbildung).</p>""",
     ),
     "attackers": (
-        "Angreifer nach Sekunden Sprache",
-        """<p>Der stärkste aller Angreifer entscheidet, ob zwei Aufnahmen von einer Person stammen. Er kennt dieses
-System und trainiert mit seiner Ausgabe. Equal Error Rate (EER): 50 % sind Zufall, 0 % findet jede Person. Je mehr
-Sprache er auf jeder Seite hat, desto besser gelingt es ihm.</p>""",
+        "Angreifer je nach Dauer der Sprache",
+        """<p>Der stärkste aller Angreifer entscheidet, ob zwei Aufnahmen von derselben Person stammen. Er kennt
+dieses System und trainiert mit seinen Ergebnissen. Fehlerrate (EER): 50 % entsprechen dem Zufall, bei 0 % findet er
+jede Person. Je mehr Sprache jede der beiden Aufnahmen enthält, desto besser gelingt es ihm.</p>""",
     ),
     "sound": (
         "Klang und Prosodie",
-        """<p>DNSMOS sagt vorher, wie Hörende den Klang bewerten, von 1 bis 5. Die Korrelation von F0 sagt, wie viel
-der Melodie die der Quelle ist: Die Profile Ausgewogen und Streng bilden die Melodie neu, daher ist sie
-niedrig.</p>""",
+        """<p>DNSMOS sagt vorher, wie Menschen den Klang bewerten würden, von 1 bis 5. Die Korrelation von F0 sagt,
+wie viel von der Melodie des Originals bleibt. Die Profile „Ausgewogen“ und „Streng“ bilden die Melodie neu, daher ist
+die Korrelation dort niedrig.</p>""",
     ),
     "degraded": (
-        "Beeinträchtigte Aufnahmen",
-        """<p>WER, wenn die Aufnahme Rauschen, den Hall eines Raums, einen Codec, wenig Pegel oder einen Gleichanteil
-hat. Gefüllte Marken: umgewandelt. Hohle Marken: die beeinträchtigte Aufnahme selbst.</p>""",
+        "Gestörte Aufnahmen",
+        """<p>Wortfehlerrate (WER), wenn die Aufnahme verrauscht, verhallt, mit einem Codec komprimiert oder zu
+leise ist oder einen Gleichanteil hat. Gefüllte Zeichen: umgewandelt. Leere Zeichen: die gestörte
+Aufnahme selbst.</p>""",
     ),
 }
 TOPIC_TABLES = "Tabellen"
 TOPIC_COMMAND = "Gemessen mit "
 SYSTEM_NAMES = "Was die Namen der Systeme bedeuten"
-FIGURE_ALT = "Abbildung: {title}. Die Tabellen darunter haben ihre Werte."
+FIGURE_ALT = "Abbildung: {title}. Die Werte stehen in den Tabellen darunter."
 SAVE_SVG = "Abbildung speichern (SVG)"
 
 # --- Batch -------------------------------------------------------------------------------------
 
 BATCH_ADD = """<h2><span class="step">1</span> Die Aufnahmen einer Person</h2>
-<p>Geben Sie der Person eine Kennung und fügen Sie die Aufnahmen hinzu; dann die nächste Person. {keyed} Verwenden Sie
-Codes, keine Namen: Die Ergebnisse heißen nach Kennung und Nummer.</p>"""
-BATCH_KEYED = "Der Schlüssel der Seite gibt jeder Kennung ihre Stimme."
+<p>Geben Sie der Person eine Kennung und fügen Sie ihre Aufnahmen hinzu. Dann folgt die nächste Person. {keyed}
+Verwenden Sie Codes, keine Namen: Die Ergebnisse werden nach Kennung und Nummer benannt.</p>"""
+BATCH_KEYED = "Der Schlüssel dieser Seite bestimmt die Stimme jeder Kennung."
 BATCH_UNKEYED = "Jede Kennung bekommt eine Stimme, die für diesen Stapel gezogen wird."
 BATCH_CONVERT = """<h2><span class="step">2</span> Alle umwandeln</h2>
-<p>Was fertig ist, bleibt, solange die Seite offen ist, auch wenn Sie weitere hinzufügen.</p>"""
+<p>Fertige Ergebnisse bleiben, solange die Seite offen ist, auch wenn Sie weitere Aufnahmen hinzufügen.</p>"""
 BATCH_PROFILE = "Die Sprechweise"
 BATCH_FILES, BATCH_ADD_BUTTON, BATCH_CONVERT_BUTTON = "Aufnahmen", "Hinzufügen", "Alle umwandeln"
-BATCH_COLUMNS = {"subject": "Person", "number": "Aufnahme", "state": "Stand"}
+BATCH_COLUMNS = {"subject": "Kennung", "number": "Aufnahme", "state": "Status"}
 BATCH_ZIP = "Alle Stimmen und Berichte herunterladen (ZIP)"
 BATCH_NOTHING = '<p class="empty">Noch keine Aufnahmen.</p>'
-BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Bereit", "Fertig.", "Angehalten"
+BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Bereit", "Fertig.", "Abgebrochen"
 BATCH_NO_SUBJECT = "Geben Sie der sprechenden Person eine Kennung."
 BATCH_NO_FILES = "Wählen Sie zuerst die Aufnahmen dieser Person."
-BATCH_TOO_MANY = """Ein Stapel hat bis zu {files} Aufnahmen. Wandeln Sie diese zuerst um, oder verwenden Sie saic
+BATCH_TOO_MANY = """Ein Stapel fasst höchstens {files} Aufnahmen. Wandeln Sie diese zuerst um, oder verwenden Sie saic
 anonymize für einen Ordner."""
 BATCH_EMPTY = "Es gibt nichts umzuwandeln. Fügen Sie zuerst Aufnahmen hinzu."
 
 # --- Explore -----------------------------------------------------------------------------------
 
-EXPLORE = """<h2>Wer spricht, und was gesagt wird</h2>
+EXPLORE = """<h2>Wer spricht und was gesagt wird</h2>
 <p>Jeder Punkt ist ein kurzes Stück Sprache einer Stimme der eingebauten Galerie. Jede Stimme hat ihre eigene
-Verbindung von Farbe und Form. Zeigen Sie auf einen Punkt oder wählen Sie eine Stimme, um sie in beiden Karten
+Kombination von Farbe und Form. Zeigen Sie auf einen Punkt oder wählen Sie eine Stimme, um sie in beiden Karten
 hervorzuheben. Ihre umgewandelten Aufnahmen sind markiert.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
@@ -336,34 +339,34 @@ MAPS = {
 }
 SEXES = {"F": "weiblich", "M": "männlich"}
 UNSEEN = """<h2>Sprecher, die das Modell nie gehört hat</h2>
-<p>In Farbe: vier Stücke von zwei Sekunden von jedem von {speakers} Sprechern aus {corpus}, Teil {split}. Keiner von
-ihnen war am Training beteiligt. In Grau: die Galerie, deren Stimmen Sprecher des Trainings sind. Die Zahlen unter den
-Karten wurden an den farbigen Punkten gemessen, vor PCA und t-SNE. Ziehen Sie über einen Teil, um ihn zu vergrößern,
-ein Doppelklick führt zurück; die Kamera speichert die Karte (SVG). <code>saic plot map DATA -o map.svg</code>
-zeichnet beide.</p>"""
+<p>In Farbe: je vier Stücke von zwei Sekunden von {speakers} Sprechern aus {corpus}, Teil {split}. Mit keinem von ihnen
+wurde das Modell trainiert. In Grau: die Galerie. Ihre Stimmen sind Sprecher des Trainings. Die Zahlen unter den Karten
+wurden an den farbigen Punkten gemessen, vor PCA und t-SNE. Ziehen Sie über einen Bereich, um ihn zu vergrößern. Ein
+Doppelklick führt zurück. Das Kamerasymbol speichert die Karte (SVG). <code>saic plot map DATA -o map.svg</code>
+zeichnet beide Karten.</p>"""
 UNSEEN_GALLERY, UNSEEN_SPEAKERS, UNSEEN_SPEAKER = (
     "{voices} Stimmen der Galerie",
     "{speakers} nie gehörte Sprecher",
     "Sprecher {number}",
 )
 NEAREST = "Der nächste Nachbar ist derselbe Sprecher: <strong>{rate}</strong>, durch Zufall {chance}."
-PROBE = """Eine Sonde, die trainiert wird, den Sprecher in den Inhaltscodes zu finden, hat in <strong>{accuracy}
-%</strong> [{low}, {high}] der Fälle recht, durch Zufall in {chance} % ({speakers} Sprecher)."""
+PROBE = """Ein Prüfprogramm, das lernt, den Sprecher in den Inhaltscodes zu finden, liegt in
+<strong>{accuracy} %</strong> [{low}, {high}] der Fälle richtig, durch Zufall in {chance} % ({speakers} Sprecher)."""
 EXPLORE_WAITING = '<div class="empty"><p>Die Karten werden gezeichnet …</p></div>'
 
 # --- Identify ----------------------------------------------------------------------------------
 
 IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Stimmen, die Sie kennen</h2>
-<p>Geben Sie jeder einen Namen und einige Sekunden Sprache. Nur eine Zusammenfassung der Stimme in Zahlen wird
-behalten, bis Sie sie entfernen oder bis {_KEEP_MINUTES} Minuten, nachdem Sie die Seite geschlossen haben.</p>"""
+<p>Geben Sie jeder Stimme einen Namen. Einige Sekunden Sprache genügen. Gespeichert wird nur eine Zusammenfassung der
+Stimme in Zahlen, bis Sie die Stimme entfernen, sonst bis {_KEEP_MINUTES} Minuten nach dem Schließen der Seite.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Wer ist das?</h2>
-<p>Eine Aufnahme einer sprechenden Person.</p>"""
+<p>Eine Aufnahme, in der nur eine Person spricht.</p>"""
 
 IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Name", "Stimme", "Fragliche Aufnahme"
 IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (
     "Hinzufügen",
-    "Entfernen",
+    "Alle entfernen",
     "Wer spricht?",
     "Ausprobieren",
 )
@@ -381,7 +384,7 @@ CLIP, CLIPS = "{clips} Aufnahme", "{clips} Aufnahmen"
 MATCH = "Das ist <strong>{name}</strong>."
 NOBODY_ENROLLED = '<p class="empty">Noch ist keine Stimme hinzugefügt.</p>'
 NO_MATCH = "<strong>Keine dieser Stimmen.</strong>"
-WHY_ACCEPTED = "Der Wert von {name} ist {score}: nicht unter der Schwelle von {threshold}, und der höchste."
+WHY_ACCEPTED = "{name} hat den höchsten Wert, {score}. Er liegt nicht unter der Schwelle von {threshold}."
 WHY_REJECTED = "{name} hat den höchsten Wert, {score}. Er liegt unter der Schwelle von {threshold}."
 EXAMPLE_KNOWN = (
     '<p class="example">Wer spricht in der zweiten Hälfte von {voice}, deren erste Hälfte hinzugefügt ist?</p>'
@@ -390,71 +393,70 @@ EXAMPLE_STRANGER = '<p class="example">Wer spricht in der zweiten Hälfte von {v
 USUAL_TWO_PEOPLE = "zwei Personen: meist {low} bis {high}"
 USUAL_ONE_PERSON = "eine Person: meist {low} bis {high}"
 THRESHOLD = "Schwelle: {threshold}"
-IDENTIFY_NOTE = """Kosinus-Ähnlichkeit von Sprecher-Embeddings. Eine Stimme mit einem Wert von {threshold} oder mehr
-(der Linie) wird angenommen. Bei dieser Schwelle ist es an Sprechern, mit denen das Modell nicht trainiert wurde,
-gleich häufig, dass eine bekannte Person verfehlt und dass eine fremde angenommen wird. „Meist“ umfasst die mittleren
-90 % der Werte in der eingebauten Galerie. Fremde vom Geschlecht der sprechenden Person haben höhere Werte als andere.
-Ein Wert ist kein Beweis der Identität."""
+IDENTIFY_NOTE = """Kosinus-Ähnlichkeit von Sprecher-Embeddings. Eine Stimme gilt als erkannt, wenn ihr Wert mindestens
+{threshold} beträgt (die Linie). Bei dieser Schwelle sind zwei Fehler gleich häufig: Eine bekannte Person wird nicht
+erkannt, oder eine fremde wird angenommen. Das gilt für Sprecher, mit denen das Modell nicht trainiert wurde. „Meist“
+umfasst die mittleren 90 % der Werte in der eingebauten Galerie. Fremde mit dem Geschlecht der sprechenden Person
+erreichen höhere Werte als andere. Ein Wert ist kein Beweis der Identität."""
 
 # --- About -------------------------------------------------------------------------------------
 
 ABOUT = """
 ## Wie es funktioniert
 
-SAIC trennt eine Aufnahme in das, *was gesagt wird* (Inhalt), *wer spricht* (ein Sprecher-Embedding) und die Melodie
-(Tonhöhe). Es verbindet den Inhalt mit dem Sprecher-Embedding einer anderen Stimme. Die Profile Ausgewogen und Streng
-sagen die Melodie aus dem Inhalt vorher, ein drittes verschiebt sie in den Bereich der neuen Stimme. Daraus entsteht
-eine neue Aufnahme. Es setzt *SAIC: Integration of Speech Anonymization and Identity Classification*
-(Cheng, Diao, Cheng und Liu) um. Es läuft auf dem Prozessor des Computers, der diese Seite bereitstellt, und verwendet
-keinen anderen Dienst.
+SAIC zerlegt eine Aufnahme in drei Teile: *was gesagt wird* (Inhalt), *wer spricht* (ein Sprecher-Embedding) und die
+Melodie (Tonhöhe). Es verbindet den Inhalt mit dem Sprecher-Embedding einer anderen Stimme. Die Profile „Ausgewogen“
+und „Streng“ sagen die Melodie aus dem Inhalt vorher. „Prosodie erhalten“ verschiebt sie in den Bereich der neuen
+Stimme. Daraus entsteht eine neue Aufnahme. SAIC beruht auf *SAIC: Integration of Speech Anonymization and Identity
+Classification* (Cheng, Diao, Cheng und Liu). Es läuft auf dem Prozessor des Computers, der diese Seite bereitstellt,
+und verwendet keinen anderen Dienst.
 """
 
 LIMITS_AND_ETHICS = """
 ## Grenzen
 
 - Ein Forschungsprototyp, trainiert mit vorgelesenem Englisch. Andere Sprachen, Kinder, Gesang, mehrere gleichzeitig
-  Sprechende und laute Räume wurden nicht geprüft oder gelingen schlechter.
-- Die Ausgabe klingt bearbeitet, und Wörter gehen verloren: Die Auswertung sagt, wie viele.
-- **Die Ausgabe ist nicht anonym im rechtlichen Sinn.** Sie ist der sprechenden Person schwerer zuzuordnen als das
+  sprechende Personen und laute Räume wurden nicht geprüft, oder das Ergebnis ist schlechter.
+- Das Ergebnis klingt bearbeitet, und Wörter gehen verloren. Wie viele, steht unter „Zahlen“.
+- **Das Ergebnis ist nicht anonym im rechtlichen Sinn.** Es ist der sprechenden Person schwerer zuzuordnen als das
   Original. {linkage} Auch wer die Sprechweise der Person kennt, kann Erfolg haben. Prüfen Sie jede Aufnahme, bevor Sie
   sie weitergeben.
 
 ## Ethik
 
-- Wandeln Sie nur mit Einwilligung einer Person in deren Stimme um. Die mitgelieferten Stimmen sind aus diesem Grund
-  synthetisch.
-- Verwenden Sie es nicht, um im Namen anderer zu sprechen oder darüber zu täuschen, wer gesprochen hat.
-- Um Personen an der Stimme zu erkennen, brauchen Sie deren Einwilligung und vielerorts eine Rechtsgrundlage: Eine
-  Stimme ist ein biometrisches Datum.
+- Wandeln Sie eine Aufnahme nur dann in die Stimme einer anderen Person um, wenn diese eingewilligt hat. Aus diesem
+  Grund sind die mitgelieferten Stimmen synthetisch.
+- Sprechen Sie damit nicht im Namen anderer. Täuschen Sie niemanden darüber, wer gesprochen hat.
+- Um Personen an der Stimme zu erkennen, brauchen Sie deren Einwilligung und vielerorts eine Rechtsgrundlage:
+  Stimmen sind biometrische Daten.
 """
 
 RETENTION = f"""
 ## Was mit Aufnahmen geschieht
 
-- **Keine echten Patientendaten auf einem öffentlichen Server: Betreiben Sie die Seite auf Ihrem eigenen Rechner.** Mit
-  Python 3.11, in einer Kopie des Repositorys: `make app`. Ohne die Seite
-  gibt `saic anonymize RECORDING --output anonymous.wav` einer Aufnahme ein Pseudonym.
+- **Keine echten Patientendaten auf einem öffentlichen Server: Betreiben Sie die Seite auf Ihrem eigenen Computer.**
+  Mit Python 3.11, in einer Kopie des Repositorys: `make app`. Ohne die Seite wandelt
+  `saic anonymize RECORDING --output anonymous.wav` eine Aufnahme in ein Pseudonym um.
 - Eine hochgeladene Datei wird in eine einfache Kopie mit 16 kHz dekodiert, in einem eigenen Prozess mit begrenztem
-  Speicher und begrenzter Zeit. Die hochgeladene Datei wird dann sofort entfernt.
+  Speicher und begrenzter Zeit. Die hochgeladene Datei wird dann sofort gelöscht.
 - Die Kopie, die Ergebnisse und ihr Bericht liegen in einem privaten temporären Ordner, unter Namen, die nicht zu
-  erraten sind. Sie bleiben, solange Ihre Seite offen ist, und werden {KEEP_S // 60} Minuten, nachdem Sie sie
-  geschlossen haben, entfernt. Ein Ergebnis wird früher entfernt, wenn Sie die Aufnahme, die Stimme oder das Profil
-  ändern, und eine Aufnahme {GRACE_S} Sekunden, nachdem eine andere sie ersetzt hat. *Jetzt löschen* hält an, was
-  läuft, und entfernt alle Aufnahmen sofort, in allen Tabs dieses Browsers. Ein Neustart des Servers entfernt alles.
+  erraten sind. Sie bleiben, solange Ihre Seite offen ist. {KEEP_S // 60} Minuten nach dem Schließen der Seite werden
+  sie gelöscht. Ein Ergebnis wird früher gelöscht, wenn Sie die Aufnahme, die Stimme oder das Profil ändern. Eine
+  Aufnahme wird {GRACE_S} Sekunden, nachdem eine andere sie ersetzt hat, gelöscht. *Jetzt löschen* bricht ab, was
+  läuft, und löscht alle Aufnahmen sofort, in allen Tabs dieses Browsers. Ein Neustart des Servers löscht alles.
 - Ein Cookie unterscheidet Ihren Browser von anderen, damit niemand sonst Ihre Aufnahmen bekommt. Es enthält eine
-  Zufallszahl und wird entfernt, wenn Sie den Browser schließen.
-- *Abbrechen* gibt Ihre Seite sofort frei. Der Server hält die Umwandlung nach ihrem gegenwärtigen Schritt an, der bei
-  einer Aufnahme von fünf Minuten bis zu fünf Sekunden dauert, und behält nichts davon.
+  Zufallszahl und wird gelöscht, wenn Sie den Browser schließen.
+- *Abbrechen* gibt Ihre Seite sofort frei. Der Server beendet noch den laufenden Schritt der Umwandlung. Das dauert
+  bei einer Aufnahme von fünf Minuten bis zu fünf Sekunden. Gespeichert wird davon nichts.
 - Nichts wird anderswohin gesendet: keine Analyse der Nutzung, kein Verlauf in Ihrem Browser, keine Schriften oder
-  Skripte von anderen Seiten. Das Protokoll enthält Zahlen und Dauern, nie einen Dateinamen.
+  Skripte von anderen Websites. Das Protokoll enthält Zahlen und Dauern, nie einen Dateinamen.
 - Zum Aufnehmen braucht die Seite die Erlaubnis Ihres Browsers, das Mikrofon zu verwenden. Auf jedem anderen Computer
   als dem, auf dem diese Seite läuft, erlauben Browser das nur über https.
 """
 
 PICTURE_ALT = """Ein Inhalts-Encoder entnimmt Ihrer Aufnahme, was gesagt wird, und eine Tonhöhenanalyse ihre Melodie,
-von der das Profil einen Teil behält.
-Ein Sprecher-Encoder entnimmt der neuen Stimme, wer spricht. Ein Decoder verbindet die drei zu einem Mel-Spektrogramm,
-und ein Vocoder macht daraus Klang."""
+von der das Profil einen Teil behält. Ein Sprecher-Encoder entnimmt der neuen Stimme, wer spricht. Ein Decoder
+verbindet die drei zu einem Mel-Spektrogramm, und ein Vocoder macht daraus Klang."""
 
 PICTURE = {
     "title": "Wie es funktioniert",
@@ -480,7 +482,7 @@ PICTURE = {
 
 LOADED = "## Was geladen ist\n\n{facts}. Code: Apache-2.0."
 LOADED_PARAMETERS, LOADED_SIZE = "{millions} Millionen Parameter", "{megabytes} MB"
-LOADED_VOCODER, LOADED_WEIGHTS = "Vocoder: {vocoder}", "Gewichte `{weights}`"
+LOADED_VOCODER, LOADED_WEIGHTS = "Vocoder: {vocoder}", "Modellgewichte `{weights}`"
 MODEL_CARD = "Modellkarte (englisch)"
 
 # --- sentences from below the page -------------------------------------------------------------
@@ -489,7 +491,7 @@ MESSAGES = {
     # stages of a conversion
     "reading": "Die Aufnahme wird gelesen",
     "reading_several": "Die Aufnahmen werden gelesen",
-    "analyzing": "Die Zielstimme wird analysiert",
+    "analyzing": "Die neue Stimme wird analysiert",
     "drawing": "Ein Pseudonym wird gezogen",
     "converting": "Die Aufnahme wird umgewandelt",
     "vocoding_reconstruction": "Der Klang der Rekonstruktion wird erzeugt",
@@ -499,15 +501,15 @@ MESSAGES = {
     "showing": "Das Ergebnis wird angezeigt",
     "waiting": "Warten auf einen freien Prozessorkern, {before} vor Ihnen",
     # a recording that cannot be used
-    "silent": "Die Aufnahme ist still. Prüfen Sie das Mikrofon und seine Lautstärke und nehmen Sie erneut auf.",
+    "silent": "Die Aufnahme ist stumm. Prüfen Sie das Mikrofon und seine Lautstärke und nehmen Sie erneut auf.",
     "too_short": "Die Aufnahme enthält {speech} s Sprache; mindestens {needed} s sind nötig. Sprechen Sie etwas "
     "länger.",
     "not_speech": "Die Aufnahme enthält ein gleichförmiges Geräusch, keine Sprache. Verwenden Sie die Aufnahme einer "
     "Stimme.",
-    "too_long": "Die Aufnahme ist länger als {seconds} s. Schneiden Sie sie in kürzere Teile.",
-    "too_large": "Die Aufnahme ist größer als {megabytes} MB. Schneiden Sie sie, oder verwenden Sie FLAC oder MP3.",
+    "too_long": "Die Aufnahme ist länger als {seconds} s. Teilen Sie sie in kürzere Stücke.",
+    "too_large": "Die Aufnahme ist größer als {megabytes} MB. Kürzen Sie sie, oder verwenden Sie FLAC oder MP3.",
     "empty": "Die Aufnahme ist leer (0 Bytes). Nehmen Sie sie erneut auf oder exportieren Sie sie erneut.",
-    "no_samples": "Die Aufnahme enthält keine Abtastwerte. Nehmen Sie sie erneut auf oder exportieren Sie sie erneut.",
+    "no_samples": "Die Aufnahme enthält keinen Ton. Nehmen Sie sie erneut auf oder exportieren Sie sie erneut.",
     "not_audio": "Das ist keine Aufnahme, die dekodiert werden kann: Verwenden Sie {formats} oder {last}.",
     "not_decoded": "Diese Aufnahme kann in den Grenzen dieses Servers nicht dekodiert werden. Exportieren Sie sie als "
     "WAV oder FLAC und versuchen Sie es erneut.",
@@ -517,35 +519,35 @@ MESSAGES = {
     "not_finite": "Die Aufnahme enthält NaN oder unendliche Abtastwerte. Exportieren Sie sie erneut.",
     # notes on a recording
     "damaged": "Nur {decoded} s von {total} s konnten dekodiert werden: Die Datei ist beschädigt.",
-    "mixed": "{channels} Kanäle enthalten verschiedene Sprecher: Sie werden zu einem gemischt.",
+    "mixed": "Die {channels} Kanäle enthalten verschiedene Sprecher. Die Kanäle werden zu einem gemischt.",
     # the server
     "upload_stopped": "Das Hochladen brach ab. Versuchen Sie es erneut.",
-    "upload_incomplete": "Das Hochladen war unvollständig. Versuchen Sie es erneut, mit einer Datei auf einmal.",
+    "upload_incomplete": "Das Hochladen war unvollständig. Versuchen Sie es erneut, immer nur mit einer Datei.",
     "gone": "Diese Aufnahme ist nicht mehr auf dem Server. Fügen Sie sie erneut hinzu.",
     "full": "Der Server ist voll. Löschen Sie, was Sie nicht mehr brauchen, oder versuchen Sie es in einer halben "
     "Stunde erneut.",
     "visitors": "Der Server hat zu viele Besucher. Versuchen Sie es in einer halben Stunde erneut.",
     "not_kept": "Der Server kann gerade keine Aufnahmen aufbewahren. Versuchen Sie es später erneut.",
-    "stopped": "Angehalten. Von diesem Durchgang wurde nichts behalten.",
-    "took_too_long": "Das dauerte zu lange und wurde angehalten. Versuchen Sie es später erneut oder mit einer "
+    "stopped": "Abgebrochen. Von diesem Durchgang wurde nichts gespeichert.",
+    "took_too_long": "Das dauerte zu lange und wurde abgebrochen. Versuchen Sie es später erneut oder mit einer "
     "kürzeren Aufnahme.",
     "busy": "Der Server ist mit anderer Arbeit von Ihnen oder anderen beschäftigt. Versuchen Sie es in einer Minute "
     "erneut.",
     # choices that do not go together
-    "no_difference": "Die Aufnahmen sind verschieden lang, wie im Profil Streng, daher haben sie keine Differenz.",
+    "no_difference": "Die Aufnahmen sind verschieden lang, wie im Profil „Streng“. Daher gibt es keine Differenz.",
     # spectrograms
     "original": "Original",
     "reconstructed": "Rekonstruktion",
     "swapped": "Umgewandelt",
     "minus": "{panel} minus Original",
     "time": "Zeit (s)",
-    "level": "Pegel (dB, 0 ist laute Sprache)",
+    "level": "Pegel (dB, 0 = laute Stellen)",
     "difference": "Differenz (dB)",
     # judges, and whose voices they were measured on
     "own_encoder": "der eigene Sprecher-Encoder des Modells",
     "readers": "{speakers} Vorlesende aus LibriSpeech",
     "gallery": "die {voices} Stimmen der eingebauten Galerie",
     # bundled voices
-    "female": "Stimme {name} (Frau)",
-    "male": "Stimme {name} (Mann)",
+    "female": "Stimme {name} (weiblich)",
+    "male": "Stimme {name} (männlich)",
 }

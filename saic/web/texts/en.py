@@ -57,7 +57,7 @@ SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
 TARGET = """<h2><span class="step">2</span> The new voice</h2>
 <p>A pseudonym blends three voices of the gallery. It is nobody's voice.</p>"""
 
-REGISTERS = {"any": "Any", "lower": "Lower", "higher": "Higher", "same": "Like the speaker's"}
+REGISTERS = {"any": "Any", "lower": "Low", "higher": "High", "same": "Like the speaker's"}
 SUBJECT = "Subject's label"
 SUBJECT_INFO = (
     "The same label and register get the same voice, on this and every other day. Use a code, not a name. "
@@ -104,7 +104,7 @@ converts at that moment."""
 
 NO_SOURCE = "Record or upload the voice to protect first."
 NO_TARGET = "Record or upload the other person's voice, or choose a pseudonym."
-SUBJECT_REGISTER = "A subject's voice cannot be like the speaker's in each recording. Choose lower, higher or any."
+SUBJECT_REGISTER = "A subject has one voice, which cannot follow each recording. Choose low, high or any."
 NO_CONSENT = "Tick that the other person has agreed to the use of their voice."
 
 NOTED = {"source": "The voice to protect", "target": "The new voice", "query": "The recording in question"}
