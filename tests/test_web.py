@@ -807,7 +807,7 @@ def test_subject_gets_its_voice_from_the_key_of_the_page(recordings: Recordings,
     with pytest.raises(gr.Error, match="register same"):
         anonymizer.run_conversion(Run(source, None, PSEUDONYM, BALANCED, "same", "P01"), ME, NO_PROGRESS)
     monkeypatch.setattr(gr, "Warning", lambda message: None)
-    with pytest.raises(gr.Error, match="Choose lower, higher or any"):
+    with pytest.raises(gr.Error, match="Choose low, high or any"):
         anonymizer.request_run(source, None, PSEUDONYM, BALANCED, "same", "P01", False, None)
     with pytest.raises(UsageError, match="no key"):
         Anonymizer(converter(recordings), recordings, bundled).pseudonym("any", "P01")
