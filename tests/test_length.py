@@ -24,7 +24,7 @@ from saic.files import DiskError
 from saic.keys import Key
 from saic.model import windowed
 from saic.model.model import Model
-from saic.model.prosody import ProsodyPredictor, slow_contour
+from saic.model.prosody import ProsodyPredictor, predicted_f0, slow_contour
 from saic.model.timing import TimeMap, rate_of_change
 from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES, STRICT
@@ -219,7 +219,7 @@ def test_prosody_and_timing_in_windows_are_those_of_the_whole(monkeypatch: pytes
     monkeypatch.setattr(windowed, "WINDOW_FRAMES", 60)
     spool = Spool.of(content)
     for expected, given in zip(whole, (None, slow), strict=True):
-        torch.testing.assert_close(windowed.predict_contour(predictor, spool, mask, given), expected)
+        torch.testing.assert_close(windowed.predict_prosody(predictor, spool, mask, given), expected)
     torch.testing.assert_close(windowed.code_change(spool), rate_of_change(content)[0])
     torch.testing.assert_close(windowed.retimed(spool, timing, 2)[:], retimed)
 
@@ -257,8 +257,9 @@ def test_conversion_in_windows_is_that_of_the_whole(
         whole = pipeline.convert((minute, RATE), target)
         speech = Speech.from_wav(minute)
         content = pipeline.model.encode_content(speech.mel, speech.mask)
-        contour = pipeline.prosody(content, speech.mask, slow_contour(speech.f0))
-        direct, track = convert_mel(pipeline.model, content, speech.f0, speech.mask, target, contour)
+        prediction = pipeline.prosody(content, speech.mask, slow_contour(speech.f0))
+        f0 = predicted_f0(prediction, speech.mask, target.f0_stats)
+        direct, track = convert_mel(pipeline.model, content, f0, speech.mask, target)
         rebuilt = reconstruct_mel(pipeline.model, speech, content)
     kept = torch.from_numpy(vad.main_speech_frames(minute)).numpy()
     for name, mel in (("converted", direct), ("reconstructed", rebuilt)):
