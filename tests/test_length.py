@@ -89,6 +89,37 @@ def test_full_disk_is_a_disk_error(monkeypatch: pytest.MonkeyPatch) -> None:
         Spool(0).append(np.zeros(10))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="heaps are shared where the C library is glibc")
+def test_threads_of_a_server_share_heaps() -> None:
+    code = """
+import ctypes, pathlib, sys, tempfile, threading
+from saic.spool import share_heaps
+if sys.argv[1] == "shared":
+    share_heaps()
+libc, met, held = ctypes.CDLL(None), threading.Barrier(12), []
+libc.malloc.restype, libc.fopen.restype = ctypes.c_void_p, ctypes.c_void_p
+def allocate():
+    met.wait()
+    held.append([libc.malloc(50_000) for _ in range(20)])
+    met.wait()  # a heap is free for another thread once its own ends
+threads = [threading.Thread(target=allocate) for _ in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder, "heaps.xml")
+    file = ctypes.c_void_p(libc.fopen(bytes(path), b"w"))
+    libc.malloc_info(0, file)
+    libc.fclose(file)
+    print(path.read_text().count("<heap nr="))
+"""
+
+    def heaps(kind: str) -> int:
+        run = subprocess.run([sys.executable, "-c", code, kind], capture_output=True, text=True, check=True)
+        return int(run.stdout)
+
+    assert heaps("shared") <= 2 < heaps("own")
+
+
 def test_statistics_of_parts_are_those_of_the_whole() -> None:
     x, mask = torch.randn(1, 5, 200) * 3 + 100, (torch.rand(1, 1, 200) > 0.4).float()
     statistics = RunningStatistics(with_covariance=True)
