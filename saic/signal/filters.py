@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import scipy.fft
 
 from saic.audio import SAMPLE_RATE
 
@@ -11,6 +12,7 @@ BLOCK_SAMPLES = 30 * SAMPLE_RATE
 """Samples that are filtered at once; a longer signal is filtered in blocks."""
 
 _MARGIN_SAMPLES = SAMPLE_RATE  # on each side of a block; the filters used here are over within 0.3 s
+_PADDING_SAMPLES = SAMPLE_RATE // 2  # so that the end of a signal does not reach its beginning
 
 
 class Samples(Protocol):
@@ -36,11 +38,11 @@ def raised_cosine_filter(wav: np.ndarray, hz: Sequence[float], gains: Sequence[f
     -------
     (N,) float32.
     """
-    n_samples = max(len(wav), 1)
-    size = 1 << (n_samples - 1).bit_length()
-    ramp = np.interp(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), hz, gains)
-    spectrum = np.fft.rfft(wav, size) * (0.5 - 0.5 * np.cos(np.pi * ramp))
-    return np.fft.irfft(spectrum, size)[: len(wav)].astype(np.float32)
+    size = scipy.fft.next_fast_len(len(wav) + _PADDING_SAMPLES, real=True)
+    ramp = np.interp(scipy.fft.rfftfreq(size, 1 / SAMPLE_RATE), hz, gains)
+    gain = (0.5 - 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
+    spectrum = scipy.fft.rfft(np.asarray(wav, np.float32), size) * gain
+    return scipy.fft.irfft(spectrum, size)[: len(wav)]
 
 
 def filtered_blocks(
