@@ -1,4 +1,4 @@
-"""New timing for the profile strict: an even rate of speech, changed at random; few pauses of random length.
+"""New timing for the profile strict: an even rate of speech, few pauses, their lengths drawn at random.
 
 Timing identifies a speaker: how fast somebody speaks, which sounds are long, where and how long the
 pauses are. Time is warped before decoding, so the output has no artifacts of time stretching.
@@ -17,9 +17,6 @@ from saic.signal.mel import FRAMES_PER_S
 
 _MAX_STRETCH = 1.2
 _SMOOTHING_FRAMES = 16.0  # deviation of a Gaussian, 0.2 s: about a syllable
-_RATE_SPREAD = 0.2  # deviation of the random rate's logarithm
-_SHORTEST = 0.85  # of its own length, for a sound that both changes make shorter; more would cost words
-_SMOOTH_NOISE = (2 * math.sqrt(math.pi) * _SMOOTHING_FRAMES) ** -0.5  # deviation of smoothed white noise
 _PAUSE_S, _PAUSE_SPREAD = 0.3, 0.5  # median, and deviation of the logarithm
 _PAUSE_RANGE_S = 0.1, 1.0
 _PAUSES_PER_S = 0.3  # of speech; with that many, on average, others are cut to _CUT_S
@@ -62,13 +59,11 @@ def rate_of_change(content: Tensor) -> Tensor:
 
 
 def new_timing(change: Tensor, kept: Tensor, stride: int, rate: float, random: np.random.Generator) -> TimeMap:
-    """Warp speech to an even rate, change that rate at random, and draw the lengths of pauses.
+    """Warp speech to an even rate, and draw the lengths of pauses.
 
     Where content codes change faster than usual, on average over a syllable, speech gets slower, by
-    a factor of at most 1.2; and the reverse. Then every sound gets longer or shorter at random, by a
-    factor that changes smoothly, within about a syllable: log-normal, spread 0.2. No sound keeps less
-    than 0.85 of its length. Of more than 0.3 pauses per second of speech, the longest remain, and the
-    others are cut to 50 ms.
+    a factor of at most 1.2; and the reverse. Of more than 0.3 pauses per second of speech, the
+    longest remain, and the others are cut to 50 ms.
 
     Parameters
     ----------
@@ -81,14 +76,11 @@ def new_timing(change: Tensor, kept: Tensor, stride: int, rate: float, random: n
     rate
         Mean of :func:`rate_of_change` over speech of many people.
     random
-        Draws the rate, and the pauses: log-normal, 0.1 to 1 s, median 0.3 s. The first and the last
-        one are 0.1 s.
+        Draws the pauses: log-normal, 0.1 to 1 s, median 0.3 s. The first and the last one are 0.1 s.
     """
     change = change.repeat_interleave(stride)[: len(kept)]
     local = _smooth(change * kept) / _smooth(kept.to(change)).clamp_min(_EPS)
-    even = (local / rate).clamp(1 / _MAX_STRETCH, _MAX_STRETCH)
-    changed = (even * _random_rate(len(kept), random).to(even)).clamp_min(_SHORTEST)
-    step = torch.where(kept, changed, 1.0).double().cpu().numpy()
+    step = torch.where(kept, (local / rate).clamp(1 / _MAX_STRETCH, _MAX_STRETCH), 1.0).double().cpu().numpy()
     runs = _runs(~kept.cpu().numpy())
     pauses = [(start, stop) for start, stop in runs if start > 0 and stop < len(kept)]
     most = round(_PAUSES_PER_S * float(kept.sum()) / FRAMES_PER_S + random.uniform(-0.5, 0.5))
@@ -101,12 +93,6 @@ def new_timing(change: Tensor, kept: Tensor, stride: int, rate: float, random: n
     ends = np.concatenate([[0], np.cumsum(step)])
     middles = np.arange(max(1, round(ends[-1]))) + 0.5
     return TimeMap(torch.from_numpy(np.interp(middles, ends, np.arange(len(ends))) - 0.5).to(change.device))
-
-
-def _random_rate(n_frames: int, random: np.random.Generator) -> Tensor:
-    """(T,) smooth random factors around 1."""
-    noise = _smooth(torch.from_numpy(random.standard_normal(n_frames)).float())
-    return torch.exp(_RATE_SPREAD * noise / _SMOOTH_NOISE)
 
 
 def _smooth(x: Tensor) -> Tensor:
