@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from saic.config import SpeakerEncoder as Config
 from saic.config import SpeakerTdnn
-from saic.model.layers import Conv, ConvBank
+from saic.model.layers import BatchNorm, Conv, ConvBank
 from saic.signal.masking import average_pool, downsample_mask, masked_statistics
 
 
@@ -69,9 +69,9 @@ class TdnnBlock(nn.Module):
         super().__init__()
         self.reach = dilation
         self.conv = nn.Conv1d(channels, channels, 3, dilation=dilation)
-        self.norm = nn.BatchNorm1d(channels)
+        self.norm = BatchNorm(channels)
         self.mix = nn.Conv1d(channels, channels, 1)
-        self.mix_norm = nn.BatchNorm1d(channels)
+        self.mix_norm = BatchNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.conv(F.pad(x, (self.reach, self.reach), mode="replicate")))
@@ -91,10 +91,10 @@ class TdnnSpeakerEncoder(nn.Module):
         super().__init__()
         channels, pooled = sizes.channels, 3 * sizes.channels // 2
         self.lead = Conv(n_mels, channels, 5, sizes.stride)
-        self.norm = nn.BatchNorm1d(channels)
+        self.norm = BatchNorm(channels)
         self.blocks = nn.ModuleList(TdnnBlock(channels, dilation) for dilation in sizes.dilations)
         self.mix = nn.Conv1d(len(self.blocks) * channels, pooled, 1)
-        self.pool_norm = nn.BatchNorm1d(2 * pooled)
+        self.pool_norm = BatchNorm(2 * pooled)
         self.dense = nn.Linear(2 * pooled, config.embedding_size)
         self.stride = sizes.stride
         self.reach = self.lead.reach + sizes.stride * sum(block.reach for block in self.blocks)

@@ -178,8 +178,7 @@ def speaker_means(encoder: TdnnSpeakerEncoder, training_set: TrainingSet, mean: 
     means = []
     for clips in training_set.clips_of:
         embeddings = [
-            encoder(((training_set.clip_mel(k) - mean) / std)[None], training_set.clip_mask(k)[None, None])
-            for k in clips
+            encoder(((training_set.clip_mel(k) - mean) / std)[None], training_set.clip_mask(k)[None]) for k in clips
         ]
         total = torch.cat(embeddings).sum(dim=0, keepdim=True)
         means.append(F.normalize(total, dim=1) * total.shape[1] ** 0.5)
