@@ -26,6 +26,7 @@ from saic.errors import SaicError, UsageError
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.keys import Key, OtherVoices, is_readable_by_others
 from saic.pipeline import Pipeline
+from saic.spool import share_heaps
 
 ROOT = Path(__file__).parent
 
@@ -90,6 +91,7 @@ def main() -> None:
         "--study", default="", metavar="NAME", help="with --key-file: as in saic anonymize, for the same voices"
     )
     arguments = parser.parse_args()
+    share_heaps()
     keep_plain()
     code = 0
     try:

@@ -19,6 +19,8 @@ import numpy as np
 from saic import files
 from saic.files import MEMORY_BYTES
 
+_M_ARENA_MAX = -8  # parameter of mallopt, glibc's malloc.h
+
 if TYPE_CHECKING:  # not when it runs: the processes that decode untrusted files have no torch
     from torch import Tensor
 
@@ -145,6 +147,16 @@ def return_free_memory() -> None:
     """
     if trim := _malloc_trim():
         trim(0)
+
+
+def share_heaps() -> None:
+    """Let all threads of this process share two heaps, where its C library is glibc.
+
+    By default, each of a server's many threads gets a heap of its own, whose free space the others
+    cannot use.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(_M_ARENA_MAX, 2)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ Needs Chromium: the program in $CHROMIUM, the system's headless shell or browser
 headless shell. All tests but one use a fake pipeline, which is fast and can be slowed down.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -23,6 +24,7 @@ import soundfile as sf
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from saic.evaluation import protection
 from saic.pipeline import Pipeline
@@ -242,11 +244,14 @@ def open_tab(page: Page, name: str) -> None:
     menu = page.locator("#tabs .overflow-menu")
     in_menu = menu.locator(".overflow-dropdown").get_by_text(name, exact=True)
     expect(tab.or_(in_menu)).to_have_count(1)
-    if tab.count() == 1:
-        tab.click()
-    else:
-        menu.get_by_label("More tabs").click()
-        in_menu.click()
+    for _ in range(5):  # Gradio may lay the tabs out again between a look and a click
+        with contextlib.suppress(PlaywrightTimeout):
+            if tab.count() == 1:
+                tab.click(timeout=5_000)
+            else:
+                menu.get_by_label("More tabs").click(timeout=5_000)
+                in_menu.click(timeout=5_000)
+            break
     expect(tab).to_have_attribute("aria-selected", "true")  # also from the menu, it moves among the others
 
 

@@ -164,7 +164,7 @@ def test_readme_shows_all_controls_all_corpora_and_the_worst_degradation() -> No
     assert all(len(row) <= 6 for table in shown.values() for row in table.values())
 
 
-def test_readme_begins_with_the_worst_attacker() -> None:
+def test_readme_begins_with_the_strongest_attacker() -> None:
     figures = report_parts.estimates_of(privacy_report())["pseudonym"]["privacy"]
     eer = {length: f"{privacy_reports.worst(figures, length)[1].value:.0f} %" for length in (5, 15, 28)}
     first = " ".join(README.partition("\n## ")[0].split())
@@ -174,7 +174,7 @@ def test_readme_begins_with_the_worst_attacker() -> None:
     assert claim in first and "No patient's speech has been measured" in first
 
 
-def test_readme_gives_each_profile_its_worst_attacker() -> None:
+def test_readme_gives_each_profile_its_strongest_attacker() -> None:
     systems = report_parts.estimates_of(privacy_report())
     text = " ".join(sections(README)["profiles"].split())
     for profile, system in (

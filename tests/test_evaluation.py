@@ -71,10 +71,11 @@ SPEAKERS = {  # name: sex, pitch, formants, seconds of each clip
 
 
 @pytest.fixture(autouse=True, scope="module")
-def few_resamples():
-    """Bootstrap intervals of fewer resamples: whole reports take a third of the time."""
+def quick_reports():
+    """Bootstrap intervals of fewer resamples, and small figures: whole reports take a quarter of the time."""
     patch = pytest.MonkeyPatch()
     patch.setattr(metrics, "RESAMPLES", 100)
+    patch.setattr("saic.plots.figure.DPI", 30)
     yield
     patch.undo()
 

@@ -57,7 +57,7 @@ from saic.web.server.recordings import LIMITS, Recordings
 from saic.web.server.store import GONE, GRACE_S, KEEP_S, UPLOAD_KEEP_S, ClipStore
 from saic.web.tabs import anonymize_layout
 from saic.web.tabs.anonymize import Anonymizer, Run
-from saic.web.tabs.batch import Batch, Batcher
+from saic.web.tabs.batch import Batch, Batcher, Item
 from saic.web.tabs.evaluation import Evaluation
 from saic.web.tabs.explore import Explorer
 from saic.web.tabs.identify import MAX_VOICES, EnrolledVoices, Identifier
@@ -693,7 +693,7 @@ def test_page_shows_the_figures_of_the_bundled_report(examples, store: ClipStore
     (choice,) = (part["props"] for part in components if part["props"].get("elem_id") == "profile")
     assert [value for _, value in choice["choices"]] == [BALANCED, STRICT, PROSODY_KEPT]
     labels = [english[label.key] for label, _ in choice["choices"]]
-    assert [("20 %" in label, "errs" in label) for label in labels] == [(True,) * 2, *[(False,) * 2] * 2]
+    assert [("20 %" in label, "error rate" in label) for label in labels] == [(True,) * 2, *[(False,) * 2] * 2]
     values = [part["props"].get("value") for part in components]
     keys = [found[0] for value in values if (found := re.search(r"saic-[^\"]+", str(value)))]
     shown = [" ".join(english[key].split()) for key in keys]
@@ -1331,7 +1331,9 @@ def test_client_gets_notes_on_damaged_files(client: Client, files, tmp_path: Pat
 
 def test_delete_now_leaves_no_enrolled_voice_and_allows_to_enroll_again(page: gr.Blocks) -> None:
     (delete_all,) = (fn for fn in page.fns.values() if fn.name == "delete_all")
-    updates = asyncio.run(delete_all.fn("The high voice", None, None, ME))
+    batch, old = Batch([Item("P1", 1, None)]), EnrolledVoices()
+    updates = asyncio.run(delete_all.fn("The high voice", None, batch, old, ME))
+    assert old.removed and batch.deleted and batch.items == []
     (enrolled,) = (update for update in updates if isinstance(update, EnrolledVoices))
     assert enrolled == {} and not enrolled.removed and len(updates) == len(delete_all.outputs)
 

@@ -548,6 +548,6 @@ MESSAGES = {
     "readers": "{speakers} Vorlesende aus LibriSpeech",
     "gallery": "die {voices} Stimmen der eingebauten Galerie",
     # bundled voices
-    "female": "Stimme {name} (weiblich)",
-    "male": "Stimme {name} (männlich)",
+    "female": "Stimme {name} (Frau)",
+    "male": "Stimme {name} (Mann)",
 }

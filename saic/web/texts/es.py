@@ -40,10 +40,10 @@ NOT_AUDIO = "Este archivo no es una grabación: suba WAV, FLAC, MP3, M4A u otro 
 
 # --- Anonymize ---------------------------------------------------------------------------------
 
-PSEUDONYM = "Un seudónimo (no es la voz de nadie)"
+PSEUDONYM = "Un seudónimo (voz ficticia)"
 OWN_RECORDING = "La grabación de otra persona"
 SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Voz que quiere proteger", "Voz", "Voz nueva"
-REGISTER_LABEL, PROFILE_LABEL = "Tono de la voz nueva", "Perfil"
+REGISTER_LABEL, PROFILE_LABEL = "Tono", "Perfil"
 UPLOAD, RECORD = "Subir un archivo", "Grabar"
 CONVERT, CANCEL, EXAMPLE = "Convertir", "Cancelar", "Probar con voces de ejemplo"
 
@@ -53,7 +53,7 @@ SOURCE = f"""<h2><span class="step">1</span> La voz que quiere proteger</h2>
 TARGET = """<h2><span class="step">2</span> La voz nueva</h2>
 <p>Un seudónimo mezcla tres voces de la galería. No es la voz de nadie.</p>"""
 
-REGISTERS = {"any": "Cualquiera", "lower": "Grave", "higher": "Agudo", "same": "Como el de la persona"}
+REGISTERS = {"any": "Cualquiera", "lower": "Grave", "higher": "Agudo", "same": "Como la persona"}
 SUBJECT = "Código de la persona"
 SUBJECT_INFO = (
     "El mismo código con el mismo tono recibe siempre la misma voz, hoy y cualquier otro día. Use un código, no "
@@ -71,10 +71,9 @@ PROFILE = """<h2><span class="step">3</span> La manera de hablar</h2>"""
 PROFILE_NAMES = {BALANCED: "Equilibrado", STRICT: "Estricto", PROSODY_KEPT: "Prosodia conservada"}
 
 PROFILES = {
-    BALANCED: "La entonación se genera de nuevo; el ritmo, el volumen y la duración se conservan.",
-    STRICT: "La entonación, el ritmo y las pausas se generan de nuevo; la duración cambia.",
-    PROSODY_KEPT: "La entonación, el volumen y el ritmo se conservan, para quien los estudia. Es el perfil con el que "
-    "es más fácil vincular la grabación a la persona.",
+    BALANCED: "Entonación nueva; se conservan el ritmo, el volumen y la duración.",
+    STRICT: "Entonación, ritmo y pausas nuevos; la duración cambia.",
+    PROSODY_KEPT: "Para estudiarlos: se conservan entonación, volumen y ritmo; es más fácil reconocer a la persona.",
 }
 PROFILE_FIGURE = "Tasa de error del atacante: {eer}."
 PROFILE_NOTE = """Atacante: software que decide si dos grabaciones de {seconds} segundos son de una misma persona.

@@ -43,19 +43,19 @@ audio ou vidéo."""
 # --- Anonymize ---------------------------------------------------------------------------------
 
 PSEUDONYM = "Un pseudonyme (voix fictive)"
-OWN_RECORDING = "L’enregistrement d’une autre personne"
+OWN_RECORDING = "Une autre personne"
 SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Voix à protéger", "Voix", "Nouvelle voix"
 REGISTER_LABEL, PROFILE_LABEL = "Registre", "Profil"
 UPLOAD, RECORD = "Choisir un fichier", "Enregistrer au micro"
 CONVERT, CANCEL, EXAMPLE = "Convertir", "Annuler", "Essayer avec les voix fournies"
 
 SOURCE = f"""<h2><span class="step">1</span> La voix à protéger</h2>
-<p>Enregistrez la voix ou choisissez un fichier : {_MINUTES} minutes au plus. Quelques phrases suffisent.</p>"""
+<p>Enregistrez ou choisissez un fichier : {_MINUTES} minutes au plus, quelques phrases suffisent.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La nouvelle voix</h2>
 <p>Un pseudonyme mêle trois voix de la galerie. Ce n’est la voix de personne.</p>"""
 
-REGISTERS = {"any": "Indifférent", "lower": "Plus grave", "higher": "Plus aigu", "same": "Comme la personne"}
+REGISTERS = {"any": "Indifférent", "lower": "Grave", "higher": "Aigu", "same": "Comme la personne"}
 SUBJECT = "Code de la personne"
 SUBJECT_INFO = (
     "Un même code, avec le même registre, donne toujours la même voix, quel que soit le jour. Utilisez un code, pas un "
@@ -73,10 +73,9 @@ PROFILE = """<h2><span class="step">3</span> La manière de parler</h2>"""
 PROFILE_NAMES = {BALANCED: "Équilibré", STRICT: "Strict", PROSODY_KEPT: "Prosodie conservée"}
 
 PROFILES = {
-    BALANCED: "La mélodie est refaite ; le rythme, l’intensité et la durée restent.",
-    STRICT: "La mélodie, le rythme et les pauses sont refaits ; la durée change.",
-    PROSODY_KEPT: "La mélodie, l’intensité et le rythme restent, pour qui les étudie. C’est avec ce profil que "
-    "la personne est le plus facile à retrouver.",
+    BALANCED: "Mélodie refaite ; rythme, intensité et durée gardés.",
+    STRICT: "Mélodie, rythme et pauses refaits ; la durée change.",
+    PROSODY_KEPT: "Pour la recherche : mélodie, intensité et rythme gardés ; personne plus facile à retrouver.",
 }
 PROFILE_FIGURE = "Taux d’erreur de l’attaquant : {eer}."
 PROFILE_NOTE = """Attaquant : logiciel qui décide si deux enregistrements de {seconds} secondes sont d’une même
@@ -105,7 +104,7 @@ NO_SOURCE = "Enregistrez d’abord la voix à protéger, ou choisissez un fichie
 NO_TARGET = """Enregistrez la voix de l’autre personne ou choisissez un fichier. Sinon, choisissez un
 pseudonyme."""
 SUBJECT_REGISTER = """Un code a toujours la même voix : elle ne peut pas suivre le registre de chaque enregistrement.
-Choisissez « Plus grave », « Plus aigu » ou « Indifférent »."""
+Choisissez « Grave », « Aigu » ou « Indifférent »."""
 NO_CONSENT = "Confirmez que l’autre personne a consenti à l’usage de sa voix."
 
 NOTED = {"source": "La voix à protéger", "target": "La nouvelle voix", "query": "La voix à identifier"}
