@@ -9,7 +9,7 @@
     content codes ───────┼─► decoder ─► mel statistics ─► spectral correction ─► limit_peaks ─► scale ─► mel
     embedding ───────────┘
 
-A contour from :class:`saic.model.prosody.ProsodyPredictor` replaces the source's F0 before ``transpose_f0``.
+F0 is the source's, or a prediction (:func:`saic.model.prosody.predicted_f0`).
 
 A :class:`Voice` is measured once and used for all recordings that are converted to it.
 
@@ -27,7 +27,6 @@ from torch import Tensor
 
 from saic.model import windowed
 from saic.model.model import Model
-from saic.model.prosody import follow_contour
 from saic.model.spectral_correction import CorrectionExamples, collect_examples, join_examples, spectral_correction
 from saic.model.windowed import WINDOW_FRAMES, windows
 from saic.signal.f0 import measure_f0_stats, scale_f0, track_f0, transpose_f0
@@ -153,9 +152,7 @@ def mean_embedding(model: Model, recordings: Sequence[Speech]) -> Tensor:
     return torch.stack([model.encode_speaker(speech.mel, speech.mask) for speech in recordings]).mean(dim=0)
 
 
-def convert_mel(
-    model: Model, content: Tensor, f0: Tensor, mask: Tensor, voice: Voice, contour: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def convert_mel(model: Model, content: Tensor, f0: Tensor, mask: Tensor, voice: Voice) -> tuple[Tensor, Tensor]:
     """Convert speech to a voice (paper Fig. 2).
 
     Parameters
@@ -163,15 +160,11 @@ def convert_mel(
     content
         (B, C, L) content codes of the source.
     f0
-        (B, T) F0 of the source in Hz, 0 where unvoiced.
+        (B, T) F0 in Hz, 0 where unvoiced: the source's or a prediction. It is transposed to the voice.
     mask
         (B, 1, T) of 0 and 1: speech frames of the source.
     voice
         Target voice of each source.
-    contour
-        (B, T) from a :class:`saic.model.prosody.ProsodyPredictor`: the output's F0 follows it, and
-        only the decision which frames are voiced is the source's. None keeps the source's F0,
-        transposed.
 
     Returns
     -------
@@ -181,8 +174,6 @@ def convert_mel(
         (B, T) its F0 in Hz, 0 where unvoiced.
     """
     settings = model.config.conversion
-    if contour is not None:
-        f0 = follow_contour(f0, contour, voice.f0_stats)
     f0 = transpose_f0(f0, voice.f0_stats)
     mel = model.decode(content, voice.embedding, f0, mask).float()
     with torch.autocast(mel.device.type, enabled=False):
@@ -256,13 +247,10 @@ def convert_source(
     f0: Tensor,
     mask: Tensor,
     voice: Voice,
-    contour: Tensor | None = None,
     on_window: Callable[[], None] = lambda: None,
 ) -> tuple[Iterator[Tensor], Tensor]:
     """As :func:`convert_mel` for one recording of any length: the mel in parts (1, 80, n)."""
     settings = model.config.conversion
-    if contour is not None:
-        f0 = follow_contour(f0, contour, voice.f0_stats)
     f0 = transpose_f0(f0, voice.f0_stats)
     decoded = windowed.decode(model, content, voice.embedding, f0, mask, on_window)
     parts = _transferred(decoded, mask, voice.mel_statistics, settings.correlation_share)

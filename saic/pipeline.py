@@ -20,7 +20,7 @@ from saic.gallery import Gallery, random_bits
 from saic.keys import Key, bits_of_seed, hashes
 from saic.model import windowed
 from saic.model.model import Model
-from saic.model.prosody import ProsodyPredictor, slow_contour
+from saic.model.prosody import ProsodyPredictor, predicted_f0, slow_contour
 from saic.model.timing import new_timing
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.f0 import REGISTER_HZ, measure_f0_stats
@@ -573,7 +573,7 @@ class Pipeline:
             f0_hz["reconstructed"] = source.f0[0] * kept
             steps.enter("Vocoding the reconstruction", 0.35, 0.65, len(windowed.windows(len(kept))))
             wavs["reconstructed"] = self._vocode(mels["reconstructed"], source.f0[0], len(source.wav), steps)
-        power, f0, mask, contour = source.power, source.f0, source.mask, None
+        power, f0, mask = source.power, source.f0, source.mask
         if profile == STRICT:
             stride = self.prosody.stride
             change = windowed.code_change(content)
@@ -582,8 +582,9 @@ class Pipeline:
             power, f0, mask, kept = (timing.frames(x) for x in (power, f0, mask, kept))
         if profile != PROSODY_KEPT:
             slow = slow_contour(f0) if profile == BALANCED else None
-            contour = windowed.predict_contour(self.prosody, content, mask, slow)
-        made, f0 = convert_source(self.model, content, f0, mask, voice, contour, steps)
+            prediction = windowed.predict_prosody(self.prosody, content, mask, slow)
+            f0 = predicted_f0(prediction, mask, voice.f0_stats)
+        made, f0 = convert_source(self.model, content, f0, mask, voice, steps)
         if profile == STRICT:
             # Quiet frames fade like pauses: at the source's own level they would tell its room.
             kept, power = kept & ~quiet_frames(power, kept), None

@@ -792,7 +792,7 @@ def test_every_run_shows_stage_share_and_time_left(open_page, served: Served, re
         page.get_by_role("button", name="Convert").click()
         bar = page.locator("#progress").get_by_role("progressbar")
         expect(bar).to_have_attribute(
-            "aria-valuetext", re.compile(r"Converting slowly, \d+ %, about \d+ seconds? left")
+            "aria-valuetext", re.compile(r"Converting slowly, \d+\s%, about \d+ seconds? left")
         )
         first = int(bar.get_attribute("aria-valuenow"))
         expect(bar).not_to_have_attribute("aria-valuenow", str(first))

@@ -611,15 +611,16 @@ def test_plots_are_png_files(whole, corpus_folder):
 
 def test_interrupted_run_continues_and_gives_the_same_report(corpus_folder, tmp_path):
     data, whole_out, parts_out = [corpus_folder / "small.jsonl"], tmp_path / "whole", tmp_path / "parts"
+    options = {"quick": True, "only": ("identity", "words")}
     whole, broken, resumed, again = (TilingPipeline(n) for n in (10**9, 9, 10**9, 0))
-    report = evaluate(data, "test", whole_out, pipeline=whole, evaluators=_evaluators(), quick=True)
+    report = evaluate(data, "test", whole_out, pipeline=whole, evaluators=_evaluators(), **options)
     with pytest.raises(RuntimeError, match="power cut"):
-        evaluate(data, "test", parts_out, pipeline=broken, evaluators=_evaluators(), quick=True)
+        evaluate(data, "test", parts_out, pipeline=broken, evaluators=_evaluators(), **options)
     assert not (parts_out / "report.json").exists()
-    assert evaluate(data, "test", parts_out, pipeline=resumed, evaluators=_evaluators(), quick=True) == report
+    assert evaluate(data, "test", parts_out, pipeline=resumed, evaluators=_evaluators(), **options) == report
     assert len(broken.calls) == 9 and len(broken.calls) + len(resumed.calls) == len(whole.calls)
     evaluators = _evaluators()
-    assert evaluate(data, "test", parts_out, pipeline=again, evaluators=evaluators, quick=True) == report
+    assert evaluate(data, "test", parts_out, pipeline=again, evaluators=evaluators, **options) == report
     assert evaluators.asr.n_calls == 0
 
 

@@ -24,7 +24,7 @@ from saic.files import DiskError
 from saic.keys import Key
 from saic.model import windowed
 from saic.model.model import Model
-from saic.model.prosody import ProsodyPredictor, slow_contour
+from saic.model.prosody import ProsodyPredictor, predicted_f0, slow_contour
 from saic.model.timing import TimeMap, rate_of_change
 from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES, STRICT
@@ -87,6 +87,37 @@ def test_full_disk_is_a_disk_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", Full)
     with pytest.raises(DiskError, match="No space left"):
         Spool(0).append(np.zeros(10))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="heaps are shared where the C library is glibc")
+def test_threads_of_a_server_share_heaps() -> None:
+    code = """
+import ctypes, pathlib, sys, tempfile, threading
+from saic.spool import share_heaps
+if sys.argv[1] == "shared":
+    share_heaps()
+libc, met, held = ctypes.CDLL(None), threading.Barrier(12), []
+libc.malloc.restype, libc.fopen.restype = ctypes.c_void_p, ctypes.c_void_p
+def allocate():
+    met.wait()
+    held.append([libc.malloc(50_000) for _ in range(20)])
+    met.wait()  # a heap is free for another thread once its own ends
+threads = [threading.Thread(target=allocate) for _ in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder, "heaps.xml")
+    file = ctypes.c_void_p(libc.fopen(bytes(path), b"w"))
+    libc.malloc_info(0, file)
+    libc.fclose(file)
+    print(path.read_text().count("<heap nr="))
+"""
+
+    def heaps(kind: str) -> int:
+        run = subprocess.run([sys.executable, "-c", code, kind], capture_output=True, text=True, check=True)
+        return int(run.stdout)
+
+    assert heaps("shared") <= 2 < heaps("own")
 
 
 def test_statistics_of_parts_are_those_of_the_whole() -> None:
@@ -189,7 +220,7 @@ def test_prosody_and_timing_in_windows_are_those_of_the_whole(monkeypatch: pytes
     monkeypatch.setattr(windowed, "WINDOW_FRAMES", 60)
     spool = Spool.of(content)
     for expected, given in zip(whole, (None, slow), strict=True):
-        torch.testing.assert_close(windowed.predict_contour(predictor, spool, mask, given), expected)
+        torch.testing.assert_close(windowed.predict_prosody(predictor, spool, mask, given), expected)
     torch.testing.assert_close(windowed.code_change(spool), rate_of_change(content)[0])
     torch.testing.assert_close(windowed.retimed(spool, timing, 2)[:], retimed)
 
@@ -227,8 +258,9 @@ def test_conversion_in_windows_is_that_of_the_whole(
         whole = pipeline.convert((minute, RATE), target)
         speech = Speech.from_wav(minute)
         content = pipeline.model.encode_content(speech.mel, speech.mask)
-        contour = pipeline.prosody(content, speech.mask, slow_contour(speech.f0))
-        direct, track = convert_mel(pipeline.model, content, speech.f0, speech.mask, target, contour)
+        prediction = pipeline.prosody(content, speech.mask, slow_contour(speech.f0))
+        f0 = predicted_f0(prediction, speech.mask, target.f0_stats)
+        direct, track = convert_mel(pipeline.model, content, f0, speech.mask, target)
         rebuilt = reconstruct_mel(pipeline.model, speech, content)
     kept = torch.from_numpy(vad.main_speech_frames(minute)).numpy()
     for name, mel in (("converted", direct), ("reconstructed", rebuilt)):

@@ -1,6 +1,7 @@
 """The linkage evaluation: trials, back ends, fusion, report."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import soundfile as sf
 import torch
 
+import saic
 from saic.data.manifest import Clip
 from saic.errors import DataError, SaicError, TooShort
 from saic.evaluation.data.codec import lossless
@@ -402,9 +404,25 @@ def test_a_recording_that_cannot_be_decoded_has_no_output(tmp_path, recordings):
     assert outputs.wav("pseudonym", recordings[0]) is None  # from the cache
 
 
-def test_the_code_fingerprint_is_stable():
-    assert code_fingerprint() == code_fingerprint()
-    assert len(code_fingerprint()) == 64
+@pytest.mark.parametrize(
+    ("changed", "matters"),
+    [
+        ("signal/loudness.py", True),
+        ("pipeline.py", True),
+        ("evaluation/systems.py", True),
+        ("evaluation/data/codec.py", True),
+        ("evaluation/report.py", False),
+        ("web/page.py", False),
+    ],
+)
+def test_the_code_fingerprint_changes_with_code_that_makes_outputs(changed, matters, tmp_path, monkeypatch):
+    package = tmp_path / "saic"
+    shutil.copytree(Path(saic.__file__).parent, package, ignore=shutil.ignore_patterns("default", "__pycache__"))
+    before = code_fingerprint()
+    monkeypatch.setattr(saic, "__file__", str(package / "__init__.py"))
+    assert code_fingerprint() == before
+    (package / changed).write_text((package / changed).read_text() + "\n# changed\n")
+    assert (code_fingerprint() != before) is matters
 
 
 # Report

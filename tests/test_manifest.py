@@ -104,6 +104,14 @@ def test_folder_of_speakers_is_read_without_a_manifest(tmp_path):
     assert {(clip.sex, clip.text, clip.split) for clip in clips} == {(None, None, "test")}
 
 
+def test_fingerprint_of_a_folder_without_a_manifest_is_that_of_its_clips(tmp_path):
+    _wav(tmp_path / "id1/00001.wav", 0.5)
+    one = manifest.fingerprint(tmp_path, manifest.read(tmp_path))
+    assert one == manifest.fingerprint(tmp_path, manifest.read(tmp_path))
+    _wav(tmp_path / "id1/00002.wav", 0.5)
+    assert manifest.fingerprint(tmp_path, manifest.read(tmp_path)) != one
+
+
 def test_manifest_with_a_byte_order_mark_is_read(tmp_path):
     _wav(tmp_path / "a/1.wav")
     path = tmp_path / "manifest.jsonl"

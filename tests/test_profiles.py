@@ -58,6 +58,20 @@ def test_pauses_of_the_output_do_not_depend_on_those_of_the_source() -> None:
     assert 0.1 * FRAMES_PER_S - 1 <= min(others) < 0.7 * max(others) <= 0.7 * FRAMES_PER_S + 1
 
 
+def test_number_of_pauses_is_limited_and_the_longest_remain() -> None:
+    kept = torch.ones(20 * FRAMES_PER_S, dtype=torch.bool)
+    starts = range(FRAMES_PER_S, 20 * FRAMES_PER_S, FRAMES_PER_S)
+    for number, start in enumerate(starts):
+        kept[start : start + (40 if number % 4 == 0 else 12)] = False
+    timing = new_timing(torch.ones(-(-len(kept) // STRIDE)), kept, STRIDE, 1.0, np.random.default_rng(0))
+    new = timing.frames(kept).int()
+    edges = torch.diff(new, prepend=new[:1]).nonzero().flatten().tolist()
+    lengths = [stop - start for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+    assert len(lengths) == len(starts)
+    long = [number for number, length in enumerate(lengths) if length > 0.06 * FRAMES_PER_S]
+    assert set(long) >= set(range(0, len(starts), 4)) and len(long) <= 0.3 * 20
+
+
 @pytest.mark.parametrize("speed", [0.8, 1.25])
 def test_slow_and_fast_speech_come_nearer_to_the_usual_rate(speed: float) -> None:
     codes, kept = _utterance(3.0, 0.5, speed)

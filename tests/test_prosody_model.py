@@ -1,4 +1,4 @@
-"""Predicted F0 contours: what of the source's F0 reaches the output, training, and files."""
+"""Predicted F0: what of the source's reaches the output, training, and files."""
 
 import subprocess
 import sys
@@ -15,14 +15,14 @@ from saic.conversion import Speech, Voice, convert_mel
 from saic.data import manifest
 from saic.errors import WeightsError
 from saic.model.model import Model
-from saic.model.prosody import ProsodyPredictor, follow_contour, scaled_contour, slow_contour
+from saic.model.prosody import ProsodyPredictor, predicted_f0, scaled_contour, slow_contour
 from saic.pipeline import Pipeline
 from saic.profiles import PROFILES
 from saic.signal.f0 import measure_f0_stats
 from saic.training import loop
 from saic.training.prosody import ProsodySet, ProsodyTraining, cluster_centers, encode_clips
 from saic.training.training_set import TrainingSet
-from saic.weights import PROSODY
+from saic.weights import PROSODY, write_tensors
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
@@ -52,10 +52,10 @@ def stage(corpus_folder: Path, model: Model, tmp_path_factory: pytest.TempPathFa
     return ProsodyTraining(data, data, centers, 1.0, TINY, steps=30)
 
 
-def _speech(f0_hz: float, octaves: float, n_frames: int = 201) -> Speech:
-    """Speech with an F0 that moves at 4 Hz; every seventh frame is unvoiced."""
+def _speech(f0_hz: float, octaves: float, voiced_share: float = 0.8, n_frames: int = 201) -> Speech:
+    """Speech with an F0 that moves at 4 Hz, voiced at the start of every ten frames."""
     f0 = f0_hz * 2 ** (octaves * torch.sin(2 * torch.pi * 4 * torch.arange(n_frames) / 80))[None]
-    f0[:, ::7] = 0
+    f0[:, torch.arange(n_frames) % 10 >= 10 * voiced_share] = 0
     return Speech(torch.full((1, 80, n_frames), -4.0), torch.ones(1, 1, n_frames), tracked_f0=f0)
 
 
@@ -65,28 +65,27 @@ def _voice() -> Voice:
     return Voice(torch.randn(1, TINY.speaker_encoder.embedding_size), torch.tensor([[7.5, 0.2]]), statistics)
 
 
-def test_without_slow_contour_the_output_does_not_depend_on_the_f0_of_the_source(
+def test_without_slow_contour_neither_f0_nor_voicing_of_the_source_reaches_the_output(
     model: Model, predictor: ProsodyPredictor
 ) -> None:
     content = torch.randn(1, CODES, -(-201 // STRIDE))
-    sources = _speech(110.0, 0.05), _speech(220.0, 0.4)
+    sources = _speech(110.0, 0.05), _speech(220.0, 0.4, voiced_share=0.4)
     kept = [convert_mel(model, content, speech.f0, speech.mask, _voice())[1] for speech in sources]
-    assert not torch.allclose(*kept)
-    predicted = []
-    for speech in sources:
-        contour = predictor(content, speech.mask)
-        assert contour.shape == speech.f0.shape
-        predicted.append(convert_mel(model, content, speech.f0, speech.mask, _voice(), contour))
-    torch.testing.assert_close(*predicted)
-    f0 = predicted[0][1]
-    assert torch.equal(f0 > 0, sources[0].f0 > 0)
-    assert float(measure_f0_stats(f0[0])[0]) == pytest.approx(7.5, abs=0.02)
+    assert not torch.allclose(*kept) and not torch.equal(kept[0] > 0, kept[1] > 0)
+    for slow in (None, slow_contour(sources[0].f0)):
+        prediction = predictor(content, sources[0].mask, slow)
+        assert prediction.shape == (1, 2, 201)
+        f0 = predicted_f0(prediction, sources[0].mask, _voice().f0_stats)
+        converted = convert_mel(model, content, f0, sources[0].mask, _voice())[1]
+        assert torch.equal(converted > 0, prediction[:, 1] > 0) and converted.any()
+        assert float(measure_f0_stats(converted[0])[0]) == pytest.approx(7.5, abs=0.02)
 
 
-def test_slow_contour_changes_the_prediction(model: Model, predictor: ProsodyPredictor) -> None:
+def test_slow_contour_changes_the_contour_and_not_the_voicing(model: Model, predictor: ProsodyPredictor) -> None:
     content, speech = torch.randn(1, CODES, -(-201 // STRIDE)), _speech(110.0, 0.4)
     alone, slow = (predictor(content, speech.mask, given) for given in (None, slow_contour(speech.f0)))
-    assert not torch.allclose(alone, slow)
+    assert not torch.allclose(alone[:, 0], slow[:, 0])
+    torch.testing.assert_close(alone[:, 1], slow[:, 1])
 
 
 def test_slow_contour_passes_changes_below_1_hz_up_to_2_semitones() -> None:
@@ -101,14 +100,15 @@ def test_slow_contour_passes_changes_below_1_hz_up_to_2_semitones() -> None:
 
 def test_f0_follows_changes_of_a_contour_without_its_jitter() -> None:
     time, statistics = torch.arange(800) / 80, torch.tensor([[7.0, 0.25]])
-    f0 = torch.where(time % 1 < 0.7, 150.0, 0.0)[None]
+    odds, speech = torch.where(time % 1 < 0.7, 3.0, -3.0)[None], (time > 0.5).float()[None, None]
     wave = torch.sin(2 * torch.pi * 2 * time)[None]
     noise = torch.randn(wave.shape, generator=torch.Generator().manual_seed(0))
-    clean, noisy = (follow_contour(f0, contour, statistics) for contour in (wave, wave + noise))
-    assert torch.equal(clean > 0, f0 > 0)
-    octaves, jitter = clean[f0 > 0].log2() - 7, noisy[f0 > 0].log2() - clean[f0 > 0].log2()
-    assert float(torch.corrcoef(torch.stack([octaves, wave[f0 > 0]]))[0, 1]) > 0.97
-    assert float(octaves.std()) > 0.8 * 0.25 * float(wave[f0 > 0].std())
+    clean, noisy = (predicted_f0(torch.stack([c, odds], dim=1), speech, statistics) for c in (wave, wave + noise))
+    voiced = (odds > 0) & (speech[:, 0] > 0)
+    assert torch.equal(clean > 0, voiced)
+    octaves, jitter = clean[voiced].log2() - 7, noisy[voiced].log2() - clean[voiced].log2()
+    assert float(torch.corrcoef(torch.stack([octaves, wave[voiced]]))[0, 1]) > 0.97
+    assert float(octaves.std()) > 0.8 * 0.25 * float(wave[voiced].std())
     assert float(jitter.diff().abs().mean()) < 0.1 * 0.25 * float(noise.diff().abs().mean())
 
 
@@ -133,13 +133,22 @@ def test_file_gives_the_same_predictor_and_other_codes_raise_weights_error(
         ProsodyPredictor.load(tmp_path / PROSODY, CODES, STRIDE)
 
 
+def test_predictor_of_an_older_version_is_refused_with_what_to_do(predictor: ProsodyPredictor, tmp_path: Path) -> None:
+    names = {"contour": "out", "speech": "inputs"}
+    tensors = {".".join([names.get(part, part) for part in k.split(".")]): x for k, x in predictor.state_dict().items()}
+    write_tensors(tmp_path / PROSODY, {k: x for k, x in tensors.items() if k.split(".")[0] not in ("voicing", "last")})
+    with pytest.raises(WeightsError, match=r"SAIC 0\.10 or older.*train\.prosody"):
+        ProsodyPredictor.load(tmp_path / PROSODY, CODES, STRIDE)
+
+
 def test_training_lowers_the_loss_and_resumes_exactly(stage: ProsodyTraining, tmp_path: Path) -> None:
-    before = stage.validate()["loss"]
+    before = stage.validate()
     loop.run(stage, loop.Schedule(29, save_every=10), tmp_path, validate=stage.validate)
     last = stage.step(29)
     stage.load_state_dict(loop.load_checkpoint(loop.latest(tmp_path))["stage"])
     assert stage.step(29) == pytest.approx(last, abs=1e-6)
-    assert stage.validate()["loss"] < before
+    after = stage.validate()
+    assert after["loss"] < before["loss"] and after["voicing_error"] < before["voicing_error"]
 
 
 def test_codes_of_a_run_are_encoded_once(stage: ProsodyTraining, model: Model, tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ from tests.fakes import STRICT_STRETCH, FakePipeline
 from tests.subpath_proxy import served_under
 
 ROOT = Path(__file__).parents[1]
+NBSP = "\N{NO-BREAK SPACE}"
 ME = SimpleNamespace(session_hash="me")
 GERMAN = SimpleNamespace(session_hash="me", headers={"accept-language": "de"})
 ANOTHER = SimpleNamespace(session_hash="another")
@@ -667,7 +668,7 @@ def test_figures_of_the_worst_attacker_are_read_from_the_report_of_the_loaded_we
     assert figures == {BALANCED: worst, STRICT: Linkage({15: 31.0}, None, 96)}
     assert by_profile(linkage, (PROSODY_KEPT,), PROSODY_KEPT) == {PROSODY_KEPT: worst}
     html = linkage_html(figures, BALANCED)
-    assert "EER of 15 % with 15 seconds" in " ".join(html.split()) and "28 % with 5, 6 % with 28" in html
+    assert "EER of 15 % with 15 seconds" in " ".join(html.split()) and f"28{NBSP}% with 5, 6{NBSP}% with 28" in html
     assert "<td>31</td>" in html and linkage_html({}, BALANCED) == ""
     said = " ".join(linkage_sentence(worst).split())
     assert "errs in only 15 % of cases (28 % with 5 seconds, 6 % with 28 seconds)" in said
@@ -693,7 +694,7 @@ def test_page_shows_the_figures_of_the_bundled_report(examples, store: ClipStore
     (choice,) = (part["props"] for part in components if part["props"].get("elem_id") == "profile")
     assert [value for _, value in choice["choices"]] == [BALANCED, STRICT, PROSODY_KEPT]
     labels = [english[label.key] for label, _ in choice["choices"]]
-    assert [("20 %" in label, "error rate" in label) for label in labels] == [(True,) * 2, *[(False,) * 2] * 2]
+    assert [(f"20{NBSP}%" in label, "error rate" in label) for label in labels] == [(True,) * 2, *[(False,) * 2] * 2]
     values = [part["props"].get("value") for part in components]
     keys = [found[0] for value in values if (found := re.search(r"saic-[^\"]+", str(value)))]
     shown = [" ".join(english[key].split()) for key in keys]
@@ -741,7 +742,11 @@ def test_reports_follow_their_schema_and_are_deleted_with_the_result(
     assert report["voice_similarity"]["value"] == similarity
     assert str(store.folder) not in text and "recording" not in text
     html = printed.read_text()
-    for fact in (escape(texts.VOICE_KINDS[kind]), report["output_sha256"], "100%" if words_kept else "not counted"):
+    for fact in (
+        escape(texts.VOICE_KINDS[kind]),
+        report["output_sha256"],
+        f"100{NBSP}%" if words_kept else "not counted",
+    ):
         assert fact in html
     assert texts.NO_PATIENT in html and str(store.folder) not in html and "<script" not in html
     anonymizer.cancel(run, ME)
@@ -853,7 +858,7 @@ def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, e
         assert (label, files) == ("", None) and not any(Path(path).exists() for path in uploads)
     assert listed.count("<tr>") == 1 + 4 and "decoded" in listed
     *updates, (listed, archive, cancel) = batcher.convert_all(batch, "lower", STRICT, ME)
-    assert any(re.search(r"\d+ %, about \d+ second", html) for html, *_ in updates)
+    assert any(re.search(r"\d+\s%, about \d+ second", html) for html, *_ in updates)
     assert listed.count("Done.") == 3 and archive["interactive"] and not cancel["visible"]
     first, again, other = pipeline.given
     assert first == again != other and first.endswith("lower")
@@ -1060,12 +1065,17 @@ def test_maps_of_unseen_speakers_say_how_well_they_are_separated_and_by_chance(r
     probe = {"value": 7.0, "low": 3.1, "high": 11.8, "n": 32}
     explorer = Explorer(FakePipeline(), recordings, UnseenMaps("corpus", "test", plane, plane, probe, {"value": 3.1}))
     speaker, content = explorer.unseen.captions(texts).values()
-    assert "79%" in speaker and "chance 1.0%" in speaker and "[3.1, 11.8]" in content and "32 speakers" in content
+    assert (
+        f"79{NBSP}%" in speaker
+        and f"chance 1.0{NBSP}%" in speaker
+        and "[3.1, 11.8]" in content
+        and "32 speakers" in content
+    )
     assert "34 speakers of corpus, split test" in explorer.unseen.introduction(texts)
     *drawn, is_drawn = explorer.show_unseen(False)
     assert [len(json.loads(one.plot)["data"]) for one in drawn] == [35, 35] and is_drawn
     *in_german, _ = explorer.show_unseen(False, GERMAN)
-    assert "Sprecher 34" in in_german[0].plot and "1,0 %" in explorer.unseen.captions(LANGUAGES["de"])["speaker"]
+    assert "Sprecher 34" in in_german[0].plot and f"1,0{NBSP}%" in explorer.unseen.captions(LANGUAGES["de"])["speaker"]
     assert explorer.show_unseen(True) == Explorer(FakePipeline(), recordings).show_unseen(False) == gr.skip()
 
 
@@ -1102,7 +1112,7 @@ def test_evaluation_has_five_figures_with_their_tables_and_commands() -> None:
     figures = {BALANCED: Linkage({5: 28.1, 15: 19.9}, 49.0, 96)}
     evaluation = Evaluation(Documents(report, is_of_weights=False), figures, BALANCED)
     html, in_german = evaluation.show(), evaluation.show(GERMAN)
-    assert html.startswith(texts.OTHER_WEIGHTS) and "an EER of 20 % with 15 seconds" in html
+    assert html.startswith(texts.OTHER_WEIGHTS) and f"an EER of 20{NBSP}% with 15 seconds" in html
     assert re.findall(r'id="topic-(\w+)"', html) == list(overview.TOPICS) == list(texts.TOPICS)
     assert html.count("data:image/svg+xml") == html.count(f"{texts.TOPIC_COMMAND}<code>saic evaluate") == 5
     topics = html.split('<div class="topics">')[1]
@@ -1579,9 +1589,9 @@ def test_page_run_yields_progress_that_ends_before_the_result_is_shown(anonymize
     for _ in range(2):  # the first run and the second
         run = Run(low, high, "The high voice", BALANCED)
         bars = list(anonymizer.run_with_progress(run, ME))
-        assert all(re.search(r"\d+ %, about \d+ second", bar) for bar in bars)
+        assert all(re.search(r"\d+\s%, about \d+ second", bar) for bar in bars)
         assert len({bar for bar in bars if COMPARING in bar}) > 1  # it moves within a stage
-        assert SHOWING in bars[-1] and "100 %" not in bars[-1] and run.result is not None
+        assert SHOWING in bars[-1] and f"100{NBSP}%" not in bars[-1] and run.result is not None
     with pytest.raises(gr.Error, match="no longer on the server"):
         list(anonymizer.run_with_progress(Run("/gone.wav", high, "The high voice", BALANCED), ME))
     assert list(anonymizer.run_with_progress(None, ME)) == []

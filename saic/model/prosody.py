@@ -1,8 +1,9 @@
-"""Prediction of the F0 contour from content codes, to replace that of the source.
+"""Prediction of F0 from content codes, to replace that of the source: contour and voicing.
 
-A contour has the mel's frame rate: log2 F0, minus its median and over its spread. Each code is
-replaced by the nearest of K cluster centers first: a code follows the F0 of its frame, and a
-network would copy it.
+Both have the mel's frame rate. The contour is log2 F0, minus its median and over its spread. Voicing
+says which frames have an F0: where a speaker's voice sets in and breaks off links recordings as much
+as the contour does. Each code is replaced by the nearest of K cluster centers first: a code follows
+the F0 of its frame, and a network would copy it.
 """
 
 import math
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from saic.errors import WeightsError
 from saic.signal.f0 import F0_MIN_HZ, measure_f0_stats
 from saic.signal.masking import average_pool, downsample_mask
 from saic.weights import write_tensors
@@ -21,7 +23,7 @@ from saic.weights.tensors import make_network, read_tensors
 _CHANNELS = 128
 _KERNEL = 3
 _DILATIONS = (1, 3, 9, 27)
-REACH_CODES = sum(_DILATIONS) * (_KERNEL // 2)
+REACH_CODES = (sum(_DILATIONS) + 1) * (_KERNEL // 2)
 """Codes, on each side, that an output depends on: 1 s."""
 
 _MIN_SPREAD = 0.04  # octaves: half a semitone
@@ -32,7 +34,9 @@ _SMOOTH_FRAMES = 4.0  # deviation of a Gaussian, 50 ms: a prediction varies from
 
 
 class ProsodyPredictor(nn.Module):
-    """Four dilated convolutions from cluster numbers of content codes to an F0 contour.
+    """Four dilated convolutions from cluster numbers of content codes to voicing and F0 contour.
+
+    The source's slow contour is added after them, so voicing does not depend on it.
 
     Parameters
     ----------
@@ -57,14 +61,17 @@ class ProsodyPredictor(nn.Module):
         self.register_buffer("centers", torch.zeros(clusters, code_channels))
         self.register_buffer("rate", torch.ones(()))
         self.embedding = nn.Embedding(clusters, _CHANNELS)
-        self.inputs = nn.Conv1d(3, _CHANNELS, 1)
+        self.speech = nn.Conv1d(1, _CHANNELS, 1)
         self.convs = nn.ModuleList(
             nn.Conv1d(_CHANNELS, _CHANNELS, _KERNEL, padding=d * (_KERNEL // 2), dilation=d) for d in _DILATIONS
         )
-        self.out = nn.Conv1d(_CHANNELS, stride, 1)
+        self.voicing = nn.Conv1d(_CHANNELS, stride, 1)
+        self.slow = nn.Conv1d(2, _CHANNELS, 1)
+        self.last = nn.Conv1d(_CHANNELS, _CHANNELS, _KERNEL, padding=_KERNEL // 2)
+        self.contour = nn.Conv1d(_CHANNELS, stride, 1)
 
     def forward(self, content: Tensor, mask: Tensor, slow: Tensor | None = None) -> Tensor:
-        """Predict a contour.
+        """Predict contour and voicing.
 
         Parameters
         ----------
@@ -78,7 +85,8 @@ class ProsodyPredictor(nn.Module):
 
         Returns
         -------
-        (B, T) contour; what it is in unvoiced frames has no meaning.
+        (B, 2, T): the contour, which has no meaning in unvoiced frames, and the log odds that a frame is
+        voiced.
         """
         return self.predict(nearest_centers(content, self.centers), mask, slow)
 
@@ -86,11 +94,14 @@ class ProsodyPredictor(nn.Module):
         """As :meth:`forward`, from (B, ceil(T / stride)) cluster numbers."""
         if slow is None:
             slow = mask.new_zeros(len(mask), 2, mask.shape[-1])
-        side = torch.cat([downsample_mask(mask, self.stride), average_pool(slow, self.stride)], dim=1)
-        x = self.embedding(clusters).transpose(1, 2) + self.inputs(side)
+        x = self.embedding(clusters).transpose(1, 2) + self.speech(downsample_mask(mask, self.stride))
         for conv in self.convs:
             x = x + F.gelu(conv(x))
-        return self.out(x).transpose(1, 2).flatten(1)[:, : mask.shape[-1]]
+        voicing = self.voicing(x)
+        x = x + self.slow(average_pool(slow, self.stride))
+        contour = self.contour(x + F.gelu(self.last(x)))
+        predicted = torch.stack([contour, voicing], dim=1).transpose(2, 3).flatten(2)
+        return predicted[..., : mask.shape[-1]]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a safetensors file (float16)."""
@@ -103,10 +114,15 @@ class ProsodyPredictor(nn.Module):
         Raises
         ------
         WeightsError
-            The file is missing, damaged, or made for other content codes.
+            The file is missing, damaged, made for other content codes, or by SAIC 0.10 or older.
         """
         path = Path(path)
         tensors, _ = read_tensors(path)
+        if "out.weight" in tensors:
+            raise WeightsError(
+                f"{path.name} is from SAIC 0.10 or older and predicts no voicing. Train it again for these weights, by"
+                " python -m train.prosody with --init and --weights, or install SAIC 0.10."
+            )
         clusters = len(tensors.get("centers", ()))
         made = make_network(lambda: cls(code_channels, stride, clusters), tensors, path.name)
         return made.eval().requires_grad_(False)
@@ -141,15 +157,15 @@ def slow_contour(f0: Tensor) -> Tensor:
     return torch.cat([slow, torch.ones_like(slow)], dim=1)
 
 
-def follow_contour(f0: Tensor, contour: Tensor, f0_stats: Tensor) -> Tensor:
-    """Replace the F0 of voiced frames by a predicted contour, smoothed over 50 ms, in another voice.
+def predicted_f0(prediction: Tensor, mask: Tensor, f0_stats: Tensor) -> Tensor:
+    """F0 of a voice by a prediction, whose contour is smoothed over 50 ms.
 
     Parameters
     ----------
-    f0
-        (B, T) Hz, 0 where unvoiced; only where it is 0 matters.
-    contour
-        (B, T) from :class:`ProsodyPredictor`.
+    prediction
+        (B, 2, T) from :class:`ProsodyPredictor`.
+    mask
+        (B, 1, T) of 0 and 1: speech frames; others are unvoiced.
     f0_stats
         (B, 2) median and spread of the voice's log2 F0.
 
@@ -157,9 +173,10 @@ def follow_contour(f0: Tensor, contour: Tensor, f0_stats: Tensor) -> Tensor:
     -------
     (B, T) Hz, 0 where unvoiced.
     """
+    contour, odds = prediction.unbind(dim=1)
+    voiced = (odds > 0) & (mask[:, 0] > 0)
     median, spread = f0_stats.unsqueeze(-1).unbind(dim=1)
-    smooth = _smoothed(contour, f0 > 0, _SMOOTH_FRAMES)
-    return torch.where(f0 > 0, (median + spread * smooth).exp2(), 0.0)
+    return torch.where(voiced, (median + spread * _smoothed(contour, voiced, _SMOOTH_FRAMES)).exp2(), 0.0)
 
 
 def _smoothed(x: Tensor, voiced: Tensor, deviation: float) -> Tensor:

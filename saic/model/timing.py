@@ -1,4 +1,4 @@
-"""New timing for the profile strict: an even rate of speech, and pauses drawn at random.
+"""New timing for the profile strict: an even rate of speech, few pauses, their lengths drawn at random.
 
 Timing identifies a speaker: how fast somebody speaks, which sounds are long, where and how long the
 pauses are. Time is warped before decoding, so the output has no artifacts of time stretching.
@@ -19,6 +19,8 @@ _MAX_STRETCH = 1.2
 _SMOOTHING_FRAMES = 16.0  # deviation of a Gaussian, 0.2 s: about a syllable
 _PAUSE_S, _PAUSE_SPREAD = 0.3, 0.5  # median, and deviation of the logarithm
 _PAUSE_RANGE_S = 0.1, 1.0
+_PAUSES_PER_S = 0.3  # of speech; with that many, on average, others are cut to _CUT_S
+_CUT_S = 0.05
 _EDGE_S = 0.1  # before the first and after the last speech
 _EPS = 1e-3
 
@@ -60,7 +62,8 @@ def new_timing(change: Tensor, kept: Tensor, stride: int, rate: float, random: n
     """Warp speech to an even rate, and draw the lengths of pauses.
 
     Where content codes change faster than usual, on average over a syllable, speech gets slower, by
-    a factor of at most 1.2; and the reverse.
+    a factor of at most 1.2; and the reverse. Of more than 0.3 pauses per second of speech, the
+    longest remain, and the others are cut to 50 ms.
 
     Parameters
     ----------
@@ -78,11 +81,15 @@ def new_timing(change: Tensor, kept: Tensor, stride: int, rate: float, random: n
     change = change.repeat_interleave(stride)[: len(kept)]
     local = _smooth(change * kept) / _smooth(kept.to(change)).clamp_min(_EPS)
     step = torch.where(kept, (local / rate).clamp(1 / _MAX_STRETCH, _MAX_STRETCH), 1.0).double().cpu().numpy()
-    for start, stop in _runs(~kept.cpu().numpy()):
-        seconds = _EDGE_S
-        if start > 0 and stop < len(kept):
-            seconds = np.clip(random.lognormal(np.log(_PAUSE_S), _PAUSE_SPREAD), *_PAUSE_RANGE_S)
-        step[start:stop] = seconds * FRAMES_PER_S / (stop - start)
+    runs = _runs(~kept.cpu().numpy())
+    pauses = [(start, stop) for start, stop in runs if start > 0 and stop < len(kept)]
+    most = round(_PAUSES_PER_S * float(kept.sum()) / FRAMES_PER_S + random.uniform(-0.5, 0.5))
+    longest = sorted(pauses, key=lambda pause: pause[0] - pause[1])[: max(most, 0)]
+    seconds = dict.fromkeys(runs, _EDGE_S) | dict.fromkeys(pauses, _CUT_S)
+    for pause in sorted(longest):
+        seconds[pause] = np.clip(random.lognormal(np.log(_PAUSE_S), _PAUSE_SPREAD), *_PAUSE_RANGE_S)
+    for start, stop in runs:
+        step[start:stop] = seconds[start, stop] * FRAMES_PER_S / (stop - start)
     ends = np.concatenate([[0], np.cumsum(step)])
     middles = np.arange(max(1, round(ends[-1]))) + 0.5
     return TimeMap(torch.from_numpy(np.interp(middles, ends, np.arange(len(ends))) - 0.5).to(change.device))

@@ -128,8 +128,8 @@ def mel_statistics(mel: Spool, mask: Tensor) -> RunningStatistics:
     return _statistics(mel, mask, with_covariance=True)
 
 
-def predict_contour(predictor: ProsodyPredictor, content: Spool, mask: Tensor, slow: Tensor | None) -> Tensor:
-    """(1, T) contour; see :meth:`ProsodyPredictor.forward`."""
+def predict_prosody(predictor: ProsodyPredictor, content: Spool, mask: Tensor, slow: Tensor | None) -> Tensor:
+    """(1, 2, T) contour and voicing; see :meth:`ProsodyPredictor.forward`."""
     inputs = [content, Spool.of(mask)] + ([] if slow is None else [Spool.of(slow)])
     parts = _over(inputs, predictor, None, REACH_CODES, up=predictor.stride)
     return torch.cat(list(_until(parts, mask.shape[-1])), dim=-1)

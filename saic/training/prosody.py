@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from tqdm import tqdm
 
 from saic.config import Config
 from saic.model.model import Model
@@ -25,7 +26,7 @@ _CLUSTERED_CODES = 20_000
 _CLUSTER_STEPS = 15
 _LR = 1e-3
 _SLOW_SHARE = 0.5  # of a batch that is given the source's slow contours
-_SPREAD_WEIGHT = 0.5
+_SPREAD_WEIGHT, _VOICING_WEIGHT = 0.5, 0.5
 _VALIDATION_CROPS = 256
 _MIN_VOICED_FRAMES = 10
 
@@ -40,7 +41,7 @@ def encode_clips(training_set: TrainingSet, model: Model, cache: Path) -> Tensor
         if content.shape[1] == training_set.n_codes:
             return content
     parts = []
-    for clip in range(len(training_set.clips)):
+    for clip in tqdm(range(len(training_set.clips)), "content codes", unit="clip", leave=False):
         with torch.inference_mode():
             parts.append(model.encode_content(training_set.clip_mel(clip)[None], _mask_of(training_set, clip)).half())
     content = torch.cat(parts, dim=-1)[0]
@@ -130,8 +131,9 @@ class ProsodyCrops(NamedTuple):
 class ProsodyTraining:
     """Optimizes a predictor; half of a batch is given the source's slow contours.
 
-    The loss is Huber's, and the difference of the deviations over a crop: a network that only
-    minimizes an error predicts too little variation.
+    The loss of a contour is Huber's, and the difference of the deviations over a crop: a network that
+    only minimizes an error predicts too little variation. That of voicing is the cross entropy over
+    speech.
 
     Parameters
     ----------
@@ -174,30 +176,34 @@ class ProsodyTraining:
         given = torch.from_numpy(random.random((len(crops.slow), 1, 1)) < _SLOW_SHARE).to(crops.slow)
         with precision(self.config, self.device):
             predicted = self.predictor.predict(crops.clusters, crops.mask, crops.slow * given)
-        error, spread = _losses(predicted.float(), crops)
+        losses = _losses(predicted.float(), crops)
         self.optimizer.zero_grad()
-        (error + _SPREAD_WEIGHT * spread).backward()
+        (losses["error"] + _SPREAD_WEIGHT * losses["spread"] + _VOICING_WEIGHT * losses["voicing"]).backward()
         self.optimizer.step()
-        return {"error": float(error.detach()), "spread": float(spread.detach())}
+        return {name: float(loss.detach()) for name, loss in losses.items()}
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Losses on unseen speakers, correlation with their contours, and relative deviation.
+        """Losses on unseen speakers, correlation with their contours, relative deviation, and voicing errors.
 
-        Each with the source's slow contours and without; ``loss`` is the error without them.
+        The figures of contours are with the source's slow ones and without; ``loss`` is the error
+        without them. ``voicing_error`` is the share of speech frames with another voicing than the
+        recording's.
         """
         crops = self.unseen.sample(_VALIDATION_CROPS, np.random.default_rng(self.config.seed)).to(self.device)
         kept, found = crops.voiced > 0, {}
         for name, slow in (("alone", None), ("slow", crops.slow)):
             predicted = self.predictor.predict(crops.clusters, crops.mask, slow)
-            error, spread = _losses(predicted, crops)
-            pair = torch.stack([predicted[kept], crops.target[kept]])
+            losses = _losses(predicted, crops)
+            pair = torch.stack([predicted[:, 0][kept], crops.target[kept]])
             found |= {
-                f"{name}_error": float(error),
-                f"{name}_spread": float(spread),
+                f"{name}_error": float(losses["error"]),
+                f"{name}_spread": float(losses["spread"]),
                 f"{name}_correlation": float(torch.corrcoef(pair)[0, 1]),
                 f"{name}_relative_deviation": float(pair[0].std() / pair[1].std()),
             }
+        wrong = ((predicted[:, 1] > 0) != kept) * crops.mask[:, 0]
+        found["voicing_error"] = float(wrong.sum() / crops.mask.sum().clamp_min(1))
         return {"loss": found["alone_error"], **found}
 
     def state_dict(self) -> dict[str, Any]:
@@ -216,11 +222,17 @@ def _mask_of(training_set: TrainingSet, clip: int) -> Tensor:
     return training_set.speech[start : start + training_set.lengths[clip]][None, None].float()
 
 
-def _losses(predicted: Tensor, crops: ProsodyCrops) -> tuple[Tensor, Tensor]:
-    """Huber error over voiced frames, and mean absolute difference of the crops' deviations."""
-    voiced = crops.voiced
-    error = (F.huber_loss(predicted, crops.target, reduction="none") * voiced).sum() / voiced.sum().clamp_min(1)
-    deviations = [masked_statistics(x.unsqueeze(1), voiced.unsqueeze(1))[1] for x in (predicted, crops.target)]
+def _losses(predicted: Tensor, crops: ProsodyCrops) -> dict[str, Tensor]:
+    """Losses of a (B, 2, S) prediction.
+
+    ``error``: Huber's over voiced frames; ``spread``: mean absolute difference of the crops'
+    deviations; ``voicing``: cross entropy over speech frames.
+    """
+    contour, odds = predicted.unbind(dim=1)
+    voiced, speech = crops.voiced, crops.mask[:, 0]
+    error = (F.huber_loss(contour, crops.target, reduction="none") * voiced).sum() / voiced.sum().clamp_min(1)
+    deviations = [masked_statistics(x.unsqueeze(1), voiced.unsqueeze(1))[1] for x in (contour, crops.target)]
     enough = voiced.sum(dim=1) >= _MIN_VOICED_FRAMES
     spread = ((deviations[0] - deviations[1]).abs().flatten() * enough).mean()
-    return error, spread
+    entropy = F.binary_cross_entropy_with_logits(odds, voiced, reduction="none")
+    return {"error": error, "spread": spread, "voicing": (entropy * speech).sum() / speech.sum().clamp_min(1)}

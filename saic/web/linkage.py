@@ -8,7 +8,7 @@ from typing import Any
 
 from saic.evaluation.linkage.report import HEADLINE_S
 from saic.evaluation.linkage.run import GALLERY_SIZE
-from saic.web.texts import ENGLISH, Texts
+from saic.web.texts import ENGLISH, Texts, percent
 
 LENGTHS_S = (5, HEADLINE_S, 28)
 """Seconds of speech that an attacker has on each side."""
@@ -64,14 +64,14 @@ def linkage_sentence(linkage: Linkage | None, texts: Texts = ENGLISH) -> str:
     if linkage is None:
         return texts.LINKAGE_UNKNOWN
     others = [
-        texts.LINKAGE_OTHER_LENGTH.format(eer=_percent(eer), seconds=length)
+        texts.LINKAGE_OTHER_LENGTH.format(eer=percent(eer), seconds=length)
         for length, eer in linkage.eer.items()
         if length != HEADLINE_S
     ]
     beside = f" ({', '.join(others)})" if others else ""
-    sentence = texts.LINKAGE.format(eer=_percent(linkage.eer[HEADLINE_S]), seconds=HEADLINE_S, beside=beside)
+    sentence = texts.LINKAGE.format(eer=percent(linkage.eer[HEADLINE_S]), seconds=HEADLINE_S, beside=beside)
     if linkage.top1 is not None:
-        sentence += " " + texts.LINKAGE_TOP1.format(top1=_percent(linkage.top1), people=GALLERY_SIZE)
+        sentence += " " + texts.LINKAGE_TOP1.format(top1=percent(linkage.top1), people=GALLERY_SIZE)
     return sentence
 
 
@@ -82,11 +82,9 @@ def linkage_html(figures: Mapping[str, Linkage], default: str, texts: Texts = EN
     first, *others = sorted(figures[default].eer.items(), key=lambda item: item[0] != HEADLINE_S)
     sentence = texts.LINKAGE_HEADLINE.format(
         profile=texts.PROFILE_NAMES[default],
-        eer=_percent(first[1]),
+        eer=percent(first[1]),
         seconds=HEADLINE_S,
-        others="".join(
-            texts.LINKAGE_HEADLINE_OTHER.format(eer=_percent(eer), seconds=length) for length, eer in others
-        ),
+        others="".join(texts.LINKAGE_HEADLINE_OTHER.format(eer=percent(eer), seconds=length) for length, eer in others),
         speakers=figures[default].speakers,
     )
     rows = {texts.PROFILE_NAMES[name]: figures[name] for name in texts.PROFILE_NAMES if name in figures}
@@ -124,7 +122,3 @@ def _row(name: str, linkage: Linkage) -> str:
     values = [linkage.eer.get(length) for length in LENGTHS_S] + [linkage.top1]
     cells = "".join(f"<td>{'-' if value is None else f'{value:.0f}'}</td>" for value in values)
     return f'<tr><th scope="row">{name}</th>{cells}</tr>'
-
-
-def _percent(value: float) -> str:
-    return f"{value:.0f} %"

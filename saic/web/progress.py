@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from html import escape
 
-from saic.web.texts import ENGLISH, Texts, translated
+from saic.web.texts import ENGLISH, Texts, percent, translated
 
 WRITING = "Writing the files"
 COMPARING = "Comparing the voices"
@@ -184,7 +184,7 @@ aria-valuenow="{percent}" aria-valuetext="{stage}, {values}"><span style="width:
 def progress_values(share: float, left_s: float | None, texts: Texts = ENGLISH) -> str:
     """The share done, and the time left if it is known."""
     left = "" if left_s is None else ", " + texts.LEFT.format(time=about(left_s, texts))
-    return f"{100 * share:.0f} %{left}"
+    return f"{percent(100 * share)}{left}"
 
 
 def about(seconds: float, texts: Texts = ENGLISH) -> str:

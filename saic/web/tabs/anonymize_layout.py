@@ -13,7 +13,7 @@ from saic.profiles import STRICT
 from saic.web.conversions import FORMATS, Converter, Result
 from saic.web.parts import HEAVY, PRIVATE, QUICK, player, recorder
 from saic.web.progress import progress_html
-from saic.web.texts import ENGLISH, PageTexts, Texts, translated
+from saic.web.texts import ENGLISH, PageTexts, Texts, percent, translated
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _profile_choice(converter: Converter, texts: PageTexts, visible: bool) -> gr
     def label(texts: Texts, name: str) -> str:
         words = f"{texts.PROFILE_NAMES[name]}. {texts.PROFILES[name]}"
         if name in figures:
-            words += " " + texts.PROFILE_FIGURE.format(eer=f"{figures[name].eer[HEADLINE_S]:.0f} %")
+            words += " " + texts.PROFILE_FIGURE.format(eer=percent(figures[name].eer[HEADLINE_S]))
         return words
 
     def note(texts: Texts) -> str:

@@ -57,6 +57,11 @@ def decimal(texts: Texts, number: str) -> str:
     return number.replace(".", texts.DECIMAL)
 
 
+def percent(value: float) -> str:
+    """A rounded figure in %, with a space that no line break replaces."""
+    return f"{value:.0f}\N{NO-BREAK SPACE}%"
+
+
 @cache
 def _patterns() -> dict[str, re.Pattern[str]]:
     """Name of each message to its English sentence, with its placeholders as groups."""

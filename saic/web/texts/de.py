@@ -158,7 +158,7 @@ PRINTED_SIMILARITY = "{before} vorher, {after} nachher"
 PRINTED_USUAL = "{same} für Aufnahmen einer Person, {different} für zwei Personen"
 PRINTED_JUDGE = "{name}, an: {basis}"
 PRINTED_NO_WORDS = "nicht gezählt"
-PERCENT = "{percent} %"
+PERCENT = "{percent}\N{NO-BREAK SPACE}%"
 PRINTED_NOTES = "Hinweise zur Aufnahme"
 
 VERDICT_SAME = """<strong>Die Stimme ist kaum geschützt:</strong> Software, die Stimmen erkennt, kann sie noch für die

@@ -163,7 +163,7 @@ PRINTED_SIMILARITY = "{before} before, {after} after"
 PRINTED_USUAL = "{same} for recordings of one person, {different} for two people"
 PRINTED_JUDGE = "{name} on {basis}"
 PRINTED_NO_WORDS = "not counted"
-PERCENT = "{percent}%"
+PERCENT = "{percent}\N{NO-BREAK SPACE}%"
 PRINTED_NOTES = "Notes on the recording"
 
 VERDICT_SAME = """<strong>The voice is hardly protected:</strong> software that recognizes voices may still take

@@ -156,7 +156,7 @@ PRINTED_SIMILARITY = "{before} antes, {after} después"
 PRINTED_USUAL = "{same} para grabaciones de una misma persona, {different} para dos personas"
 PRINTED_JUDGE = "{name}, en {basis}"
 PRINTED_NO_WORDS = "no contadas"
-PERCENT = "{percent} %"
+PERCENT = "{percent}\N{NO-BREAK SPACE}%"
 PRINTED_NOTES = "Notas sobre la grabación"
 
 VERDICT_SAME = """<strong>La voz apenas está protegida:</strong> el software que reconoce voces todavía puede

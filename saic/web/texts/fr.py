@@ -160,7 +160,7 @@ PRINTED_SIMILARITY = "{before} avant, {after} après"
 PRINTED_USUAL = "{same} pour des enregistrements d’une même personne, {different} pour deux personnes"
 PRINTED_JUDGE = "{name}, sur {basis}"
 PRINTED_NO_WORDS = "non comptés"
-PERCENT = "{percent} %"
+PERCENT = "{percent}\N{NO-BREAK SPACE}%"
 PRINTED_NOTES = "Remarques sur l’enregistrement"
 
 VERDICT_SAME = """<strong>La voix n’est guère protégée :</strong> un logiciel qui reconnaît les voix peut encore la
