@@ -212,6 +212,7 @@ def open_details(page: Page) -> None:
 def replace_clip(page: Page, elem_id: str, path: Path) -> None:
     """Replace a recording by another."""
     page.locator(f"#{elem_id}").get_by_label("Clear").click()
+    expect(clip_of(page, elem_id)).to_have_count(0)  # a file chosen before that is lost
     upload(page, elem_id, path)
 
 
