@@ -27,7 +27,7 @@ import torch
 from saic import audio
 from saic.data import manifest
 from saic.errors import AudioError
-from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer, VoiceFilter
+from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer
 from saic.pipeline import Pipeline
 
 SECONDS = 6
@@ -163,7 +163,7 @@ def main() -> None:
     train = read_speakers(arguments.data, ["train"], arguments.train_limit)
     outputs = convert(pipeline, speakers, arguments.seed)
     print(f"{len(speakers)} speakers, {SECONDS} s of each; {len(train)} training speakers")
-    for embedder in (Resemblyzer(), VoiceFilter(), CamPlusPlus()):
+    for embedder in (Resemblyzer(), CamPlusPlus()):
         figures = measure(embedder, speakers, train, outputs)
         rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 3))
         print(json.dumps({embedder.name: rounded}, indent=2))

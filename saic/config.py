@@ -74,6 +74,14 @@ class ContentEncoder(_Section):
         return self
 
 
+class SpeakerTdnn(_Section):
+    """Time-delay network of the speaker encoder, trained by train.speaker."""
+
+    channels: int = Field(256, ge=4)
+    dilations: tuple[int, ...] = Field((1, 2, 3, 4), min_length=1, description="of each block, in features")
+    stride: Literal[1, 2] = Field(2, description="mel frames per feature")
+
+
 class SpeakerEncoder(_Section):
     """Speaker encoder (paper 3.3)."""
 
@@ -82,6 +90,11 @@ class SpeakerEncoder(_Section):
     kernel: int = Field(5, ge=3)
     embedding_size: int = Field(128, ge=1)
     strides: tuple[Literal[1, 2], ...] = (1, 2, 1, 2, 1, 2)
+    tdnn: SpeakerTdnn | None = Field(
+        None,
+        description="replaces these convolutions, is trained before stage 1 and stays as it is in both stages; null"
+        " keeps them, as in the paper",
+    )
 
 
 class Decoder(_Section):
@@ -175,6 +188,17 @@ class Stage2(_Section):
     weights: Stage2Weights = Stage2Weights()
 
 
+class SpeakerTraining(_Section):
+    """Training of the speaker encoder's time-delay network."""
+
+    steps: int = Field(8_000, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    batch_size: int = Field(32, ge=2)
+    teacher_weight: float = Field(10.0, ge=0, description="of the distance from the teacher's embedding")
+    margin: float = Field(0.2, ge=0, description="additive angular margin of the speaker classifier, in radians")
+    scale: float = Field(30.0, gt=0, description="of the classifier's cosines")
+
+
 class Perceptual(_Section):
     """Feature network of the perceptual loss: VGG-style, at a quarter of VGG16's width."""
 
@@ -237,6 +261,7 @@ class Config(_Section):
     decoder: Decoder = Decoder()
     conversion: Conversion = Conversion()
     training: Training = Training()
+    speaker_training: SpeakerTraining = SpeakerTraining()
     perceptual: Perceptual = Perceptual()
     stage1: Stage1 = Stage1()
     stage2: Stage2 = Stage2()

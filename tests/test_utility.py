@@ -326,7 +326,7 @@ def test_evaluators_load_without_moonshine_and_say_so(monkeypatch, caplog):
         raise UsageError("Install it.")
 
     monkeypatch.setattr(evaluators_module, "MoonshineASR", missing)
-    for name in ("Resemblyzer", "VoiceFilter"):
+    for name in ("Resemblyzer", "CamPlusPlus"):
         monkeypatch.setattr(evaluators_module, name, lambda: SimpleNamespace(warm_up=lambda: None))
     evaluators = Evaluators.load(NO_ASR, quality=False)
     assert evaluators.moonshine is None

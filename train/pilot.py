@@ -3,7 +3,7 @@
 ::
 
     python -m train.pilot DESIGN ... --data CORPUS [--data CORPUS ...] --run DIR [--recognizer DIR]
-        [--asr FOLDER] [--resume]
+        [--speaker DIR] [--asr FOLDER] [--resume]
 
 A DESIGN is a config of stage 2 (``train/configs/pilot/*.yaml``), or finished weights, which are
 measured as they are: a folder, or "bundled". Every config is trained from random weights for the
@@ -41,12 +41,14 @@ from saic.evaluation.evaluators.moonshine import MoonshineASR
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.evaluation.measures.text_errors import word_errors
 from saic.model.model import Model
+from saic.model.speaker_encoder import TdnnSpeakerEncoder
 from saic.pipeline import Pipeline
 from saic.profiles import PROSODY_KEPT
 from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
 from saic.training.phone_recognizer import load_recognizer
 from saic.training.stage2 import Stage2
+from saic.training.training_set import TrainingSet
 from saic.weights import load, load_vocoder, resolve, save_vocoder
 from train.entry import (
     DataOption,
@@ -60,6 +62,7 @@ from train.entry import (
 )
 from train.pilot_report import Score, report, table, write
 from train.pilot_trials import Piece, Trial, choose
+from train.stage1 import SpeakerOption, speaker_encoder
 from train.stage2 import RecognizerOption
 
 VOCODER = "vocoder"  # row of the recordings through the vocoder alone
@@ -77,6 +80,7 @@ def main(
     content: Annotated[
         str, typer.Option("--content", help='Weights for configs with a frozen content encoder, or "bundled".')
     ] = "bundled",
+    speaker: SpeakerOption = None,
     asr: Annotated[
         str | None, typer.Option("--asr", help="Folder or pinned Hub id of Whisper, as for saic evaluate.")
     ] = None,
@@ -106,6 +110,7 @@ def main(
                 None,
                 None,
                 content=Model.from_pretrained(named_weights(content)) if config.stage2.freeze_content else None,
+                speaker_encoder=_speaker_encoder(speaker, config, training_set),
                 recognizer=load_recognizer(recognizer, device) if recognizer else None,
                 device=device,
             )
@@ -198,6 +203,11 @@ def _named(designs: list[str]) -> dict[str, str]:
 
 def _is_config(design: str) -> bool:
     return Path(design).suffix in _CONFIG_SUFFIXES
+
+
+def _speaker_encoder(folder: Path | None, config: Config, training_set: TrainingSet) -> TdnnSpeakerEncoder | None:
+    """The speaker encoder of ``--speaker`` for the designs whose config has a tdnn."""
+    return None if config.speaker_encoder.tdnn is None else speaker_encoder(folder, config, training_set)
 
 
 def _config(path: Path, steps: int) -> Config:

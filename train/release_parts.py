@@ -18,14 +18,15 @@ from saic.errors import UsageError
 from saic.model.model import Model
 from saic.training.perceptual import FEATURES
 from saic.training.phone_recognizer import FILE as RECOGNIZER_FILE
+from saic.training.speaker import FILE as SPEAKER_FILE
 from saic.training.stage1 import CODES, read_codes
 from saic.weights import MODEL, PROSODY, VOCODER, VOICES, save_vocoder
-from train import kokoro, perceptual, prosody, recognizer, stage1, stage2, vocoder, voices
+from train import kokoro, perceptual, prosody, recognizer, speaker, stage1, stage2, vocoder, voices
 from train.release_progress import Part
 from train.step_times import uses_perceptual, uses_recognizer
 
 WEIGHTS, CONFIG = "weights", "config.yaml"
-PARALLEL, RECOGNIZER, PERCEPTUAL = "parallel", "recognizer", "perceptual"
+PARALLEL, RECOGNIZER, PERCEPTUAL, SPEAKER = "parallel", "recognizer", "perceptual", "speaker"
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,13 @@ class Recipe:
 
             steps = self.config.perceptual.steps
             found.append(Part(PERCEPTUAL, f"{PERCEPTUAL}/{FEATURES}", train, (), PERCEPTUAL, steps))
+        if self._folder_of(SPEAKER):
+
+            def teach(resume: bool) -> None:
+                speaker.main(data, self.run / SPEAKER, settings, resume=resume, device=self.device)
+
+            steps = self.config.speaker_training.steps
+            found.append(Part(SPEAKER, f"{SPEAKER}/{SPEAKER_FILE}", teach, (), SPEAKER, steps))
         return found
 
     def _stage1(self) -> list[Part]:
@@ -104,6 +112,7 @@ class Recipe:
                 self.run / name,
                 self.config,
                 perceptual=self._folder_of(PERCEPTUAL),
+                speaker=self._folder_of(SPEAKER),
                 parallel=self._folder_of(PARALLEL),
                 steps=steps,
                 earlier=self.run / before if before else None,
@@ -111,8 +120,8 @@ class Recipe:
                 device=self.device,
             )
 
-        settings = self.config.stage1
-        return self._cut("stage1", settings.steps, settings.part_steps, CODES, (PARALLEL, PERCEPTUAL), train)
+        settings, inputs = self.config.stage1, (PARALLEL, PERCEPTUAL, SPEAKER)
+        return self._cut("stage1", settings.steps, settings.part_steps, CODES, inputs, train)
 
     def _stage2(self, codes: str) -> list[Part]:
         def train(name: str, steps: range, before: str | None, resume: bool) -> None:
@@ -122,6 +131,7 @@ class Recipe:
                 self.config,
                 read_codes(self.run / codes),
                 perceptual=self._folder_of(PERCEPTUAL),
+                speaker=self._folder_of(SPEAKER),
                 recognizer=self._folder_of(RECOGNIZER),
                 parallel=self._folder_of(PARALLEL),
                 steps=steps,
@@ -131,7 +141,7 @@ class Recipe:
             )
 
         settings = self.config.stage2
-        inputs = (PARALLEL, RECOGNIZER, PERCEPTUAL, codes)
+        inputs = (PARALLEL, RECOGNIZER, PERCEPTUAL, SPEAKER, codes)
         file = f"{stage2.WEIGHTS}/{MODEL}"
         return self._cut("stage2", settings.steps, settings.part_steps, file, inputs, train)
 
@@ -207,6 +217,7 @@ class Recipe:
             PARALLEL: self.sources.kokoro is not None,
             RECOGNIZER: uses_recognizer(self.config),
             PERCEPTUAL: uses_perceptual(self.config),
+            SPEAKER: self.config.speaker_encoder.tdnn is not None,
         }
         return optional.get(name, True)
 

@@ -2,7 +2,10 @@
 
 ::
 
-    python -m train.stage1 --data MANIFEST --run DIR [--perceptual DIR]
+    python -m train.stage1 --data MANIFEST --run DIR [--perceptual DIR] [--speaker DIR]
+
+``--speaker DIR`` (output of ``train.speaker``) fixes the speaker codes: they are the mean embeddings
+of the speakers. A config with ``speaker_encoder.tdnn`` needs it.
 
 Writes ``DIR/codes.safetensors``, from which ``train.stage2`` starts.
 """
@@ -14,11 +17,15 @@ from typing import Annotated
 import typer
 
 from saic.config import Config
+from saic.errors import UsageError
+from saic.model.speaker_encoder import TdnnSpeakerEncoder
 from saic.training import distributed
 from saic.training.loop import Schedule, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import load_features
+from saic.training.speaker import load_speaker_encoder, speaker_means
 from saic.training.stage1 import Stage1, read_codes
+from saic.training.training_set import TrainingSet
 from train.entry import (
     ConfigOption,
     DataOption,
@@ -40,17 +47,24 @@ PerceptualOption = Annotated[
 ]
 
 
+SpeakerOption = Annotated[
+    Path | None, typer.Option("--speaker", help="Run folder of train.speaker, for a config with a tdnn.")
+]
+
+
 def main(
     data: DataOption,
     run: RunOption,
     config: ConfigOption = None,
     perceptual: PerceptualOption = None,
+    speaker: SpeakerOption = None,
     parallel: ParallelOption = None,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Optimize content codes, speaker codes and the decoder on the train split."""
-    train(data, run, read_config(config), perceptual=perceptual, parallel=parallel, resume=resume, device=device)
+    options = {"perceptual": perceptual, "speaker": speaker, "parallel": parallel}
+    train(data, run, read_config(config), **options, resume=resume, device=device)
 
 
 def train(
@@ -59,6 +73,7 @@ def train(
     config: Config,
     *,
     perceptual: Path | None = None,
+    speaker: Path | None = None,
     parallel: Path | None = None,
     steps: range | None = None,
     earlier: Path | None = None,
@@ -77,17 +92,27 @@ def train(
     distributed.start(device)
     start(run, config, resume=resume)
     steps = range(config.stage1.steps) if steps is None else steps
+    training_set = read_training_set(data, "train", config, parallel)
+    encoder = speaker_encoder(speaker, config, training_set)
     stage = Stage1(
-        read_training_set(data, "train", config, parallel),
+        training_set,
         config,
         load_features(perceptual, config.perceptual.channels, device) if perceptual else None,
         device,
         start=read_codes(earlier) if earlier else None,
+        speaker_codes=speaker_means(encoder, training_set, *training_set.statistics()) if encoder else None,
         first_step=steps.start,
     )
     run_stage(stage, Schedule(steps.stop, first=steps.start), run, resume=resume)
     if distributed.is_first():
         stage.save_codes(run)
+
+
+def speaker_encoder(folder: Path | None, config: Config, training_set: TrainingSet) -> TdnnSpeakerEncoder | None:
+    """The speaker encoder of a run of train.speaker; None if the config has the paper's."""
+    if (folder is None) != (config.speaker_encoder.tdnn is None):
+        raise UsageError("A config with speaker_encoder.tdnn needs --speaker, and no other does.")
+    return load_speaker_encoder(folder, config, *training_set.statistics()) if folder else None
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@
 ``--recognizer DIR`` (output of ``train.recognizer``) adds the phone loss and initializes the phone
 encoder. ``--init WEIGHTS`` instead of ``--stage1`` fine-tunes finished weights on your own corpus.
 ``--init random`` starts from random weights, without stage-1 codes; with ``--content WEIGHTS`` the
-content encoder is that of finished weights. ``--parallel FOLDER`` adds the parallel speech of
-``train.kokoro``.
+content encoder is that of finished weights. ``--speaker DIR`` is that of stage 1.
+``--parallel FOLDER`` adds the parallel speech of ``train.kokoro``.
 
 Writes the finished weights to ``DIR/weights``, for the ``--weights`` option of any command.
 """
@@ -41,7 +41,7 @@ from train.entry import (
     read_training_set,
     run,
 )
-from train.stage1 import PerceptualOption
+from train.stage1 import PerceptualOption, SpeakerOption, speaker_encoder
 
 WEIGHTS = "weights"  # folder of the finished weights in a run folder
 _RANDOM = "random"
@@ -68,6 +68,7 @@ def main(
     config: ConfigOption = None,
     perceptual: PerceptualOption = None,
     content: ContentOption = None,
+    speaker: SpeakerOption = None,
     recognizer: RecognizerOption = None,
     parallel: ParallelOption = None,
     resume: ResumeOption = False,
@@ -85,6 +86,7 @@ def main(
         None if init == _RANDOM else _weights(init) if init else read_codes(stage1),
         content=_weights(content) if content else None,
         perceptual=perceptual,
+        speaker=speaker,
         recognizer=recognizer,
         parallel=parallel,
         resume=resume,
@@ -102,6 +104,7 @@ def train(
     *,
     content: Model | None = None,
     perceptual: Path | None = None,
+    speaker: Path | None = None,
     recognizer: Path | None = None,
     parallel: Path | None = None,
     steps: range | None = None,
@@ -123,12 +126,14 @@ def train(
     distributed.start(device)
     start(run, config, resume=resume)
     steps = range(config.stage2.steps) if steps is None else steps
+    training_set = read_training_set(data, "train", config, parallel)
     stage = Stage2(
-        read_training_set(data, "train", config, parallel),
+        training_set,
         config,
         first,
         load_features(perceptual, config.perceptual.channels, device) if perceptual else None,
         content=content,
+        speaker_encoder=None if isinstance(first, Model) else speaker_encoder(speaker, config, training_set),
         recognizer=load_recognizer(recognizer, device) if recognizer else None,
         earlier=Model.from_pretrained(earlier / WEIGHTS) if earlier else None,
         first_step=steps.start,

@@ -22,6 +22,7 @@ from saic.training.augmentation import Augmentation
 from saic.training.loop import Stage
 from saic.training.perceptual import MelFeatures, PerceptualStage
 from saic.training.prosody import ProsodySet, ProsodyTraining
+from saic.training.speaker import SpeakerTraining
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
@@ -29,9 +30,11 @@ from saic.training.vocoder import VocoderStage
 from saic.training.waveform_set import WaveformSet
 from train import recognizer
 
-PERCEPTUAL, STAGE1, STAGE2, VOCODER, PROSODY = "perceptual", "stage1", "stage2", "vocoder", "prosody"
+PERCEPTUAL, SPEAKER, STAGE1, STAGE2 = "perceptual", "speaker", "stage1", "stage2"
+VOCODER, PROSODY = "vocoder", "prosody"
 _N_CLIPS = 16
 _N_CENTERS = 128
+_TAUGHT_SIZE = 256
 _DATA, _BACKWARD, _OPTIMIZER = "data", "backward", "optimizer"
 
 
@@ -87,6 +90,11 @@ def stages(config: Config, clips: list[Clip], lossless: list[Clip], device: str 
     if uses_perceptual(config):
         yield PERCEPTUAL, PerceptualStage(data, config, device)
         features = MelFeatures(config.perceptual.channels).requires_grad_(False).to(device)
+    if config.speaker_encoder.tdnn is not None:
+        yield (
+            SPEAKER,
+            SpeakerTraining(data, config, [np.ones(_TAUGHT_SIZE, dtype=np.float32)] * len(data.clips), device),
+        )
     yield STAGE1, Stage1(data, config, features, device)
     if uses_recognizer(config):
         phones = recognizer.network(recognizer.read_archive()).to(device)

@@ -15,7 +15,6 @@ _PACKAGES = (
     "av",
     "scikit-learn",
     "resemblyzer",
-    "open-voicefilter-lite",
     "faster-whisper",
     "ctranslate2",
     "whisper-normalizer",

@@ -28,6 +28,18 @@ class Conv(nn.Module):
         return self.conv(F.pad(x, self.pad, mode="replicate"))
 
 
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalization without a count of batches, an integer that weights files do not take."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels)
+        self.num_batches_tracked = None
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest) -> None:
+        # Tensors of an old version of the layer would get a count.
+        super()._load_from_state_dict(state_dict, prefix, {**local_metadata, "version": 2}, *rest)
+
+
 class ConvBank(nn.Module):
     """The convolution bank of AdaIN-VC (Chou et al. 2019).
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from saic.config import Config
 from saic.model.content_encoder import ContentEncoder
 from saic.model.decoder import Decoder
-from saic.model.speaker_encoder import SpeakerEncoder
+from saic.model.speaker_encoder import build_speaker_encoder
 from saic.signal.masking import masked_statistics
 from saic.signal.mel import N_MELS
 from saic.weights import CONFIG, MODEL, PROSODY, VOICES, listed, load, resolve, save, write_sums
@@ -31,7 +31,7 @@ class Model(nn.Module):
         self.config = config
         self.folder: Path | None = None  # where the tensors were loaded from
         self.content_encoder = ContentEncoder(config.content_encoder, N_MELS)
-        self.speaker_encoder = SpeakerEncoder(config.speaker_encoder, N_MELS)
+        self.speaker_encoder = build_speaker_encoder(config.speaker_encoder, N_MELS)
         self.decoder = Decoder(
             config.decoder, N_MELS, config.content_encoder.code_channels, config.speaker_encoder.embedding_size
         )

@@ -57,6 +57,9 @@ class Stage1:
         As for :class:`~saic.training.stage2.Stage2`.
     start
         What :func:`read_codes` gave, to continue from; None for random codes and weights.
+    speaker_codes
+        (K, E) codes of the training speakers that stay as they are, see
+        :func:`~saic.training.speaker.speaker_means`; None optimizes them (paper 3.1.1).
     first_step
         Step at which the optimizers start; the warm-up of the learning rate begins there.
 
@@ -74,6 +77,7 @@ class Stage1:
         device: str = "cpu",
         *,
         start: dict[str, dict[str, Tensor]] | None = None,
+        speaker_codes: Tensor | None = None,
         first_step: int = 0,
     ):
         torch.manual_seed(config.seed)
@@ -84,13 +88,16 @@ class Stage1:
         self.decoder = Decoder(config.decoder, N_MELS, *sizes).to(device)
         if start is not None:
             load_codes(start, self.codes, self.decoder)
+        if speaker_codes is not None:
+            self.codes.speaker.requires_grad_(False).weight.copy_(speaker_codes)
         training = config.training
         self.loss = ReconstructionLoss(features, training.perceptual_weight, training.perceptual_share)
         self.optimizers = {
             "content": torch.optim.SparseAdam(self.codes.content.parameters(), lr=config.stage1.lr_codes),
-            "speaker": torch.optim.Adam(self.codes.speaker.parameters(), lr=config.stage1.lr_codes),
             "decoder": torch.optim.Adam(self.decoder.parameters(), lr=config.stage1.lr_decoder),
         }
+        if speaker_codes is None:
+            self.optimizers["speaker"] = torch.optim.Adam(self.codes.speaker.parameters(), lr=config.stage1.lr_codes)
 
     def step(self, i: int) -> dict[str, float]:
         """One step of Eq. 1, with the penalty on the content code.
@@ -100,8 +107,9 @@ class Stage1:
         stage, training = self.config.stage1, self.config.training
         random, noise_source = generators(self.config.seed, i)
         factor = cosine(i, stage.steps, first=self.first_step)
-        for name, rate in (("content", stage.lr_codes), ("speaker", stage.lr_codes), ("decoder", stage.lr_decoder)):
-            self.optimizers[name].param_groups[0]["lr"] = rate * factor
+        rates = {"content": stage.lr_codes, "speaker": stage.lr_codes, "decoder": stage.lr_decoder}
+        for name, optimizer in self.optimizers.items():
+            optimizer.param_groups[0]["lr"] = rates[name] * factor
         crops = self.training_set.sample(training.batch_size, random).to(self.device)
         target = (crops.mel - self.mean) / self.std
         content, speaker = (replicated(codes) for codes in (self.codes.content_of(crops), self.codes.speaker_of(crops)))

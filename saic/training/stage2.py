@@ -52,6 +52,9 @@ class Stage2:
         Network of the perceptual and the speaker-style loss; None omits both.
     content
         Weights whose content encoder is taken, if ``start`` is None; the rest is random.
+    speaker_encoder
+        Trained speaker encoder (:func:`~saic.training.speaker.load_speaker_encoder`), which stays as
+        it is; None trains it, from random weights or those of ``start``.
     recognizer
         Phone recognizer of the phone loss; None omits it. It also initializes the phone encoder, if
         ``start`` and ``content`` have none.
@@ -78,6 +81,7 @@ class Stage2:
         features: FeatureNetwork | None,
         *,
         content: Model | None = None,
+        speaker_encoder: nn.Module | None = None,
         recognizer: PhoneRecognizer | None = None,
         earlier: Model | None = None,
         first_step: int = 0,
@@ -101,6 +105,8 @@ class Stage2:
         copy_phone_encoder(self.model, known, recognizer)
         if isinstance(start, dict):
             self._start_from_codes(start)
+        if speaker_encoder is not None:
+            self.model.speaker_encoder = speaker_encoder.to(device)
         if earlier is not None:
             load_weights(self.model, earlier)
         self._freeze(content_is_known=known is not None)
@@ -153,8 +159,9 @@ class Stage2:
         if self.codes is not None:
             n_learned = content.shape[1] - self.codes.n_detail
             losses["content"] = F.mse_loss(content[:, :n_learned], self.codes.content_of(crops)[:, :n_learned])
-            difference = (speaker - self.codes.speaker_of(crops)).square().mean(dim=1)
-            losses["speaker"] = _mean_where(voice_augmentation.is_identity.to(self.device), difference)
+            if speaker.requires_grad:
+                difference = (speaker - self.codes.speaker_of(crops)).square().mean(dim=1)
+                losses["speaker"] = _mean_where(voice_augmentation.is_identity.to(self.device), difference)
         if self._uses_phone_loss:
             n_used = max(1, round(stage.phone_loss_share * len(output)))
             losses["phone_loss"] = self._phone_loss(output[:n_used], target[:n_used])

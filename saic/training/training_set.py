@@ -160,6 +160,11 @@ class TrainingSet:
         start = self.starts[clip]
         return self.mel[:, start : start + self.lengths[clip]].float()
 
+    def clip_mask(self, clip: int) -> Tensor:
+        """(1, T) of 0 and 1: speech frames of a whole clip."""
+        start = self.starts[clip]
+        return self.speech[start : start + self.lengths[clip]].float()[None]
+
     def clip_f0(self, clip: int) -> Tensor:
         """(T,) F0 of a whole clip in Hz, 0 where unvoiced."""
         start = self.starts[clip]

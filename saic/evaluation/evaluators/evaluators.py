@@ -18,7 +18,7 @@ from saic import files
 from saic.errors import SilentAudio, TooShort, UsageError
 from saic.evaluation.evaluators.distillmos import DistillMos
 from saic.evaluation.evaluators.dnsmos import Dnsmos
-from saic.evaluation.evaluators.embedders import Embedder, Resemblyzer, VoiceFilter
+from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer
 from saic.evaluation.evaluators.moonshine import MoonshineASR
 from saic.evaluation.evaluators.whisper import WhisperASR, normalize
 
@@ -88,7 +88,7 @@ class Evaluators:
             is logged instead: its package does not run on every system.
         """
         recognizer = None if asr == NO_ASR else WhisperASR(asr, device)
-        embedders = Resemblyzer(), VoiceFilter()
+        embedders = Resemblyzer(), CamPlusPlus()
         for embedder in embedders:
             embedder.warm_up()
         return cls(

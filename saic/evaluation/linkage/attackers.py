@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from saic.errors import UsageError
-from saic.evaluation.evaluators.embedders import CamPlusPlus, Resemblyzer, VoiceFilter
+from saic.evaluation.evaluators.embedders import CamPlusPlus, Resemblyzer
 from saic.evaluation.linkage.evidence import EmbedderEvidence, Evidence
 from saic.evaluation.linkage.networks import CodesNetwork, FineTunedResemblyzer
 from saic.evaluation.linkage.statistics import (
@@ -20,7 +20,6 @@ from saic.evaluation.protocols import EvaluatedPipeline
 
 _MAKERS: dict[str, Callable[[EvaluatedPipeline], Evidence]] = {
     "resemblyzer": lambda pipeline: EmbedderEvidence(Resemblyzer()),
-    "voicefilter": lambda pipeline: EmbedderEvidence(VoiceFilter()),
     "campp": lambda pipeline: EmbedderEvidence(CamPlusPlus()),
     "level": lambda pipeline: Level(),
     "prosody": lambda pipeline: Prosody(),

