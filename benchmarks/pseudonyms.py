@@ -1,7 +1,7 @@
 """How distinct random pseudonyms are: ``python -m benchmarks.pseudonyms --data MANIFEST...``.
 
 One recording of every speaker of the splits is converted to two pseudonyms of its own, one of each
-register. Three questions are asked of three speaker embedders that have no part in the conversion:
+register. Three questions are asked of two speaker embedders that have no part in the conversion:
 
 - How often are the outputs of two speakers confused? The threshold is the similarity that 5 % of
   the pairs of real strangers of one sex and one corpus reach.

@@ -80,6 +80,9 @@ def test_missing_split_is_drawn_from_the_training_speakers(librispeech: Path, tm
     prepare.main(librispeech, tmp_path / "manifest.jsonl")
     splits = {clip.speaker: clip.split for clip in manifest.read(tmp_path / "manifest.jsonl")}
     assert splits["5"] == "test" and sorted(splits[name] for name in "123") == ["dev", "train", "train"]
+    prepare.main(librispeech, tmp_path / "private.jsonl", attack=0.3)
+    splits = {clip.speaker: clip.split for clip in manifest.read(tmp_path / "private.jsonl")}
+    assert splits["5"] == "test" and sorted(splits[name] for name in "123") == ["attack", "dev", "train"]
 
 
 def test_vctk_lists_the_first_microphone_only(vctk: Path) -> None:

@@ -4,7 +4,8 @@ FOLDER is LibriSpeech (or a subset), VCTK 0.92 or VoxCeleb1 as unpacked (:mod:`s
 or a folder with one subfolder per speaker. Audio is not copied.
 
 The corpus's own splits are kept. If it has no dev or test split, speakers of the training split are
-drawn for it. Files that cannot be used are left out, counted by reason, and listed.
+drawn for it; with ``--attack``, also for the split attack, on whose speakers the attackers of
+``saic evaluate`` are tried. Files that cannot be used are left out, counted by reason, and listed.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +21,7 @@ from tqdm import tqdm
 
 from saic import audio
 from saic.data import corpora, manifest
-from saic.data.corpora import DEV, TEST, TRAIN
+from saic.data.corpora import ATTACK, DEV, TEST, TRAIN
 from saic.data.left_out import LeftOut, reason_of
 from saic.data.manifest import Clip
 from saic.errors import AudioError, DataError, UsageError
@@ -41,6 +42,12 @@ def main(
         float,
         typer.Option("--test", min=0, max=0.5, help="Share of speakers to report on, if the corpus has no test split."),
     ] = 0.1,
+    attack: Annotated[
+        float,
+        typer.Option(
+            "--attack", min=0, max=0.5, help="Share of speakers to try attackers on: for the privacy figures."
+        ),
+    ] = 0.0,
     identification: Annotated[
         bool,
         typer.Option(
@@ -51,7 +58,7 @@ def main(
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that check the clips.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
 ) -> None:
-    """List the clips of FOLDER with their speakers in the splits train, dev and test."""
+    """List the clips of FOLDER with their speakers in the splits train, dev, test and attack."""
     if out.exists() and not force:
         raise UsageError("The manifest exists. Add --force to replace it, or name another.")
     if (folder / manifest.MANIFEST_NAME).is_file():
@@ -62,10 +69,10 @@ def main(
     usable = _usable(corpus.clips, jobs, folder, left_out)
     if left_out:
         print(left_out.listing())
-    rows = _split(usable, {DEV: dev, TEST: test}, seed)
+    rows = _split(usable, {DEV: dev, TEST: test, ATTACK: attack}, seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     manifest.write(out, rows)
-    for split in (TRAIN, DEV, TEST):
+    for split in (TRAIN, DEV, TEST, *([ATTACK] if attack else [])):
         own = [row for row in rows if row.split == split]
         minutes = sum(row.duration_s for row in own) / 60
         print(f"{split}: {len({row.speaker for row in own})} speakers, {len(own)} clips, {minutes:.1f} minutes")
@@ -93,7 +100,7 @@ def _reason(path: Path) -> str | None:
 
 
 def _split(clips: list[Clip], shares: dict[str, float], seed: int) -> list[Clip]:
-    """Draw missing dev and test splits from the training speakers, at least one speaker each."""
+    """Draw missing splits from the training speakers, at least one speaker each."""
     if not clips:
         raise DataError("No clip can be used. Check that the folder holds recordings of speech.")
     present = {clip.split for clip in clips}
@@ -102,7 +109,9 @@ def _split(clips: list[Clip], shares: dict[str, float], seed: int) -> list[Clip]
     wanted = {split: share for split, share in shares.items() if share and speakers and split not in present}
     drawn = [split for split, share in wanted.items() for _ in range(max(1, round(share * len(order))))]
     if wanted and len(drawn) >= len(order):
-        raise DataError(f"{len(order)} usable speakers are too few to split. Add speakers, or lower --dev and --test.")
+        raise DataError(
+            f"{len(order)} usable speakers are too few to split. Add speakers, or lower --dev, --test and --attack."
+        )
     split_of = dict(zip(order, drawn, strict=False))
     return [replace(clip, split=split_of.get(clip.speaker, TRAIN)) if clip.split == TRAIN else clip for clip in clips]
 

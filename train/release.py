@@ -1,4 +1,4 @@
-"""Make finished weights from corpora alone, in parts of at most about two hours.
+"""Make finished weights from corpora and pretrained teachers, in parts of at most about two hours.
 
 ::
 
@@ -6,8 +6,9 @@
         [--parallel FOLDER | --kokoro FOLDER] [--resume] [--part NAME] [--evaluate]
 
 The parts: parallel speech (with ``--kokoro``, the folder that the commands in train.kokoro fill), the
-phone recognizer, if the config uses it (train.recognizer), the perceptual network, stage 1, stage 2,
-vocoder, gallery and prosody predictor. The finished weights are ``DIR/weights``. The command prints
+phone recognizer, if the config uses it (train.recognizer), the perceptual network, the speaker encoder,
+if the config has ``speaker_encoder.tdnn`` (train.speaker), stage 1, stage 2, vocoder, gallery and
+prosody predictor. The finished weights are ``DIR/weights``. The command prints
 all parts with their steps, an estimate of their time on this machine, and what is done already.
 
 ``--resume`` skips finished parts and goes on with an interrupted one from its checkpoint. ``--part``

@@ -21,7 +21,7 @@ from saic.data.left_out import LeftOut, is_hidden
 from saic.data.manifest import Clip
 from saic.errors import DataError, UsageError
 
-TRAIN, DEV, TEST = "train", "dev", "test"
+TRAIN, DEV, TEST, ATTACK = "train", "dev", "test", "attack"
 
 _UNKNOWN_S = 0.0  # a placeholder: read() measures the durations after all clips are listed
 

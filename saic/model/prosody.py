@@ -1,9 +1,9 @@
 """Prediction of F0 from content codes, to replace that of the source: contour and voicing.
 
 Both have the mel's frame rate. The contour is log2 F0, minus its median and over its spread. Voicing
-says which frames have an F0: where a speaker's voice sets in and breaks off links recordings as much
-as the contour does. Each code is replaced by the nearest of K cluster centers first: a code follows
-the F0 of its frame, and a network would copy it.
+says which frames are voiced, which links recordings as much as the contour does. Each code is replaced
+by the nearest of K cluster centers first: a code follows the F0 of its frame, and a network would copy
+it.
 """
 
 import math
@@ -151,7 +151,8 @@ def slow_contour(f0: Tensor) -> Tensor:
 
     Returns
     -------
-    (B, 2, T): low-passed log2 F0, 1 for 2 semitones above the median, and ones.
+    (B, 2, T): low-passed log2 F0 relative to its median, in units of 2 semitones; and ones, which say
+    that it is given.
     """
     slow = (_smoothed(_octaves(f0)[0], f0 > 0, _SLOW_FRAMES) / _SLOW_OCTAVES).clamp(-1, 1).unsqueeze(1)
     return torch.cat([slow, torch.ones_like(slow)], dim=1)

@@ -63,7 +63,7 @@ class SpeakerEncoder(nn.Module):
 
 
 class TdnnBlock(nn.Module):
-    """Residual block: a dilated convolution of three features and a mixing one, with batch norm."""
+    """Residual block: a dilated convolution with kernel 3 and a pointwise one, each with batch norm."""
 
     def __init__(self, channels: int, dilation: int):
         super().__init__()
@@ -79,9 +79,9 @@ class TdnnBlock(nn.Module):
 
 
 class TdnnSpeakerEncoder(nn.Module):
-    """Time-delay network: standardized log-mel to an embedding of length sqrt(E).
+    """Time-delay network: standardized log-mel to an embedding with an L2 norm of sqrt(E).
 
-    After ECAPA-TDNN (Desplanques et al. 2020): the features of all blocks are mixed, then pooled.
+    After ECAPA-TDNN (Desplanques et al. 2020): the features of all blocks are concatenated and projected, then pooled.
     Without its squeeze-and-excitation and attention, which depend on the whole recording, a
     recording of any length can be computed in windows. Batch normalization uses its running
     statistics as soon as the network is frozen.

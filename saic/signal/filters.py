@@ -1,4 +1,4 @@
-"""Zero-phase filters, by a window on the spectrum of the whole signal."""
+"""Zero-phase filters: a gain on the spectrum of a zero-padded signal, or of blocks of it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol

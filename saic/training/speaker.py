@@ -1,9 +1,9 @@
 """Training of the speaker encoder's time-delay network, before stage 1.
 
 It learns from a teacher, the d-vector encoder of :mod:`saic.training.teacher`, and classifies the
-training speakers with an additive angular margin (ArcFace, Deng et al. 2019). Every crop has noise,
-reverberation, a band limit or an equalizer of its own, so that a speaker with one recording does not
-teach its microphone.
+training speakers with an additive angular margin (ArcFace, Deng et al. 2019). Every crop gets a
+random gain; most get an equalizer, and some noise, a room or a band limit. So channel and speaker are
+not confounded where a speaker has one recording.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class SpeakerTraining:
     config
         With ``speaker_encoder.tdnn`` and ``speaker_training``.
     taught
-        For each clip of ``training_set`` the teacher's embedding (T,), or None.
+        For each clip of ``training_set`` the teacher's embedding (D,), or None.
 
     Raises
     ------
@@ -101,7 +101,7 @@ class SpeakerTraining:
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     def _augmented(self, crops: Crops, random: np.random.Generator) -> Tensor:
-        """(B, 80, S) standardized log-mel, with microphone, room and level of its own for each crop."""
+        """(B, 80, S) standardized log-mel, with a random gain for each crop, and channels and rooms for some."""
         size = len(crops)
         equalizer = Augmentation.draw(size, _AUGMENTATION, random, share=_EQUALIZED_SHARE)
         mel = degrade(equalizer.mel(crops.mel), _AUGMENTATION.degraded_share, random)

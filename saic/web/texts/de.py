@@ -74,7 +74,7 @@ PROFILE_NAMES = {BALANCED: "Ausgewogen", STRICT: "Streng", PROSODY_KEPT: "Prosod
 
 PROFILES = {
     BALANCED: "Die Melodie wird neu gebildet; Rhythmus, Lautstärke und Länge bleiben.",
-    STRICT: "Melodie, Rhythmus und Pausen werden neu gebildet; die Länge ändert sich.",
+    STRICT: "Melodie neu gebildet, Rhythmus ausgeglichen, die meisten Pausen gekürzt; die Länge ändert sich.",
     PROSODY_KEPT: "Für Untersuchungen: Melodie, Lautstärke und Rhythmus bleiben; am leichtesten zuzuordnen.",
 }
 PROFILE_FIGURE = "Fehlerrate des Angreifers: {eer}."
@@ -436,7 +436,7 @@ RETENTION = f"""
 
 - **Keine echten Patientendaten auf einem öffentlichen Server: Betreiben Sie die Seite auf Ihrem eigenen Computer.**
   Mit Python 3.11, in einer Kopie des Repositorys: `make app`. Ohne die Seite wandelt
-  `saic anonymize RECORDING --output anonymous.wav` eine Aufnahme in ein Pseudonym um.
+  `.venv/bin/python -m saic anonymize RECORDING --output anonymous.wav` eine Aufnahme in ein Pseudonym um.
 - Eine hochgeladene Datei wird in eine einfache Kopie mit 16 kHz dekodiert, in einem eigenen Prozess mit begrenztem
   Speicher und begrenzter Zeit. Die hochgeladene Datei wird dann sofort gelöscht.
 - Die Kopie, die Ergebnisse und ihr Bericht liegen in einem privaten temporären Ordner, unter Namen, die nicht zu

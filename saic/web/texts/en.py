@@ -78,12 +78,12 @@ PROFILE_NAMES = {BALANCED: "Balanced", STRICT: "Strict", PROSODY_KEPT: "Prosody 
 
 PROFILES = {
     BALANCED: "The melody is made anew; rhythm, loudness and length stay.",
-    STRICT: "Melody, rhythm and pauses are made anew; the length changes.",
+    STRICT: "The melody is made anew, the rhythm evened, most pauses cut; the length changes.",
     PROSODY_KEPT: "Melody, loudness and rhythm as they were, for those who study them; easiest to link.",
 }
 PROFILE_FIGURE = "Attacker's error rate: {eer}."
 PROFILE_NOTE = """Attacker: software that decides whether two recordings of {seconds} seconds are of one
-person. Guessing errs in 50 %. Measured with pseudonyms."""
+person. A guess is wrong in 50 %. Measured with pseudonyms."""
 NO_PATIENT = "None of it was measured on a patient."
 STAYS = {
     BALANCED: "Rhythm, pauses, emphasis, accent, choice of words and slow changes of the melody stay.",
@@ -213,7 +213,7 @@ PROFILE_USED = """<h3>Profile</h3>
 LINKAGE_UNKNOWN = """Someone who trains software on its output can link recordings to the speaker more
 often than by chance."""
 LINKAGE = """Someone who trains software on its output decides whether two recordings of {seconds}
-seconds are of one person, and errs in only {eer} of cases{beside}. Who guesses errs in 50 %."""
+seconds are of one person, and errs in only {eer} of cases{beside}. A guess is wrong in 50 %."""
 LINKAGE_OTHER_LENGTH = "{eer} with {seconds} seconds"
 LINKAGE_TOP1 = "It names the right one of {people} people in {top1} of cases."
 
@@ -431,7 +431,7 @@ RETENTION = f"""
 
 - **Not for real patient data on a public server: run it on your own machine.** With Python 3.11, in
   a copy of the repository: `make app`. Without the page,
-  `saic anonymize RECORDING --output anonymous.wav` converts a recording to a pseudonym.
+  `.venv/bin/python -m saic anonymize RECORDING --output anonymous.wav` converts a recording to a pseudonym.
 - An upload is decoded to a plain 16 kHz copy, in a separate process with limited memory and time.
   The upload is then removed at once.
 - The copy, the results and their report are in a private temporary folder, under names that cannot

@@ -72,7 +72,7 @@ PROFILE_NAMES = {BALANCED: "Equilibrado", STRICT: "Estricto", PROSODY_KEPT: "Pro
 
 PROFILES = {
     BALANCED: "Entonación nueva; se conservan el ritmo, el volumen y la duración.",
-    STRICT: "Entonación, ritmo y pausas nuevos; la duración cambia.",
+    STRICT: "Entonación nueva, ritmo más uniforme, pausas acortadas; la duración cambia.",
     PROSODY_KEPT: "Para estudiarlos: se conservan entonación, volumen y ritmo; es más fácil reconocer a la persona.",
 }
 PROFILE_FIGURE = "Tasa de error del atacante: {eer}."
@@ -428,7 +428,8 @@ RETENTION = f"""
 
 - **No use la página con datos reales de pacientes en un servidor público: ejecútela en su propio ordenador.** Con
   Python 3.11, en una copia del repositorio: `make app`. Sin la página,
-  `saic anonymize RECORDING --output anonymous.wav` convierte una grabación a la voz de un seudónimo.
+  `.venv/bin/python -m saic anonymize RECORDING --output anonymous.wav` convierte una grabación a la voz de un
+  seudónimo.
 - Un archivo subido se decodifica en una copia sencilla de 16 kHz, en un proceso aparte con memoria y tiempo
   limitados. El archivo subido se elimina entonces de inmediato.
 - La copia, los resultados y su informe están en una carpeta temporal privada, con nombres que no se pueden adivinar.

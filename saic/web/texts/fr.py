@@ -74,7 +74,7 @@ PROFILE_NAMES = {BALANCED: "Équilibré", STRICT: "Strict", PROSODY_KEPT: "Proso
 
 PROFILES = {
     BALANCED: "Mélodie refaite ; rythme, intensité et durée gardés.",
-    STRICT: "Mélodie, rythme et pauses refaits ; la durée change.",
+    STRICT: "Mélodie refaite, rythme uniformisé, pauses abrégées ; la durée change.",
     PROSODY_KEPT: "Pour la recherche : mélodie, intensité et rythme gardés ; personne plus facile à retrouver.",
 }
 PROFILE_FIGURE = "Taux d’erreur de l’attaquant : {eer}."
@@ -440,7 +440,8 @@ RETENTION = f"""
 - **Pas de vraies données de patients sur un serveur public : installez le logiciel sur votre propre
   ordinateur.**
   Avec Python 3.11, dans une copie du dépôt : `make app`. Sans la page,
-  `saic anonymize RECORDING --output anonymous.wav` convertit la voix d’un enregistrement en pseudonyme.
+  `.venv/bin/python -m saic anonymize RECORDING --output anonymous.wav` convertit la voix d’un enregistrement
+  en pseudonyme.
 - Un fichier envoyé est décodé en une simple copie à 16 kHz, dans un processus séparé à mémoire et durée limitées.
   Le fichier envoyé est supprimé aussitôt après.
 - La copie, les résultats et leur rapport sont dans un dossier temporaire privé, sous des noms qui ne peuvent être
