@@ -17,6 +17,7 @@ from saic.gallery import Gallery
 from saic.keys import Key
 from saic.pipeline import Clip, Conversion, Embedding, Match, ProgressCallback, SpooledConversion
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
+from saic.signal.loudness import normalize_loudness
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
 from saic.signal.vad import require_speech
 from saic.spool import Spool
@@ -84,12 +85,12 @@ class FakePipeline:
         for clip in (wav, target):
             require_speech(clip)
         report("Converting", 0.25)
-        reconstruction = _buzz(_loudness(wav), _pitch_hz(wav))
+        reconstruction = normalize_loudness(_buzz(_loudness(wav), _pitch_hz(wav)))
         report("Vocoding the new voice", 0.65)
         loudness = _loudness(wav)
         if profile == STRICT:
             loudness = np.interp(np.arange(0, len(wav), 1 / STRICT_STRETCH), np.arange(len(wav)), loudness)
-        converted = _buzz(loudness, _pitch_hz(target))
+        converted = normalize_loudness(_buzz(loudness, _pitch_hz(target)))
         report("Done", 1.0)
         clips = {"original": wav, "reconstructed": reconstruction, "converted": converted}
         mels = {name: log_mel(torch.from_numpy(clip)).numpy() for name, clip in clips.items()}
