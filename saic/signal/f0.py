@@ -65,7 +65,7 @@ def track_f0(wav: Samples, on_block: Callable[[], None] = lambda: None) -> np.nd
         energy[start : start + _BLOCK_FRAMES] = _frames(filtered, start, _WINDOW).square().sum(dim=1)
         on_block()
     floor = float(np.quantile(energy, 0.9)) * 10 ** (_QUIET_DB / 10) + 1e-9
-    path = _CheapestPath(len(grid))
+    path = _CheapestPath()
     for start in starts:
         correlation = _correlation(filtered, start, floor).numpy()
         path.add(1 - correlation * (1 - _LAG_WEIGHT * F0_MIN_HZ / grid))
@@ -179,13 +179,26 @@ def _correlation(filtered: Spool, start: int, floor: float) -> Tensor:
     return normalized[:, low] * (1 - part) + normalized[:, (low + 1).clamp_max(longest)] * part
 
 
+def _nearest(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each of (K,) candidates the one to come from, and its cost and that of the jump.
+
+    The cost of a jump is proportional to its length, so two passes find the lowest (the distance
+    transform of Felzenszwalb and Huttenlocher 2012).
+    """
+    steps = np.arange(len(cost))
+    slope = _OCTAVE_COST / _STEPS_PER_OCTAVE * steps
+    rising, falling = cost - slope, (cost + slope)[::-1]
+    below, above = np.minimum.accumulate(rising), np.minimum.accumulate(falling)
+    from_below = np.maximum.accumulate(np.where(rising == below, steps, 0))
+    from_above = len(cost) - 1 - np.maximum.accumulate(np.where(falling == above, steps, 0))[::-1]
+    below, above = below + slope, above[::-1] - slope
+    return np.where(above < below, from_above, from_below), np.minimum(above, below)
+
+
 class _CheapestPath:
     """Viterbi path through K candidates and an unvoiced state."""
 
-    def __init__(self, n_states: int) -> None:
-        steps = np.arange(n_states)
-        self._jump = (_OCTAVE_COST / _STEPS_PER_OCTAVE * np.abs(steps[:, None] - steps)).astype(np.float32)
-        self._steps = steps
+    def __init__(self) -> None:
         self._from_voiced, self._from_unvoiced = Spool(), []  # the state before each, -1 if unvoiced
         self._voiced, self._unvoiced = None, np.float32(_UNVOICED_COST)
 
@@ -196,11 +209,9 @@ class _CheapestPath:
         voiced, unvoiced = self._voiced, self._unvoiced
         for t in range(len(cost)):
             if voiced is None:
-                voiced = cost[0].astype(np.float32)
+                voiced = cost[0].astype(np.float64)
                 continue
-            moves = self._jump + voiced
-            source = moves.argmin(axis=1)
-            stay = moves[self._steps, source]
+            source, stay = _nearest(voiced)
             enter = unvoiced + _SWITCH_COST
             from_voiced[t] = np.where(enter < stay, -1, source)
             leave = voiced.argmin()

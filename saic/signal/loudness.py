@@ -54,8 +54,10 @@ def normalize(wav: Samples) -> Spool[np.ndarray]:
     if not np.isfinite(level):
         return Spool().extend(_blocks(wav, 1.0))
     gain = _amplitude(OUTPUT_LUFS - level) * scale
+    if peak * gain <= _HIGHEST:
+        return Spool().extend(_blocks(wav, gain))
     made = Spool().extend(_limited(wav, gain))
-    for _ in range(_MAX_CORRECTIONS if peak * gain > _HIGHEST else 0):
+    for _ in range(_MAX_CORRECTIONS):
         error = OUTPUT_LUFS - loudness_lufs(made)
         if not abs(error) > _TOLERANCE_LU:
             break
