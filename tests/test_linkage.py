@@ -27,7 +27,8 @@ from saic.evaluation.linkage.material import (
 )
 from saic.evaluation.linkage.measurements import Measurements
 from saic.evaluation.linkage.outputs import RecordingOutputs, code_fingerprint
-from saic.evaluation.linkage.run import LinkageEvaluation, LinkageResult, evaluate
+from saic.evaluation.linkage.result import LinkageResult
+from saic.evaluation.linkage.run import LinkageEvaluation, evaluate
 from saic.evaluation.linkage.segment import Segment
 from saic.evaluation.metrics import Estimate
 from saic.evaluation.report_parts import estimates_of

@@ -31,7 +31,7 @@ from saic.evaluation.evaluators.evaluators import RECOGNIZERS, Evaluators
 from saic.evaluation.linkage import report as linkage_report
 from saic.evaluation.linkage.material import LENGTHS_S
 from saic.evaluation.linkage.report import HEADLINE_S, worst
-from saic.evaluation.linkage.run import ONE_LANGUAGE
+from saic.evaluation.linkage.result import ONE_LANGUAGE
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.report_parts import estimates_of, known, table, versions
 from saic.evaluation.systems import SYSTEMS

@@ -12,9 +12,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from sklearn.neighbors import NearestNeighbors
 
 from saic.gallery import Gallery
 from saic.plots.figure import FONT_PT, WIDTH_IN
@@ -219,6 +216,8 @@ def same_voice_rate(points: np.ndarray, voice: np.ndarray, is_measured: np.ndarr
 
     With ``is_measured`` (n,) bool, only these points count; all may be neighbors.
     """
+    from sklearn.neighbors import NearestNeighbors  # a second to load, and a page starts without it
+
     _, nearest = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(points)
     # A point's first neighbor is itself, unless a duplicate of it comes first.
     other = np.where(nearest[:, 0] == np.arange(len(points)), nearest[:, 1], nearest[:, 0])
@@ -247,6 +246,9 @@ def _tsne(points: np.ndarray, seed: int) -> np.ndarray:
     differences in the last bit, as between two processors, to half the map. With less exaggeration,
     smaller steps and a wider start, half the points stay within some percent of it, and the loss is no higher.
     """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     size = min(_PCA_SIZE, *points.shape)
     points = PCA(size, svd_solver="full").fit_transform(points.astype(np.float64))
     points = (points / max(points[:, 0].std(), 1e-12)).round(_DECIMALS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from saic.evaluation.linkage.report import HEADLINE_S
-from saic.evaluation.linkage.run import GALLERY_SIZE
+from saic.evaluation.linkage.result import GALLERY_SIZE
 from saic.web.texts import ENGLISH, Texts, percent
 
 LENGTHS_S = (5, HEADLINE_S, 28)

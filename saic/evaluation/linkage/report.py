@@ -25,7 +25,7 @@ from typing import Any
 
 from saic.errors import SaicError
 from saic.evaluation.linkage.material import ALL, Length, length_name
-from saic.evaluation.linkage.run import (
+from saic.evaluation.linkage.result import (
     FUSED,
     GALLERY_SIZE,
     INFERENCE_S,

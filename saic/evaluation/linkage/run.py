@@ -9,7 +9,6 @@ are ``fused``. The figure that counts is that of the strongest attacker, see
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,14 @@ from saic.evaluation.linkage.material import (
 )
 from saic.evaluation.linkage.measurements import Measurements
 from saic.evaluation.linkage.outputs import RecordingOutputs, cut_segments
+from saic.evaluation.linkage.result import (
+    FUSED,
+    GALLERY_SIZE,
+    INFERENCE_S,
+    ONE_LANGUAGE,
+    OTHER_GALLERY_SIZES,
+    LinkageResult,
+)
 from saic.evaluation.linkage.segment import Segment
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
@@ -47,37 +54,10 @@ from saic.signal.f0 import REGISTER_HZ
 
 TRAIN_SPLIT, ATTACK_SPLIT, TARGET_SPLIT = "train", "attack", "dev"
 N_FOLDS = 5
-GALLERY_SIZE = 40  # enrolled speakers, of whom the attacker names one
-OTHER_GALLERY_SIZES = (5, 10, 20)
 TRAIN_SPEAKERS = 300
 QUICK_TRAIN_SPEAKERS = 60
 NETWORK_SHARE = 0.75  # of the training speakers for the networks; the rest trains their PLDA
-FUSED = "fused"
-INFERENCE_S = 15
 MIN_LANGUAGE_SPEAKERS = 20  # with another speaker of their corpus, language, sex and age group
-ONE_LANGUAGE = "one language"
-
-
-@dataclass(frozen=True)
-class LinkageResult:
-    """What the attackers reach.
-
-    Attributes
-    ----------
-    estimates
-        System to figure to estimate.
-    trials
-        By length.
-    scores
-        System to length to attacker to (R, C) scores.
-    transcripts
-        Figures of the attacker who only reads. They hold for every system.
-    """
-
-    estimates: dict[str, Estimates]
-    trials: dict[Length, TrialSet]
-    scores: dict[str, dict[Length, dict[str, np.ndarray]]]
-    transcripts: Estimates = field(default_factory=dict)
 
 
 class LinkageEvaluation:

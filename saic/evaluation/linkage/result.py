@@ -1,0 +1,39 @@
+"""What a linkage evaluation gives, and the names that its report has.
+
+A report is read without what measures it: the page needs no scikit-learn to start.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from saic.evaluation.linkage.material import Length, TrialSet
+from saic.evaluation.metrics import Estimates
+
+GALLERY_SIZE = 40  # enrolled speakers, of whom the attacker names one
+OTHER_GALLERY_SIZES = (5, 10, 20)
+FUSED = "fused"
+INFERENCE_S = 15
+ONE_LANGUAGE = "one language"
+
+
+@dataclass(frozen=True)
+class LinkageResult:
+    """What the attackers reach.
+
+    Attributes
+    ----------
+    estimates
+        System to figure to estimate.
+    trials
+        By length.
+    scores
+        System to length to attacker to (R, C) scores.
+    transcripts
+        Figures of the attacker who only reads. They hold for every system.
+    """
+
+    estimates: dict[str, Estimates]
+    trials: dict[Length, TrialSet]
+    scores: dict[str, dict[Length, dict[str, np.ndarray]]]
+    transcripts: Estimates = field(default_factory=dict)
