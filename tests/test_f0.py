@@ -5,6 +5,9 @@ import pytest
 import torch
 
 from saic.signal.f0 import (
+    _OCTAVE_COST,
+    _STEPS_PER_OCTAVE,
+    _cheapest_moves,
     harmonic_mel,
     measure_f0_stats,
     track_f0,
@@ -66,3 +69,12 @@ def test_harmonic_mel_correlates_with_the_mel_of_a_tone_and_is_zero_where_unvoic
     correlation = np.corrcoef(mel[below_2_khz], harmonics[:80, 0][below_2_khz])[0, 1]
     assert correlation > 0.8
     assert harmonics[80].tolist() == [1, 0] and harmonics[:, 1].eq(0).all()
+
+
+def test_cheapest_moves_are_those_of_all_pairs() -> None:
+    for cost in np.random.default_rng(0).random((50, 160)):
+        steps = np.arange(160)
+        pairs = cost + _OCTAVE_COST / _STEPS_PER_OCTAVE * np.abs(steps[:, None] - steps)
+        before, least = _cheapest_moves(cost)
+        np.testing.assert_allclose(least, pairs.min(axis=1), atol=1e-9)
+        np.testing.assert_array_equal(before, pairs.argmin(axis=1))

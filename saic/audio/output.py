@@ -33,7 +33,7 @@ RATES_HZ = {
 """The sample rates of each format."""
 
 _BIT_RATE = 64_000  # mono: the highest that MP3 has at 8 kHz, and transparent for speech in Opus
-_EFFORT = "7"  # of MP3 and Opus: an hour as MP3 takes 12 s instead of 18
+_EFFORT = "7"  # compression_level of MP3 and Opus, quicker than their defaults
 _CODECS = {"mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus")}  # FFmpeg's names of container and codec
 _FULL_SCALE = 32_768  # of 16-bit PCM
 _MAX_WAV_SAMPLES = (2**32 - 1024) // 2  # the header of a WAV file counts bytes in 32 bits

@@ -81,10 +81,10 @@ class TdnnBlock(nn.Module):
 class TdnnSpeakerEncoder(nn.Module):
     """Time-delay network: standardized log-mel to an embedding with an L2 norm of sqrt(E).
 
-    After ECAPA-TDNN (Desplanques et al. 2020): the features of all blocks are concatenated and projected, then pooled.
-    Without its squeeze-and-excitation and attention, which depend on the whole recording, a
-    recording of any length can be computed in windows. Batch normalization uses its running
-    statistics as soon as the network is frozen.
+    After ECAPA-TDNN (Desplanques et al. 2020): the features of all blocks are concatenated and
+    projected, then pooled. Without its squeeze-and-excitation and attention, which depend on the whole
+    recording, a recording of any length can be computed in windows. Batch normalization uses its
+    running statistics as soon as the network is frozen.
     """
 
     def __init__(self, config: Config, sizes: SpeakerTdnn, n_mels: int):

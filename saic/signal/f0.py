@@ -179,11 +179,20 @@ def _correlation(filtered: Spool, start: int, floor: float) -> Tensor:
     return normalized[:, low] * (1 - part) + normalized[:, (low + 1).clamp_max(longest)] * part
 
 
-def _nearest(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each of (K,) candidates the one to come from, and its cost and that of the jump.
+def _cheapest_moves(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """To each of K candidates, the cheapest move from one of the frame before.
 
-    The cost of a jump is proportional to its length, so two passes find the lowest (the distance
-    transform of Felzenszwalb and Huttenlocher 2012).
+    The cost of a jump is proportional to its length, so one pass upwards and one downwards find it
+    (the distance transform of Felzenszwalb and Huttenlocher 2012).
+
+    Parameters
+    ----------
+    cost
+        (K,) of the best path to each candidate of the frame before.
+
+    Returns
+    -------
+    (K,) the candidate before, and (K,) its cost plus that of the jump.
     """
     steps = np.arange(len(cost))
     slope = _OCTAVE_COST / _STEPS_PER_OCTAVE * steps
@@ -211,7 +220,7 @@ class _CheapestPath:
             if voiced is None:
                 voiced = cost[0].astype(np.float64)
                 continue
-            source, stay = _nearest(voiced)
+            source, stay = _cheapest_moves(voiced)
             enter = unvoiced + _SWITCH_COST
             from_voiced[t] = np.where(enter < stay, -1, source)
             leave = voiced.argmin()

@@ -212,7 +212,7 @@ class Converter:
         enter(WRITING)
         npz, arrays = io.BytesIO(), plots.mel_arrays(result.mels, result.f0_hz)
         np.savez(npz, **{name: array.astype(np.float16) for name, array in arrays.items()})
-        wavs = [normalize_loudness(source), result.reconstruction, result.wav]  # the others have it already
+        wavs = [normalize_loudness(source), result.reconstruction, result.wav]  # outputs have -23 LUFS
         files = {_ARRAYS: npz.getvalue()}
         files |= {f"swapped.{name}": encode(wavs[2], name, SAMPLE_RATE) for name in FORMATS if name != "wav"}
         enter(COMPARING)

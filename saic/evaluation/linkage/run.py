@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save
 
 from saic import files
 from saic.data import manifest
+from saic.data.corpora import ATTACK, DEV, TRAIN
 from saic.data.manifest import Clip
 from saic.errors import DataError
 from saic.evaluation import metrics
@@ -52,7 +53,7 @@ from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
 from saic.evaluation.systems import COMPARED_PROFILES, PROFILE_BASELINE
 from saic.signal.f0 import REGISTER_HZ
 
-TRAIN_SPLIT, ATTACK_SPLIT, TARGET_SPLIT = "train", "attack", "dev"
+TRAIN_SPLIT, ATTACK_SPLIT, TARGET_SPLIT = TRAIN, ATTACK, DEV
 N_FOLDS = 5
 TRAIN_SPEAKERS = 300
 QUICK_TRAIN_SPEAKERS = 60
