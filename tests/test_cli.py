@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import soundfile as sf
@@ -369,7 +371,8 @@ def guard(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         raise OSError(101, "Network is unreachable")
     writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-    if (writes or event in ("os.mkdir", "os.rename", "os.remove")) and not isinstance(arguments[0], int):
+    changes = event in ("os.mkdir", "os.rename", "os.remove") and arguments[-1] == -1  # else relative to a folder
+    if (writes or changes) and not isinstance(arguments[0], int):
         path = os.path.abspath(os.fsdecode(arguments[0] or ""))
         if path.startswith(tuple(f"{folder}/" for folder in read_only)):
             raise OSError(30, "Read-only file system")
@@ -387,49 +390,68 @@ for command in sys.stdin.read().splitlines():
 """
 
 
-def test_every_command_runs_with_read_only_home_and_library_and_without_network(tmp_path: Path) -> None:
-    clips = tmp_path / "clips"
-    clips.mkdir()
-    source, target = str(clips / "a.wav"), str(clips / "d.wav")
-    for clip in (source, target):
-        audio.save(clip, audio.load(EXAMPLES / f"voice_{Path(clip).stem}.flac")[: 3 * audio.SAMPLE_RATE])
-    commands = [
-        ["info", "--json"],
-        ["convert", source, "--target", target, "-o", str(tmp_path / "a.mp3"), "--json"],
-        ["anonymize", source, "-o", str(tmp_path / "b.opus"), "--json"],
-        ["anonymize", source, "-o", str(tmp_path / "c.wav"), "--method", "mcadams", "--json"],
-        ["key", "new", str(tmp_path / "key"), "--json"],
-        [
-            "anonymize",
-            source,
-            "-o",
-            str(tmp_path / "e.wav"),
-            "--key-file",
-            str(tmp_path / "key"),
-            "--subject",
-            "a",
-            "--json",
-        ],
-        ["identify", source, "--enrol", f"a={source}", "--enrol", f"d={target}", "--json"],
-    ]
+def run_read_only(commands: list[list[str]], tmp_path: Path) -> list[dict[str, Any]]:
+    """Run commands in one process with a read-only home and library and without a network.
+
+    Returns the JSON objects that they print.
+    """
     unset = {"XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "SAIC_CACHE", "PYTHONDONTWRITEBYTECODE"}
     kept = {name: value for name, value in os.environ.items() if name not in unset}
     done = subprocess.run(
         [sys.executable, "-c", READ_ONLY, str(ROOT)],
-        input="\n".join("\t".join(command) for command in commands),
+        input="\n".join("\t".join([*command, "--json"]) for command in commands),
         capture_output=True,
         text=True,
         cwd=ROOT,
         env=kept | {"HOME": "/proc/nonexistent", "TMPDIR": str(tmp_path)},
     )
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(results) == 7 and results[6]["matches"][0]["name"] == "a"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "a.mp3",
-        "b.opus",
-        "c.wav",
-        "clips",
-        "e.wav",
-        "key",
-    ]  # no cache is left
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> dict[str, str]:
+    """Letter to the path of a voice's clip of 3 s."""
+    paths = {name: str(tmp_path / "clips" / name / "1.wav") for name in "ad"}
+    for name, path in paths.items():
+        Path(path).parent.mkdir(parents=True)
+        audio.save(path, audio.load(EXAMPLES / f"voice_{name}.flac")[: 3 * audio.SAMPLE_RATE])
+    return paths
+
+
+def test_commands_run_with_read_only_home_and_library_and_without_network(clips: dict[str, str], tmp_path) -> None:
+    source, target = clips.values()
+    key = str(tmp_path / "key")
+    results = run_read_only(
+        [
+            ["info"],
+            ["convert", source, "--target", target, "-o", str(tmp_path / "a.mp3")],
+            ["anonymize", source, "-o", str(tmp_path / "b.opus")],
+            ["anonymize", source, "-o", str(tmp_path / "c.wav"), "--method", "mcadams"],
+            ["key", "new", key],
+            ["anonymize", source, "-o", str(tmp_path / "e.wav"), "--key-file", key, "--subject", "a"],
+            ["identify", source, "--enrol", f"a={source}", "--enrol", f"d={target}"],
+            ["plot", "mel", source, "--target", target, "-o", str(tmp_path / "f.png")],
+        ],
+        tmp_path,
+    )
+    assert len(results) == 8 and results[6]["matches"][0]["name"] == "a"
+    outputs = ["a.mp3", "b.opus", "c.wav", "clips", "e.wav", "f.png", "key"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == outputs  # no cache is left
+
+
+@pytest.mark.proof
+def test_evaluation_runs_with_read_only_home_and_library_and_without_network(tmp_path: Path) -> None:
+    data = tmp_path / "clips"
+    for path in EXAMPLES.glob("*.flac"):
+        (data / path.stem).mkdir(parents=True)
+        shutil.copy(path, data / path.stem)
+    results = run_read_only(
+        [
+            ["plot", "map", str(data), "-o", str(tmp_path / "map.png")],
+            ["evaluate", "--data", str(data), "--quick", "--only", "identity", "--out", str(tmp_path / "report")],
+        ],
+        tmp_path,
+    )
+    assert len(results) == 2 and list(results[1]["corpora"]) == ["clips"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips", "map.png", "report"]

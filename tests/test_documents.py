@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks import documents
 from saic import cli, weights
+from saic.audio import decode
 from saic.config import Config
 from saic.evaluation import report as reports
 from saic.evaluation import report_parts
@@ -118,6 +119,11 @@ def test_links_of_the_documents_lead_to_existing_files_and_headings() -> None:
             assert target.exists(), f"{document.name}: {path}"
             if heading:
                 assert heading in sections(target.read_text(encoding="utf-8")), f"{document.name}: {path}#{heading}"
+
+
+def test_readme_lists_the_formats_that_can_be_decoded() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"- Input: {decode.FORMATS_TEXT.removeprefix('Use ').removesuffix('.')}, any sample rate" in text
 
 
 def test_architecture_names_every_package_and_every_module_of_the_model() -> None:
