@@ -189,6 +189,27 @@ def test_readme_gives_each_profile_its_strongest_attacker() -> None:
         assert f"`{profile}` {eers[0]}, {eers[1]} and {eers[2]} %" in text
 
 
+def test_readme_gives_each_corpus_the_strongest_attacker_that_the_report_has_for_balanced_and_strict() -> None:
+    written = documents.tables(REPORT.with_suffix(".md").read_text(encoding="utf-8"))
+    balanced, strict = (
+        {
+            (corpus.strip("`"), length): f"{float(cells[f'EER at {length} s, %'].split()[0]):.0f}"
+            for corpus, cells in documents.cells(written[f"Strongest attacker on `{system}`, by corpus"]).items()
+            for length in (15, 28)
+            if cells[f"EER at {length} s, %"] != "-"
+        }
+        for system in ("pseudonym", "pseudonym_strict")
+    )
+    adults, children, commonvoice = "speechocean", "speechocean children", "commonvoice"
+    sentence = " ".join(README.split())
+    assert (
+        f"{balanced[adults, 15]} % at 15 s and {balanced[adults, 28]} % at 28 s, in the profile `strict`"
+        f" {strict[adults, 15]} and {strict[adults, 28]} %. The children have {balanced[children, 15]} and"
+        f" {balanced[children, 28]} %, in `strict` {strict[children, 15]} and {strict[children, 28]} %; Common Voice"
+        f" has {balanced[commonvoice, 15]} % at 15 s, in `strict` {strict[commonvoice, 15]} %." in sentence
+    )
+
+
 def test_bundled_weights_are_small_and_their_config_loads() -> None:
     folder = weights.resolve()
     assert (folder / "model.safetensors").stat().st_size < 16e6

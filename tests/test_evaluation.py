@@ -663,8 +663,8 @@ def test_privacy_is_measured_on_all_corpora_together_and_heads_the_report(attack
     arguments = {"pipeline": TilingPipeline(), "evaluators": Evaluators([]), "evidence": [spectrum], "quick": True}
     report = evaluate(attacked, "attack", out, only=["privacy"], attacked=["pseudonym"], **arguments)
     assert report["corpora"] == {} and set(report["privacy"]["data"]["corpora"]) == {"one", "two"}
-    system, by_corpus = reports.headline(report["privacy"])
-    assert system == "pseudonym" and list(by_corpus) == ["all", "one", "two"]
+    assert reports.headline_system(report["privacy"]) == "pseudonym"
+    assert list(reports.strongest_by_corpus(report["privacy"], "pseudonym")) == ["all", "one", "two"]
     markdown = (out / "report.md").read_text()
     assert report["claims"][0] == f"pseudonym: {report['privacy']['claims']['pseudonym']}"
     assert markdown.splitlines()[2] == f"- {report['claims'][0]}"
