@@ -589,15 +589,24 @@ def test_data_without_training_speech_is_refused(tmp_path):
         )
 
 
-def _result(**rates: float) -> LinkageResult:
-    estimates = {system: {"fused.eer_5s": Estimate(rate, rate, rate, 9, "%")} for system, rate in rates.items()}
-    return LinkageResult(estimates, {5: TrialSet(5, (), ())}, {})
+def _result(length: int = 5, **rates: float) -> LinkageResult:
+    estimates = {
+        system: {f"fused.eer_{length}s": Estimate(rate, rate, rate, 20, "%")} for system, rate in rates.items()
+    }
+    return LinkageResult(estimates, {length: TrialSet(length, (), ())}, {})
 
 
 def test_an_attacker_who_does_not_find_a_copy_stops_the_report():
     report.require_controls(_result(real=2.0, copy_source=2.5))
     with pytest.raises(SaicError, match="copies"):
         report.require_controls(_result(real=2.0, copy_source=9.0))
+
+
+def test_an_attacker_who_does_not_recognize_original_speech_stops_the_report():
+    report.require_controls(_result(15, real=17.0))
+    for rates in ({"real": 50.0}, {"real": 50.0, "copy_source": 50.0}):
+        with pytest.raises(SaicError, match="original speech"):
+            report.require_controls(_result(15, **rates))
 
 
 def test_the_claim_names_the_worst_attacker_at_15_s_first():
