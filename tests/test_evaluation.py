@@ -439,7 +439,6 @@ class SpectrumEmbedder:
     """A fast embedder: the normalized long-term spectrum."""
 
     name = "spectrum"
-    version = 1
 
     def measure(self, segment):
         return self.embed(segment.wav)

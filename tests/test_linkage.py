@@ -12,6 +12,7 @@ import torch
 import saic
 from saic.data.manifest import Clip
 from saic.errors import DataError, SaicError, TooShort
+from saic.evaluation.cache_keys import run_key
 from saic.evaluation.data.codec import lossless
 from saic.evaluation.linkage import database, inference, plots, report, scoring, transcripts
 from saic.evaluation.linkage.material import (
@@ -26,7 +27,7 @@ from saic.evaluation.linkage.material import (
     trial_set,
 )
 from saic.evaluation.linkage.measurements import Measurements
-from saic.evaluation.linkage.outputs import RecordingOutputs, code_fingerprint
+from saic.evaluation.linkage.outputs import RecordingOutputs
 from saic.evaluation.linkage.result import LinkageResult
 from saic.evaluation.linkage.run import LinkageEvaluation, evaluate
 from saic.evaluation.linkage.segment import Segment
@@ -312,7 +313,7 @@ def test_vectors_of_a_side_are_the_means_of_each_kind_of_evidence():
 
 
 class _Loudness:
-    name, version = "loudness", 1
+    name = "loudness"
 
     def __init__(self) -> None:
         self.calls = 0
@@ -324,7 +325,7 @@ class _Loudness:
         return np.array([segment.wav.std(), np.abs(segment.wav).max()])
 
 
-def test_a_segment_is_measured_once_and_again_for_a_new_version_or_other_weights(tmp_path):
+def test_a_segment_is_measured_once_and_again_by_other_code_or_weights(tmp_path, monkeypatch):
     evidence, segment = _Loudness(), Segment(voice(120, 1.0))
     for _ in range(2):
         measurements = Measurements(tmp_path / "m.sqlite")
@@ -332,7 +333,7 @@ def test_a_segment_is_measured_once_and_again_for_a_new_version_or_other_weights
         assert measurements.measure(evidence, Segment(np.zeros(10))) is None
         measurements.close()
     assert evidence.calls == 2
-    evidence.version = 2
+    monkeypatch.setattr("saic.evaluation.linkage.measurements.code_fingerprint", lambda *names: "other code")
     Measurements(tmp_path / "m.sqlite").measure(evidence, segment)
     assert evidence.calls == 3
     evidence.fingerprint = "trained on other speech"
@@ -352,6 +353,9 @@ class _Pipeline:
     def anonymize(self, clip, *, seed: int, profile: str | None = None) -> Conversion:
         self.seeds.append(seed)
         return Conversion(-clip[0], None, {})
+
+    def convert(self, source, targets, *, reconstruct: bool) -> Conversion:
+        return Conversion(np.resize(targets[0][0], len(source[0])), None, {})
 
 
 @pytest.fixture
@@ -374,7 +378,7 @@ def test_outputs_are_cached_by_weights_and_code_and_each_recording_has_a_pseudon
     pipeline.sha256 = "2"
     RecordingOutputs(pipeline, recordings, tmp_path / "c", seed=0).wav("pseudonym", recordings[0])
     assert len(pipeline.seeds) == 3
-    monkeypatch.setattr("saic.evaluation.linkage.outputs.code_fingerprint", lambda: "other code")
+    monkeypatch.setattr("saic.evaluation.cache_keys.code_fingerprint", lambda *names: "other code")
     RecordingOutputs(pipeline, recordings, tmp_path / "c", seed=0).wav("pseudonym", recordings[0])
     assert len(pipeline.seeds) == 4
 
@@ -382,11 +386,20 @@ def test_outputs_are_cached_by_weights_and_code_and_each_recording_has_a_pseudon
 def test_a_recording_has_one_pseudonym_in_all_systems_and_versions(tmp_path, recordings, monkeypatch):
     pipeline = _Pipeline()
     for code in ("code", "other code"):
-        monkeypatch.setattr("saic.evaluation.linkage.outputs.code_fingerprint", lambda code=code: code)
+        monkeypatch.setattr("saic.evaluation.cache_keys.code_fingerprint", lambda *names, code=code: code)
         outputs = RecordingOutputs(pipeline, recordings, tmp_path / "c", seed=0)
         for system in ("pseudonym", "pseudonym_prosody_kept", "pseudonym_strict"):
             outputs.wav(system, recordings[0])
     assert len(pipeline.seeds) == 6 and len(set(pipeline.seeds)) == 1
+
+
+def test_a_conversion_to_another_target_is_not_taken_from_the_cache(tmp_path, recordings, monkeypatch):
+    monkeypatch.setattr("saic.evaluation.linkage.outputs.round_trip", lossless)
+    one, other = (
+        RecordingOutputs(_Pipeline(), [target], tmp_path / "c", seed=0).wav("convert", recordings[0])
+        for target in recordings
+    )
+    assert not np.array_equal(one, other)
 
 
 def test_known_voice_gives_every_recording_one_pseudonym(tmp_path, recordings):
@@ -410,20 +423,24 @@ def test_a_recording_that_cannot_be_decoded_has_no_output(tmp_path, recordings):
     [
         ("signal/loudness.py", True),
         ("pipeline.py", True),
+        ("config.py", True),
+        ("evaluation/external.py", True),
+        ("evaluation/linkage/outputs.py", True),
         ("evaluation/systems.py", True),
         ("evaluation/data/codec.py", True),
         ("evaluation/report.py", False),
         ("web/page.py", False),
     ],
 )
-def test_the_code_fingerprint_changes_with_code_that_makes_outputs(changed, matters, tmp_path, monkeypatch):
+def test_the_key_of_a_run_changes_with_code_that_makes_outputs(changed, matters, tmp_path, monkeypatch):
     package = tmp_path / "saic"
     shutil.copytree(Path(saic.__file__).parent, package, ignore=shutil.ignore_patterns("default", "__pycache__"))
-    before = code_fingerprint()
+    arguments = {"pipeline": _Pipeline(), "codec": lossless, "seed": 0}
+    before = run_key(**arguments)
     monkeypatch.setattr(saic, "__file__", str(package / "__init__.py"))
-    assert code_fingerprint() == before
+    assert run_key(**arguments) == before
     (package / changed).write_text((package / changed).read_text() + "\n# changed\n")
-    assert (code_fingerprint() != before) is matters
+    assert (run_key(**arguments) != before) is matters
 
 
 # Report
@@ -447,7 +464,7 @@ def corpus(tmp_path_factory) -> Path:
 
 
 class _Spectrum:
-    name, version = "spectrum", 1
+    name = "spectrum"
 
     def measure(self, segment: Segment) -> np.ndarray:
         return segment.mel.mean(axis=1)[:40]
@@ -670,3 +687,7 @@ def test_a_network_is_trained_once_on_three_quarters_of_the_training_speakers(co
     assert len(networks[0].speakers) == 8 and networks[0].speakers <= {f"toy/s{k}" for k in range(10)}
     assert networks[1].speakers == set()  # loaded from the cache
     assert made[0] == made[1] and "network_cosine.eer_5s" in made[0]["systems"]["pseudonym"]["privacy"]
+    network = _Network()  # what it measures may come from the weights, such as content codes
+    arguments |= {"pipeline": _Pipeline("2"), "evidence": [network]}
+    evaluate([corpus], "attack", tmp_path / "out", **arguments)
+    assert len(network.speakers) == 8

@@ -205,7 +205,7 @@ def test_classification_of_real_speech():
 # Outputs of systems --------------------------------------------------------------------------------------
 
 
-def test_outputs_of_any_audio_are_cached(tmp_path):
+def test_outputs_of_any_audio_are_cached_by_the_code_too(tmp_path, monkeypatch):
     wavs = {name: voice(pitch_hz, 2.0) for name, pitch_hz in (("a", 100), ("b", 180), ("c", 140))}
     calls = []
 
@@ -235,6 +235,10 @@ def test_outputs_of_any_audio_are_cached(tmp_path):
     n_pseudonyms = sum(name.startswith("pseudonym") for name in MAIN_SYSTEMS)
     assert (len(seeds), len(set(seeds))) == (n_pseudonyms + 1, 2)  # one per recording, whatever the target
     np.testing.assert_array_equal(outputs.of_audio("real", wavs["c"], wavs["a"]), wavs["c"])
+    n_calls = len(calls)
+    monkeypatch.setattr("saic.evaluation.cache_keys.code_fingerprint", lambda *names: "other code")
+    SystemOutputs(pipeline, dataset, tmp_path, seed=0).of_audio("convert", wavs["a"], wavs["c"])
+    assert len(calls) == n_calls + 1
 
 
 # Embedders -----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@
 ``metrics``                   estimates with confidence intervals, from scores
 ``report``                    report.json and report.md (``report_parts``)
 ``plots``                     figures of a report
+``cache_keys``                what the keys of all caches share: weights, code, codec, seed
 ``protocols``                 interfaces: the evaluated pipeline, the progress callback
 ============================  ==============================================================
 """

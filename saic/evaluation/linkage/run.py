@@ -335,12 +335,13 @@ class LinkageEvaluation:
     def _train(self, system: str, evidence: TrainedEvidence) -> None:
         """Train a network on a system's outputs, or load it from the cache."""
         chosen = {speaker: self.train[speaker] for speaker in self._network_speakers(True)}
-        segments, speakers, digest = [], [], hashlib.sha256(f"{evidence.name}|{evidence.version}|{self._seed}".encode())
+        made_by = f"{evidence.name}|{self._measurements.code}|{self.outputs.run_key}"
+        segments, speakers, digest = [], [], hashlib.sha256(made_by.encode())
         of_recording = {recording: speaker for speaker, of_speaker in chosen.items() for recording in of_speaker}
         for recording, _, segment in self._segments(system, list(of_recording)):
             segments.append(segment)
             speakers.append(of_recording[recording])
-            digest.update(segment.wav.tobytes())
+            digest.update(speakers[-1].encode() + segment.wav.tobytes())
         path = self._cache / "networks" / f"{evidence.name}-{digest.hexdigest()[:32]}.safetensors"
         if path.exists():
             evidence.load(load_file(path))
