@@ -108,17 +108,21 @@ class LinkageEvaluation:
             }
             for name in splits
         }
-        shared = [length for length in lengths if all(length in trials for trials in self.trials.values())]
+        references = [recording for clips in targets.clips.values() for clip in clips for recording in cut_clip(clip)]
+        self.outputs = RecordingOutputs(pipeline, references, cache / "outputs", seed=seed)
+        self._groups = {name: self._group(self.speakers[name]) for name in splits}
+        shared = [
+            length
+            for length in lengths
+            if all(length in trials for trials in self.trials.values()) and self._can_train_fusion(length)
+        ]
         if not shared:
             raise DataError(
                 f"The splits '{ATTACK_SPLIT}' and '{split}' each need two speakers of one corpus, sex and age group"
                 f" with two recordings of {LENGTHS_S[0]} s."
             )
         self.trials = {name: {length: trials[length] for length in shared} for name, trials in self.trials.items()}
-        references = [recording for clips in targets.clips.values() for clip in clips for recording in cut_clip(clip)]
-        self.outputs = RecordingOutputs(pipeline, references, cache / "outputs", seed=seed)
         self._measurements = Measurements(cache / "measurements.sqlite")
-        self._groups = {name: self._group(self.speakers[name]) for name in splits}
 
     def measure(self, systems: Sequence[str]) -> LinkageResult:
         """Run all attackers on the systems; ``real`` is always among them."""
@@ -145,7 +149,7 @@ class LinkageEvaluation:
         self, vectors: Mapping[str, scoring.Vectors], original: Mapping[str, scoring.Vectors]
     ) -> dict[str, dict[Length, dict[str, np.ndarray]]]:
         """Split to length to attacker to (R, C) scores."""
-        fold_of = folds([s for s in self.speakers[ATTACK_SPLIT].clips], N_FOLDS, self._seed)
+        fold_of = folds(list(self.speakers[ATTACK_SPLIT].clips), N_FOLDS, self._seed)
         held_out = self._network_speakers(False)
         in_attack = self._recordings(ATTACK_SPLIT)
         result: dict[str, dict[Length, dict[str, np.ndarray]]] = {}
@@ -394,6 +398,11 @@ class LinkageEvaluation:
         voiced = np.concatenate(f0) if f0 else np.zeros(0)
         voiced = voiced[voiced > 0]
         return "high" if len(voiced) and np.median(voiced) > REGISTER_HZ else "low"
+
+    def _can_train_fusion(self, length: Length) -> bool:
+        """Whether ``attack`` has a pair of different speakers that counts."""
+        trials = self.trials[ATTACK_SPLIT][length]
+        return bool((self._in_group(trials, ATTACK_SPLIT) & ~scoring.same_speaker(trials)).any())
 
     def _in_group(self, trials: TrialSet, split: str) -> np.ndarray:
         """(R, C) bool: pairs within a corpus, sex and age group."""

@@ -171,7 +171,8 @@ def fuse_by_folds(trials: TrialSet, scores: np.ndarray, counts: np.ndarray, fold
         outside = ~np.isin(rows_of, (one, other))[:, None] & ~np.isin(columns_of, (one, other))
         block = (rows_of[:, None] == one) & (columns_of == other) | (rows_of[:, None] == other) & (columns_of == one)
         train = counts & outside
-        if block.any() and (is_same & train).sum() >= _MIN_PAIRS:
+        labels = is_same[train]
+        if block.any() and labels.sum() >= _MIN_PAIRS and not labels.all():
             fused = np.where(block, Fusion(scores, is_same, train).score(scores), fused)
     return fused
 
