@@ -291,6 +291,12 @@ def test_targets_depend_on_the_seed_and_not_on_the_order():
     assert assign_targets(sexes, 2, 0) == assign_targets(reordered, 2, 0) != assign_targets(sexes, 2, 1)
 
 
+def test_the_first_target_of_a_speaker_is_of_the_same_sex():
+    """The measure of degraded recordings takes the first alone, and its report says so."""
+    first = {trial.source: trial for trial in reversed(assign_targets(_sexes(20, 15), 2, 0))}
+    assert len(first) == 35 and all(trial.same_sex for trial in first.values())
+
+
 def test_unknown_sexes_give_equally_many_targets():
     trials = assign_targets(_sexes(4, 3) | {"x": None}, 2, 0)
     assert set(Counter(t.target for t in trials).values()) == {4}
