@@ -226,10 +226,10 @@ _NOTES = {
   `speaker` (embeddings) should be high.
 """,
     "robustness": """\
-- One conversion per speaker, of a degraded recording, to a voice of the speaker's own sex where there
-  is one. WER is against the transcript of the clean source; cosine is between the speaker embeddings
-  of the conversions of the degraded and of the clean recording. `unconverted` is the WER of the
-  degraded recording itself.
+- One conversion per speaker, of a degraded recording; to a voice of the same sex, if the corpus
+  states the sex of all speakers. WER is against the transcript of the clean source; cosine is between
+  the speaker embeddings of the conversions of the degraded and of the clean recording. `unconverted`
+  is the WER of the degraded recording itself.
 """,
     "all": """\
 - Averages over source speakers, with 95 % intervals from a bootstrap by speaker. An interval of

@@ -1,7 +1,7 @@
 """Conversions of degraded recordings: word errors and the similarity to the conversion of the clean
 recording.
 
-One trial per source speaker, the first, whose target is of the same sex where there is one. After the
+One trial per source speaker, the first, whose target is of the same sex if that is known. After the
 codec, its source part is degraded (:mod:`saic.evaluation.data.degradations`) and converted with the
 same reference as the clean part; both conversions are compared. The WER of the degraded recording
 itself, without a conversion, shows how many word errors are not due to the conversion.
