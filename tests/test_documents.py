@@ -16,8 +16,8 @@ import pytest
 from benchmarks import documents
 from saic import cli, weights
 from saic.config import Config
+from saic.evaluation import overview, report_parts
 from saic.evaluation import report as reports
-from saic.evaluation import report_parts
 from saic.evaluation.linkage import report as privacy_reports
 
 ROOT = Path(__file__).parents[1]
@@ -141,6 +141,12 @@ def test_report_is_of_the_bundled_weights_and_report_md_is_that_of_report_json()
     assert report["schema"] == reports.SCHEMA
     assert report["weights_sha256"] == report["privacy"]["weights_sha256"] == weights.fingerprint(weights.resolve())
     assert REPORT.with_suffix(".md").read_text(encoding="utf-8") == reports.markdown(report)
+
+
+def test_figures_of_the_report_are_those_that_are_made_from_it_again() -> None:
+    report = json.loads(REPORT.read_text(encoding="utf-8"))
+    made = {overview.file_name(topic) for topic in overview.topics(report)}
+    assert {path.name for path in (REPORT.parent / "plots").glob("*.png")} == made
 
 
 def test_tables_of_readme_and_model_card_are_those_of_the_report() -> None:

@@ -12,9 +12,10 @@ import torch
 import saic
 from saic.data.manifest import Clip
 from saic.errors import DataError, SaicError, TooShort
+from saic.evaluation import overview
 from saic.evaluation.cache_keys import run_key
 from saic.evaluation.data.codec import lossless
-from saic.evaluation.linkage import database, inference, plots, report, scoring, transcripts
+from saic.evaluation.linkage import database, inference, report, scoring, transcripts
 from saic.evaluation.linkage.material import (
     ALL,
     Recording,
@@ -32,7 +33,6 @@ from saic.evaluation.linkage.result import LinkageResult
 from saic.evaluation.linkage.run import LinkageEvaluation, evaluate
 from saic.evaluation.linkage.segment import Segment
 from saic.evaluation.metrics import Estimate
-from saic.evaluation.report_parts import estimates_of
 from saic.evaluation.systems import KNOWN_VOICE_SEED, MAIN_SYSTEMS
 from saic.pipeline import Conversion
 from tests.conftest import RATE, voice
@@ -565,7 +565,7 @@ def test_report_has_pooled_files_transcripts_inference_and_the_words_of_the_law(
     assert "pseudonymous, not anonymous" in text and "| `many, one language` |" in text
 
 
-def test_plots_have_a_line_and_a_marker_for_each_system_but_controls(tmp_path):
+def test_eer_by_seconds_has_a_line_and_a_marker_for_each_system_but_controls():
     def figures(rate: float) -> dict:
         estimate = {"value": rate, "low": rate - 2, "high": rate + 2, "n": 9, "unit": "%"}
         return {"privacy": {f"{name}.eer_{length}s": estimate for name in ("a", "fused") for length in (5, 15)}}
@@ -574,18 +574,10 @@ def test_plots_have_a_line_and_a_marker_for_each_system_but_controls(tmp_path):
     made["systems"] = {
         name: figures(20.0 + i) for i, name in enumerate(("real", "copy_source", "pseudonym", "convert"))
     }
-    plots.save(made, tmp_path)
-    assert {path.stem for path in tmp_path.iterdir()} == {
-        "eer_by_seconds",
-        "attackers",
-        "attackers_pseudonym",
-        "attackers_convert",
-    }
-    systems = {name: groups["privacy"] for name, groups in estimates_of(made).items()}
-    for figure in (plots.eer_by_seconds(systems, [5, 15]), plots.systems_by_attacker(systems)):
-        drawn = [line for line in figure.axes[0].lines if not line.get_label().startswith("_")]
-        assert [line.get_label() for line in drawn] == list(systems)
-        assert len({(line.get_color(), line.get_marker()) for line in drawn}) == len(systems)
+    figure = overview.figure({"privacy": made}, "attackers")
+    drawn = [line for line in figure.axes[0].lines if not line.get_label().startswith("_")]
+    assert [line.get_label() for line in drawn] == ["real", "pseudonym", "convert"]
+    assert len({(line.get_color(), line.get_marker()) for line in drawn}) == 3
 
 
 def figures_of(made: dict) -> set[str]:

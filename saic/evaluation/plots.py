@@ -1,4 +1,4 @@
-"""Figures of a report: bars by speaker, mel spectrograms (Fig. 4) and embedding maps (Fig. 5).
+"""Figures of one corpus of a report: bars by speaker, mel spectrograms (Fig. 4) and embedding maps (Fig. 5).
 
 The style is that of :mod:`saic.plots`: 4.8 inches wide, 11-point text, no pyplot. Lines differ in
 dashes and in color, so that they can be distinguished in a black-and-white print.

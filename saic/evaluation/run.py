@@ -14,7 +14,6 @@ from saic.evaluation.data.codec import lossless
 from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.evaluators.embedders import OwnEncoder
 from saic.evaluation.evaluators.evaluators import Evaluators
-from saic.evaluation.linkage import plots as linkage_plots
 from saic.evaluation.linkage import run as linkage
 from saic.evaluation.linkage.evidence import Evidence
 from saic.evaluation.linkage.material import corpus_name
@@ -140,7 +139,6 @@ def evaluate(
             claims = [f"Privacy was not measured. {error}"]
         else:
             claims = report.privacy_claims(privacy)
-            linkage_plots.save(privacy, out / "plots")
     result = report.build(
         measured,
         privacy=privacy,
