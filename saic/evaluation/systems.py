@@ -139,7 +139,7 @@ SYSTEMS: dict[str, System] = {
         System(
             "chimera",
             "baseline: Chimera, without a model (:mod:`saic.evaluation.external`)",
-            lambda pipeline, source, reference, seed: chimera().anonymize(source[0], seed=seed),
+            lambda pipeline, source, reference, seed: chimera(source[0], seed=seed),
             has_target=True,
             is_external=True,
         ),
