@@ -126,7 +126,7 @@ def _fake_trials(n_speakers: int, rng: np.random.Generator, noise: float, size: 
     known = [(rng.standard_normal(size), f"t{k}") for k in range(60)]
     rows = [(center + noise * rng.standard_normal(size), name) for center, name in known for _ in range(3)]
     training = scoring.TrainingSet(np.array([v for v, _ in rows]), np.array([name for _, name in rows]))
-    return TrialSet(5, tuple(enrollments), tuple(tests)), vectors, training
+    return TrialSet(tuple(enrollments), tuple(tests)), vectors, training
 
 
 def _eer(trials: TrialSet, scores: np.ndarray) -> float:
@@ -190,7 +190,7 @@ def test_fusion_is_better_than_each_of_two_independent_attackers_and_ignores_noi
         tuple(Side(f"c/s{k}", ((Recording(_clip(f"s{k}", i, 5.0), 0, 1), 0),)) for k in range(speakers))
         for i in range(2)
     ]
-    trials = TrialSet(5, *sides)
+    trials = TrialSet(*sides)
     fold_of = folds([side.speaker for side in sides[0]], 5, seed=0)
     fused = scoring.fuse_by_folds(trials, scores, np.ones_like(is_same), fold_of)
     assert _eer(trials, fused) < min(_eer(trials, one) for one in weak) - 3
@@ -204,7 +204,7 @@ def test_a_fusion_is_not_trained_on_the_pairs_that_it_scores():
         tuple(Side(f"c/s{k}", ((Recording(_clip(f"s{k}", i, 5.0), 0, 1), 0),)) for k in range(speakers))
         for i in range(2)
     ]
-    trials = TrialSet(5, *sides)
+    trials = TrialSet(*sides)
     is_same = scoring.same_speaker(trials)
     fold_of = folds([side.speaker for side in sides[0]], 5, seed=0)
     many = rng.standard_normal((60, *is_same.shape))  # enough columns to fit 40 labels by heart
@@ -223,7 +223,7 @@ def _text_trials(texts: list[tuple[str | None, str | None]], languages: str) -> 
         for i, text in enumerate(pair):
             recording = Recording(_clip(f"s{k}", i, 5.0, text=text, language=language), 0, 1)
             sides[i].append(Side(f"c/s{k}", ((recording, 0),)))
-    return TrialSet(5, tuple(sides[0]), tuple(sides[1]))
+    return TrialSet(tuple(sides[0]), tuple(sides[1]))
 
 
 def test_texts_of_one_topic_are_more_alike_whatever_their_case_and_punctuation():
@@ -331,7 +331,6 @@ def test_a_segment_is_measured_once_and_again_by_other_code_or_weights(tmp_path,
         measurements = Measurements(tmp_path / "m.sqlite")
         assert measurements.measure(evidence, segment).shape == (2,)
         assert measurements.measure(evidence, Segment(np.zeros(10))) is None
-        measurements.close()
     assert evidence.calls == 2
     monkeypatch.setattr("saic.evaluation.linkage.measurements.code_fingerprint", lambda *names: "other code")
     Measurements(tmp_path / "m.sqlite").measure(evidence, segment)
@@ -605,7 +604,7 @@ def _result(length: int = 5, **rates: float) -> LinkageResult:
     estimates = {
         system: {f"fused.eer_{length}s": Estimate(rate, rate, rate, 20, "%")} for system, rate in rates.items()
     }
-    return LinkageResult(estimates, {length: TrialSet(length, (), ())}, {})
+    return LinkageResult(estimates, {length: TrialSet((), ())})
 
 
 def test_an_attacker_who_does_not_find_a_copy_stops_the_report():

@@ -327,7 +327,7 @@ def test_evaluators_load_without_moonshine_and_say_so(monkeypatch, caplog):
 
     monkeypatch.setattr(evaluators_module, "MoonshineASR", missing)
     for name in ("Resemblyzer", "CamPlusPlus"):
-        monkeypatch.setattr(evaluators_module, name, lambda: SimpleNamespace(warm_up=lambda: None))
+        monkeypatch.setattr(evaluators_module, name, SimpleNamespace)
     evaluators = Evaluators.load(NO_ASR, quality=False)
     assert evaluators.moonshine is None
     assert [record.getMessage() for record in caplog.records] == [

@@ -91,11 +91,8 @@ class Evaluators:
             is logged instead: its package does not run on every system.
         """
         recognizer = None if asr == NO_ASR else WhisperASR(asr, device)
-        embedders = Resemblyzer(), CamPlusPlus()
-        for embedder in embedders:
-            embedder.warm_up()
         return cls(
-            embedders,
+            (Resemblyzer(), CamPlusPlus()),
             recognizer,
             Dnsmos() if quality else None,
             _moonshine() if moonshine else None,

@@ -79,15 +79,12 @@ class TrialSet:
 
     Attributes
     ----------
-    length
-        Nominal length of a side in s, or `ALL`.
     enrollments
         One per speaker.
     tests
         Up to three per speaker.
     """
 
-    length: Length
     enrollments: tuple[Side, ...]
     tests: tuple[Side, ...]
 
@@ -185,7 +182,7 @@ def trial_set(speakers: Speakers, length: Length, seed: int) -> TrialSet:
         if enrolled and tested:
             enrollments.append(enrolled[0])
             tests += tested[:MAX_TEST_SIDES]
-    return TrialSet(length, tuple(enrollments), tuple(tests))
+    return TrialSet(tuple(enrollments), tuple(tests))
 
 
 def folds(speakers: Sequence[str], n_folds: int, seed: int) -> dict[str, int]:

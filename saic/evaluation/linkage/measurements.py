@@ -50,7 +50,3 @@ class Measurements:
             row = (vector.tobytes(),)
             self._database.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?)", (key, *row))
         return np.frombuffer(row[0], dtype=np.float32) if row[0] else None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()

@@ -143,7 +143,7 @@ class LinkageEvaluation:
         for system in systems:
             if PROFILE_BASELINE in own and system in COMPARED_PROFILES:
                 estimates[system] |= self._gain(own[system], own[PROFILE_BASELINE])
-        return LinkageResult(estimates, self.trials[self.split], own, self._read_transcripts())
+        return LinkageResult(estimates, self.trials[self.split], self._read_transcripts())
 
     def _attack(
         self, vectors: Mapping[str, scoring.Vectors], original: Mapping[str, scoring.Vectors]
