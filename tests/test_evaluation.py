@@ -645,6 +645,20 @@ def test_quick_evaluation_of_a_folder_without_manifest(corpus_folder, tmp_path):
     assert "| - |" in markdown and "## Words" not in markdown
 
 
+def test_short_lossless_recordings_of_a_few_speakers_do_not_end_the_run(tmp_path):
+    """Identity without the codec is left out; everything else is measured."""
+    clips = []
+    for name, suffix, duration_s in (("a", "ogg", 13), ("b", "ogg", 13), ("c", "flac", 4), ("d", "flac", 4)):
+        path = tmp_path / f"{name}.{suffix}"
+        soundfile.write(path, voice(duration_s, 100 + 20 * ord(name) % 90, (500, 1500)), RATE)
+        clips.append(Clip(path, name, name, "F", duration_s, None, "test"))
+    write(tmp_path / "manifest.jsonl", clips)
+    arguments = {"pipeline": TilingPipeline(), "evaluators": Evaluators([SpectrumEmbedder()])}
+    report = evaluate([tmp_path], "test", tmp_path / "out", only=["identity"], **arguments)
+    groups = {group for measured in systems_of(report).values() for group in measured}
+    assert groups == {"identity", "classification"}
+
+
 @pytest.fixture
 def attacked(tmp_path) -> list[Path]:
     """Two corpora with speech of three speakers in ``train`` and of four in ``attack``, four clips each."""

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,8 +190,9 @@ def _measure_corpus(
         groups["classification"] = {"real": _flatten(classified)}
         target_hits = identities.target_hits
         lossless_clips = [clip for clip in clips if clip.path.suffix.lower() in LOSSLESS_SUFFIXES]
-        if not quick and len({clip.speaker for clip in lossless_clips}) > 1:
-            groups["identity_lossless"] = _identity_lossless(lossless_clips, pipeline, embed, cache, **options)
+        if not quick:
+            with suppress(DataError):  # fewer than two speakers have enough of them
+                groups["identity_lossless"] = _identity_lossless(lossless_clips, pipeline, embed, cache, **options)
     if "words" in chosen:
         texts = {clip.utterance: clip.text for clip in clips}
         groups["utility"] = utility.measure(
