@@ -625,7 +625,7 @@ def test_the_claim_names_the_worst_attacker_at_15_s_first():
         return Estimate(value, None, None, 62, "%")
 
     estimates = {"a.eer_5s": rate(40.0), "a.eer_15s": rate(30.0), "b.eer_15s": rate(20.0), "b.top1_15s": rate(7.0)}
-    assert report.worst(estimates, 15) == ("b", estimates["b.eer_15s"])
+    assert report.strongest(estimates, 15) == ("b", estimates["b.eer_15s"])
     sentence = report.claim(estimates, [5, 15])
     assert sentence.index("20 % at 15 s (62 speakers, attacker b)") < sentence.index("40 % at 5 s")
     assert "7 % of cases" in sentence

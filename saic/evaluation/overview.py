@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from saic.evaluation.linkage.report import worst
+from saic.evaluation.linkage.report import strongest
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.plots import COLORS, DASHES, save_png
 from saic.evaluation.report_parts import estimates_of
@@ -85,7 +85,7 @@ def eer_by_seconds(systems: Mapping[str, Mapping[str, Any]], lengths_s: list[int
     figure = Figure(figsize=(WIDTH_IN, 3.6 + 0.21 * len(systems)), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     for place, (system, estimates, style) in enumerate(_styled(systems)):
-        found = {length: worst(estimates, length)[1] for length in lengths_s}
+        found = {length: strongest(estimates, length)[1] for length in lengths_s}
         points = {length: estimate for length, estimate in found.items() if estimate is not None}
         # Beside each other, so that intervals do not hide each other.
         x = [length + 0.25 * (place - (len(systems) - 1) / 2) for length in points]

@@ -30,7 +30,7 @@ from saic.evaluation.data.trials import MIN_SPEAKER_S
 from saic.evaluation.evaluators.evaluators import RECOGNIZERS, Evaluators
 from saic.evaluation.linkage import report as linkage_report
 from saic.evaluation.linkage.material import LENGTHS_S
-from saic.evaluation.linkage.report import HEADLINE_S, worst
+from saic.evaluation.linkage.report import HEADLINE_S, strongest
 from saic.evaluation.linkage.result import ONE_LANGUAGE
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.report_parts import estimates_of, known, table, versions
@@ -162,7 +162,7 @@ _TOPICS = {
 
 _NOTES = {
     "headline": """\
-- Equal error rate (EER) of the worst of all attackers, who has the seconds of speech that the
+- Equal error rate (EER) of the strongest of all attackers, who has the seconds of speech that the
   column names on each side of a trial; 50 % is chance. `all`: trials of all corpora; below it each
   corpus apart, with its own strongest attacker.
 """,
@@ -346,7 +346,7 @@ def strongest_by_corpus(privacy: Mapping[str, Any], system: str) -> dict[str, Es
     by_corpus: dict[str, Estimates] = {}
     for part in ("", *parts):
         suffix = f"@{part}" if part else ""
-        found = {f"eer_{length}s": worst(estimates, length, suffix)[1] for length in LENGTHS_S}
+        found = {f"eer_{length}s": strongest(estimates, length, suffix)[1] for length in LENGTHS_S}
         by_corpus[part or ALL_CORPORA] = {name: eer for name, eer in found.items() if eer is not None}
     return {name: figures for name, figures in by_corpus.items() if figures}
 

@@ -19,15 +19,15 @@ ORIGINAL = "real"
 
 @dataclass(frozen=True)
 class Linkage:
-    """The worst of all attackers on one system.
+    """The strongest of all attackers on one system.
 
     Attributes
     ----------
     eer
         Seconds of speech to the lowest EER of any attacker, in percent; `HEADLINE_S` is among them.
     top1
-        How often the strongest attacker names the right one of `GALLERY_SIZE` people, in percent, with
-        `HEADLINE_S` of speech; None if it was not measured.
+        How often an attacker names the right one of `GALLERY_SIZE` people, with `HEADLINE_S` of speech, in
+        percent; that of the attacker who does so most often. None if it was not measured.
     speakers
         Number of speakers, with `HEADLINE_S` of speech.
     """

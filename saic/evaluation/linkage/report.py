@@ -44,14 +44,14 @@ MAX_REAL_PERCENT = 30.0  # of the fused attacker; the weakest attackers have 17 
 MAX_COPY_DIFFERENCE = 2.0  # points
 
 _NOTES = {
-    "worst": """\
+    "strongest": """\
 - Equal error rate of the strongest attacker: of all attackers the one with the lowest. 50 % is chance.
   The attacker decides whether two recordings are of one speaker; both are converted, each to a
   voice of its own. Both sides have the seconds that the column names, of different clips, and of
   different sessions where the corpus states them.
 - Pairs are of one corpus, one sex (or register, where the sex is not stated) and one age group.
-- Top-1: how often the strongest attacker names the right one of {gallery} enrolled speakers of all
-  corpora; chance is {chance:.1f} %.
+- Top-1: how often an attacker names the right one of {gallery} enrolled speakers of all corpora; that
+  of the attacker who does so most often, whose EER may be higher. Chance is {chance:.1f} %.
 - `real` is original speech: what the same attackers reach without anonymization.
 """,
     "gain": """\
@@ -133,7 +133,7 @@ def build(
     manifests
         Corpus to SHA-256 of its manifest.
     n_training
-        Number of speakers that the attackers were trained on.
+        Number of speakers of ``train`` that the attackers were trained on.
     """
     report = {
         "schema": SCHEMA,
@@ -160,7 +160,7 @@ def build(
         pooled = result.trials[ALL]
         report["data"][ALL] = {"speakers": len(pooled.enrollments), "median_s": pooled.median_s}
     report["worst"] = {
-        system: {str(length): worst(estimates, length)[0] for length in result.trials}
+        system: {str(length): strongest(estimates, length)[0] for length in result.trials}
         for system, estimates in result.estimates.items()
     }
     report["claims"] = {
@@ -195,7 +195,7 @@ def require_controls(result: LinkageResult) -> None:
             )
 
 
-def worst(estimates: Estimates, length: Length, suffix: str = "") -> tuple[str, Estimate | None]:
+def strongest(estimates: Estimates, length: Length, suffix: str = "") -> tuple[str, Estimate | None]:
     """The attacker with the lowest EER at a length, and its estimate."""
     ending = f".eer_{length_name(length)}{suffix}"
     rates = {
@@ -213,7 +213,7 @@ def claim(estimates: Estimates, lengths_s: Sequence[int]) -> str:
     """One sentence on the strongest attacker."""
     parts: list[str] = []
     for length in sorted(lengths_s, key=lambda length: (length != HEADLINE_S, length)):
-        attacker, estimate = worst(estimates, length)
+        attacker, estimate = strongest(estimates, length)
         if estimate is not None:
             parts.append(f"{estimate.value:.0f} % at {length} s ({estimate.n} speakers, attacker {attacker})")
     named = _best_top1(estimates, HEADLINE_S)
@@ -226,11 +226,12 @@ def markdown(report: Mapping[str, Any]) -> str:
     systems = {system: groups["privacy"] for system, groups in estimates_of(report).items()}
     lengths = sorted(int(length) for length in report["data"]["speakers"])
     counts = ", ".join(f"{report['data']['speakers'][str(length)]} at {length} s" for length in lengths)
+    data = report["data"]
     lines = [
         "# Privacy",
         "",
-        f"Split `{report['data']['split']}` of {', '.join(report['data']['corpora'])}; speakers: {counts}. Attackers"
-        f" trained on {report['data']['training_speakers']} other speakers. Seed {report['seed']}. Command:"
+        f"Split `{data['split']}` of {', '.join(data['corpora'])}; speakers: {counts}. Attackers trained on"
+        f" {data['training_speakers']} speakers of `train` and on those of `attack`. Seed {report['seed']}. Command:"
         f" `{report['command']}`.",
         "",
     ]
@@ -238,8 +239,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         "Strongest attacker",
         {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
         | {f"top1_{length}s": f"top-1 at {length} s, %" for length in lengths},
-        {system: _worst_row(estimates, lengths) for system, estimates in systems.items()},
-        _NOTES["worst"].format(gallery=GALLERY_SIZE, chance=100 / GALLERY_SIZE)
+        {system: _strongest_row(estimates, lengths) for system, estimates in systems.items()},
+        _NOTES["strongest"].format(gallery=GALLERY_SIZE, chance=100 / GALLERY_SIZE)
         + "".join(
             f"- `{name}`: {SYSTEMS[name].title.replace('``', '`')}.\n"
             for name in systems
@@ -261,7 +262,7 @@ def markdown(report: Mapping[str, Any]) -> str:
                 f"{FUSED}.eer_{ALL}": f"`{FUSED}`: EER, %",
                 _of_all(ALL): "top-1 of all, %",
             },
-            {system: estimates | _worst_row(estimates, [ALL]) for system, estimates in systems.items()},
+            {system: estimates | _strongest_row(estimates, [ALL]) for system, estimates in systems.items()},
             _NOTES["pooled"].format(speakers=pooled["speakers"], seconds=pooled["median_s"]),
         )
     sizes = {f"{FUSED}.top1_of_{n}_{HEADLINE_S}s": f"of {n}, %" for n in OTHER_GALLERY_SIZES}
@@ -342,7 +343,7 @@ def _law_rows(systems: Mapping[str, Estimates]) -> dict[str, Estimates]:
     rows: dict[str, Estimates] = {}
     for system, estimates in systems.items():
         row = {name: estimate for name, estimate in estimates.items() if name in (_of_all(HEADLINE_S), *_INFERRED)}
-        if (linked := worst(estimates, HEADLINE_S)[1]) is not None:
+        if (linked := strongest(estimates, HEADLINE_S)[1]) is not None:
             row["eer"] = linked
         rows[system] = row
     chances = {name: chance for name in _INFERRED if (chance := _first(systems, f"{name}_chance"))}
@@ -361,8 +362,8 @@ def _fused(length_s: int, part: str) -> str:
     return f"{FUSED}.eer_{length_s}s@{part}"
 
 
-def _worst_row(estimates: Estimates, lengths: Sequence[Length]) -> Estimates:
-    row = {f"eer_{length_name(x)}": estimate for x in lengths if (estimate := worst(estimates, x)[1])}
+def _strongest_row(estimates: Estimates, lengths: Sequence[Length]) -> Estimates:
+    row = {f"eer_{length_name(x)}": estimate for x in lengths if (estimate := strongest(estimates, x)[1])}
     return row | {f"top1_{length_name(x)}": named for x in lengths if (named := _best_top1(estimates, x))}
 
 

@@ -3,7 +3,7 @@
 Every attacker knows converted speech of other speakers, of the splits ``train`` and ``attack``, and
 has 5, 15 or 28 s of each side of a trial, or all that there is of a speaker. All attackers together
 are ``fused``. The figure that counts is that of the strongest attacker, see
-:func:`saic.evaluation.linkage.report.worst`.
+:func:`saic.evaluation.linkage.report.strongest`.
 """
 
 import hashlib
