@@ -214,7 +214,8 @@ _NOTES = {
   not rank voices. Distill-MOS is a second predictor, trained on other listening tests too. The
   other figures compare output and source frame by frame: distance of log-mels, correlation of log
   F0, share of frames that are voiced in one only, F1 of pauses, ratio of speaking time.
-  `pseudonym_strict` changes the timing, so that its frames are not those of the source.
+  `pseudonym_strict` changes the timing and `replay_target` has another: their figures by frame are of
+  the few outputs that happen to be as long as the source, and say nothing of the others.
 """,
     "classification": """\
 - Real recordings, each compared with the enrollment of every speaker. `saic` is the model's own
