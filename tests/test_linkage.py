@@ -685,3 +685,10 @@ def test_a_network_is_trained_once_on_three_quarters_of_the_training_speakers(co
     arguments |= {"pipeline": _Pipeline("2"), "evidence": [network]}
     evaluate([corpus], "attack", tmp_path / "out", **arguments)
     assert len(network.speakers) == 8
+
+
+def test_networks_read_their_speakers_in_an_order_that_another_process_has_too(corpus, tmp_path):
+    """The order is part of the key of a trained network; that of a set of names differs between processes."""
+    arguments = {"pipeline": _Pipeline(), "evidence": [], "cache": tmp_path, "seed": 0, "quick": True}
+    made = LinkageEvaluation([corpus], "attack", progress=lambda *_: None, **arguments)
+    assert [*made._network_speakers, *made._back_end_speakers] == list(made.train)

@@ -9,7 +9,7 @@ are of different clips, and of different sessions if the corpus states them.
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +108,6 @@ class Speakers:
     """
 
     clips: Mapping[str, Sequence[Clip]]
-    corpora: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, corpora: Mapping[str, Sequence[Clip]]) -> "Speakers":
@@ -117,7 +116,11 @@ class Speakers:
         for corpus, of_corpus in corpora.items():
             for clip in of_corpus:
                 clips.setdefault(f"{corpus}/{clip.speaker}", []).append(clip)
-        return cls(clips, {speaker: speaker.split("/")[0] for speaker in clips})
+        return cls(clips)
+
+    def corpus(self, speaker: str) -> str:
+        """Name of the speaker's corpus."""
+        return speaker.partition("/")[0]
 
     def sex(self, speaker: str) -> str | None:
         """ "F", "M" or None."""
@@ -134,7 +137,7 @@ class Speakers:
 
     def part(self, speaker: str) -> str:
         """Row of the report that the speaker belongs to: the corpus, children apart."""
-        return self.corpora[speaker] + " children" * self.is_child(speaker)
+        return self.corpus(speaker) + " children" * self.is_child(speaker)
 
 
 def cut_clip(clip: Clip) -> list[Recording]:

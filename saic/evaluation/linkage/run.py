@@ -98,6 +98,8 @@ class LinkageEvaluation:
         )
         if len(self.train) < 2:
             raise DataError("The attackers need a split 'train' with at least two speakers of two recordings.")
+        names, n_first = list(self.train), round(NETWORK_SHARE * len(self.train))
+        self._network_speakers, self._back_end_speakers = names[:n_first], names[n_first:]
         lengths: tuple[Length, ...] = LENGTHS_S[:2] if quick else (*LENGTHS_S, ALL)
         splits = dict.fromkeys((ATTACK_SPLIT, split))
         self.trials = {
@@ -150,7 +152,6 @@ class LinkageEvaluation:
     ) -> dict[str, dict[Length, dict[str, np.ndarray]]]:
         """Split to length to attacker to (R, C) scores."""
         fold_of = folds(list(self.speakers[ATTACK_SPLIT].clips), N_FOLDS, self._seed)
-        held_out = self._network_speakers(False)
         in_attack = self._recordings(ATTACK_SPLIT)
         result: dict[str, dict[Length, dict[str, np.ndarray]]] = {}
         for split, by_length in self.trials.items():
@@ -161,7 +162,7 @@ class LinkageEvaluation:
                 for evidence in self._evidence:
                     name = evidence.name
                     is_trained = isinstance(evidence, TrainedEvidence)
-                    train = {s: r for s, r in self.train.items() if not is_trained or s in held_out}
+                    train = {s: r for s, r in self.train.items() if not is_trained or s in self._back_end_speakers}
                     known = scoring.TrainingSet.of(train, vectors[name]).joined(
                         scoring.TrainingSet.of(in_attack, vectors[name])
                     )
@@ -256,7 +257,7 @@ class LinkageEvaluation:
         attributes = {
             "sex": {name: speakers.sex(name) for name in names},
             "age_group": {name: speakers.age_group(name) for name in names},
-            "corpus": {name: speakers.corpora[name] for name in names},
+            "corpus": {name: speakers.corpus(name) for name in names},
             "language": languages,
         }
         rows = inference.mean_vectors(sides, vectors)
@@ -319,7 +320,7 @@ class LinkageEvaluation:
         for evidence in trained:
             self._train(system, evidence)
         if trained:
-            unseen = [r for s in self._network_speakers(False) for r in self.train[s]]
+            unseen = [r for s in self._back_end_speakers for r in self.train[s]]
             needed = list(dict.fromkeys([*unseen, *in_trials]))
             vectors |= self._measure_all(system, needed, trained, f"measure {system} by networks")
         return vectors
@@ -338,10 +339,9 @@ class LinkageEvaluation:
 
     def _train(self, system: str, evidence: TrainedEvidence) -> None:
         """Train a network on a system's outputs, or load it from the cache."""
-        chosen = {speaker: self.train[speaker] for speaker in self._network_speakers(True)}
         made_by = f"{evidence.name}|{self._measurements.code}|{self.outputs.run_key}"
         segments, speakers, digest = [], [], hashlib.sha256(made_by.encode())
-        of_recording = {recording: speaker for speaker, of_speaker in chosen.items() for recording in of_speaker}
+        of_recording = {recording: speaker for speaker in self._network_speakers for recording in self.train[speaker]}
         for recording, _, segment in self._segments(system, list(of_recording)):
             segments.append(segment)
             speakers.append(of_recording[recording])
@@ -365,12 +365,6 @@ class LinkageEvaluation:
             if wav is not None:
                 for index, part in enumerate(cut_segments(wav, recording.n_segments)):
                     yield recording, index, Segment(part)
-
-    def _network_speakers(self, for_network: bool) -> set[str]:
-        """Training speakers of the networks, or those of their back ends."""
-        names = list(self.train)
-        n_first = round(NETWORK_SHARE * len(names))
-        return set(names[:n_first] if for_network else names[n_first:])
 
     def _recordings(self, split: str) -> dict[str, list[Recording]]:
         """Speaker to all recordings in the trials of a split."""
