@@ -56,6 +56,7 @@ _CARD_FIGURES = re.compile(r"(?<=\n)### Strongest attacker\n.*?(?=\n### What tha
 _CARD_BEGINS = (
     "Strongest attacker",
     "Strongest attacker on `pseudonym`, by corpus",
+    "Strongest attacker on `pseudonym_strict`, by corpus",
     "Against `pseudonym_prosody_kept`",
 )
 _NOT_IN_CARD = ("Identity by sex", "Identity without the codec")
@@ -118,7 +119,7 @@ def model_card(document: str, report: str) -> str:
 
 
 def _value(cell: str) -> float:
-    """The estimate of a cell such as "12.0 [10.1, 14.2]", which is in parentheses if few speakers gave it."""
+    """The estimate of a cell such as "12.0 [10.1, 14.2]"; in brackets: the attacker is weak on original speech."""
     return float(cell.strip("(").split()[0])
 
 

@@ -21,10 +21,8 @@ import argparse
 import contextlib
 import hashlib
 import os
-import re
 import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import soundfile as sf
 
 from saic import audio
@@ -89,19 +88,19 @@ def _clips(data: Path | None, n_files: int):
         yield clip.speaker, audio.load(clip.path)
 
 
-def run(command: list[str], watch: Callable[[set[int]], int | None] = lambda pids: None) -> Run:
-    """Run a command, and kill the process that ``watch`` names."""
+def run(command: list[str], watch: Callable[[psutil.Process], psutil.Process | None] = lambda run: None) -> Run:
+    """Run a command, and kill the process that ``watch`` chooses."""
     began, peak_mb, workers = time.perf_counter(), 0.0, set()
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = psutil.Popen(command, stdout=log, stderr=log)
         while process.poll() is None:
             time.sleep(POLL_S)
-            pids = tree(process.pid)
-            workers |= {pid for pid in pids if is_worker(pid)}
-            peak_mb = max(peak_mb, sum(map(pss_mb, pids)))
-            victim = watch(pids - {process.pid})
-            if victim is not None:
-                os.kill(victim or process.pid, signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                started = process.children(recursive=True)
+                workers |= set(filter(is_worker, started))
+                peak_mb = max(peak_mb, sum(map(pss_mb, [process, *started])))
+                if victim := watch(process):
+                    victim.kill()
         seconds = time.perf_counter() - began
         log.seek(0)
         last = log.read()[-1_000:].decode(errors="replace")
@@ -113,32 +112,17 @@ def run(command: list[str], watch: Callable[[set[int]], int | None] = lambda pid
     return Run(process.returncode, seconds, peak_mb, last)
 
 
-def tree(pid: int) -> set[int]:
-    """A process and all that it has started, directly or not."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            children.setdefault(int(stat.read_text().rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
-    found, left = set(), [pid]
-    while left:
-        found.add(left[-1])
-        left.extend(children.get(left.pop(), []))
-    return found
-
-
-def pss_mb(pid: int) -> float:
+def pss_mb(process: psutil.Process) -> float:
     """Memory of a process in MB, with its share of what it shares; 0 if it is gone."""
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0.0
-    return int(re.search(r"^Pss: +(\d+)", rollup, re.MULTILINE)[1]) * 1024 / 1e6
+    with contextlib.suppress(psutil.Error):
+        return process.memory_full_info().pss / 1e6
+    return 0.0
 
 
-def is_worker(pid: int) -> bool:
+def is_worker(process: psutil.Process) -> bool:
     """Whether a process is one that converts."""
-    with contextlib.suppress(OSError):
-        command = Path(f"/proc/{pid}/cmdline").read_text()
+    with contextlib.suppress(psutil.Error):
+        command = " ".join(process.cmdline())
         return command.startswith("ray::Converter") or "multiprocessing.spawn" in command
     return False
 
@@ -149,12 +133,12 @@ def measure(engine: str, source: Path, output: Path, key: Path, n_workers: int, 
     command = [sys.executable, "-m", "saic", "anonymize", *map(str, (source, "-o", output, *options))]
     kills = {n_outputs // 4: "a worker", n_outputs // 2: "the command"}
 
-    def watch(pids: set[int]) -> int | None:
+    def watch(run: psutil.Process) -> psutil.Process | None:
         n_written = sum(1 for _ in output.rglob("*.wav"))
         for at in [at for at in kills if n_written >= at]:
             victim = kills.pop(at)
             print(f"{engine}: {victim} is killed at {n_written} outputs", flush=True)
-            return next(pid for pid in pids if is_worker(pid)) if victim == "a worker" else 0
+            return next(filter(is_worker, run.children(recursive=True))) if victim == "a worker" else run
         return None
 
     killed = run(command, watch)

@@ -12,7 +12,7 @@ process and calls it over HTTP. Each user has an address of its own (127.0.1.k; 
 3. Soak: conversions one after another. Memory, open files and temporary files of the server must
    not grow (`MAX_GROWTH_MB`, `MAX_FILES_GROWTH`).
 
-Linux only: it reads /proc. Exit status 1 if one part fails or recordings are left after the end.
+Exit status 1 if one part fails or recordings are left after the end.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 
 from saic import audio
 from saic.signal.mel import SAMPLE_RATE
@@ -59,10 +60,10 @@ class Usage:
     @classmethod
     def of(cls, pid: int, folder: Path) -> "Usage":
         """Measure a process whose store is in a folder."""
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        process = psutil.Process(pid)
         found = (path for store in folder.glob("saic-web-*") for path in store.glob("*/*"))
         clips = sum(path.is_file() and path.parent.name != "bundled" for path in found)
-        return cls(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(os.listdir(f"/proc/{pid}/fd")), clips)
+        return cls(process.memory_info().rss / 2**20, process.num_fds(), clips)
 
 
 class User:

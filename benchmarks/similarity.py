@@ -34,7 +34,6 @@ def main() -> None:
         manifest.read(arguments.data, [arguments.split]), seed=0, quick=False, progress=lambda *_: None
     )
     embedder = Resemblyzer()
-    embedder.warm_up()
     first, second = (
         np.stack([embedder.embed(dataset.wav(getattr(parts, name))) for parts in dataset.parts.values()])
         for name in ("enrollment", "source")

@@ -17,8 +17,8 @@ from benchmarks import documents
 from saic import cli, weights
 from saic.audio import decode
 from saic.config import Config
+from saic.evaluation import overview, report_parts
 from saic.evaluation import report as reports
-from saic.evaluation import report_parts
 from saic.evaluation.linkage import report as privacy_reports
 
 ROOT = Path(__file__).parents[1]
@@ -149,6 +149,12 @@ def test_report_is_of_the_bundled_weights_and_report_md_is_that_of_report_json()
     assert REPORT.with_suffix(".md").read_text(encoding="utf-8") == reports.markdown(report)
 
 
+def test_figures_of_the_report_are_those_that_are_made_from_it_again() -> None:
+    report = json.loads(REPORT.read_text(encoding="utf-8"))
+    made = {overview.file_name(topic) for topic in overview.topics(report)}
+    assert {path.name for path in (REPORT.parent / "plots").glob("*.png")} == made
+
+
 def test_tables_of_readme_and_model_card_are_those_of_the_report() -> None:
     report = REPORT.with_suffix(".md").read_text(encoding="utf-8")
     card, written = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"), documents.tables(report)
@@ -172,7 +178,7 @@ def test_readme_shows_all_controls_all_corpora_and_the_worst_degradation() -> No
 
 def test_readme_begins_with_the_strongest_attacker() -> None:
     figures = report_parts.estimates_of(privacy_report())["pseudonym"]["privacy"]
-    eer = {length: f"{privacy_reports.worst(figures, length)[1].value:.0f} %" for length in (5, 15, 28)}
+    eer = {length: f"{privacy_reports.strongest(figures, length)[1].value:.0f} %" for length in (5, 15, 28)}
     first = " ".join(README.partition("\n## ")[0].split())
     claim = f"has an EER of {eer[5]} with 5 s of speech on each side, {eer[15]} with 15 s and {eer[28]} with 28 s"
     assert (
@@ -191,8 +197,29 @@ def test_readme_gives_each_profile_its_strongest_attacker() -> None:
         ("strict", "pseudonym_strict"),
     ):
         figures = systems[system]["privacy"]
-        eers = [f"{privacy_reports.worst(figures, length)[1].value:.0f}" for length in (5, 15, 28)]
+        eers = [f"{privacy_reports.strongest(figures, length)[1].value:.0f}" for length in (5, 15, 28)]
         assert f"`{profile}` {eers[0]}, {eers[1]} and {eers[2]} %" in text
+
+
+def test_readme_gives_each_corpus_the_strongest_attacker_that_the_report_has_for_balanced_and_strict() -> None:
+    written = documents.tables(REPORT.with_suffix(".md").read_text(encoding="utf-8"))
+    balanced, strict = (
+        {
+            (corpus.strip("`"), length): f"{float(cells[f'EER at {length} s, %'].split()[0]):.0f}"
+            for corpus, cells in documents.cells(written[f"Strongest attacker on `{system}`, by corpus"]).items()
+            for length in (15, 28)
+            if cells[f"EER at {length} s, %"] != "-"
+        }
+        for system in ("pseudonym", "pseudonym_strict")
+    )
+    adults, children, commonvoice = "speechocean", "speechocean children", "commonvoice"
+    sentence = " ".join(README.split())
+    assert (
+        f"{balanced[adults, 15]} % at 15 s and {balanced[adults, 28]} % at 28 s, in the profile `strict`"
+        f" {strict[adults, 15]} and {strict[adults, 28]} %. The children have {balanced[children, 15]} and"
+        f" {balanced[children, 28]} %, in `strict` {strict[children, 15]} and {strict[children, 28]} %; Common Voice"
+        f" has {balanced[commonvoice, 15]} % at 15 s, in `strict` {strict[commonvoice, 15]} %." in sentence
+    )
 
 
 def test_bundled_weights_are_small_and_their_config_loads() -> None:

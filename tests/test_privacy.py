@@ -13,8 +13,8 @@ from saic.evaluation.data.codec import round_trip
 from saic.evaluation.data.trials import Span, SpeakerParts, Trial
 from saic.evaluation.evaluators import embedders
 from saic.evaluation.evaluators.embedders import CamPlusPlus, OwnEncoder
+from saic.evaluation.linkage.plda import Plda
 from saic.evaluation.measures import classification
-from saic.evaluation.measures.plda import Plda
 from saic.evaluation.metrics import Estimate
 from saic.evaluation.systems import MAIN_SYSTEMS, SystemOutputs
 from tests.conftest import RATE, voice
@@ -134,7 +134,7 @@ def test_plda_recovers_the_covariances_of_its_data():
 
 
 def test_plda_has_a_lower_eer_than_cosine_with_anisotropic_noise():
-    model = Plda(*_two_covariance(150, 3, BETWEEN, WITHIN, 1))
+    model = Plda(*_two_covariance(150, 3, BETWEEN, WITHIN, 1), shrinkage=0.35)
     x = _two_covariance(60, 2, BETWEEN, WITHIN, 2)[0]
     enrolled, tested, own = x[::2], x[1::2], np.eye(60, dtype=bool)
     unit = [
@@ -146,23 +146,29 @@ def test_plda_has_a_lower_eer_than_cosine_with_anisotropic_noise():
     assert plda < 0.5 * cosine
 
 
-def test_plda_scores_are_the_log_likelihood_ratio():
-    model = Plda(*_two_covariance(40, 4, np.array([3.0, 1, 0.2]), np.array([1.0, 0.5, 2]), 3), shrinkage=0.1)
-    x = _two_covariance(4, 1, np.ones(3), np.ones(3), 4)[0]
-    ratios = np.zeros((4, 4))
-    for d, coordinates in zip(model.between, model.project(x).T, strict=True):
-        together = scipy.stats.multivariate_normal(np.zeros(2), [[1 + d, d], [d, 1 + d]])
-        alone = scipy.stats.norm(0, np.sqrt(1 + d))
-        for i, u in enumerate(coordinates):
-            for j, v in enumerate(coordinates):
-                ratios[i, j] += together.logpdf([u, v]) - alone.logpdf(u) - alone.logpdf(v)
-    off = ratios - model.compare(x, x)
-    np.testing.assert_allclose(off, off[0, 0], atol=1e-6)
-
-
 def test_plda_with_one_recording_per_speaker_raises():
     with pytest.raises(DataError, match="two recordings"):
-        Plda(np.eye(3), ["a", "b", "c"])
+        Plda(np.eye(3), ["a", "b", "c"], shrinkage=0.35)
+
+
+def test_plda_of_means_is_the_joint_likelihood_ratio():
+    """The ratio of the means of n and m recordings is that of the multivariate normal densities."""
+    rng = np.random.default_rng(0)
+    centers = rng.standard_normal((40, 3)) * [2.0, 1.0, 0.5]
+    speakers = [f"s{k}" for k in range(40) for _ in range(6)]
+    plda = Plda(np.repeat(centers, 6, axis=0) + rng.standard_normal((240, 3)), speakers, 0.1)
+    u, v = rng.standard_normal((2, 1, 3))
+    for n, m in ((1, 1), (3, 4)):
+        x, y, d = plda.project(u)[0], plda.project(v)[0], plda.between
+        expected = 0.0
+        for k in range(3):
+            same = [[d[k] + 1 / n, d[k]], [d[k], d[k] + 1 / m]]
+            apart = np.diag(np.diag(same))
+            pair = (x[k], y[k])
+            expected += scipy.stats.multivariate_normal.logpdf(pair, cov=same) - scipy.stats.multivariate_normal.logpdf(
+                pair, cov=apart
+            )
+        assert plda.compare(u, v, n, m)[0, 0] == pytest.approx(expected)
 
 
 # Speaker classification ----------------------------------------------------------------------------------
@@ -205,7 +211,7 @@ def test_classification_of_real_speech():
 # Outputs of systems --------------------------------------------------------------------------------------
 
 
-def test_outputs_of_any_audio_are_cached(tmp_path):
+def test_outputs_of_any_audio_are_cached_by_the_code_too(tmp_path, monkeypatch):
     wavs = {name: voice(pitch_hz, 2.0) for name, pitch_hz in (("a", 100), ("b", 180), ("c", 140))}
     calls = []
 
@@ -235,6 +241,10 @@ def test_outputs_of_any_audio_are_cached(tmp_path):
     n_pseudonyms = sum(name.startswith("pseudonym") for name in MAIN_SYSTEMS)
     assert (len(seeds), len(set(seeds))) == (n_pseudonyms + 1, 2)  # one per recording, whatever the target
     np.testing.assert_array_equal(outputs.of_audio("real", wavs["c"], wavs["a"]), wavs["c"])
+    n_calls = len(calls)
+    monkeypatch.setattr("saic.evaluation.cache_keys.code_fingerprint", lambda *names: "other code")
+    SystemOutputs(pipeline, dataset, tmp_path, seed=0).of_audio("convert", wavs["a"], wavs["c"])
+    assert len(calls) == n_calls + 1
 
 
 # Embedders -----------------------------------------------------------------------------------------------
@@ -278,23 +288,3 @@ def test_other_camplusplus_weights_raise_weights_error(monkeypatch):
 def test_own_encoder_gives_length_one():
     pipeline = SimpleNamespace(embed=lambda clip: SimpleNamespace(speaker=clip[0][:2] * clip[1]))
     np.testing.assert_allclose(OwnEncoder(pipeline).embed(np.array([3.0, 4.0, 9.0])), [0.6, 0.8])
-
-
-def test_plda_of_means_is_the_joint_likelihood_ratio():
-    """The ratio of the means of n and m recordings is that of the multivariate normal densities."""
-    from scipy.stats import multivariate_normal
-
-    rng = np.random.default_rng(0)
-    centers = rng.standard_normal((40, 3)) * [2.0, 1.0, 0.5]
-    speakers = [f"s{k}" for k in range(40) for _ in range(6)]
-    plda = Plda(np.repeat(centers, 6, axis=0) + rng.standard_normal((240, 3)), speakers, 0.1, unit_length=False)
-    u, v = rng.standard_normal((2, 1, 3))
-    for n, m in ((1, 1), (3, 4)):
-        x, y, d = plda.project(u)[0], plda.project(v)[0], plda.between
-        expected = 0.0
-        for k in range(3):
-            same = [[d[k] + 1 / n, d[k]], [d[k], d[k] + 1 / m]]
-            apart = np.diag(np.diag(same))
-            pair = (x[k], y[k])
-            expected += multivariate_normal.logpdf(pair, cov=same) - multivariate_normal.logpdf(pair, cov=apart)
-        assert plda.compare(u, v, n, m)[0, 0] == pytest.approx(expected)

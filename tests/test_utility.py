@@ -327,7 +327,7 @@ def test_evaluators_load_without_moonshine_and_say_so(monkeypatch, caplog):
 
     monkeypatch.setattr(evaluators_module, "MoonshineASR", missing)
     for name in ("Resemblyzer", "CamPlusPlus"):
-        monkeypatch.setattr(evaluators_module, name, lambda: SimpleNamespace(warm_up=lambda: None))
+        monkeypatch.setattr(evaluators_module, name, SimpleNamespace)
     evaluators = Evaluators.load(NO_ASR, quality=False)
     assert evaluators.moonshine is None
     assert [record.getMessage() for record in caplog.records] == [
@@ -637,7 +637,7 @@ def test_interrupted_run_continues(small, tmp_path, measured):
     assert broken.calls + resumed.calls == measured.asr.calls
 
 
-def test_cached_transcripts_depend_on_samples_and_evaluator(tmp_path):
+def test_cached_transcripts_depend_on_samples_evaluator_and_code(tmp_path, monkeypatch):
     one, other = PitchASR(), PitchASR("another")
     wav = voice(100, 1)
     for asr, samples in ((one, wav), (one, wav.copy()), (one, 0.5 * wav), (other, wav)):
@@ -645,6 +645,9 @@ def test_cached_transcripts_depend_on_samples_and_evaluator(tmp_path):
     assert (one.calls, other.calls) == (2, 1)
     both = CachedEvaluators(Evaluators([], one, moonshine=other), tmp_path)
     assert both.transcripts(wav) == {"": "dave", "moonshine_": "dave"} and (one.calls, other.calls) == (2, 1)
+    monkeypatch.setattr("saic.evaluation.evaluators.evaluators.code_fingerprint", lambda *names: "other code")
+    CachedEvaluators(Evaluators([], one), tmp_path).transcripts(wav)
+    assert one.calls == 3
 
 
 def test_missing_evaluators_give_no_value(small, tmp_path, measured):

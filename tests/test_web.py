@@ -638,7 +638,8 @@ def test_weights_without_prosody_predictor_hide_the_choice(anonymizer: Anonymize
 
 
 def estimates(**values: float) -> dict:
-    return {"privacy": {name: {"value": value, "n": 96} for name, value in values.items()}}
+    rest = {"low": None, "high": None, "n": 96, "unit": "%"}
+    return {"privacy": {name: {"value": value} | rest for name, value in values.items()}}
 
 
 PSEUDONYM_FIGURES = {

@@ -19,7 +19,9 @@
 ``protection``                similarity and words kept of one file, for the page and file reports
 ``metrics``                   estimates with confidence intervals, from scores
 ``report``                    report.json and report.md (``report_parts``)
-``plots``                     figures of a report
+``overview``                  a report in five figures
+``plots``                     figures of one corpus: bars by speaker, Fig. 4, Fig. 5
+``cache_keys``                what the keys of all caches share: weights, code, codec, seed
 ``protocols``                 interfaces: the evaluated pipeline, the progress callback
 ============================  ==============================================================
 """

@@ -4,7 +4,8 @@ Each figure has a row for a system or a kind of degradation, and in it a mark wi
 for each corpus. Controls and baselines of the vocoder are left out; the tables have them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from saic.evaluation.linkage import plots as linkage_plots
+from saic.evaluation.linkage.report import strongest
 from saic.evaluation.metrics import Estimate, Estimates
-from saic.evaluation.plots import COLORS, save_png
+from saic.evaluation.plots import COLORS, DASHES, save_png
 from saic.evaluation.report_parts import estimates_of
 from saic.evaluation.systems import SYSTEMS
 from saic.plots import FONT_PT, WIDTH_IN
@@ -23,6 +24,7 @@ from saic.plots import FONT_PT, WIDTH_IN
 TOPICS = ("words", "identity", "attackers", "sound", "degraded")
 """What the figures show, in their order; ``attackers`` is in ``eer_by_seconds.png``."""
 
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one more than the colors, so that pairs repeat late
 _ROW_IN, _TITLE_IN, _AXIS_IN, _LEGEND_IN = 0.27, 0.3, 0.5, 0.22
 _GREY = "#8a8a8a"
 _KINDS = {
@@ -63,7 +65,7 @@ def topics(report: Mapping[str, Any]) -> list[str]:
 def figure(report: Mapping[str, Any], topic: str) -> Figure:
     """Draw one topic of :func:`topics`."""
     if topic == "attackers":
-        return linkage_plots.eer_by_seconds(*linkage_plots.attacked(report["privacy"]))
+        return eer_by_seconds(*_attacked(report["privacy"]))
     return _draw(_PANELS[topic](report), _KINDS.get(topic, ("", "")))
 
 
@@ -76,6 +78,47 @@ def save(report: Mapping[str, Any], folder: Path) -> None:
     """Write the picture of each topic into a folder."""
     for topic in topics(report):
         save_png(figure(report, topic), folder / file_name(topic))
+
+
+def eer_by_seconds(systems: Mapping[str, Mapping[str, Any]], lengths_s: list[int]) -> Figure:
+    """EER of the strongest attacker over the seconds of speech on each side: one line a system."""
+    figure = Figure(figsize=(WIDTH_IN, 3.6 + 0.21 * len(systems)), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    for place, (system, estimates, style) in enumerate(_styled(systems)):
+        found = {length: strongest(estimates, length)[1] for length in lengths_s}
+        points = {length: estimate for length, estimate in found.items() if estimate is not None}
+        # Beside each other, so that intervals do not hide each other.
+        x = [length + 0.25 * (place - (len(systems) - 1) / 2) for length in points]
+        axes.plot(x, [estimate.value for estimate in points.values()], lw=1.8, ms=6, label=system, **style)
+        bounded = [(at, e) for at, e in zip(x, points.values(), strict=True) if e.low is not None]
+        axes.vlines(
+            [at for at, _ in bounded], [e.low for _, e in bounded], [e.high for _, e in bounded], style["color"], lw=1
+        )
+    axes.axhline(50, color=_GREY, lw=0.8, zorder=1)
+    axes.text(0.98, 50.5, "chance", transform=axes.get_yaxis_transform(), ha="right", fontsize=FONT_PT - 2, color=_GREY)
+    axes.set(ylim=(0, 56), xticks=lengths_s)
+    axes.set_xlabel("Speech on each side (s)", fontsize=FONT_PT)
+    axes.set_ylabel("EER of the strongest attacker (%)", fontsize=FONT_PT)
+    axes.tick_params(labelsize=FONT_PT - 1)
+    figure.legend(loc="outside lower center", fontsize=FONT_PT - 1, frameon=False, handlelength=3.5)
+    return figure
+
+
+def _attacked(report: Mapping[str, Any]) -> tuple[dict[str, Estimates], list[int]]:
+    """The systems of a report, controls other than real speech left out, and the seconds of speech."""
+    systems = {
+        system: groups["privacy"]
+        for system, groups in estimates_of(report).items()
+        if system == "real" or not (system in SYSTEMS and SYSTEMS[system].is_control)
+    }
+    return systems, sorted(int(length) for length in report["data"]["speakers"])
+
+
+def _styled(systems: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any], dict[str, Any]]]:
+    """System, its estimates, and a line style of its own."""
+    styles = zip(itertools.cycle(DASHES), itertools.cycle(COLORS), itertools.cycle(_MARKERS), strict=False)
+    for (system, estimates), (dashes, color, marker) in zip(systems.items(), styles, strict=False):
+        yield system, estimates, {"ls": dashes, "color": color, "marker": marker}
 
 
 def _words(report: Mapping[str, Any]) -> list[Panel]:
@@ -205,5 +248,5 @@ def _draw_panel(axes: Axes, panel: Panel, series: Iterable[tuple[str, bool]], co
 
 def _mark(corpus: int, is_filled: bool) -> dict[str, Any]:
     """Color and shape of the ``corpus``-th corpus."""
-    color, shape = COLORS[corpus % len(COLORS)], linkage_plots.MARKERS[corpus % len(linkage_plots.MARKERS)]
+    color, shape = COLORS[corpus % len(COLORS)], _MARKERS[corpus % len(_MARKERS)]
     return {"color": color, "marker": shape, "ms": 6, "mfc": color if is_filled else "white"}

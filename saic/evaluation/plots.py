@@ -1,4 +1,4 @@
-"""Figures of a report: bars by speaker, mel spectrograms (Fig. 4) and embedding maps (Fig. 5).
+"""Figures of one corpus of a report: bars by speaker, mel spectrograms (Fig. 4) and embedding maps (Fig. 5).
 
 The style is that of :mod:`saic.plots`: 4.8 inches wide, 11-point text, no pyplot. Lines differ in
 dashes and in color, so that they can be distinguished in a black-and-white print.
@@ -89,10 +89,8 @@ def save_report_plots(
         progress("plots", done, len(figures))
 
 
-def speaker_bars(
-    per_speaker: Mapping[str, Sequence[float]], label: str = "Target top-1 (%)", top: float = 100.0
-) -> Figure:
-    """Draw one bar per speaker, and one panel per system.
+def speaker_bars(per_speaker: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw target top-1: one bar per speaker, and one panel per system.
 
     It shows whether a system always fails for some speakers, which an average can hide. The order
     of speakers is the same in all panels, sorted by the first system.
@@ -100,12 +98,8 @@ def speaker_bars(
     Parameters
     ----------
     per_speaker
-        System to the value of each speaker, speakers in the same order for all; NaN (no value)
+        System to the value of each speaker in %, speakers in the same order for all; NaN (no value)
         leaves a gap.
-    label
-        Name of the values, with their unit.
-    top
-        Upper limit of the axis, which begins at 0.
 
     Returns
     -------
@@ -123,14 +117,14 @@ def speaker_bars(
         known = of_system[np.isfinite(of_system)]
         mean = "-"
         if len(known):
-            mean = f"{known.mean():.{1 if top >= 10 else 2}f}"
+            mean = f"{known.mean():.1f}"
             axes.axhline(known.mean(), color="black", lw=1.2, ls="--")
         axes.set_title(f"{system}: mean {mean}", fontsize=FONT_PT, loc="left")
         _hide_top_and_right(axes)
-    panels[-1].set(xlim=(0.3, len(order) + 0.7), ylim=(0, 1.03 * top))
+    panels[-1].set(xlim=(0.3, len(order) + 0.7), ylim=(0, 103))
     panels[-1].xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True))
     panels[-1].set_xlabel(f"Speakers, sorted by {first}", fontsize=FONT_PT)
-    figure.supylabel(label, fontsize=FONT_PT)
+    figure.supylabel("Target top-1 (%)", fontsize=FONT_PT)
     return figure
 
 

@@ -30,11 +30,11 @@ from saic.evaluation.data.trials import MIN_SPEAKER_S
 from saic.evaluation.evaluators.evaluators import RECOGNIZERS, Evaluators
 from saic.evaluation.linkage import report as linkage_report
 from saic.evaluation.linkage.material import LENGTHS_S
-from saic.evaluation.linkage.report import HEADLINE_S, worst
+from saic.evaluation.linkage.report import HEADLINE_S, strongest
 from saic.evaluation.linkage.result import ONE_LANGUAGE
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.report_parts import estimates_of, known, table, versions
-from saic.evaluation.systems import SYSTEMS
+from saic.evaluation.systems import COMPARED_PROFILES, SYSTEMS
 from saic.migration import migrate_report
 
 SCHEMA = 4
@@ -162,7 +162,7 @@ _TOPICS = {
 
 _NOTES = {
     "headline": """\
-- Equal error rate (EER) of the worst of all attackers, who has the seconds of speech that the
+- Equal error rate (EER) of the strongest of all attackers, who has the seconds of speech that the
   column names on each side of a trial; 50 % is chance. `all`: trials of all corpora; below it each
   corpus apart, with its own strongest attacker.
 """,
@@ -179,7 +179,8 @@ _NOTES = {
   neither that the words are kept nor that the source speaker is hidden. `mcadams` is VoicePrivacy's
   baseline B2.
 - `pseudonym` is the model with a blend of built-in gallery voices as the target, drawn anew for each
-  recording: what `saic anonymize` does.
+  recording by a seed. `saic anonymize` without seed and key draws again until the voice is unlike the
+  speaker, so that the voice depends on the speaker; that is not measured.
 - Resemblyzer was not used to train this model. It was itself probably trained on VoxCeleb and
   LibriSpeech-other.
 - The paper's 96.1 % is among 1,251 enrolled speakers: not comparable with another number of
@@ -213,7 +214,8 @@ _NOTES = {
   not rank voices. Distill-MOS is a second predictor, trained on other listening tests too. The
   other figures compare output and source frame by frame: distance of log-mels, correlation of log
   F0, share of frames that are voiced in one only, F1 of pauses, ratio of speaking time.
-  `pseudonym_strict` changes the timing, so that its frames are not those of the source.
+  `pseudonym_strict` changes the timing and `replay_target` has another: their figures by frame are of
+  the few outputs that happen to be as long as the source, and say nothing of the others.
 """,
     "classification": """\
 - Real recordings, each compared with the enrollment of every speaker. `saic` is the model's own
@@ -226,9 +228,10 @@ _NOTES = {
   `speaker` (embeddings) should be high.
 """,
     "robustness": """\
-- One conversion per speaker, of a degraded recording. WER is against the transcript of the clean
-  source; cosine is between the speaker embeddings of the conversions of the degraded and of the
-  clean recording. `unconverted` is the WER of the degraded recording itself.
+- One conversion per speaker, of a degraded recording; to a voice of the same sex, if the corpus
+  states the sex of all speakers. WER is against the transcript of the clean source; cosine is between
+  the speaker embeddings of the conversions of the degraded and of the clean recording. `unconverted`
+  is the WER of the degraded recording itself.
 """,
     "all": """\
 - Averages over source speakers, with 95 % intervals from a bootstrap by speaker. An interval of
@@ -311,7 +314,8 @@ def build(
 
 def privacy_claims(privacy: Mapping[str, Any]) -> list[str]:
     """Sentences on the strongest attacker of pseudonyms, and on the weakest corpus beside the best."""
-    system, by_corpus = headline(privacy)
+    system = headline_system(privacy)
+    by_corpus = strongest_by_corpus(privacy, system)
     sentences = [f"{system}: {privacy['claims'][system]}"]
     at_headline = {name: of_corpus.get(f"eer_{HEADLINE_S}s") for name, of_corpus in by_corpus.items()}
     known_eer = {name: eer for name, eer in at_headline.items() if eer is not None and name != ALL_CORPORA}
@@ -325,24 +329,28 @@ def privacy_claims(privacy: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def headline(privacy: Mapping[str, Any]) -> tuple[str, dict[str, Estimates]]:
-    """EER of the strongest attacker on the default pseudonym, or else on the last system measured.
+def headline_system(privacy: Mapping[str, Any]) -> str:
+    """The default pseudonym, or else the last system attacked."""
+    return HEADLINE_SYSTEM if HEADLINE_SYSTEM in privacy["systems"] else list(privacy["systems"])[-1]
+
+
+def strongest_by_corpus(privacy: Mapping[str, Any], system: str) -> dict[str, Estimates]:
+    """EER of the strongest attacker on a system.
 
     Returns
     -------
-    The system, and corpus (first ``all`` together) to ``eer_5s``, ``eer_15s`` and ``eer_28s``, as
-    far as there are speakers with so much speech.
+    Corpus (first ``all`` together) to ``eer_5s``, ``eer_15s`` and ``eer_28s``, as far as there are
+    speakers with so much speech.
     """
-    systems = {system: groups["privacy"] for system, groups in estimates_of(privacy).items()}
-    system = HEADLINE_SYSTEM if HEADLINE_SYSTEM in systems else list(systems)[-1]
-    all_parts = {name.partition("@")[2] for name in systems[system] if "@" in name}
+    estimates = estimates_of(privacy)[system]["privacy"]
+    all_parts = {name.partition("@")[2] for name in estimates if "@" in name}
     parts = sorted(part for part in all_parts if not part.endswith(f", {ONE_LANGUAGE}"))
     by_corpus: dict[str, Estimates] = {}
     for part in ("", *parts):
         suffix = f"@{part}" if part else ""
-        found = {f"eer_{length}s": worst(systems[system], length, suffix)[1] for length in LENGTHS_S}
+        found = {f"eer_{length}s": strongest(estimates, length, suffix)[1] for length in LENGTHS_S}
         by_corpus[part or ALL_CORPORA] = {name: eer for name, eer in found.items() if eer is not None}
-    return system, {name: figures for name, figures in by_corpus.items() if figures}
+    return {name: figures for name, figures in by_corpus.items() if figures}
 
 
 def write(report: Mapping[str, Any], text: str, out: Path) -> None:
@@ -394,13 +402,18 @@ def topic_command(report: Mapping[str, Any], topic: str) -> str:
 
 
 def _attackers_by_corpus(privacy: Mapping[str, Any] | None) -> list[str]:
+    """A table for the headline, and one for each other profile that changes the prosody."""
     if privacy is None:
         return []
-    system, by_corpus = headline(privacy)
-    lengths = dict.fromkeys(name for figures in by_corpus.values() for name in figures)
-    columns = {name: f"EER at {name.removeprefix('eer_').removesuffix('s')} s, %" for name in lengths}
-    title = f"Strongest attacker on `{system}`, by corpus"
-    return table(title, columns, by_corpus, _NOTES["headline"], first="Corpus")
+    profiles = (name for name in COMPARED_PROFILES if name in privacy["systems"])
+    lines, notes = [], _NOTES["headline"]
+    for system in dict.fromkeys((headline_system(privacy), *profiles)):
+        by_corpus = strongest_by_corpus(privacy, system)
+        lengths = dict.fromkeys(name for figures in by_corpus.values() for name in figures)
+        columns = {name: f"EER at {name.removeprefix('eer_').removesuffix('s')} s, %" for name in lengths}
+        lines += table(f"Strongest attacker on `{system}`, by corpus", columns, by_corpus, notes, first="Corpus")
+        notes = ""
+    return lines
 
 
 def _words_by_corpus(corpora: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from saic.evaluation.data.codec import lossless
 from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.evaluators.embedders import OwnEncoder
 from saic.evaluation.evaluators.evaluators import Evaluators
-from saic.evaluation.linkage import plots as linkage_plots
 from saic.evaluation.linkage import run as linkage
 from saic.evaluation.linkage.evidence import Evidence
 from saic.evaluation.linkage.material import corpus_name
@@ -140,7 +140,6 @@ def evaluate(
             claims = [f"Privacy was not measured. {error}"]
         else:
             claims = report.privacy_claims(privacy)
-            linkage_plots.save(privacy, out / "plots")
     result = report.build(
         measured,
         privacy=privacy,
@@ -191,8 +190,9 @@ def _measure_corpus(
         groups["classification"] = {"real": _flatten(classified)}
         target_hits = identities.target_hits
         lossless_clips = [clip for clip in clips if clip.path.suffix.lower() in LOSSLESS_SUFFIXES]
-        if not quick and len({clip.speaker for clip in lossless_clips}) > 1:
-            groups["identity_lossless"] = _identity_lossless(lossless_clips, pipeline, embed, cache, **options)
+        if not quick:
+            with suppress(DataError):  # fewer than two speakers have enough of them
+                groups["identity_lossless"] = _identity_lossless(lossless_clips, pipeline, embed, cache, **options)
     if "words" in chosen:
         texts = {clip.utterance: clip.text for clip in clips}
         groups["utility"] = utility.measure(

@@ -2,8 +2,6 @@
 
 import hashlib
 import io
-import json
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import soundfile
 
 from saic import files
 from saic.audio import SAMPLE_RATE
+from saic.evaluation.cache_keys import run_key
 from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.data.trials import Trial
 from saic.evaluation.external import chimera
@@ -140,7 +139,7 @@ SYSTEMS: dict[str, System] = {
         System(
             "chimera",
             "baseline: Chimera, without a model (:mod:`saic.evaluation.external`)",
-            lambda pipeline, source, reference, seed: chimera().anonymize(source[0], seed=seed),
+            lambda pipeline, source, reference, seed: chimera(source[0], seed=seed),
             has_target=True,
             is_external=True,
         ),
@@ -194,10 +193,9 @@ class SystemOutputs:
         Gives the parts of a trial; its audio has passed the codec.
     cache
         Folder for the outputs after the codec, as FLAC. The key of an output is a hash of the
-        pipeline's ``info`` (with the hash of the weights), the samples that went in, and the seed.
-        So one folder can serve many runs, and an interrupted run continues. The key does not cover
-        code: empty the folder after a change of code. Outputs of a pipeline without a hash of its
-        weights, such as one in training, are not reused.
+        pipeline's ``info`` (with the hash of the weights), the source code, the samples that went in,
+        and the seed. So one folder can serve many runs, and an interrupted run continues. Outputs of
+        a pipeline without a hash of its weights, such as one in training, are not reused.
     """
 
     def __init__(self, pipeline: EvaluatedPipeline, dataset: EvaluationSet, cache: Path, *, seed: int):
@@ -205,9 +203,7 @@ class SystemOutputs:
         self._dataset = dataset
         self._cache = cache
         self._seed = seed
-        info = pipeline.info()
-        unique = info["sha256"] or secrets.token_hex()
-        self._run_key = json.dumps([info, unique, seed, dataset.codec.__name__], sort_keys=True)
+        self._run_key = run_key(pipeline, dataset.codec, seed)
 
     def of_trial(self, system: str, trial: Trial) -> np.ndarray:
         """(N,) output of the system for a trial, after the codec."""

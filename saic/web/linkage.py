@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from saic.evaluation.linkage.report import HEADLINE_S
+from saic.evaluation.linkage.report import HEADLINE_S, best_top1, strongest
 from saic.evaluation.linkage.result import GALLERY_SIZE
+from saic.evaluation.report_parts import estimates_of
 from saic.web.texts import ENGLISH, Texts, percent
 
 LENGTHS_S = (5, HEADLINE_S, 28)
@@ -19,15 +20,15 @@ ORIGINAL = "real"
 
 @dataclass(frozen=True)
 class Linkage:
-    """The worst of all attackers on one system.
+    """The strongest of all attackers on one system.
 
     Attributes
     ----------
     eer
         Seconds of speech to the lowest EER of any attacker, in percent; `HEADLINE_S` is among them.
     top1
-        How often the strongest attacker names the right one of `GALLERY_SIZE` people, in percent, with
-        `HEADLINE_S` of speech; None if it was not measured.
+        How often an attacker names the right one of `GALLERY_SIZE` people, with `HEADLINE_S` of speech, in
+        percent; that of the attacker who does so most often. None if it was not measured.
     speakers
         Number of speakers, with `HEADLINE_S` of speech.
     """
@@ -44,7 +45,7 @@ def read_linkage(folder: Path, weights_sha256: str | None) -> dict[str, Linkage]
     """
     try:
         privacy = json.loads((folder / "report.json").read_text(encoding="utf-8"))["privacy"]
-        return _read_systems(privacy["systems"]) if privacy["weights_sha256"] == weights_sha256 else {}
+        return _read_systems(privacy) if privacy["weights_sha256"] == weights_sha256 else {}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}  # there is no such report
 
@@ -100,22 +101,17 @@ def linkage_html(figures: Mapping[str, Linkage], default: str, texts: Texts = EN
 <p class="soft">{texts.LINKAGE_NOTE.format(seconds=HEADLINE_S)}</p></div>"""
 
 
-def _read_systems(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, Linkage]:
+def _read_systems(privacy: Mapping[str, Any]) -> dict[str, Linkage]:
     """Figures of the systems whose EER was measured with `HEADLINE_S` of speech."""
     found = {}
-    for name, groups in systems.items():
-        estimates = {key: one for key, one in groups.get("privacy", {}).items() if one["value"] is not None}
-        eers = {length: _ending(estimates, f".eer_{length}s") for length in LENGTHS_S}
-        if headline := eers[HEADLINE_S]:
-            top1 = max((one["value"] for one in _ending(estimates, f".top1_{HEADLINE_S}s")), default=None)
-            eer = {length: min(one["value"] for one in several) for length, several in eers.items() if several}
-            found[name] = Linkage(eer, top1, max(one["n"] for one in headline))
+    for name, groups in estimates_of(privacy).items():
+        estimates = groups.get("privacy", {})
+        eers = {length: eer for length in LENGTHS_S if (eer := strongest(estimates, length)[1]) is not None}
+        if HEADLINE_S in eers:
+            top1 = best_top1(estimates, HEADLINE_S)
+            values = {length: eer.value for length, eer in eers.items()}
+            found[name] = Linkage(values, None if top1 is None else top1.value, eers[HEADLINE_S].n)
     return found
-
-
-def _ending(estimates: Mapping[str, Mapping[str, Any]], ending: str) -> list[Mapping[str, Any]]:
-    """The estimates of all attackers of one figure."""
-    return [estimate for key, estimate in estimates.items() if key.endswith(ending)]
 
 
 def _row(name: str, linkage: Linkage) -> str:

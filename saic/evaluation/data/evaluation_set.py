@@ -56,7 +56,7 @@ class EvaluationSet:
         self._paths = {clip.utterance: clip.path for clip in clips}
 
     def one_trial_per_source(self) -> list[trials.Trial]:
-        """The first trial of each source speaker, for outputs that do not depend on the target."""
+        """The first trial of each source speaker; its target is of the same sex if that is known."""
         first: dict[str, trials.Trial] = {}
         for trial in self.trials:
             first.setdefault(trial.source, trial)

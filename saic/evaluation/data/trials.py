@@ -151,7 +151,7 @@ def assign_targets(sexes: Mapping[str, str | None], per_sex: int, seed: int) -> 
 
     Returns
     -------
-    Trials, grouped by source speaker.
+    Trials, grouped by source speaker, those with a target of the same sex first.
     """
     if len(sexes) < 2:
         raise DataError("An evaluation needs at least two speakers with 8 s of audio each.")

@@ -35,9 +35,6 @@ class Embedder(Protocol):
 
     name: str
 
-    def warm_up(self) -> None:
-        """Do what would make the first call slow."""
-
     def embed(self, wav: np.ndarray) -> np.ndarray:
         """(N,) float32 wav at 16 kHz to (E,) float32 embedding of length 1.
 
@@ -66,10 +63,6 @@ class Resemblyzer:
             raise missing_package("The evaluation needs Resemblyzer.", "eval") from error
         self._preprocess = resemblyzer.preprocess_wav
         self._encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
-
-    def warm_up(self) -> None:
-        """Let librosa compile its functions (up to half a minute on a new machine)."""
-        self._encoder.embed_utterance(np.zeros(SAMPLE_RATE, dtype=np.float32) + 1e-3)
 
     def embed(self, wav: np.ndarray) -> np.ndarray:
         """See :meth:`Embedder.embed`."""
@@ -120,9 +113,6 @@ class CamPlusPlus:
         self._network = module.CAMPPlus(embedding_size=_CAMPP_SIZE).eval()
         self._network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
 
-    def warm_up(self) -> None:
-        """Do nothing: the weights are loaded."""
-
     @torch.inference_mode()
     def embed(self, wav: np.ndarray) -> np.ndarray:
         """See :meth:`Embedder.embed`."""
@@ -145,9 +135,6 @@ class OwnEncoder:
 
     def __init__(self, pipeline: EvaluatedPipeline) -> None:
         self._pipeline = pipeline
-
-    def warm_up(self) -> None:
-        """Do nothing: the weights are loaded."""
 
     def embed(self, wav: np.ndarray) -> np.ndarray:
         """See :meth:`Embedder.embed`."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from saic import files
 from saic.errors import SilentAudio, TooShort, UsageError
+from saic.evaluation.cache_keys import code_fingerprint
 from saic.evaluation.evaluators.distillmos import DistillMos
 from saic.evaluation.evaluators.dnsmos import Dnsmos
 from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer
@@ -25,6 +26,8 @@ from saic.evaluation.evaluators.whisper import WhisperASR, normalize
 NO_ASR = "none"
 RECOGNIZERS = {"asr": "", "moonshine": "moonshine_"}
 """Attribute of :class:`Evaluators` that holds a recognizer, to the prefix of its figures: "moonshine_wer"."""
+
+_CODE = ("signal", *(f"evaluation/evaluators/{name}.py" for name in ("distillmos", "dnsmos", "moonshine", "whisper")))
 
 _log = logging.getLogger(__name__)
 
@@ -88,11 +91,8 @@ class Evaluators:
             is logged instead: its package does not run on every system.
         """
         recognizer = None if asr == NO_ASR else WhisperASR(asr, device)
-        embedders = Resemblyzer(), CamPlusPlus()
-        for embedder in embedders:
-            embedder.warm_up()
         return cls(
-            embedders,
+            (Resemblyzer(), CamPlusPlus()),
             recognizer,
             Dnsmos() if quality else None,
             _moonshine() if moonshine else None,
@@ -101,11 +101,12 @@ class Evaluators:
 
 
 class CachedEvaluators:
-    """Transcripts and quality scores, cached on disk. The key is a hash of evaluator and samples."""
+    """Transcripts and quality scores, cached on disk. The key is a hash of evaluator, its code, and samples."""
 
     def __init__(self, evaluators: Evaluators, folder: Path):
         self._evaluators = evaluators
         self._folder = folder
+        self._code = code_fingerprint(*_CODE)
 
     def transcripts(self, wav: np.ndarray) -> dict[str, str]:
         """Prefix of each loaded recognizer (:data:`RECOGNIZERS`) to its transcript, normalized."""
@@ -131,7 +132,7 @@ class CachedEvaluators:
         return scores
 
     def _cached(self, identity: str, wav: np.ndarray, evaluate: Callable[[np.ndarray], Any]) -> Any:
-        digest = hashlib.sha256(f"{identity}|{wav.dtype}|".encode() + wav.tobytes()).hexdigest()
+        digest = hashlib.sha256(f"{identity}|{self._code}|{wav.dtype}|".encode() + wav.tobytes()).hexdigest()
         path = self._folder / f"{digest[:32]}.json"
         if not path.exists():
             result = json.dumps(evaluate(wav))

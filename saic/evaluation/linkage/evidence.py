@@ -18,12 +18,9 @@ class Evidence(Protocol):
     ----------
     name
         Its key in a report.
-    version
-        Raised when its values change: part of the key of cached vectors.
     """
 
     name: str
-    version: int
 
     def measure(self, segment: Segment) -> np.ndarray:
         """(E,) float32, finite.
@@ -59,8 +56,6 @@ class TrainedEvidence(Evidence, Protocol):
 
 class EmbedderEvidence:
     """A pretrained speaker embedder."""
-
-    version = 1
 
     def __init__(self, embedder: Embedder):
         self.name = embedder.name

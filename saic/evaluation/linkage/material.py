@@ -9,7 +9,7 @@ are of different clips, and of different sessions if the corpus states them.
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -79,15 +79,12 @@ class TrialSet:
 
     Attributes
     ----------
-    length
-        Nominal length of a side in s, or `ALL`.
     enrollments
         One per speaker.
     tests
         Up to three per speaker.
     """
 
-    length: Length
     enrollments: tuple[Side, ...]
     tests: tuple[Side, ...]
 
@@ -111,7 +108,6 @@ class Speakers:
     """
 
     clips: Mapping[str, Sequence[Clip]]
-    corpora: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, corpora: Mapping[str, Sequence[Clip]]) -> "Speakers":
@@ -120,7 +116,11 @@ class Speakers:
         for corpus, of_corpus in corpora.items():
             for clip in of_corpus:
                 clips.setdefault(f"{corpus}/{clip.speaker}", []).append(clip)
-        return cls(clips, {speaker: speaker.split("/")[0] for speaker in clips})
+        return cls(clips)
+
+    def corpus(self, speaker: str) -> str:
+        """Name of the speaker's corpus."""
+        return speaker.partition("/")[0]
 
     def sex(self, speaker: str) -> str | None:
         """ "F", "M" or None."""
@@ -137,7 +137,7 @@ class Speakers:
 
     def part(self, speaker: str) -> str:
         """Row of the report that the speaker belongs to: the corpus, children apart."""
-        return self.corpora[speaker] + " children" * self.is_child(speaker)
+        return self.corpus(speaker) + " children" * self.is_child(speaker)
 
 
 def cut_clip(clip: Clip) -> list[Recording]:
@@ -185,7 +185,7 @@ def trial_set(speakers: Speakers, length: Length, seed: int) -> TrialSet:
         if enrolled and tested:
             enrollments.append(enrolled[0])
             tests += tested[:MAX_TEST_SIDES]
-    return TrialSet(length, tuple(enrollments), tuple(tests))
+    return TrialSet(tuple(enrollments), tuple(tests))
 
 
 def folds(speakers: Sequence[str], n_folds: int, seed: int) -> dict[str, int]:

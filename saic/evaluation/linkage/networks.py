@@ -99,7 +99,6 @@ class FineTunedResemblyzer(_TrainedNetwork):
     """
 
     name = "finetuned"
-    version = 1
 
     def __init__(self, steps: int = 240):
         try:
@@ -156,7 +155,6 @@ class CodesNetwork(_TrainedNetwork):
     """
 
     name = "codes"
-    version = 1
 
     def __init__(self, encode: Callable[[np.ndarray], np.ndarray], steps: int = 600):
         self._encode = encode

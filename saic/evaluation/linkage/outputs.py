@@ -1,38 +1,20 @@
 """Converted recordings of the linkage evaluation, cached on disk."""
 
 import hashlib
-import json
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-import saic
 from saic import audio
 from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError
+from saic.evaluation.cache_keys import run_key
 from saic.evaluation.data.codec import round_trip
 from saic.evaluation.linkage.material import Recording
 from saic.evaluation.protocols import EvaluatedPipeline
 from saic.evaluation.systems import SYSTEMS, write_flac
-
-_CODE = (
-    *("audio", "signal", "model", "vocoder"),
-    *("conversion.py", "gallery.py", "keys.py", "pipeline.py", "profiles.py", "spool.py"),
-    *("evaluation/systems.py", "evaluation/data/codec.py"),
-)
-
-
-def code_fingerprint() -> str:
-    """SHA-256 of the source code that an output depends on."""
-    digest, package = hashlib.sha256(), Path(saic.__file__).parent
-    for name in _CODE:
-        path = package / name
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 class RecordingOutputs:
@@ -48,23 +30,29 @@ class RecordingOutputs:
         Recordings whose voices the system ``convert`` gives; never of a speaker of the trials.
     cache
         Folder of the outputs. The key of an output has the hashes of the source code, of the
-        weights and of the recording's file, the place in it, and the seed. So an interrupted run
-        goes on, and no output of an older version is taken.
+        weights and of the recording's file, the place in it, the same of the target, and the seed.
+        So an interrupted run goes on, and no output of an older version is taken.
+
+    Attributes
+    ----------
+    run_key
+        What all outputs depend on, see :func:`saic.evaluation.cache_keys.run_key`.
     """
 
     def __init__(self, pipeline: EvaluatedPipeline, targets: Sequence[Recording], cache: Path, *, seed: int):
         self._pipeline, self._targets, self._cache, self._seed = pipeline, targets, cache, seed
-        info = pipeline.info()
-        unique = info["sha256"] or secrets.token_hex()  # weights in training have no hash
-        self._run_key = json.dumps([info, unique, code_fingerprint(), seed, round_trip.__name__], sort_keys=True)
+        self.run_key = run_key(pipeline, round_trip, seed)
         self._hashes: dict[Path, str] = {}
 
     def wav(self, system: str, recording: Recording) -> np.ndarray | None:
         """(N,) output of a system; None if the recording cannot be used."""
-        place = f"{self._hash(recording.clip.path)}|{recording.index}/{recording.of}"
-        path = self._cache / f"{_digest(f'{self._run_key}|{system}|{place}').hex()[:32]}.flac"
+        place = self._place(recording)
+        seed = int.from_bytes(_digest(f"{self._seed}|{place}")[:7])
+        target = self._targets[seed % len(self._targets)] if "target" in SYSTEMS[system].depends_on else None
+        made_from = place if target is None else f"{place}|{self._place(target)}"
+        path = self._cache / f"{_digest(f'{self.run_key}|{system}|{made_from}').hex()[:32]}.flac"
         if not path.exists():
-            wav = self._make(system, recording, int.from_bytes(_digest(f"{self._seed}|{place}")[:7]))
+            wav = self._make(system, recording, target, seed)
             if wav is None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
@@ -72,22 +60,22 @@ class RecordingOutputs:
                 write_flac(path, wav)
         return soundfile.read(path, dtype="float32")[0] if path.stat().st_size else None
 
-    def _make(self, system: str, recording: Recording, seed: int) -> np.ndarray | None:
+    def _make(self, system: str, recording: Recording, target: Recording | None, seed: int) -> np.ndarray | None:
         try:
             source, run = round_trip(_read(recording)), SYSTEMS[system].run
             if run is None:
                 return source
-            reference = np.zeros(0, dtype=np.float32)
-            if "target" in SYSTEMS[system].depends_on:
-                reference = round_trip(_read(self._targets[seed % len(self._targets)]))
+            reference = np.zeros(0, dtype=np.float32) if target is None else round_trip(_read(target))
             return round_trip(run(self._pipeline, (source, SAMPLE_RATE), (reference, SAMPLE_RATE), seed))
         except AudioError:
             return None
 
-    def _hash(self, path: Path) -> str:
+    def _place(self, recording: Recording) -> str:
+        """Hash of the recording's file, and the place in it."""
+        path = recording.clip.path
         if path not in self._hashes:
             self._hashes[path] = hashlib.sha256(path.read_bytes()).hexdigest()
-        return self._hashes[path]
+        return f"{self._hashes[path]}|{recording.index}/{recording.of}"
 
 
 def _digest(key: str) -> bytes:

@@ -5,8 +5,6 @@ A report is read without what measures it: the page needs no scikit-learn to sta
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from saic.evaluation.linkage.material import Length, TrialSet
 from saic.evaluation.metrics import Estimates
 
@@ -27,13 +25,10 @@ class LinkageResult:
         System to figure to estimate.
     trials
         By length.
-    scores
-        System to length to attacker to (R, C) scores.
     transcripts
         Figures of the attacker who only reads. They hold for every system.
     """
 
     estimates: dict[str, Estimates]
     trials: dict[Length, TrialSet]
-    scores: dict[str, dict[Length, dict[str, np.ndarray]]]
     transcripts: Estimates = field(default_factory=dict)

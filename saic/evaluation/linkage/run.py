@@ -3,7 +3,7 @@
 Every attacker knows converted speech of other speakers, of the splits ``train`` and ``attack``, and
 has 5, 15 or 28 s of each side of a trial, or all that there is of a speaker. All attackers together
 are ``fused``. The figure that counts is that of the strongest attacker, see
-:func:`saic.evaluation.linkage.report.worst`.
+:func:`saic.evaluation.linkage.report.strongest`.
 """
 
 import hashlib
@@ -98,6 +98,8 @@ class LinkageEvaluation:
         )
         if len(self.train) < 2:
             raise DataError("The attackers need a split 'train' with at least two speakers of two recordings.")
+        names, n_first = list(self.train), round(NETWORK_SHARE * len(self.train))
+        self._network_speakers, self._back_end_speakers = names[:n_first], names[n_first:]
         lengths: tuple[Length, ...] = LENGTHS_S[:2] if quick else (*LENGTHS_S, ALL)
         splits = dict.fromkeys((ATTACK_SPLIT, split))
         self.trials = {
@@ -108,17 +110,21 @@ class LinkageEvaluation:
             }
             for name in splits
         }
-        shared = [length for length in lengths if all(length in trials for trials in self.trials.values())]
+        references = [recording for clips in targets.clips.values() for clip in clips for recording in cut_clip(clip)]
+        self.outputs = RecordingOutputs(pipeline, references, cache / "outputs", seed=seed)
+        self._groups = {name: self._group(self.speakers[name]) for name in splits}
+        shared = [
+            length
+            for length in lengths
+            if all(length in trials for trials in self.trials.values()) and self._can_train_fusion(length)
+        ]
         if not shared:
             raise DataError(
                 f"The splits '{ATTACK_SPLIT}' and '{split}' each need two speakers of one corpus, sex and age group"
                 f" with two recordings of {LENGTHS_S[0]} s."
             )
         self.trials = {name: {length: trials[length] for length in shared} for name, trials in self.trials.items()}
-        references = [recording for clips in targets.clips.values() for clip in clips for recording in cut_clip(clip)]
-        self.outputs = RecordingOutputs(pipeline, references, cache / "outputs", seed=seed)
         self._measurements = Measurements(cache / "measurements.sqlite")
-        self._groups = {name: self._group(self.speakers[name]) for name in splits}
 
     def measure(self, systems: Sequence[str]) -> LinkageResult:
         """Run all attackers on the systems; ``real`` is always among them."""
@@ -139,14 +145,13 @@ class LinkageEvaluation:
         for system in systems:
             if PROFILE_BASELINE in own and system in COMPARED_PROFILES:
                 estimates[system] |= self._gain(own[system], own[PROFILE_BASELINE])
-        return LinkageResult(estimates, self.trials[self.split], own, self._read_transcripts())
+        return LinkageResult(estimates, self.trials[self.split], self._read_transcripts())
 
     def _attack(
         self, vectors: Mapping[str, scoring.Vectors], original: Mapping[str, scoring.Vectors]
     ) -> dict[str, dict[Length, dict[str, np.ndarray]]]:
         """Split to length to attacker to (R, C) scores."""
-        fold_of = folds([s for s in self.speakers[ATTACK_SPLIT].clips], N_FOLDS, self._seed)
-        held_out = self._network_speakers(False)
+        fold_of = folds(list(self.speakers[ATTACK_SPLIT].clips), N_FOLDS, self._seed)
         in_attack = self._recordings(ATTACK_SPLIT)
         result: dict[str, dict[Length, dict[str, np.ndarray]]] = {}
         for split, by_length in self.trials.items():
@@ -157,7 +162,7 @@ class LinkageEvaluation:
                 for evidence in self._evidence:
                     name = evidence.name
                     is_trained = isinstance(evidence, TrainedEvidence)
-                    train = {s: r for s, r in self.train.items() if not is_trained or s in held_out}
+                    train = {s: r for s, r in self.train.items() if not is_trained or s in self._back_end_speakers}
                     known = scoring.TrainingSet.of(train, vectors[name]).joined(
                         scoring.TrainingSet.of(in_attack, vectors[name])
                     )
@@ -252,7 +257,7 @@ class LinkageEvaluation:
         attributes = {
             "sex": {name: speakers.sex(name) for name in names},
             "age_group": {name: speakers.age_group(name) for name in names},
-            "corpus": {name: speakers.corpora[name] for name in names},
+            "corpus": {name: speakers.corpus(name) for name in names},
             "language": languages,
         }
         rows = inference.mean_vectors(sides, vectors)
@@ -315,7 +320,7 @@ class LinkageEvaluation:
         for evidence in trained:
             self._train(system, evidence)
         if trained:
-            unseen = [r for s in self._network_speakers(False) for r in self.train[s]]
+            unseen = [r for s in self._back_end_speakers for r in self.train[s]]
             needed = list(dict.fromkeys([*unseen, *in_trials]))
             vectors |= self._measure_all(system, needed, trained, f"measure {system} by networks")
         return vectors
@@ -334,13 +339,13 @@ class LinkageEvaluation:
 
     def _train(self, system: str, evidence: TrainedEvidence) -> None:
         """Train a network on a system's outputs, or load it from the cache."""
-        chosen = {speaker: self.train[speaker] for speaker in self._network_speakers(True)}
-        segments, speakers, digest = [], [], hashlib.sha256(f"{evidence.name}|{evidence.version}|{self._seed}".encode())
-        of_recording = {recording: speaker for speaker, of_speaker in chosen.items() for recording in of_speaker}
+        made_by = f"{evidence.name}|{self._measurements.code}|{self.outputs.run_key}"
+        segments, speakers, digest = [], [], hashlib.sha256(made_by.encode())
+        of_recording = {recording: speaker for speaker in self._network_speakers for recording in self.train[speaker]}
         for recording, _, segment in self._segments(system, list(of_recording)):
             segments.append(segment)
             speakers.append(of_recording[recording])
-            digest.update(segment.wav.tobytes())
+            digest.update(speakers[-1].encode() + segment.wav.tobytes())
         path = self._cache / "networks" / f"{evidence.name}-{digest.hexdigest()[:32]}.safetensors"
         if path.exists():
             evidence.load(load_file(path))
@@ -360,12 +365,6 @@ class LinkageEvaluation:
             if wav is not None:
                 for index, part in enumerate(cut_segments(wav, recording.n_segments)):
                     yield recording, index, Segment(part)
-
-    def _network_speakers(self, for_network: bool) -> set[str]:
-        """Training speakers of the networks, or those of their back ends."""
-        names = list(self.train)
-        n_first = round(NETWORK_SHARE * len(names))
-        return set(names[:n_first] if for_network else names[n_first:])
 
     def _recordings(self, split: str) -> dict[str, list[Recording]]:
         """Speaker to all recordings in the trials of a split."""
@@ -393,6 +392,11 @@ class LinkageEvaluation:
         voiced = np.concatenate(f0) if f0 else np.zeros(0)
         voiced = voiced[voiced > 0]
         return "high" if len(voiced) and np.median(voiced) > REGISTER_HZ else "low"
+
+    def _can_train_fusion(self, length: Length) -> bool:
+        """Whether ``attack`` has a pair of different speakers that counts."""
+        trials = self.trials[ATTACK_SPLIT][length]
+        return bool((self._in_group(trials, ATTACK_SPLIT) & ~scoring.same_speaker(trials)).any())
 
     def _in_group(self, trials: TrialSet, split: str) -> np.ndarray:
         """(R, C) bool: pairs within a corpus, sex and age group."""

@@ -1,6 +1,6 @@
 """From vectors of segments to scores of trials: PLDA of each kind of evidence, and their fusion."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -8,13 +8,16 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from saic.evaluation.linkage.material import Recording, Side, TrialSet
-from saic.evaluation.measures.plda import Plda
+from saic.evaluation.linkage.plda import Plda
 
 Vectors = Mapping[tuple[Recording, int], np.ndarray]
 """Segment, as recording and index, to (E,) vector; segments without a measurement are missing."""
 
 EMBEDDING_SHRINKAGE, STATISTICS_SHRINKAGE = 0.35, 0.5
-"""Share of the within-speaker covariance that is isotropic, see :class:`Plda`."""
+"""Share of the within-speaker covariance that is isotropic, see :class:`Plda`: few segments of a speaker
+are known. That of embeddings had the lowest EER on McAdams-anonymized speech of 61 speakers of the
+splits ``dev`` and ``train``.
+"""
 
 _MAX_DEVIATIONS = 4.0  # statistics of a segment are limited to this many standard deviations
 _MIN_PAIRS = 3  # of one speaker each, to fit a fusion
@@ -68,14 +71,15 @@ class BackEnd:
     Parameters
     ----------
     unit_length
-        Whether vectors are scaled to length 1 after that: for embeddings, not for statistics.
+        Whether vectors are scaled to length 1 after that (Garcia-Romero and Espy-Wilson, Interspeech
+        2011): for embeddings, not for statistics.
     """
 
     def __init__(self, known: TrainingSet, *, unit_length: bool):
         self._mean, self._std = known.vectors.mean(axis=0), known.vectors.std(axis=0) + 1e-6
         self._unit_length = unit_length
         shrinkage = EMBEDDING_SHRINKAGE if unit_length else STATISTICS_SHRINKAGE
-        self._plda = Plda(self._standardized(known.vectors), known.speakers.tolist(), shrinkage, unit_length=False)
+        self._plda = Plda(self._standardized(known.vectors), known.speakers.tolist(), shrinkage)
 
     def compare(self, enrollments: Sequence[Side], tests: Sequence[Side], vectors: Vectors) -> np.ndarray:
         """(R, C) log likelihood ratios of the sides' mean vectors; NaN for a side without one."""
@@ -119,13 +123,13 @@ def compare_by_plda(
         See :class:`BackEnd`.
     """
     scores = np.full((len(trials.enrollments), len(trials.tests)), np.nan)
-    for folds, rows, columns in _blocks(trials, fold_of):
+    for folds, block in _blocks(trials, fold_of):
         left_out = {speaker for speaker, fold in fold_of.items() if fold in folds}
         back_end = BackEnd(known.without(left_out), unit_length=unit_length)
-        sides = [trials.enrollments[i] for i in rows], [trials.tests[i] for i in columns]
-        block = back_end.compare(*sides, vectors)
-        wanted = _is_block(sides, folds, fold_of)
-        scores[np.ix_(rows, columns)] = np.where(wanted, block, scores[np.ix_(rows, columns)])
+        rows, columns = (np.flatnonzero(block.any(axis=axis)) for axis in (1, 0))
+        compared = back_end.compare([trials.enrollments[i] for i in rows], [trials.tests[i] for i in columns], vectors)
+        place = np.ix_(rows, columns)
+        scores[place] = np.where(block[place], compared, scores[place])
     return scores
 
 
@@ -163,15 +167,11 @@ class Fusion:
 def fuse_by_folds(trials: TrialSet, scores: np.ndarray, counts: np.ndarray, fold_of: Mapping[str, int]) -> np.ndarray:
     """(K, R, C) to (R, C): each pair by a fusion that was trained without the folds of its speakers."""
     is_same = same_speaker(trials)
-    rows_of, columns_of = (
-        np.array([fold_of[side.speaker] for side in sides]) for sides in (trials.enrollments, trials.tests)
-    )
     fused = np.full(is_same.shape, np.nan)
-    for one, other in combinations_with_replacement(sorted(set(fold_of.values())), 2):
-        outside = ~np.isin(rows_of, (one, other))[:, None] & ~np.isin(columns_of, (one, other))
-        block = (rows_of[:, None] == one) & (columns_of == other) | (rows_of[:, None] == other) & (columns_of == one)
-        train = counts & outside
-        if block.any() and (is_same & train).sum() >= _MIN_PAIRS:
+    for _, block in _blocks(trials, fold_of):
+        train = counts & ~block.any(axis=1)[:, None] & ~block.any(axis=0)
+        labels = is_same[train]
+        if labels.sum() >= _MIN_PAIRS and not labels.all():
             fused = np.where(block, Fusion(scores, is_same, train).score(scores), fused)
     return fused
 
@@ -184,28 +184,16 @@ def same_speaker(trials: TrialSet) -> np.ndarray:
     )
 
 
-def _blocks(trials: TrialSet, fold_of: Mapping[str, int]) -> list[tuple[tuple[int, ...], list[int], list[int]]]:
-    """(folds, rows, columns) for each pair of folds; one block of all if there are no folds."""
-    if not fold_of:
-        return [((), list(range(len(trials.enrollments))), list(range(len(trials.tests))))]
-    blocks = []
-    for folds in combinations_with_replacement(sorted(set(fold_of.values())), 2):
-        rows, columns = (
-            [i for i, side in enumerate(sides) if fold_of[side.speaker] in folds]
-            for sides in (trials.enrollments, trials.tests)
-        )
-        if rows and columns:
-            blocks.append((folds, rows, columns))
-    return blocks
-
-
-def _is_block(sides: tuple[list[Side], list[Side]], folds: tuple[int, ...], fold_of: Mapping[str, int]) -> np.ndarray:
-    """Which pairs of the sides have one speaker in each of the two folds."""
-    if not folds:
-        return np.ones((len(sides[0]), len(sides[1])), dtype=bool)
-    rows, columns = (np.array([fold_of[side.speaker] for side in of_side]) for of_side in sides)
-    one, other = folds
-    return (rows[:, None] == one) & (columns == other) | (rows[:, None] == other) & (columns == one)
+def _blocks(trials: TrialSet, fold_of: Mapping[str, int]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Each pair of folds, a fold with itself too, and (R, C) which pairs have a speaker in each; all without folds."""
+    rows, columns = (
+        np.array([fold_of[side.speaker] if fold_of else 0 for side in sides])
+        for sides in (trials.enrollments, trials.tests)
+    )
+    for one, other in combinations_with_replacement(sorted({*rows.tolist(), *columns.tolist()}), 2):
+        block = (rows[:, None] == one) & (columns == other) | (rows[:, None] == other) & (columns == one)
+        if block.any():
+            yield (one, other), block
 
 
 def _mean(side: Side, vectors: Vectors, transform=lambda vectors: vectors) -> np.ndarray | None:

@@ -45,7 +45,6 @@ class Level:
     """Level and dynamics of the waveform and of speech, DC and clipping. Not invariant to gain."""
 
     name = "level"
-    version = 1
 
     def measure(self, segment: Segment) -> np.ndarray:
         """(18,) float32.
@@ -94,7 +93,6 @@ class Prosody:
     """Statistics of log2 F0: height, range, shape, slopes, modulation spectrum, and voiced runs."""
 
     name = "prosody"
-    version = 1
 
     def measure(self, segment: Segment) -> np.ndarray:
         """(60,) float32; the F0 of an unvoiced segment counts as 150 Hz without variation.
@@ -169,7 +167,6 @@ class EnergyModulation:
     """Modulation spectra of the energy envelope, its distribution and slopes, and its relation to F0."""
 
     name = "energy"
-    version = 1
 
     def measure(self, segment: Segment) -> np.ndarray:
         """(121,) float32. Raises as :meth:`Level.measure`."""
@@ -224,7 +221,6 @@ class Timing:
     """Pauses, runs of speech and of voicing, syllable-like rate, and the rate of spectral change."""
 
     name = "timing"
-    version = 1
 
     def measure(self, segment: Segment) -> np.ndarray:
         """(68,) float32. Raises as :meth:`Level.measure`."""
@@ -271,7 +267,6 @@ class Floor:
     """Level and spectrum outside speech relative to the speech level, and the segment's edges."""
 
     name = "floor"
-    version = 1
 
     def measure(self, segment: Segment) -> np.ndarray:
         """(36,) float32; without frames outside speech, the quietest tenth counts.
@@ -310,7 +305,6 @@ class Spectrum:
     """Long-term average of the mel spectrum over speech, and its deviation, as cosine coefficients."""
 
     name = "spectrum"
-    version = 1
 
     def measure(self, segment: Segment) -> np.ndarray:
         """(40,) float32: 24 coefficients of the average and 16 of the log deviation.
@@ -327,7 +321,6 @@ class Articulation:
     """Spread, rate of change and shape of the distribution of the first cepstral coefficients over speech."""
 
     name = "articulation"
-    version = 1
 
     def measure(self, segment: Segment) -> np.ndarray:
         """(56,) float32. Raises as :meth:`Level.measure`."""
@@ -347,7 +340,6 @@ class MicroProsody:
     """Mean course of energy, spectral change and F0 around the start and the end of voiced runs."""
 
     name = "microprosody"
-    version = 1
 
     def measure(self, segment: Segment) -> np.ndarray:
         """(50,) float32; constants where nothing is voiced. Raises as :meth:`Level.measure`."""

@@ -1,10 +1,10 @@
 """Conversions of degraded recordings: word errors and the similarity to the conversion of the clean
 recording.
 
-One trial per source speaker. After the codec, its source part is degraded
-(:mod:`saic.evaluation.data.degradations`) and converted with the same reference as the clean part;
-both conversions are compared. The WER of the degraded recording itself, without a conversion, shows
-how many word errors are not due to the conversion.
+One trial per source speaker, the first, whose target is of the same sex if that is known. After the
+codec, its source part is degraded (:mod:`saic.evaluation.data.degradations`) and converted with the
+same reference as the clean part; both conversions are compared. The WER of the degraded recording
+itself, without a conversion, shows how many word errors are not due to the conversion.
 """
 
 import zlib

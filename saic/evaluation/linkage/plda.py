@@ -6,12 +6,6 @@ import numpy as np
 
 from saic.errors import DataError
 
-# Share of the within-speaker covariance that is isotropic, since three parts of each of 130
-# speakers are too few to estimate it in 256 dimensions. Chosen for the lowest EER on
-# McAdams-anonymized speech of 61 other speakers of the splits dev and train. EER there: cosine 39
-# and 43 %, PLDA 24 and 21 % (Resemblyzer and VoiceFilter). LDA was no better.
-_SHRINKAGE = 0.35
-
 
 class Plda:
     """Two-covariance PLDA: a speaker is y ~ N(m, B), a recording of the speaker x ~ N(y, W).
@@ -24,8 +18,7 @@ class Plda:
 
     Ioffe, "Probabilistic Linear Discriminant Analysis", ECCV 2006, gives W and B in closed form for
     equally many recordings per speaker; Brümmer and de Villiers, "The speaker partitioning
-    problem", Odyssey 2010, the ratio. Embeddings are centered and, unless ``unit_length`` is false,
-    scaled to length 1 first (Garcia-Romero and Espy-Wilson, Interspeech 2011).
+    problem", Odyssey 2010, the ratio.
 
     Parameters
     ----------
@@ -35,8 +28,6 @@ class Plda:
         (n,) true speakers.
     shrinkage
         Share of W, 0 to 1, that is replaced by a multiple of the identity.
-    unit_length
-        Whether embeddings are scaled to length 1; statistics of a signal are not.
 
     Raises
     ------
@@ -44,20 +35,12 @@ class Plda:
         Fewer than two speakers with two recordings on average.
     """
 
-    def __init__(
-        self,
-        embeddings: np.ndarray,
-        speakers: Sequence[str],
-        shrinkage: float = _SHRINKAGE,
-        *,
-        unit_length: bool = True,
-    ):
-        self._unit_length = unit_length
+    def __init__(self, embeddings: np.ndarray, speakers: Sequence[str], shrinkage: float):
         names, which, counts = np.unique(speakers, return_inverse=True, return_counts=True)
         if len(names) < 2 or len(which) < 2 * len(names):
             raise DataError("Training an attacker needs at least two speakers with two recordings each.")
         self._mean = embeddings.mean(axis=0)
-        x = self._normalized(embeddings)
+        x = embeddings - self._mean
         means = np.stack([x[which == index].mean(axis=0) for index in range(len(names))])
         within = (x - means[which]).T @ (x - means[which]) / (len(x) - len(names))
         size = len(within)
@@ -70,7 +53,7 @@ class Plda:
 
     def project(self, embeddings: np.ndarray) -> np.ndarray:
         """(n, E) embeddings to (n, E) coordinates where W is identity and B diag(``between``)."""
-        return self._normalized(embeddings) @ self._basis
+        return (embeddings - self._mean) @ self._basis
 
     def compare(
         self,
@@ -104,7 +87,3 @@ class Plda:
                 constant = np.log(1 - d**2 / (a * b)).sum() / 2
                 ratios[np.ix_(rows == n, columns == m)] = (x * d / rest) @ y.T - alone - constant
         return ratios
-
-    def _normalized(self, embeddings: np.ndarray) -> np.ndarray:
-        centered = embeddings - self._mean
-        return centered / np.linalg.norm(centered, axis=1, keepdims=True) if self._unit_length else centered
