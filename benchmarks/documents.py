@@ -16,6 +16,7 @@ from pathlib import Path
 
 from saic.evaluation import overview
 from saic.evaluation import report as reports
+from saic.evaluation.linkage.report import VARIANTS
 
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "benchmarks" / "evaluation" / "report.json"
@@ -49,7 +50,6 @@ README_TABLES = {
 }
 """First header of a README table to its other columns, each with the heading of the report's table that has it."""
 
-_VARIANTS = ("_cosine`", "_ignorant`")  # of attackers: weaker ways to use the same embeddings
 FIGURES = re.compile(r"(?<=\n)## Figures\n.*?(?=\n## )", re.S)
 TABLE = re.compile(r"(?:^\|.*\n)+", re.M)
 _CARD_FIGURES = re.compile(r"(?<=\n)### Strongest attacker\n.*?(?=\n### What that says\n)", re.S)
@@ -100,7 +100,7 @@ def readme_rows(first: str, found: Mapping[str, Mapping[str, Mapping[str, str]]]
     """
     if first == "Attacker":  # the strongest first
         attackers = found["Attackers on `pseudonym`"]
-        shown = [row for row in attackers if not row.endswith(_VARIANTS)]
+        shown = [row for row in attackers if not row.strip("`").endswith(VARIANTS)]
         return sorted(shown, key=lambda row: (row != "`fused`", _value(attackers[row]["EER at 15 s, %"])))
     if first == "Input":  # undegraded, and the two inputs that lose most words
         degraded = found["Degraded recordings: librispeech"]

@@ -1,12 +1,15 @@
 """A report in five figures: words, identity, attackers by seconds, sound, degraded recordings.
 
 Each figure has a row for a system or a kind of degradation, and in it a mark with its 95 % interval
-for each corpus. Controls and baselines of the vocoder are left out; the tables have them.
+for each corpus. Controls and baselines of the vocoder are left out; the tables have them. A sixth
+figure has a row for each attacker and a mark for each system.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from saic.evaluation.linkage.report import strongest
+from saic.evaluation.linkage.report import HEADLINE_S, VARIANTS, strongest
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.plots import COLORS, DASHES, save_png
 from saic.evaluation.report_parts import estimates_of
@@ -22,7 +25,7 @@ from saic.evaluation.systems import SYSTEMS
 from saic.plots import FONT_PT, WIDTH_IN
 
 TOPICS = ("words", "identity", "attackers", "sound", "degraded")
-"""What the figures show, in their order; ``attackers`` is in ``eer_by_seconds.png``."""
+"""What the figures show, in their order."""
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one more than the colors, so that pairs repeat late
 _ROW_IN, _TITLE_IN, _AXIS_IN, _LEGEND_IN = 0.27, 0.3, 0.5, 0.22
@@ -69,15 +72,40 @@ def figure(report: Mapping[str, Any], topic: str) -> Figure:
     return _draw(_PANELS[topic](report), _KINDS.get(topic, ("", "")))
 
 
-def file_name(topic: str) -> str:
-    """Name of the picture of a topic, in the folder ``plots`` of a report."""
-    return "eer_by_seconds.png" if topic == "attackers" else f"{topic}.png"
+def file_names(report: Mapping[str, Any]) -> list[str]:
+    """Names of the pictures of a report, in their order, in its folder ``plots``."""
+    return [name for topic in topics(report) for name in _figures(report, topic)]
 
 
 def save(report: Mapping[str, Any], folder: Path) -> None:
-    """Write the picture of each topic into a folder."""
+    """Write the pictures of a report into a folder."""
     for topic in topics(report):
-        save_png(figure(report, topic), folder / file_name(topic))
+        for name, draw in _figures(report, topic).items():
+            save_png(draw(), folder / name)
+
+
+def _figures(report: Mapping[str, Any], topic: str) -> dict[str, Callable[[], Figure]]:
+    """File name of each picture of a topic to what draws it."""
+    if topic != "attackers":
+        return {f"{topic}.png": partial(figure, report, topic)}
+    panel = _by_attacker(report["privacy"])
+    by_attacker = {"attackers.png": partial(_draw, [panel], ("", ""))} if panel else {}
+    return {"eer_by_seconds.png": partial(figure, report, topic), **by_attacker}
+
+
+def _by_attacker(report: Mapping[str, Any]) -> Panel | None:
+    """EER of each attacker at 15 s on all systems, the strongest attacker on pseudonyms first."""
+    ending, rows = f".eer_{HEADLINE_S}s", {}
+    for system, estimates in _attacked(report)[0].items():
+        for name, eer in estimates.items():
+            attacker = name.removesuffix(ending)
+            if name.endswith(ending) and eer.value is not None and not attacker.endswith(VARIANTS):
+                rows.setdefault(attacker, {})[system, True] = eer
+    if not rows:
+        return None
+    first = next((key for row in rows.values() for key in row if key[0] != "real"), ("real", True))
+    order = sorted(rows, key=lambda name: rows[name][first].value if first in rows[name] else math.inf)
+    return Panel(f"EER at {HEADLINE_S} s (%)", {name: rows[name] for name in order}, (50.0,), best="high")
 
 
 def eer_by_seconds(systems: Mapping[str, Mapping[str, Any]], lengths_s: list[int]) -> Figure:

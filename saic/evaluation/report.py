@@ -141,23 +141,29 @@ _WORDS_BY_CORPUS = {
 
 @dataclass(frozen=True)
 class _Topic:
-    """Title of a topic, names of its tables, and what measures it."""
+    """Names of the tables of a topic, and what measures it."""
 
-    title: str
     tables: tuple[str, ...]
     measures: tuple[str, ...]
 
 
 _TOPICS = {
-    "words": _Topic("Words", ("words", "moonshine", "price"), ("words",)),
+    "words": _Topic(("words", "moonshine", "price"), ("words",)),
     "identity": _Topic(
-        "Identity",
         ("identity", "parts", "identity_lossless", "classification", "disentanglement"),
         ("identity", "disentanglement"),
     ),
-    "attackers": _Topic("Attackers by seconds of speech", (), ("privacy",)),
-    "sound": _Topic("Sound and prosody", ("sound",), ("words",)),
-    "degraded": _Topic("Degraded recordings", ("robustness",), ("robustness",)),
+    "attackers": _Topic((), ("privacy",)),
+    "sound": _Topic(("sound",), ("words",)),
+    "degraded": _Topic(("robustness",), ("robustness",)),
+}
+_PICTURES = {
+    "words.png": "Words",
+    "identity.png": "Identity",
+    "eer_by_seconds.png": "Strongest attacker by seconds of speech",
+    "attackers.png": "Each attacker",
+    "sound.png": "Sound and prosody",
+    "degraded.png": "Degraded recordings",
 }
 
 _NOTES = {
@@ -366,7 +372,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     corpora, privacy = report["corpora"], report["privacy"]
     lines = ["# Evaluation", "", *(f"- {sentence}" for sentence in report["claims"]), ""]
     lines += [f"Command: `{report['command']}`. Seed {report['seed']}.", ""]
-    pictures = [f"![{_TOPICS[topic].title}](plots/{overview.file_name(topic)})" for topic in overview.topics(report)]
+    pictures = [f"![{_PICTURES[name]}](plots/{name})" for name in overview.file_names(report)]
     lines += ["## In figures", "", *pictures, ""] if pictures else []
     lines += _attackers_by_corpus(privacy) + _words_by_corpus(corpora)
     notes = dict(_NOTES)
@@ -448,6 +454,9 @@ def _corpus_tables(corpus: str, of_corpus: Mapping[str, Any], notes: dict[str, s
         f" than {MIN_SPEAKER_S:g} s of audio, {left_out['silent']} with too little speech.",
         "",
     ]
+    if any("disentanglement" in groups for groups in systems.values()):  # else it was a quick run, without pictures
+        folder = f"plots/{corpus}"
+        lines += [f"Figures 4 and 5 of the paper, and target top-1 of each speaker: [{folder}]({folder}).", ""]
     return lines + _tables(corpus, systems, notes)
 
 

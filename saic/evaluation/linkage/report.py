@@ -39,6 +39,8 @@ from saic.evaluation.systems import MIN_CONTROL_SPEAKERS, PROFILE_BASELINE, SYST
 
 SCHEMA = 1
 HEADLINE_S = 15
+VARIANTS = ("_cosine", "_ignorant")
+"""Endings of the names of attackers that use an embedding in a weaker way."""
 MAX_ORIGINAL_PERCENT = 10.0
 MAX_REAL_PERCENT = 30.0  # of the fused attacker; the weakest attackers have 17 %
 MAX_COPY_DIFFERENCE = 2.0  # points
