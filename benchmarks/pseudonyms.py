@@ -28,6 +28,7 @@ from saic import audio
 from saic.data import manifest
 from saic.errors import AudioError
 from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer
+from saic.evaluation.linkage.material import corpus_name
 from saic.pipeline import Pipeline
 
 SECONDS = 6
@@ -60,7 +61,7 @@ def read_speakers(paths: Iterable[Path], splits: Sequence[str], limit: int) -> l
             for clip in own:
                 wav = wav if len(wav) >= size else np.concatenate([wav, audio.load(clip.path)])
             if len(wav) >= size:
-                found.append(Speaker(str(path), name, own[0].sex, wav[:size]))
+                found.append(Speaker(corpus_name(path), name, own[0].sex, wav[:size]))
                 count[own[0].sex] += 1
     return found
 

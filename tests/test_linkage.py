@@ -600,6 +600,25 @@ def test_data_without_training_speech_is_refused(tmp_path):
         )
 
 
+@pytest.mark.parametrize(("split", "other"), [("test", "train"), ("test", "attack"), ("train", "train")])
+def test_trials_of_speakers_that_attackers_are_trained_on_are_refused(tmp_path, split, other):
+    facts = {"path": "a.wav", "utterance": "a", "speaker": "a", "sex": None, "duration_s": 3.0, "text": None}
+    rows = [facts | {"split": name, "utterance": name} for name in dict.fromkeys((split, other))]
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    sf.write(tmp_path / "a.wav", voice(120, 3.0), RATE)
+    with pytest.raises(DataError, match=f"'{split}' are in '{other}' too"):
+        LinkageEvaluation(
+            [tmp_path],
+            split,
+            pipeline=_Pipeline(),
+            evidence=[_Loudness()],
+            cache=tmp_path / "c",
+            seed=0,
+            quick=True,
+            progress=lambda *step: None,
+        )
+
+
 def _result(length: int = 5, **rates: float) -> LinkageResult:
     estimates = {
         system: {f"fused.eer_{length}s": Estimate(rate, rate, rate, 20, "%")} for system, rate in rates.items()

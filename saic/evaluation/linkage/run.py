@@ -71,6 +71,10 @@ class LinkageEvaluation:
     split
         Split of the trials. If it is not ``attack``, the fusion and the back ends are trained on
         ``attack``; if it is, they are trained by folds of its speakers.
+
+    Raises
+    ------
+    DataError (speakers of ``split`` are in a split that attackers are trained on, or too few are there)
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class LinkageEvaluation:
             targets = self.speakers[TRAIN_SPLIT]
         if not self.speakers[split].clips:
             raise DataError(f"No corpus has the split {split!r}.")
+        _require_unseen(self.speakers, split)
         self.train = training_recordings(
             self.speakers[TRAIN_SPLIT], QUICK_TRAIN_SPEAKERS if quick else TRAIN_SPEAKERS, seed
         )
@@ -436,6 +441,17 @@ def _read(corpora: Sequence[Path], split: str) -> Speakers:
         if of_corpus:
             clips[corpus_name(path)] = of_corpus
     return Speakers.of(clips)
+
+
+def _require_unseen(speakers: Mapping[str, Speakers], split: str) -> None:
+    """Raise DataError if speakers of the trials are in another split, on which attackers are trained."""
+    for other in (TRAIN_SPLIT, ATTACK_SPLIT):
+        seen = speakers[split].clips.keys() & speakers[other].clips.keys()
+        if seen and (other != split or split == TRAIN_SPLIT):
+            raise DataError(
+                f"{len(seen)} speakers of the split '{split}' are in '{other}' too, on which the attackers are trained."
+                " Attacks are measured on unseen speakers: give each speaker one split, as train.prepare does."
+            )
 
 
 def evaluate(
