@@ -522,7 +522,8 @@ def _two_corpora(folder: Path) -> list[Path]:
                 sf.write(path / f"{k}-{i}.wav", np.roll(wav, 9000 * i), RATE)
                 facts = {"path": f"{k}-{i}.wav", "utterance": f"{k}-{i}", "speaker": f"s{k}", "sex": "FM"[k % 4 < 2]}
                 facts |= {"text": f"{language} {k}{i}", "split": "train" if k < 3 else "attack", "duration_s": 7.5}
-                lines.append(json.dumps(facts | {"language": language}))
+                session = f"day {i // 2}" if corpus == "many" else None
+                lines.append(json.dumps(facts | {"language": language, "session": session}))
         (path / "manifest.jsonl").write_text("\n".join(lines))
         made.append(path)
     return made
@@ -530,7 +531,7 @@ def _two_corpora(folder: Path) -> list[Path]:
 
 def test_report_has_pooled_files_transcripts_inference_and_the_words_of_the_law(tmp_path, monkeypatch):
     monkeypatch.setattr("saic.evaluation.linkage.outputs.round_trip", lossless)
-    for name, small in (("GALLERY_SIZE", 12), ("MIN_LANGUAGE_SPEAKERS", 8)):
+    for name, small in (("GALLERY_SIZE", 12), ("MIN_LANGUAGE_SPEAKERS", 8), ("MIN_SESSION_SPEAKERS", 8)):
         monkeypatch.setattr(f"saic.evaluation.linkage.run.{name}", small)
     monkeypatch.setattr("saic.evaluation.linkage.inference.MIN_SPEAKERS", 5)
     monkeypatch.setattr("saic.evaluation.metrics.RESAMPLES", 50)
@@ -541,6 +542,8 @@ def test_report_has_pooled_files_transcripts_inference_and_the_words_of_the_law(
     assert {"fused.eer_all", "spectrum.top1_all", "fused.top1_of_all_15s"} <= set(figures)
     assert figures["fused.eer_15s@many, one language"]["n"] == 8
     assert "fused.eer_15s@one, one language" not in figures  # it would be the figure of all its pairs
+    assert figures["fused.eer_15s@many, two sessions"]["n"] == 8
+    assert "fused.eer_15s@one, two sessions" not in figures  # its sessions are not stated
     assert made["data"]["all"] == {"speakers": 16, "median_s": 15.0}
     assert made["data"]["speakers"] == {"5": 16, "15": 16} and made["worst"]["pseudonym"]["all"]
     assert read["language.eer_15s@one"]["value"] == 50 and read["language.eer_15s@many"]["value"] < 40

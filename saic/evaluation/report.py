@@ -31,7 +31,7 @@ from saic.evaluation.evaluators.evaluators import RECOGNIZERS, Evaluators
 from saic.evaluation.linkage import report as linkage_report
 from saic.evaluation.linkage.material import LENGTHS_S
 from saic.evaluation.linkage.report import HEADLINE_S, strongest
-from saic.evaluation.linkage.result import ONE_LANGUAGE
+from saic.evaluation.linkage.result import ONE_LANGUAGE, TWO_SESSIONS
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.report_parts import estimates_of, known, table, versions
 from saic.evaluation.systems import COMPARED_PROFILES, SYSTEMS
@@ -350,7 +350,7 @@ def strongest_by_corpus(privacy: Mapping[str, Any], system: str) -> dict[str, Es
     """
     estimates = estimates_of(privacy)[system]["privacy"]
     all_parts = {name.partition("@")[2] for name in estimates if "@" in name}
-    parts = sorted(part for part in all_parts if not part.endswith(f", {ONE_LANGUAGE}"))
+    parts = sorted(part for part in all_parts if not part.endswith((f", {ONE_LANGUAGE}", f", {TWO_SESSIONS}")))
     by_corpus: dict[str, Estimates] = {}
     for part in ("", *parts):
         suffix = f"@{part}" if part else ""

@@ -135,6 +135,10 @@ class Speakers:
         """ "child", "adult" or None."""
         return None if self.clips[speaker][0].age is None else "child" if self.is_child(speaker) else "adult"
 
+    def has_sessions(self, speaker: str) -> bool:
+        """Whether the manifest states several sessions, so that both sides of a trial are of different ones."""
+        return len({clip.session for clip in self.clips[speaker]} - {None}) > 1
+
     def part(self, speaker: str) -> str:
         """Row of the report that the speaker belongs to: the corpus, children apart."""
         return self.corpus(speaker) + " children" * self.is_child(speaker)

@@ -110,7 +110,8 @@ _NOTES = {
   and by the duration alone. A conversion that keeps the timing cannot hide from this attacker.
 """,
     "corpora": """\
-- The attacker `fused`, each corpus apart; children (at most 14 years) apart from adults.
+- The attacker `fused`, each corpus apart; children (at most 14 years) apart from adults. Rows
+  `two sessions` have the speakers whose sides are of different sessions.
 """,
 }
 

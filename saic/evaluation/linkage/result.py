@@ -13,6 +13,7 @@ OTHER_GALLERY_SIZES = (5, 10, 20)
 FUSED = "fused"
 INFERENCE_S = 15
 ONE_LANGUAGE = "one language"
+TWO_SESSIONS = "two sessions"
 
 
 @dataclass(frozen=True)

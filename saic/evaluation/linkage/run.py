@@ -45,6 +45,7 @@ from saic.evaluation.linkage.result import (
     INFERENCE_S,
     ONE_LANGUAGE,
     OTHER_GALLERY_SIZES,
+    TWO_SESSIONS,
     LinkageResult,
 )
 from saic.evaluation.linkage.segment import Segment
@@ -59,6 +60,7 @@ TRAIN_SPEAKERS = 300
 QUICK_TRAIN_SPEAKERS = 60
 NETWORK_SHARE = 0.75  # of the training speakers for the networks; the rest trains their PLDA
 MIN_LANGUAGE_SPEAKERS = 20  # with another speaker of their corpus, language, sex and age group
+MIN_SESSION_SPEAKERS = 20  # with two sessions, of one corpus
 
 
 class LinkageEvaluation:
@@ -284,6 +286,8 @@ class LinkageEvaluation:
             parts |= {f"@{name}": counts & np.logical_and.outer(rows == name, columns == name) for name in names}
         in_language = counts & (transcripts.compare_languages(trials) == 1)
         is_same = scoring.same_speaker(trials)
+        have_sessions = [np.array([speakers.has_sessions(name) for name in side]) for side in _speakers(trials)]
+        across_sessions = counts & np.logical_and.outer(*have_sessions)
         for name in names:
             of_part = counts & np.logical_and.outer(rows == name, columns == name)
             within = of_part & in_language
@@ -292,6 +296,9 @@ class LinkageEvaluation:
             within &= has_other[:, None]
             if (of_part & ~in_language).any() and (within & is_same).any(axis=1).sum() >= MIN_LANGUAGE_SPEAKERS:
                 parts[f"@{name}, {ONE_LANGUAGE}"] = within
+            within = of_part & across_sessions
+            if (within & is_same).any(axis=1).sum() >= MIN_SESSION_SPEAKERS:
+                parts[f"@{name}, {TWO_SESSIONS}"] = within
         return parts
 
     def _eer(self, scores: np.ndarray, mask: np.ndarray, trials: TrialSet) -> Estimate:
