@@ -9,6 +9,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -439,6 +440,43 @@ class Counter:
 
     def load_state_dict(self, state: dict) -> None:
         self.taken = list(state["taken"])
+
+
+@pytest.mark.parametrize("s_per_step", [0.9, 1.2, 6.0, 29.0])
+def test_cut_run_loses_ten_minutes_at_most_and_goes_on_with_the_log_of_a_whole_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s_per_step: float
+) -> None:
+    clock_s, validated = [0.0], []
+
+    class Timed(Counter):
+        cut_at = -1
+
+        def step(self, i: int) -> dict[str, float]:
+            if i == self.cut_at:
+                raise KeyboardInterrupt
+            clock_s[0] += s_per_step
+            return super().step(i) | {"loss": float(i)}
+
+    def run(stage: Timed, name: str, *, resume: bool = False) -> None:
+        def validate() -> dict[str, float]:
+            clock_s[0] += 60
+            validated.append(len(stage.taken))
+            return {"loss": 1.0}
+
+        loop.run(stage, loop.Schedule(1_100, save_every=1_000), tmp_path / name, resume=resume, validate=validate)
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock_s[0]))
+    run(Timed(), "whole")
+    assert validated == [1_000, 1_100]
+    cut = Timed()
+    cut.cut_at = 999
+    with pytest.raises(KeyboardInterrupt):
+        run(cut, "cut")
+    kept = loop.latest(tmp_path / "cut")
+    assert kept is not None and (999 - loop.load_checkpoint(kept)["step"]) * s_per_step <= 600
+    run(Timed(), "cut", resume=True)
+    whole, resumed = ((tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("whole", "cut"))
+    assert [json.loads(line) for line in resumed] == [pytest.approx(json.loads(line)) for line in whole]
 
 
 @pytest.mark.parametrize("end", ['{"step": 4, "lo', '{"step"', "\0\0\0\0", "7", "\udcff\udc80"])
