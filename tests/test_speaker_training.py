@@ -122,8 +122,11 @@ def test_saved_encoder_gives_the_same_embeddings_for_other_mel_statistics(
     mean, std = torch.randn(N_MELS, 1), torch.rand(N_MELS, 1) + 0.5
     encoder = load_speaker_encoder(tmp_path, TDNN, mean, std)
     torch.testing.assert_close(encoder((crops.mel - mean) / std, crops.mask), stage.embed(crops), atol=1e-3, rtol=1e-3)
-    with pytest.raises(UsageError, match="has no speaker encoder"):
-        load_speaker_encoder(tmp_path / "other", TDNN, mean, std)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "speaker.safetensors").write_bytes(b"no header")
+    for name in ("other", "damaged"):
+        with pytest.raises(UsageError, match="has no speaker encoder"):
+            load_speaker_encoder(tmp_path / name, TDNN, mean, std)
 
 
 def test_both_stages_leave_the_encoder_and_the_speaker_codes_as_they_are(

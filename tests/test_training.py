@@ -349,10 +349,19 @@ def test_file_without_vgg16_weights_raises_usage_error(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part.pth")
     torch.save([1], tmp_path / "list.pth")
     torch.save({"features.0.weight": Path("/")}, tmp_path / "code.pth")
+    torch.save({1: torch.zeros(1)}, tmp_path / "numbers.pth")
+    (tmp_path / "text.pth").write_text("hello world")
+    (tmp_path / "empty.pth").write_bytes(b"")
     (tmp_path / "vgg16.safetensors").write_bytes(b"no header")
     for path in tmp_path.iterdir():
         with pytest.raises(UsageError, match="torchvision's vgg16"):
             load_features(path, ())
+
+
+def test_damaged_features_raise_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "features.safetensors").write_bytes(b"no header")
+    with pytest.raises(UsageError, match=r"Run train\.perceptual"):
+        load_features(tmp_path, (4, 8))
 
 
 def losses_of(stage, steps) -> list[float]:

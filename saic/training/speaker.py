@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -162,7 +163,7 @@ def load_speaker_encoder(folder: Path, config: Config, mean: Tensor, std: Tensor
         tensors = load_file(folder / FILE)
         own_mean, own_std = tensors.pop("mel_mean"), tensors.pop("mel_std")
         encoder.load_state_dict({name.removeprefix("encoder."): tensor for name, tensor in tensors.items()})
-    except (OSError, KeyError, RuntimeError):
+    except (OSError, KeyError, RuntimeError, SafetensorError):
         raise UsageError("The --speaker folder has no speaker encoder for this config. Run train.speaker.") from None
     convolution = encoder.lead.conv
     with torch.no_grad():  # (x std + mean - own_mean) / own_std = x scale + shift
