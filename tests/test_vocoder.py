@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from saic import audio
 from saic.config import Config
 from saic.data import manifest
 from saic.errors import DataError, WeightsError
@@ -274,6 +275,19 @@ def test_entry_point_trains_resumes_installs_and_fine_tunes(corpus_folder: Path,
     main([data], tmp_path / "fine_tuned", tiny, **options)
     steps = [json.loads(line) for line in (tmp_path / "fine_tuned" / "log.jsonl").read_text().splitlines()]
     assert any("phone_loss" in step for step in steps)
+
+
+def test_short_clip_that_training_takes_is_reconstructed_too(tmp_path: Path) -> None:
+    from train.vocoder import _reconstructor
+
+    wav = np.zeros(round(0.85 * RATE), dtype=np.float32)
+    wav[3_200:8_000] = 0.1 * np.sign(np.sin(2 * np.pi * 140 * np.arange(4_800) / RATE))  # 0.3 s
+    audio.save(tmp_path / "clip.wav", wav)
+    clip = manifest.Clip(tmp_path / "clip.wav", "clip", "a", None, 0.85, None, "train")
+    training_set = TrainingSet([clip], segment_frames=64, stride=1)
+    assert 32 <= training_set.speech.sum() < 40  # frames: less than half a second
+    batch = WaveformSet(training_set, _reconstructor(Model(TINY).eval())).sample(2, np.random.default_rng(0))
+    assert batch.reconstructed.shape == batch.mel.shape and batch.reconstructed.isfinite().all()
 
 
 def test_missing_or_unusable_vocoder_weights_raise_weights_error(tmp_path: Path) -> None:
