@@ -151,6 +151,13 @@ def test_both_stages_leave_the_encoder_and_the_speaker_codes_as_they_are(
     crops = training_set.sample(2, np.random.default_rng(0))
     expected = second.model.eval().encode_speaker(crops.mel, crops.mask)
     torch.testing.assert_close(loaded.encode_speaker(crops.mel, crops.mask), expected)
+    third = Stage2(training_set, TDNN, loaded, None)
+    third.model.train()
+    third.step(0)
+    for name, tensor in third.model.speaker_encoder.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    with pytest.raises(UsageError, match="Leave out --speaker"):
+        stage2.main([], tmp_path / "run", init="bundled", speaker=tmp_path)
 
 
 def test_entry_points_train_the_encoder_and_hand_it_on(corpus: Path, tmp_path: Path, monkeypatch) -> None:
