@@ -102,13 +102,13 @@ def test_training_separates_speakers_as_the_teacher_does(training_set: TrainingS
 
 
 def test_clip_without_teacher_counts_for_the_classifier_alone(training_set: TrainingSet) -> None:
-    taught = [None] * len(training_set.clips)
+    embeddings = [None] * len(training_set.clips)
     with pytest.raises(DataError, match="no clip"):
-        SpeakerTraining(training_set, TDNN, taught)
+        SpeakerTraining(training_set, TDNN, embeddings)
     with pytest.raises(UsageError, match="no tdnn"):
         SpeakerTraining(training_set, TINY, random_teacher(training_set))
-    taught[0] = np.ones(7, dtype=np.float32)
-    assert np.isfinite(list(SpeakerTraining(training_set, TDNN, taught).step(0).values())).all()
+    embeddings[0] = np.ones(7, dtype=np.float32)
+    assert np.isfinite(list(SpeakerTraining(training_set, TDNN, embeddings).step(0).values())).all()
 
 
 def test_saved_encoder_gives_the_same_embeddings_for_other_mel_statistics(
