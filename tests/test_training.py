@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shutil
+import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -573,12 +574,13 @@ def test_changed_content_of_a_clip_is_measured_again(tmp_path: Path) -> None:
     assert torch.equal(third.mel, second.mel)
 
 
-def test_damaged_or_unwritable_cache_of_features_does_not_stop_training(
+def test_cache_of_features_is_private_and_damage_or_no_right_to_write_does_not_stop_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "cache"))
     clips = one_clip(tmp_path, 110)
     first = TrainingSet(clips, segment_frames=32, stride=4)
+    assert stat.S_IMODE((tmp_path / "cache" / "clips").stat().st_mode) == 0o700
     (kept,) = (tmp_path / "cache" / "clips").iterdir()
     kept.write_bytes(kept.read_bytes()[:1000])
     assert torch.equal(TrainingSet(clips, segment_frames=32, stride=4).mel, first.mel)

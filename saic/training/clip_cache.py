@@ -3,6 +3,7 @@
 The folder is ``SAIC_CACHE``, or the platform's cache folder. A file is named by a hash of the clip's
 content, of the modules that decode and measure clips (:data:`MODULES`), and of what is kept in it. So
 a changed clip or a changed mel is measured again, and the folder may be copied to another machine.
+Only its owner can read it. Nothing is ever removed from it.
 """
 
 import hashlib
@@ -50,7 +51,7 @@ def cached(clip: Path, what: str, measure: Callable[[], dict[str, Tensor]]) -> d
     except (OSError, SafetensorError):  # there is none, or it is damaged
         tensors = measure()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # speech can be made from mels
         write_tensors(path, tensors)
     except (OSError, SafetensorError):  # a read-only home or a full disk
         pass
