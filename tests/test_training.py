@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from saic import audio
@@ -24,6 +25,7 @@ from saic.data import manifest
 from saic.devices import require_device
 from saic.errors import DataError, TrainingError, UsageError
 from saic.evaluation.data.degradations import RT60_S, add_room
+from saic.files import DiskError
 from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.signal.mel import log_mel, mel_frequencies_hz
@@ -38,6 +40,7 @@ from saic.training.stage1 import Stage1, read_codes
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
+from saic.weights import write_tensors
 from tests.conftest import RATE, voice
 from train.entry import read_clips, read_training_set
 
@@ -554,6 +557,30 @@ def test_run_folder_that_cannot_be_made_raises_usage_error(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="run folder cannot be made"):
         loop.start(tmp_path / "file" / "run", TINY, resume=False)
+
+
+def test_log_that_cannot_be_written_raises_training_error(tmp_path: Path) -> None:
+    class Full(Counter):
+        def step(self, i: int) -> dict[str, float]:
+            (tmp_path / "log.jsonl").symlink_to("/dev/full")
+            return super().step(i)
+
+    with pytest.raises(TrainingError, match="No space left"):
+        loop.run(Full(), loop.Schedule(1), tmp_path)
+
+
+def test_tensors_that_cannot_be_written_raise_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"x\.safetensors cannot be written: No such file"):
+        write_tensors(tmp_path / "missing" / "x.safetensors", {})
+
+    def full(*arguments: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("saic.weights.save_file", full)
+    with pytest.raises(DiskError, match="Free space"):
+        write_tensors(tmp_path / "x.safetensors", {})
+    clips = one_clip(tmp_path, 130)
+    assert len(TrainingSet(clips, segment_frames=32, stride=4).clips) == 1  # without its cache
 
 
 def one_clip(folder: Path, pitch_hz: float) -> list[manifest.Clip]:

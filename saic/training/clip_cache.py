@@ -19,6 +19,7 @@ from torch import Tensor
 
 from saic.audio import decode, limits, mix
 from saic.audio import files as audio_files
+from saic.errors import UsageError
 from saic.signal import f0, filters, masking, mel, vad
 from saic.weights import sha256, write_tensors
 
@@ -53,7 +54,7 @@ def cached(clip: Path, what: str, measure: Callable[[], dict[str, Tensor]]) -> d
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # speech can be made from mels
         write_tensors(path, tensors)
-    except (OSError, SafetensorError):  # a read-only home or a full disk
+    except (OSError, UsageError):  # a read-only home or a full disk
         pass
     return tensors
 

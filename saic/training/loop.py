@@ -261,8 +261,11 @@ def _has_begun(folder: Path) -> bool:
 
 
 def _log(folder: Path, record: dict[str, float]) -> None:
-    with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    try:
+        with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise TrainingError(f"The log cannot be written: {error.strerror}. Correct that, then add --resume.") from None
 
 
 def _drop_checkpoints_after(checkpoints: Path, step: int) -> None:
