@@ -673,6 +673,15 @@ def test_unavailable_device_raises_usage_error(device: str) -> None:
         require_device(device)
 
 
+def test_gpu_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [require_device(device) for device in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda", "cuda:1"]
+    for device in ("cuda:2", "cuda:", "cuda:x", "cuda:-1", "cuda1"):
+        with pytest.raises(UsageError, match="no such device"):
+            require_device(device)
+
+
 def test_stage_2_with_codes_of_another_training_set_raises_data_error(
     training_set: TrainingSet, corpus_folder: Path
 ) -> None:
