@@ -42,6 +42,7 @@ from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
 from saic.weights import write_tensors
 from tests.conftest import RATE, voice
+from train import probe
 from train.entry import read_clips, read_training_set
 
 ROOT = Path(__file__).parents[1]
@@ -192,6 +193,34 @@ def test_reverberation_added_to_a_mel_equals_in_distribution_a_room_response_of_
     assert found_rise == pytest.approx(expected_rise, abs=0.3)
 
 
+def test_probe_decodes_the_codes_of_a_stage_1_run_with_detail_and_parallel_clips(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Level:
+        def embed(self, wav: np.ndarray) -> np.ndarray:
+            return np.array([1.0, np.abs(wav).mean()])
+
+    (tmp_path / "parallel").mkdir()
+    (tmp_path / "parallel" / "phones.json").write_text("{}")
+    for k, pitch_hz in enumerate((110, 220)):
+        audio.save(tmp_path / "parallel" / f"{k}.wav", voice(pitch_hz, 3.0))
+    parallel = [
+        manifest.Clip(tmp_path / "parallel" / f"{k}.wav", str(k), f"p{k}", None, 3.0, "A", "train") for k in range(2)
+    ]
+    manifest.write(tmp_path / "parallel" / "manifest.jsonl", parallel)
+    clips = [replace(clip, split="train") for clip in manifest.read(corpus_folder)[:6]]
+    manifest.write(tmp_path / "manifest.jsonl", clips)
+    config = TINY.model_copy(update={"content_encoder": TINY.content_encoder.model_copy(update={"detail_channels": 3})})
+    run, options = tmp_path / "run", {"segment_frames": TINY.training.segment_frames, "stride": STRIDE}
+    loop.start(run, config, resume=False)
+    loop.run(Stage1(TrainingSet(clips + parallel, **options), config, None), loop.Schedule(2), run)
+    monkeypatch.setattr(probe, "Resemblyzer", Level)
+    probe.main([tmp_path / "manifest.jsonl"], run, parallel=tmp_path / "parallel", speakers=4)
+    assert "step 2, 4 speakers of 'train', mel L1" in capsys.readouterr().out
+    with pytest.raises(DataError, match="use the same for both"):
+        probe.main([tmp_path / "manifest.jsonl"], run, speakers=4)
+
+
 def test_parallel_clips_share_their_codes_and_replace_each_other_as_input(corpus_folder: Path, tmp_path: Path) -> None:
     clips = manifest.read(corpus_folder)[:2]
     low, high = voice(110, 3.0, seed=1), voice(220, 3.0, seed=1)
@@ -205,6 +234,7 @@ def test_parallel_clips_share_their_codes_and_replace_each_other_as_input(corpus
     index = {clip.utterance: i for i, clip in enumerate(training_set.clips)}
     low, high, other = (training_set.crops(np.array([index[name]]), np.array([16])) for name in ("low", "high", "else"))
     assert torch.equal(low.code_rows, high.code_rows) and not torch.equal(low.code_rows, other.code_rows)
+    assert torch.equal(training_set.code_rows(index["high"], 16, 48), high.code_rows[0])
     random = np.random.default_rng(0)
     assert torch.equal(training_set.parallel_crops(low, random).mel, high.mel)
     assert torch.equal(training_set.parallel_crops(other, random).mel, other.mel)
@@ -260,7 +290,7 @@ def test_part_of_a_stage_takes_the_tensors_of_the_part_before_and_warms_up_again
 def test_detail_channels_have_no_stage_1_code_and_learn_from_the_decoder_alone(training_set: TrainingSet) -> None:
     config = TINY.model_copy(update={"content_encoder": TINY.content_encoder.model_copy(update={"detail_channels": 3})})
     stage1 = Stage1(training_set, config, None)
-    codes = stage1.codes.content_of(training_set.sample(4, np.random.default_rng(0)))
+    codes = stage1.codes.content_of(training_set.sample(4, np.random.default_rng(0)).code_rows)
     assert codes.shape[1] == TINY.content_encoder.code_channels
     assert (codes[:, -3:] == 0).all() and codes[:, :-3].abs().min() > 0
     for weight in (0.0, 1.0):

@@ -158,7 +158,8 @@ class Stage2:
         losses["f0"] = F.l1_loss(model.predict_f0_stats(speaker), f0_stats)
         if self.codes is not None:
             n_learned = content.shape[1] - self.codes.n_detail
-            losses["content"] = F.mse_loss(content[:, :n_learned], self.codes.content_of(crops)[:, :n_learned])
+            wanted = self.codes.content_of(crops.code_rows)
+            losses["content"] = F.mse_loss(content[:, :n_learned], wanted[:, :n_learned])
             if speaker.requires_grad:
                 difference = (speaker - self.codes.speaker_of(crops)).square().mean(dim=1)
                 losses["speaker"] = _mean_where(voice_augmentation.is_identity.to(self.device), difference)
