@@ -11,7 +11,7 @@ from pathlib import Path
 
 from saic import caches
 
-caches.leave_home()  # before the libraries below choose their cache folders
+caches.move_if_home_is_read_only()  # before the libraries below choose their cache folders
 
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 _PROXIES = {name: os.environ.pop(name) for name in list(os.environ) if name.lower() in _PROXY_VARIABLES}

@@ -32,6 +32,3 @@ def move_if_home_is_read_only(environment: MutableMapping[str, str] = os.environ
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for variable, name in _CACHES.items():
         environment.setdefault(variable, str(folder / name))
-
-
-leave_home = move_if_home_is_read_only  # the old name

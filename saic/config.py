@@ -6,7 +6,7 @@ renamed by :mod:`saic.migration`.
 """
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from saic.errors import ConfigError
 from saic.migration import FORMAT_VERSION, migrate_config
 
+_Size = Annotated[int, Field(ge=1)]
 _MAX_STRIDE = 64  # mel frames per content code, 0.8 s; the decoder pads a clip to a multiple of it
 
 
@@ -78,7 +79,7 @@ class SpeakerTdnn(_Section):
     """Time-delay network of the speaker encoder, trained by train.speaker."""
 
     channels: int = Field(256, ge=4)
-    dilations: tuple[int, ...] = Field((1, 2, 3, 4), min_length=1, description="of each block, in features")
+    dilations: tuple[_Size, ...] = Field((1, 2, 3, 4), min_length=1, description="of each block, in features")
     stride: Literal[1, 2] = Field(2, description="mel frames per feature")
 
 
@@ -152,7 +153,7 @@ class Stage2Weights(_Section):
 class Augmentation(_Section):
     """Augmentation of log-mels (:mod:`saic.training.augmentation`)."""
 
-    vtlp_factors: tuple[float, ...] = Field(
+    vtlp_factors: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.11, 1.18, 1.25),
         min_length=1,
         description="frequency warps of vocal-tract-length perturbation",
@@ -202,7 +203,7 @@ class SpeakerTraining(_Section):
 class Perceptual(_Section):
     """Feature network of the perceptual loss: VGG-style, at a quarter of VGG16's width."""
 
-    channels: tuple[int, ...] = (16, 32, 64, 128)
+    channels: tuple[_Size, ...] = Field((16, 32, 64, 128), min_length=1)
     steps: int = Field(1_000, ge=1)
     lr: float = Field(1e-3, gt=0)
     batch_size: int = Field(16, ge=2)
@@ -227,7 +228,7 @@ class VocoderTraining(_Section):
     lr: float = Field(1e-3, gt=0)
     batch_size: int = Field(8, ge=1)
     segment_frames: int = Field(64, ge=16)
-    windows: tuple[int, ...] = Field(
+    windows: tuple[Annotated[int, Field(ge=16)], ...] = Field(
         (2048, 1024, 512), min_length=1, description="STFT windows of the loss, in samples"
     )
     gain_db: tuple[float, float] = Field((-20.0, 6.0), description="range of the random gain of crops")
@@ -269,7 +270,7 @@ class Config(_Section):
     vocoder_training: VocoderTraining = VocoderTraining()
     prosody_training: ProsodyTraining = ProsodyTraining()
     parallel_speech: ParallelSpeech = ParallelSpeech()
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
@@ -304,6 +305,8 @@ class Config(_Section):
             raise ConfigError(f"The config cannot be read: {error.strerror}.") from None
         except yaml.YAMLError as error:
             raise ConfigError(f"The config is not valid YAML: {error}") from None
+        except (ValueError, RecursionError):  # other letters than UTF-8's, a date that does not exist, too deep
+            raise ConfigError("The config is not valid YAML in UTF-8.") from None
         if not isinstance(values, dict):
             raise ConfigError("The config must be a mapping of keys to values.")
         return cls.from_dict(values)

@@ -58,7 +58,7 @@ class FileReporter:
     """
 
     def __init__(self, pipeline: Pipeline, asr: str | None = None) -> None:
-        self._pipeline = pipeline
+        self._threshold, self._weights_sha256 = pipeline.gallery.threshold, pipeline.info()["sha256"]
         self._measurer = ProtectionMeasurer(pipeline, None if asr is None else WhisperASR(asr))
 
     def report(
@@ -88,10 +88,10 @@ class FileReporter:
             output,
             profile=conversion.profile,
             voice_similarity=conversion.voice_similarity,
-            threshold=self._pipeline.gallery.threshold,
+            threshold=self._threshold,
             duration_s=len(conversion.wav) / audio.SAMPLE_RATE,
             notes=conversion.notes,
-            weights_sha256=self._pipeline.info()["sha256"],
+            weights_sha256=self._weights_sha256,
         )
 
 

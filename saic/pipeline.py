@@ -390,7 +390,8 @@ class Pipeline:
             if subject is not None or study:
                 raise UsageError("A subject needs a key: without one, whoever guesses the name can compute the voice.")
             if unlike is not None:
-                own = torch.from_numpy(self.embed(unlike).speaker)[None]
+                with torch.inference_mode():
+                    own = mean_embedding(self.model, [self._read(unlike)])
                 return self.gallery.distant_pseudonym(own, register).to(self.device)
             return self.gallery.pseudonym(random_bits(), register).to(self.device)
         if subject is None:
@@ -612,7 +613,7 @@ class Pipeline:
     def _read_all(self, clips: Clip | list[Clip]) -> list[Speech]:
         several = clips if isinstance(clips, list) else [clips]
         if not several:
-            raise UsageError("There is no target recording. Give at least one.")
+            raise UsageError("There is no recording of the voice. Give at least one.")
         return [self._read(clip) for clip in several]
 
     def _vocode(

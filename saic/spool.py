@@ -119,7 +119,7 @@ class Spool(Generic[Array]):
         data = np.ascontiguousarray(np.moveaxis(_as_numpy(part), -1, 0))
         try:
             self._file.seek(0, 2)
-            self._file.write(memoryview(data).cast("B"))
+            self._file.write(data)
         except OSError as error:
             raise files.as_usage_error(error, "A temporary file cannot be written") from None
 
@@ -128,7 +128,7 @@ class Spool(Generic[Array]):
         try:
             if stop > start:
                 self._file.seek(start * (data.nbytes // (stop - start)))
-                self._file.readinto(memoryview(data).cast("B"))
+                self._file.readinto(data)
         except OSError as error:
             raise files.as_usage_error(error, "A temporary file cannot be read") from None
         data = np.ascontiguousarray(np.moveaxis(data, 0, -1))

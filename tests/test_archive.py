@@ -7,6 +7,7 @@ import re
 import signal
 import stat
 import subprocess
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from saic.archive import bids, journal
 from saic.archive.engine import run_here
 from saic.archive.journal import Journal, JournalError, OtherSettings, Row
 from saic.archive.processes import run_in_processes
-from saic.archive.recipe import Recipe
+from saic.archive.recipe import Recipe, sha256_of
 from saic.archive.run import run
 from saic.archive.work import opened, plan_work
 from saic.archive.workers import WorkerLost
@@ -60,6 +61,16 @@ def test_link_to_itself_is_a_broken_file_and_its_name_is_not_told(folder: Folder
     (folder.source / "loop.wav").symlink_to("loop.wav")
     result = folder.run()
     assert result.n_written == N_FILES and "loop" not in str(result.failed[1]) and len(result.failed) == 1
+
+
+def test_pipe_is_a_broken_file_and_nobody_waits_for_its_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    both_ends = os.open(tmp_path / "pipe.wav", os.O_RDWR)
+    end = threading.Timer(1, os.close, (both_ends,))  # else whoever reads it waits for ever
+    end.start()
+    with pytest.raises(UsageError, match="pipe or a device"):
+        sha256_of(tmp_path / "pipe.wav")
+    end.join()
 
 
 def test_run_with_workers_killed_in_the_middle_leaves_no_process_and_resumes(folder: Folder) -> None:

@@ -302,6 +302,21 @@ def test_convert_refuses_an_output_that_cannot_be_before_the_work(
     assert conversions == [] and sorted(os.listdir(tmp_path)) == ["folder.wav", "in.wav"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["convert", "in.wav", "--target", "t", "-o", "out.wav", "--rate", "0"],
+        ["convert", "in.wav", "--target", "t", "-o", "out.wav", "--rate", "-8000"],
+        ["plot", "mel", "in.wav", "-o", "out.png", "--seed", "-1"],
+        ["plot", "map", "in.wav", "--target", "t", "-o", "out.png", "--seed", str(2**32)],
+        ["evaluate", "--data", "corpus", "--out", "out", "--seed", "-1"],
+    ],
+)
+def test_number_out_of_range_is_a_usage_error(conversions: list[str], arguments: list[str]) -> None:
+    done = CliRunner().invoke(cli.app, arguments)
+    assert done.exit_code == 2 and conversions == [] and f"Invalid value for '{arguments[-2]}'" in done.output
+
+
 ASCII = [
     {"PYTHONIOENCODING": "ascii"},
     {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},

@@ -383,6 +383,16 @@ def test_space_has_the_app_the_package_and_the_weights(hub: StandInHub, folder: 
     assert about_bundled <= set(space.files(weights.resolve())) and not about_bundled & set(repo.files)
 
 
+def test_hidden_files_are_not_uploaded_to_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("app.py", "saic/cli.py", "saic/.env", "saic/.idea/workspace.xml", "assets/examples/.patient.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "requirements.txt").write_text("gradio==6.31\n")
+    monkeypatch.setattr(space, "_ROOT", tmp_path)
+    uploaded = space.files(weights.resolve())
+    assert {"app.py", "saic/cli.py"} < set(uploaded) and not any("/." in name for name in uploaded)
+
+
 def test_front_matter_has_valid_keys_and_agrees_with_the_pins(folder: Path) -> None:
     front = front_matter(space.files(folder)["README.md"])
     valid = {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "pinned"}

@@ -58,7 +58,7 @@ def test_spool_gives_back_any_slice_of_what_was_appended(memory_bytes: int | Non
     random = np.random.default_rng(0)
     whole = random.standard_normal((2, 3, 50)).astype(np.float32)
     spool = Spool(memory_bytes)
-    for start, stop in ((0, 7), (7, 7), (7, 8), (8, 40), (40, 50)):
+    for start, stop in ((0, 0), (0, 7), (7, 7), (7, 8), (8, 40), (40, 50)):
         spool.append(kind(whole[..., start:stop]))
     assert len(spool) == 50
     for start, stop in [*random.integers(0, 60, (40, 2)), (0, 50), (49, 50), (3, 3)]:
@@ -81,7 +81,7 @@ def test_full_disk_is_a_disk_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         def seek(self, *_: int) -> None: ...
 
-        def write(self, _: bytes) -> None:
+        def write(self, _: np.ndarray) -> None:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", Full)

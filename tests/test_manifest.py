@@ -60,6 +60,8 @@ def test_paths_are_relative_to_the_manifest_also_outside_its_folder(tmp_path):
     ("second_line", "message"),
     [
         ("{", "line 2: not JSON"),
+        ("[" * 100_000, "line 2: not JSON"),
+        (f'{{"duration_s": 1{"0" * 5_000}}}', "line 2: not JSON"),
         ("[]", "line 2: not a JSON object"),
         (
             {key: value for key, value in ROW.items() if key not in ("sex", "text")},
@@ -68,10 +70,13 @@ def test_paths_are_relative_to_the_manifest_also_outside_its_folder(tmp_path):
         (ROW, "line 2: the utterance is already on line 1"),
         (ROW | {"utterance": "b", "duration_s": 0}, "line 2: duration_s"),
         (ROW | {"utterance": "b", "duration_s": True}, "line 2: duration_s"),
+        (ROW | {"utterance": "b", "duration_s": 10**400}, "line 2: duration_s"),
+        (ROW | {"utterance": "b", "duration_s": float("nan")}, "line 2: duration_s"),
         (ROW | {"utterance": "b", "sex": "f"}, "line 2: sex"),
         (ROW | {"utterance": "b", "speaker": 12}, "line 2: speaker"),
         (ROW | {"utterance": "b", "text": 1}, "line 2: text"),
         (ROW | {"utterance": "b", "path": "a/secret.wav"}, "line 2: the audio file does not exist"),
+        (ROW | {"utterance": "b", "path": "a" * 5_000}, "line 2: the audio file does not exist"),
     ],
 )
 def test_invalid_line_is_reported_by_number_without_file_name(tmp_path, second_line, message):

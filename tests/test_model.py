@@ -179,6 +179,25 @@ def test_invalid_config_raises_config_error_with_the_key_and_the_valid_keys() ->
     assert Config.from_dict(Config().to_dict()) == Config()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed: 1  # \udce9",
+        "seed: 2026-02-30",
+        "a: " + "[" * 3_000,
+        "seed: -1",
+        "stage2: {augmentation: {vtlp_factors: [0.0]}}",
+        "vocoder_training: {windows: [0]}",
+        "perceptual: {channels: []}",
+        "speaker_encoder: {tdnn: {dilations: [0]}}",
+    ],
+)
+def test_config_file_that_no_training_could_use_raises_config_error(tmp_path, text: str) -> None:
+    (tmp_path / "config.yaml").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ConfigError):
+        Config.from_yaml(tmp_path / "config.yaml")
+
+
 OLD_NAMES = {
     "format_version": 5,
     "content_encoder": {"channels": 8, "bank_kernels": 2, "code_channels": 4, "listener": None},

@@ -1,5 +1,6 @@
 """Outputs as WAV, FLAC, MP3 and Opus: format and rate as asked, length, likeness, refusals."""
 
+import io
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import soundfile as sf
 import soxr
 
 from saic import audio
-from saic.audio.output import FORMATS, RATES_HZ
+from saic.audio.output import FORMATS, RATES_HZ, encode
 from saic.cli.anonymize import Format
 from saic.errors import EmptyAudio, UsageError
 from saic.files import DiskError
@@ -110,6 +111,38 @@ def test_full_disk_raises_a_disk_error(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(DiskError, match="No space left"):
             audio.save(tmp_path / f"a{suffix}", voice(120, 1.0))
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("n_lacking", [10, 50_000])
+def test_full_folder_of_temporary_files_is_a_disk_error_and_never_a_cut_output(
+    suffix: str, n_lacking: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wav, name = voice(120, 20.0), FORMATS[suffix]
+
+    class Full(io.BytesIO):
+        def write(self, data: bytes) -> int:
+            if self.tell() + len(data) > n_bytes - n_lacking:
+                raise OSError(28, "No space left on device")
+            return super().write(data)
+
+    n_bytes = len(encode(wav, name, RATE))
+    monkeypatch.setattr("saic.files.temporary_file", Full)
+    with pytest.raises(DiskError, match="No space left"):
+        encode(wav, name, RATE)
+    assert capfd.readouterr().err == ""
+
+
+def test_buffered_samples_that_find_no_space_are_a_disk_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Buffered(io.BytesIO):
+        def seek(self, place: int, whence: int = 0) -> int:
+            if (place, whence) == (0, 0) and self.tell() > 1_000:
+                raise OSError(28, "No space left on device")
+            return super().seek(place, whence)
+
+    monkeypatch.setattr("saic.files.temporary_file", Buffered)
+    with pytest.raises(DiskError, match="No space left"):
+        encode(voice(120, 1.0), "mp3", RATE)
 
 
 def test_command_line_offers_the_formats_of_the_library() -> None:

@@ -1,7 +1,6 @@
 """Decoding untrusted files in a worker: same result as the decoder, typed errors, recovery after a crash."""
 
 import contextlib
-import json
 import os
 import signal
 import struct
@@ -65,14 +64,30 @@ def test_worker_passes_on_notes(box: Sandbox, clips, tmp_path: Path) -> None:
     assert box.read(path).notes == ()
 
 
-@pytest.mark.parametrize("notes", [None, 5, "absent"])
-def test_invalid_notes_of_a_worker_raise_undecodable_audio(notes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "head",
+    [
+        '{"samples": 1, "notes": []}',  # NaN
+        '{"samples": 1}',
+        '{"samples": 1, "notes": null}',
+        '{"samples": 1, "notes": 5}',
+        '{"samples": 0, "notes": []}',
+        '{"samples": -1, "notes": []}',
+        '{"samples": 2, "notes": []}',
+        '{"samples": 1099511627776, "notes": []}',
+        '{"samples": "1", "notes": []}',
+        "7",
+        "[" * 100_000,
+    ],
+)
+def test_invalid_answer_of_a_worker_raises_undecodable_audio_and_ends_it(head: str, tmp_path: Path) -> None:
     box = Sandbox(LIMITS, workers=1)
-    answer = json.dumps({"samples": 0} if notes == "absent" else {"samples": 0, "notes": notes})
     worker = sandbox._Worker()
     worker.end()
+    not_a_number = "bytes([0, 0, 192, 127])"
+    script = f"import sys; input(); print({head!r}, flush=True); sys.stdout.buffer.write({not_a_number})"
     worker._process = subprocess.Popen(
-        [sys.executable, "-c", f"input(); print({answer!r}, flush=True)"],
+        [sys.executable, "-c", f"{script}; sys.stdout.flush(); input()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -80,6 +95,7 @@ def test_invalid_notes_of_a_worker_raise_undecodable_audio(notes, tmp_path: Path
     box._idle.put(worker)
     with pytest.raises(UndecodableAudio):
         box.read(tmp_path / "clip")
+    assert not worker.alive
     box.close()
 
 

@@ -102,13 +102,13 @@ def test_training_separates_speakers_as_the_teacher_does(training_set: TrainingS
 
 
 def test_clip_without_teacher_counts_for_the_classifier_alone(training_set: TrainingSet) -> None:
-    taught = [None] * len(training_set.clips)
+    embeddings = [None] * len(training_set.clips)
     with pytest.raises(DataError, match="no clip"):
-        SpeakerTraining(training_set, TDNN, taught)
+        SpeakerTraining(training_set, TDNN, embeddings)
     with pytest.raises(UsageError, match="no tdnn"):
         SpeakerTraining(training_set, TINY, random_teacher(training_set))
-    taught[0] = np.ones(7, dtype=np.float32)
-    assert np.isfinite(list(SpeakerTraining(training_set, TDNN, taught).step(0).values())).all()
+    embeddings[0] = np.ones(7, dtype=np.float32)
+    assert np.isfinite(list(SpeakerTraining(training_set, TDNN, embeddings).step(0).values())).all()
 
 
 def test_saved_encoder_gives_the_same_embeddings_for_other_mel_statistics(
@@ -122,8 +122,11 @@ def test_saved_encoder_gives_the_same_embeddings_for_other_mel_statistics(
     mean, std = torch.randn(N_MELS, 1), torch.rand(N_MELS, 1) + 0.5
     encoder = load_speaker_encoder(tmp_path, TDNN, mean, std)
     torch.testing.assert_close(encoder((crops.mel - mean) / std, crops.mask), stage.embed(crops), atol=1e-3, rtol=1e-3)
-    with pytest.raises(UsageError, match="has no speaker encoder"):
-        load_speaker_encoder(tmp_path / "other", TDNN, mean, std)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "speaker.safetensors").write_bytes(b"no header")
+    for name in ("other", "damaged"):
+        with pytest.raises(UsageError, match="has no speaker encoder"):
+            load_speaker_encoder(tmp_path / name, TDNN, mean, std)
 
 
 def test_both_stages_leave_the_encoder_and_the_speaker_codes_as_they_are(
@@ -148,6 +151,13 @@ def test_both_stages_leave_the_encoder_and_the_speaker_codes_as_they_are(
     crops = training_set.sample(2, np.random.default_rng(0))
     expected = second.model.eval().encode_speaker(crops.mel, crops.mask)
     torch.testing.assert_close(loaded.encode_speaker(crops.mel, crops.mask), expected)
+    third = Stage2(training_set, TDNN, loaded, None)
+    third.model.train()
+    third.step(0)
+    for name, tensor in third.model.speaker_encoder.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    with pytest.raises(UsageError, match="Leave out --speaker"):
+        stage2.main([], tmp_path / "run", init="bundled", speaker=tmp_path)
 
 
 def test_entry_points_train_the_encoder_and_hand_it_on(corpus: Path, tmp_path: Path, monkeypatch) -> None:

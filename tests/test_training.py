@@ -6,14 +6,17 @@ import os
 import re
 import runpy
 import shutil
+import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from saic import audio
@@ -22,6 +25,7 @@ from saic.data import manifest
 from saic.devices import require_device
 from saic.errors import DataError, TrainingError, UsageError
 from saic.evaluation.data.degradations import RT60_S, add_room
+from saic.files import DiskError
 from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.signal.mel import log_mel, mel_frequencies_hz
@@ -36,7 +40,9 @@ from saic.training.stage1 import Stage1, read_codes
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
+from saic.weights import write_tensors
 from tests.conftest import RATE, voice
+from train import probe
 from train.entry import read_clips, read_training_set
 
 ROOT = Path(__file__).parents[1]
@@ -187,6 +193,34 @@ def test_reverberation_added_to_a_mel_equals_in_distribution_a_room_response_of_
     assert found_rise == pytest.approx(expected_rise, abs=0.3)
 
 
+def test_probe_decodes_the_codes_of_a_stage_1_run_with_detail_and_parallel_clips(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Level:
+        def embed(self, wav: np.ndarray) -> np.ndarray:
+            return np.array([1.0, np.abs(wav).mean()])
+
+    (tmp_path / "parallel").mkdir()
+    (tmp_path / "parallel" / "phones.json").write_text("{}")
+    for k, pitch_hz in enumerate((110, 220)):
+        audio.save(tmp_path / "parallel" / f"{k}.wav", voice(pitch_hz, 3.0))
+    parallel = [
+        manifest.Clip(tmp_path / "parallel" / f"{k}.wav", str(k), f"p{k}", None, 3.0, "A", "train") for k in range(2)
+    ]
+    manifest.write(tmp_path / "parallel" / "manifest.jsonl", parallel)
+    clips = [replace(clip, split="train") for clip in manifest.read(corpus_folder)[:6]]
+    manifest.write(tmp_path / "manifest.jsonl", clips)
+    config = TINY.model_copy(update={"content_encoder": TINY.content_encoder.model_copy(update={"detail_channels": 3})})
+    run, options = tmp_path / "run", {"segment_frames": TINY.training.segment_frames, "stride": STRIDE}
+    loop.start(run, config, resume=False)
+    loop.run(Stage1(TrainingSet(clips + parallel, **options), config, None), loop.Schedule(2), run)
+    monkeypatch.setattr(probe, "Resemblyzer", Level)
+    probe.main([tmp_path / "manifest.jsonl"], run, parallel=tmp_path / "parallel", speakers=4)
+    assert "step 2, 4 speakers of 'train', mel L1" in capsys.readouterr().out
+    with pytest.raises(DataError, match="use the same for both"):
+        probe.main([tmp_path / "manifest.jsonl"], run, speakers=4)
+
+
 def test_parallel_clips_share_their_codes_and_replace_each_other_as_input(corpus_folder: Path, tmp_path: Path) -> None:
     clips = manifest.read(corpus_folder)[:2]
     low, high = voice(110, 3.0, seed=1), voice(220, 3.0, seed=1)
@@ -200,6 +234,7 @@ def test_parallel_clips_share_their_codes_and_replace_each_other_as_input(corpus
     index = {clip.utterance: i for i, clip in enumerate(training_set.clips)}
     low, high, other = (training_set.crops(np.array([index[name]]), np.array([16])) for name in ("low", "high", "else"))
     assert torch.equal(low.code_rows, high.code_rows) and not torch.equal(low.code_rows, other.code_rows)
+    assert torch.equal(training_set.code_rows(index["high"], 16, 48), high.code_rows[0])
     random = np.random.default_rng(0)
     assert torch.equal(training_set.parallel_crops(low, random).mel, high.mel)
     assert torch.equal(training_set.parallel_crops(other, random).mel, other.mel)
@@ -255,7 +290,7 @@ def test_part_of_a_stage_takes_the_tensors_of_the_part_before_and_warms_up_again
 def test_detail_channels_have_no_stage_1_code_and_learn_from_the_decoder_alone(training_set: TrainingSet) -> None:
     config = TINY.model_copy(update={"content_encoder": TINY.content_encoder.model_copy(update={"detail_channels": 3})})
     stage1 = Stage1(training_set, config, None)
-    codes = stage1.codes.content_of(training_set.sample(4, np.random.default_rng(0)))
+    codes = stage1.codes.content_of(training_set.sample(4, np.random.default_rng(0)).code_rows)
     assert codes.shape[1] == TINY.content_encoder.code_channels
     assert (codes[:, -3:] == 0).all() and codes[:, :-3].abs().min() > 0
     for weight in (0.0, 1.0):
@@ -348,10 +383,19 @@ def test_file_without_vgg16_weights_raises_usage_error(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part.pth")
     torch.save([1], tmp_path / "list.pth")
     torch.save({"features.0.weight": Path("/")}, tmp_path / "code.pth")
+    torch.save({1: torch.zeros(1)}, tmp_path / "numbers.pth")
+    (tmp_path / "text.pth").write_text("hello world")
+    (tmp_path / "empty.pth").write_bytes(b"")
     (tmp_path / "vgg16.safetensors").write_bytes(b"no header")
     for path in tmp_path.iterdir():
         with pytest.raises(UsageError, match="torchvision's vgg16"):
             load_features(path, ())
+
+
+def test_damaged_features_raise_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "features.safetensors").write_bytes(b"no header")
+    with pytest.raises(UsageError, match=r"Run train\.perceptual"):
+        load_features(tmp_path, (4, 8))
 
 
 def losses_of(stage, steps) -> list[float]:
@@ -441,6 +485,43 @@ class Counter:
         self.taken = list(state["taken"])
 
 
+@pytest.mark.parametrize("s_per_step", [0.9, 1.2, 6.0, 29.0])
+def test_cut_run_loses_ten_minutes_at_most_and_goes_on_with_the_log_of_a_whole_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s_per_step: float
+) -> None:
+    clock_s, validated = [0.0], []
+
+    class Timed(Counter):
+        cut_at = -1
+
+        def step(self, i: int) -> dict[str, float]:
+            if i == self.cut_at:
+                raise KeyboardInterrupt
+            clock_s[0] += s_per_step
+            return super().step(i) | {"loss": float(i)}
+
+    def run(stage: Timed, name: str, *, resume: bool = False) -> None:
+        def validate() -> dict[str, float]:
+            clock_s[0] += 60
+            validated.append(len(stage.taken))
+            return {"loss": 1.0}
+
+        loop.run(stage, loop.Schedule(1_100, save_every=1_000), tmp_path / name, resume=resume, validate=validate)
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock_s[0]))
+    run(Timed(), "whole")
+    assert validated == [1_000, 1_100]
+    cut = Timed()
+    cut.cut_at = 999
+    with pytest.raises(KeyboardInterrupt):
+        run(cut, "cut")
+    kept = loop.latest(tmp_path / "cut")
+    assert kept is not None and (999 - loop.load_checkpoint(kept)["step"]) * s_per_step <= 600
+    run(Timed(), "cut", resume=True)
+    whole, resumed = ((tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("whole", "cut"))
+    assert [json.loads(line) for line in resumed] == [pytest.approx(json.loads(line)) for line in whole]
+
+
 @pytest.mark.parametrize("end", ['{"step": 4, "lo', '{"step"', "\0\0\0\0", "7", "\udcff\udc80"])
 def test_run_with_a_cut_last_log_line_is_resumed(tmp_path: Path, end: str) -> None:
     loop.run(Counter(), loop.Schedule(4, save_every=2), tmp_path)
@@ -508,6 +589,30 @@ def test_run_folder_that_cannot_be_made_raises_usage_error(tmp_path: Path) -> No
         loop.start(tmp_path / "file" / "run", TINY, resume=False)
 
 
+def test_log_that_cannot_be_written_raises_training_error(tmp_path: Path) -> None:
+    class Full(Counter):
+        def step(self, i: int) -> dict[str, float]:
+            (tmp_path / "log.jsonl").symlink_to("/dev/full")
+            return super().step(i)
+
+    with pytest.raises(TrainingError, match="No space left"):
+        loop.run(Full(), loop.Schedule(1), tmp_path)
+
+
+def test_tensors_that_cannot_be_written_raise_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"x\.safetensors cannot be written: No such file"):
+        write_tensors(tmp_path / "missing" / "x.safetensors", {})
+
+    def full(*arguments: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("saic.weights.save_file", full)
+    with pytest.raises(DiskError, match="Free space"):
+        write_tensors(tmp_path / "x.safetensors", {})
+    clips = one_clip(tmp_path, 130)
+    assert len(TrainingSet(clips, segment_frames=32, stride=4).clips) == 1  # without its cache
+
+
 def one_clip(folder: Path, pitch_hz: float) -> list[manifest.Clip]:
     audio.save(folder / "clip.wav", voice(pitch_hz, 3.0), force=True)
     return [manifest.Clip(folder / "clip.wav", "clip", "a", None, 3.0, None, "train")]
@@ -526,12 +631,13 @@ def test_changed_content_of_a_clip_is_measured_again(tmp_path: Path) -> None:
     assert torch.equal(third.mel, second.mel)
 
 
-def test_damaged_or_unwritable_cache_of_features_does_not_stop_training(
+def test_cache_of_features_is_private_and_damage_or_no_right_to_write_does_not_stop_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "cache"))
     clips = one_clip(tmp_path, 110)
     first = TrainingSet(clips, segment_frames=32, stride=4)
+    assert stat.S_IMODE((tmp_path / "cache" / "clips").stat().st_mode) == 0o700
     (kept,) = (tmp_path / "cache" / "clips").iterdir()
     kept.write_bytes(kept.read_bytes()[:1000])
     assert torch.equal(TrainingSet(clips, segment_frames=32, stride=4).mel, first.mel)
@@ -595,6 +701,15 @@ def test_unavailable_device_raises_usage_error(device: str) -> None:
         pytest.skip("this machine has CUDA")
     with pytest.raises(UsageError, match="no such device"):
         require_device(device)
+
+
+def test_gpu_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [require_device(device) for device in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda", "cuda:1"]
+    for device in ("cuda:2", "cuda:", "cuda:x", "cuda:-1", "cuda1"):
+        with pytest.raises(UsageError, match="no such device"):
+            require_device(device)
 
 
 def test_stage_2_with_codes_of_another_training_set_raises_data_error(

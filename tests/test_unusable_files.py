@@ -10,7 +10,7 @@ import soundfile as sf
 
 from saic.data import corpora, manifest
 from saic.data.left_out import LeftOut
-from saic.errors import DataError
+from saic.errors import DataError, UsageError
 from saic.evaluation import paper
 from saic.evaluation.data.evaluation_set import PartitionedSet
 from saic.evaluation.evaluators.evaluators import Evaluators
@@ -73,6 +73,17 @@ def test_folder_of_speakers_leaves_out_unusable_files_and_counts_them(
     with caplog.at_level(logging.WARNING):  # without a list to fill, the counts are logged, without names
         manifest.read(folder)
     assert [record.getMessage() for record in caplog.records] == [text]
+
+
+def test_file_that_may_not_be_read_is_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> None:
+        raise UsageError("The recording cannot be read: Permission denied.")
+
+    (folder / "s1" / "locked.m4a").write_bytes(b"\0" * 100)
+    monkeypatch.setattr(manifest.audio, "load", refused)  # root may read everything
+    left_out = LeftOut()
+    assert len(manifest.read(folder, left_out=left_out)) == 3
+    assert left_out == {"not readable": ["s1/locked.m4a"]}
 
 
 def test_hidden_folders_and_left_out_duplicates_do_not_matter(folder: Path) -> None:

@@ -106,7 +106,7 @@ def read_training_set(data: Sequence[Path], split: str, config: Config, parallel
         f"{split}: {len(training_set.clips)} clips, {len(training_set.speakers)} speakers, {minutes:.0f} minutes",
         end="",
     )
-    print(f" ({training_set.skipped} clips shorter than a segment left out)" if training_set.skipped else "")
+    print(f" ({training_set.skipped} clips without a segment of speech left out)" if training_set.skipped else "")
     return training_set
 
 

@@ -272,7 +272,7 @@ def main(
     per_sentence: Annotated[int, typer.Option("--per-sentence", min=2, help="Voices per sentence.")] = 3,
     n_voices: Annotated[int, typer.Option("--speakers", min=2, help="Number of voices, blends included.")] = 160,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Number of processes, one thread each.")] = 1,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
 ) -> None:
     """Synthesize parallel speech: the same sentences with the same timing in many voices."""
     if per_sentence > n_voices:

@@ -54,7 +54,7 @@ def main(
             "--identification", help="VoxCeleb1: the paper's splits, by recording: every speaker is in all three."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the draw of speakers.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw of speakers.")] = 0,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that check the clips.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
 ) -> None:

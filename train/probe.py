@@ -3,7 +3,7 @@
 The longest clip of each of some speakers is halved. The newest checkpoint converts the second half
 to its own speaker's voice and to the next speaker's. Resemblyzer compares the outputs with the
 first halves. For a stage-1 run, the stage-1 codes are decoded; for a stage-2 run, the audio is
-encoded first.
+encoded first. A stage-1 run needs the --data and --parallel that it was trained with.
 
 It takes a minute and shows whether more training is worthwhile. Its figures are not for reports:
 few speakers, one clip each, no codec round trip, and in stage 1 training clips.
@@ -28,11 +28,12 @@ from saic.evaluation.evaluators.embedders import Resemblyzer
 from saic.model.model import Model
 from saic.signal.f0 import measure_f0_stats
 from saic.signal.mel import HOP_SAMPLES
+from saic.signal.vad import require_speech
 from saic.training.loop import latest, load_checkpoint
-from saic.training.stage1 import Codes
+from saic.training.stage1 import Codes, load_codes
 from saic.training.training_set import TrainingSet
 from saic.vocoder.vocoder import GriffinLim
-from train.entry import DataOption, RunOption, read_training_set, run
+from train.entry import DataOption, ParallelOption, RunOption, read_training_set, run
 
 GAP_FRAMES = 40  # half a second between the two halves
 MAX_FRAMES = 480  # of the second half, 6 s
@@ -58,6 +59,7 @@ def main(
     split: Annotated[
         str, typer.Option("--split", help="Split of the speakers; a stage-1 run has 'train' only.")
     ] = "train",
+    parallel: ParallelOption = None,
     speakers: Annotated[int, typer.Option("--speakers", min=2, help="How many speakers.")] = 24,
 ) -> None:
     """Print how often Resemblyzer recognizes the voice of the output."""
@@ -68,7 +70,7 @@ def main(
     state = stored["stage"]
     if "codes" in state and split != "train":
         raise UsageError("A stage-1 run has codes of the train split only.")
-    training_set = read_training_set(data, split, settings)
+    training_set = read_training_set(data, split, settings, parallel)
     with torch.inference_mode():
         counts, distance = _evaluate(*_halves(training_set, settings, state, speakers))
     n = min(speakers, len(training_set.speakers))
@@ -81,8 +83,7 @@ def _halves(data: TrainingSet, config: Config, state: dict, n_speakers: int) -> 
     model, codes = Model(config).eval(), None
     if "codes" in state:
         codes = Codes(data.n_codes, len(data.speakers), config)
-        codes.load_state_dict(state["codes"])
-        model.decoder.load_state_dict(state["decoder"])
+        load_codes(state, codes, model.decoder)
         mean, std = data.statistics()
         model.mel_mean.copy_(mean)
         model.mel_std.copy_(std)
@@ -94,15 +95,16 @@ def _halves(data: TrainingSet, config: Config, state: dict, n_speakers: int) -> 
         clip = max(data.clips_of[k], key=lambda i: data.lengths[i])
         length = data.lengths[clip]
         size = min(MAX_FRAMES, length // 2) // data.stride * data.stride
-        first = data.starts[clip] + (length - size) // data.stride * data.stride
-        part = slice(first, first + size)
+        first = (length - size) // data.stride * data.stride
+        part = slice(data.starts[clip] + first, data.starts[clip] + first + size)
         mel, mask = data.mel[:, part].float()[None], data.speech[part].float()[None, None]
         speech = Speech(mel, mask, tracked_f0=data.f0[part].float()[None])
-        wav = audio.load(data.clips[clip].path)[: (first - data.starts[clip] - GAP_FRAMES) * HOP_SAMPLES]
+        wav = audio.load(data.clips[clip].path)[: max(first - GAP_FRAMES, 0) * HOP_SAMPLES]
+        require_speech(wav)
         enrolled = Speech.from_wav(wav)
         if codes is not None:
-            rows = torch.arange(first, first + size, data.stride) // data.stride
-            content, embedding = codes.content(rows).T[None], codes.speaker(torch.tensor([k]))
+            content = codes.content_of(data.code_rows(clip, first, first + size)[None])
+            embedding = codes.speaker(torch.tensor([k]))
             f0_stats = measure_f0_stats(enrolled.f0[0])[None]
             voice = Voice(embedding, f0_stats, enrolled.mel_statistics)
         else:

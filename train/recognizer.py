@@ -56,7 +56,7 @@ def main(
     config: ConfigOption = None,
     n_clips: Annotated[int, typer.Option("--clips", min=1, help="Number of clips that the map is fitted on.")] = 200,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of the draw of clips.", show_default="the config's")
+        int | None, typer.Option("--seed", min=0, help="Seed of the draw of clips.", show_default="the config's")
     ] = None,
 ) -> None:
     """Fit the linear map on the train split, and write it with the network."""

@@ -55,15 +55,15 @@ def main(
     settings = read_config(config)
     start(run, settings, resume=resume)
     training_set = read_training_set(data, "train", settings)
-    stage = SpeakerTraining(training_set, settings, taught(training_set.clips), device)
+    stage = SpeakerTraining(training_set, settings, teacher_embeddings(training_set.clips), device)
     unseen = read_training_set(data, "dev", settings)
     schedule = Schedule(settings.speaker_training.steps, _SAVE_EVERY)
     run_stage(stage, schedule, run, resume=resume, validate=partial(validate, stage, unseen))
     stage.save(run)
 
 
-def taught(clips: Sequence[Clip]) -> list[np.ndarray | None]:
-    """The teacher's embedding of each clip; None if the clip has too little speech."""
+def teacher_embeddings(clips: Sequence[Clip]) -> list[np.ndarray | None]:
+    """The teacher's embedding (256,) of each clip; None if the clip cannot be decoded or has too little speech."""
     teacher, found = DVectors(), []
 
     def measure(clip: Clip) -> dict[str, torch.Tensor]:

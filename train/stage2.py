@@ -7,7 +7,8 @@
 ``--recognizer DIR`` (output of ``train.recognizer``) adds the phone loss and initializes the phone
 encoder. ``--init WEIGHTS`` instead of ``--stage1`` fine-tunes finished weights on your own corpus.
 ``--init random`` starts from random weights, without stage-1 codes; with ``--content WEIGHTS`` the
-content encoder is that of finished weights. ``--speaker DIR`` is that of stage 1.
+content encoder is that of finished weights. ``--speaker DIR`` is that of stage 1; weights of ``--init``
+have their own.
 ``--parallel FOLDER`` adds the parallel speech of ``train.kokoro``.
 
 Writes the finished weights to ``DIR/weights``, for the ``--weights`` option of any command.
@@ -79,6 +80,8 @@ def main(
         raise UsageError("Stage 2 starts from --stage1 or from --init: give one of them.")
     if content is not None and init != _RANDOM:
         raise UsageError("--content needs --init random: other starts have a content encoder already.")
+    if speaker is not None and init not in (None, _RANDOM):
+        raise UsageError("The weights of --init have a speaker encoder already. Leave out --speaker.")
     train(
         data,
         run,

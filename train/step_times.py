@@ -34,7 +34,7 @@ PERCEPTUAL, SPEAKER, STAGE1, STAGE2 = "perceptual", "speaker", "stage1", "stage2
 VOCODER, PROSODY = "vocoder", "prosody"
 _N_CLIPS = 16
 _N_CENTERS = 128
-_TAUGHT_SIZE = 256
+_TEACHER_SIZE = 256
 _DATA, _BACKWARD, _OPTIMIZER = "data", "backward", "optimizer"
 
 
@@ -93,7 +93,7 @@ def stages(config: Config, clips: list[Clip], lossless: list[Clip], device: str 
     if config.speaker_encoder.tdnn is not None:
         yield (
             SPEAKER,
-            SpeakerTraining(data, config, [np.ones(_TAUGHT_SIZE, dtype=np.float32)] * len(data.clips), device),
+            SpeakerTraining(data, config, [np.ones(_TEACHER_SIZE, dtype=np.float32)] * len(data.clips), device),
         )
     yield STAGE1, Stage1(data, config, features, device)
     if uses_recognizer(config):

@@ -30,7 +30,6 @@ from saic.data.manifest import Clip
 from saic.errors import DataError
 from saic.model.model import Model
 from saic.signal.mel import SAMPLE_RATE, log_mel
-from saic.signal.vad import require_speech
 from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
 from saic.training.phone_recognizer import load_recognizer
@@ -146,7 +145,6 @@ def _reconstructor(model: Model) -> Callable[[np.ndarray], np.ndarray]:
 
     @torch.inference_mode()
     def reconstruct(wav: np.ndarray) -> np.ndarray:
-        require_speech(wav)
         return reconstruct_mel(model, Speech.from_wav(wav))[0].numpy()
 
     return reconstruct

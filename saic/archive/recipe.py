@@ -15,7 +15,7 @@ from saic import audio, files
 from saic.archive.engine import Convert, Job, Made, Tell
 from saic.audio.output import encode_blocks, rate_for
 from saic.audio.source_rate import source_rate
-from saic.errors import WeightsError
+from saic.errors import UsageError, WeightsError
 from saic.profiles import BALANCED, PROSODY_KEPT
 
 if TYPE_CHECKING:
@@ -254,8 +254,10 @@ class _Converter:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hex digits; :class:`~saic.errors.UsageError` if it cannot be read."""
+    """SHA-256 of a file in hex digits; :class:`~saic.errors.UsageError` if it is none or cannot be read."""
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe would block
+            raise UsageError("A recording is a folder, a pipe or a device. Name a file.")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

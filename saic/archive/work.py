@@ -34,7 +34,7 @@ class Request:
         Who speaks in all recordings, or where to find it, see
         :func:`saic.archive.subjects.subjects_from`.
     report, reports
-        File, for a folder folder, of the reports.
+        File of the report of a recording; folder of the reports of a folder.
     rename
         The mapping to write, if outputs get neutral names.
     resume, force

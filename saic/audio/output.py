@@ -117,20 +117,48 @@ def encode_blocks(blocks: Iterable[np.ndarray], name: str, rate_hz: int) -> Bina
     :class:`~saic.files.DiskError` if there is no space for it.
     """
     file = files.temporary_file()
+    target = _Target(file)
     try:
-        resampled = _resampled(_checked(blocks), rate_hz)
+        resampled = target.watched(_resampled(_checked(blocks), rate_hz))
         if name in _CODECS:
-            _encode_by_ffmpeg(file, resampled, *_CODECS[name], rate_hz)
+            _encode_by_ffmpeg(target, resampled, *_CODECS[name], rate_hz)
         else:
-            _encode_pcm(file, resampled, name, rate_hz)
-    except OSError as error:
+            _encode_pcm(target, resampled, name, rate_hz)
+        target.raise_error()
+        file.seek(0)  # writes what is buffered
+    except BaseException as error:
         file.close()
-        raise files.as_usage_error(error, "A temporary file cannot be written") from None
-    except BaseException:
-        file.close()
+        if reason := target.error or (error if isinstance(error, OSError) else None):
+            raise files.as_usage_error(reason, "A temporary file cannot be written") from None
         raise
-    file.seek(0)
     return file
+
+
+class _Target:
+    """A file that keeps the first error of its writes: libsndfile and FFmpeg lose what a callback raises."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell, self._file = file.read, file.seek, file.tell, file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """How many bytes were written: 0 from the first error on."""
+        try:
+            return 0 if self.error else self._file.write(data)
+        except OSError as error:
+            self.error = error
+            return 0
+
+    def raise_error(self) -> None:
+        """Raise the error, if there was one."""
+        if self.error is not None:
+            raise self.error
+
+    def watched(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The blocks; raise the error before the next one."""
+        for block in blocks:
+            self.raise_error()
+            yield block
 
 
 def _checked(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -154,7 +182,7 @@ def _resampled(blocks: Iterable[np.ndarray], rate_hz: int) -> Iterator[np.ndarra
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _encode_pcm(file: BinaryIO, blocks: Iterable[np.ndarray], name: str, rate_hz: int) -> None:
+def _encode_pcm(file: _Target, blocks: Iterable[np.ndarray], name: str, rate_hz: int) -> None:
     n_left = _MAX_WAV_SAMPLES if name == "wav" else math.inf
     with sf.SoundFile(file, "w", rate_hz, 1, format=name.upper(), subtype="PCM_16") as sound:
         for block in blocks:
@@ -165,7 +193,7 @@ def _encode_pcm(file: BinaryIO, blocks: Iterable[np.ndarray], name: str, rate_hz
             sound.write(np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16))
 
 
-def _encode_by_ffmpeg(file: BinaryIO, blocks: Iterable[np.ndarray], container: str, codec: str, rate_hz: int) -> None:
+def _encode_by_ffmpeg(file: _Target, blocks: Iterable[np.ndarray], container: str, codec: str, rate_hz: int) -> None:
     """Samples as a file; its decoder cuts the codec's padding, so the length is kept."""
     try:
         # bitexact: no version of the encoder and no random stream number in the file

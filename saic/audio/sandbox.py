@@ -35,7 +35,8 @@ _NOT_DECODED = (
     "This recording cannot be decoded within the limits of this server. Export it as WAV or FLAC and try again."
 )
 _LIMITS = audio.Limits()
-_MAX_NOTES, _MAX_NOTE = 8, 300  # a worker that was taken over may send anything
+# A worker that was taken over may send anything.
+_MAX_HEAD_BYTES, _MAX_NOTES, _MAX_TEXT = 2**16, 8, 300
 
 
 class Sandbox:
@@ -116,17 +117,26 @@ class _Worker:
         try:
             self._process.stdin.write(_line({"path": path, "limits": asdict(limits)}))
             self._process.stdin.flush()
-            answer = json.loads(self._process.stdout.readline())
+            answer = json.loads(self._process.stdout.readline(_MAX_HEAD_BYTES))
             if "error" in answer:
                 raise _as_error(answer["error"], answer["message"])
-            data = self._process.stdout.read(4 * answer["samples"])
-            if len(data) != 4 * answer["samples"]:
+            n_samples = answer["samples"]
+            if not 0 < n_samples <= (limits.max_duration_s + 1) * audio.SAMPLE_RATE:
+                raise ValueError
+            data = self._process.stdout.read(4 * n_samples)
+            if len(data) != 4 * n_samples:
                 raise EOFError
-            notes = tuple(str(note)[:_MAX_NOTE] for note in answer["notes"][:_MAX_NOTES])
-            return audio.Recording(np.frombuffer(data, np.float32).copy(), notes)
-        except (OSError, EOFError, ValueError, KeyError, TypeError):  # killed, crashed, or an invalid answer
-            self.end()
-            raise errors.UndecodableAudio(_NOT_DECODED) from None
+            wav = np.frombuffer(data, np.float32).copy()
+            if not np.isfinite(wav).all():
+                raise ValueError
+            return audio.Recording(wav, tuple(str(note)[:_MAX_TEXT] for note in answer["notes"][:_MAX_NOTES]))
+        except errors.SaicError:
+            raise
+        except BaseException as error:  # killed, crashed, an invalid answer, or this call was interrupted
+            self.end()  # else the rest of the answer would be that to the next request
+            if isinstance(error, Exception):
+                raise errors.UndecodableAudio(_NOT_DECODED) from None
+            raise
         finally:
             alarm.cancel()
 
@@ -141,7 +151,7 @@ def _as_error(name: str, message: str) -> errors.SaicError:
     """The error of saic.errors with this name."""
     kind = getattr(errors, str(name), None)
     if isinstance(kind, type) and issubclass(kind, errors.SaicError):
-        return kind(str(message))
+        return kind(str(message)[:_MAX_TEXT])
     return errors.UndecodableAudio(_NOT_DECODED)
 
 

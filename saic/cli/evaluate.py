@@ -11,11 +11,13 @@ from typing import Annotated
 import typer
 
 from saic import files
-from saic.cli.options import DeviceOption, ForceOption, JsonOption, WeightsOption, show, stage_bars
+from saic.cli.options import MAX_SEED, DeviceOption, ForceOption, JsonOption, WeightsOption, show, stage_bars
 from saic.errors import UsageError, missing_package
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for report.json and report.md.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of trials and confidence intervals.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of trials and confidence intervals.")
+]
 
 
 class Measure(StrEnum):

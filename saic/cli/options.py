@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+MAX_SEED = 2**32 - 1
+"""Largest seed that scikit-learn takes."""
+
+
 def _rate(text: str | int) -> int | None:
     """A rate in Hz; None for "source"."""
     if text == "source":
         return None
     try:
-        return int(text)
+        rate_hz = int(text)
     except ValueError:
-        raise typer.BadParameter("name a number of Hz, or source.") from None
+        rate_hz = 0
+    if rate_hz <= 0:
+        raise typer.BadParameter("name a number of Hz, or source.")
+    return rate_hz
 
 
 class Profile(StrEnum):

@@ -11,6 +11,7 @@ import typer
 
 from saic import files
 from saic.cli.options import (
+    MAX_SEED,
     DeviceOption,
     ForceOption,
     JsonOption,
@@ -51,7 +52,9 @@ FigureOption = Annotated[Path, typer.Option("-o", "--output", help="File to writ
 ArraysOption = Annotated[
     Path | None, typer.Option("--arrays", help="Also write what the figure shows: .npz.", show_default="no")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed: the same one gives the same figure.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed: the same one gives the same figure.")
+]
 
 
 @app.command()

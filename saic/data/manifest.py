@@ -7,8 +7,8 @@ import codecs
 import hashlib
 import json
 import logging
-import math
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import soundfile
 
 from saic import audio, files
 from saic.data.left_out import LeftOut, is_hidden, reason_of
-from saic.errors import AudioError, DataError
+from saic.errors import AudioError, DataError, UsageError
 
 MANIFEST_NAME = "manifest.jsonl"
 
@@ -83,11 +83,12 @@ def read(
     """
     path = Path(path_or_folder)
     own = LeftOut() if left_out is None else left_out
-    if path.is_dir() and (path / MANIFEST_NAME).is_file():
+    # Not the methods of Path, which raise an error if a name is too long.
+    if os.path.isdir(path) and os.path.isfile(path / MANIFEST_NAME):
         path = path / MANIFEST_NAME
-    if path.is_dir():
+    if os.path.isdir(path):
         numbered = _read_folder(path, own)
-    elif path.is_file():
+    elif os.path.isfile(path):
         numbered = _read_lines(path)
     else:
         raise DataError("There is no manifest or folder at the path given.")
@@ -95,7 +96,7 @@ def read(
     clips = []
     for number, clip in numbered:
         if wanted is None or clip.split in wanted:
-            if not clip.path.is_file():
+            if not os.path.isfile(clip.path):
                 raise DataError(f"Manifest line {number}: the audio file does not exist.")
             clips.append(clip)
     if not clips:
@@ -140,6 +141,8 @@ def fingerprint(path_or_folder: str | os.PathLike, clips: Iterable[Clip]) -> str
 def _read_lines(path: Path) -> list[tuple[int, Clip]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise DataError(f"The manifest cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise DataError("The manifest is not UTF-8 text.") from error
     numbered, first_line = [], {}
@@ -157,8 +160,9 @@ def _read_lines(path: Path) -> list[tuple[int, Clip]]:
 def _parse(line: str, number: int, folder: Path) -> Clip:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"Manifest line {number}: not JSON ({error.msg}).") from error
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "too deep, or a number is too long"
+        raise DataError(f"Manifest line {number}: not JSON ({reason}).") from error
     if not isinstance(row, dict):
         raise DataError(f"Manifest line {number}: not a JSON object.")
     if missing := [key for key in _KEYS if key not in row]:
@@ -173,8 +177,8 @@ def _parse(line: str, number: int, folder: Path) -> Clip:
     duration_s = row["duration_s"]
     if isinstance(duration_s, bool) or not isinstance(duration_s, int | float):
         raise DataError(f"Manifest line {number}: duration_s must be a number.")
-    if not (math.isfinite(duration_s) and duration_s > 0):
-        raise DataError(f"Manifest line {number}: duration_s must be above 0.")
+    if not 0 < duration_s <= sys.float_info.max:
+        raise DataError(f"Manifest line {number}: duration_s must be above 0 and finite.")
     values = {key: row[key] for key in _KEYS} | {
         "path": folder / row["path"],
         "duration_s": float(duration_s),
@@ -240,7 +244,9 @@ def duration_s(path: Path, left_out: LeftOut, name: str) -> float | None:
         return len(audio.load(path)) / audio.SAMPLE_RATE
     except AudioError as error:
         left_out.add("not audio" if _is_text(path) else reason_of(error), name)
-        return None
+    except UsageError:  # no right to read it
+        left_out.add("not readable", name)
+    return None
 
 
 def _is_text(path: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from saic import weights
+from saic.data.left_out import is_hidden
 from saic.errors import UsageError
 from saic.publish import upload as uploads
 
@@ -32,7 +33,8 @@ person who agreed to it.
 def files(folder: Path) -> dict[str, bytes | Path]:
     """Content of the Space by path: app, package, requirements, examples, weights of a folder.
 
-    The model card and the report are included only if the folder holds the bundled weights.
+    Hidden files are left out. The model card and the report are included only if the folder holds the
+    bundled weights.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def files(folder: Path) -> dict[str, bytes | Path]:
         path.relative_to(_ROOT).as_posix(): path
         for pattern in (*_TREE, *(_ABOUT_BUNDLED if are_bundled else ()))
         for path in sorted(_ROOT.glob(pattern))
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and path.suffix != ".pyc" and not is_hidden(path, _ROOT)
     }
     content: dict[str, bytes | Path] = {
         name: path for name, path in tree.items() if not name.startswith(f"{_BUNDLED}/")

@@ -3,6 +3,7 @@
 The folder is ``SAIC_CACHE``, or the platform's cache folder. A file is named by a hash of the clip's
 content, of the modules that decode and measure clips (:data:`MODULES`), and of what is kept in it. So
 a changed clip or a changed mel is measured again, and the folder may be copied to another machine.
+Only its owner can read it. Nothing is ever removed from it.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from saic.audio import decode, limits, mix
 from saic.audio import files as audio_files
+from saic.errors import UsageError
 from saic.signal import f0, filters, masking, mel, vad
 from saic.weights import sha256, write_tensors
 
@@ -50,9 +52,9 @@ def cached(clip: Path, what: str, measure: Callable[[], dict[str, Tensor]]) -> d
     except (OSError, SafetensorError):  # there is none, or it is damaged
         tensors = measure()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # speech can be made from mels
         write_tensors(path, tensors)
-    except (OSError, SafetensorError):  # a read-only home or a full disk
+    except (OSError, UsageError):  # a read-only home or a full disk
         pass
     return tensors
 

@@ -28,6 +28,7 @@ from saic.migration import migrate_tensors
 from saic.training import distributed
 
 _LOG_EVERY = 20  # steps
+_SAVE_EVERY_S = 480.0  # of the ten minutes that a run may lose, two are left for a validation and for writing
 _KEPT = 2  # newest checkpoints
 _STATE = "state.pt"
 
@@ -50,7 +51,7 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Number of steps, and steps between checkpoints and validations.
+    """Number of steps, and steps between validations, each with a checkpoint.
 
     A part of a longer training has its steps ``first`` to ``steps`` alone.
     """
@@ -70,7 +71,9 @@ def run(
 ) -> None:
     """Train until ``schedule.steps``; keep the last two checkpoints and the best one.
 
-    The best has the lowest ``validate()["loss"]``.
+    The best has the lowest ``validate()["loss"]``. Where ``schedule.save_every`` steps take longer than
+    ten minutes, there are checkpoints without a validation in between, so that a run that is cut loses
+    ten minutes at most.
 
     Parameters
     ----------
@@ -98,7 +101,7 @@ def run(
         _drop_lines_after(folder / "log.jsonl", first)
     bar = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, unit="step", disable=not is_first)
     recent: list[dict[str, float]] = []
-    began = time.monotonic()
+    began = saved = time.monotonic()
     for i in bar:
         losses = stage.step(i)
         if not np.isfinite(list(losses.values())).all():
@@ -106,20 +109,25 @@ def run(
         if not is_first:
             continue
         recent.append(losses)
-        done = i + 1
+        done, is_late = i + 1, False
         if done % _LOG_EVERY == 0 or done == schedule.steps:
+            now = time.monotonic()
+            # Only with a log line, so that a resumed run averages its losses over the same steps.
+            is_late = now + (now - began) - saved > _SAVE_EVERY_S  # at the next one
             means = {key: float(np.mean([each[key] for each in recent])) for key in recent[0]}
-            _log(folder, {"step": done, "s_per_step": (time.monotonic() - began) / len(recent), **means})
+            _log(folder, {"step": done, "s_per_step": (now - began) / len(recent), **means})
             bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()})
-            recent, began = [], time.monotonic()
-        if done % schedule.save_every == 0 or done == schedule.steps:
-            is_best = False
-            if validate is not None:
+            recent, began = [], now
+        is_validated = done % schedule.save_every == 0 or done == schedule.steps
+        if is_validated or is_late:
+            pause, is_best = time.monotonic(), False
+            if is_validated and validate is not None:
                 validation = validate()
                 _log(folder, {"step": done, **{f"val_{key}": value for key, value in validation.items()}})
                 is_best, best = validation["loss"] < best, min(best, validation["loss"])
             _save(checkpoints, done, {"stage": stage.state_dict(), "step": done, "best": best}, is_best)
-            began = time.monotonic()
+            saved = time.monotonic()
+            began += saved - pause
 
 
 def start(folder: Path, config: Config, *, resume: bool) -> None:
@@ -253,8 +261,11 @@ def _has_begun(folder: Path) -> bool:
 
 
 def _log(folder: Path, record: dict[str, float]) -> None:
-    with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    try:
+        with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise TrainingError(f"The log cannot be written: {error.strerror}. Correct that, then add --resume.") from None
 
 
 def _drop_checkpoints_after(checkpoints: Path, step: int) -> None:

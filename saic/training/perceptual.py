@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -113,6 +114,6 @@ def _own_features(folder: Path, channels: tuple[int, ...]) -> MelFeatures:
     network = MelFeatures(channels)
     try:
         network.load_state_dict(load_file(folder / FEATURES))
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, SafetensorError):
         raise UsageError("The --perceptual folder has no features for this config. Run train.perceptual.") from None
     return network

@@ -43,7 +43,8 @@ def encode_clips(training_set: TrainingSet, model: Model, cache: Path) -> Tensor
     parts = []
     for clip in tqdm(range(len(training_set.clips)), "content codes", unit="clip", leave=False):
         with torch.inference_mode():
-            parts.append(model.encode_content(training_set.clip_mel(clip)[None], _mask_of(training_set, clip)).half())
+            mel, mask = training_set.clip_mel(clip), training_set.clip_mask(clip)
+            parts.append(model.encode_content(mel[None], mask[None]).half())
     content = torch.cat(parts, dim=-1)[0]
     write_tensors(cache, {"content": content})
     return content
@@ -214,12 +215,6 @@ class ProsodyTraining:
         """Restore :meth:`state_dict`."""
         self.predictor.load_state_dict(state["predictor"])
         self.optimizer.load_state_dict(state["optimizer"])
-
-
-def _mask_of(training_set: TrainingSet, clip: int) -> Tensor:
-    """(1, 1, T) speech frames of a clip, as 0 and 1."""
-    start = training_set.starts[clip]
-    return training_set.speech[start : start + training_set.lengths[clip]][None, None].float()
 
 
 def _losses(predicted: Tensor, crops: ProsodyCrops) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -41,8 +42,9 @@ class SpeakerTraining:
         What to train on.
     config
         With ``speaker_encoder.tdnn`` and ``speaker_training``.
-    taught
-        For each clip of ``training_set`` the teacher's embedding (D,), or None.
+    teacher_embeddings
+        Of each clip of ``training_set`` the teacher's embedding (D,), or None: such a clip trains the
+        classifier alone.
 
     Raises
     ------
@@ -53,11 +55,15 @@ class SpeakerTraining:
     """
 
     def __init__(
-        self, training_set: TrainingSet, config: Config, taught: Sequence[np.ndarray | None], device: str = "cpu"
+        self,
+        training_set: TrainingSet,
+        config: Config,
+        teacher_embeddings: Sequence[np.ndarray | None],
+        device: str = "cpu",
     ):
         if config.speaker_encoder.tdnn is None:
             raise UsageError("The config's speaker encoder has no tdnn, so there is nothing to train before stage 1.")
-        sizes = {len(embedding) for embedding in taught if embedding is not None}
+        sizes = {len(embedding) for embedding in teacher_embeddings if embedding is not None}
         if not sizes:
             raise DataError("The teacher finds speech in no clip.")
         torch.manual_seed(config.seed)
@@ -65,7 +71,7 @@ class SpeakerTraining:
         self.mean, self.std = training_set.statistics()
         (size,) = sizes
         none = np.zeros(size, dtype=np.float32)
-        self._taught = torch.from_numpy(np.stack([none if e is None else e for e in taught]))
+        self._teacher_embeddings = torch.from_numpy(np.stack([none if e is None else e for e in teacher_embeddings]))
         self.encoder = build_speaker_encoder(config.speaker_encoder, N_MELS).to(device)
         embedding_size = config.speaker_encoder.embedding_size
         self.heads = nn.ModuleDict(
@@ -85,13 +91,13 @@ class SpeakerTraining:
         self.optimizer.param_groups[0]["lr"] = settings.lr * cosine(i, settings.steps)
         crops = self.training_set.sample(settings.batch_size, random)
         mel = self._augmented(crops, random)
-        taught = self._taught[crops.clip].to(self.device)
+        wanted = self._teacher_embeddings[crops.clip].to(self.device)
         speakers = crops.speaker.to(self.device)
         embedding = self.encoder(mel.to(self.device), crops.mask.to(self.device))
-        is_taught = taught.any(dim=1)
-        distance = 1 - F.cosine_similarity(self.heads["teacher"](embedding), taught, dim=1)
+        has_teacher = wanted.any(dim=1)
+        distance = 1 - F.cosine_similarity(self.heads["teacher"](embedding), wanted, dim=1)
         losses = {
-            "teacher": (distance * is_taught).sum() / is_taught.sum().clamp_min(1),
+            "teacher": (distance * has_teacher).sum() / has_teacher.sum().clamp_min(1),
             "speaker": self._classification(embedding, speakers, i),
         }
         self.optimizer.zero_grad()
@@ -162,7 +168,7 @@ def load_speaker_encoder(folder: Path, config: Config, mean: Tensor, std: Tensor
         tensors = load_file(folder / FILE)
         own_mean, own_std = tensors.pop("mel_mean"), tensors.pop("mel_std")
         encoder.load_state_dict({name.removeprefix("encoder."): tensor for name, tensor in tensors.items()})
-    except (OSError, KeyError, RuntimeError):
+    except (OSError, KeyError, RuntimeError, SafetensorError):
         raise UsageError("The --speaker folder has no speaker encoder for this config. Run train.speaker.") from None
     convolution = encoder.lead.conv
     with torch.no_grad():  # (x std + mean - own_mean) / own_std = x scale + shift

@@ -39,9 +39,9 @@ class Codes(nn.Module):
         nn.init.normal_(self.content.weight, std=0.05)
         nn.init.normal_(self.speaker.weight, std=0.05)
 
-    def content_of(self, crops: Crops) -> Tensor:
-        """(B, C, S / stride) content codes of crops of S frames."""
-        return F.pad(self.content(crops.code_rows).transpose(1, 2), (0, 0, 0, self.n_detail))
+    def content_of(self, rows: Tensor) -> Tensor:
+        """(B, C, n) content codes of (B, n) rows of the table, such as ``code_rows`` of crops."""
+        return F.pad(self.content(rows).transpose(1, 2), (0, 0, 0, self.n_detail))
 
     def speaker_of(self, crops: Crops) -> Tensor:
         """(B, E) speaker codes of crops."""
@@ -112,7 +112,8 @@ class Stage1:
             optimizer.param_groups[0]["lr"] = rates[name] * factor
         crops = self.training_set.sample(training.batch_size, random).to(self.device)
         target = (crops.mel - self.mean) / self.std
-        content, speaker = (replicated(codes) for codes in (self.codes.content_of(crops), self.codes.speaker_of(crops)))
+        content = replicated(self.codes.content_of(crops.code_rows))
+        speaker = replicated(self.codes.speaker_of(crops))
         noise = torch.randn(content.shape, generator=noise_source).to(self.device) * stage.noise_std
         with precision(self.config, self.device):
             output = self.decoder(share(content + noise), share(speaker), share(crops.f0), share(crops.mask))

@@ -53,8 +53,8 @@ class Stage2:
     content
         Weights whose content encoder is taken, if ``start`` is None; the rest is random.
     speaker_encoder
-        Trained speaker encoder (:func:`~saic.training.speaker.load_speaker_encoder`), which stays as
-        it is; None trains it, from random weights or those of ``start``.
+        Trained speaker encoder (:func:`~saic.training.speaker.load_speaker_encoder`). None takes that of
+        ``start``, or random weights. A time-delay network stays as it is; the paper's is trained.
     recognizer
         Phone recognizer of the phone loss; None omits it. It also initializes the phone encoder, if
         ``start`` and ``content`` have none.
@@ -158,7 +158,8 @@ class Stage2:
         losses["f0"] = F.l1_loss(model.predict_f0_stats(speaker), f0_stats)
         if self.codes is not None:
             n_learned = content.shape[1] - self.codes.n_detail
-            losses["content"] = F.mse_loss(content[:, :n_learned], self.codes.content_of(crops)[:, :n_learned])
+            wanted = self.codes.content_of(crops.code_rows)
+            losses["content"] = F.mse_loss(content[:, :n_learned], wanted[:, :n_learned])
             if speaker.requires_grad:
                 difference = (speaker - self.codes.speaker_of(crops)).square().mean(dim=1)
                 losses["speaker"] = _mean_where(voice_augmentation.is_identity.to(self.device), difference)
@@ -328,6 +329,8 @@ class Stage2:
             encoder.requires_grad_(False)
         if self.phone_encoder is not None and stage.phone_encoder_lr_scale == 0:
             self.phone_encoder.requires_grad_(False)
+        if self.config.speaker_encoder.tdnn is not None:
+            self.model.speaker_encoder.requires_grad_(False).eval()
 
 
 def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:

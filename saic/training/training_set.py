@@ -155,6 +155,10 @@ class TrainingSet:
             clips.append(generator.choice(others) if len(others) else clip)
         return self.crops(np.array(clips), crops.offset.numpy())
 
+    def code_rows(self, clip: int, first: int, stop: int) -> Tensor:
+        """Rows of the stage-1 code table of a clip's frames from ``first`` to ``stop``, multiples of the stride."""
+        return self._code_starts[clip] + torch.arange(first // self.stride, stop // self.stride)
+
     def clip_mel(self, clip: int) -> Tensor:
         """(80, T) log-mel of a whole clip."""
         start = self.starts[clip]

@@ -5,10 +5,9 @@ as safetensors. They are not part of this project. Only the 13 convolutions are 
 """
 
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from saic.errors import UsageError
@@ -65,7 +64,7 @@ class Vgg16(nn.Module):
         try:
             tensors = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
             network.load_state_dict(tensors)
-        except (OSError, RuntimeError, UnpicklingError, SafetensorError):
+        except Exception:  # of any kind: torch.load takes bytes that are no archive for an old pickle
             raise UsageError("The --perceptual file does not hold the weights of torchvision's vgg16.") from None
         return network
 
@@ -78,5 +77,5 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 def _pickled(path: Path) -> dict[str, Tensor]:
     stored = torch.load(path, map_location="cpu", weights_only=True)  # executes nothing
     if not isinstance(stored, dict):
-        raise UnpicklingError("no state dict")
+        raise ValueError("no state dict")
     return {name: tensor for name, tensor in stored.items() if name.startswith(_PREFIX)}

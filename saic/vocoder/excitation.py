@@ -37,23 +37,12 @@ def to_samples(frames: np.ndarray, start: int = 0, stop: int | None = None) -> n
     return np.interp(np.arange(start * HOP_SAMPLES, stop * HOP_SAMPLES), centers, frames[first:last])
 
 
-def phase_cycles(hz: np.ndarray) -> np.ndarray:
-    """(T,) smooth F0 in Hz to the (200 T,) phase of the fundamental in cycles, -0.5 to 0.5.
-
-    It is summed in float64 and wrapped before it is rounded to float32, so that it is as exact
-    after an hour as after a second.
-    """
-    return _wrapped(np.cumsum(to_samples(hz) / SAMPLE_RATE))
-
-
-def _wrapped(cycles: np.ndarray) -> np.ndarray:
-    return cycles - np.round(cycles)
-
-
 class Excitation:
     """The phase of the pulses and the noise of a recording, for one part after the other.
 
-    Parts may overlap. What they are does not depend on where the parts begin and end.
+    Parts may overlap. What they are does not depend on where the parts begin and end. The phase is
+    summed in float64 and wrapped before it is rounded to float32, so that it is as exact after an hour
+    as after a second.
 
     Parameters
     ----------
@@ -70,12 +59,15 @@ class Excitation:
         self._phase, self._noise = np.zeros(0), np.zeros(0, np.float32)
 
     def part(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Phase in cycles and noise, each (200 (stop - start),), of these frames; none lies before the last start."""
+        """Phase, -0.5 to 0.5 cycles, and noise of unit variance of these frames, each (200 (stop - start),).
+
+        No frame lies before the last start.
+        """
         if stop > self._stop:
             step = to_samples(self._hz, self._stop, stop) / SAMPLE_RATE
             cycles = np.cumsum(np.concatenate([[self._cycles], step]))[1:]
             self._cycles = cycles[-1]
-            self._phase = np.concatenate([self._phase, _wrapped(cycles)])
+            self._phase = np.concatenate([self._phase, cycles - np.round(cycles)])
             self._noise = np.concatenate([self._noise, self._random.standard_normal(len(step), dtype=np.float32)])
             self._stop = stop
         dropped = (start - self._start) * HOP_SAMPLES
@@ -109,8 +101,3 @@ def pulses(phase: Tensor, hz: Tensor, voicing: Tensor) -> Tensor:
     kernel = torch.where(small, whole, torch.sin((2 * whole + 1) * safe) / (2 * safe.sin()) - 0.5)
     top = (count - whole) * torch.cos(2 * (whole + 1) * angle)
     return _PULSE_LEVEL * hz * voicing * (kernel + top)
-
-
-def noise(n_samples: int, seed: int = 0) -> Tensor:
-    """(N,) white noise of unit variance, the first samples of one sequence for each seed."""
-    return torch.from_numpy(np.random.default_rng(seed).standard_normal(n_samples, dtype=np.float32))

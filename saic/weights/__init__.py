@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -236,11 +237,22 @@ def save_vocoder(folder: Path, trained_with: Config, tensors: dict[str, Tensor])
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file atomically."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        save_file(tensors, Path(scratch) / path.name, metadata)
-        (Path(scratch) / path.name).chmod(0o644)  # a temporary file is readable only by its owner
-        os.replace(Path(scratch) / path.name, path)
+    """Write a safetensors file atomically.
+
+    Raises
+    ------
+    UsageError
+        It cannot be written; a :class:`~saic.files.DiskError` if the disk is the reason.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            save_file(tensors, Path(scratch) / path.name, metadata)
+            (Path(scratch) / path.name).chmod(0o644)  # a temporary file is readable only by its owner
+            os.replace(Path(scratch) / path.name, path)
+    except OSError as error:
+        raise files.as_usage_error(error, f"{path.name} cannot be written") from None
+    except SafetensorError:
+        raise files.DiskError(f"{path.name} cannot be written. Free space on the disk.") from None
 
 
 def write_sums(folder: Path) -> None:
