@@ -19,7 +19,7 @@ from saic import audio
 from saic.audio.output import encode_blocks
 from saic.config import Config
 from saic.conversion import Speech, convert_mel, reconstruct_mel
-from saic.errors import TooLong
+from saic.errors import EmptyAudio, TooLong
 from saic.files import DiskError
 from saic.keys import Key
 from saic.model import windowed
@@ -291,6 +291,24 @@ def test_blocks_of_a_spooled_conversion_are_the_samples_of_the_conversion(
     assert len(spooled) == len(blocks) and (len(blocks) == 8 * RATE + 33) == (profile != STRICT)
     assert (spooled.profile, spooled.notes) == (whole.profile, whole.notes)
     assert spooled.voice_similarity == pytest.approx(whole.voice_similarity, abs=1e-5)
+
+
+def test_stream_gives_the_conversion_of_all_blocks_once_they_have_arrived(pipeline: Pipeline) -> None:
+    wav, arrived = audio.load(EXAMPLES[0])[: 4 * RATE], []
+
+    def microphone() -> Iterator[np.ndarray]:
+        for part in np.split(wav, [0, 1000, 1001, 30_000]):
+            arrived.append(len(part))
+            yield part
+
+    whole = pipeline.anonymize((wav, RATE), seed=1)
+    blocks = pipeline.stream(microphone(), RATE, seed=1)
+    assert not arrived
+    first = next(blocks)
+    assert sum(arrived) == len(wav)
+    np.testing.assert_allclose(np.concatenate([first, *blocks]), whole.wav, atol=1e-6)
+    with pytest.raises(EmptyAudio):
+        next(pipeline.stream([], RATE))
 
 
 @pytest.mark.parametrize("secret", [0, 1])

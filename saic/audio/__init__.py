@@ -8,7 +8,7 @@
 """
 
 from saic.audio.decode import FORMATS_TEXT, SUFFIXES
-from saic.audio.files import Recording, SpooledRecording, from_array, load, read, spool, spool_array
+from saic.audio.files import Recording, SpooledRecording, from_array, load, read, spool, spool_array, spool_blocks
 from saic.audio.limits import LONG, SAMPLE_RATE, Limits
 from saic.audio.output import encode_blocks, save, write
 
@@ -27,5 +27,6 @@ __all__ = [
     "save",
     "spool",
     "spool_array",
+    "spool_blocks",
     "write",
 ]

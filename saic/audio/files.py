@@ -13,7 +13,7 @@ states no duration.
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -96,6 +96,15 @@ def spool(
 def spool_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = LONG) -> SpooledRecording:
     """Turn samples of any rate into a spooled recording; arguments and errors as for :func:`from_array`."""
     return SpooledRecording(mix.to_spool(_array_blocks(samples, rate_hz), limits)[0])
+
+
+def spool_blocks(blocks: Iterable[np.ndarray], rate_hz: float, *, limits: Limits = LONG) -> SpooledRecording:
+    """Turn blocks of samples, each (n,) or (n, channels), into a spooled recording, as they come.
+
+    Errors are those of :func:`from_array`; DiskError if there is no space for it.
+    """
+    parts = (part for block in blocks if np.size(block) for part in _array_blocks(block, rate_hz))
+    return SpooledRecording(*mix.to_spool(parts, limits))
 
 
 def _read(
