@@ -127,6 +127,14 @@ def test_clip_can_be_downloaded_only_by_the_browser_that_made_it(page: gr.Blocks
         mine.post("/gradio_api/call/delete", json={"data": []})
 
 
+@pytest.mark.parametrize("other", ['prefs={"a": 1}', "a@b=1", "flag", "name=\xe9"])
+def test_visitor_is_known_beside_cookies_of_other_programs_on_the_same_host(other: str) -> None:
+    """Cookies belong to a host, not to a port: a browser sends those of all servers on localhost."""
+    header = f"{other}; {COOKIE}={'a' * 22}; {other}".encode("latin-1")
+    scope = {"type": "http", "headers": [(b"cookie", header)], "client": ("127.0.0.1", 1)}
+    assert Visitor.of(scope) == Visitor("a" * 22, "127.0.0.1")
+
+
 def test_new_visitor_gets_a_cookie_that_is_not_cached(page: gr.Blocks) -> None:
     answer = httpx.get(page.local_url)
     (cookie,) = answer.headers.get_list("set-cookie")
