@@ -1,6 +1,7 @@
 """The page without a browser: event handlers, stored files, messages, API and server."""
 
 import asyncio
+import contextlib
 import hashlib
 import inspect
 import json
@@ -9,6 +10,7 @@ import re
 import runpy
 import socket
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -253,6 +255,35 @@ def test_other_session_cannot_use_recording_or_result(anonymizer: Anonymizer, st
     files = [path for path in Path(run.result.swapped).parent.iterdir()]
     assert {"report.html", "report.json", "swapped.mp3"} <= {path.name for path in files}
     assert all(store.may_read("me", path) and not store.may_read("another", path) for path in files)
+
+
+def deleted_after_reading(recordings: Recordings, monkeypatch) -> None:
+    """From now on, *Delete now* is pressed in another tab of the browser as soon as a recording was read."""
+    read = Recordings.read
+
+    def read_and_delete(self, path, session):
+        recording = read(self, path, session)
+        recordings.delete(session)
+        return recording
+
+    monkeypatch.setattr(Recordings, "read", read_and_delete)
+
+
+def test_deletion_between_reading_and_converting_leaves_no_result(anonymizer, recordings, store, monkeypatch) -> None:
+    low, high = anonymizer.bundled.values()
+    deleted_after_reading(recordings, monkeypatch)
+    with pytest.raises(gr.Error, match="Stopped"):
+        anonymizer.run_conversion(Run(low, high, "The high voice", BALANCED), ME, NO_PROGRESS)
+    assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
+
+
+def test_cancel_stops_the_conversion_and_no_other_work_of_the_page(run, anonymizer, recordings) -> None:
+    run, _ = run
+    run.running = True
+    with recordings.job("identify", "me") as job:
+        anonymizer.cancel(run, ME)
+        job.check()
+    assert run.dropped
 
 
 def test_bundled_voice_is_measured_once(anonymizer: Anonymizer) -> None:
@@ -933,6 +964,51 @@ def test_deleted_batch_shows_and_adds_nothing_any_more(batcher, recordings, stor
     recordings.delete("me")
     assert all(html == gr.skip() and archive == gr.skip() for html, archive, _ in converting)
     assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
+
+
+@pytest.mark.parametrize("step", ["reading", "reporting"])
+def test_batch_writes_nothing_after_a_deletion_in_another_tab(step, batcher, recordings, store, monkeypatch) -> None:
+    batch = two_people(batcher, store)
+    if step == "reading":
+        deleted_after_reading(recordings, monkeypatch)
+    else:
+        delete_and_print = lambda *arguments: (recordings.delete("me"), printed_report(*arguments))[1]  # noqa: E731
+        monkeypatch.setattr("saic.web.tabs.batch.printed_report", delete_and_print)
+    with contextlib.suppress(gr.Error):  # the ZIP has nothing to hold
+        list(batcher.convert_all(batch, "any", BALANCED, ME))
+    assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
+
+
+def test_batch_without_space_for_its_zip_ends_and_tells_so(batcher, store: ClipStore, monkeypatch) -> None:
+    batch, updates, write_zip = two_people(batcher, store), [], Recordings.write_zip
+
+    def write_into_full_store(*arguments):
+        monkeypatch.setattr(store, "max_bytes", 0)
+        return write_zip(*arguments)
+
+    monkeypatch.setattr(Recordings, "write_zip", write_into_full_store)
+    with pytest.raises(gr.Error, match="server is full"):
+        updates.extend(batcher.convert_all(batch, "any", BALANCED, ME))
+    listed, archive, cancel = updates[-1]
+    assert listed.count("Done.") == 2 and not archive["interactive"] and not cancel["visible"]
+    assert not list(store.folder.glob("*/anonymized.zip"))
+
+
+def test_zip_is_written_a_file_at_a_time(batcher, recordings, store: ClipStore, monkeypatch) -> None:
+    batch = Batch([Item("P1", number, None, folder=store.new("me", f"batch {number}")) for number in range(1, 25)])
+    for item in batch.items:
+        for name in ("anonymized.wav", "report.html", "report.json"):
+            recordings.write(item.folder, name, bytes(300_000))
+    tracemalloc.start()
+    path = Path(batcher._zip(batch, "me"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6 < 20e6 < path.stat().st_size <= store._bytes[path.parent][1]
+
+
+def test_label_of_a_program_is_as_short_as_one_of_the_page(batcher, store: ClipStore) -> None:
+    *_, (batch, *_) = batcher.add_recordings(f" P  1 {'x' * 9999}", [sent(store, voice(150, 1.0))], Batch(), ME)
+    assert batch.items[0].subject == f"P 1 {'x' * 36}"
 
 
 def test_batch_ends_when_its_page_is_closed(batcher, recordings, store: ClipStore, monkeypatch) -> None:

@@ -1,5 +1,6 @@
 """Conversions for the page and its API: the work itself, its files, and what it protected."""
 
+import contextlib
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from saic.pipeline import Conversion
 from saic.signal.loudness import normalize_loudness
 from saic.web.linkage import Linkage
 from saic.web.progress import COMPARING, WRITING, Pace, Progress
+from saic.web.server.jobs import Job
 from saic.web.server.recordings import Recordings
 from saic.web.server.store import GONE
 from saic.web.texts import ENGLISH
@@ -153,6 +155,16 @@ class Converter:
             self._compute(part, new_voice, self.default_profile, so_far.enter)
             so_far.finish()
 
+    def job(
+        self, session: str, progress: OnProgress = lambda *update: None, group: str = ""
+    ) -> contextlib.AbstractContextManager[Job]:
+        """The job of a conversion, see `saic.web.server.jobs.Jobs.run`.
+
+        Read the recordings in it too: a deletion then stops all of it, and nothing is written afterwards.
+        """
+        report_wait = lambda before: progress(0.0, _WAITING.format(before=before), None)  # noqa: E731
+        return self.recordings.job("convert", session, report_wait, group)
+
     def convert(
         self,
         source: np.ndarray,
@@ -162,14 +174,9 @@ class Converter:
         progress: OnProgress = lambda *update: None,
         *,
         kind: str = "result",
-        group: str = "",
     ) -> Result:
-        """Convert a wav (N,), write the files of the result into a folder of a kind, and compare the voices.
-
-        `group` is that of its job, see `saic.web.server.jobs.Jobs.run`.
-        """
-        report_wait = lambda before: progress(0.0, _WAITING.format(before=before), None)  # noqa: E731
-        with self.recordings.job("convert", session, report_wait, group) as job:
+        """Convert a wav (N,), write the files of the result into a folder of a kind, and compare the voices."""
+        with self.job(session, progress) as job:
             is_unmeasured = new_voice.kind == "target" and new_voice.voice is None
             target_s = len(new_voice.wav) / SAMPLE_RATE if is_unmeasured else 0.0
             so_far = Progress(self.pace, len(source) / SAMPLE_RATE, target_s)

@@ -7,7 +7,8 @@ import contextlib
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,7 @@ LIMITS = Limits(max_bytes=60 * 2**20, max_duration_s=300)
 MAX_CALL_S = 600.0
 """Seconds of audio in all recordings of one call."""
 
+_ZIP_ENTRY_BYTES = 100  # of a file in a ZIP, besides its content and twice its name
 _NOTES = "notes.json"  # beside the copy of an upload, and deleted with it
 
 
@@ -158,6 +160,27 @@ class Recordings:
         except OSError:  # the folder has been deleted
             raise UsageError(GONE) from None
         return str(folder / name)
+
+    def write_zip(self, folder: Path, name: str, files: Mapping[str, str], session: str) -> str:
+        """Write files of a session as a ZIP into a folder of `new`, one after the other; returns its path.
+
+        Parameters
+        ----------
+        files : name in the ZIP to the path of a file
+        """
+        path = folder / name
+        try:
+            with zipfile.ZipFile(path, "w") as archive:  # stored: speech hardly shrinks
+                for inside, file in files.items():
+                    data = self.read_bytes(file, session)
+                    self.store.reserve(folder, len(data) + _ZIP_ENTRY_BYTES + 2 * len(inside.encode()))
+                    archive.writestr(inside, data)
+        except OSError:  # the folder has been deleted
+            raise UsageError(GONE) from None
+        except UsageError:
+            path.unlink(missing_ok=True)
+            raise
+        return str(path)
 
     @contextlib.contextmanager
     def job(

@@ -38,6 +38,7 @@ from saic.web.texts import ENGLISH, Texts, texts_for, translated
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 
 _ANY = "any"  # register of a pseudonym
+_GROUP = "conversion"  # of the jobs that end with a run
 _THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"  # between thousands
 _NO_KEY = "This page has no key for subjects. Start it with app.py --key-file KEY, or leave the subject out."
 _SEED_AND_SUBJECT = "A subject's voice is not drawn from a seed. Leave out the seed or the subject."
@@ -281,10 +282,11 @@ class Anonymizer:
             return
         with gradio_errors(request), run.in_progress():
             session = session_of(request)
-            source = self._recordings.read(run.source, session)
-            new_voice, target_notes = self._new_voice_of(run, session)
-            run.notes = {"source": source.notes, "target": target_notes}
-            result = self.converter.convert(source.wav, new_voice, session, run.profile, report)
+            with self.converter.job(session, report, _GROUP):
+                source = self._recordings.read(run.source, session)
+                new_voice, target_notes = self._new_voice_of(run, session)
+                run.notes = {"source": source.notes, "target": target_notes}
+                result = self.converter.convert(source.wav, new_voice, session, run.profile, report)
             if run.dropped:
                 return
             run.result = result
@@ -330,7 +332,7 @@ class Anonymizer:
         with gradio_errors(request), run.in_progress():
             status: AsrStatus = "absent"
             try:
-                run.result = self.converter.measure_words_kept(run.result, session_of(request))
+                run.result = self.converter.measure_words_kept(run.result, session_of(request), _GROUP)
             except UsageError:  # it took too long, or was stopped
                 status = "stopped"
             if not run.dropped:
@@ -438,8 +440,7 @@ class Anonymizer:
         """Stop a run and delete its files."""
         if run is not None and not run.dropped:
             session, run.dropped = session_of(request), True
-            if run.running:  # otherwise the session's job may be the decoding of its next recording
-                self._recordings.jobs.stop(session, group="")  # a batch of this page goes on
+            self._recordings.jobs.stop(session, group=_GROUP)  # other work of this page goes on
             self._recordings.withdraw(session, "result")
 
     def _has_inputs(self, run: Run, *inputs: str | None) -> bool:

@@ -4,12 +4,10 @@ The page never sends a file name. So a recording is named by its speaker's label
 the order in which it was added.
 """
 
-import io
 import itertools
 import queue
 import re
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html import escape
@@ -107,7 +105,7 @@ class Batcher:
         self, subject: str, paths: list[str] | None, batch: Batch, request: gr.Request = None
     ) -> Iterator[tuple]:
         """Take in the recordings of one subject; yields the batch, its list and the emptied form."""
-        subject, paths = (subject or "").strip(), paths or []
+        subject, paths = " ".join((subject or "").split())[:MAX_LABEL], paths or []
         texts = texts_for(request)
         if not subject:
             raise missing_input(texts.BATCH_NO_SUBJECT)
@@ -164,9 +162,14 @@ class Batcher:
         if batch.deleted:
             yield gr.skip(), gr.skip(), gr.update(visible=False)
             return
-        with gradio_errors(request):
-            done = self._zip(batch, session) if any(item.folder for item in batch.items) else None
-        yield list_html(batch, texts), gr.update(value=done, interactive=done is not None), gr.update(visible=False)
+        ended = gr.update(visible=False)
+        try:
+            with gradio_errors(request):
+                done = self._zip(batch, session)
+        except gr.Error:
+            yield list_html(batch, texts), gr.update(value=None, interactive=False), ended
+            raise
+        yield list_html(batch, texts), gr.update(value=done, interactive=done is not None), ended
 
     def stop(self, batch: Batch, request: gr.Request = None) -> None:
         """Stop after the present step; what is done stays."""
@@ -194,17 +197,19 @@ class Batcher:
 
         converter, kind = self._anonymizer.converter, self._kind()
         try:
-            source = self._recordings.read(item.copy, session)
-            voice = self._voice_of(item.subject, register, batch, source.wav, session)
-            result = converter.convert(source.wav, voice, session, profile, progress, kind=kind, group=_GROUP)
+            with converter.job(session, progress, _GROUP):
+                source = self._recordings.read(item.copy, session)
+                voice = self._voice_of(item.subject, register, batch, source.wav)
+                result = converter.convert(source.wav, voice, session, profile, progress, kind=kind)
             result = converter.measure_words_kept(result, session, _GROUP)
             report = converter.report(result, source.notes)
             linkage = linkage_sentence(converter.figures.get(profile), texts)
             printed = printed_report(report, result.protection, linkage, texts)
-            folder = self._recordings.new(session, self._kind())
-            kept = Path(result.swapped).read_bytes(), printed.encode(), file_report.to_json(report)
-            for name, data in zip(_FILES, kept, strict=True):
-                self._recordings.write(folder, name, data)
+            with self._recordings.job("file", session, group=_GROUP):
+                voice_file = self._recordings.read_bytes(result.swapped, session)
+                folder = self._recordings.new(session, self._kind())
+                for name, data in zip(_FILES, (voice_file, printed.encode(), file_report.to_json(report)), strict=True):
+                    self._recordings.write(folder, name, data)
             item.folder, item.verdict, item.state = folder, verdict(result.protection, texts), texts.BATCH_DONE
         except SaicError as error:
             item.state = texts.BATCH_STOPPED if batch.dropped else translated(texts, str(error))
@@ -214,26 +219,27 @@ class Batcher:
             self._recordings.withdraw(session, kind)
             tell()
 
-    def _voice_of(self, subject: str, register: str, batch: Batch, wav: np.ndarray, session: str) -> NewVoice:
+    def _voice_of(self, subject: str, register: str, batch: Batch, wav: np.ndarray) -> NewVoice:
         """The voice of a subject: from the page's key, or drawn once for the batch, unlike the first wav (N,)."""
         if self._anonymizer.key is not None:
             return self._anonymizer.pseudonym(register, subject)
         if (subject, register) not in batch.voices:
-            with self._recordings.job("measure", session, group=_GROUP):
-                voice = self._anonymizer.converter.pipeline.pseudonym(register=register, unlike=(wav, SAMPLE_RATE))
+            voice = self._anonymizer.converter.pipeline.pseudonym(register=register, unlike=(wav, SAMPLE_RATE))
             batch.voices[subject, register] = NewVoice("random", voice, register=register)
         return batch.voices[subject, register]
 
-    def _zip(self, batch: Batch, session: str) -> str:
-        """Write a ZIP of all results: a folder for each subject; returns its path."""
-        file, folders = io.BytesIO(), folder_names({item.subject for item in batch.items})
-        with zipfile.ZipFile(file, "w") as archive:  # stored: speech hardly shrinks
-            for item in tuple(batch.items):
-                for name in _FILES if item.folder else ():
-                    data = self._recordings.read_bytes(str(item.folder / name), session)
-                    archive.writestr(f"{folders[item.subject]}/{item.number:02d}-{name}", data)
-        folder = self._recordings.new(session, "batch ZIP")
-        return self._recordings.write(folder, "anonymized.zip", file.getvalue())
+    def _zip(self, batch: Batch, session: str) -> str | None:
+        """Write a ZIP of all results: a folder for each subject; returns its path, or None without results."""
+        items = [item for item in tuple(batch.items) if item.folder]
+        if not items:
+            return None
+        folders = folder_names({item.subject for item in items})
+        files = {
+            f"{folders[item.subject]}/{item.number:02d}-{name}": str(item.folder / name)
+            for item in items
+            for name in _FILES
+        }
+        return self._recordings.write_zip(self._recordings.new(session, "batch ZIP"), "anonymized.zip", files, session)
 
     def _kind(self) -> str:
         return f"batch {next(self._numbers)}"
