@@ -231,7 +231,8 @@ def test_conversion_gives_three_equally_loud_wavs_and_a_picture(choice: str, ano
         assert info.frames == sf.info(low).frames and store.may_read("me", clip)
     levels = [loudness_lufs(audio.load(clip)) for clip in clips]
     assert max(levels) - min(levels) < 0.1
-    for path, kind in zip(run.result.downloads, ("WAV", "FLAC", "MP3"), strict=True):
+    downloads = [run.result.swapped, *anonymizer.converter.encode(run.result, "me")]
+    for path, kind in zip(downloads, ("WAV", "FLAC", "MP3"), strict=True):
         info = sf.info(path)
         assert (info.format, info.samplerate, info.channels) == (kind, RATE, 1)
         assert info.duration == pytest.approx(sf.info(low).duration, abs=0.1)
@@ -252,6 +253,9 @@ def test_other_session_cannot_use_recording_or_result(anonymizer: Anonymizer, st
         next(anonymizer.show_details(run, *VIEW, ANOTHER))
     *_, (*_, png, svg, _) = anonymizer.show_details(run, *VIEW, ME)
     assert Path(png).read_bytes().startswith(b"\x89PNG") and b"<svg" in Path(svg).read_bytes()
+    with pytest.raises(gr.Error, match="no longer on the server"):
+        anonymizer.encode_downloads(run, ANOTHER)
+    anonymizer.encode_downloads(run, ME)
     files = [path for path in Path(run.result.swapped).parent.iterdir()]
     assert {"report.html", "report.json", "swapped.mp3"} <= {path.name for path in files}
     assert all(store.may_read("me", path) and not store.may_read("another", path) for path in files)
@@ -443,6 +447,44 @@ def test_result_after_change_of_input_is_deleted(run, anonymizer: Anonymizer, st
     files = list(run.result.folder.iterdir())
     assert shows_no_result(anonymizer.show_result(**held | {"source": None}, run=run, request=ME))
     assert not any(file.exists() for file in files)
+
+
+DOWNLOADS = slice(9, 14)  # in the order of `Tab.results_area`
+
+
+def test_verdict_is_shown_before_flac_and_mp3_are_encoded(run, anonymizer: Anonymizer, recordings) -> None:
+    run, held = run
+    anonymizer.run_conversion(run, ME, NO_PROGRESS)
+    assert {path.suffix for path in run.result.folder.glob("swapped.*")} == {".wav"}
+    shown = anonymizer.show_result(**held, run=run, request=ME)
+    assert "verdict" in shown[PROTECTION]
+    wav, flac, mp3, *reports = shown[DOWNLOADS]
+    assert all(Path(button["value"]).is_file() and button["interactive"] for button in (wav, *reports))
+    assert flac == mp3 == gr.update(value=None, interactive=False)
+    flac, mp3 = anonymizer.encode_downloads(run, ME)
+    assert flac["interactive"] and [Path(button["value"]).name for button in (flac, mp3)] == [
+        "swapped.flac",
+        "swapped.mp3",
+    ]
+    assert all(Path(button["value"]).is_file() for button in (flac, mp3))
+    anonymizer.cancel(run, ME)
+    assert not run.result.folder.exists()
+
+
+def test_encoding_ends_with_its_result(run, anonymizer: Anonymizer, store: ClipStore, monkeypatch) -> None:
+    run, _ = run
+    anonymizer.run_conversion(run, ME, NO_PROGRESS)
+    formats, encode = [], conversions.encode
+
+    def encode_and_cancel(wav, name, rate_hz):
+        formats.append(name)
+        anonymizer.cancel(run, ME)
+        return encode(wav, name, rate_hz)
+
+    monkeypatch.setattr(conversions, "encode", encode_and_cancel)
+    for _ in range(2):  # the second event comes after the run was dropped
+        assert anonymizer.encode_downloads(run, ME) == gr.skip()
+    assert formats == ["flac"] and not list(store.folder.glob("*/swapped.*"))
 
 
 @pytest.mark.parametrize("at", [None, "Reading the recordings", "Converting", WRITING, COMPARING, SHOWING])
@@ -872,6 +914,7 @@ class DrawingPipeline(FakePipeline):
         return f"voice {len(self.given)} {register}"
 
     def anonymize(self, clip, *, voice=None, **options):
+        assert not options["reconstruct"]  # nobody hears it
         self.given.append(voice)
         return super().anonymize(clip, **options)
 
@@ -1376,8 +1419,7 @@ def test_client_converts_identifies_explores_and_deletes(client: Client, files, 
     assert len(maps["speaker"]["gallery"]) == 40 and len(maps["content"]["recordings"]) == 1
     store = page.recordings.store
     kept = lambda: [path for path in store.folder.glob("*/*") if path.parent != store.bundled]  # noqa: E731
-    others = {"spectrograms.npz", "swapped.flac", "swapped.mp3"}
-    assert {path.name for path in kept()} == {Path(path).name for path in (*clips, spectrograms)} | others
+    assert {path.name for path in kept()} == {Path(path).name for path in (*clips, spectrograms)} | {"spectrograms.npz"}
     assert client.predict(api_name="/delete") == "Deleted."
     assert not kept()
 
@@ -1626,6 +1668,11 @@ def test_time_left_holds_within_a_quarter_and_share_moves_in_every_stage(duratio
     assert shares == sorted(shares) and shares[0] < 0.2 and shares[-1] > 0.85
     assert max(np.diff(shares)) < 0.2
     assert pace.total_s(duration_s) == pytest.approx(total_s, rel=0.1)
+
+
+def test_conversion_without_reconstruction_takes_less_time() -> None:
+    left_s = [Progress(Pace(), 60, reconstruct=reconstruct).estimate()[1] for reconstruct in (True, False)]
+    assert left_s[1] < 0.9 * left_s[0]
 
 
 def test_late_stage_corrects_the_time_left() -> None:

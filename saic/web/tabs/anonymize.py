@@ -325,6 +325,18 @@ class Anonymizer:
             notes=notes_html({texts.NOTED[of]: notes for of, notes in run.notes.items()}, texts),
         )
 
+    def encode_downloads(self, run: Run | None, request: gr.Request = None) -> tuple | dict:
+        """The downloads of the anonymized voice that are not WAV."""
+        if run is None or run.result is None or run.dropped:  # the event belongs to an earlier run
+            return gr.skip()
+        try:
+            with gradio_errors(request):
+                paths = self.converter.encode(run.result, session_of(request), _GROUP)
+        except Exception:
+            if not run.dropped:
+                raise
+        return gr.skip() if run.dropped else tuple(gr.update(value=path, interactive=True) for path in paths)
+
     def count_words(self, run: Run | None, request: gr.Request = None) -> tuple | dict:
         """The card with the share of words kept, and the downloads of both reports."""
         if run is None or run.result is None or not self.converter.measurer.has_asr:

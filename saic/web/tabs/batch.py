@@ -200,7 +200,7 @@ class Batcher:
             with converter.job(session, progress, _GROUP):
                 source = self._recordings.read(item.copy, session)
                 voice = self._voice_of(item.subject, register, batch, source.wav)
-                result = converter.convert(source.wav, voice, session, profile, progress, kind=kind)
+                result = converter.convert(source.wav, voice, session, profile, progress, kind=kind, details=False)
             result = converter.measure_words_kept(result, session, _GROUP)
             report = converter.report(result, source.notes)
             linkage = linkage_sentence(converter.figures.get(profile), texts)
