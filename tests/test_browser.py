@@ -648,6 +648,15 @@ def test_event_that_joins_while_the_stream_closes_is_answered(open_page, watch: 
     assert watch.errors == []
 
 
+def test_new_recording_after_a_clear_sends_few_requests(open_page, recordings) -> None:
+    page, sent = open_page(), []
+    upload(page, "source", recordings["patient"])
+    page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
+    replace_clip(page, "source", recordings["other"])
+    page.wait_for_timeout(3000)
+    assert len(sent) < 40
+
+
 def test_new_target_recording_removes_result_and_consent(open_page, watch, recordings) -> None:
     page = open_page()
     upload(page, "source", recordings["patient"])

@@ -518,11 +518,34 @@ def test_next_run_drops_the_previous_one(run, anonymizer: Anonymizer) -> None:
     assert anonymizer.show_result(low, high, "The high voice", BALANCED, "any", "", after, ME)[4]["visible"]
 
 
-def test_late_plain_copy_does_not_replace_newer_recording(anonymizer: Anonymizer, store, upload: Path) -> None:
+def test_late_plain_copy_does_not_replace_newer_recording(anonymizer, recordings, store, upload: Path) -> None:
     copy = anonymizer.decode_source(str(upload), ME)
-    assert anonymizer.update_player(str(upload)) == copy
+    assert recordings.update_player(str(upload), ME) == copy
     for path in (copy, sent(store, voice(110, 2.0)), None):
-        assert anonymizer.update_player(path) == gr.skip()
+        assert recordings.update_player(path, ME) == gr.skip()
+
+
+def test_failed_upload_leaves_its_player_and_the_server_and_a_newer_one_stays(
+    anonymizer: Anonymizer, recordings, store, upload: Path, monkeypatch
+) -> None:
+    newer = sent(store, voice(110, 2.0))
+    monkeypatch.setattr("saic.web.server.jobs.MAX_JOBS_PER_SESSION", 0)
+    with pytest.raises(gr.Error, match="busy"):
+        anonymizer.decode_source(str(upload), ME)
+    assert not upload.exists()
+    assert recordings.update_player(str(upload), ME) is None
+    assert recordings.update_player(newer, ME) == gr.skip()
+
+
+def test_upload_that_is_being_taken_in_is_not_taken_in_again(recordings, upload: Path) -> None:
+    recordings._wanted_copies[str(upload)] = "source"
+    assert recordings.take_in(str(upload), "me", "source") == gr.skip() and upload.exists()
+
+
+def test_changes_of_a_player_are_not_kept_back(page: gr.Blocks) -> None:
+    """Gradio would call all their handlers again, see `decode_on_change`."""
+    modes = {fn.name: fn.trigger_mode for fn in page.fns.values() if str(fn.name).startswith("decode_")}
+    assert modes == dict.fromkeys(("decode_source", "decode_target", "decode_query"), "multiple")
 
 
 # --- notes on damaged files -------------------------------------------------------------------------------
@@ -1139,7 +1162,7 @@ def test_answer_is_removed_when_clip_or_enrolled_voices_change(identifier: Ident
     copy = identifier.decode_query(upload, ME)
     answer = identifier.identify_speaker(upload, enrolled, ME)
     assert identifier.update_answer(copy, enrolled, answer)[1] == answer.html
-    assert identifier.update_player(upload) == copy
+    assert identifier.recordings.update_player(upload, ME) == copy
 
 
 def test_identify_warns_of_each_missing_input(identifier, store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,9 +118,10 @@ class Recordings:
     def take_in(self, path: str | None, session: str, kind: str) -> str | dict | None:
         """Replace an upload by a 16 kHz WAV of the session; returns its path.
 
-        Returns `gr.skip()` if the path is not of an upload.
+        If that fails, the upload is deleted all the same. Returns `gr.skip()` if the path is not of an
+        upload, or if another call takes it in.
         """
-        if path is None or not self.store.is_upload(Path(path)):
+        if path is None or path in self._wanted_copies or not self.store.is_upload(Path(path)):
             return gr.skip()
         self._wanted_copies[path] = kind
         try:
@@ -128,7 +129,18 @@ class Recordings:
                 self.load(path, session)
         finally:
             self._wanted_copies.pop(path, None)
+            self.store.discard(Path(path))
         return str(self.store.current(Path(path)))
+
+    def update_player(self, path: str | None, request: gr.Request = None) -> str | dict | None:
+        """What a player shows once an upload was taken in: its copy, or None if that failed.
+
+        Returns `gr.skip()` if the player has another recording by now.
+        """
+        current = path and str(self.store.current(Path(path)))
+        if path and not self.store.may_read(session_of(request), Path(current)):
+            return None
+        return gr.skip() if current == path else current
 
     def read_bytes(self, path: str, session: str) -> bytes:
         """Content of a file of `write`; UsageError if it is gone or belongs to another session."""

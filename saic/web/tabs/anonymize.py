@@ -127,11 +127,6 @@ class Anonymizer:
         with gradio_errors(request):
             return self._recordings.take_in(path, session_of(request), "target")
 
-    def update_player(self, path: str | None) -> str | dict:
-        """Show the decoded copy in its player, unless the player has another recording by now."""
-        current = self._current_path(path)
-        return gr.skip() if current == path else current
-
     def choose_target(self, choice: str) -> tuple[dict, dict, dict]:
         """Updates of the target player, the consent box and the pseudonym's settings for a choice of voice."""
         own, pseudonym = choice == OWN_RECORDING, choice == PSEUDONYM

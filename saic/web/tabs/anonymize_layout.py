@@ -11,7 +11,7 @@ from saic import plots
 from saic.evaluation.linkage.report import HEADLINE_S
 from saic.profiles import STRICT
 from saic.web.conversions import FORMATS, Converter, Result
-from saic.web.parts import HEAVY, PRIVATE, QUICK, player, recorder
+from saic.web.parts import HEAVY, PRIVATE, QUICK, decode_on_change, player, recorder
 from saic.web.progress import progress_html
 from saic.web.texts import ENGLISH, PageTexts, Texts, percent, translated
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
@@ -264,9 +264,7 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
     consent = [tab.target, tab.consent, tab.consented]
     tab.target.change(anonymizer.reset_consent, consent, tab.consent, **QUICK)
     for clip, decode in ((tab.source, anonymizer.decode_source), (tab.target, anonymizer.decode_target)):
-        decoded = clip.change(decode, clip, gr.State(), show_progress="hidden", **PRIVATE)
-        decoded.success(anonymizer.update_player, clip, clip, **QUICK)
-        decoded.failure(lambda: None, None, clip, **QUICK)
+        decode_on_change(anonymizer.converter.recordings, clip, decode)
     chosen = [tab.target, tab.consent, tab.pseudonym]
     tab.choice.input(anonymizer.choose_target, tab.choice, chosen, **QUICK)
     # In the browser, so that the path is known before any later click.

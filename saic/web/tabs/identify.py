@@ -13,7 +13,7 @@ from saic.evaluation.protection import TypicalRange, own_verifier
 from saic.pipeline import Match
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.notes import notes_html
-from saic.web.parts import HEAVY, PRIVATE, QUICK, recorder
+from saic.web.parts import HEAVY, QUICK, decode_on_change, recorder
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.texts import ENGLISH, PageTexts, Texts, decimal, texts_for, translated
 
@@ -71,7 +71,7 @@ class Identifier:
     """
 
     def __init__(self, pipeline, recordings: Recordings, bundled_halves: dict[str, tuple[str, str]]) -> None:
-        self._pipeline, self._recordings, self._bundled_halves = pipeline, recordings, bundled_halves
+        self._pipeline, self.recordings, self._bundled_halves = pipeline, recordings, bundled_halves
         self.scale = Scale.of(pipeline)
         self.threshold = self.scale.threshold
 
@@ -88,7 +88,7 @@ class Identifier:
             raise missing_input(texts.IDENTIFY_TOO_MANY_CLIPS.format(clips=MAX_CLIPS))
         with gradio_errors(request):
             session = session_of(request)
-            recording = self._recordings.read(clip, session)
+            recording = self.recordings.read(clip, session)
             embedding = self.embed(recording.wav, session)
         if enrolled.removed:
             return gr.skip(), gr.skip(), "", None
@@ -103,12 +103,7 @@ class Identifier:
     def decode_query(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the uploaded query clip by its decoded copy; the upload is deleted at once."""
         with gradio_errors(request):
-            return self._recordings.take_in(path, session_of(request), "question")
-
-    def update_player(self, path: str | None) -> str | dict:
-        """Show the decoded copy in its player, unless the player has another recording by now."""
-        current = self._current_path(path)
-        return gr.skip() if current == path else current
+            return self.recordings.take_in(path, session_of(request), "question")
 
     def update_answer(
         self,
@@ -142,7 +137,7 @@ class Identifier:
             raise missing_input(texts.IDENTIFY_NOBODY)
         with gradio_errors(request):
             session = session_of(request)
-            recording = self._recordings.read(clip, session)
+            recording = self.recordings.read(clip, session)
             matches = self.rank_matches(self.embed(recording.wav, session), enrolled)
             notes = notes_html({texts.NOTED["query"]: recording.notes}, texts)
             html = notes + answer_html(matches, self.scale, texts) + self.scale.legend(texts)
@@ -162,7 +157,7 @@ class Identifier:
             bundled = EnrolledVoices()
             for label in known:
                 first, _ = self._bundled_halves[label]
-                bundled[translated(texts, label)] = [self.embed(self._recordings.load(first, session), session)]
+                bundled[translated(texts, label)] = [self.embed(self.recordings.load(first, session), session)]
             if enrolled.removed:
                 return gr.skip(), gr.skip(), query
             note = f'<p class="soft">{texts.IDENTIFY_FIRST_HALVES}</p>'
@@ -176,7 +171,7 @@ class Identifier:
             session = session_of(request)
             for label, title in ((known[-1], texts.EXAMPLE_KNOWN), (stranger, texts.EXAMPLE_STRANGER)):
                 _, second = self._bundled_halves[label]
-                matches = self.rank_matches(self.embed(self._recordings.load(second, session), session), enrolled)
+                matches = self.rank_matches(self.embed(self.recordings.load(second, session), session), enrolled)
                 html += answer_html(matches, self.scale, texts, title.format(voice=escape(translated(texts, label))))
         return Identification(query, enrolled, html + self.scale.legend(texts))
 
@@ -188,11 +183,11 @@ class Identifier:
 
     def _current_path(self, path: str | None) -> str | None:
         """Path of a recording now: that of the decoded copy, once an upload has one."""
-        return path and str(self._recordings.store.current(Path(path)))
+        return path and str(self.recordings.store.current(Path(path)))
 
     def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
         """Speaker embedding (E,) of a wav (N,), as a job of its own."""
-        with self._recordings.job("identify", session) as job:
+        with self.recordings.job("identify", session) as job:
             job.check()
             return self._pipeline.embed((wav, SAMPLE_RATE)).speaker
 
@@ -337,9 +332,7 @@ def connect_events(identifier: Identifier, tab: Tab) -> None:
     shown = [tab.query, tab.enrolled, tab.identification]
     # First among the handlers of a new clip: Gradio calls the next one after this one has ended.
     gr.on([part.change for part in shown], identifier.update_answer, shown, [tab.query_note, tab.answer], **QUICK)
-    decoded = tab.query.change(identifier.decode_query, tab.query, gr.State(), show_progress="hidden", **PRIVATE)
-    decoded.success(identifier.update_player, tab.query, tab.query, **QUICK)
-    decoded.failure(lambda: None, None, tab.query, **QUICK)
+    decode_on_change(identifier.recordings, tab.query, identifier.decode_query)
     form = [tab.name, tab.clip_to_enroll]
     for submitted in (tab.enroll.click, tab.name.submit):
         submitted(
