@@ -1147,6 +1147,13 @@ def test_enrollment_that_ends_after_remove_all_has_no_effect(identifier: Identif
     assert identifier.load_example(enrolled, ME)[:2] == (gr.skip(), gr.skip())
 
 
+def test_demonstration_of_voices_that_were_removed_meanwhile_says_nothing(identifier: Identifier) -> None:
+    enrolled, _, query = identifier.load_example(EnrolledVoices(), ME)
+    assert identifier.demonstrate(query, enrolled, ME).enrolled is enrolled
+    for changed in (identifier.remove_all(enrolled)[0], enrolled.with_clip("Anna", np.ones(128))):
+        assert identifier.demonstrate(query, changed, ME) == gr.skip()
+
+
 def test_answer_is_removed_when_clip_or_enrolled_voices_change(identifier: Identifier, store: ClipStore) -> None:
     enrolled, _, query = identifier.load_example(EnrolledVoices(), ME)
     answer = identifier.demonstrate(query, enrolled, ME)

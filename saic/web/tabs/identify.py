@@ -163,10 +163,14 @@ class Identifier:
             note = f'<p class="soft">{texts.IDENTIFY_FIRST_HALVES}</p>'
             return bundled, list_html(bundled, texts) + note, query
 
-    def demonstrate(self, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None) -> Identification:
+    def demonstrate(
+        self, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None
+    ) -> Identification | dict:
         """Identify a bundled voice that is enrolled, and one that is not."""
         known, stranger, query = self._example_parts()
         html, texts = "", texts_for(request)
+        if set(enrolled) != {translated(texts, label) for label in known}:  # they were removed meanwhile
+            return gr.skip()
         with gradio_errors(request):
             session = session_of(request)
             for label, title in ((known[-1], texts.EXAMPLE_KNOWN), (stranger, texts.EXAMPLE_STRANGER)):
