@@ -326,7 +326,7 @@ def test_visit_from_two_uploads_to_delete_now(
     expect(page.locator("#profile-used")).to_contain_text("Strict.")
     open_tab(page, "Explore")
     expect(page.locator("#maps svg.map")).to_have_count(2)
-    expect(page.locator("#maps .legend")).to_contain_text("Swapped")
+    expect(page.locator("#maps .legend")).to_contain_text("Anonymized")
     for kept in (page.evaluate("JSON.stringify([localStorage, sessionStorage])"), page.content()):
         assert "Jane" not in kept and "John" not in kept
     assert page.evaluate("localStorage.length") == 0
@@ -608,7 +608,7 @@ def test_result_is_removed_when_an_input_changes(change, open_page, watch, recor
     addresses = convert(page, recordings["patient"])
     assert statuses(page, addresses) == {200}
     open_tab(page, "Explore")
-    expect(page.locator("#maps .legend")).to_contain_text("Swapped")
+    expect(page.locator("#maps .legend")).to_contain_text("Anonymized")
     open_tab(page, "Anonymize")
     CHANGES[change](page, recordings)
     expect_no_result(page)

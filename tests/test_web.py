@@ -1200,7 +1200,7 @@ def test_matches_agree_with_pipeline_identify(identifier: Identifier) -> None:
 
 def test_maps_show_every_voice_and_escaped_clip_labels(recordings: Recordings) -> None:
     explorer = Explorer(FakePipeline(), recordings)
-    html = explorer.draw({"Your <clip>": voice(110, 3.0), "Swapped": voice(260, 3.0)}, "me")
+    html = explorer.draw({"Your <clip>": voice(110, 3.0), "Anonymized": voice(260, 3.0)}, "me")
     assert html.count('class="v v') == 2 * 40 and "Your &lt;clip&gt;" in html and "Your <clip>" not in html
     points = re.findall(r"translate\(([\d.]+) ([\d.]+)\)", html)
     assert len(points) >= 4 and all(0 <= float(xy) <= 400 for point in points for xy in point)
@@ -1232,13 +1232,13 @@ def test_dropped_result_is_removed_from_maps(anonymizer: Anonymizer, recordings:
     explorer = Explorer(FakePipeline(), recordings)
     low, high = anonymizer.bundled.values()
     run = anonymizer.request_run(low, high, "The high voice", BALANCED, "any", "", False, None)
-    assert "Swapped" not in explorer.show_maps(run, None, ME)[0]
+    assert "Anonymized" not in explorer.show_maps(run, None, ME)[0]
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
     html, drawn = explorer.show_maps(run, (), ME)
-    assert "Swapped" in html and explorer.show_maps(run, drawn, ME) == explorer.remove_dropped(drawn) == gr.skip()
+    assert "Anonymized" in html and explorer.show_maps(run, drawn, ME) == explorer.remove_dropped(drawn) == gr.skip()
     anonymizer.cancel(run, ME)
     for gone, drawn_now in (explorer.remove_dropped(drawn), explorer.show_maps(run, drawn, ME)):
-        assert "Swapped" not in gone and drawn_now == ()
+        assert "Anonymized" not in gone and drawn_now == ()
 
 
 # --- documents --------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from saic.signal.mel import F_MAX_HZ, FLOOR, FRAMES_PER_S, N_MELS, mel_frequenci
 Mels = Mapping[str, np.ndarray]
 """Log-mels (80, T) by the keys of `PANELS`; T may differ."""
 
-PANELS = {"original": "Original", "reconstructed": "Reconstructed", "converted": "Swapped"}
+PANELS = {"original": "Original", "reconstructed": "Reconstructed", "converted": "Anonymized"}
 """Title of each spectrogram, from top to bottom."""
 
 PALETTES = {"magma": "magma", "viridis": "viridis", "cividis": "cividis", "gray": "gray_r"}

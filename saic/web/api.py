@@ -61,7 +61,7 @@ def register_endpoints(
         Returns:
             the original (16 kHz WAV; all three WAVs have the same loudness)
             the reconstruction
-            the swapped voice
+            the anonymized voice
             the mel spectrograms (PNG)
             what was protected: similarities before and after, typical values; "notes" on damaged recordings; "report"
         """
@@ -93,7 +93,7 @@ def register_endpoints(
         Returns:
             the original (16 kHz WAV; all three WAVs have the same loudness)
             the reconstruction
-            the swapped voice
+            the anonymized voice
             the mel spectrograms (PNG)
             what was protected: similarities before and after, typical values; "notes" on damaged recordings; "report"
         """
