@@ -9,6 +9,8 @@ import logging
 import re
 import runpy
 import socket
+import subprocess
+import sys
 import time
 import tracemalloc
 import zipfile
@@ -1273,6 +1275,14 @@ def test_evaluation_has_five_figures_with_their_tables_and_commands() -> None:
     assert Evaluation(Documents(), {}, BALANCED).show(GERMAN) == german.NO_EVALUATION
     for broken in ({"corpora": {}, "privacy": None}, {**report, "corpora": {"a": {}}}, {}):
         assert "<img" not in Evaluation(Documents(broken), {}, BALANCED).show()
+
+
+def test_page_starts_without_libraries_that_draw_or_measure() -> None:
+    """Each takes a second or so to load. A process of its own, since other tests have loaded them."""
+    start = "import sys, saic.web; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=True).stdout.split()
+    assert "saic.web.page" in loaded
+    assert not {"matplotlib", "sklearn", "resemblyzer", "faster_whisper", "librosa"} & set(loaded)
 
 
 # --- failures ---------------------------------------------------------------------------------------------

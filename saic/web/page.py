@@ -100,8 +100,13 @@ def build_page(
         page.endpoints = api.register_endpoints(recordings, anonymizer, identifier, explorer)
     page.recordings = recordings  # for `launch`, as `page.endpoints`
     page.i18n_instance = texts.i18n  # Gradio sends it to the browser
-    page.warm_ups = (recordings.sandbox.warm_up, anonymizer.warm_up, explorer.warm_up)
+    page.warm_ups = (_load_matplotlib, recordings.sandbox.warm_up, anonymizer.warm_up, explorer.warm_up)
     return page
+
+
+def _load_matplotlib() -> None:
+    """Load what the first event needs, by Gradio, and the first picture."""
+    import matplotlib.figure  # noqa: F401
 
 
 def warm_up(page: gr.Blocks) -> threading.Thread:
