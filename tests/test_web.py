@@ -59,6 +59,7 @@ from saic.web.server import serve
 from saic.web.server.jobs import MAX_JOBS, Jobs
 from saic.web.server.recordings import LIMITS, Recordings
 from saic.web.server.store import GONE, GRACE_S, KEEP_S, UPLOAD_KEEP_S, ClipStore
+from saic.web.style import CSS
 from saic.web.tabs import anonymize_layout
 from saic.web.tabs.anonymize import Anonymizer, Run
 from saic.web.tabs.batch import Batch, Batcher, Item
@@ -1094,6 +1095,13 @@ def test_batch_ends_when_its_page_is_closed(batcher, recordings, store: ClipStor
     assert batch.items[1].state == "" and len(batcher._anonymizer.converter.pipeline.given) <= 1
 
 
+def test_jobs_of_a_page_are_stopped_though_its_connection_broke(recordings: Recordings) -> None:
+    with recordings.job("convert", "me") as job, pytest.raises(UsageError, match="Stopped"):
+        with contextlib.suppress(ConnectionError), recordings.open_page("me"):
+            raise ConnectionError
+        job.check()
+
+
 def test_upload_that_expired_before_it_was_added_is_told(batcher, store: ClipStore) -> None:
     path = sent(store, voice(150, 1.0))
     store.sweep(ahead_s=UPLOAD_KEEP_S + 1)
@@ -1283,6 +1291,11 @@ def test_page_starts_without_libraries_that_draw_or_measure() -> None:
     loaded = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=True).stdout.split()
     assert "saic.web.page" in loaded
     assert not {"matplotlib", "sklearn", "resemblyzer", "faster_whisper", "librosa"} & set(loaded)
+
+
+def test_no_color_of_the_dark_page_is_used_on_the_light_one() -> None:
+    for selectors in re.findall(r"(?m)^([^@{}/]*\.dark [^{}]*)\{", CSS):
+        assert all(".dark " in selector for selector in selectors.split(",")), selectors
 
 
 # --- failures ---------------------------------------------------------------------------------------------

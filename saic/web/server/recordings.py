@@ -212,10 +212,12 @@ class Recordings:
     @contextlib.contextmanager
     def open_page(self, session: str) -> Iterator[None]:
         """Keep a session's clips while its page is open; stop its jobs when it closes."""
-        with self.store.page_open(session):
-            yield
-        if not self.store.has_open_page(session):
-            self.jobs.stop(session)
+        try:
+            with self.store.page_open(session):
+                yield
+        finally:  # also if the connection broke
+            if not self.store.has_open_page(session):
+                self.jobs.stop(session)
 
     def withdraw(self, session: str, kind: str) -> None:
         """Delete a session's clips of one kind now."""
