@@ -858,7 +858,7 @@ def test_printed_report_escapes_notes_and_names_no_reader_of_the_page() -> None:
     protection = Protection(VERIFIER, Similarity(0.9, None), None)
     report = {
         "judge": {"name": "V", "independent": True, "basis": "ten people"},
-        "similarity": {"before": 0.9, "after": None, "usual_same_person": vars(VERIFIER.same)}
+        "similarity": {"before": -0.001, "after": None, "usual_same_person": vars(VERIFIER.same)}
         | {"usual_two_people": vars(VERIFIER.different)},
         "words_kept": None,
         "profile": BALANCED,
@@ -871,6 +871,7 @@ def test_printed_report_escapes_notes_and_names_no_reader_of_the_page() -> None:
     }
     html = printed_report(report, protection, "-")
     assert "&lt;b&gt; is cut" in html and "<b>" not in html and "too little speech" in html
+    assert "0.00 before, - after" in html and "-0.00" not in html
     assert not re.search(r"(src|href)=", html)  # nothing is fetched when the file is opened
 
 

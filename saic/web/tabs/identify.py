@@ -15,7 +15,8 @@ from saic.web.failures import gradio_errors, missing_input
 from saic.web.notes import notes_html
 from saic.web.parts import HEAVY, QUICK, decode_on_change, recorder
 from saic.web.server.recordings import Recordings, session_of
-from saic.web.texts import ENGLISH, PageTexts, Texts, decimal, texts_for, translated
+from saic.web.similarity import bands, number, place
+from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for, translated
 
 MAX_VOICES = 12
 MAX_CLIPS = 12  # of one voice
@@ -218,13 +219,13 @@ def answer_html(matches: list[Match], scale: "Scale", texts: Texts, title: str =
     best = matches[0]
     answer = texts.MATCH.format(name=escape(best.name)) if best.accepted else texts.NO_MATCH
     reason = texts.WHY_ACCEPTED if best.accepted else texts.WHY_REJECTED
-    score, threshold = _score(texts, best.score), _score(texts, scale.threshold)
+    score, threshold = number(best.score, texts), number(scale.threshold, texts)
     why = reason.format(name=escape(best.name), score=score, threshold=threshold)
     rows = "".join(
         f"""<li class="{"accepted" if match.accepted else ""}"><span class="who">{escape(match.name)}</span>
-<span class="scale" aria-hidden="true">{scale.bands}<i style="left:{_percent(scale.threshold)}"></i>
-<span class="mark after" style="left:{_percent(match.score)}"></span></span>
-<span class="score">{_score(texts, match.score)}</span></li>"""
+<span class="scale" aria-hidden="true">{bands(scale.same, scale.different)}<i style="left:{place(scale.threshold)}"></i>
+<span class="mark after" style="left:{place(match.score)}"></span></span>
+<span class="score">{number(match.score, texts)}</span></li>"""
         for match in matches
     )
     return f"""<section class="answer">{title}<h3>{answer}</h3><p>{why}</p><ol class="scores">{rows}</ol></section>"""
@@ -250,33 +251,17 @@ class Scale:
         verifier = own_verifier(pipeline)
         return cls(pipeline.gallery.threshold, verifier.same, verifier.different)
 
-    @property
-    def bands(self) -> str:
-        """HTML of both typical ranges."""
-        return "".join(
-            f'<span class="band {name}" style="left:{_percent(usual.low)};right:{_percent(1 - usual.high)}"></span>'
-            for name, usual in (("different", self.different), ("same", self.same))
-        )
-
     def legend(self, texts: Texts) -> str:
         """HTML of what the scale shows."""
         different, same = (
-            text.format(low=_score(texts, usual.low), high=_score(texts, usual.high))
+            text.format(low=number(usual.low, texts), high=number(usual.high, texts))
             for text, usual in ((texts.USUAL_TWO_PEOPLE, self.different), (texts.USUAL_ONE_PERSON, self.same))
         )
-        threshold = _score(texts, self.threshold)
+        threshold = number(self.threshold, texts)
         return f"""<div class="scale-legend"><ul class="key">
 <li><span class="swatch different"></span>{different}</li><li><span class="swatch same"></span>{same}</li>
 <li><span class="swatch line"></span>{texts.THRESHOLD.format(threshold=threshold)}</li></ul>
 <p class="soft">{texts.IDENTIFY_NOTE.format(threshold=threshold)}</p></div>"""
-
-
-def _score(texts: Texts, value: float) -> str:
-    return decimal(texts, f"{value:.2f}")
-
-
-def _percent(value: float) -> str:
-    return f"{100 * min(max(value, 0.0), 1.0):.1f}%"
 
 
 @dataclass(frozen=True)
