@@ -1629,6 +1629,13 @@ def test_web_address_instead_of_file_is_never_fetched(
             trap.accept()
 
 
+def test_refusals_that_the_page_shows_are_in_its_language(http: httpx.Client) -> None:
+    call = {"data": [{"path": "/gone.wav", "meta": {"_type": "gradio.FileData"}}]}
+    for language, message in (("de-DE,en", "Laden Sie sie zuerst hoch"), ("en", "Upload it first")):
+        answer = http.post("/gradio_api/call/convert", json=call, headers={"Accept-Language": language})
+        assert answer.status_code == 400 and message in answer.json()["detail"]
+
+
 def test_every_response_has_security_headers(http: httpx.Client) -> None:
     for path in ("/", "/config", "/nothing"):
         headers = http.get(path).headers

@@ -524,6 +524,9 @@ MESSAGES = {
     "upload_stopped": "Das Hochladen brach ab. Versuchen Sie es erneut.",
     "upload_incomplete": "Das Hochladen war unvollständig. Versuchen Sie es erneut, immer nur mit einer Datei.",
     "gone": "Diese Aufnahme ist nicht mehr auf dem Server. Fügen Sie sie erneut hinzu.",
+    "not_uploaded": "Diese Aufnahme ist nicht auf dem Server. Laden Sie sie zuerst hoch.",
+    "out_of_date": "Diese Seite ist veraltet. Laden Sie sie neu.",
+    "requests": "Zu viele Anfragen. Warten Sie einige Sekunden.",
     "full": "Der Server ist voll. Löschen Sie, was Sie nicht mehr brauchen, oder versuchen Sie es in einer halben "
     "Stunde erneut.",
     "visitors": "Der Server hat zu viele Besucher. Versuchen Sie es in einer halben Stunde erneut.",
