@@ -955,8 +955,8 @@ def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, e
     paths["p_1"] = [sent(store, voice(110, 1.0))]
     batch = Batch()
     for subject, uploads in paths.items():
-        *_, (batch, listed, label, files) = batcher.add_recordings(subject, uploads, batch, ME)
-        assert (label, files) == ("", None) and not any(Path(path).exists() for path in uploads)
+        *_, (batch, listed, *form) = batcher.add_recordings(subject, uploads, batch, ME)
+        assert form == [gr.skip(), gr.skip()] and not any(Path(path).exists() for path in uploads)
     assert listed.count("<tr>") == 1 + 4 and "decoded" in listed
     *updates, (listed, archive, cancel) = batcher.convert_all(batch, "lower", STRICT, ME)
     assert any(re.search(r"\d+\s%, about \d+ second", html) for html, *_ in updates)
@@ -1017,6 +1017,32 @@ def two_people(batcher: Batcher, store: ClipStore) -> Batch:
     for subject, hz in (("P1", 150), ("P2", 110)):
         *_, (batch, *_) = batcher.add_recordings(subject, [sent(store, voice(hz, 1.0))], batch, ME)
     return batch
+
+
+def test_form_of_a_batch_is_free_for_the_next_person_while_recordings_are_read(batcher, store: ClipStore) -> None:
+    batch, uploads = Batch(), [sent(store, voice(hz, 1.0)) for hz in (150, 160, 110)]
+    first = batcher.add_recordings("P1", uploads[:1], batch, ME)
+    _, listed, *form = next(first)
+    assert form == ["", None] and "Reading the recording" in listed and batch.items[0].copy is None
+    second, other = (batcher.add_recordings(*one, batch, ME) for one in (("P1", uploads[1:2]), ("P2", uploads[2:])))
+    for adding in (second, other):
+        next(adding)
+    assert [(item.subject, item.number) for item in batch.items] == [("P1", 1), ("P1", 2), ("P2", 1)]
+    converting = batcher.convert_all(batch, "any", BALANCED, ME)  # before they are read
+    with ThreadPoolExecutor(1) as pool:
+        converted = pool.submit(list, converting)
+        for adding in (first, second, other):
+            list(adding)
+        *_, (listed, archive, _) = converted.result()
+    assert listed.count("Done.") == 3 and archive["interactive"]
+
+
+def test_recordings_that_were_never_read_are_told_and_not_waited_for(batcher, store: ClipStore) -> None:
+    batch = Batch()
+    adding = batcher.add_recordings("P1", [sent(store, voice(150, 1.0))], batch, ME)
+    next(adding)
+    adding.close()  # as when the page is closed
+    assert not batch.items[0].is_reading and "no longer on the server" in batch.items[0].state
 
 
 def test_deleted_batch_shows_and_adds_nothing_any_more(batcher, recordings, store: ClipStore) -> None:
