@@ -468,6 +468,11 @@ def test_delete_is_there_as_soon_as_there_is_something(open_page, recordings) ->
     delete(page).click()
     expect(page.get_by_text("Nothing of yours is left")).to_be_visible()
     expect(delete(page)).to_have_count(0)
+    open_tab(page, "Batch")
+    page.locator("#batch-files input[type=file]").set_input_files(recordings["patient"])
+    expect(delete(page)).to_be_visible()
+    delete(page).click()
+    expect(delete(page)).to_have_count(0)
     open_tab(page, "Identify")
     page.locator("#identify-example").click()  # enrolled voices are of the page, not in the store
     expect(delete(page)).to_be_visible()

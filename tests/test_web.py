@@ -1554,6 +1554,19 @@ def test_delete_now_leaves_no_enrolled_voice_and_allows_to_enroll_again(page: gr
     assert enrolled == {} and not enrolled.removed and len(updates) == len(delete_all.outputs)
 
 
+def test_delete_now_is_asked_for_by_new_clips_and_not_by_the_progress_of_a_batch(page: gr.Blocks) -> None:
+    (show_delete,) = (fn for fn in page.fns.values() if fn.name == "show_delete")
+    shown_by = {page.blocks[number].elem_id for number, event in show_delete.targets if event == "change"}
+    assert {
+        "source",
+        "target",
+        "voice",
+        "query",
+        "batch-files",
+        "enrolled",
+    } <= shown_by and "batch-list" not in shown_by
+
+
 def test_readme_example_runs(page: gr.Blocks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = re.findall(r"```py\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
