@@ -130,14 +130,18 @@ class Recordings:
         finally:
             self._wanted_copies.pop(path, None)
             self.store.discard(Path(path))
-        return str(self.store.current(Path(path)))
+        return self.current_path(path)
+
+    def current_path(self, path: str | None) -> str | None:
+        """Path of a recording now: that of the decoded copy, once an upload has one."""
+        return path and str(self.store.current(Path(path)))
 
     def update_player(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """What a player shows once an upload was taken in: its copy, or None if that failed.
 
         Returns `gr.skip()` if the player has another recording by now.
         """
-        current = path and str(self.store.current(Path(path)))
+        current = self.current_path(path)
         if path and not self.store.may_read(session_of(request), Path(current)):
             return None
         return gr.skip() if current == path else current

@@ -459,8 +459,8 @@ class Anonymizer:
         self, source: str | None, target: str | None, choice: str, profile: str, register: str, subject: str | None
     ) -> tuple:
         pseudonym = (register, (subject or "").strip()) if choice == PSEUDONYM else None
-        target = self._current_path(self._target_path(target, choice))
-        return self._current_path(source), target, choice, profile, pseudonym
+        target = self._recordings.current_path(self._target_path(target, choice))
+        return self._recordings.current_path(source), target, choice, profile, pseudonym
 
     def _target_path(self, target: str | None, choice: str) -> str | None:
         """Path of the target for a choice; the player's own path counts for `OWN_RECORDING` alone.
@@ -471,11 +471,7 @@ class Anonymizer:
 
     def _is_same_recording(self, one: str | None, other: str | None) -> bool:
         """Whether two paths are of the same recording: equal, or an upload and its decoded copy."""
-        return one is not None and self._current_path(one) == self._current_path(other)
-
-    def _current_path(self, path: str | None) -> str | None:
-        """Path of a recording now: that of the decoded copy, once an upload has one."""
-        return path and str(self._recordings.store.current(Path(path)))
+        return one is not None and self._recordings.current_path(one) == self._recordings.current_path(other)
 
 
 def _in_language(figure: Any, texts: Texts) -> Any:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -123,7 +122,7 @@ class Identifier:
         is_valid = (
             identification
             and identification.enrolled is enrolled
-            and self._current_path(identification.clip) == self._current_path(clip)
+            and self.recordings.current_path(identification.clip) == self.recordings.current_path(clip)
         )
         return note, identification.html if is_valid else ""
 
@@ -185,10 +184,6 @@ class Identifier:
         labels = list(self._bundled_halves)
         known = labels[: len(labels) // 2]
         return known, labels[-1], self._bundled_halves[known[-1]][1]
-
-    def _current_path(self, path: str | None) -> str | None:
-        """Path of a recording now: that of the decoded copy, once an upload has one."""
-        return path and str(self.recordings.store.current(Path(path)))
 
     def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
         """Speaker embedding (E,) of a wav (N,), as a job of its own."""
