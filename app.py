@@ -5,20 +5,46 @@ A Hugging Face Space runs this file too.
 
 import argparse
 import atexit
+import contextlib
+import inspect
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from saic import caches
 
 caches.move_if_home_is_read_only()  # before the libraries below choose their cache folders
 
+
+@contextlib.contextmanager
+def _no_type_stubs() -> Iterator[None]:
+    """Keep Gradio from writing type stubs of its components when it is imported.
+
+    For each of them it would parse the file of the component, which takes a second of the start. It skips
+    a class whose file is not found.
+    """
+    getfile = inspect.getfile
+
+    def getfile_of_others(thing: object) -> str:
+        if type(thing).__name__ == "ComponentMeta":
+            raise OSError("Gradio writes no type stub for this class.")
+        return getfile(thing)
+
+    inspect.getfile = getfile_of_others
+    try:
+        yield
+    finally:
+        inspect.getfile = getfile
+
+
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 _PROXIES = {name: os.environ.pop(name) for name in list(os.environ) if name.lower() in _PROXY_VARIABLES}
 # At import, Gradio makes an HTTP client. That fails if the proxy needs a package that is not
 # installed (SOCKS). The page itself contacts no other machine. Weights from the Hub may need the
 # proxy, so the variables are restored below.
-from saic.web import Documents, build_page, ended_by_signals, keep_plain, launch, load_examples
+with _no_type_stubs():
+    from saic.web import Documents, build_page, ended_by_signals, keep_plain, launch, load_examples
 
 os.environ |= _PROXIES
 

@@ -326,7 +326,7 @@ def test_visit_from_two_uploads_to_delete_now(
     expect(page.locator("#profile-used")).to_contain_text("Strict.")
     open_tab(page, "Explore")
     expect(page.locator("#maps svg.map")).to_have_count(2)
-    expect(page.locator("#maps .legend")).to_contain_text("Swapped")
+    expect(page.locator("#maps .legend")).to_contain_text("Anonymized")
     for kept in (page.evaluate("JSON.stringify([localStorage, sessionStorage])"), page.content()):
         assert "Jane" not in kept and "John" not in kept
     assert page.evaluate("localStorage.length") == 0
@@ -468,6 +468,11 @@ def test_delete_is_there_as_soon_as_there_is_something(open_page, recordings) ->
     delete(page).click()
     expect(page.get_by_text("Nothing of yours is left")).to_be_visible()
     expect(delete(page)).to_have_count(0)
+    open_tab(page, "Batch")
+    page.locator("#batch-files input[type=file]").set_input_files(recordings["patient"])
+    expect(delete(page)).to_be_visible()
+    delete(page).click()
+    expect(delete(page)).to_have_count(0)
     open_tab(page, "Identify")
     page.locator("#identify-example").click()  # enrolled voices are of the page, not in the store
     expect(delete(page)).to_be_visible()
@@ -608,7 +613,7 @@ def test_result_is_removed_when_an_input_changes(change, open_page, watch, recor
     addresses = convert(page, recordings["patient"])
     assert statuses(page, addresses) == {200}
     open_tab(page, "Explore")
-    expect(page.locator("#maps .legend")).to_contain_text("Swapped")
+    expect(page.locator("#maps .legend")).to_contain_text("Anonymized")
     open_tab(page, "Anonymize")
     CHANGES[change](page, recordings)
     expect_no_result(page)
@@ -646,6 +651,15 @@ def test_event_that_joins_while_the_stream_closes_is_answered(open_page, watch: 
         page.locator("#source").get_by_label("Clear").click()
         expect_no_result(page)
     assert watch.errors == []
+
+
+def test_new_recording_after_a_clear_sends_few_requests(open_page, recordings) -> None:
+    page, sent = open_page(), []
+    upload(page, "source", recordings["patient"])
+    page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
+    replace_clip(page, "source", recordings["other"])
+    page.wait_for_timeout(3000)
+    assert len(sent) < 40
 
 
 def test_new_target_recording_removes_result_and_consent(open_page, watch, recordings) -> None:

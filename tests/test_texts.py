@@ -71,6 +71,19 @@ def test_translations_use_the_quotes_and_spaces_of_their_language(code: str) -> 
         assert code != "fr" or not re.search("(?<! ) [:;?!%»]|« |(?<=[^\N{NO-BREAK SPACE}\n ])[;?!%»]", words), name
 
 
+def test_the_result_has_one_name() -> None:
+    """The anonymized voice; the new voice is what a recording is converted to."""
+    others = {
+        "en": r"\bswapped\b|\bconverted (voice|recording)",
+        "de": r"\bumgewandelten? (Stimme|Aufnahme)|^Umgewandelt$",
+        "fr": r"\b(voix|enregistrements?) convertie?s?\b|^Convertie?$",
+        "es": r"\b(voz|grabación|grabaciones) convertidas?\b|^Convertida$",
+    }
+    for code, texts in LANGUAGES.items():
+        found = [name for name, text in all_texts(texts).items() if re.search(others[code], text, re.IGNORECASE)]
+        assert found == [], code
+
+
 def sentences_of_the_library() -> set[str]:
     """All texts in the source; what is put into one later is written as {}."""
     found = {decode.NOT_AUDIO} | {example.label for example in load_examples(EXAMPLES)}
@@ -96,7 +109,7 @@ def test_messages_are_translated_with_their_values() -> None:
     german = LANGUAGES["de"]
     too_short = "The recording holds 0.3 s of speech; at least 0.5 s are needed. Speak a little longer."
     assert translated(german, too_short).startswith("Die Aufnahme enthält 0,3 s Sprache; mindestens 0,5 s")
-    assert translated(german, "Swapped minus original") == "Umgewandelt minus Original"
+    assert translated(german, "Anonymized minus original") == "Anonymisiert minus Original"
     assert translated(german, "60 readers of LibriSpeech") == "60 Vorlesende aus LibriSpeech"
     assert translated(german, decode.NOT_AUDIO).endswith("AIFF oder CAF.")
     for message in (too_short, decode.NOT_AUDIO):

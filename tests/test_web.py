@@ -1,6 +1,7 @@
 """The page without a browser: event handlers, stored files, messages, API and server."""
 
 import asyncio
+import contextlib
 import hashlib
 import inspect
 import json
@@ -8,7 +9,10 @@ import logging
 import re
 import runpy
 import socket
+import subprocess
+import sys
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +59,7 @@ from saic.web.server import serve
 from saic.web.server.jobs import MAX_JOBS, Jobs
 from saic.web.server.recordings import LIMITS, Recordings
 from saic.web.server.store import GONE, GRACE_S, KEEP_S, UPLOAD_KEEP_S, ClipStore
+from saic.web.style import CSS
 from saic.web.tabs import anonymize_layout
 from saic.web.tabs.anonymize import Anonymizer, Run
 from saic.web.tabs.batch import Batch, Batcher, Item
@@ -229,7 +234,8 @@ def test_conversion_gives_three_equally_loud_wavs_and_a_picture(choice: str, ano
         assert info.frames == sf.info(low).frames and store.may_read("me", clip)
     levels = [loudness_lufs(audio.load(clip)) for clip in clips]
     assert max(levels) - min(levels) < 0.1
-    for path, kind in zip(run.result.downloads, ("WAV", "FLAC", "MP3"), strict=True):
+    downloads = [run.result.swapped, *anonymizer.converter.encode(run.result, "me")]
+    for path, kind in zip(downloads, ("WAV", "FLAC", "MP3"), strict=True):
         info = sf.info(path)
         assert (info.format, info.samplerate, info.channels) == (kind, RATE, 1)
         assert info.duration == pytest.approx(sf.info(low).duration, abs=0.1)
@@ -250,9 +256,41 @@ def test_other_session_cannot_use_recording_or_result(anonymizer: Anonymizer, st
         next(anonymizer.show_details(run, *VIEW, ANOTHER))
     *_, (*_, png, svg, _) = anonymizer.show_details(run, *VIEW, ME)
     assert Path(png).read_bytes().startswith(b"\x89PNG") and b"<svg" in Path(svg).read_bytes()
+    with pytest.raises(gr.Error, match="no longer on the server"):
+        anonymizer.encode_downloads(run, ANOTHER)
+    anonymizer.encode_downloads(run, ME)
     files = [path for path in Path(run.result.swapped).parent.iterdir()]
     assert {"report.html", "report.json", "swapped.mp3"} <= {path.name for path in files}
     assert all(store.may_read("me", path) and not store.may_read("another", path) for path in files)
+
+
+def deleted_after_reading(recordings: Recordings, monkeypatch) -> None:
+    """From now on, *Delete now* is pressed in another tab of the browser as soon as a recording was read."""
+    read = Recordings.read
+
+    def read_and_delete(self, path, session):
+        recording = read(self, path, session)
+        recordings.delete(session)
+        return recording
+
+    monkeypatch.setattr(Recordings, "read", read_and_delete)
+
+
+def test_deletion_between_reading_and_converting_leaves_no_result(anonymizer, recordings, store, monkeypatch) -> None:
+    low, high = anonymizer.bundled.values()
+    deleted_after_reading(recordings, monkeypatch)
+    with pytest.raises(gr.Error, match="Stopped"):
+        anonymizer.run_conversion(Run(low, high, "The high voice", BALANCED), ME, NO_PROGRESS)
+    assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
+
+
+def test_cancel_stops_the_conversion_and_no_other_work_of_the_page(run, anonymizer, recordings) -> None:
+    run, _ = run
+    run.running = True
+    with recordings.job("identify", "me") as job:
+        anonymizer.cancel(run, ME)
+        job.check()
+    assert run.dropped
 
 
 def test_bundled_voice_is_measured_once(anonymizer: Anonymizer) -> None:
@@ -414,6 +452,44 @@ def test_result_after_change_of_input_is_deleted(run, anonymizer: Anonymizer, st
     assert not any(file.exists() for file in files)
 
 
+DOWNLOADS = slice(9, 14)  # in the order of `Tab.results_area`
+
+
+def test_verdict_is_shown_before_flac_and_mp3_are_encoded(run, anonymizer: Anonymizer, recordings) -> None:
+    run, held = run
+    anonymizer.run_conversion(run, ME, NO_PROGRESS)
+    assert {path.suffix for path in run.result.folder.glob("swapped.*")} == {".wav"}
+    shown = anonymizer.show_result(**held, run=run, request=ME)
+    assert "verdict" in shown[PROTECTION]
+    wav, flac, mp3, *reports = shown[DOWNLOADS]
+    assert all(Path(button["value"]).is_file() and button["interactive"] for button in (wav, *reports))
+    assert flac == mp3 == gr.update(value=None, interactive=False)
+    flac, mp3 = anonymizer.encode_downloads(run, ME)
+    assert flac["interactive"] and [Path(button["value"]).name for button in (flac, mp3)] == [
+        "swapped.flac",
+        "swapped.mp3",
+    ]
+    assert all(Path(button["value"]).is_file() for button in (flac, mp3))
+    anonymizer.cancel(run, ME)
+    assert not run.result.folder.exists()
+
+
+def test_encoding_ends_with_its_result(run, anonymizer: Anonymizer, store: ClipStore, monkeypatch) -> None:
+    run, _ = run
+    anonymizer.run_conversion(run, ME, NO_PROGRESS)
+    formats, encode = [], conversions.encode
+
+    def encode_and_cancel(wav, name, rate_hz):
+        formats.append(name)
+        anonymizer.cancel(run, ME)
+        return encode(wav, name, rate_hz)
+
+    monkeypatch.setattr(conversions, "encode", encode_and_cancel)
+    for _ in range(2):  # the second event comes after the run was dropped
+        assert anonymizer.encode_downloads(run, ME) == gr.skip()
+    assert formats == ["flac"] and not list(store.folder.glob("*/swapped.*"))
+
+
 @pytest.mark.parametrize("at", [None, "Reading the recordings", "Converting", WRITING, COMPARING, SHOWING])
 def test_change_of_input_stops_running_conversion_without_error(at, run, anonymizer: Anonymizer, store) -> None:
     run, held = run
@@ -445,11 +521,34 @@ def test_next_run_drops_the_previous_one(run, anonymizer: Anonymizer) -> None:
     assert anonymizer.show_result(low, high, "The high voice", BALANCED, "any", "", after, ME)[4]["visible"]
 
 
-def test_late_plain_copy_does_not_replace_newer_recording(anonymizer: Anonymizer, store, upload: Path) -> None:
+def test_late_plain_copy_does_not_replace_newer_recording(anonymizer, recordings, store, upload: Path) -> None:
     copy = anonymizer.decode_source(str(upload), ME)
-    assert anonymizer.update_player(str(upload)) == copy
+    assert recordings.update_player(str(upload), ME) == copy
     for path in (copy, sent(store, voice(110, 2.0)), None):
-        assert anonymizer.update_player(path) == gr.skip()
+        assert recordings.update_player(path, ME) == gr.skip()
+
+
+def test_failed_upload_leaves_its_player_and_the_server_and_a_newer_one_stays(
+    anonymizer: Anonymizer, recordings, store, upload: Path, monkeypatch
+) -> None:
+    newer = sent(store, voice(110, 2.0))
+    monkeypatch.setattr("saic.web.server.jobs.MAX_JOBS_PER_SESSION", 0)
+    with pytest.raises(gr.Error, match="busy"):
+        anonymizer.decode_source(str(upload), ME)
+    assert not upload.exists()
+    assert recordings.update_player(str(upload), ME) is None
+    assert recordings.update_player(newer, ME) == gr.skip()
+
+
+def test_upload_that_is_being_taken_in_is_not_taken_in_again(recordings, upload: Path) -> None:
+    recordings._wanted_copies[str(upload)] = "source"
+    assert recordings.take_in(str(upload), "me", "source") == gr.skip() and upload.exists()
+
+
+def test_changes_of_a_player_are_not_kept_back(page: gr.Blocks) -> None:
+    """Gradio would call all their handlers again, see `decode_on_change`."""
+    modes = {fn.name: fn.trigger_mode for fn in page.fns.values() if str(fn.name).startswith("decode_")}
+    assert modes == dict.fromkeys(("decode_source", "decode_target", "decode_query"), "multiple")
 
 
 # --- notes on damaged files -------------------------------------------------------------------------------
@@ -760,7 +859,7 @@ def test_printed_report_escapes_notes_and_names_no_reader_of_the_page() -> None:
     protection = Protection(VERIFIER, Similarity(0.9, None), None)
     report = {
         "judge": {"name": "V", "independent": True, "basis": "ten people"},
-        "similarity": {"before": 0.9, "after": None, "usual_same_person": vars(VERIFIER.same)}
+        "similarity": {"before": -0.001, "after": None, "usual_same_person": vars(VERIFIER.same)}
         | {"usual_two_people": vars(VERIFIER.different)},
         "words_kept": None,
         "profile": BALANCED,
@@ -773,6 +872,7 @@ def test_printed_report_escapes_notes_and_names_no_reader_of_the_page() -> None:
     }
     html = printed_report(report, protection, "-")
     assert "&lt;b&gt; is cut" in html and "<b>" not in html and "too little speech" in html
+    assert "0.00 before, - after" in html and "-0.00" not in html
     assert not re.search(r"(src|href)=", html)  # nothing is fetched when the file is opened
 
 
@@ -842,6 +942,7 @@ class DrawingPipeline(FakePipeline):
         return f"voice {len(self.given)} {register}"
 
     def anonymize(self, clip, *, voice=None, **options):
+        assert not options["reconstruct"]  # nobody hears it
         self.given.append(voice)
         return super().anonymize(clip, **options)
 
@@ -855,8 +956,8 @@ def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, e
     paths["p_1"] = [sent(store, voice(110, 1.0))]
     batch = Batch()
     for subject, uploads in paths.items():
-        *_, (batch, listed, label, files) = batcher.add_recordings(subject, uploads, batch, ME)
-        assert (label, files) == ("", None) and not any(Path(path).exists() for path in uploads)
+        *_, (batch, listed, *form) = batcher.add_recordings(subject, uploads, batch, ME)
+        assert form == [gr.skip(), gr.skip()] and not any(Path(path).exists() for path in uploads)
     assert listed.count("<tr>") == 1 + 4 and "decoded" in listed
     *updates, (listed, archive, cancel) = batcher.convert_all(batch, "lower", STRICT, ME)
     assert any(re.search(r"\d+\s%, about \d+ second", html) for html, *_ in updates)
@@ -919,6 +1020,32 @@ def two_people(batcher: Batcher, store: ClipStore) -> Batch:
     return batch
 
 
+def test_form_of_a_batch_is_free_for_the_next_person_while_recordings_are_read(batcher, store: ClipStore) -> None:
+    batch, uploads = Batch(), [sent(store, voice(hz, 1.0)) for hz in (150, 160, 110)]
+    first = batcher.add_recordings("P1", uploads[:1], batch, ME)
+    _, listed, *form = next(first)
+    assert form == ["", None] and "Reading the recording" in listed and batch.items[0].copy is None
+    second, other = (batcher.add_recordings(*one, batch, ME) for one in (("P1", uploads[1:2]), ("P2", uploads[2:])))
+    for adding in (second, other):
+        next(adding)
+    assert [(item.subject, item.number) for item in batch.items] == [("P1", 1), ("P1", 2), ("P2", 1)]
+    converting = batcher.convert_all(batch, "any", BALANCED, ME)  # before they are read
+    with ThreadPoolExecutor(1) as pool:
+        converted = pool.submit(list, converting)
+        for adding in (first, second, other):
+            list(adding)
+        *_, (listed, archive, _) = converted.result()
+    assert listed.count("Done.") == 3 and archive["interactive"]
+
+
+def test_recordings_that_were_never_read_are_told_and_not_waited_for(batcher, store: ClipStore) -> None:
+    batch = Batch()
+    adding = batcher.add_recordings("P1", [sent(store, voice(150, 1.0))], batch, ME)
+    next(adding)
+    adding.close()  # as when the page is closed
+    assert not batch.items[0].is_reading and "no longer on the server" in batch.items[0].state
+
+
 def test_deleted_batch_shows_and_adds_nothing_any_more(batcher, recordings, store: ClipStore) -> None:
     batch = Batch()
     uploads = [sent(store, voice(hz, 1.0)) for hz in (150, 160, 170)]
@@ -936,6 +1063,51 @@ def test_deleted_batch_shows_and_adds_nothing_any_more(batcher, recordings, stor
     assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
 
 
+@pytest.mark.parametrize("step", ["reading", "reporting"])
+def test_batch_writes_nothing_after_a_deletion_in_another_tab(step, batcher, recordings, store, monkeypatch) -> None:
+    batch = two_people(batcher, store)
+    if step == "reading":
+        deleted_after_reading(recordings, monkeypatch)
+    else:
+        delete_and_print = lambda *arguments: (recordings.delete("me"), printed_report(*arguments))[1]  # noqa: E731
+        monkeypatch.setattr("saic.web.tabs.batch.printed_report", delete_and_print)
+    with contextlib.suppress(gr.Error):  # the ZIP has nothing to hold
+        list(batcher.convert_all(batch, "any", BALANCED, ME))
+    assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
+
+
+def test_batch_without_space_for_its_zip_ends_and_tells_so(batcher, store: ClipStore, monkeypatch) -> None:
+    batch, updates, write_zip = two_people(batcher, store), [], Recordings.write_zip
+
+    def write_into_full_store(*arguments):
+        monkeypatch.setattr(store, "max_bytes", 0)
+        return write_zip(*arguments)
+
+    monkeypatch.setattr(Recordings, "write_zip", write_into_full_store)
+    with pytest.raises(gr.Error, match="server is full"):
+        updates.extend(batcher.convert_all(batch, "any", BALANCED, ME))
+    listed, archive, cancel = updates[-1]
+    assert listed.count("Done.") == 2 and not archive["interactive"] and not cancel["visible"]
+    assert not list(store.folder.glob("*/anonymized.zip"))
+
+
+def test_zip_is_written_a_file_at_a_time(batcher, recordings, store: ClipStore, monkeypatch) -> None:
+    batch = Batch([Item("P1", number, None, folder=store.new("me", f"batch {number}")) for number in range(1, 25)])
+    for item in batch.items:
+        for name in ("anonymized.wav", "report.html", "report.json"):
+            recordings.write(item.folder, name, bytes(300_000))
+    tracemalloc.start()
+    path = Path(batcher._zip(batch, "me"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6 < 20e6 < path.stat().st_size <= store._bytes[path.parent][1]
+
+
+def test_label_of_a_program_is_as_short_as_one_of_the_page(batcher, store: ClipStore) -> None:
+    *_, (batch, *_) = batcher.add_recordings(f" P  1 {'x' * 9999}", [sent(store, voice(150, 1.0))], Batch(), ME)
+    assert batch.items[0].subject == f"P 1 {'x' * 36}"
+
+
 def test_batch_ends_when_its_page_is_closed(batcher, recordings, store: ClipStore, monkeypatch) -> None:
     batch = two_people(batcher, store)
     page = recordings.open_page("me")
@@ -949,6 +1121,13 @@ def test_batch_ends_when_its_page_is_closed(batcher, recordings, store: ClipStor
     monkeypatch.setattr(Converter, "convert", close_and_convert)
     list(batcher.convert_all(batch, "any", BALANCED, ME))
     assert batch.items[1].state == "" and len(batcher._anonymizer.converter.pipeline.given) <= 1
+
+
+def test_jobs_of_a_page_are_stopped_though_its_connection_broke(recordings: Recordings) -> None:
+    with recordings.job("convert", "me") as job, pytest.raises(UsageError, match="Stopped"):
+        with contextlib.suppress(ConnectionError), recordings.open_page("me"):
+            raise ConnectionError
+        job.check()
 
 
 def test_upload_that_expired_before_it_was_added_is_told(batcher, store: ClipStore) -> None:
@@ -1006,6 +1185,13 @@ def test_enrollment_that_ends_after_remove_all_has_no_effect(identifier: Identif
     assert identifier.load_example(enrolled, ME)[:2] == (gr.skip(), gr.skip())
 
 
+def test_demonstration_of_voices_that_were_removed_meanwhile_says_nothing(identifier: Identifier) -> None:
+    enrolled, _, query = identifier.load_example(EnrolledVoices(), ME)
+    assert identifier.demonstrate(query, enrolled, ME).enrolled is enrolled
+    for changed in (identifier.remove_all(enrolled)[0], enrolled.with_clip("Anna", np.ones(128))):
+        assert identifier.demonstrate(query, changed, ME) == gr.skip()
+
+
 def test_answer_is_removed_when_clip_or_enrolled_voices_change(identifier: Identifier, store: ClipStore) -> None:
     enrolled, _, query = identifier.load_example(EnrolledVoices(), ME)
     answer = identifier.demonstrate(query, enrolled, ME)
@@ -1021,7 +1207,7 @@ def test_answer_is_removed_when_clip_or_enrolled_voices_change(identifier: Ident
     copy = identifier.decode_query(upload, ME)
     answer = identifier.identify_speaker(upload, enrolled, ME)
     assert identifier.update_answer(copy, enrolled, answer)[1] == answer.html
-    assert identifier.update_player(upload) == copy
+    assert identifier.recordings.update_player(upload, ME) == copy
 
 
 def test_identify_warns_of_each_missing_input(identifier, store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1052,13 +1238,11 @@ def test_matches_agree_with_pipeline_identify(identifier: Identifier) -> None:
 
 def test_maps_show_every_voice_and_escaped_clip_labels(recordings: Recordings) -> None:
     explorer = Explorer(FakePipeline(), recordings)
-    html = explorer.draw({"Your <clip>": voice(110, 3.0), "Swapped": voice(260, 3.0)}, "me")
+    html = explorer.draw({"Your <clip>": voice(110, 3.0), "Anonymized": voice(260, 3.0)}, "me")
     assert html.count('class="v v') == 2 * 40 and "Your &lt;clip&gt;" in html and "Your <clip>" not in html
     points = re.findall(r"translate\(([\d.]+) ([\d.]+)\)", html)
     assert len(points) >= 4 and all(0 <= float(xy) <= 400 for point in points for xy in point)
     assert explorer.show_maps(None, (), ME) == gr.skip()  # already drawn
-    with pytest.raises(UsageError, match="up to 4"):
-        explorer.map_points(dict.fromkeys("abcde", voice(110, 1.0)), "me")
 
 
 def test_maps_of_unseen_speakers_say_how_well_they_are_separated_and_by_chance(recordings: Recordings) -> None:
@@ -1084,13 +1268,13 @@ def test_dropped_result_is_removed_from_maps(anonymizer: Anonymizer, recordings:
     explorer = Explorer(FakePipeline(), recordings)
     low, high = anonymizer.bundled.values()
     run = anonymizer.request_run(low, high, "The high voice", BALANCED, "any", "", False, None)
-    assert "Swapped" not in explorer.show_maps(run, None, ME)[0]
+    assert "Anonymized" not in explorer.show_maps(run, None, ME)[0]
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
     html, drawn = explorer.show_maps(run, (), ME)
-    assert "Swapped" in html and explorer.show_maps(run, drawn, ME) == explorer.remove_dropped(drawn) == gr.skip()
+    assert "Anonymized" in html and explorer.show_maps(run, drawn, ME) == explorer.remove_dropped(drawn) == gr.skip()
     anonymizer.cancel(run, ME)
     for gone, drawn_now in (explorer.remove_dropped(drawn), explorer.show_maps(run, drawn, ME)):
-        assert "Swapped" not in gone and drawn_now == ()
+        assert "Anonymized" not in gone and drawn_now == ()
 
 
 # --- documents --------------------------------------------------------------------------------------------
@@ -1125,6 +1309,27 @@ def test_evaluation_has_five_figures_with_their_tables_and_commands() -> None:
     assert Evaluation(Documents(), {}, BALANCED).show(GERMAN) == german.NO_EVALUATION
     for broken in ({"corpora": {}, "privacy": None}, {**report, "corpora": {"a": {}}}, {}):
         assert "<img" not in Evaluation(Documents(broken), {}, BALANCED).show()
+
+
+def test_page_starts_without_libraries_that_draw_or_measure() -> None:
+    """Each takes a second or so to load. A process of its own, since other tests have loaded them."""
+    start = """
+import ast, inspect, sys
+parsed, parse = [], ast.parse
+ast.parse = lambda source, *rest, **options: parsed.append(str(source)) or parse(source, *rest, **options)
+import app, gradio
+is_restored = inspect.getfile(gradio.Audio).endswith("audio.py")
+print(sum("EVENTS = [" in source for source in parsed), is_restored, *sys.modules)
+"""
+    started = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=True, cwd=ROOT)
+    n_stubs, is_restored, *loaded = started.stdout.split()
+    assert (n_stubs, is_restored) == ("0", "True") and "saic.web.page" in loaded
+    assert not {"matplotlib", "sklearn", "resemblyzer", "faster_whisper", "librosa"} & set(loaded)
+
+
+def test_no_color_of_the_dark_page_is_used_on_the_light_one() -> None:
+    for selectors in re.findall(r"(?m)^([^@{}/]*\.dark [^{}]*)\{", CSS):
+        assert all(".dark " in selector for selector in selectors.split(",")), selectors
 
 
 # --- failures ---------------------------------------------------------------------------------------------
@@ -1301,8 +1506,7 @@ def test_client_converts_identifies_explores_and_deletes(client: Client, files, 
     assert len(maps["speaker"]["gallery"]) == 40 and len(maps["content"]["recordings"]) == 1
     store = page.recordings.store
     kept = lambda: [path for path in store.folder.glob("*/*") if path.parent != store.bundled]  # noqa: E731
-    others = {"spectrograms.npz", "swapped.flac", "swapped.mp3"}
-    assert {path.name for path in kept()} == {Path(path).name for path in (*clips, spectrograms)} | others
+    assert {path.name for path in kept()} == {Path(path).name for path in (*clips, spectrograms)} | {"spectrograms.npz"}
     assert client.predict(api_name="/delete") == "Deleted."
     assert not kept()
 
@@ -1338,6 +1542,8 @@ def test_client_gets_notes_on_damaged_files(client: Client, files, tmp_path: Pat
     answer = client.predict(cut, ["ben", "jane"], [files["Other"], cut], api_name="/identify")
     assert answer["name"] == "jane" and answer["notes"] == {"clip": [note], "recordings": [[], [note]]}
     assert client.predict([files["Other"], cut], api_name="/explore")["notes"] == [[], [note]]
+    with pytest.raises(Exception, match="1 to 4 recordings"):
+        client.predict([files["Other"]] * 5, api_name="/explore")
 
 
 def test_delete_now_leaves_no_enrolled_voice_and_allows_to_enroll_again(page: gr.Blocks) -> None:
@@ -1347,6 +1553,19 @@ def test_delete_now_leaves_no_enrolled_voice_and_allows_to_enroll_again(page: gr
     assert old.removed and batch.deleted and batch.items == []
     (enrolled,) = (update for update in updates if isinstance(update, EnrolledVoices))
     assert enrolled == {} and not enrolled.removed and len(updates) == len(delete_all.outputs)
+
+
+def test_delete_now_is_asked_for_by_new_clips_and_not_by_the_progress_of_a_batch(page: gr.Blocks) -> None:
+    (show_delete,) = (fn for fn in page.fns.values() if fn.name == "show_delete")
+    shown_by = {page.blocks[number].elem_id for number, event in show_delete.targets if event == "change"}
+    assert {
+        "source",
+        "target",
+        "voice",
+        "query",
+        "batch-files",
+        "enrolled",
+    } <= shown_by and "batch-list" not in shown_by
 
 
 def test_readme_example_runs(page: gr.Blocks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1458,6 +1677,13 @@ def test_web_address_instead_of_file_is_never_fetched(
             trap.accept()
 
 
+def test_refusals_that_the_page_shows_are_in_its_language(http: httpx.Client) -> None:
+    call = {"data": [{"path": "/gone.wav", "meta": {"_type": "gradio.FileData"}}]}
+    for language, message in (("de-DE,en", "Laden Sie sie zuerst hoch"), ("en", "Upload it first")):
+        answer = http.post("/gradio_api/call/convert", json=call, headers={"Accept-Language": language})
+        assert answer.status_code == 400 and message in answer.json()["detail"]
+
+
 def test_every_response_has_security_headers(http: httpx.Client) -> None:
     for path in ("/", "/config", "/nothing"):
         headers = http.get(path).headers
@@ -1551,6 +1777,11 @@ def test_time_left_holds_within_a_quarter_and_share_moves_in_every_stage(duratio
     assert shares == sorted(shares) and shares[0] < 0.2 and shares[-1] > 0.85
     assert max(np.diff(shares)) < 0.2
     assert pace.total_s(duration_s) == pytest.approx(total_s, rel=0.1)
+
+
+def test_conversion_without_reconstruction_takes_less_time() -> None:
+    left_s = [Progress(Pace(), 60, reconstruct=reconstruct).estimate()[1] for reconstruct in (True, False)]
+    assert left_s[1] < 0.9 * left_s[0]
 
 
 def test_late_stage_corrects_the_time_left() -> None:

@@ -59,9 +59,9 @@ class Similarity:
 
     Attributes
     ----------
-    before : of the original to the voice; to the speaker's own voice, of its first half to its
-        second
-    after : of the swapped recording to the voice
+    before : of the original to the voice; for the speaker's own voice, of the original's first half
+        to its second
+    after : of the anonymized recording to the voice
 
     Either is None if there is too little speech for an embedding.
     """
@@ -72,7 +72,7 @@ class Similarity:
 
 @dataclass(frozen=True)
 class Protection:
-    """The measurements on the page's card "What was protected" and in a file report.
+    """The measurements on the page's card "What was measured" and in a file report.
 
     Attributes
     ----------
@@ -169,7 +169,7 @@ class ProtectionMeasurer:
     def measure_words_kept(
         self, original: np.ndarray, swapped: np.ndarray, after_step: Callable[[], None] = lambda: None
     ) -> float | None:
-        """Share (0 to 1) of the original's words that the ASR also finds in the swapped recording.
+        """Share (0 to 1) of the original's words that the ASR also finds in the anonymized recording.
 
         The reference is the ASR transcript of the original: 1 - (S + D) / N with S substitutions,
         D deletions and N reference words. Unlike in the WER, insertions do not count.

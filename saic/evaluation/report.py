@@ -33,11 +33,10 @@ from saic.evaluation.linkage.material import LENGTHS_S
 from saic.evaluation.linkage.report import HEADLINE_S, strongest
 from saic.evaluation.linkage.result import ONE_LANGUAGE, TWO_SESSIONS
 from saic.evaluation.metrics import Estimates
-from saic.evaluation.report_parts import estimates_of, known, table, versions
+from saic.evaluation.report_parts import SCHEMA, estimates_of, known, table, versions
 from saic.evaluation.systems import COMPARED_PROFILES, SYSTEMS
 from saic.migration import migrate_report
 
-SCHEMA = 4
 HEADLINE_SYSTEM = "pseudonym"
 ALL_CORPORA = "all"
 

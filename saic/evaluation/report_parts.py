@@ -8,6 +8,9 @@ from typing import Any
 from saic import __version__
 from saic.evaluation.metrics import Estimate, Estimates
 
+SCHEMA = 4
+"""Of ``report.json``."""
+
 _PACKAGES = (
     "torch",
     "numpy",

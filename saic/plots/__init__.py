@@ -9,6 +9,7 @@
 ==================  ===========================================================================
 
 The pictures are plain `Figure` objects of matplotlib, made without pyplot and its global state.
+matplotlib takes half a second to load, so it is imported where one is drawn, and not by the page's start.
 """
 
 from saic.plots.figure import DPI, FONT_PT, WIDTH_IN, require_format, save, to_bytes

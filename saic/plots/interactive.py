@@ -8,7 +8,6 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 
 from saic.plots.spectrograms import (
@@ -150,7 +149,9 @@ def _encoded(values: np.ndarray, kind: str) -> dict[str, str]:
 
 
 def _color_axis(palette: str, low: float, high: float, title: str, y: float) -> dict[str, Any]:
-    colors = (255 * matplotlib.colormaps[palette](np.linspace(0, 1, _COLORS))[:, :3]).round().astype(int)
+    from matplotlib import colormaps
+
+    colors = (255 * colormaps[palette](np.linspace(0, 1, _COLORS))[:, :3]).round().astype(int)
     scale = [[k / (_COLORS - 1), "rgb({},{},{})".format(*color)] for k, color in enumerate(colors.tolist())]
     bar = {
         "orientation": "h",

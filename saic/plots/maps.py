@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from saic.gallery import Gallery
 from saic.plots.figure import FONT_PT, WIDTH_IN
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
     from saic.pipeline import Embedding
 
 # 40 styles: 10 colors that color-blind readers can distinguish (Tol's "muted", a gray), 4 shapes.
@@ -87,7 +88,7 @@ def embedding_maps(
     unseen: UnseenSpeakers | None = None,
     *,
     seed: int = 0,
-) -> Figure:
+) -> "Figure":
     """Map speaker and content embeddings to the plane (Fig. 5): the gallery, clips, unseen speakers.
 
     Each panel is PCA, then t-SNE, of all its points together. Clusters may be artifacts of t-SNE,
@@ -115,8 +116,10 @@ def embedding_maps(
     return draw_maps(speaker_plane(gallery, clips, **options), content_plane(gallery, clips, **options), unseen)
 
 
-def draw_maps(speaker: Plane, content: Plane, unseen: UnseenSpeakers | None = None) -> Figure:
+def draw_maps(speaker: Plane, content: Plane, unseen: UnseenSpeakers | None = None) -> "Figure":
     """Draw the two planes of :func:`embedding_maps`, with their captions and a legend."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(WIDTH_IN, 4.1), layout="constrained", facecolor="white")
     captions = [caption(plane) for plane in (speaker, content)]
     if unseen:
@@ -225,7 +228,7 @@ def same_voice_rate(points: np.ndarray, voice: np.ndarray, is_measured: np.ndarr
     return float(np.mean(same if is_measured is None else same[is_measured]))
 
 
-def _draw_map(axes: Axes, plane: Plane) -> None:
+def _draw_map(axes: "Axes", plane: Plane) -> None:
     """Draw the gallery's points, then the unseen speakers', then the clips' over them."""
     in_color, behind = (plane.unseen, plane.gallery) if len(plane.unseen) else (plane.gallery, plane.unseen)
     if len(behind):
@@ -296,8 +299,10 @@ _LEGEND_STYLE = {
 }
 
 
-def _legend(plane: Plane, unseen: UnseenSpeakers | None) -> list[Line2D]:
+def _legend(plane: Plane, unseen: UnseenSpeakers | None) -> list["Line2D"]:
     """One entry for the gallery, one for the unseen speakers, one for each clip."""
+    from matplotlib.lines import Line2D
+
     entries = []
     if len(plane.gallery):
         style = _BACKDROP if unseen else {"marker": "o", "color": _COLORS[0]}

@@ -2,23 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.patheffects import Normal, Stroke
-from matplotlib.ticker import MaxNLocator
 
 from saic.errors import UsageError
 from saic.plots.figure import FONT_PT, WIDTH_IN
 from saic.signal.mel import F_MAX_HZ, FLOOR, FRAMES_PER_S, N_MELS, mel_frequencies_hz
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
 Mels = Mapping[str, np.ndarray]
 """Log-mels (80, T) by the keys of `PANELS`; T may differ."""
 
-PANELS = {"original": "Original", "reconstructed": "Reconstructed", "converted": "Swapped"}
+PANELS = {"original": "Original", "reconstructed": "Reconstructed", "converted": "Anonymized"}
 """Title of each spectrogram, from top to bottom."""
 
 PALETTES = {"magma": "magma", "viridis": "viridis", "cividis": "cividis", "gray": "gray_r"}
@@ -140,7 +140,7 @@ def _level_db(mel: np.ndarray, view: View) -> np.ndarray:
     return weights @ level_db
 
 
-def mel_comparison(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, view: View = DEFAULT_VIEW) -> Figure:
+def mel_comparison(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, view: View = DEFAULT_VIEW) -> "Figure":
     """Draw spectrograms below one another on one time axis and one color scale (Fig. 4).
 
     Levels are relative to the loud speech of each recording (:func:`speech_peak`), since a
@@ -161,6 +161,9 @@ def mel_comparison(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, vi
     UsageError
         A difference between recordings of different lengths.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     shown = panels(mels, f0_hz, view)
     height = 1.1 + _PANEL_IN * len(shown) + 0.55 * view.difference
     figure = Figure(figsize=(WIDTH_IN, height), layout="constrained", facecolor="white")
@@ -184,7 +187,9 @@ def mel_comparison(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, vi
     return figure
 
 
-def _draw_panel(axes: Axes, panel: Panel, view: View) -> AxesImage:
+def _draw_panel(axes: "Axes", panel: Panel, view: View) -> "AxesImage":
+    from matplotlib.patheffects import Normal, Stroke
+
     rows, n_frames = panel.level_db.shape
     low, high = (-DIFFERENCE_DB, DIFFERENCE_DB) if panel.is_difference else (-view.range_db, 0.0)
     palette = DIFFERENCE_PALETTE if panel.is_difference else PALETTES[view.palette]

@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 from gradio import FileData
 
-from saic.audio import Recording
 from saic.errors import UsageError
 from saic.web import maps
-from saic.web.conversions import NewVoice
+from saic.web.conversions import NewVoice, Result
 from saic.web.failures import gradio_errors
 from saic.web.server.jobs import MAX_JOBS
 from saic.web.server.recordings import Recordings, session_of
@@ -62,14 +61,17 @@ def register_endpoints(
         Returns:
             the original (16 kHz WAV; all three WAVs have the same loudness)
             the reconstruction
-            the swapped voice
+            the anonymized voice
             the mel spectrograms (PNG)
             what was protected: similarities before and after, typical values; "notes" on damaged recordings; "report"
         """
         with gradio_errors():
             session, profile = session_of(request), converter.require_profile(profile)
-            voice, other = inbox.read_all([_path(source), _path(target) if target else bundled[0]], session)
-            return converted(voice, NewVoice("target", wav=other.wav), other.notes, profile, session)
+            paths = [_path(source), _path(target) if target else bundled[0]]
+            with converter.job(session):
+                voice, other = inbox.read_all(paths, session)
+                result = converter.convert(voice.wav, NewVoice("target", wav=other.wav), session, profile)
+            return described(result, voice.notes, other.notes, session)
 
     def anonymize(
         source: FileData,
@@ -91,7 +93,7 @@ def register_endpoints(
         Returns:
             the original (16 kHz WAV; all three WAVs have the same loudness)
             the reconstruction
-            the swapped voice
+            the anonymized voice
             the mel spectrograms (PNG)
             what was protected: similarities before and after, typical values; "notes" on damaged recordings; "report"
         """
@@ -100,18 +102,17 @@ def register_endpoints(
             if not isinstance(seed, int | None) or not isinstance(subject, str | None):
                 raise UsageError("A seed is a whole number, and a subject is a text.")
             new_voice = anonymizer.pseudonym(register or "any", (subject or "").strip(), seed)
-            (voice,) = inbox.read_all([_path(source)], session)
-            return converted(voice, new_voice, (), profile, session)
+            with converter.job(session):
+                voice = inbox.read(_path(source), session)
+                result = converter.convert(voice.wav, new_voice, session, profile)
+            return described(result, voice.notes, (), session)
 
-    def converted(
-        voice: Recording, new_voice: NewVoice, target_notes: Sequence[str], profile: str, session: str
-    ) -> tuple:
+    def described(result: Result, notes: Sequence[str], target_notes: Sequence[str], session: str) -> tuple:
         """What `convert` and `anonymize` return."""
-        result = converter.convert(voice.wav, new_voice, session, profile)
         result = converter.measure_words_kept(result, session)
         protected = result.protection.to_dict() | {
-            "notes": {"source": voice.notes, "target": target_notes},
-            "report": converter.report(result, voice.notes),
+            "notes": {"source": notes, "target": target_notes},
+            "report": converter.report(result, notes),
         }
         return *(FileData(path=path) for path in (*result.clips, converter.picture(result, session))), protected
 

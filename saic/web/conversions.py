@@ -1,5 +1,6 @@
 """Conversions for the page and its API: the work itself, its files, and what it protected."""
 
+import contextlib
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from saic.pipeline import Conversion
 from saic.signal.loudness import normalize_loudness
 from saic.web.linkage import Linkage
 from saic.web.progress import COMPARING, WRITING, Pace, Progress
+from saic.web.server.jobs import Job
 from saic.web.server.recordings import Recordings
 from saic.web.server.store import GONE
 from saic.web.texts import ENGLISH
@@ -27,7 +29,7 @@ OnProgress = Callable[[float, str, float | None], None]
 """Called with the share done, 0 to 1, the stage, and the seconds left (None: not known)."""
 
 FORMATS = ("wav", "flac", "mp3")
-"""Formats of the swapped voice."""
+"""Formats of the anonymized voice."""
 
 _WAITING = "Waiting for a free processor core, {before} ahead of you"
 _ARRAYS = "spectrograms.npz"
@@ -62,18 +64,18 @@ class Result:
 
     Attributes
     ----------
-    original, reconstructed, swapped : paths of 16 kHz WAVs; the swapped voice is there in all `FORMATS`
-    arrays : path of `saic.plots.mel_arrays`
+    original, swapped : paths of 16 kHz WAVs
+    reconstructed, arrays : paths of a third one, and of `saic.plots.mel_arrays`; None without details
     new_voice : what it was converted to, without its wav and voice
     profile, voice_similarity : as in `saic.pipeline.Conversion`
-    duration_s : length of the swapped voice
+    duration_s : length of the anonymized voice
     protection : the similarities; `words_kept` is measured later
     """
 
     original: str
-    reconstructed: str
     swapped: str
-    arrays: str
+    reconstructed: str | None
+    arrays: str | None
     new_voice: NewVoice
     profile: str
     voice_similarity: float | None
@@ -84,11 +86,6 @@ class Result:
     def clips(self) -> tuple[str, str, str]:
         """Paths of the WAVs: original, reconstructed, swapped."""
         return self.original, self.reconstructed, self.swapped
-
-    @property
-    def downloads(self) -> list[str]:
-        """Paths of the swapped voice in `FORMATS`."""
-        return [str(Path(self.swapped).with_suffix(f".{name}")) for name in FORMATS]
 
     @property
     def folder(self) -> Path:
@@ -153,6 +150,16 @@ class Converter:
             self._compute(part, new_voice, self.default_profile, so_far.enter)
             so_far.finish()
 
+    def job(
+        self, session: str, progress: OnProgress = lambda *update: None, group: str = ""
+    ) -> contextlib.AbstractContextManager[Job]:
+        """The job of a conversion, see `saic.web.server.jobs.Jobs.run`.
+
+        Read the recordings in it too: a deletion then stops all of it, and nothing is written afterwards.
+        """
+        report_wait = lambda before: progress(0.0, _WAITING.format(before=before), None)  # noqa: E731
+        return self.recordings.job("convert", session, report_wait, group)
+
     def convert(
         self,
         source: np.ndarray,
@@ -162,17 +169,16 @@ class Converter:
         progress: OnProgress = lambda *update: None,
         *,
         kind: str = "result",
-        group: str = "",
+        details: bool = True,
     ) -> Result:
         """Convert a wav (N,), write the files of the result into a folder of a kind, and compare the voices.
 
-        `group` is that of its job, see `saic.web.server.jobs.Jobs.run`.
+        Without `details` there are neither a reconstruction nor spectrograms.
         """
-        report_wait = lambda before: progress(0.0, _WAITING.format(before=before), None)  # noqa: E731
-        with self.recordings.job("convert", session, report_wait, group) as job:
+        with self.job(session, progress) as job:
             is_unmeasured = new_voice.kind == "target" and new_voice.voice is None
             target_s = len(new_voice.wav) / SAMPLE_RATE if is_unmeasured else 0.0
-            so_far = Progress(self.pace, len(source) / SAMPLE_RATE, target_s)
+            so_far = Progress(self.pace, len(source) / SAMPLE_RATE, target_s, details)
             with so_far.reported(progress, _TICK_S) as report:
 
                 def enter(stage: str, share: float = 0.0) -> None:
@@ -180,16 +186,18 @@ class Converter:
                     job.check()
                     report()
 
-                conversion, wavs, files, protection = self._compute(source, new_voice, profile, enter, job.check)
+                conversion, wavs, arrays, protection = self._compute(
+                    source, new_voice, profile, enter, job.check, details=details
+                )
                 job.check()
                 folder = self.recordings.new(session, kind)
-                names = ("original", "reconstructed", "swapped")
-                paths = [self.recordings.save(folder, name, wav) for name, wav in zip(names, wavs, strict=True)]
-                written = {name: self.recordings.write(folder, name, data) for name, data in files.items()}
+                paths = {name: self.recordings.save(folder, name, wav) for name, wav in wavs.items()}
+                array_path = arrays and self.recordings.write(folder, _ARRAYS, arrays)
                 so_far.finish()
                 report()
+        clips = paths["original"], paths["swapped"], paths.get("reconstructed"), array_path
         of = conversion.profile, conversion.voice_similarity, len(conversion.wav) / SAMPLE_RATE, protection
-        return Result(*paths, written[_ARRAYS], replace(new_voice, voice=None, wav=None), *of)
+        return Result(*clips, replace(new_voice, voice=None, wav=None), *of)
 
     def _compute(
         self,
@@ -198,9 +206,11 @@ class Converter:
         profile: str,
         enter: Callable[..., None],
         check: Callable[[], None] = lambda: None,
-    ) -> tuple[Conversion, list[np.ndarray], dict[str, bytes], Protection]:
-        """The conversion, the three wavs of a result, its other files by name, and what was protected."""
-        clip, options = (source, SAMPLE_RATE), {"profile": profile, "reconstruct": True, "progress": enter}
+        *,
+        details: bool = True,
+    ) -> tuple[Conversion, dict[str, np.ndarray], bytes | None, Protection]:
+        """The conversion, the wavs of a result by name, its spectrograms as NPZ, and what was protected."""
+        clip, options = (source, SAMPLE_RATE), {"profile": profile, "reconstruct": details, "progress": enter}
         if new_voice.kind == "target":
             voice = (new_voice.wav, SAMPLE_RATE) if new_voice.voice is None else new_voice.voice
             result = self.pipeline.convert(clip, voice, **options)
@@ -210,14 +220,28 @@ class Converter:
             register = new_voice.register or "any"
             result = self.pipeline.anonymize(clip, seed=new_voice.seed, register=register, **options)
         enter(WRITING)
-        npz, arrays = io.BytesIO(), plots.mel_arrays(result.mels, result.f0_hz)
-        np.savez(npz, **{name: array.astype(np.float16) for name, array in arrays.items()})
-        wavs = [normalize_loudness(source), result.reconstruction, result.wav]  # outputs have -23 LUFS
-        files = {_ARRAYS: npz.getvalue()}
-        files |= {f"swapped.{name}": encode(wavs[2], name, SAMPLE_RATE) for name in FORMATS if name != "wav"}
+        wavs = {"original": normalize_loudness(source), "swapped": result.wav}  # outputs have -23 LUFS
+        npz = io.BytesIO()
+        if details:
+            wavs["reconstructed"] = result.reconstruction
+            arrays = plots.mel_arrays(result.mels, result.f0_hz)
+            np.savez(npz, **{name: array.astype(np.float16) for name, array in arrays.items()})
         enter(COMPARING)
-        protection = self.measurer.measure_similarity(wavs[0], wavs[2], new_voice.wav, check)
-        return result, wavs, files, protection
+        protection = self.measurer.measure_similarity(wavs["original"], result.wav, new_voice.wav, check)
+        return result, wavs, npz.getvalue() or None, protection
+
+    def encode(self, result: Result, session: str, group: str = "") -> list[str]:
+        """Write the anonymized voice in the `FORMATS` that are not WAV; returns their paths.
+
+        For a recording of five minutes this takes a second, so the page does it once the verdict is shown.
+        """
+        wav, paths = self.recordings.load(result.swapped, session), []
+        with self.recordings.job("encode", session, group=group) as job:
+            for name in FORMATS[1:]:
+                job.check()
+                data = encode(wav, name, SAMPLE_RATE)
+                paths.append(self.recordings.write(result.folder, f"swapped.{name}", data))
+        return paths
 
     def measure_words_kept(self, result: Result, session: str, group: str = "") -> Result:
         """The result with the share of words kept, if there is a speech recognizer."""

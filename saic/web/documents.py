@@ -9,7 +9,7 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-from saic.evaluation.report import SCHEMA
+from saic.evaluation.report_parts import SCHEMA
 from saic.web.linkage import Linkage, read_linkage
 from saic.web.unseen import UnseenMaps
 

@@ -100,8 +100,13 @@ def build_page(
         page.endpoints = api.register_endpoints(recordings, anonymizer, identifier, explorer)
     page.recordings = recordings  # for `launch`, as `page.endpoints`
     page.i18n_instance = texts.i18n  # Gradio sends it to the browser
-    page.warm_ups = (recordings.sandbox.warm_up, anonymizer.warm_up, explorer.warm_up)
+    page.warm_ups = (_load_matplotlib, recordings.sandbox.warm_up, anonymizer.warm_up, explorer.warm_up)
     return page
+
+
+def _load_matplotlib() -> None:
+    """Load what the first event needs, by Gradio, and the first picture."""
+    import matplotlib.figure  # noqa: F401
 
 
 def warm_up(page: gr.Blocks) -> threading.Thread:
@@ -184,6 +189,6 @@ def _connect_delete(
     batched = [batch_tab.batch, batch_tab.listed, batch_tab.subject, batch_tab.files, batch_tab.archive]
     outputs = [*inputs, *tab.results_area, drawn, maps, *identified, *batched, delete]
     delete.click(delete_all, [tab.choice, tab.run, batch_tab.batch, identify_tab.enrolled], outputs, **QUICK)
-    clips = [tab.source, tab.target, tab.protection, identify_tab.clip_to_enroll, identify_tab.query]
-    changes = [page.load, *(part.change for part in (*clips, identify_tab.enrolled_list, batch_tab.listed))]
+    clips = [tab.source, tab.target, tab.protection, identify_tab.clip_to_enroll, identify_tab.query, batch_tab.files]
+    changes = [page.load, *(part.change for part in (*clips, identify_tab.enrolled_list))]
     gr.on(changes, show_delete, identify_tab.enrolled, delete, trigger_mode="always_last", **QUICK)

@@ -1,8 +1,11 @@
 """Components and event options that several tabs use."""
 
+from collections.abc import Callable
+
 import gradio as gr
 
 from saic.web.server.jobs import MAX_JOBS
+from saic.web.server.recordings import Recordings
 from saic.web.style import WAVEFORM
 
 PRIVATE = {"api_visibility": "private"}
@@ -23,3 +26,16 @@ def player(label: str, *classes: str) -> gr.Audio:
     """A player without a download button: what may be downloaded has a button of its own."""
     common = {"type": "filepath", "interactive": False, "buttons": [], "min_width": 260}
     return gr.Audio(label=label, elem_classes=["player", *classes], waveform_options=WAVEFORM, **common)
+
+
+def decode_on_change(recordings: Recordings, player: gr.Audio, decode: Callable) -> None:
+    """Let `decode` take in each upload of a player, which then shows the decoded copy.
+
+    By default, Gradio keeps a change back while a decoding runs, and then calls all handlers of that
+    change again: two changes in a row called each other's handlers for seconds.
+    """
+    decoded = player.change(
+        decode, player, gr.State(), show_progress="hidden", trigger_mode="multiple", api_visibility="private"
+    )
+    for ended in (decoded.success, decoded.failure):
+        ended(recordings.update_player, player, player, **QUICK)

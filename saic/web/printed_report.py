@@ -7,6 +7,7 @@ from typing import Any
 
 from saic.evaluation.protection import Protection
 from saic.web.protection_card import not_protected, verdict
+from saic.web.similarity import number
 from saic.web.texts import ENGLISH, Texts, decimal, translated
 
 _STYLE = """
@@ -50,7 +51,7 @@ def printed_report(
         "profile": f"{texts.PROFILE_NAMES[report['profile']]}. {texts.PROFILES[report['profile']]}",
         "length": f"{decimal(texts, length_s)} s, {decimal(texts, rate_khz)} kHz",
         "similarity": texts.PRINTED_SIMILARITY.format(
-            before=_number(similarity["before"], texts), after=_number(similarity["after"], texts)
+            before=number(similarity["before"], texts), after=number(similarity["after"], texts)
         ),
         "usual": texts.PRINTED_USUAL.format(**{name: _range(typical, texts) for name, typical in usual.items()}),
         "judge": texts.PRINTED_JUDGE.format(
@@ -80,9 +81,5 @@ def printed_report(
 """
 
 
-def _number(value: float | None, texts: Texts) -> str:
-    return "-" if value is None else decimal(texts, f"{value:.2f}")
-
-
 def _range(typical: Mapping[str, float], texts: Texts) -> str:
-    return texts.RANGE.format(low=_number(typical["low"], texts), high=_number(typical["high"], texts))
+    return texts.RANGE.format(low=number(typical["low"], texts), high=number(typical["high"], texts))

@@ -22,6 +22,7 @@ COMPARING = "Comparing the voices"
 SHOWING = "Showing the result"
 
 _TARGET = "Analyzing the target voice"
+_RECONSTRUCTION = "Vocoding the reconstruction"
 _TARGET_FACTOR = 2.0  # analyzing a second of the target takes so many times as long as converting one
 
 # Stage of `Pipeline.convert` and `Pipeline.anonymize`, and of the page -> seconds, and seconds per
@@ -31,9 +32,9 @@ _STAGES_S = {
     _TARGET: (0.0, 0.0),  # depends on the target recording
     "Drawing a pseudonym": (0.01, 0.0),
     "Converting": (0.02, 0.017),
-    "Vocoding the reconstruction": (0.01, 0.0155),
+    _RECONSTRUCTION: (0.01, 0.0155),
     "Vocoding the new voice": (0.01, 0.0105),
-    WRITING: (0.01, 0.0095),
+    WRITING: (0.01, 0.004),
     COMPARING: (0.02, 0.0145),
     SHOWING: (0.3, 0.001),
 }
@@ -86,15 +87,23 @@ class Progress:
     pace : predicts the stages, and learns from them when the conversion is `finished`
     duration_s : length of the recording
     target_s : length of a target recording that is to be analyzed; 0: the voice is known
+    reconstruct : whether the reconstruction is vocoded too
     clock : seconds, monotonic
     """
 
     def __init__(
-        self, pace: Pace, duration_s: float, target_s: float = 0.0, clock: Callable[[], float] = time.monotonic
+        self,
+        pace: Pace,
+        duration_s: float,
+        target_s: float = 0.0,
+        reconstruct: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pace, self._duration_s, self._clock = pace, duration_s, clock
         self._planned = pace.stages_s(duration_s)
         self._planned[_TARGET] = _TARGET_FACTOR * self._planned["Converting"] * target_s / duration_s
+        if not reconstruct:
+            self._planned[_RECONSTRUCTION] = 0.0
         self._began = self._stage_began = clock()
         self._stage: str | None = None
         self._shown = "Starting"

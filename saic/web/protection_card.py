@@ -3,7 +3,8 @@
 from typing import Literal
 
 from saic.evaluation.protection import Protection, Similarity, SpeakerVerifier, TypicalRange
-from saic.web.texts import ENGLISH, Texts, decimal, translated
+from saic.web.similarity import bands, number, place
+from saic.web.texts import ENGLISH, Texts, translated
 
 AsrStatus = Literal["absent", "running", "stopped"]
 """Why the share of words kept is missing: there is no ASR, it still runs, or it was stopped."""
@@ -63,10 +64,10 @@ def _profile_used(profile: str, texts: Texts) -> str:
 
 def _similarity_scale(title: str, similarity: Similarity, verifier: SpeakerVerifier, texts: Texts) -> str:
     """A scale from 0 to 1 with the two typical ranges, and marks at the two values."""
-    before, after = (_number(value, texts) for value in (similarity.before, similarity.after))
+    before, after = (number(value, texts) for value in (similarity.before, similarity.after))
     spoken = texts.SIMILARITY_SCALE.format(title=title, before=before, after=after)
     marks = "".join(
-        f'<span class="mark {name}" style="left:{_percent(value)}"></span>'
+        f'<span class="mark {name}" style="left:{place(value)}"></span>'
         for name, value in (("before", similarity.before), ("after", similarity.after))
         if value is not None
     )
@@ -74,12 +75,7 @@ def _similarity_scale(title: str, similarity: Similarity, verifier: SpeakerVerif
 <span aria-hidden="true">→</span><span class="sr-only"> {texts.SIMILARITY_BEFORE} </span><strong>{after}</strong>
 <span class="sr-only"> {texts.SIMILARITY_AFTER}</span></span></p>
 <div class="scale" aria-hidden="true" title="{spoken}">
-{_band("different", verifier.different)}{_band("same", verifier.same)}{marks}</div></div>"""
-
-
-def _band(name: str, typical: TypicalRange) -> str:
-    left, right = _percent(typical.low), _percent(1 - typical.high)
-    return f'<span class="band {name}" style="left:{left};right:{right}"></span>'
+{bands(verifier.same, verifier.different)}{marks}</div></div>"""
 
 
 def _legend(verifier: SpeakerVerifier, texts: Texts) -> str:
@@ -99,12 +95,4 @@ def _words_kept(share: float | None, asr_status: AsrStatus, texts: Texts) -> str
 
 
 def _range(typical: TypicalRange, texts: Texts) -> str:
-    return texts.RANGE.format(low=_number(typical.low, texts), high=_number(typical.high, texts))
-
-
-def _number(value: float | None, texts: Texts) -> str:
-    return "-" if value is None else decimal(texts, f"{round(value, 2) + 0.0:.2f}")  # + 0.0: no "-0.00"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * min(max(value, 0.0), 1.0):.1f}%"
+    return texts.RANGE.format(low=number(typical.low, texts), high=number(typical.high, texts))

@@ -185,7 +185,7 @@ footer .divider { display: none; }
 .plain li { margin: 0 0 .45rem !important; line-height: 1.45; }
 
 .verdict { border-radius: 10px; border: 1px solid var(--mark); border-left: 8px solid var(--mark);
-  background: var(--block-background-fill); padding: .8rem 1rem; font-size: 1.1rem; margin: 0 !important; }
+  background: var(--block-background-fill); padding: .8rem 1rem; font-size: 1.05rem; margin: 0 !important; }
 .verdict.good { --mark: #1f7a4d; }
 .verdict.some { --mark: #b7791f; }
 .verdict.little { --mark: #b3261e; }
@@ -199,9 +199,8 @@ footer .divider { display: none; }
 
 /* What was measured: a scale from 0 to 1 with two typical ranges as bands, and two marks. */
 .protection, #answer { --different: #9db4bb; --same: #e0a458; --before: #14242b; --after: #0b6470; }
-.dark .protection, #answer { --different: #48626c; --same: #96661f; --before: #e8eff1; --after: #7fd3de; }
+.dark .protection, .dark #answer { --different: #48626c; --same: #96661f; --before: #e8eff1; --after: #7fd3de; }
 .protection h2 { margin-top: 0 !important; }
-.verdict { font-size: 1.05rem; }
 .strip { margin: 0 0 1.1rem; }
 .strip p { display: flex; justify-content: space-between; margin: 0 0 .3rem; }
 .values { font-variant-numeric: tabular-nums; }

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,6 +33,7 @@ from saic.web.server.hosts import Hosts
 from saic.web.server.recordings import Recordings
 from saic.web.server.store import GONE, StoreFull
 from saic.web.server.visitors import COOKIE, RateLimiter, Visitor, is_session_name, new_token
+from saic.web.texts import texts_of, translated
 
 _API = "/gradio_api"
 _GET_PATHS = ("/", "/config", "/favicon.ico", "/manifest.json", "/robots.txt", "/theme.css")
@@ -109,7 +110,7 @@ class Firewall:
         if refusal := self._hosts.refusal(scope):
             response = PlainTextResponse(refusal, 403)
         elif not path.startswith(_GET_PREFIXES) and not self._rate.allows(visitor.address):
-            response = PlainTextResponse(_TOO_MANY_REQUESTS, 429, {"Retry-After": "10"})
+            response = PlainTextResponse(_in_language(_TOO_MANY_REQUESTS, scope), 429, {"Retry-After": "10"})
         elif scope["method"] in ("GET", "HEAD"):
             response = await self._get(scope, receive, send, path, api, visitor)
         elif scope["method"] == "POST" and api == "/upload":
@@ -139,11 +140,11 @@ class Firewall:
             return PlainTextResponse(_NOT_FOUND, 404)
         if api == "/queue/data":
             query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-            if refusal := self._refuse_session(query.get("session_hash", [None])[0], visitor):
+            if refusal := self._refuse_session(query.get("session_hash", [None])[0], visitor, scope):
                 return refusal
         if api and api.startswith("/heartbeat/"):
             session = api.removeprefix("/heartbeat/")
-            if refusal := self._refuse_session(session, visitor):
+            if refusal := self._refuse_session(session, visitor, scope):
                 return refusal
             with self._recordings.open_page(session):  # Gradio's heartbeat lasts as long as the page is open
                 await self._app(scope, receive, send)
@@ -185,14 +186,16 @@ class Firewall:
             return None if has_begun else PlainTextResponse(GONE, 404)
         return None
 
-    def _refuse_session(self, session: Any, visitor: Visitor, *, named: bool = True) -> Response | None:
+    def _refuse_session(self, session: Any, visitor: Visitor, scope: Scope, *, named: bool = True) -> Response | None:
         """The response if a visitor may not use a session; None if it may."""
         if not is_session_name(session):
             return _json_error(_MALFORMED, 400)
         try:
-            return None if self._store.claim(session, visitor, named=named) else _json_error(_OTHER_VISITOR, 403)
+            if self._store.claim(session, visitor, named=named):
+                return None
+            return _json_error(_in_language(_OTHER_VISITOR, scope), 403)
         except StoreFull as error:
-            return _json_error(str(error), 503)
+            return _json_error(_in_language(str(error), scope), 503)
 
     async def _post(self, scope: Scope, receive: Receive, send: Send, api: str, visitor: Visitor) -> Response | None:
         """Handle a POST with a JSON body: the response to send, or None if Gradio has sent one."""
@@ -219,13 +222,13 @@ class Firewall:
             session = body["session_hash"]
         else:
             session = body["session_hash"] = secrets.token_hex(16)
-        if refusal := self._refuse_session(session, visitor, named=named):
+        if refusal := self._refuse_session(session, visitor, scope, named=named):
             return refusal
         if not self._backlog.has_room(session):
             return _json_error(_TOO_MANY_RESULTS, 503)
         for file in files:
             if message := self._file_error(file, visitor):
-                return _json_error(message, 400)
+                return _json_error(_in_language(message, scope), 400)
             file |= {"url": None, "orig_name": None}
         checked = json.dumps(body).encode()
         headers = [(key, value) for key, value in scope["headers"] if key != b"content-length"]
@@ -316,6 +319,11 @@ def _find_files(value: Any) -> Iterator[dict]:
     elif isinstance(value, list):
         for item in value:
             yield from _find_files(item)
+
+
+def _in_language(message: str, scope: Scope) -> str:
+    """A message that the page may show, in the language of the request."""
+    return translated(texts_of(Headers(scope=scope).get("accept-language")), message)
 
 
 def _json_error(message: str, status: int) -> Response:

@@ -7,7 +7,8 @@ import contextlib
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,7 @@ LIMITS = Limits(max_bytes=60 * 2**20, max_duration_s=300)
 MAX_CALL_S = 600.0
 """Seconds of audio in all recordings of one call."""
 
+_ZIP_ENTRY_BYTES = 100  # of a file in a ZIP, besides its content and twice its name
 _NOTES = "notes.json"  # beside the copy of an upload, and deleted with it
 
 
@@ -116,9 +118,10 @@ class Recordings:
     def take_in(self, path: str | None, session: str, kind: str) -> str | dict | None:
         """Replace an upload by a 16 kHz WAV of the session; returns its path.
 
-        Returns `gr.skip()` if the path is not of an upload.
+        If that fails, the upload is deleted all the same. Returns `gr.skip()` if the path is not of an
+        upload, or if another call takes it in.
         """
-        if path is None or not self.store.is_upload(Path(path)):
+        if path is None or path in self._wanted_copies or not self.store.is_upload(Path(path)):
             return gr.skip()
         self._wanted_copies[path] = kind
         try:
@@ -126,7 +129,22 @@ class Recordings:
                 self.load(path, session)
         finally:
             self._wanted_copies.pop(path, None)
-        return str(self.store.current(Path(path)))
+            self.store.discard(Path(path))
+        return self.current_path(path)
+
+    def current_path(self, path: str | None) -> str | None:
+        """Path of a recording now: that of the decoded copy, once an upload has one."""
+        return path and str(self.store.current(Path(path)))
+
+    def update_player(self, path: str | None, request: gr.Request = None) -> str | dict | None:
+        """What a player shows once an upload was taken in: its copy, or None if that failed.
+
+        Returns `gr.skip()` if the player has another recording by now.
+        """
+        current = self.current_path(path)
+        if path and not self.store.may_read(session_of(request), Path(current)):
+            return None
+        return gr.skip() if current == path else current
 
     def read_bytes(self, path: str, session: str) -> bytes:
         """Content of a file of `write`; UsageError if it is gone or belongs to another session."""
@@ -159,6 +177,27 @@ class Recordings:
             raise UsageError(GONE) from None
         return str(folder / name)
 
+    def write_zip(self, folder: Path, name: str, files: Mapping[str, str], session: str) -> str:
+        """Write files of a session as a ZIP into a folder of `new`, one after the other; returns its path.
+
+        Parameters
+        ----------
+        files : name in the ZIP to the path of a file
+        """
+        path = folder / name
+        try:
+            with zipfile.ZipFile(path, "w") as archive:  # stored: speech hardly shrinks
+                for inside, file in files.items():
+                    data = self.read_bytes(file, session)
+                    self.store.reserve(folder, len(data) + _ZIP_ENTRY_BYTES + 2 * len(inside.encode()))
+                    archive.writestr(inside, data)
+        except OSError:  # the folder has been deleted
+            raise UsageError(GONE) from None
+        except UsageError:
+            path.unlink(missing_ok=True)
+            raise
+        return str(path)
+
     @contextlib.contextmanager
     def job(
         self,
@@ -177,10 +216,12 @@ class Recordings:
     @contextlib.contextmanager
     def open_page(self, session: str) -> Iterator[None]:
         """Keep a session's clips while its page is open; stop its jobs when it closes."""
-        with self.store.page_open(session):
-            yield
-        if not self.store.has_open_page(session):
-            self.jobs.stop(session)
+        try:
+            with self.store.page_open(session):
+                yield
+        finally:  # also if the connection broke
+            if not self.store.has_open_page(session):
+                self.jobs.stop(session)
 
     def withdraw(self, session: str, kind: str) -> None:
         """Delete a session's clips of one kind now."""

@@ -300,11 +300,9 @@ class ClipStore:
             for name in sessions:
                 self._forget(name)
                 self.on_forget(name)
-            for folder in [
-                path for path, upload in self._uploads.items() if visitor and upload.visitor.may_be_same(visitor)
-            ]:
-                del self._uploads[folder]
-                self._remove(folder)
+            for folder, upload in list(self._uploads.items()):
+                if visitor and upload.visitor.may_be_same(visitor):
+                    self.discard(folder / "recording")
         return sessions
 
     def sessions_of_browser(self, session: str) -> list[str]:

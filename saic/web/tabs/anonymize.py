@@ -38,6 +38,7 @@ from saic.web.texts import ENGLISH, Texts, texts_for, translated
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 
 _ANY = "any"  # register of a pseudonym
+_GROUP = "conversion"  # of the jobs that end with a run
 _THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"  # between thousands
 _NO_KEY = "This page has no key for subjects. Start it with app.py --key-file KEY, or leave the subject out."
 _SEED_AND_SUBJECT = "A subject's voice is not drawn from a seed. Leave out the seed or the subject."
@@ -125,11 +126,6 @@ class Anonymizer:
         """Replace the uploaded target by its decoded copy; the upload is deleted at once."""
         with gradio_errors(request):
             return self._recordings.take_in(path, session_of(request), "target")
-
-    def update_player(self, path: str | None) -> str | dict:
-        """Show the decoded copy in its player, unless the player has another recording by now."""
-        current = self._current_path(path)
-        return gr.skip() if current == path else current
 
     def choose_target(self, choice: str) -> tuple[dict, dict, dict]:
         """Updates of the target player, the consent box and the pseudonym's settings for a choice of voice."""
@@ -281,10 +277,11 @@ class Anonymizer:
             return
         with gradio_errors(request), run.in_progress():
             session = session_of(request)
-            source = self._recordings.read(run.source, session)
-            new_voice, target_notes = self._new_voice_of(run, session)
-            run.notes = {"source": source.notes, "target": target_notes}
-            result = self.converter.convert(source.wav, new_voice, session, run.profile, report)
+            with self.converter.job(session, report, _GROUP):
+                source = self._recordings.read(run.source, session)
+                new_voice, target_notes = self._new_voice_of(run, session)
+                run.notes = {"source": source.notes, "target": target_notes}
+                result = self.converter.convert(source.wav, new_voice, session, run.profile, report)
             if run.dropped:
                 return
             run.result = result
@@ -323,6 +320,18 @@ class Anonymizer:
             notes=notes_html({texts.NOTED[of]: notes for of, notes in run.notes.items()}, texts),
         )
 
+    def encode_downloads(self, run: Run | None, request: gr.Request = None) -> tuple | dict:
+        """The downloads of the anonymized voice that are not WAV."""
+        if run is None or run.result is None or run.dropped:  # the event belongs to an earlier run
+            return gr.skip()
+        try:
+            with gradio_errors(request):
+                paths = self.converter.encode(run.result, session_of(request), _GROUP)
+        except Exception:
+            if not run.dropped:
+                raise
+        return gr.skip() if run.dropped else tuple(gr.update(value=path, interactive=True) for path in paths)
+
     def count_words(self, run: Run | None, request: gr.Request = None) -> tuple | dict:
         """The card with the share of words kept, and the downloads of both reports."""
         if run is None or run.result is None or not self.converter.measurer.has_asr:
@@ -330,7 +339,7 @@ class Anonymizer:
         with gradio_errors(request), run.in_progress():
             status: AsrStatus = "absent"
             try:
-                run.result = self.converter.measure_words_kept(run.result, session_of(request))
+                run.result = self.converter.measure_words_kept(run.result, session_of(request), _GROUP)
             except UsageError:  # it took too long, or was stopped
                 status = "stopped"
             if not run.dropped:
@@ -438,8 +447,7 @@ class Anonymizer:
         """Stop a run and delete its files."""
         if run is not None and not run.dropped:
             session, run.dropped = session_of(request), True
-            if run.running:  # otherwise the session's job may be the decoding of its next recording
-                self._recordings.jobs.stop(session, group="")  # a batch of this page goes on
+            self._recordings.jobs.stop(session, group=_GROUP)  # other work of this page goes on
             self._recordings.withdraw(session, "result")
 
     def _has_inputs(self, run: Run, *inputs: str | None) -> bool:
@@ -451,8 +459,8 @@ class Anonymizer:
         self, source: str | None, target: str | None, choice: str, profile: str, register: str, subject: str | None
     ) -> tuple:
         pseudonym = (register, (subject or "").strip()) if choice == PSEUDONYM else None
-        target = self._current_path(self._target_path(target, choice))
-        return self._current_path(source), target, choice, profile, pseudonym
+        target = self._recordings.current_path(self._target_path(target, choice))
+        return self._recordings.current_path(source), target, choice, profile, pseudonym
 
     def _target_path(self, target: str | None, choice: str) -> str | None:
         """Path of the target for a choice; the player's own path counts for `OWN_RECORDING` alone.
@@ -463,11 +471,7 @@ class Anonymizer:
 
     def _is_same_recording(self, one: str | None, other: str | None) -> bool:
         """Whether two paths are of the same recording: equal, or an upload and its decoded copy."""
-        return one is not None and self._current_path(one) == self._current_path(other)
-
-    def _current_path(self, path: str | None) -> str | None:
-        """Path of a recording now: that of the decoded copy, once an upload has one."""
-        return path and str(self._recordings.store.current(Path(path)))
+        return one is not None and self._recordings.current_path(one) == self._recordings.current_path(other)
 
 
 def _in_language(figure: Any, texts: Texts) -> Any:

@@ -11,7 +11,7 @@ from saic import plots
 from saic.evaluation.linkage.report import HEADLINE_S
 from saic.profiles import STRICT
 from saic.web.conversions import FORMATS, Converter, Result
-from saic.web.parts import HEAVY, PRIVATE, QUICK, player, recorder
+from saic.web.parts import HEAVY, PRIVATE, QUICK, decode_on_change, player, recorder
 from saic.web.progress import progress_html
 from saic.web.texts import ENGLISH, PageTexts, Texts, percent, translated
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
@@ -40,7 +40,7 @@ class Tab:
     pseudonym : group of the pseudonym's settings
     protection : the verdict
     measured : the card
-    downloads : of the swapped voice in `FORMATS`, of the report to print, of the report for programs
+    downloads : of the anonymized voice in `FORMATS`, of the report to print, of the report for programs
     details : what a reader of the result needs second: other clips, spectrograms
     guard : tick that allows to download what has the speaker's own voice
     own_download, data : of the reconstruction, of the spectrograms as arrays
@@ -123,7 +123,7 @@ def update_results_area(
     message : HTML, shown while there is neither a run nor a result
     run_id : id of the run that the page shows
     running : whether to show the progress and "Cancel"
-    result : the result to show; None removes it from the page
+    result : the result to show, with its WAV alone to download; None removes it from the page
     verdict, card : HTML of a result
     reports : paths of the reports; None while they are not complete
     notes : HTML, shown above the result if it isn't empty
@@ -132,9 +132,9 @@ def update_results_area(
     bar = {"value": progress_html(texts.STARTING, 0.0, None, texts)} if running else {}
     progress = gr.update(visible=running, **bar)
     state = run_id, gr.update(visible=running), gr.update(value=message), progress, gr.update(visible=bool(result))
-    voices = [gr.update(value=path) for path in (result.downloads if result else [None] * len(FORMATS))]
-    reported = [gr.update(value=path, interactive=path is not None) for path in reports or (None, None)]
-    shown = verdict, card, result and result.swapped, *voices, *reported
+    paths = result and result.swapped, *[None] * len(FORMATS[1:]), *(reports or (None, None))
+    downloads = [gr.update(value=path, interactive=path is not None) for path in paths]
+    shown = verdict, card, result and result.swapped, *downloads
     guarded = [gr.update(value=None, interactive=False)] * 2
     details = gr.update(open=False), False, None, None, *guarded, *[None] * len(PICTURES), None
     return *state, gr.update(value=notes, visible=bool(notes)), *shown, *details
@@ -264,9 +264,7 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
     consent = [tab.target, tab.consent, tab.consented]
     tab.target.change(anonymizer.reset_consent, consent, tab.consent, **QUICK)
     for clip, decode in ((tab.source, anonymizer.decode_source), (tab.target, anonymizer.decode_target)):
-        decoded = clip.change(decode, clip, gr.State(), show_progress="hidden", **PRIVATE)
-        decoded.success(anonymizer.update_player, clip, clip, **QUICK)
-        decoded.failure(lambda: None, None, clip, **QUICK)
+        decode_on_change(anonymizer.converter.recordings, clip, decode)
     chosen = [tab.target, tab.consent, tab.pseudonym]
     tab.choice.input(anonymizer.choose_target, tab.choice, chosen, **QUICK)
     # In the browser, so that the path is known before any later click.
@@ -295,6 +293,8 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
         converted.failure(anonymizer.show_failure, tab.run, area, **several, **QUICK)
         shown = converted.success(anonymizer.show_result, [*inputs, tab.run], area, **several, **QUICK)
         shown.success(None, None, None, js=_TO_RESULT_JS)
+        encoded = tab.downloads[1 : len(FORMATS)]
+        shown.success(anonymizer.encode_downloads, tab.run, encoded, **hidden, **several, **HEAVY)
         if anonymizer.converter.measurer.has_asr:
             counted = [tab.measured, *tab.downloads[len(FORMATS) :]]
             shown.success(anonymizer.count_words, tab.run, counted, **hidden, **several, **HEAVY)

@@ -4,12 +4,11 @@ The page never sends a file name. So a recording is named by its speaker's label
 the order in which it was added.
 """
 
-import io
 import itertools
 import queue
 import re
 import threading
-import zipfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html import escape
@@ -51,8 +50,9 @@ class Item:
     Attributes
     ----------
     subject, number : its speaker's label, and its number among that speaker's recordings
-    copy : path of the decoded recording; None if it cannot be used
+    copy : path of the decoded recording; None before, and if it cannot be used
     state : what the page says of it; empty: it is ready
+    is_reading : whether it is still to be decoded
     verdict : word and sentence of `saic.web.protection_card.verdict`
     folder : of the results; None until it is converted
     """
@@ -61,6 +61,7 @@ class Item:
     number: int
     copy: str | None
     state: str = ""
+    is_reading: bool = False
     verdict: tuple[str, str] | None = None
     folder: Path | None = None
 
@@ -102,42 +103,59 @@ class Batcher:
     def __init__(self, anonymizer: Anonymizer, recordings: Recordings) -> None:
         self._anonymizer, self._recordings = anonymizer, recordings
         self._numbers = itertools.count()  # of the folders, which expire if another of their kind is made
+        self._lock = threading.Lock()  # two additions at once: neither may take the other's places
 
     def add_recordings(
         self, subject: str, paths: list[str] | None, batch: Batch, request: gr.Request = None
     ) -> Iterator[tuple]:
-        """Take in the recordings of one subject; yields the batch, its list and the emptied form."""
-        subject, paths = (subject or "").strip(), paths or []
-        texts = texts_for(request)
+        """Take in the recordings of one subject; yields the batch, its list and the form.
+
+        The form is emptied at once: the next subject is filled in while these recordings are decoded.
+        """
+        subject, paths = " ".join((subject or "").split())[:MAX_LABEL], paths or []
+        texts, session = texts_for(request), session_of(request)
         if not subject:
             raise missing_input(texts.BATCH_NO_SUBJECT)
         if not paths:
             raise missing_input(texts.BATCH_NO_FILES)
-        if len(batch.items) + len(paths) > MAX_FILES:
-            raise missing_input(texts.BATCH_TOO_MANY.format(files=MAX_FILES))
-        session = session_of(request)
-        for path in paths:
-            with gradio_errors(request):
-                number = sum(item.subject == subject for item in batch.items) + 1
-                try:
-                    copy = self._recordings.take_in(path, session, self._kind())
-                    if not isinstance(copy, str):  # it was chosen too long ago
-                        raise UsageError(GONE)
-                    item = Item(subject, number, copy)
-                except SaicError as error:
-                    item = Item(subject, number, None, translated(texts, str(error)))
-            if batch.deleted:
-                return
-            batch.items.append(item)
-            yield batch, list_html(batch, texts), gr.skip(), gr.skip()
-        yield batch, list_html(batch, texts), "", None
+        with self._lock:
+            if len(batch.items) + len(paths) > MAX_FILES:
+                raise missing_input(texts.BATCH_TOO_MANY.format(files=MAX_FILES))
+            n_earlier, reading = sum(item.subject == subject for item in batch.items), texts.MESSAGES["reading"]
+            added = [Item(subject, n_earlier + k, None, reading, True) for k in range(1, len(paths) + 1)]
+            batch.items += added
+        try:
+            yield batch, list_html(batch, texts), "", None
+            for item, path in zip(added, paths, strict=True):
+                self._read_item(item, path, session, texts)
+                if batch.deleted:
+                    return
+                yield batch, list_html(batch, texts), gr.skip(), gr.skip()
+        finally:
+            for item in added:
+                if item.is_reading:  # the page was closed
+                    item.is_reading, item.state = False, translated(texts, GONE)
+
+    def _read_item(self, item: Item, path: str, session: str, texts: Texts) -> None:
+        """Decode one recording; an error is told in the list."""
+        try:
+            copy = self._recordings.take_in(path, session, self._kind())
+            if not isinstance(copy, str):  # it was chosen too long ago
+                raise UsageError(GONE)
+            item.copy, item.state = copy, ""
+        except SaicError as error:
+            item.state = translated(texts, str(error))
+        except Exception as error:
+            item.state = texts.SERVER_ERROR.format(event=report_bug(error))
+        finally:
+            item.is_reading = False
 
     def convert_all(
         self, batch: Batch, register: str, profile: str, request: gr.Request = None
     ) -> Iterator[tuple[str, str | dict, dict]]:
         """Convert what is not converted yet; yields the list, the ZIP's path and an update of *Cancel*."""
         texts = texts_for(request)
-        if not any(item.copy and not item.folder for item in batch.items):
+        if not any((item.copy or item.is_reading) and not item.folder for item in batch.items):
             raise missing_input(texts.BATCH_EMPTY)
         if batch.running:
             return
@@ -146,17 +164,22 @@ class Batcher:
         store = self._recordings.store
         has_page = store.has_open_page(session)
 
+        def is_over() -> bool:
+            batch.dropped = batch.dropped or (has_page and not store.has_open_page(session))
+            return batch.dropped
+
         def work() -> None:
             try:
                 for item in tuple(batch.items):
-                    if has_page and not store.has_open_page(session):
-                        batch.dropped = True
-                    if item.copy and not item.folder and not batch.dropped:
+                    while item.is_reading and not is_over():
+                        time.sleep(0.1)
+                    if item.copy and not item.folder and not is_over():
                         self._convert_item(item, batch, register, profile, session, texts, lambda: updates.put(True))
             finally:
                 batch.running = False
                 updates.put(False)
 
+        updates.put(True)  # shows Cancel at once: the first recording may still be read
         threading.Thread(target=work, name="saic-batch", daemon=True).start()
         while updates.get():
             if not batch.deleted:
@@ -164,9 +187,14 @@ class Batcher:
         if batch.deleted:
             yield gr.skip(), gr.skip(), gr.update(visible=False)
             return
-        with gradio_errors(request):
-            done = self._zip(batch, session) if any(item.folder for item in batch.items) else None
-        yield list_html(batch, texts), gr.update(value=done, interactive=done is not None), gr.update(visible=False)
+        ended = gr.update(visible=False)
+        try:
+            with gradio_errors(request):
+                done = self._zip(batch, session)
+        except gr.Error:
+            yield list_html(batch, texts), gr.update(value=None, interactive=False), ended
+            raise
+        yield list_html(batch, texts), gr.update(value=done, interactive=done is not None), ended
 
     def stop(self, batch: Batch, request: gr.Request = None) -> None:
         """Stop after the present step; what is done stays."""
@@ -194,17 +222,19 @@ class Batcher:
 
         converter, kind = self._anonymizer.converter, self._kind()
         try:
-            source = self._recordings.read(item.copy, session)
-            voice = self._voice_of(item.subject, register, batch, source.wav, session)
-            result = converter.convert(source.wav, voice, session, profile, progress, kind=kind, group=_GROUP)
+            with converter.job(session, progress, _GROUP):
+                source = self._recordings.read(item.copy, session)
+                voice = self._voice_of(item.subject, register, batch, source.wav)
+                result = converter.convert(source.wav, voice, session, profile, progress, kind=kind, details=False)
             result = converter.measure_words_kept(result, session, _GROUP)
             report = converter.report(result, source.notes)
             linkage = linkage_sentence(converter.figures.get(profile), texts)
             printed = printed_report(report, result.protection, linkage, texts)
-            folder = self._recordings.new(session, self._kind())
-            kept = Path(result.swapped).read_bytes(), printed.encode(), file_report.to_json(report)
-            for name, data in zip(_FILES, kept, strict=True):
-                self._recordings.write(folder, name, data)
+            with self._recordings.job("file", session, group=_GROUP):
+                voice_file = self._recordings.read_bytes(result.swapped, session)
+                folder = self._recordings.new(session, self._kind())
+                for name, data in zip(_FILES, (voice_file, printed.encode(), file_report.to_json(report)), strict=True):
+                    self._recordings.write(folder, name, data)
             item.folder, item.verdict, item.state = folder, verdict(result.protection, texts), texts.BATCH_DONE
         except SaicError as error:
             item.state = texts.BATCH_STOPPED if batch.dropped else translated(texts, str(error))
@@ -214,26 +244,27 @@ class Batcher:
             self._recordings.withdraw(session, kind)
             tell()
 
-    def _voice_of(self, subject: str, register: str, batch: Batch, wav: np.ndarray, session: str) -> NewVoice:
+    def _voice_of(self, subject: str, register: str, batch: Batch, wav: np.ndarray) -> NewVoice:
         """The voice of a subject: from the page's key, or drawn once for the batch, unlike the first wav (N,)."""
         if self._anonymizer.key is not None:
             return self._anonymizer.pseudonym(register, subject)
         if (subject, register) not in batch.voices:
-            with self._recordings.job("measure", session, group=_GROUP):
-                voice = self._anonymizer.converter.pipeline.pseudonym(register=register, unlike=(wav, SAMPLE_RATE))
+            voice = self._anonymizer.converter.pipeline.pseudonym(register=register, unlike=(wav, SAMPLE_RATE))
             batch.voices[subject, register] = NewVoice("random", voice, register=register)
         return batch.voices[subject, register]
 
-    def _zip(self, batch: Batch, session: str) -> str:
-        """Write a ZIP of all results: a folder for each subject; returns its path."""
-        file, folders = io.BytesIO(), folder_names({item.subject for item in batch.items})
-        with zipfile.ZipFile(file, "w") as archive:  # stored: speech hardly shrinks
-            for item in tuple(batch.items):
-                for name in _FILES if item.folder else ():
-                    data = self._recordings.read_bytes(str(item.folder / name), session)
-                    archive.writestr(f"{folders[item.subject]}/{item.number:02d}-{name}", data)
-        folder = self._recordings.new(session, "batch ZIP")
-        return self._recordings.write(folder, "anonymized.zip", file.getvalue())
+    def _zip(self, batch: Batch, session: str) -> str | None:
+        """Write a ZIP of all results: a folder for each subject; returns its path, or None without results."""
+        items = [item for item in tuple(batch.items) if item.folder]
+        if not items:
+            return None
+        folders = folder_names({item.subject for item in items})
+        files = {
+            f"{folders[item.subject]}/{item.number:02d}-{name}": str(item.folder / name)
+            for item in items
+            for name in _FILES
+        }
+        return self._recordings.write_zip(self._recordings.new(session, "batch ZIP"), "anonymized.zip", files, session)
 
     def _kind(self) -> str:
         return f"batch {next(self._numbers)}"
@@ -326,7 +357,9 @@ def connect_events(batcher: Batcher, tab: Tab) -> None:
     """Connect the events of the tab to their handlers."""
     hidden = {"show_progress": "hidden"}
     form = [tab.subject, tab.files]
-    tab.add.click(batcher.add_recordings, [*form, tab.batch], [tab.batch, tab.listed, *form], **hidden, **HEAVY)
+    added = [tab.batch, tab.listed, *form]
+    # "multiple": the next subject's recordings may be added while these are decoded
+    tab.add.click(batcher.add_recordings, [*form, tab.batch], added, trigger_mode="multiple", **hidden, **HEAVY)
     chosen = [tab.batch, tab.register, tab.profile]
     tab.convert.click(batcher.convert_all, chosen, [tab.listed, tab.archive, tab.cancel], **hidden, **HEAVY)
     tab.cancel.click(batcher.stop, tab.batch, None, **QUICK)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import gradio as gr
 
 from saic.web.documents import Documents
-from saic.web.evaluation import evaluation_html
 from saic.web.linkage import Linkage, linkage_html
 from saic.web.texts import PageTexts, Texts, texts_for
 
@@ -35,6 +34,8 @@ class Evaluation:
             return self._html[texts.CODE]
 
     def _draw(self, texts: Texts) -> str:
+        from saic.web.evaluation import evaluation_html  # it loads matplotlib, see `saic.plots`
+
         report = self._documents.report
         if report is None:
             return texts.NO_EVALUATION

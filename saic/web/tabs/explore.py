@@ -9,7 +9,7 @@ import numpy as np
 
 from saic import plots
 from saic.audio import SAMPLE_RATE
-from saic.errors import AudioError, UsageError
+from saic.errors import AudioError
 from saic.pipeline import Embedding
 from saic.web import maps
 from saic.web.failures import gradio_errors
@@ -75,16 +75,12 @@ class Explorer:
         return self.draw(wavs, session, texts)
 
     def draw(self, clips: dict[str, np.ndarray], session: str, texts: Texts = ENGLISH) -> str:
-        """HTML of the maps; `clips` maps labels to wavs (N,)."""
-        if not clips:
-            return self._gallery_maps(texts)
+        """HTML of the maps; `clips` has labels and wavs (N,), one or more."""
         speaker, content = self._map_clips(clips, session)
         return maps.maps_html(self._gallery, speaker, content, texts)
 
     def map_points(self, clips: dict[str, np.ndarray], session: str) -> dict:
         """The maps as plain values, for the API."""
-        if len(clips) > maps.MAX_CLIPS:
-            raise UsageError(f"A map shows up to {maps.MAX_CLIPS} recordings. Send fewer.")
         result = {}
         for name, plane in zip(("speaker", "content"), self._map_clips(clips, session), strict=True):
             result[name] = {

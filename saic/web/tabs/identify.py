@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -13,9 +12,10 @@ from saic.evaluation.protection import TypicalRange, own_verifier
 from saic.pipeline import Match
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.notes import notes_html
-from saic.web.parts import HEAVY, PRIVATE, QUICK, recorder
+from saic.web.parts import HEAVY, QUICK, decode_on_change, recorder
 from saic.web.server.recordings import Recordings, session_of
-from saic.web.texts import ENGLISH, PageTexts, Texts, decimal, texts_for, translated
+from saic.web.similarity import bands, number, place
+from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for, translated
 
 MAX_VOICES = 12
 MAX_CLIPS = 12  # of one voice
@@ -71,7 +71,7 @@ class Identifier:
     """
 
     def __init__(self, pipeline, recordings: Recordings, bundled_halves: dict[str, tuple[str, str]]) -> None:
-        self._pipeline, self._recordings, self._bundled_halves = pipeline, recordings, bundled_halves
+        self._pipeline, self.recordings, self._bundled_halves = pipeline, recordings, bundled_halves
         self.scale = Scale.of(pipeline)
         self.threshold = self.scale.threshold
 
@@ -88,7 +88,7 @@ class Identifier:
             raise missing_input(texts.IDENTIFY_TOO_MANY_CLIPS.format(clips=MAX_CLIPS))
         with gradio_errors(request):
             session = session_of(request)
-            recording = self._recordings.read(clip, session)
+            recording = self.recordings.read(clip, session)
             embedding = self.embed(recording.wav, session)
         if enrolled.removed:
             return gr.skip(), gr.skip(), "", None
@@ -103,12 +103,7 @@ class Identifier:
     def decode_query(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the uploaded query clip by its decoded copy; the upload is deleted at once."""
         with gradio_errors(request):
-            return self._recordings.take_in(path, session_of(request), "question")
-
-    def update_player(self, path: str | None) -> str | dict:
-        """Show the decoded copy in its player, unless the player has another recording by now."""
-        current = self._current_path(path)
-        return gr.skip() if current == path else current
+            return self.recordings.take_in(path, session_of(request), "question")
 
     def update_answer(
         self,
@@ -127,7 +122,7 @@ class Identifier:
         is_valid = (
             identification
             and identification.enrolled is enrolled
-            and self._current_path(identification.clip) == self._current_path(clip)
+            and self.recordings.current_path(identification.clip) == self.recordings.current_path(clip)
         )
         return note, identification.html if is_valid else ""
 
@@ -142,7 +137,7 @@ class Identifier:
             raise missing_input(texts.IDENTIFY_NOBODY)
         with gradio_errors(request):
             session = session_of(request)
-            recording = self._recordings.read(clip, session)
+            recording = self.recordings.read(clip, session)
             matches = self.rank_matches(self.embed(recording.wav, session), enrolled)
             notes = notes_html({texts.NOTED["query"]: recording.notes}, texts)
             html = notes + answer_html(matches, self.scale, texts) + self.scale.legend(texts)
@@ -162,21 +157,25 @@ class Identifier:
             bundled = EnrolledVoices()
             for label in known:
                 first, _ = self._bundled_halves[label]
-                bundled[translated(texts, label)] = [self.embed(self._recordings.load(first, session), session)]
+                bundled[translated(texts, label)] = [self.embed(self.recordings.load(first, session), session)]
             if enrolled.removed:
                 return gr.skip(), gr.skip(), query
             note = f'<p class="soft">{texts.IDENTIFY_FIRST_HALVES}</p>'
             return bundled, list_html(bundled, texts) + note, query
 
-    def demonstrate(self, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None) -> Identification:
+    def demonstrate(
+        self, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None
+    ) -> Identification | dict:
         """Identify a bundled voice that is enrolled, and one that is not."""
         known, stranger, query = self._example_parts()
         html, texts = "", texts_for(request)
+        if set(enrolled) != {translated(texts, label) for label in known}:  # they were removed meanwhile
+            return gr.skip()
         with gradio_errors(request):
             session = session_of(request)
             for label, title in ((known[-1], texts.EXAMPLE_KNOWN), (stranger, texts.EXAMPLE_STRANGER)):
                 _, second = self._bundled_halves[label]
-                matches = self.rank_matches(self.embed(self._recordings.load(second, session), session), enrolled)
+                matches = self.rank_matches(self.embed(self.recordings.load(second, session), session), enrolled)
                 html += answer_html(matches, self.scale, texts, title.format(voice=escape(translated(texts, label))))
         return Identification(query, enrolled, html + self.scale.legend(texts))
 
@@ -186,13 +185,9 @@ class Identifier:
         known = labels[: len(labels) // 2]
         return known, labels[-1], self._bundled_halves[known[-1]][1]
 
-    def _current_path(self, path: str | None) -> str | None:
-        """Path of a recording now: that of the decoded copy, once an upload has one."""
-        return path and str(self._recordings.store.current(Path(path)))
-
     def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
         """Speaker embedding (E,) of a wav (N,), as a job of its own."""
-        with self._recordings.job("identify", session) as job:
+        with self.recordings.job("identify", session) as job:
             job.check()
             return self._pipeline.embed((wav, SAMPLE_RATE)).speaker
 
@@ -219,13 +214,13 @@ def answer_html(matches: list[Match], scale: "Scale", texts: Texts, title: str =
     best = matches[0]
     answer = texts.MATCH.format(name=escape(best.name)) if best.accepted else texts.NO_MATCH
     reason = texts.WHY_ACCEPTED if best.accepted else texts.WHY_REJECTED
-    score, threshold = _score(texts, best.score), _score(texts, scale.threshold)
+    score, threshold = number(best.score, texts), number(scale.threshold, texts)
     why = reason.format(name=escape(best.name), score=score, threshold=threshold)
     rows = "".join(
         f"""<li class="{"accepted" if match.accepted else ""}"><span class="who">{escape(match.name)}</span>
-<span class="scale" aria-hidden="true">{scale.bands}<i style="left:{_percent(scale.threshold)}"></i>
-<span class="mark after" style="left:{_percent(match.score)}"></span></span>
-<span class="score">{_score(texts, match.score)}</span></li>"""
+<span class="scale" aria-hidden="true">{bands(scale.same, scale.different)}<i style="left:{place(scale.threshold)}"></i>
+<span class="mark after" style="left:{place(match.score)}"></span></span>
+<span class="score">{number(match.score, texts)}</span></li>"""
         for match in matches
     )
     return f"""<section class="answer">{title}<h3>{answer}</h3><p>{why}</p><ol class="scores">{rows}</ol></section>"""
@@ -251,33 +246,17 @@ class Scale:
         verifier = own_verifier(pipeline)
         return cls(pipeline.gallery.threshold, verifier.same, verifier.different)
 
-    @property
-    def bands(self) -> str:
-        """HTML of both typical ranges."""
-        return "".join(
-            f'<span class="band {name}" style="left:{_percent(usual.low)};right:{_percent(1 - usual.high)}"></span>'
-            for name, usual in (("different", self.different), ("same", self.same))
-        )
-
     def legend(self, texts: Texts) -> str:
         """HTML of what the scale shows."""
         different, same = (
-            text.format(low=_score(texts, usual.low), high=_score(texts, usual.high))
+            text.format(low=number(usual.low, texts), high=number(usual.high, texts))
             for text, usual in ((texts.USUAL_TWO_PEOPLE, self.different), (texts.USUAL_ONE_PERSON, self.same))
         )
-        threshold = _score(texts, self.threshold)
+        threshold = number(self.threshold, texts)
         return f"""<div class="scale-legend"><ul class="key">
 <li><span class="swatch different"></span>{different}</li><li><span class="swatch same"></span>{same}</li>
 <li><span class="swatch line"></span>{texts.THRESHOLD.format(threshold=threshold)}</li></ul>
 <p class="soft">{texts.IDENTIFY_NOTE.format(threshold=threshold)}</p></div>"""
-
-
-def _score(texts: Texts, value: float) -> str:
-    return decimal(texts, f"{value:.2f}")
-
-
-def _percent(value: float) -> str:
-    return f"{100 * min(max(value, 0.0), 1.0):.1f}%"
 
 
 @dataclass(frozen=True)
@@ -337,9 +316,7 @@ def connect_events(identifier: Identifier, tab: Tab) -> None:
     shown = [tab.query, tab.enrolled, tab.identification]
     # First among the handlers of a new clip: Gradio calls the next one after this one has ended.
     gr.on([part.change for part in shown], identifier.update_answer, shown, [tab.query_note, tab.answer], **QUICK)
-    decoded = tab.query.change(identifier.decode_query, tab.query, gr.State(), show_progress="hidden", **PRIVATE)
-    decoded.success(identifier.update_player, tab.query, tab.query, **QUICK)
-    decoded.failure(lambda: None, None, tab.query, **QUICK)
+    decode_on_change(identifier.recordings, tab.query, identifier.decode_query)
     form = [tab.name, tab.clip_to_enroll]
     for submitted in (tab.enroll.click, tab.name.submit):
         submitted(

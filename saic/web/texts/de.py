@@ -168,7 +168,7 @@ ist kleiner als meist bei zwei Aufnahmen derselben Person, aber größer als mei
 VERDICT_DIFFERENT = """<strong>Die Stimme klingt wie die einer anderen Person:</strong> Ihre Ähnlichkeit mit der
 sprechenden Person ist nicht größer als meist bei zwei verschiedenen Personen. Die Sprechweise kann die Person
 weiterhin verraten."""
-VERDICT_UNKNOWN = "Die umgewandelte Aufnahme enthält zu wenig Sprache, um die Stimmen zu vergleichen."
+VERDICT_UNKNOWN = "Die anonymisierte Aufnahme enthält zu wenig Sprache, um die Stimmen zu vergleichen."
 
 PSEUDONYM_TARGET = """Die neue Stimme ist ein Pseudonym. Sie gehört keiner wirklichen Person, daher gibt es keine
 Aufnahme zum Vergleich."""
@@ -177,12 +177,12 @@ SIMILARITY_TITLE = "Was gemessen wurde und was nicht geschützt ist"
 SIMILARITY_SOURCE = "Ähnlichkeit mit der sprechenden Person"
 SIMILARITY_TARGET = "Ähnlichkeit mit der neuen Stimme"
 SIMILARITY_BEFORE, SIMILARITY_AFTER = "vorher,", "nachher"
-SIMILARITY_SCALE = "{title}: Original {before}, umgewandelte Stimme {after}"
+SIMILARITY_SCALE = "{title}: Original {before}, anonymisierte Stimme {after}"
 SIMILARITY_LEGEND = """<ul class="key">
 <li><span class="swatch different"></span>zwei Personen: meist {different}</li>
 <li><span class="swatch same"></span>eine Person: meist {same}</li>
-<li><span class="swatch before"></span>Original</li><li><span class="swatch after"></span>umgewandelte
-Stimme</li></ul>"""
+<li><span class="swatch before"></span>Original</li>
+<li><span class="swatch after"></span>anonymisierte Stimme</li></ul>"""
 RANGE = "{low} bis {high}"
 SIMILARITY_NOTE = """Kosinus-Ähnlichkeit von Sprecher-Embeddings: je näher an 1, desto ähnlicher die Stimmen. Gemessen
 mit: {verifier}. „Meist“ umfasst die mittleren 90 % der Werte natürlicher Aufnahmen ({basis}). Beim Original ist es
@@ -191,7 +191,7 @@ NOT_INDEPENDENT = "Dieses Verfahren war an der Umwandlung beteiligt, daher ist d
 
 WORDS_TITLE = "Erhaltene Wörter"
 WORDS_KEPT = """Von den Wörtern, die eine Spracherkennung für Englisch im Original erkennt, erkennt sie {percent} % auch
-in der umgewandelten Stimme."""
+in der anonymisierten Stimme."""
 WORDS_NOT_COUNTED = {
     "absent": "Nicht gezählt: Auf diesem Server ist keine Spracherkennung installiert.",
     "running": "Die Spracherkennung läuft …",
@@ -231,7 +231,7 @@ MELS = """<h3>Was sich am Klang geändert hat</h3>
 Stimme. Ziehen Sie mit der Maus über einen Bereich, um ihn in allen drei Bildern zu vergrößern. Ein Doppelklick führt
 zurück. Auf einem Touchscreen verwenden Sie die Schaltflächen über dem Bild. Beim Abspielen läuft eine Linie mit. Ein
 Klick in ein Spektrogramm springt in seiner Aufnahme an diese Stelle.</p>
-<p>Die Rekonstruktion sollte aussehen wie das Original. In der umgewandelten Stimme verschieben sich die feinen
+<p>Die Rekonstruktion sollte aussehen wie das Original. In der anonymisierten Stimme verschieben sich die feinen
 Streifen und die weiße Linie. Die Wörter bleiben an ihrer Stelle{strict}.</p>"""
 MELS_STRICT = ", außer im Profil „Streng“, das die Länge ändert"
 MELS_LABEL = "Spektrogramme"
@@ -316,17 +316,17 @@ BATCH_EMPTY = "Es gibt nichts umzuwandeln. Fügen Sie zuerst Aufnahmen hinzu."
 EXPLORE = """<h2>Wer spricht und was gesagt wird</h2>
 <p>Jeder Punkt ist ein kurzes Stück Sprache einer Stimme der eingebauten Galerie. Jede Stimme hat ihre eigene
 Kombination von Farbe und Form. Zeigen Sie auf einen Punkt oder wählen Sie eine Stimme, um sie in beiden Karten
-hervorzuheben. Ihre umgewandelten Aufnahmen sind markiert.</p>"""
+hervorzuheben. Ihre Aufnahme und die anonymisierte Stimme sind markiert.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Sprecher-Embeddings</strong> beschreiben, wer spricht. Sie sollten für jede Stimme eine Gruppe bilden. Die
-umgewandelte Aufnahme sollte bei der neuen Stimme liegen, weg vom Original.</p>
+anonymisierte Stimme sollte bei der neuen Stimme liegen, weg vom Original.</p>
 <p><strong>Inhalts-Embeddings</strong> beschreiben, was gesagt wird. Sie sollten eine gemischte Wolke bilden, weil sie
-nicht davon abhängen sollten, wer spricht. Die umgewandelte Aufnahme sollte beim Original liegen.</p>
+nicht davon abhängen sollten, wer spricht. Die anonymisierte Stimme sollte beim Original liegen.</p>
 <p>Eine Karte (PCA, dann t-SNE) zeigt, welche Punkte Nachbarn sind. Der Abstand zweier Gruppen bedeutet nichts. Der
 Prozentwert über jeder Karte wird vor PCA und t-SNE berechnet.</p></div>"""
 
-EXPLORE_CLIPS = {"original": "Ihre Aufnahme", "target": "Neue Stimme", "swapped": "Umgewandelt"}
+EXPLORE_CLIPS = {"original": "Ihre Aufnahme", "target": "Neue Stimme", "swapped": "Anonymisiert"}
 MAPS = {
     "highlight": "Stimme hervorheben",
     "all": "alle",
@@ -472,7 +472,7 @@ PICTURE = {
     "speaker_2": "Encoder",
     "pitch": "Tonhöhe",
     "decoder": "Decoder",
-    "swapped": "Umgewandelt",
+    "swapped": "Anonymisiert",
     "words": "gleiche Wörter",
     "said": "was gesagt wird",
     "melody": "Melodie",
@@ -524,6 +524,9 @@ MESSAGES = {
     "upload_stopped": "Das Hochladen brach ab. Versuchen Sie es erneut.",
     "upload_incomplete": "Das Hochladen war unvollständig. Versuchen Sie es erneut, immer nur mit einer Datei.",
     "gone": "Diese Aufnahme ist nicht mehr auf dem Server. Fügen Sie sie erneut hinzu.",
+    "not_uploaded": "Diese Aufnahme ist nicht auf dem Server. Laden Sie sie zuerst hoch.",
+    "out_of_date": "Diese Seite ist veraltet. Laden Sie sie neu.",
+    "requests": "Zu viele Anfragen. Warten Sie einige Sekunden.",
     "full": "Der Server ist voll. Löschen Sie, was Sie nicht mehr brauchen, oder versuchen Sie es in einer halben "
     "Stunde erneut.",
     "visitors": "Der Server hat zu viele Besucher. Versuchen Sie es in einer halben Stunde erneut.",
@@ -538,7 +541,7 @@ MESSAGES = {
     # spectrograms
     "original": "Original",
     "reconstructed": "Rekonstruktion",
-    "swapped": "Umgewandelt",
+    "swapped": "Anonymisiert",
     "minus": "{panel} minus Original",
     "time": "Zeit (s)",
     "level": "Pegel (dB, 0 = laute Stellen)",

@@ -172,7 +172,7 @@ VERDICT_BETWEEN = """<strong>The voice is partly protected:</strong> it is less 
 recordings of one person usually are, but more similar than two people usually are."""
 VERDICT_DIFFERENT = """<strong>The voice sounds like another person's:</strong> it is no more similar to the speaker
 than two people usually are to each other. The way of speaking can still identify the speaker."""
-VERDICT_UNKNOWN = "The swapped recording has too little speech to compare the voices."
+VERDICT_UNKNOWN = "The anonymized recording has too little speech to compare the voices."
 
 PSEUDONYM_TARGET = """The new voice is a pseudonym. It belongs to no real person, so there is no
 recording to compare it with."""
@@ -180,11 +180,12 @@ recording to compare it with."""
 SIMILARITY_TITLE = "What was measured, and what is not protected"
 SIMILARITY_SOURCE, SIMILARITY_TARGET = "Similarity to the speaker", "Similarity to the new voice"
 SIMILARITY_BEFORE, SIMILARITY_AFTER = "before,", "after"
-SIMILARITY_SCALE = "{title}: original {before}, swapped voice {after}"
+SIMILARITY_SCALE = "{title}: original {before}, anonymized voice {after}"
 SIMILARITY_LEGEND = """<ul class="key">
 <li><span class="swatch different"></span>two people: usually {different}</li>
 <li><span class="swatch same"></span>one person: usually {same}</li>
-<li><span class="swatch before"></span>original</li><li><span class="swatch after"></span>swapped voice</li></ul>"""
+<li><span class="swatch before"></span>original</li>
+<li><span class="swatch after"></span>anonymized voice</li></ul>"""
 RANGE = "{low} to {high}"
 SIMILARITY_NOTE = """Cosine similarity of speaker embeddings: the nearer to 1, the more alike the
 voices. Measured by {verifier}. "Usually" covers the middle 90 % of the values on natural
@@ -194,7 +195,7 @@ NOT_INDEPENDENT = "It took part in the conversion, so this measurement is not in
 
 WORDS_TITLE = "Words kept"
 WORDS_KEPT = """Of the words that an English speech recognizer finds in the original, it finds
-{percent}% in the swapped voice too."""
+{percent}% in the anonymized voice too."""
 WORDS_NOT_COUNTED = {
     "absent": "Not counted: no speech recognizer is installed on this server.",
     "running": "The speech recognizer is running …",
@@ -234,8 +235,8 @@ MELS = """<h3>What changed in the sound</h3>
 the voice. Drag over a part to enlarge it in all three, double-click to go back. On a touch screen,
 use the buttons above the picture. While a clip plays, a line runs along; a click in a
 spectrogram moves its clip there.</p>
-<p>The reconstruction should look like the original. In the swapped voice the fine stripes and the
-line move. The words keep their timing{strict}.</p>"""
+<p>The reconstruction should look like the original. In the anonymized voice the fine stripes and
+the line move. The words keep their timing{strict}.</p>"""
 MELS_STRICT = ", except in the profile Strict, which changes the length"
 MELS_LABEL = "Spectrograms"
 DOWNLOAD_MELS = "Download the picture ({kind})"
@@ -316,17 +317,17 @@ BATCH_EMPTY = "There is nothing to convert. Add recordings first."
 EXPLORE = """<h2>Who speaks, and what is said</h2>
 <p>Each dot is a short piece of speech of one voice of the built-in gallery. Each voice has its own
 combination of color and shape. Point at a dot, or choose a voice, to highlight that voice in both
-maps. Your converted recordings are marked.</p>"""
+maps. Your clip and the anonymized voice are marked.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Speaker embeddings</strong> describe who speaks. They should form one cluster for each
-voice. The swapped clip should lie near the new voice, away from the original.</p>
+voice. The anonymized voice should lie near the new voice, away from the original.</p>
 <p><strong>Content embeddings</strong> describe what is said. They should form one mixed cloud,
-because they should not depend on who speaks. The swapped clip should lie near the original.</p>
+because they should not depend on who speaks. The anonymized voice should lie near the original.</p>
 <p>A map (PCA, then t-SNE) shows which points are neighbors. The distance between two clusters means
 nothing. The percentage above each map is computed before PCA and t-SNE.</p></div>"""
 
-EXPLORE_CLIPS = {"original": "Your clip", "target": "New voice", "swapped": "Swapped"}
+EXPLORE_CLIPS = {"original": "Your clip", "target": "New voice", "swapped": "Anonymized"}
 MAPS = {
     "highlight": "Voice to highlight",
     "all": "all",
@@ -467,7 +468,7 @@ PICTURE = {
     "speaker_2": "encoder",
     "pitch": "Pitch",
     "decoder": "Decoder",
-    "swapped": "Swapped voice",
+    "swapped": "Anonymized",
     "words": "same words",
     "said": "what is said",
     "melody": "melody",
@@ -518,6 +519,9 @@ MESSAGES = {
     "upload_stopped": "The upload stopped. Try again.",
     "upload_incomplete": "The upload was not complete. Try again, with one file at a time.",
     "gone": "This recording is no longer on the server. Add it again.",
+    "not_uploaded": "This recording is not on the server. Upload it first.",
+    "out_of_date": "This page is out of date. Reload it.",
+    "requests": "Too many requests. Wait a few seconds.",
     "full": "The server is full. Delete what you no longer need, or try again in half an hour.",
     "visitors": "The server has too many visitors. Try again in half an hour.",
     "not_kept": "The server cannot keep recordings now. Try again later.",
@@ -529,7 +533,7 @@ MESSAGES = {
     # spectrograms
     "original": "Original",
     "reconstructed": "Reconstructed",
-    "swapped": "Swapped",
+    "swapped": "Anonymized",
     "minus": "{panel} minus original",
     "time": "Time (s)",
     "level": "Level (dB, 0 is loud speech)",

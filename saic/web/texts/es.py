@@ -165,7 +165,7 @@ VERDICT_BETWEEN = """<strong>La voz está protegida en parte:</strong> se parece
 habitual entre dos grabaciones de una misma persona, pero más de lo habitual entre dos personas distintas."""
 VERDICT_DIFFERENT = """<strong>La voz suena como la de otra persona:</strong> su parecido con la voz de la persona no
 supera lo habitual entre dos personas distintas. La manera de hablar todavía puede identificar a la persona."""
-VERDICT_UNKNOWN = "La grabación convertida contiene muy poca habla para comparar las voces."
+VERDICT_UNKNOWN = "La grabación anonimizada contiene muy poca habla para comparar las voces."
 
 PSEUDONYM_TARGET = """La voz nueva es un seudónimo. No es de ninguna persona real, así que no hay ninguna grabación
 con que compararla."""
@@ -173,11 +173,12 @@ con que compararla."""
 SIMILARITY_TITLE = "Qué se midió, y qué no está protegido"
 SIMILARITY_SOURCE, SIMILARITY_TARGET = "Similitud con la voz de la persona", "Similitud con la voz nueva"
 SIMILARITY_BEFORE, SIMILARITY_AFTER = "antes,", "después"
-SIMILARITY_SCALE = "{title}: original {before}, voz convertida {after}"
+SIMILARITY_SCALE = "{title}: original {before}, voz anonimizada {after}"
 SIMILARITY_LEGEND = """<ul class="key">
 <li><span class="swatch different"></span>dos personas: habitualmente {different}</li>
 <li><span class="swatch same"></span>una persona: habitualmente {same}</li>
-<li><span class="swatch before"></span>original</li><li><span class="swatch after"></span>voz convertida</li></ul>"""
+<li><span class="swatch before"></span>original</li>
+<li><span class="swatch after"></span>voz anonimizada</li></ul>"""
 RANGE = "de {low} a {high}"
 SIMILARITY_NOTE = """Similitud coseno de vectores de hablante: cuanto más cerca de 1, más se parecen las voces. Medida
 por {verifier}. «Habitualmente» abarca el 90 % central de los valores en grabaciones naturales ({basis}). La similitud
@@ -185,7 +186,7 @@ del original con la voz de la persona es la de su primera mitad con la segunda."
 NOT_INDEPENDENT = "Este programa participó en la conversión, así que la medición no es independiente."
 
 WORDS_TITLE = "Palabras conservadas"
-WORDS_KEPT = """Un reconocedor de habla en inglés encuentra en la voz convertida el {percent} % de las palabras que
+WORDS_KEPT = """Un reconocedor de habla en inglés encuentra en la voz anonimizada el {percent} % de las palabras que
 encuentra en el original."""
 WORDS_NOT_COUNTED = {
     "absent": "No contadas: no hay ningún reconocedor de habla instalado en este servidor.",
@@ -227,7 +228,7 @@ MELS = """<h3>Qué cambió en el sonido</h3>
 la voz. Arrastre sobre una parte para ampliarla en las tres imágenes; con un doble clic se vuelve atrás. En una
 pantalla táctil, use los botones que están sobre la imagen.
 Mientras suena una grabación, una línea avanza. Haga clic en un espectrograma para llevar su grabación a ese punto.</p>
-<p>La reconstrucción debería parecerse al original. En la voz convertida se desplazan las rayas finas y la línea. Las
+<p>La reconstrucción debería parecerse al original. En la voz anonimizada se desplazan las rayas finas y la línea. Las
 palabras siguen en el mismo instante{strict}.</p>"""
 MELS_STRICT = ", excepto en el perfil Estricto, que cambia la duración"
 MELS_LABEL = "Espectrogramas"
@@ -310,18 +311,18 @@ BATCH_EMPTY = "No hay nada que convertir. Añada primero grabaciones."
 
 EXPLORE = """<h2>Quién habla, y qué se dice</h2>
 <p>Cada punto es un breve trozo de habla de una voz de la galería incorporada. Cada voz tiene su propia combinación de
-color y forma. Señale un punto, o elija una voz, para resaltar esa voz en los dos mapas. Sus grabaciones convertidas
-están marcadas.</p>"""
+color y forma. Señale un punto, o elija una voz, para resaltar esa voz en los dos mapas. Su grabación y la voz
+anonimizada están marcadas.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
-<p><strong>Los vectores de hablante</strong> describen quién habla. Deberían formar un grupo por cada voz. La grabación
-convertida debería estar cerca de la voz nueva, lejos del original.</p>
+<p><strong>Los vectores de hablante</strong> describen quién habla. Deberían formar un grupo por cada voz. La voz
+anonimizada debería estar cerca de la voz nueva, lejos del original.</p>
 <p><strong>Los vectores de contenido</strong> describen qué se dice. Deberían formar una sola nube mezclada, porque no
-deberían depender de quién habla. La grabación convertida debería estar cerca del original.</p>
+deberían depender de quién habla. La voz anonimizada debería estar cerca del original.</p>
 <p>Un mapa (PCA, después t-SNE) muestra qué puntos son vecinos. La distancia entre dos grupos no significa nada. El
 porcentaje sobre cada mapa se calcula antes de PCA y t-SNE.</p></div>"""
 
-EXPLORE_CLIPS = {"original": "Su grabación", "target": "Voz nueva", "swapped": "Convertida"}
+EXPLORE_CLIPS = {"original": "Su grabación", "target": "Voz nueva", "swapped": "Voz anonimizada"}
 MAPS = {
     "highlight": "Resaltar una voz",
     "all": "todas",
@@ -466,7 +467,7 @@ PICTURE = {
     "speaker_2": "de hablante",
     "pitch": "Tono",
     "decoder": "Decodif.",
-    "swapped": "Voz convertida",
+    "swapped": "Voz anonimizada",
     "words": "mismas palabras",
     "said": "lo que se dice",
     "melody": "entonación",
@@ -516,6 +517,9 @@ MESSAGES = {
     "upload_stopped": "La subida se detuvo. Inténtelo de nuevo.",
     "upload_incomplete": "La subida no estaba completa. Inténtelo de nuevo, con un archivo cada vez.",
     "gone": "Esta grabación ya no está en el servidor. Añádala de nuevo.",
+    "not_uploaded": "Esta grabación no está en el servidor. Súbala primero.",
+    "out_of_date": "Esta página no está al día. Vuelva a cargarla.",
+    "requests": "Demasiadas solicitudes. Espere unos segundos.",
     "full": "El servidor está lleno. Borre lo que ya no necesite, o inténtelo de nuevo dentro de media hora.",
     "visitors": "El servidor tiene demasiados visitantes. Inténtelo de nuevo dentro de media hora.",
     "not_kept": "El servidor no puede guardar grabaciones ahora. Inténtelo más tarde.",
@@ -528,7 +532,7 @@ MESSAGES = {
     # spectrograms
     "original": "Original",
     "reconstructed": "Reconstrucción",
-    "swapped": "Voz convertida",
+    "swapped": "Voz anonimizada",
     "minus": "{panel} menos original",
     "time": "Tiempo (s)",
     "level": "Nivel (dB, 0 es habla fuerte)",

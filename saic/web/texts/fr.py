@@ -171,7 +171,7 @@ ne se ressemblent d’habitude."""
 VERDICT_DIFFERENT = """<strong>La voix semble être celle d’une autre personne :</strong> elle ne ressemble pas plus à la
 voix d’origine que les voix de deux personnes ne se ressemblent d’habitude. La manière de parler peut encore faire
 reconnaître la personne."""
-VERDICT_UNKNOWN = "L’enregistrement converti contient trop peu de parole pour comparer les voix."
+VERDICT_UNKNOWN = "L’enregistrement anonymisé contient trop peu de parole pour comparer les voix."
 
 PSEUDONYM_TARGET = """La nouvelle voix est un pseudonyme. Elle n’appartient à aucune personne réelle. Il n’y a donc pas
 d’enregistrement auquel la comparer."""
@@ -179,11 +179,12 @@ d’enregistrement auquel la comparer."""
 SIMILARITY_TITLE = "Ce qui a été mesuré, et ce qui n’est pas protégé"
 SIMILARITY_SOURCE, SIMILARITY_TARGET = "Similarité avec la voix d’origine", "Similarité avec la nouvelle voix"
 SIMILARITY_BEFORE, SIMILARITY_AFTER = "avant,", "après"
-SIMILARITY_SCALE = "{title} : original {before}, voix convertie {after}"
+SIMILARITY_SCALE = "{title} : original {before}, voix anonymisée {after}"
 SIMILARITY_LEGEND = """<ul class="key">
 <li><span class="swatch different"></span>deux personnes : d’habitude {different}</li>
 <li><span class="swatch same"></span>une personne : d’habitude {same}</li>
-<li><span class="swatch before"></span>original</li><li><span class="swatch after"></span>voix convertie</li></ul>"""
+<li><span class="swatch before"></span>original</li>
+<li><span class="swatch after"></span>voix anonymisée</li></ul>"""
 RANGE = "de {low} à {high}"
 SIMILARITY_NOTE = """Similarité cosinus d’empreintes vocales : plus elle est proche de 1, plus les voix se ressemblent.
 Mesurée par {verifier}. « D’habitude » couvre les 90 % centraux des valeurs sur des enregistrements naturels ({basis}).
@@ -191,7 +192,7 @@ Pour l’original, c’est la similarité de sa première moitié avec sa second
 NOT_INDEPENDENT = "Cet outil a pris part à la conversion. La mesure n’est donc pas indépendante."
 
 WORDS_TITLE = "Mots conservés"
-WORDS_KEPT = """Un système de reconnaissance de la parole en anglais retrouve dans la voix convertie {percent} % des
+WORDS_KEPT = """Un système de reconnaissance de la parole en anglais retrouve dans la voix anonymisée {percent} % des
 mots qu’il trouve dans l’original."""
 WORDS_NOT_COUNTED = {
     "absent": "Non comptés : aucun système de reconnaissance de la parole n’est installé sur ce serveur.",
@@ -233,7 +234,7 @@ MELS = """<h3>Ce qui a changé dans le son</h3>
 est la hauteur de la voix. Faites glisser la souris sur une partie pour l’agrandir dans les trois images ;
 double-cliquez pour tout revoir. Sur un écran tactile, utilisez les boutons au-dessus de l’image. Pendant la lecture
 d’un enregistrement, une ligne avance. Cliquez dans son spectrogramme pour lire à partir de cet endroit.</p>
-<p>La reconstruction devrait ressembler à l’original. Dans la voix convertie, les fines rayures et la ligne se
+<p>La reconstruction devrait ressembler à l’original. Dans la voix anonymisée, les fines rayures et la ligne se
 déplacent. Les mots gardent leur place dans le temps{strict}.</p>"""
 MELS_STRICT = ", sauf dans le profil Strict, qui change la durée"
 MELS_LABEL = "Spectrogrammes"
@@ -319,18 +320,18 @@ BATCH_EMPTY = "Il n’y a rien à convertir. Ajoutez d’abord des enregistremen
 EXPLORE = """<h2>Qui parle, et ce qui est dit</h2>
 <p>Chaque point est un court morceau de parole d’une voix de la galerie intégrée. Chaque voix a sa propre combinaison
 de couleur et de forme. Placez le pointeur sur un point, ou choisissez une voix, pour mettre cette voix en évidence sur
-les deux cartes. Vos enregistrements convertis sont marqués.</p>"""
+les deux cartes. Votre enregistrement et la voix anonymisée sont marqués.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Les empreintes vocales</strong> (speaker embeddings) décrivent qui parle. Elles devraient former un groupe
-pour chaque voix. L’enregistrement converti devrait se trouver près de la nouvelle voix, loin de l’original.</p>
+pour chaque voix. La voix anonymisée devrait se trouver près de la nouvelle voix, loin de l’original.</p>
 <p><strong>Les empreintes de contenu</strong> (content embeddings) décrivent ce qui est dit. Elles devraient former un
-seul nuage mêlé, parce qu’elles ne devraient pas dépendre de la personne qui parle. L’enregistrement converti devrait
-se trouver près de l’original.</p>
+seul nuage mêlé, parce qu’elles ne devraient pas dépendre de la personne qui parle. La voix anonymisée devrait se
+trouver près de l’original.</p>
 <p>Une carte (ACP, puis t-SNE) montre quels points sont voisins. La distance entre deux groupes ne signifie rien. Le
 pourcentage au-dessus de chaque carte est calculé avant ACP et t-SNE.</p></div>"""
 
-EXPLORE_CLIPS = {"original": "Votre enregistrement", "target": "Nouvelle voix", "swapped": "Converti"}
+EXPLORE_CLIPS = {"original": "Votre enregistrement", "target": "Nouvelle voix", "swapped": "Voix anonymisée"}
 MAPS = {
     "highlight": "Voix à mettre en évidence",
     "all": "toutes",
@@ -420,7 +421,7 @@ LIMITS_AND_ETHICS = """
 - Un prototype de recherche, entraîné sur de l’anglais lu. Les autres langues, les enfants, le chant,
   plusieurs personnes qui parlent en même temps et les pièces bruyantes n’ont pas été testés, ou donnent de moins bons
   résultats.
-- La voix convertie paraît artificielle, et des mots se perdent : l’évaluation dit combien.
+- La voix anonymisée paraît artificielle, et des mots se perdent : l’évaluation dit combien.
 - **Le résultat n’est pas anonyme au sens juridique.** Il est plus difficile à relier à la personne que l’original.
   {linkage} Quelqu’un qui connaît la manière de parler de la personne peut aussi la reconnaître. Vérifiez chaque
   enregistrement avant de le transmettre.
@@ -477,7 +478,7 @@ PICTURE = {
     "speaker_2": "de locuteur",
     "pitch": "Hauteur",
     "decoder": "Décodeur",
-    "swapped": "Voix convertie",
+    "swapped": "Voix anonymisée",
     "words": "mêmes mots",
     "said": "ce qui est dit",
     "melody": "mélodie",
@@ -528,6 +529,9 @@ MESSAGES = {
     "upload_stopped": "L’envoi du fichier s’est arrêté. Réessayez.",
     "upload_incomplete": "L’envoi du fichier n’est pas complet. Réessayez, avec un fichier à la fois.",
     "gone": "Cet enregistrement n’est plus sur le serveur. Ajoutez-le à nouveau.",
+    "not_uploaded": "Cet enregistrement n’est pas sur le serveur. Envoyez-le d’abord.",
+    "out_of_date": "Cette page n’est plus à jour. Rechargez-la.",
+    "requests": "Trop de requêtes. Attendez quelques secondes.",
     "full": "Le serveur est plein. Supprimez ce dont vous n’avez plus besoin, ou réessayez dans une demi-heure.",
     "visitors": "Le serveur a trop de visiteurs. Réessayez dans une demi-heure.",
     "not_kept": "Le serveur ne peut pas conserver d’enregistrements en ce moment. Réessayez plus tard.",
@@ -541,7 +545,7 @@ MESSAGES = {
     # spectrograms
     "original": "Original",
     "reconstructed": "Reconstruction",
-    "swapped": "Converti",
+    "swapped": "Voix anonymisée",
     "minus": "{panel} moins l’original",
     "time": "Temps (s)",
     "level": "Niveau (dB, 0 = parole forte)",
