@@ -688,7 +688,7 @@ def test_privacy_is_measured_on_all_corpora_together_and_heads_the_report(attack
     assert report["claims"][0] == f"pseudonym: {report['privacy']['claims']['pseudonym']}"
     assert markdown.splitlines()[2] == f"- {report['claims'][0]}"
     figures, first = markdown.split("\n## ")[1:3]
-    assert figures.startswith("In figures\n\n![Attackers by seconds of speech]")
+    assert figures.startswith("In figures\n\n![Strongest attacker by seconds of speech]")
     assert first.startswith("Strongest attacker on `pseudonym`, by corpus\n") and "| `two` |" in first
     assert "## Attackers on `pseudonym`" in markdown
     assert (out / "plots" / "eer_by_seconds.png").is_file()
