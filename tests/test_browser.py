@@ -576,7 +576,7 @@ def tab_to(page: Page, goal: Locator) -> None:
 @pytest.mark.proof
 def test_tasks_by_keyboard_alone(open_page, watch: Watch, recordings, tmp_path: Path) -> None:
     page = open_page()
-    tab_to(page, page.locator("#source").get_by_label("Upload file"))
+    tab_to(page, page.locator("#source").get_by_label("Drop an audio file"))
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files(recordings["patient"])
@@ -597,9 +597,7 @@ def test_tasks_by_keyboard_alone(open_page, watch: Watch, recordings, tmp_path: 
     tab_to(page, page.locator("#difference").get_by_role("checkbox"))
     page.keyboard.press("Space")
     expect(page.locator("#spectrograms .annotation", has_text="minus original")).to_have_count(2)
-    page.locator("body").press("Control+Home")
-    tab_to(page, page.get_by_role("tab", name="Anonymize"))
-    page.keyboard.press("ArrowRight")
+    tab_to(page, page.get_by_role("tab", name="Batch"))
     page.keyboard.press("Enter")
     label = page.get_by_label("Subject's label").locator("visible=true")
     expect(label).to_be_visible()
