@@ -132,18 +132,23 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Recordings of a patient and another person; their file names must not appear anywhere."""
+    """Recordings of a patient and another person; their file names must not appear anywhere.
+
+    They are FLAC, so that only the server's copy of an upload is a ``recording.wav``.
+    """
     folder = tmp_path_factory.mktemp("recordings")
-    paths = {"patient": folder / "Jane Doe 1960.wav", "other": folder / "John Roe.flac"}
+    paths = {"patient": folder / "Jane Doe 1960.flac", "other": folder / "John Roe.flac"}
     for path, hz in zip(paths.values(), (220, 110), strict=True):
         sf.write(path, voice(hz, 4.0), RATE)
     return paths
 
 
 @pytest.fixture(scope="module")
-def browser(recordings: dict[str, Path]) -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    spoken = tmp_path_factory.mktemp("microphone") / "spoken.wav"
+    sf.write(spoken, voice(220, 4.0), RATE)
     system = shutil.which("chromium-headless-shell") or shutil.which("chromium")  # None: Playwright's own
-    microphone = f"--use-file-for-fake-audio-capture={recordings['patient']}%noloop"
+    microphone = f"--use-file-for-fake-audio-capture={spoken}%noloop"
     flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", microphone]
     if os.geteuid() == 0:
         flags.append("--no-sandbox")

@@ -81,7 +81,7 @@ def test_worker_passes_on_notes(box: Sandbox, clips, tmp_path: Path) -> None:
     ],
 )
 def test_invalid_answer_of_a_worker_raises_undecodable_audio_and_ends_it(head: str, tmp_path: Path) -> None:
-    box = Sandbox(LIMITS, workers=1)
+    box = Sandbox(LIMITS, workers=1, timeout_s=2)  # an answer that is too short never ends
     worker = sandbox._Worker()
     worker.end()
     not_a_number = "bytes([0, 0, 192, 127])"

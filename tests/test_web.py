@@ -540,6 +540,12 @@ def test_failed_upload_leaves_its_player_and_the_server_and_a_newer_one_stays(
     assert recordings.update_player(newer, ME) == gr.skip()
 
 
+def test_player_of_an_upload_that_is_being_decoded_stays(recordings, store, upload: Path) -> None:
+    recordings._wanted_copies[str(upload)] = "source"
+    store.discard(upload)  # its copy is not there yet
+    assert recordings.update_player(str(upload), ME) == gr.skip()
+
+
 def test_upload_that_is_being_taken_in_is_not_taken_in_again(recordings, upload: Path) -> None:
     recordings._wanted_copies[str(upload)] = "source"
     assert recordings.take_in(str(upload), "me", "source") == gr.skip() and upload.exists()

@@ -139,8 +139,10 @@ class Recordings:
     def update_player(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """What a player shows once an upload was taken in: its copy, or None if that failed.
 
-        Returns `gr.skip()` if the player has another recording by now.
+        Returns `gr.skip()` if the player has another recording by now, also one that is being taken in.
         """
+        if path in self._wanted_copies:
+            return gr.skip()
         current = self.current_path(path)
         if path and not self.store.may_read(session_of(request), Path(current)):
             return None
