@@ -21,7 +21,23 @@ def voice(pitch_hz: float, duration_s: float, seed: int = 0, formant_hz: float =
     return (0.3 * wav / np.abs(wav).max()).astype(np.float32)
 
 
-SLOWEST = ("test_browser.py", "test_stranger.py", "test_attacks.py", "test_evaluation.py", "test_distributed.py")
+SLOWEST = tuple(
+    f"test_{name}.py"
+    for name in (
+        "browser",
+        "evaluation",
+        "attacks",
+        "web",
+        "stranger",
+        "distributed",
+        "utility",
+        "length",
+        "anonymize",
+        "cli",
+        "linkage",
+        "training",
+    )
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -763,7 +763,7 @@ def test_new_recording_after_a_clear_sends_few_requests(open_page, recordings) -
     page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
     replace_clip(page, "source", recordings["other"])
     page.wait_for_timeout(3000)
-    assert len(sent) < 40
+    assert len(sent) < 100  # two changes at once are some 20 requests, on a busy machine up to 50; they were 160
 
 
 def test_new_target_recording_removes_result_and_consent(open_page, watch, recordings) -> None:
