@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -586,40 +587,25 @@ def figures_of(made: dict) -> set[str]:
     return {name.split(".")[0] for name in made["systems"]["pseudonym"]["privacy"]}
 
 
+def _open_evaluation(folder: Path, split: str, splits: Iterable[str]) -> None:
+    """Begin an evaluation of a corpus with one speaker, who has a clip in each of ``splits``."""
+    sf.write(folder / "a.wav", voice(120, 3.0), RATE)
+    facts = {"path": "a.wav", "speaker": "a", "sex": None, "duration_s": 3.0, "text": None}
+    rows = [json.dumps(facts | {"split": name, "utterance": name}) for name in dict.fromkeys(splits)]
+    (folder / "manifest.jsonl").write_text("\n".join(rows))
+    options = {"pipeline": _Pipeline(), "evidence": [_Loudness()], "cache": folder / "c", "seed": 0, "quick": True}
+    LinkageEvaluation([folder], split, progress=lambda *step: None, **options)
+
+
 def test_data_without_training_speech_is_refused(tmp_path):
-    sf.write(tmp_path / "a.wav", voice(120, 3.0), RATE)
-    facts = {"path": "a.wav", "utterance": "a", "speaker": "a", "sex": None, "duration_s": 3.0, "text": None}
-    (tmp_path / "manifest.jsonl").write_text(json.dumps(facts | {"split": "attack"}))
-    with pytest.raises(DataError, match="train"):
-        LinkageEvaluation(
-            [tmp_path],
-            "attack",
-            pipeline=_Pipeline(),
-            evidence=[_Loudness()],
-            cache=tmp_path / "c",
-            seed=0,
-            quick=True,
-            progress=lambda *step: None,
-        )
+    with pytest.raises(DataError, match="need a split 'train'"):
+        _open_evaluation(tmp_path, "attack", ["attack"])
 
 
 @pytest.mark.parametrize(("split", "other"), [("test", "train"), ("test", "attack"), ("train", "train")])
 def test_trials_of_speakers_that_attackers_are_trained_on_are_refused(tmp_path, split, other):
-    facts = {"path": "a.wav", "utterance": "a", "speaker": "a", "sex": None, "duration_s": 3.0, "text": None}
-    rows = [facts | {"split": name, "utterance": name} for name in dict.fromkeys((split, other))]
-    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    sf.write(tmp_path / "a.wav", voice(120, 3.0), RATE)
     with pytest.raises(DataError, match=f"'{split}' are in '{other}' too"):
-        LinkageEvaluation(
-            [tmp_path],
-            split,
-            pipeline=_Pipeline(),
-            evidence=[_Loudness()],
-            cache=tmp_path / "c",
-            seed=0,
-            quick=True,
-            progress=lambda *step: None,
-        )
+        _open_evaluation(tmp_path, split, [split, other])
 
 
 def _result(length: int = 5, **rates: float) -> LinkageResult:
