@@ -45,6 +45,7 @@ _PROXIES = {name: os.environ.pop(name) for name in list(os.environ) if name.lowe
 # proxy, so the variables are restored below.
 with _no_type_stubs():
     from saic.web import Documents, build_page, ended_by_signals, keep_plain, launch, load_examples
+    from saic.web.server.recordings import MAX_MINUTES, SPACE_MAX_MINUTES
 
 os.environ |= _PROXIES
 
@@ -55,9 +56,16 @@ from saic.pipeline import Pipeline
 from saic.spool import share_heaps
 
 ROOT = Path(__file__).parent
+MOST_MINUTES = 180  # of one recording: a conversion holds it in memory, some 0.7 GB an hour
 
 
-def build(weights: str | None = None, asr: str | None = None, key_file: str | None = None, study: str = ""):
+def build(
+    weights: str | None = None,
+    asr: str | None = None,
+    key_file: str | None = None,
+    study: str = "",
+    max_minutes: float | None = None,
+):
     """The page with the bundled voices and documents.
 
     Parameters
@@ -66,7 +74,11 @@ def build(weights: str | None = None, asr: str | None = None, key_file: str | No
     asr : folder of a faster-whisper model; None: the words kept are not counted
     key_file : key of a study, whose subjects get a voice each; None: voices are drawn at random
     study : its name, as for ``saic anonymize --study``
+    max_minutes : of one recording; None: SAIC_MAX_MINUTES, else 60, on a Space 5
     """
+    max_minutes = _max_minutes() if max_minutes is None else max_minutes
+    if not 0 < max_minutes <= MOST_MINUTES:
+        raise UsageError(f"Choose up to {MOST_MINUTES} minutes by --max-minutes. saic anonymize takes more.")
     if study and not key_file:
         raise UsageError("--study chooses the voices of a key: name it by --key-file, or leave the study out.")
     key = Key.load(key_file) if key_file else None
@@ -77,12 +89,22 @@ def build(weights: str | None = None, asr: str | None = None, key_file: str | No
     recognizer = WhisperASR(asr, threads=1) if asr else None
     examples = load_examples(ROOT / "assets" / "examples")
     try:
-        return build_page(pipeline, examples, documents=documents, asr=recognizer, key=key, study=study)
+        options = {"documents": documents, "asr": recognizer, "key": key, "study": study, "max_minutes": max_minutes}
+        return build_page(pipeline, examples, **options)
     except OtherVoices:
         raise OtherVoices(
             "The key was made for other weights or voices, so its subjects would sound different from now on. Name the"
             " weights that it was made for by --weights."
         ) from None
+
+
+def _max_minutes() -> float:
+    """Minutes of one recording where none are named."""
+    default = SPACE_MAX_MINUTES if os.environ.get("SPACE_HOST") else MAX_MINUTES
+    try:
+        return float(os.environ.get("SAIC_MAX_MINUTES") or default)
+    except ValueError:
+        raise UsageError("SAIC_MAX_MINUTES is a number of minutes, such as 60.") from None
 
 
 def main() -> None:
@@ -116,13 +138,19 @@ def main() -> None:
     parser.add_argument(
         "--study", default="", metavar="NAME", help="with --key-file: as in saic anonymize, for the same voices"
     )
+    parser.add_argument(
+        "--max-minutes",
+        type=float,
+        metavar="N",
+        help="length of one recording; default SAIC_MAX_MINUTES, else 60, on a Space 5; 5 for a public server",
+    )
     arguments = parser.parse_args()
     share_heaps()
     keep_plain()
     code = 0
     try:
         with ended_by_signals():
-            page = build(arguments.weights, arguments.asr, arguments.key_file, arguments.study)
+            page = build(arguments.weights, arguments.asr, arguments.key_file, arguments.study, arguments.max_minutes)
             launch(
                 page,
                 host=arguments.host,

@@ -15,7 +15,7 @@ from saic import audio
 from saic.conversion import Voice
 from saic.gallery import Gallery
 from saic.keys import Key
-from saic.pipeline import Clip, Conversion, Embedding, Match, ProgressCallback, SpooledConversion
+from saic.pipeline import Clip, Embedding, Match, ProgressCallback, SpooledConversion
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.loudness import normalize_loudness
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
@@ -67,16 +67,16 @@ class FakePipeline:
         """As in the real pipeline."""
         return BALANCED if BALANCED in self.profiles else PROSODY_KEPT
 
-    def convert(
+    def convert_spooled(
         self,
         source: Clip,
         targets: Clip | list[Clip],
         *,
         profile: str | None = None,
         seed: int | None = None,
-        reconstruct: bool = True,
+        reconstruct: bool = False,
         progress: ProgressCallback | None = None,
-    ) -> Conversion:
+    ) -> SpooledConversion:
         """Give the source's loudness curve the target's pitch; in the profile strict, it gets slower."""
         profile = profile or self.default_profile
         report = progress or (lambda stage, fraction: None)
@@ -93,16 +93,19 @@ class FakePipeline:
         converted = normalize_loudness(_buzz(loudness, _pitch_hz(target)))
         report("Done", 1.0)
         clips = {"original": wav, "reconstructed": reconstruction, "converted": converted}
-        mels = {name: log_mel(torch.from_numpy(clip)).numpy() for name, clip in clips.items()}
-        f0_hz = {name: np.full(mels[name].shape[1], _pitch_hz(clip), np.float32) for name, clip in clips.items()}
-        return Conversion(converted, reconstruction if reconstruct else None, mels, profile=profile, f0_hz=f0_hz)
+        mels = {name: Spool.of(log_mel(torch.from_numpy(clip))) for name, clip in clips.items()}
+        f0_hz = {name: torch.full((len(mels[name]),), _pitch_hz(clip)) for name, clip in clips.items()}
+        wavs = {"converted": Spool.of(converted)}
+        if reconstruct:
+            wavs["reconstructed"] = Spool.of(reconstruction)
+        return SpooledConversion(profile, (), None, wavs, mels, f0_hz)
 
     def voice(self, clips: Clip | list[Clip]) -> Clip | list[Clip]:
         """The clips stand for the voice that is measured on them."""
         self.voices_measured += 1
         return clips
 
-    def anonymize(
+    def anonymize_spooled(
         self,
         clip: Clip,
         *,
@@ -112,11 +115,11 @@ class FakePipeline:
         profile: str | None = None,
         reconstruct: bool = False,
         progress: ProgressCallback | None = None,
-    ) -> Conversion:
+    ) -> SpooledConversion:
         """Convert to a buzz of 140 Hz."""
         target = _buzz(np.ones(SAMPLE_RATE), 140.0)
         options = {"profile": profile, "reconstruct": reconstruct, "progress": progress}
-        return replace(self.convert(clip, (target, SAMPLE_RATE), **options), voice_similarity=0.25)
+        return replace(self.convert_spooled(clip, (target, SAMPLE_RATE), **options), voice_similarity=0.25)
 
     def pseudonym(
         self,
@@ -128,7 +131,7 @@ class FakePipeline:
         new_voices: bool = False,
         unlike: Clip | None = None,
     ) -> Clip:
-        """A clip stands for the voice; `anonymize` does not use it."""
+        """A clip stands for the voice; `anonymize_spooled` does not use it."""
         return _buzz(np.ones(SAMPLE_RATE), 140.0), SAMPLE_RATE
 
     def identify(

@@ -21,6 +21,7 @@ from starlette.responses import FileResponse, PlainTextResponse
 from starlette.testclient import TestClient
 
 from saic import audio, web
+from saic.audio import Limits
 from saic.errors import UsageError
 from saic.evaluation import protection
 from saic.web import build_page, load_examples
@@ -48,13 +49,13 @@ class BlockingPipeline(FakePipeline):
         self.may_go_on.set()
         self.began = threading.Event()
 
-    def convert(self, source, targets, *, progress=None, **options):
+    def convert_spooled(self, source, targets, *, progress=None, **options):
         self.began.set()
         for _ in range(600):
             if self.may_go_on.wait(0.05):
                 break
             progress("Waiting", 0.0)
-        return super().convert(source, targets, progress=progress, **options)
+        return super().convert_spooled(source, targets, progress=progress, **options)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def served_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Blocks]
     patch.setattr(protection, "independent_verifier", lambda: None)  # Resemblyzer takes long to load
     patch.setattr(serve, "warm_up", lambda page: None)
     store, pipeline = ClipStore(tmp_path_factory.mktemp("store")), BlockingPipeline()
-    page = build_page(pipeline, load_examples(ROOT / "assets" / "examples"), store=store)
+    page = build_page(pipeline, load_examples(ROOT / "assets" / "examples"), store=store, max_minutes=5)
     server = web.launch(page, port=0, block=False)
     page.local_url, page.pipeline = server.url.rstrip("/"), pipeline
     yield page
@@ -270,6 +271,8 @@ def test_take_in_returns_the_copy_that_a_concurrent_convert_decoded(tmp_path: Pa
     decoding, may_go_on = threading.Event(), threading.Event()
 
     class BlockingSandbox:
+        limits = Limits()
+
         def read(self, path: Path) -> audio.Recording:
             decoding.set()
             may_go_on.wait()
@@ -433,7 +436,7 @@ def memory_mb() -> float:
 
 
 def test_call_with_too_much_audio_is_refused(page: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saic.web.server.recordings.MAX_CALL_S", 20.0)
+    monkeypatch.setattr(page.recordings.sandbox, "limits", Limits(max_duration_s=10.0))
     with browser(page.local_url) as http:
         clips = [file_data(upload(http)) for _ in range(4)]
         outcome, result = call(http, "explore", clips)

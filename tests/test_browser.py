@@ -21,17 +21,18 @@ import gradio as gr
 import numpy as np
 import pytest
 import soundfile as sf
+import soxr
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from saic import audio
 from saic.evaluation import protection
 from saic.pipeline import Pipeline
 from saic.profiles import STRICT
 from saic.web import Documents, build_page, launch, load_examples
 from saic.web.server import serve
-from saic.web.server.recordings import LIMITS
 from saic.web.server.store import ClipStore
 from saic.web.texts import LANGUAGES
 from saic.web.texts.en import NOT_AUDIO, OWN_RECORDING, PROFILE_NAMES, PSEUDONYM
@@ -57,13 +58,13 @@ class SlowPipeline(FakePipeline):
 
     slow = False
 
-    def convert(self, source, targets, *, progress=None, **options):
+    def convert_spooled(self, source, targets, *, progress=None, **options):
         for stage in range(600):
             if not self.slow:
                 break
             progress("Converting slowly", stage / 1200)
             time.sleep(0.1)
-        return super().convert(source, targets, progress=progress, **options)
+        return super().convert_spooled(source, targets, progress=progress, **options)
 
 
 @dataclass
@@ -123,7 +124,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     pipeline, store = SlowPipeline(), ClipStore(tmp_path_factory.mktemp("store"))
     report = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text())
     documents = Documents.read(ROOT, report["weights_sha256"])
-    page = build_page(pipeline, load_examples(ROOT / "assets" / "examples"), store=store, documents=documents)
+    options = {"store": store, "documents": documents, "max_minutes": 5}
+    page = build_page(pipeline, load_examples(ROOT / "assets" / "examples"), **options)
     server = launch(page, port=0, block=False)
     yield Served(page, server.url, pipeline, calls_out)
     server.close()
@@ -644,7 +646,7 @@ def test_unusable_file_shows_error_and_is_removed_and_one_of_unknown_type_is_tak
     broken, large = tmp_path / "Jane Doe.wav", tmp_path / "Jane Doe large.wav"
     broken.write_bytes(b"not audio" * 100)
     with open(large, "wb") as file:
-        file.truncate(LIMITS.max_bytes + 2**20)
+        file.truncate(61 * 2**20)
     page, before = open_page(), len(served.clips)
     for path, message in ((broken, "no recording that can be decoded"), (large, "larger than 60 MB")):
         page.locator("#source input[type=file]").set_input_files(path)
@@ -1050,6 +1052,33 @@ def test_bundled_weights_convert_without_errors_or_other_hosts(
         wait_for_results(visit)
         open_details(visit)
         assert watch.errors == [] and watch.hosts == {urlsplit(server.url).netloc} and served.calls_out == []
+    finally:
+        server.close()
+
+
+@pytest.mark.proof
+def test_page_takes_an_hour(open_page, watch: Watch, tmp_path: Path) -> None:
+    """With the bundled weights: a phone's stereo MP3, to verdict, downloads and spectrograms."""
+    examples = load_examples(ROOT / "assets" / "examples")
+    speech = np.concatenate([audio.load(example.path) for example in examples] * 2)[: 59 * RATE]
+    sound = soxr.resample(speech, RATE, 44_100)
+    path = tmp_path / "hour.mp3"
+    with sf.SoundFile(path, "w", 44_100, 2, format="MP3") as file:
+        for _ in range(61):  # 3,599 s: players show "59:59", and `open_details` waits until none shows "0:00"
+            file.write(np.stack([sound, 0.5 * sound], axis=1))
+    server = launch(build_page(Pipeline.from_pretrained(), examples, store=ClipStore(tmp_path)), port=0, block=False)
+    try:
+        page = open_page(url=server.url)
+        page.set_default_timeout(600_000)
+        upload(page, "source", path)
+        page.get_by_role("button", name="Convert").click()
+        expect(page.locator("#protection .verdict")).to_have_count(1, timeout=1_200_000)
+        wav, mp3 = (download(page, f"download-{name}", tmp_path) for name in ("wav", "mp3"))
+        assert sf.info(wav).duration == pytest.approx(3599, abs=1) and mp3.stat().st_size > 2**20
+        open_details(page)
+        page.locator("#delete").click()
+        expect(page.locator("#protection .verdict")).to_have_count(0)
+        assert watch.errors == []
     finally:
         server.close()
 

@@ -29,9 +29,8 @@ from saic.plots import (
     save,
     speaker_plane,
 )
-from saic.plots.interactive import MAX_COLUMNS
 from saic.plots.maps import map_to_plane, same_voice_rate, voice_style
-from saic.plots.spectrograms import DIFFERENCE_DB, panels, speech_peak
+from saic.plots.spectrograms import DIFFERENCE_DB, MAX_COLUMNS, panels, speech_peak
 from saic.signal.f0 import track_f0
 from saic.signal.mel import FLOOR, FRAMES_PER_S, log_mel
 from saic.weights import VOICES, resolve
@@ -210,7 +209,7 @@ def test_plotly_f0_is_in_hertz_with_gaps(mels, f0_hz) -> None:
     assert np.array_equal(np.isnan(decoded(lines[0]["y"])), np.isnan(shown))
 
 
-def test_plotly_figure_of_a_long_recording_has_few_columns_with_the_mean_power() -> None:
+def test_figures_of_a_long_recording_have_few_columns_with_the_mean_power() -> None:
     n_frames = 600 * FRAMES_PER_S
     mel = np.tile(np.array([0.0, -TEN_DB]), n_frames // 2)[None].repeat(80, axis=0)  # 0 and -10 dB in turn
     f0_hz = np.linspace(100, 200, n_frames)
@@ -222,6 +221,9 @@ def test_plotly_figure_of_a_long_recording_has_few_columns_with_the_mean_power()
     assert MAX_COLUMNS * heatmap["dx"] == pytest.approx(600)
     at_s = heatmap["x0"] + heatmap["dx"] * np.arange(MAX_COLUMNS)
     np.testing.assert_allclose(decoded(line["customdata"]), np.interp(at_s, [0, 600], [100, 200]), atol=0.1)
+    (image,) = mel_comparison({"original": mel}, {"original": f0_hz}).axes[0].images
+    np.testing.assert_allclose(image.get_array(), mean_db, atol=0.01)
+    assert image.get_array().shape == (80, MAX_COLUMNS) and image.get_extent()[:2] == pytest.approx([0, 600])
 
 
 # Maps and saved files -------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def test_worker_passes_on_notes(box: Sandbox, clips, tmp_path: Path) -> None:
 )
 def test_invalid_answer_of_a_worker_raises_undecodable_audio_and_ends_it(head: str, tmp_path: Path) -> None:
     box = Sandbox(LIMITS, workers=1, timeout_s=2)  # an answer that is too short never ends
-    worker = sandbox._Worker()
+    worker = sandbox._Worker(sandbox.MEMORY_BYTES)
     worker.end()
     not_a_number = "bytes([0, 0, 192, 127])"
     script = f"import sys; input(); print({head!r}, flush=True); sys.stdout.buffer.write({not_a_number})"
@@ -154,6 +154,20 @@ def test_worker_has_little_memory_and_cannot_write_files(box: Sandbox, clips, tm
     assert resource.prlimit(pid, resource.RLIMIT_DATA)[0] == sandbox.MEMORY_BYTES
     assert resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == 0
     assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0
+
+
+def test_worker_decodes_what_is_longer_than_ten_minutes(tmp_path: Path) -> None:
+    """Within its memory, and in several blocks: as the decoder of this process does."""
+    limits = Limits(max_bytes=2**30, max_duration_s=1800)
+    path = tmp_path / "long.flac"
+    with sf.SoundFile(path, "w", RATE, 2) as file:
+        for k in range(11):
+            file.write(np.random.default_rng(k).uniform(-0.1, 0.1, (60 * RATE, 1)).repeat(2, axis=1))
+    box = Sandbox(limits, workers=1)
+    wav = box.load(path)
+    assert box.timeout_s == 3 * sandbox.TIMEOUT_S
+    box.close()
+    assert np.array_equal(wav, audio.load(path, limits=limits))
 
 
 def _wav(rate: int, channels: int, bits: int, code: int, n_claimed: int, data: bytes) -> bytes:

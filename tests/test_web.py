@@ -30,6 +30,7 @@ import soundfile as sf
 from gradio_client import Client, handle_file
 
 from saic import audio, file_report, plots, web, weights
+from saic.audio.sandbox import Sandbox
 from saic.errors import DataError, UsageError
 from saic.evaluation import overview, protection
 from saic.evaluation import report as reports
@@ -45,6 +46,7 @@ from saic.keys import Key, OtherVoices
 from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.loudness import loudness_lufs
+from saic.spool import Spool
 from saic.web import Documents, Example, build_page, conversions, documents, load_examples
 from saic.web import page as pages
 from saic.web.conversions import Converter, NewVoice
@@ -57,7 +59,7 @@ from saic.web.protection_card import protection_card, verdict_html
 from saic.web.script import SCRIPT
 from saic.web.server import serve
 from saic.web.server.jobs import MAX_JOBS, Jobs
-from saic.web.server.recordings import LIMITS, Recordings
+from saic.web.server.recordings import Recordings, limits_of
 from saic.web.server.store import GONE, GRACE_S, KEEP_S, UPLOAD_KEEP_S, ClipStore
 from saic.web.style import CSS
 from saic.web.tabs import anonymize_layout
@@ -70,13 +72,14 @@ from saic.web.texts import LANGUAGES, PageTexts
 from saic.web.texts import en as texts
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 from saic.web.unseen import UnseenMaps
+from tests import nginx
 from tests.conftest import RATE, voice
 from tests.fakes import STRICT_STRETCH, FakePipeline
-from tests.subpath_proxy import served_under
 
 ROOT = Path(__file__).parents[1]
 NBSP = "\N{NO-BREAK SPACE}"
 ME = SimpleNamespace(session_hash="me")
+MAX_MINUTES = 5  # of one recording, as on a public server
 GERMAN = SimpleNamespace(session_hash="me", headers={"accept-language": "de"})
 ANOTHER = SimpleNamespace(session_hash="another")
 VIEW = ("mel", "magma", 70, False)  # of the spectrograms, as a page opens
@@ -101,7 +104,7 @@ def store(tmp_path: Path) -> Iterator[ClipStore]:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator:
-    sandbox = web.page.Recordings.__dataclass_fields__["sandbox"].default_factory()
+    sandbox = Sandbox(limits_of(MAX_MINUTES))
     yield sandbox
     sandbox.close()
 
@@ -214,7 +217,7 @@ def test_bad_upload_raises_error_and_is_deleted(
 
 def test_recording_over_the_duration_limit_is_refused(anonymizer: Anonymizer, store: ClipStore) -> None:
     path = store.receive(".flac")
-    sf.write(path, np.zeros(int((LIMITS.max_duration_s + 1) * 4000), np.float32), 4000, format="FLAC")
+    sf.write(path, np.zeros((60 * MAX_MINUTES + 1) * 4000, np.float32), 4000, format="FLAC")
     with pytest.raises(gr.Error, match="longer than 300 s"):
         anonymizer.decode_source(str(path), ME)
 
@@ -331,8 +334,9 @@ def test_stopped_measurement_ends_after_its_current_step(
     low, high = bundled.values()
     run = Run(low, high, "The high voice", BALANCED)
     if step == "similarity":
-        embed = lambda _, wav: processed.append(len(wav)) or recordings.jobs.stop("me")  # noqa: E731
-        monkeypatch.setattr(ProtectionMeasurer, "_embed", embed)
+        embed = lambda wav: processed.append(len(wav)) or recordings.jobs.stop("me")  # noqa: E731
+        verifier = replace(anonymizer.converter.measurer.verifier, embed=embed)
+        monkeypatch.setattr(ProtectionMeasurer, "verifier", verifier)
         with pytest.raises(gr.Error, match="Stopped"):
             anonymizer.run_conversion(run, ME, NO_PROGRESS)
         assert run.result is None
@@ -681,6 +685,20 @@ def test_similarity_to_source_falls_and_to_target_rises(store: ClipStore) -> Non
     json.dumps(protection.to_dict())
 
 
+def test_similarity_of_an_hour_is_measured_in_blocks_of_about_a_minute(store: ClipStore) -> None:
+    measurer, lengths_s = ProtectionMeasurer(FakePipeline()), []
+
+    def embed(wav: np.ndarray) -> np.ndarray:
+        lengths_s.append(len(wav) / RATE)
+        return np.array([1.0 - wav.mean(), wav.mean()])
+
+    measurer._verifier = replace(measurer.verifier, embed=embed)
+    original, swapped = Spool.of(np.zeros(3600 * RATE, np.float32)), Spool.of(np.full(3600 * RATE, 0.5, np.float32))
+    similarity = measurer.measure_similarity(original, swapped, None).source
+    assert max(lengths_s) < 90 and sum(lengths_s) == pytest.approx(7200)
+    assert (similarity.before, similarity.after) == pytest.approx((1.0, 0.5**0.5))
+
+
 def test_words_kept_counts_substitutions_and_deletions_but_no_insertions() -> None:
     pytest.importorskip("whisper_normalizer")
     transcripts = iter(["The cat sat down.", "the cat hat down and more"])
@@ -893,9 +911,9 @@ class KeyedPipeline(FakePipeline):
             raise UsageError("The register same depends on the recording.")
         return key, subject, study, register
 
-    def anonymize(self, clip, *, voice=None, **options):
+    def anonymize_spooled(self, clip, *, voice=None, **options):
         self.given = voice, options.get("register", "any")
-        return super().anonymize(clip, **options)
+        return super().anonymize_spooled(clip, **options)
 
 
 def test_subject_gets_its_voice_from_the_key_of_the_page(recordings: Recordings, examples, monkeypatch) -> None:
@@ -947,10 +965,10 @@ class DrawingPipeline(FakePipeline):
         self.unlike.append(unlike)
         return f"voice {len(self.given)} {register}"
 
-    def anonymize(self, clip, *, voice=None, **options):
+    def anonymize_spooled(self, clip, *, voice=None, **options):
         assert not options["reconstruct"]  # nobody hears it
         self.given.append(voice)
-        return super().anonymize(clip, **options)
+        return super().anonymize_spooled(clip, **options)
 
 
 def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, examples, store: ClipStore) -> None:
@@ -1353,7 +1371,7 @@ def test_internal_error_gives_user_an_id_and_logs_no_message(caplog: pytest.LogC
 
 
 def test_fake_pipeline_has_the_signatures_of_the_real_one() -> None:
-    for name in ("convert", "anonymize", "pseudonym", "embed", "identify"):
+    for name in ("convert_spooled", "anonymize_spooled", "pseudonym", "embed", "identify"):
         real, fake = (inspect.signature(getattr(cls, name)).parameters for cls in (Pipeline, FakePipeline))
         assert [(p.name, p.kind, p.default) for p in fake.values()] == [
             (p.name, p.kind, p.default) for p in real.values()
@@ -1369,7 +1387,7 @@ def page(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> I
     patch.setenv("GRADIO_TEMP_DIR", "")  # build_page sets it; now undo() restores it
     patch.setattr(serve, "warm_up", lambda page: None)  # it might outlast the tests
     store = ClipStore(tmp_path_factory.mktemp("store"))
-    page = build_page(FakePipeline(), examples, store=store)
+    page = build_page(FakePipeline(), examples, store=store, max_minutes=MAX_MINUTES)
     server = web.launch(page, port=0, block=False)
     page.local_url = server.url
     yield page
@@ -1396,25 +1414,35 @@ def files(tmp_path: Path) -> dict[str, dict]:
     return {path.stem: handle_file(path) for path in tmp_path.iterdir()}
 
 
-def test_page_behind_a_proxy_under_a_subpath(examples, files, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("path", ["/", "/saic/"])
+def test_page_behind_nginx_as_documented(path: str, examples, files, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     monkeypatch.setattr(serve, "warm_up", lambda page: None)
-    page = build_page(FakePipeline(), examples, store=ClipStore(tmp_path))
-    with pytest.raises(UsageError, match="such as /saic"):
-        web.launch(page, port=0, block=False, root_path="https://example.org/saic")
-    server = web.launch(page, port=0, block=False, root_path="/saic/")
+    (tmp_path / "nginx").mkdir()
+    page = build_page(FakePipeline(), examples, store=ClipStore(tmp_path), max_minutes=MAX_MINUTES)
+    server = web.launch(page, port=0, block=False, root_path=path)
     try:
-        with served_under("/saic/", server.url) as url:
-            shown = httpx.get(url).text
-            assert (
-                f'"root":"{url.removesuffix("/")}"' in shown and httpx.get(url.replace("saic", "x")).status_code == 404
-            )
+        with nginx.proxied(path, server.url, tmp_path / "nginx") as url:
+            assert f'"root":"{url.removesuffix("/")}"' in httpx.get(url).text
+            missing = httpx.get(url.replace(path, "/x/") if path != "/" else f"{url}x")
+            assert missing.status_code == 404
             client = Client(url, verbose=False, download_files=tmp_path)
             _, _, swapped, _, protected = client.predict(files["Jane Doe"], seed=1, api_name="/anonymize")
             assert sf.info(swapped).frames == 2 * RATE and protected["report"]["profile"] == BALANCED
             assert client.predict(api_name="/delete") == "Deleted."
+            for size, status in ((60 * 2**20, 200), (62 * 2**20, 413)):
+                files_sent = {"files": ("Jane Doe.wav", bytes(size))}
+                assert httpx.post(f"{url}gradio_api/upload", files=files_sent, timeout=60).status_code == status
     finally:
         server.close()
+
+
+def test_root_path_is_a_path(examples, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    page = build_page(FakePipeline(), examples, store=ClipStore(tmp_path))
+    with pytest.raises(UsageError, match="such as /saic"):
+        web.launch(page, port=0, block=False, root_path="https://example.org/saic")
+    page.recordings.close()
 
 
 def test_gradio_history_analytics_and_sharing_are_off(page: gr.Blocks) -> None:
@@ -1479,9 +1507,9 @@ def test_warm_up_compiles_then_measures_and_leaves_no_files(
     anonymizer: Anonymizer, store: ClipStore, monkeypatch
 ) -> None:
     before, calls = set(store.folder.rglob("*")), []
-    convert = FakePipeline.convert
+    convert = FakePipeline.convert_spooled
     monkeypatch.setattr(
-        FakePipeline, "convert", lambda *clips, **options: calls.append(1) or convert(*clips, **options)
+        FakePipeline, "convert_spooled", lambda *clips, **options: calls.append(1) or convert(*clips, **options)
     )
     anonymizer.warm_up()
     assert calls == [1, 1] and set(store.folder.rglob("*")) == before
@@ -1612,7 +1640,7 @@ def test_upload_gets_a_neutral_name_and_a_path_of_its_own(http: httpx.Client, pa
 
 def test_upload_over_the_size_limit_gets_413_and_leaves_no_file(http: httpx.Client, page: gr.Blocks) -> None:
     before = set(page.recordings.store.folder.iterdir())
-    blob = bytes(LIMITS.max_bytes + 2**20)
+    blob = bytes(61 * 2**20)
     answer = http.post("/gradio_api/upload", files={"files": ("Jane Doe.wav", blob)}, timeout=60)
     assert answer.status_code == 413 and "60 MB" in answer.text and "Jane" not in answer.text
     assert set(page.recordings.store.folder.iterdir()) == before
@@ -1717,6 +1745,35 @@ def test_app_py_builds_the_page_with_the_given_weights(monkeypatch: pytest.Monke
         assert isinstance(page, gr.Blocks)
         page.recordings.store.close()
     assert named == [None, "a/folder"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "named", "minutes"),
+    [
+        ({}, None, "60"),
+        ({"SPACE_HOST": "a.example.org"}, None, "5"),
+        ({"SPACE_HOST": "a.example.org", "SAIC_MAX_MINUTES": "20"}, None, "20"),
+        ({"SAIC_MAX_MINUTES": "20"}, 2.5, "2.5"),
+    ],
+)
+def test_length_of_a_recording_is_a_setting(variables, named, minutes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    monkeypatch.setattr(Pipeline, "from_pretrained", lambda weights: KeyedPipeline())
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    page = runpy.run_path(str(ROOT / "app.py"), run_name="app")["build"](max_minutes=named)
+    texts, recordings = json.dumps(page.get_config_file()["i18n_translations"]["en"]), page.recordings
+    assert f"up to {minutes} minutes" in texts
+    assert recordings.limits == limits_of(float(minutes)) and recordings.store.max_bytes >= 2**32
+    assert recordings.jobs.deadline_s == pytest.approx(max(180, 36 * float(minutes)))
+    recordings.close()
+
+
+@pytest.mark.parametrize(("variable", "named"), [("five", None), ("", 0), ("", 181), ("nan", None)])
+def test_unusable_length_of_a_recording_is_refused(variable, named, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAIC_MAX_MINUTES", variable)
+    with pytest.raises(UsageError, match="minutes"):
+        runpy.run_path(str(ROOT / "app.py"), run_name="app")["build"](max_minutes=named)
 
 
 def test_app_py_explains_a_key_that_others_can_read_or_that_is_of_other_weights(tmp_path, monkeypatch, capsys) -> None:

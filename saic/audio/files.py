@@ -80,17 +80,22 @@ def read(source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = _LIMI
 
 
 def spool(
-    source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = LONG, on_block: OnBlock | None = None
+    source: str | os.PathLike | bytes | BinaryIO,
+    *,
+    limits: Limits = LONG,
+    on_block: OnBlock | None = None,
+    memory_bytes: int | None = MEMORY_BYTES,
 ) -> SpooledRecording:
     """Decode a recording as :func:`read` does, block by block: a long one into a temporary file.
 
-    ``on_block`` is called after every block; an error that it raises ends the decoding.
+    ``on_block`` is called after every block; an error that it raises ends the decoding. The file
+    holds what is more than ``memory_bytes``; None: there is none.
 
     Raises
     ------
     DiskError (there is no space for it), and the errors of :func:`read`
     """
-    return _read(source, limits, MEMORY_BYTES, on_block)
+    return _read(source, limits, memory_bytes, on_block)
 
 
 def spool_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = LONG) -> SpooledRecording:

@@ -9,7 +9,7 @@ starting one takes half a second, a request about a millisecond.
 
     server ── {"path", "limits"} ──► worker   one line of JSON each way, then the samples;
            ◄── {"samples", "notes"} ────      no answer of a worker is unpickled or executed
-               + float32
+               + float32, in blocks
 """
 
 import contextlib
@@ -28,15 +28,29 @@ import numpy as np
 from saic import audio, errors
 
 TIMEOUT_S = 20.0
+"""Seconds that decoding ten minutes may take; more for longer limits, in proportion."""
+
 MEMORY_BYTES = 768 * 2**20
-"""Limit of a worker's private memory. Five minutes of the largest formats take a quarter of it."""
+"""Limit of a worker's private memory for recordings of ten minutes; see `memory_bytes`."""
 
 _NOT_DECODED = (
-    "This recording cannot be decoded within the limits of this server. Export it as WAV or FLAC and try again."
+    "This recording cannot be decoded within the limits of this server. Export it as WAV or FLAC of one channel and"
+    " try again."
 )
 _LIMITS = audio.Limits()
+_CHANNELS_KEPT = 4  # of a longer recording: two channels fit, and their mean
+_BLOCK_SAMPLES = 2**20
 # A worker that was taken over may send anything.
 _MAX_HEAD_BYTES, _MAX_NOTES, _MAX_TEXT = 2**16, 8, 300
+
+
+def memory_bytes(limits: audio.Limits) -> int:
+    """Limit of a worker's private memory: `MEMORY_BYTES`, and more where the limits allow over ten minutes.
+
+    A worker holds the recording: eight channels of ten minutes, or two of any length.
+    """
+    longer_s = max(0.0, limits.max_duration_s - _LIMITS.max_duration_s)
+    return MEMORY_BYTES + int(4 * _CHANNELS_KEPT * audio.SAMPLE_RATE * longer_s)
 
 
 class Sandbox:
@@ -46,11 +60,12 @@ class Sandbox:
     ----------
     limits : recordings beyond them are refused
     workers : number of processes, each started when it is first needed
-    timeout_s : seconds after which a worker is killed
+    timeout_s : seconds after which a worker is killed; None: `TIMEOUT_S` for ten minutes
     """
 
-    def __init__(self, limits: audio.Limits = _LIMITS, *, workers: int = 2, timeout_s: float = TIMEOUT_S) -> None:
-        self.limits, self.timeout_s = limits, timeout_s
+    def __init__(self, limits: audio.Limits = _LIMITS, *, workers: int = 2, timeout_s: float | None = None) -> None:
+        self.limits = limits
+        self.timeout_s = timeout_s or TIMEOUT_S * max(1.0, limits.max_duration_s / _LIMITS.max_duration_s)
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(workers):
             self._idle.put(None)
@@ -71,7 +86,7 @@ class Sandbox:
         worker = self._idle.get()
         try:
             if worker is None or not worker.alive:
-                worker = _Worker()
+                worker = _Worker(memory_bytes(self.limits))
             return worker.read(os.fspath(path), self.limits, self.timeout_s)
         finally:
             self._idle.put(worker)
@@ -81,7 +96,7 @@ class Sandbox:
         worker = self._idle.get()
         try:
             if worker is None:
-                worker = _Worker()
+                worker = _Worker(memory_bytes(self.limits))
         finally:
             self._idle.put(worker)
 
@@ -96,11 +111,11 @@ class Sandbox:
 class _Worker:
     """The server's end of one process that runs `_serve`."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_bytes: int) -> None:
         root = str(Path(__file__).parents[2])
         environment = {"PYTHONPATH": root, "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "saic.audio.sandbox"],
+            [sys.executable, "-m", "saic.audio.sandbox", str(n_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # what decoders print may contain parts of a file
@@ -123,10 +138,9 @@ class _Worker:
             n_samples = answer["samples"]
             if not 0 < n_samples <= (limits.max_duration_s + 1) * audio.SAMPLE_RATE:
                 raise ValueError
-            data = self._process.stdout.read(4 * n_samples)
-            if len(data) != 4 * n_samples:
+            wav = np.empty(n_samples, np.float32)
+            if self._process.stdout.readinto(wav) != wav.nbytes:
                 raise EOFError
-            wav = np.frombuffer(data, np.float32).copy()
             if not np.isfinite(wav).all():
                 raise ValueError
             return audio.Recording(wav, tuple(str(note)[:_MAX_TEXT] for note in answer["notes"][:_MAX_NOTES]))
@@ -159,14 +173,14 @@ def _line(message: dict) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
-def _confine() -> None:
+def _confine(n_bytes: int) -> None:
     """Set resource limits of this process to what decoding needs. They cannot be raised again."""
     try:
         import resource
     except ImportError:  # Windows has no such limits; the time limit still holds
         return
     for kind, limit in {
-        resource.RLIMIT_DATA: MEMORY_BYTES,
+        resource.RLIMIT_DATA: n_bytes,
         resource.RLIMIT_FSIZE: 0,  # no byte can be written to a file
         resource.RLIMIT_CORE: 0,  # no core dump when it crashes
         resource.RLIMIT_NOFILE: 16,
@@ -179,18 +193,22 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     for line in requests:
         request = json.loads(line)
         try:
-            recording = audio.read(request["path"], limits=audio.Limits(**request["limits"]))
-            head = _line({"samples": len(recording.wav), "notes": recording.notes})
-            answers.write(head + recording.wav.astype(np.float32).tobytes())
+            limits = audio.Limits(**request["limits"])
+            recording = audio.spool(request["path"], limits=limits, memory_bytes=None)
         except errors.SaicError as error:
             answers.write(_line({"error": type(error).__name__, "message": str(error)}))
         except Exception:  # any other error of a decoder; its text may quote the file, so it is not passed on
             answers.write(_line({"error": "UndecodableAudio", "message": _NOT_DECODED}))
+        else:
+            answers.write(_line({"samples": len(recording.wav), "notes": recording.notes}))
+            for block in recording.wav.blocks(_BLOCK_SAMPLES):
+                answers.write(block.astype(np.float32).data)
+            del recording
         answers.flush()
 
 
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what a decoder prints must not mix with answers
-    _confine()
+    _confine(int(sys.argv[1]))
     _serve(sys.stdin.buffer, answers)

@@ -6,6 +6,8 @@ own speaker encoder is used, with typical similarities from the built-in gallery
 then say that the verifier is not independent.
 """
 
+import contextlib
+import itertools
 import json
 import threading
 from collections.abc import Callable
@@ -21,6 +23,9 @@ from saic.evaluation.evaluators.embedders import OwnEncoder, Resemblyzer
 from saic.evaluation.evaluators.whisper import WhisperASR, normalize
 from saic.evaluation.measures.text_errors import word_errors
 from saic.gallery import Gallery
+from saic.signal.filters import Samples
+
+_BLOCK_SAMPLES = 60 * SAMPLE_RATE  # bounds memory
 
 
 @dataclass(frozen=True)
@@ -139,31 +144,33 @@ class ProtectionMeasurer:
 
     def measure_similarity(
         self,
-        original: np.ndarray,
-        swapped: np.ndarray,
-        target: np.ndarray | None,
+        original: Samples,
+        swapped: Samples,
+        target: Samples | None,
         after_step: Callable[[], None] = lambda: None,
     ) -> Protection:
-        """Compare the voices of three wavs.
+        """Compare the voices of three wavs, block by block.
 
         Parameters
         ----------
         original, swapped : (N,)
         target : (M,) recording of the new voice; None for a pseudonym
-        after_step : called after each embedding; an exception from it ends the comparison
+        after_step : called after each block; an exception from it ends the comparison
         """
-        verifier, half, embeddings = self.verifier, len(original) // 2, []
-        for wav in (original[:half], original[half:], swapped):
-            embeddings.append(self._embed(wav))
-            after_step()
-        first, second, after = embeddings
+        verifier, half = self.verifier, len(original) // 2
+        first = self._embed(original, 0, half, after_step)
+        second = self._embed(original, half, len(original), after_step)
+        after = self._embed(swapped, 0, len(swapped), after_step)
         # An embedding is a normalized mean over the clip, so the sum of the halves' embeddings has
         # about the direction of the whole clip's. This saves one embedding.
-        source = self._embed(original) if first is None or second is None else first + second
+        if first is None or second is None:
+            source = self._embed(original, 0, len(original), after_step)
+        else:
+            source = first + second
         to_source = Similarity(_cosine(first, second), _cosine(source, after))
         if target is None:
             return Protection(verifier, to_source, None)
-        other = self._embed(target)
+        other = self._embed(target, 0, len(target), after_step)
         return Protection(verifier, to_source, Similarity(_cosine(source, other), _cosine(after, other)))
 
     def measure_words_kept(
@@ -189,11 +196,16 @@ class ProtectionMeasurer:
         edits = word_errors(reference, hypothesis)
         return 1 - (edits.substitutions + edits.deletions) / edits.length if edits.length else None
 
-    def _embed(self, wav: np.ndarray) -> np.ndarray | None:
-        try:
-            return self.verifier.embed(wav)
-        except AudioError:  # too little speech for an embedding; the recording can still be played
-            return None
+    def _embed(self, wav: Samples, start: int, stop: int, after_step: Callable[[], None]) -> np.ndarray | None:
+        """Embedding of a part of a wav: the sum of those of its blocks; None if there is too little speech in it."""
+        total, n_blocks = None, max(1, round((stop - start) / _BLOCK_SAMPLES))
+        edges = [start + (stop - start) * k // n_blocks for k in range(n_blocks + 1)]
+        for first, last in itertools.pairwise(edges):
+            with contextlib.suppress(AudioError):  # too little speech; the recording can still be played
+                embedding = self.verifier.embed(np.asarray(wav[first:last]))
+                total = embedding if total is None else total + embedding
+            after_step()
+        return total
 
 
 def independent_verifier() -> SpeakerVerifier | None:

@@ -20,10 +20,6 @@ from saic.plots.spectrograms import (
     View,
     panels,
 )
-from saic.signal.mel import FRAMES_PER_S
-
-MAX_COLUMNS = 4000
-"""Columns of a spectrogram: twice what a screen of 1,920 pixels shows, so that a part can be zoomed."""
 
 _INK, _LINE = "#14242b", "#c6d2d5"
 _PANEL_PX, _TOP_PX, _BAR_PX = 200, 30, 62
@@ -37,17 +33,13 @@ def plotly_figure(
 ) -> dict[str, Any]:
     """The spectrograms of :func:`saic.plots.mel_comparison` as a Plotly figure.
 
-    Levels are whole dB. A spectrogram with more than `MAX_COLUMNS` frames gets fewer columns: each
-    stands for the same number of frames and has their mean power (a difference: their mean), and the
-    F0 of the middle one.
+    Levels are whole dB.
 
     Returns
     -------
     ``data``, ``layout`` and ``config`` of a Plotly figure, as plain values for JSON.
     """
     shown = panels(mels, f0_hz, view)
-    longest = max(panel.level_db.shape[1] for panel in shown)
-    step = -(-longest // MAX_COLUMNS)
     n_bars = 1 + any(panel.is_difference for panel in shown)
     inner_px = _PANEL_PX * len(shown)
     bottom_px = _AXIS_PX + _BAR_PX * n_bars
@@ -67,7 +59,7 @@ def plotly_figure(
         "coloraxis2": _color_axis(DIFFERENCE_PALETTE, -DIFFERENCE_DB, DIFFERENCE_DB, "Difference (dB)", bars[1]),
         "xaxis": {
             "title": {"text": "Time (s)", "standoff": 4},
-            "range": [0, longest / FRAMES_PER_S],
+            "range": [0, max(panel.duration_s for panel in shown)],
             "anchor": f"y{len(shown)}" if len(shown) > 1 else "y",
             "linecolor": _LINE,
         },
@@ -86,7 +78,7 @@ def plotly_figure(
             "linecolor": _LINE,
         } | ({} if index == 0 else {"matches": "y"})
         layout["annotations"].append(_title(panel.title, bottom + height))
-        data += _traces(panel, view, step, f"y{number}")
+        data += _traces(panel, view, f"y{number}")
     return {"data": data, "layout": layout, "config": _CONFIG}
 
 
@@ -97,17 +89,16 @@ _CONFIG = {
 }
 
 
-def _traces(panel: Panel, view: View, step: int, y_axis: str) -> list[dict[str, Any]]:
+def _traces(panel: Panel, view: View, y_axis: str) -> list[dict[str, Any]]:
     """The spectrogram and its F0: a white line over a wider black one, so that it is seen on every color."""
-    level_db = _fewer_columns(panel.level_db, step, of_power=not panel.is_difference)
     place = {"xaxis": "x", "yaxis": y_axis}
-    grid = {"x0": step / 2 / FRAMES_PER_S, "dx": step / FRAMES_PER_S, "y0": 0, "dy": 1}
+    grid = {"x0": panel.column_s / 2, "dx": panel.column_s, "y0": 0, "dy": 1}
     color_axis = "coloraxis2" if panel.is_difference else "coloraxis"
     traces: list[dict[str, Any]] = [
         {
             "type": "heatmap",
             "name": panel.title,
-            "z": _encoded(level_db.round(), "i1"),
+            "z": _encoded(panel.level_db.round(), "i1"),
             "coloraxis": color_axis,
             "hovertemplate": "%{x:.2f} s, %{z} dB<extra></extra>",
             **grid,
@@ -115,31 +106,20 @@ def _traces(panel: Panel, view: View, step: int, y_axis: str) -> list[dict[str, 
         }
     ]
     if panel.f0_hz is not None:
-        f0_hz = panel.f0_hz[step // 2 :: step]
         line = {
             "type": "scatter",
             "mode": "lines",
             "x0": grid["x0"],
             "dx": grid["dx"],
-            "y": _encoded(view.row_of(f0_hz), "f4"),
+            "y": _encoded(view.row_of(panel.f0_hz), "f4"),
             "connectgaps": False,
             **place,
         }
         traces.append(line | {"line": {"color": "#000000", "width": 3.5}, "hoverinfo": "skip"})
         template = "%{x:.2f} s, F0 %{customdata:.0f} Hz<extra></extra>"
         white = {"color": "#ffffff", "width": 1.6}
-        traces.append(line | {"line": white, "customdata": _encoded(f0_hz, "f4"), "hovertemplate": template})
+        traces.append(line | {"line": white, "customdata": _encoded(panel.f0_hz, "f4"), "hovertemplate": template})
     return traces
-
-
-def _fewer_columns(level_db: np.ndarray, step: int, *, of_power: bool) -> np.ndarray:
-    """(R, T) dB to (R, ceil(T / step)): the mean of each ``step`` frames, fewer in the last one."""
-    if step == 1:
-        return level_db
-    values = 10 ** (level_db / 10) if of_power else level_db
-    starts = np.arange(0, values.shape[1], step)
-    means = np.add.reduceat(values, starts, axis=1) / np.diff(np.append(starts, values.shape[1]))
-    return 10 * np.log10(means) if of_power else means
 
 
 def _encoded(values: np.ndarray, kind: str) -> dict[str, str]:

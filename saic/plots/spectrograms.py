@@ -28,7 +28,11 @@ DIFFERENCE_PALETTE = "RdBu_r"
 DIFFERENCE_DB = 30.0  # range of the difference view, on both sides of 0
 ROWS_LINEAR = 160  # of 50 Hz each, with a linear frequency axis
 
-_DB_PER_NEPER = 20 / np.log(10)  # a mel is ln magnitude
+MAX_COLUMNS = 4000
+"""Columns of a spectrogram: twice what a screen of 1,920 pixels shows, so that a part can be zoomed."""
+
+
+_DB_PER_NEPER = float(20 / np.log(10))  # a mel is ln magnitude
 _PEAK_DB = 10.0  # above the loud mel bands of speech: no color is spent on louder points
 _TICKS_HZ = {"mel": (500, 1000, 2000, 4000), "linear": (0, 2000, 4000, 6000, 8000)}
 _PANEL_IN = 1.35
@@ -81,21 +85,28 @@ DEFAULT_VIEW = View()
 
 @dataclass(frozen=True)
 class Panel:
-    """One spectrogram as it is drawn.
+    """One spectrogram as it is drawn, in at most `MAX_COLUMNS` columns.
 
     Attributes
     ----------
     level_db
-        (R, T), the lowest frequency first: -range to 0 dB re loud speech of the same recording,
-        or the difference from the original, -30 to 30 dB.
+        (R, C), the lowest frequency first: -range to 0 dB re loud speech of the same recording,
+        or the difference from the original, -30 to 30 dB. Where a column stands for several frames,
+        it has their mean power; a difference, their mean.
     f0_hz
-        (T,), NaN where unvoiced; None if unknown.
+        (C,) of the middle frame, NaN where unvoiced; None if unknown.
+    column_s
+        Seconds of a column. The last one may stand for less.
+    duration_s
+        Seconds of the recording.
     """
 
     title: str
     level_db: np.ndarray
     f0_hz: np.ndarray | None
     is_difference: bool
+    column_s: float
+    duration_s: float
 
 
 def speech_peak(mel: np.ndarray) -> float:
@@ -119,32 +130,45 @@ def panels(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, view: View
 
 
 def _panels(names: list[str], mels: Mels, f0_hz: Mapping[str, np.ndarray], view: View) -> Iterator[Panel]:
-    levels = {name: _level_db(mels[name], view) for name in names}
+    step = -(-max(mels[name].shape[1] for name in names) // MAX_COLUMNS)
+    original = _level_db(mels["original"], view) if view.difference else None
     for name in names:
         is_difference = view.difference and name != "original"
-        title, level_db = PANELS[name], levels[name]
+        title, level_db, f0 = PANELS[name], _level_db(mels[name], view), f0_hz.get(name)
         if is_difference:
             title = f"{title} minus original"
-            level_db = np.clip(level_db - levels["original"], -DIFFERENCE_DB, DIFFERENCE_DB)
-        f0 = f0_hz.get(name)
-        yield Panel(title, level_db, None if f0 is None else np.where(f0 > 0, f0, np.nan), is_difference)
+            level_db = np.clip(level_db - original, -DIFFERENCE_DB, DIFFERENCE_DB)
+        if f0 is not None:
+            f0 = np.where(f0 > 0, f0, np.nan)[step // 2 :: step]
+        columns = _columns(level_db, step, of_power=not is_difference)
+        yield Panel(title, columns, f0, is_difference, step / FRAMES_PER_S, level_db.shape[1] / FRAMES_PER_S)
+
+
+def _columns(level_db: np.ndarray, step: int, *, of_power: bool) -> np.ndarray:
+    """(R, T) dB to (R, ceil(T / step)): the mean of each ``step`` frames, fewer in the last one."""
+    if step == 1:
+        return level_db
+    values = 10 ** (level_db / 10) if of_power else level_db
+    starts = np.arange(0, values.shape[1], step)
+    means = np.add.reduceat(values, starts, axis=1) / np.diff(np.append(starts, values.shape[1]))
+    return 10 * np.log10(means) if of_power else means
 
 
 def _level_db(mel: np.ndarray, view: View) -> np.ndarray:
     """(R, T) dB re loud speech of a log-mel (80, T), limited to the range of the view."""
-    level_db = np.clip((mel - speech_peak(mel)) * _DB_PER_NEPER, -view.range_db, 0)
+    level_db = np.clip((mel.astype(np.float32) - speech_peak(mel)) * _DB_PER_NEPER, -view.range_db, 0)
     if view.axis == "mel":
         return level_db
     hz = (np.arange(ROWS_LINEAR) + 0.5) * F_MAX_HZ / ROWS_LINEAR
     weights = np.stack([np.interp(hz, mel_frequencies_hz(), band) for band in np.eye(N_MELS)], axis=1)
-    return weights @ level_db
+    return weights.astype(np.float32) @ level_db
 
 
 def mel_comparison(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, view: View = DEFAULT_VIEW) -> "Figure":
     """Draw spectrograms below one another on one time axis and one color scale (Fig. 4).
 
     Levels are relative to the loud speech of each recording (:func:`speech_peak`), since a
-    recording's own level says nothing about its voice.
+    recording's own level says nothing about its voice. At most `MAX_COLUMNS` columns are drawn.
 
     Parameters
     ----------
@@ -169,7 +193,7 @@ def mel_comparison(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, vi
     figure = Figure(figsize=(WIDTH_IN, height), layout="constrained", facecolor="white")
     axes = figure.subplots(len(shown), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     images = [_draw_panel(one, panel, view) for one, panel in zip(axes, shown, strict=True)]
-    axes[-1].set_xlim(0, max(panel.level_db.shape[1] for panel in shown) / FRAMES_PER_S)
+    axes[-1].set_xlim(0, max(panel.duration_s for panel in shown))
     axes[-1].xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=2))
     axes[-1].set_xlabel("Time (s)", fontsize=FONT_PT)
     axes[0].set_yticks(*view.ticks)
@@ -190,15 +214,15 @@ def mel_comparison(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, vi
 def _draw_panel(axes: "Axes", panel: Panel, view: View) -> "AxesImage":
     from matplotlib.patheffects import Normal, Stroke
 
-    rows, n_frames = panel.level_db.shape
+    rows, n_columns = panel.level_db.shape
     low, high = (-DIFFERENCE_DB, DIFFERENCE_DB) if panel.is_difference else (-view.range_db, 0.0)
     palette = DIFFERENCE_PALETTE if panel.is_difference else PALETTES[view.palette]
     axes.set_title(panel.title, fontsize=FONT_PT, loc="left")
     if panel.f0_hz is not None:
-        time_s = (np.arange(n_frames) + 0.5) / FRAMES_PER_S
+        time_s = (np.arange(len(panel.f0_hz)) + 0.5) * panel.column_s
         edge = [Stroke(linewidth=3, foreground="black"), Normal()]  # so that it is seen on every color
         axes.plot(time_s, view.row_of(panel.f0_hz), color="white", lw=1.3, path_effects=edge)
-    extent = (0, n_frames / FRAMES_PER_S, -0.5, rows - 0.5)
+    extent = (0, n_columns * panel.column_s, -0.5, rows - 0.5)
     scale = {"vmin": low, "vmax": high, "cmap": palette}
     return axes.imshow(panel.level_db, origin="lower", aspect="auto", extent=extent, interpolation="nearest", **scale)
 
@@ -213,9 +237,9 @@ def mel_arrays(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None) -> dic
     """
     arrays = {"frequency_hz": mel_frequencies_hz(), "frames_per_s": np.array(FRAMES_PER_S)}
     for name, mel in mels.items():
-        arrays |= {name: mel.astype(np.float32), f"{name}_top": np.array(speech_peak(mel))}
+        arrays |= {name: mel, f"{name}_top": np.array(speech_peak(mel))}
         if f0_hz and name in f0_hz:
-            arrays[f"{name}_f0_hz"] = f0_hz[name].astype(np.float32)
+            arrays[f"{name}_f0_hz"] = f0_hz[name]
     return arrays
 
 

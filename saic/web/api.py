@@ -54,7 +54,7 @@ def register_endpoints(
         """Convert a recording to the voice of another; the words stay the same.
 
         Args:
-            source: recording of the voice to protect, at most five minutes and 60 MB
+            source: recording of the voice to protect, as long as the page allows
             target: the new voice, whose speaker has agreed to this; default: the first bundled voice
             profile: what is made anew: "balanced" (default), "strict" (other length) or "prosody-kept"
 
@@ -84,7 +84,7 @@ def register_endpoints(
         """Convert a recording to a pseudonym, a voice of no real person; the words stay the same.
 
         Args:
-            source: recording of the voice to protect, at most five minutes and 60 MB
+            source: recording of the voice to protect, as long as the page allows
             profile: what is made anew: "balanced" (default), "strict" (other length) or "prosody-kept"
             register: of the pseudonym: "lower", "higher", "same" (like the speaker's) or "any" (default)
             subject: label of the speaker, if the page has a key: the same label gets the same voice

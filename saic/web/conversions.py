@@ -16,8 +16,10 @@ from saic.audio.output import encode
 from saic.conversion import Voice
 from saic.errors import UsageError
 from saic.evaluation.protection import Protection, ProtectionMeasurer
-from saic.pipeline import Conversion
-from saic.signal.loudness import normalize_loudness
+from saic.pipeline import SpooledConversion
+from saic.signal.loudness import normalize
+from saic.signal.mel import N_MELS
+from saic.spool import Spool
 from saic.web.linkage import Linkage
 from saic.web.progress import COMPARING, WRITING, Pace, Progress
 from saic.web.server.jobs import Job
@@ -33,6 +35,7 @@ FORMATS = ("wav", "flac", "mp3")
 
 _WAITING = "Waiting for a free processor core, {before} ahead of you"
 _ARRAYS = "spectrograms.npz"
+_BLOCK_FRAMES = 10_000  # of a mel that are converted to 16 bits at once
 _WARM_UP_S = 10
 _TICK_S = 0.4  # between two updates of the progress bar
 _NO_FIGURES: Mapping[str, Linkage] = MappingProxyType({})
@@ -196,7 +199,7 @@ class Converter:
                 so_far.finish()
                 report()
         clips = paths["original"], paths["swapped"], paths.get("reconstructed"), array_path
-        of = conversion.profile, conversion.voice_similarity, len(conversion.wav) / SAMPLE_RATE, protection
+        of = conversion.profile, conversion.voice_similarity, len(conversion) / SAMPLE_RATE, protection
         return Result(*clips, replace(new_voice, voice=None, wav=None), *of)
 
     def _compute(
@@ -208,27 +211,26 @@ class Converter:
         check: Callable[[], None] = lambda: None,
         *,
         details: bool = True,
-    ) -> tuple[Conversion, dict[str, np.ndarray], bytes | None, Protection]:
+    ) -> tuple[SpooledConversion, dict[str, Spool], bytes | None, Protection]:
         """The conversion, the wavs of a result by name, its spectrograms as NPZ, and what was protected."""
         clip, options = (source, SAMPLE_RATE), {"profile": profile, "reconstruct": details, "progress": enter}
         if new_voice.kind == "target":
             voice = (new_voice.wav, SAMPLE_RATE) if new_voice.voice is None else new_voice.voice
-            result = self.pipeline.convert(clip, voice, **options)
+            result = self.pipeline.convert_spooled(clip, voice, **options)
         elif new_voice.voice is not None:
-            result = self.pipeline.anonymize(clip, voice=new_voice.voice, **options)
+            result = self.pipeline.anonymize_spooled(clip, voice=new_voice.voice, **options)
         else:
             register = new_voice.register or "any"
-            result = self.pipeline.anonymize(clip, seed=new_voice.seed, register=register, **options)
+            result = self.pipeline.anonymize_spooled(clip, seed=new_voice.seed, register=register, **options)
         enter(WRITING)
-        wavs = {"original": normalize_loudness(source), "swapped": result.wav}  # outputs have -23 LUFS
-        npz = io.BytesIO()
+        wavs = {"original": normalize(source), "swapped": result.wavs["converted"]}  # outputs have -23 LUFS
+        npz = None
         if details:
-            wavs["reconstructed"] = result.reconstruction
-            arrays = plots.mel_arrays(result.mels, result.f0_hz)
-            np.savez(npz, **{name: array.astype(np.float16) for name, array in arrays.items()})
+            wavs["reconstructed"] = result.wavs["reconstructed"]
+            npz = _arrays_of(result)
         enter(COMPARING)
-        protection = self.measurer.measure_similarity(wavs["original"], result.wav, new_voice.wav, check)
-        return result, wavs, npz.getvalue() or None, protection
+        protection = self.measurer.measure_similarity(wavs["original"], wavs["swapped"], new_voice.wav, check)
+        return result, wavs, npz, protection
 
     def encode(self, result: Result, session: str, group: str = "") -> list[str]:
         """Write the anonymized voice in the `FORMATS` that are not WAV; returns their paths.
@@ -279,3 +281,16 @@ class Converter:
             )
         except OSError:  # the result has been deleted
             raise UsageError(GONE) from None
+
+
+def _arrays_of(conversion: SpooledConversion) -> bytes:
+    """The spectrograms of a conversion, `saic.plots.mel_arrays` in 16 bits, as NPZ."""
+    halves = {
+        name: np.concatenate([block.cpu().numpy().astype(np.float16) for block in mel.blocks(_BLOCK_FRAMES)], axis=-1)
+        for name, mel in conversion.mels.items()
+    }
+    mels = {name: half.reshape(N_MELS, -1) for name, half in halves.items()}
+    f0_hz = {name: track.cpu().numpy() for name, track in conversion.f0_hz.items()}
+    file = io.BytesIO()
+    np.savez(file, **{name: array.astype(np.float16) for name, array in plots.mel_arrays(mels, f0_hz).items()})
+    return file.getvalue()

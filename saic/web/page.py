@@ -16,8 +16,8 @@ from saic.web.conversions import Converter
 from saic.web.documents import Documents
 from saic.web.examples import Example
 from saic.web.parts import PRIVATE, QUICK
-from saic.web.server.recordings import Recordings, session_of
-from saic.web.server.store import ClipStore
+from saic.web.server.recordings import MAX_MINUTES, Recordings, limits_of, session_of
+from saic.web.server.store import MAX_BYTES, ClipStore
 from saic.web.tabs import about, anonymize_layout, batch, evaluation, explore, identify
 from saic.web.tabs.anonymize import Anonymizer, Run
 from saic.web.tabs.evaluation import Evaluation
@@ -39,6 +39,7 @@ def build_page(
     asr: WhisperASR | None = None,
     key: Key | None = None,
     study: str = "",
+    max_minutes: float = MAX_MINUTES,
 ) -> gr.Blocks:
     """Build the page; serve it with `saic.web.launch`.
 
@@ -52,6 +53,7 @@ def build_page(
     asr : speech recognizer that counts the words kept; None: they are not counted
     key : gives the subjects of a study their voices; None: the page has no field for subjects
     study : name of the study, another name gives other voices
+    max_minutes : of one recording
 
     Raises
     ------
@@ -59,9 +61,9 @@ def build_page(
     """
     if key is not None:
         pipeline.pseudonym(key=key, subject="-")  # a key that cannot be used ends the start, not a conversion
-    store = store or ClipStore()
+    store = store or ClipStore(max_bytes=max(MAX_BYTES, 16 * limits_of(max_minutes).max_bytes))
     os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
-    recordings, measurer = Recordings(store), ProtectionMeasurer(pipeline, asr)
+    recordings, measurer = Recordings.of_minutes(store, max_minutes), ProtectionMeasurer(pipeline, asr)
     bundled, halves = _store_examples(examples, store)
     default = pipeline.default_profile
     figures = linkage.by_profile(documents.linkage, pipeline.profiles, default)

@@ -22,7 +22,7 @@ from saic.errors import SaicError, UsageError
 from saic.web.server.visitors import within_fair_share
 
 DEADLINE_S = 180.0
-"""Seconds that a job may take, the wait included. Five minutes of audio take less than a minute."""
+"""Seconds that a job on five minutes of audio may take, the wait included. It takes less than a minute."""
 
 MAX_JOBS = 40
 """Jobs that run or wait at once."""

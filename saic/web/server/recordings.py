@@ -16,21 +16,30 @@ import gradio as gr
 import numpy as np
 
 from saic import audio
-from saic.audio import Limits, Recording
+from saic.audio import SAMPLE_RATE, Limits, Recording
 from saic.audio.sandbox import Sandbox
 from saic.errors import TooLong, UsageError
 from saic.signal.vad import require_speech
-from saic.web.server.jobs import Job, Jobs
+from saic.spool import Spool
+from saic.web.server.jobs import DEADLINE_S, Job, Jobs
 from saic.web.server.store import GONE, ClipStore
 
-LIMITS = Limits(max_bytes=60 * 2**20, max_duration_s=300)
-"""Limits on one recording. Five minutes convert in less than a minute."""
+MAX_MINUTES = 60.0
+"""Minutes of one recording on a computer of one's own."""
 
-MAX_CALL_S = 600.0
-"""Seconds of audio in all recordings of one call."""
+SPACE_MAX_MINUTES = 5.0
+"""Minutes of one recording on a Space, which converts them in less than a minute."""
 
+_BYTES_PER_MINUTE = 12 * 2**20  # 16-bit WAV of two channels at 48 kHz, and a twentieth more
+_DEADLINE_DURATION_S = 300.0  # of the recordings that `DEADLINE_S` is for
+_BLOCK_SAMPLES = 60 * SAMPLE_RATE
 _ZIP_ENTRY_BYTES = 100  # of a file in a ZIP, besides its content and twice its name
 _NOTES = "notes.json"  # beside the copy of an upload, and deleted with it
+
+
+def limits_of(max_minutes: float) -> Limits:
+    """The limits on one recording of so many minutes."""
+    return Limits(max_bytes=int(_BYTES_PER_MINUTE * max_minutes), max_duration_s=60 * max_minutes)
 
 
 def session_of(request: gr.Request | None) -> str:
@@ -48,12 +57,24 @@ class Recordings:
 
     store: ClipStore
     jobs: Jobs = field(default_factory=Jobs)
-    sandbox: Sandbox = field(default_factory=lambda: Sandbox(LIMITS))
+    sandbox: Sandbox = field(default_factory=lambda: Sandbox(limits_of(MAX_MINUTES)))
     # Two calls may need the same upload, for example `take_in` and Convert. One decodes it; the
     # other waits for the lock and loads the copy.
     _upload_locks: tuple = field(default_factory=lambda: tuple(threading.RLock() for _ in range(64)), repr=False)
     # Path of an upload whose copy the page waits for -> kind of the copy's folder.
     _wanted_copies: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of_minutes(cls, store: ClipStore, max_minutes: float) -> "Recordings":
+        """Recordings of at most so many minutes each, and jobs with time for them."""
+        limits = limits_of(max_minutes)
+        deadline_s = DEADLINE_S * max(1.0, limits.max_duration_s / _DEADLINE_DURATION_S)
+        return cls(store, Jobs(deadline_s=deadline_s), Sandbox(limits))
+
+    @property
+    def limits(self) -> Limits:
+        """The limits on one recording. All recordings of one call may last twice as long."""
+        return self.sandbox.limits
 
     def load(self, path: str | None, session: str) -> np.ndarray:
         """Load a file as `read` does, and return the wav (N,) alone."""
@@ -93,7 +114,7 @@ class Recordings:
     def _read_clip(self, file: Path, session: str) -> Recording:
         if not self.store.may_read(session, file):
             raise UsageError(GONE)
-        wav = audio.load(file, limits=LIMITS)
+        wav = audio.load(file, limits=self.limits)
         try:
             return Recording(wav, tuple(json.loads((file.parent / _NOTES).read_bytes())))
         except OSError:  # there are none
@@ -104,14 +125,15 @@ class Recordings:
 
         Raises
         ------
-        UsageError, AudioError (TooLong if they hold more than `MAX_CALL_S` together)
+        UsageError, AudioError (TooLong if they hold more than twice what one may hold)
         """
-        recordings, left_s = [], MAX_CALL_S
+        max_s = 2 * self.limits.max_duration_s
+        recordings, left_s = [], max_s
         for path in paths:
             recording = self.read(path, session)
-            left_s -= len(recording.wav) / audio.SAMPLE_RATE
+            left_s -= len(recording.wav) / SAMPLE_RATE
             if left_s < 0:
-                raise TooLong(f"The recordings hold more than {MAX_CALL_S / 60:g} minutes together. Send fewer.")
+                raise TooLong(f"The recordings hold more than {max_s / 60:g} minutes together. Send fewer.")
             recordings.append(recording)
         return recordings
 
@@ -163,11 +185,13 @@ class Recordings:
             self.jobs.check_stopped()
             return self.store.new(session, kind)
 
-    def save(self, folder: Path, name: str, wav: np.ndarray) -> str:
+    def save(self, folder: Path, name: str, wav: np.ndarray | Spool) -> str:
         """Write a wav (N,) as 16-bit PCM into a folder of `new`; returns its path."""
         path = folder / f"{name}.wav"
         self.store.reserve(folder, 2 * len(wav) + 100)
-        audio.save(path, wav)
+        blocks = (wav[start : start + _BLOCK_SAMPLES] for start in range(0, len(wav), _BLOCK_SAMPLES))
+        with audio.encode_blocks(blocks, "wav", SAMPLE_RATE) as file:
+            audio.write(path, file)
         return str(path)
 
     def write(self, folder: Path, name: str, data: bytes) -> str:

@@ -27,7 +27,6 @@ from saic.web.server.firewall import Firewall
 from saic.web.server.hosts import Hosts
 from saic.web.server.jobs import MAX_JOBS
 from saic.web.server.logs import redact_libraries
-from saic.web.server.recordings import LIMITS
 from saic.web.server.visitors import network_of, within_fair_share
 from saic.web.style import CSS, theme
 
@@ -190,7 +189,7 @@ def _build_app(page: gr.Blocks, hosts: Hosts, root_path: str) -> Firewall:
         ssr_mode=False,
     )
     page.app = outer.routes[-1].app  # `Server.close` sets its stop_event
-    return Firewall(outer, page.recordings, hosts, backlog, LIMITS.max_bytes, page.endpoints)
+    return Firewall(outer, page.recordings, hosts, backlog, page.recordings.limits.max_bytes, page.endpoints)
 
 
 def _checked_path(root_path: str | None) -> str:

@@ -41,6 +41,9 @@ except ImportError:  # Windows: the folder of a killed process is recognized by 
 KEEP_S = 30 * 60
 """Seconds that clips are kept after their page was closed. While it is open, they are kept."""
 
+MAX_BYTES = 4 * 2**30
+"""Limit on the size of all recordings together, where each has at most five minutes."""
+
 UPLOAD_KEEP_S = 10 * 60
 """Seconds that an upload is kept if no session loads it."""
 
@@ -114,7 +117,7 @@ class ClipStore:
     max_bytes : limit on the size of all recordings together
     """
 
-    def __init__(self, parent: str | Path | None = None, *, keep_s: float = KEEP_S, max_bytes: int = 4 * 2**30) -> None:
+    def __init__(self, parent: str | Path | None = None, *, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:
         self.keep_s, self.max_bytes = keep_s, max_bytes
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)).resolve()  # mkdtemp: mode 0700
         self._lock_file = open(self.folder / _LOCK, "wb")  # noqa: SIM115 - open as long as the process runs

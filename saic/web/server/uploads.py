@@ -30,7 +30,7 @@ BURST_BYTES, BYTES_PER_S = 240 * 2**20, 8 * 2**20
 Faster uploads are slowed down, since reading costs CPU time.
 """
 
-_MAX_DRAINED_BYTES = 8 * 60 * 2**20  # a browser shows an error only after it has sent the whole body
+_MAX_DRAINED = 8  # times `max_bytes`: a browser shows an error only after it has sent the whole body
 _FORM_BYTES = 2**16  # multipart headers and boundaries
 
 
@@ -77,8 +77,8 @@ class LimitedReceive:
         return message
 
     async def drain(self) -> None:
-        """Read the rest of the body and drop it, up to `_MAX_DRAINED_BYTES`."""
-        while self._more and self._n_bytes < _MAX_DRAINED_BYTES:
+        """Read the rest of the body and drop it, up to a limit."""
+        while self._more and self._n_bytes < _MAX_DRAINED * self._max_bytes:
             await self._next()
 
     async def _next(self) -> Message:

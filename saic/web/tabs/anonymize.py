@@ -32,7 +32,7 @@ from saic.web.notes import notes_html
 from saic.web.printed_report import printed_report
 from saic.web.progress import SHOWING, about, progress_html
 from saic.web.protection_card import AsrStatus, protection_card, verdict_html
-from saic.web.server.recordings import LIMITS, Recordings, session_of
+from saic.web.server.recordings import Recordings, session_of
 from saic.web.tabs.anonymize_layout import HIDDEN, PICTURES, update_results_area
 from saic.web.texts import ENGLISH, Texts, texts_for, translated
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
@@ -117,6 +117,11 @@ class Anonymizer:
         self.key, self._study = key, study
         self._bundled_voices: dict[str, Voice] = {}
 
+    @property
+    def max_minutes(self) -> str:
+        """How long a recording may be."""
+        return f"{self._recordings.limits.max_duration_s / 60:g}"
+
     def decode_source(self, path: str | None, request: gr.Request = None) -> str | dict | None:
         """Replace the uploaded source by its decoded copy; the upload is deleted at once."""
         with gradio_errors(request):
@@ -149,9 +154,9 @@ class Anonymizer:
 
     def empty_message(self, texts: Texts = ENGLISH) -> str:
         """HTML for a page without a result, with the measured times of a conversion."""
-        ten, five = (self.converter.pace.total_s(duration_s) for duration_s in (10, LIMITS.max_duration_s))
+        ten, five = (self.converter.pace.total_s(duration_s) for duration_s in (10, 300))
         times = "" if ten is None else texts.TIMES.format(ten=about(ten, texts), five=about(five, texts))
-        return texts.EMPTY.format(times=times)
+        return texts.EMPTY.format(times=times, minutes=self.max_minutes)
 
     def show_times(self, run: Run | None, request: gr.Request = None) -> str | dict:
         """The message of a page that was just opened."""

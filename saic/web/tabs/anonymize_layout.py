@@ -146,7 +146,7 @@ def build_tab(anonymizer: "Anonymizer", texts: PageTexts) -> Tab:
     several = len(converter.profiles) > 1
     with gr.Row(equal_height=True, elem_classes="pair"):
         with gr.Column(elem_classes="card"):
-            gr.HTML(texts.SOURCE)
+            gr.HTML(texts(lambda texts: texts.SOURCE.format(minutes=anonymizer.max_minutes)))
             source = recorder(texts.SOURCE_LABEL, "source")
         with gr.Column(elem_classes="card"):
             gr.HTML(texts.TARGET)

@@ -19,6 +19,8 @@ from saic.web.tabs.anonymize import Run
 from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for
 from saic.web.unseen import UnseenMaps
 
+_MAX_S = 300  # of a recording: the points of an hour would hide all others
+
 
 class Explorer:
     """Event handlers of the tab: maps of clips among the voices of the built-in gallery.
@@ -98,7 +100,7 @@ class Explorer:
             for label, wav in clips.items():
                 job.check()
                 with contextlib.suppress(AudioError):  # too little speech: the clip is not on the maps
-                    embeddings[label] = self._pipeline.embed((wav, SAMPLE_RATE))
+                    embeddings[label] = self._pipeline.embed((wav[: _MAX_S * SAMPLE_RATE], SAMPLE_RATE))
             job.check()
             speaker = plots.speaker_plane(self._gallery, embeddings)
             job.check()

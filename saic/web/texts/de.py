@@ -1,7 +1,6 @@
 """The texts of the page in German."""
 
 from saic.profiles import BALANCED, PROSODY_KEPT, STRICT
-from saic.web.server.recordings import LIMITS
 from saic.web.server.store import GRACE_S, KEEP_S
 
 CODE, DECIMAL = "de", ","
@@ -16,7 +15,6 @@ TABS = {
     "about": "Info",
 }
 _KEEP_MINUTES = KEEP_S // 60
-_MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
 HEADER = """
 <header class="title"><h1>Sprache anonymisieren</h1>
@@ -49,8 +47,8 @@ REGISTER_LABEL, PROFILE_LABEL = "Stimmlage", "Profil"
 UPLOAD, RECORD = "Datei hochladen", "Aufnehmen"
 CONVERT, CANCEL, EXAMPLE = "Umwandeln", "Abbrechen", "Mit Beispielstimmen testen"
 
-SOURCE = f"""<h2><span class="step">1</span> Die zu schützende Stimme</h2>
-<p>Bis zu {_MINUTES} Minuten aufnehmen oder hochladen. Einige Sätze genügen.</p>"""
+SOURCE = """<h2><span class="step">1</span> Die zu schützende Stimme</h2>
+<p>Bis zu {minutes} Minuten aufnehmen oder hochladen. Einige Sätze genügen.</p>"""
 
 TARGET = """<h2><span class="step">2</span> Die neue Stimme</h2>
 <p>Ein Pseudonym ist aus drei Stimmen der Galerie gemischt. Es gehört niemandem.</p>"""
@@ -89,10 +87,10 @@ STAYS = {
 
 CONSENT = "Die Person, die hier spricht, hat in diese Verwendung ihrer Stimme eingewilligt"
 
-EMPTY = f"""<div class="empty">
+EMPTY = """<div class="empty">
 <h2>Noch nichts umgewandelt</h2>
-<p>Sie erhalten eine Bewertung, die anonymisierte Stimme und einen Bericht zum Ablegen.{{times}} Aufnahmen von mehr als
-{_MINUTES} Minuten werden abgelehnt: Kürzen Sie sie vorher.</p>
+<p>Sie erhalten eine Bewertung, die anonymisierte Stimme und einen Bericht zum Ablegen.{times} Aufnahmen von mehr als
+{minutes} Minuten werden abgelehnt: Kürzen Sie sie vorher.</p>
 </div>"""
 
 TIMES = """ Auf diesem Server dauert die Umwandlung von zehn Sekunden Sprache {ten}, von fünf Minuten {five}, wenn
@@ -316,7 +314,7 @@ BATCH_EMPTY = "Es gibt nichts umzuwandeln. Fügen Sie zuerst Aufnahmen hinzu."
 EXPLORE = """<h2>Wer spricht und was gesagt wird</h2>
 <p>Jeder Punkt ist ein kurzes Stück Sprache einer Stimme der eingebauten Galerie. Jede Stimme hat ihre eigene
 Kombination von Farbe und Form. Zeigen Sie auf einen Punkt oder wählen Sie eine Stimme, um sie in beiden Karten
-hervorzuheben. Ihre Aufnahme und die anonymisierte Stimme sind markiert.</p>"""
+hervorzuheben. Ihre Aufnahme und die anonymisierte Stimme sind markiert: die ersten fünf Minuten von beiden.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Sprecher-Embeddings</strong> beschreiben, wer spricht. Sie sollten für jede Stimme eine Gruppe bilden. Die
@@ -512,7 +510,7 @@ MESSAGES = {
     "no_samples": "Die Aufnahme enthält keinen Ton. Nehmen Sie sie erneut auf oder exportieren Sie sie erneut.",
     "not_audio": "Das ist keine Aufnahme, die dekodiert werden kann: Verwenden Sie {formats} oder {last}.",
     "not_decoded": "Diese Aufnahme kann in den Grenzen dieses Servers nicht dekodiert werden. Exportieren Sie sie als "
-    "WAV oder FLAC und versuchen Sie es erneut.",
+    "WAV oder FLAC mit einem Kanal und versuchen Sie es erneut.",
     "no_sound": "Die Datei hat keine Tonspur. Verwenden Sie eine Aufnahme mit Ton.",
     "rate": "Die Abtastrate ist {rate} Hz. Verwenden Sie {low} bis {high} Hz.",
     "channels": "Die Aufnahme hat {channels} Kanäle. Verwenden Sie 1 bis {most}.",

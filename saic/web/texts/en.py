@@ -4,7 +4,6 @@ The other languages have the same names, tags and placeholders; `tests/test_text
 """
 
 from saic.profiles import BALANCED, PROSODY_KEPT, STRICT
-from saic.web.server.recordings import LIMITS
 from saic.web.server.store import GRACE_S, KEEP_S
 
 CODE, DECIMAL = "en", "."
@@ -20,7 +19,6 @@ TABS = {
     "about": "About",
 }
 _KEEP_MINUTES = KEEP_S // 60
-_MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
 HEADER = """
 <header class="title"><h1>Speech anonymizer</h1>
@@ -51,8 +49,8 @@ REGISTER_LABEL, PROFILE_LABEL = "Register", "Profile"
 UPLOAD, RECORD = "Upload a file", "Record"
 CONVERT, CANCEL, EXAMPLE = "Convert", "Cancel", "Try it with bundled voices"
 
-SOURCE = f"""<h2><span class="step">1</span> The voice to protect</h2>
-<p>Record or upload up to {_MINUTES} minutes. A few sentences are enough.</p>"""
+SOURCE = """<h2><span class="step">1</span> The voice to protect</h2>
+<p>Record or upload up to {minutes} minutes. A few sentences are enough.</p>"""
 
 TARGET = """<h2><span class="step">2</span> The new voice</h2>
 <p>A pseudonym blends three voices of the gallery. It is nobody's voice.</p>"""
@@ -93,10 +91,10 @@ STAYS = {
 
 CONSENT = "The person who speaks here has agreed to this use of their voice"
 
-EMPTY = f"""<div class="empty">
+EMPTY = """<div class="empty">
 <h2>Nothing converted yet</h2>
-<p>You will get a verdict, the anonymized voice and a report to file.{{times}} Recordings longer than
-{_MINUTES} minutes are refused: cut them first.</p>
+<p>You will get a verdict, the anonymized voice and a report to file.{times} Recordings longer than
+{minutes} minutes are refused: cut them first.</p>
 </div>"""
 
 TIMES = """ On this server, ten seconds of speech take {ten}, five minutes {five}, if nobody else
@@ -317,7 +315,7 @@ BATCH_EMPTY = "There is nothing to convert. Add recordings first."
 EXPLORE = """<h2>Who speaks, and what is said</h2>
 <p>Each dot is a short piece of speech of one voice of the built-in gallery. Each voice has its own
 combination of color and shape. Point at a dot, or choose a voice, to highlight that voice in both
-maps. Your clip and the anonymized voice are marked.</p>"""
+maps. Your clip and the anonymized voice are marked: the first five minutes of each.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Speaker embeddings</strong> describe who speaks. They should form one cluster for each
@@ -506,8 +504,8 @@ MESSAGES = {
     "empty": "The recording is empty (0 bytes). Record or export it again.",
     "no_samples": "The recording holds no samples. Record or export it again.",
     "not_audio": "This is no recording that can be decoded: use {formats} or {last}.",
-    "not_decoded": "This recording cannot be decoded within the limits of this server. Export it as WAV or FLAC and "
-    "try again.",
+    "not_decoded": "This recording cannot be decoded within the limits of this server. Export it as WAV or FLAC of "
+    "one channel and try again.",
     "no_sound": "The file has no sound track. Use a recording with sound.",
     "rate": "The sample rate is {rate} Hz. Use {low} to {high} Hz.",
     "channels": "The recording has {channels} channels. Use 1 to {most}.",

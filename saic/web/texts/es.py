@@ -1,7 +1,6 @@
 """The texts of the page in Spanish."""
 
 from saic.profiles import BALANCED, PROSODY_KEPT, STRICT
-from saic.web.server.recordings import LIMITS
 from saic.web.server.store import GRACE_S, KEEP_S
 
 CODE, DECIMAL = "es", ","
@@ -16,7 +15,6 @@ TABS = {
     "about": "Acerca de",
 }
 _KEEP_MINUTES = KEEP_S // 60
-_MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
 HEADER = """
 <header class="title"><h1>Anonimizar la voz</h1>
@@ -47,8 +45,8 @@ REGISTER_LABEL, PROFILE_LABEL = "Tono", "Perfil"
 UPLOAD, RECORD = "Subir un archivo", "Grabar"
 CONVERT, CANCEL, EXAMPLE = "Convertir", "Cancelar", "Probar con voces de ejemplo"
 
-SOURCE = f"""<h2><span class="step">1</span> La voz que quiere proteger</h2>
-<p>Grabe o suba hasta {_MINUTES} minutos. Bastan unas frases.</p>"""
+SOURCE = """<h2><span class="step">1</span> La voz que quiere proteger</h2>
+<p>Grabe o suba hasta {minutes} minutos. Bastan unas frases.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La voz nueva</h2>
 <p>Un seudónimo mezcla tres voces de la galería. No es la voz de nadie.</p>"""
@@ -88,10 +86,10 @@ STAYS = {
 
 CONSENT = "La persona que habla aquí ha dado su consentimiento para este uso de su voz"
 
-EMPTY = f"""<div class="empty">
+EMPTY = """<div class="empty">
 <h2>Todavía no se ha convertido nada</h2>
-<p>Recibirá una valoración, la voz anonimizada y un informe para archivar.{{times}} Las grabaciones de más de
-{_MINUTES} minutos se rechazan: córtelas antes.</p>
+<p>Recibirá una valoración, la voz anonimizada y un informe para archivar.{times} Las grabaciones de más de
+{minutes} minutos se rechazan: córtelas antes.</p>
 </div>"""
 
 TIMES = """ En este servidor, convertir diez segundos de habla tarda {ten}, y cinco minutos, {five}, si nadie más
@@ -312,7 +310,7 @@ BATCH_EMPTY = "No hay nada que convertir. Añada primero grabaciones."
 EXPLORE = """<h2>Quién habla, y qué se dice</h2>
 <p>Cada punto es un breve trozo de habla de una voz de la galería incorporada. Cada voz tiene su propia combinación de
 color y forma. Señale un punto, o elija una voz, para resaltar esa voz en los dos mapas. Su grabación y la voz
-anonimizada están marcadas.</p>"""
+anonimizada están marcadas: los primeros cinco minutos de cada una.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Los vectores de hablante</strong> describen quién habla. Deberían formar un grupo por cada voz. La voz
@@ -505,7 +503,7 @@ MESSAGES = {
     "no_samples": "La grabación no contiene datos de sonido. Grábela o expórtela de nuevo.",
     "not_audio": "Esto no es una grabación que se pueda decodificar: use {formats} o {last}.",
     "not_decoded": "Esta grabación no se puede decodificar dentro de los límites de este servidor. Expórtela como WAV "
-    "o FLAC e inténtelo de nuevo.",
+    "o FLAC de un canal e inténtelo de nuevo.",
     "no_sound": "El archivo no tiene pista de sonido. Use una grabación con sonido.",
     "rate": "La frecuencia de muestreo es de {rate} Hz. Use de {low} a {high} Hz.",
     "channels": "La grabación tiene {channels} canales. Use de 1 a {most}.",

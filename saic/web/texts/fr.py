@@ -1,7 +1,6 @@
 """The texts of the page in French."""
 
 from saic.profiles import BALANCED, PROSODY_KEPT, STRICT
-from saic.web.server.recordings import LIMITS
 from saic.web.server.store import GRACE_S, KEEP_S
 
 CODE, DECIMAL = "fr", ","
@@ -16,7 +15,6 @@ TABS = {
     "about": "À propos",
 }
 _KEEP_MINUTES = KEEP_S // 60
-_MINUTES = f"{LIMITS.max_duration_s / 60:g}"
 
 HEADER = """
 <header class="title"><h1>Anonymiser la parole</h1>
@@ -49,8 +47,8 @@ REGISTER_LABEL, PROFILE_LABEL = "Registre", "Profil"
 UPLOAD, RECORD = "Choisir un fichier", "Enregistrer au micro"
 CONVERT, CANCEL, EXAMPLE = "Convertir", "Annuler", "Essayer avec les voix fournies"
 
-SOURCE = f"""<h2><span class="step">1</span> La voix à protéger</h2>
-<p>Enregistrez ou choisissez un fichier : {_MINUTES} minutes au plus, quelques phrases suffisent.</p>"""
+SOURCE = """<h2><span class="step">1</span> La voix à protéger</h2>
+<p>Enregistrez ou choisissez un fichier : {minutes} minutes au plus, quelques phrases suffisent.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La nouvelle voix</h2>
 <p>Un pseudonyme mêle trois voix de la galerie. Ce n’est la voix de personne.</p>"""
@@ -91,10 +89,10 @@ STAYS = {
 
 CONSENT = "La personne qui parle ici a consenti à cet usage de sa voix"
 
-EMPTY = f"""<div class="empty">
+EMPTY = """<div class="empty">
 <h2>Rien n’a encore été converti</h2>
-<p>Vous obtiendrez un avis sur la protection, la voix anonymisée et un rapport à archiver.{{times}} Les
-enregistrements de plus de {_MINUTES} minutes sont refusés : coupez-les d’abord.</p>
+<p>Vous obtiendrez un avis sur la protection, la voix anonymisée et un rapport à archiver.{times} Les
+enregistrements de plus de {minutes} minutes sont refusés : coupez-les d’abord.</p>
 </div>"""
 
 TIMES = """ Sur ce serveur, dix secondes de parole demandent {ten}, cinq minutes {five}, si personne d’autre ne
@@ -320,7 +318,8 @@ BATCH_EMPTY = "Il n’y a rien à convertir. Ajoutez d’abord des enregistremen
 EXPLORE = """<h2>Qui parle, et ce qui est dit</h2>
 <p>Chaque point est un court morceau de parole d’une voix de la galerie intégrée. Chaque voix a sa propre combinaison
 de couleur et de forme. Placez le pointeur sur un point, ou choisissez une voix, pour mettre cette voix en évidence sur
-les deux cartes. Votre enregistrement et la voix anonymisée sont marqués.</p>"""
+les deux cartes. Votre enregistrement et la voix anonymisée sont marqués : les cinq premières
+minutes de chacun.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Les empreintes vocales</strong> (speaker embeddings) décrivent qui parle. Elles devraient former un groupe
@@ -517,7 +516,7 @@ MESSAGES = {
     "no_samples": "L’enregistrement ne contient aucun échantillon. Enregistrez-le ou exportez-le à nouveau.",
     "not_audio": "Ce fichier ne peut pas être décodé : utilisez {formats} ou {last}.",
     "not_decoded": "Cet enregistrement ne peut pas être décodé dans les limites de ce serveur. Exportez-le en WAV ou "
-    "FLAC et réessayez.",
+    "FLAC à un canal et réessayez.",
     "no_sound": "Le fichier n’a pas de piste sonore. Utilisez un enregistrement avec du son.",
     "rate": "La fréquence d’échantillonnage est de {rate} Hz. Utilisez une fréquence de {low} à {high} Hz.",
     "channels": "L’enregistrement a {channels} canaux. Il en faut de 1 à {most}.",
