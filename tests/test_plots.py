@@ -298,7 +298,7 @@ def test_a_clip_shorter_than_a_window_can_be_mapped(clips: dict) -> None:
 
 
 def test_forty_voices_have_forty_looks() -> None:
-    assert len({tuple(voice_style(k).values()) for k in range(40)}) == 40
+    assert len({tuple(voice_style(k).values()) for k in range(60)}) == 60
 
 
 def test_same_voice_rate_is_one_for_islands_and_chance_for_noise() -> None:

@@ -28,6 +28,7 @@ def weights(tmp_path: Path) -> Path:
 def corpus(folder: Path, sexes: str, n_dev: int = 1, *, clips: int = 4, seconds: float = 3.0) -> Path:
     """Manifest of speakers, of which the last ``n_dev`` are in the split "dev"."""
     rows = []
+    folder.mkdir(exist_ok=True)
     for k, sex in enumerate(sexes):
         split = "dev" if k >= len(sexes) - n_dev else "train"
         for i in range(clips):
@@ -44,7 +45,7 @@ def test_few_speakers_give_a_gallery_whose_pseudonyms_are_blends(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], sexes: str, labels: str
 ) -> None:
     voices.main([corpus(tmp_path, sexes)], weights)
-    assert f"{len(labels)} voices" in (out := capsys.readouterr().out) and "of 40" in out
+    assert f"{len(labels)} voices" in (out := capsys.readouterr().out) and "of 60" in out
     gallery = Gallery.load(weights / VOICES)
     assert len(gallery.names) == len(labels) and "".join(gallery.sexes) == labels
     means = gallery.speaker.astype(np.float32).mean(axis=1)
@@ -56,8 +57,15 @@ def test_few_speakers_give_a_gallery_whose_pseudonyms_are_blends(
 
 
 def test_one_speaker_with_enough_audio_raises_data_error_with_the_number(tmp_path: Path, weights: Path) -> None:
-    with pytest.raises(DataError, match=r"at least 2 training speakers.*has 1"):
+    with pytest.raises(DataError, match=r"at least 2 voices.*is 1"):
         voices.main([corpus(tmp_path, "FM")], weights)
+
+
+def test_voices_are_those_of_parallel_speech_if_there_is_some(tmp_path: Path, weights: Path) -> None:
+    data = corpus(tmp_path / "corpus", "FM")
+    parallel = corpus(tmp_path / "parallel", "FFMM", 0)
+    voices.main([data], weights, parallel)
+    assert Gallery.load(weights / VOICES).sexes == ("F", "F", "M", "M")
 
 
 def test_broken_clips_are_left_out_of_the_gallery(tmp_path: Path, weights: Path, capsys) -> None:

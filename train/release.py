@@ -78,7 +78,7 @@ def main(
         raise UsageError("--parallel is finished speech, and --kokoro makes it: give one of them.")
     sources = Sources(tuple(data), parallel, kokoro, wordnet)
     sources.check_synthesizer()
-    _check_data(data)
+    _check_data(data, has_parallel=parallel is not None or kokoro is not None)
     _open(run, settings, sources, resume=resume)
     progress = Progress(run, Recipe(run, sources, settings, device).parts())
     chosen = _chosen(progress, part)
@@ -108,7 +108,7 @@ def _read_config(path: Path) -> Config:
     return settings
 
 
-def _check_data(data: Sequence[Path]) -> None:
+def _check_data(data: Sequence[Path], *, has_parallel: bool) -> None:
     """Find out now what a part would miss after hours: splits, lossless clips, voices of the gallery."""
     for number, path in enumerate(data, start=1):
         present = {clip.split for clip in manifest.read(path)}
@@ -119,7 +119,8 @@ def _check_data(data: Sequence[Path]) -> None:
             )
     for split in ("train", "dev"):
         lossless_clips(data, split)
-    choose(read_clips(data, "train"))
+    if not has_parallel:
+        choose(read_clips(data, "train"))
 
 
 def _open(run: Path, config: Config, sources: Sources, *, resume: bool) -> None:

@@ -170,15 +170,15 @@ class Recipe:
             shutil.rmtree(weights, ignore_errors=True)
             shutil.copytree(self.run / model / stage2.WEIGHTS, weights)
             save_vocoder(weights, self.config, load_file(self.run / last_vocoder / VOCODER))
-            voices.main(self._data, weights)
+            voices.main(self._data, weights, self._folder_of(PARALLEL))
 
         def make_prosody(resume: bool) -> None:
             folder, settings = self.run / "prosody", self.run / CONFIG
             prosody.main(self._data, folder, str(weights), weights, settings, resume=resume, device=self.device)
 
-        steps = self.config.prosody_training.steps
+        steps, speech = self.config.prosody_training.steps, [PARALLEL] if self.sources.kokoro else []
         return [
-            Part("gallery", f"{WEIGHTS}/{VOICES}", make_gallery, (model, last_vocoder)),
+            Part("gallery", f"{WEIGHTS}/{VOICES}", make_gallery, (*speech, model, last_vocoder)),
             Part("prosody", f"{WEIGHTS}/{PROSODY}", make_prosody, (model, "gallery"), "prosody", steps),
         ]
 

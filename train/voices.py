@@ -1,8 +1,10 @@
-"""Make the gallery of finished weights: ``python -m train.voices --data MANIFEST --weights DIR``.
+"""Make the gallery of finished weights.
 
-Its voices are 40 speakers of the train split, or as many as have 10 s of speech, but at least 2:
-their embeddings, content codes and statistics. The threshold of ``identify`` is set on the dev
-split, whose speakers are not in training.
+``python -m train.voices --data MANIFEST --weights DIR [--parallel FOLDER]``. Its voices are those of
+parallel synthetic speech (train.kokoro), which are nobody's, or without it speakers of the train
+split: 60 of them, or as many as have 10 s of speech, but at least 2. It holds their embeddings,
+content codes and statistics. The threshold of ``identify`` is set on the dev split, whose speakers
+are not in training.
 """
 
 from collections import Counter, defaultdict
@@ -25,9 +27,10 @@ from saic.pipeline import Embedding, Pipeline
 from saic.signal.f0 import measure_f0_stats
 from saic.signal.mel import FRAMES_PER_S, SAMPLE_RATE
 from saic.weights import VOICES, write_sums
-from train.entry import DataOption, read_clips, run
+from train.entry import DataOption, ParallelOption, read_clips, run
 
-N_VOICES = 40  # fewer if the corpus has fewer speakers
+N_VOICES = 60  # fewer if there are fewer
+_THRESHOLD_SPEAKERS = 40  # of which the threshold is measured if the dev split is too small
 MIN_VOICES = 2  # a pseudonym is a blend of three, or of two if there are no more
 N_POINTS = 4  # per voice
 WINDOW_S = 2.0
@@ -37,7 +40,9 @@ MAX_TRIAL_PARTS = 8  # per speaker
 
 
 def main(
-    data: DataOption, weights: Annotated[Path, typer.Option("--weights", help="Folder of finished weights.")]
+    data: DataOption,
+    weights: Annotated[Path, typer.Option("--weights", help="Folder of finished weights.")],
+    parallel: ParallelOption = None,
 ) -> None:
     """Write voices.safetensors to the weights folder and update SHA256SUMS."""
     pipeline = Pipeline.from_pretrained(weights)
@@ -45,7 +50,7 @@ def main(
     left_out = LeftOut()
     clips = read_clips(data, "train", "dev")
     train, dev = ([clip for clip in clips if clip.split == split] for split in ("train", "dev"))
-    chosen = choose(train)
+    chosen = choose(read_clips([parallel], "train") if parallel else train)
     measured, measured_clips = [], []
     for clips in tqdm(chosen, desc="voices", unit="voice"):
         if (voice := _measure(pipeline, clips, left_out)) is not None:
@@ -69,13 +74,13 @@ def main(
     print(f"{len(measured)} voices, {N_POINTS} points each; threshold {gallery.threshold:.3f}")
     if len(measured) < N_VOICES:
         print(
-            f"The corpus gave {len(measured)} of {N_VOICES} voices, so {_n_pseudonyms(gallery.sexes)} different"
+            f"The speech gave {len(measured)} of {N_VOICES} voices, so {_n_pseudonyms(gallery.sexes)} different"
             " pseudonyms. More speakers give more."
         )
 
 
 def choose(clips: list[Clip]) -> list[list[Clip]]:
-    """The 40 speakers with most audio, half of each sex if the corpus names it; fewer if there are.
+    """The 60 speakers with most audio, half of each sex if the corpus names it; fewer if there are fewer.
 
     Raises
     ------
@@ -97,8 +102,8 @@ def choose(clips: list[Clip]) -> list[list[Clip]]:
 def _require_voices(count: int) -> None:
     if count < MIN_VOICES:
         raise DataError(
-            f"A gallery needs at least {MIN_VOICES} training speakers with {N_POINTS * PART_S:.0f} s of speech each."
-            f" The corpus has {count}."
+            f"A gallery needs at least {MIN_VOICES} voices with {N_POINTS * PART_S:.0f} s of speech each. There"
+            f" {'is' if count == 1 else 'are'} {count}."
         )
 
 
@@ -160,7 +165,7 @@ def _threshold(pipeline: Pipeline, dev: list[Clip], train: list[Clip], left_out:
     If the dev split is too small for pairs of both kinds, its speakers' clips are joined, and then
     speakers of the train split are added.
     """
-    fewer = [clip for clip in dev + train if clip.speaker in _first_speakers(dev + train, N_VOICES)]
+    fewer = [clip for clip in dev + train if clip.speaker in _first_speakers(dev + train, _THRESHOLD_SPEAKERS)]
     for clips, joined in ((dev, False), (dev, True), (fewer, True)):
         embedded = _embed_parts(pipeline, clips, left_out, joined=joined)
         speakers = np.array([speaker for speaker, _ in embedded], dtype=str)

@@ -66,11 +66,12 @@ class Model(nn.Module):
 
     def predict_f0_stats(self, embedding: Tensor) -> Tensor:
         """(B, E) embeddings to (B, 2): median and spread of the speaker's log2 F0, F0 in Hz."""
-        median, spread = self.pitch_head(embedding).unbind(dim=1)
+        median, spread = self.pitch_head(self.speaker_encoder.renormalized(embedding)).unbind(dim=1)
         return torch.stack([median + _LOG2_F0, spread.clamp_min(0)], dim=1)
 
     def decode(self, content: Tensor, embedding: Tensor, f0: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Content codes, (B, E) embeddings and (B, T) F0 in Hz to a (B, 80, T) log-mel."""
+        """Content codes, (B, E) embeddings or blends of them, and (B, T) F0 in Hz to a (B, 80, T) log-mel."""
+        embedding = self.speaker_encoder.renormalized(embedding)
         return self.decoder(content, embedding, f0, mask) * self.mel_std + self.mel_mean
 
     @classmethod

@@ -61,6 +61,10 @@ class SpeakerEncoder(nn.Module):
         """Statistics of the features over speech frames, each (B, channels, 1), to (B, E)."""
         return self.dense(torch.cat([mean, deviation], dim=1).squeeze(-1))
 
+    def renormalized(self, embedding: Tensor) -> Tensor:
+        """A mean or blend (B, E) of embeddings, with the norm that the decoder was trained on: here any."""
+        return embedding
+
 
 class TdnnBlock(nn.Module):
     """Residual block: a dilated convolution with kernel 3 and a pointwise one, each with batch norm."""
@@ -122,7 +126,10 @@ class TdnnSpeakerEncoder(nn.Module):
 
     def pool(self, mean: Tensor, deviation: Tensor) -> Tensor:
         """Statistics of the features over speech frames, each (B, channels, 1), to (B, E)."""
-        embedding = self.dense(self.pool_norm(torch.cat([mean, deviation], dim=1).squeeze(-1)))
+        return self.renormalized(self.dense(self.pool_norm(torch.cat([mean, deviation], dim=1).squeeze(-1))))
+
+    def renormalized(self, embedding: Tensor) -> Tensor:
+        """A mean or blend (B, E) of embeddings, with the norm that the decoder was trained on: sqrt(E)."""
         return F.normalize(embedding, dim=1) * embedding.shape[1] ** 0.5
 
 

@@ -111,7 +111,8 @@ def decode(
         (1, 1, T) of 0 and 1: speech frames.
     """
     decoder, n_frames, stride = model.decoder, f0.shape[-1], model.decoder.stride
-    condition, padding = decoder.dense(embedding), (0, -n_frames % stride)
+    condition = decoder.dense(model.speaker_encoder.renormalized(embedding))
+    padding = (0, -n_frames % stride)
     f0, mask = Spool.of(F.pad(f0, padding)), F.pad(mask, padding)
     x = _layer(content, decoder.lead, on_window, decoder.lead.reach)
     for i, block in enumerate(decoder.blocks):

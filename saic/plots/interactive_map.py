@@ -6,7 +6,14 @@ from saic.plots.maps import BACKDROP_COLOR, Plane, voice_style
 
 HEIGHT_PX = 460
 _INK, _LINE = "#14242b", "#c6d2d5"
-_SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond"}
+_SYMBOLS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "<": "triangle-left",
+    ">": "triangle-right",
+}
 
 
 def plotly_map(plane: Plane, name: str, *, gallery_label: str, unseen_label: str, speaker_label: str) -> dict[str, Any]:

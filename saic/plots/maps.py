@@ -25,7 +25,7 @@ _COLORS = (
     *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
     *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777"),
 )
-_SHAPES = ("o", "s", "^", "D")
+_SHAPES = ("o", "s", "^", "D", "<", ">")
 # Clips have black edges and decreasing sizes, so that all are visible where they coincide.
 _CLIP_STYLES = (("o", "none", 16), ("P", "#ffd92f", 13), ("*", "#ff5a36", 10), ("v", "#66c2ff", 7))
 BACKDROP_COLOR = "#c4ccd0"  # of the gallery beside unseen speakers
@@ -281,7 +281,7 @@ def _unit(points: np.ndarray) -> np.ndarray:
 
 
 def voice_style(k: int) -> dict[str, str]:
-    """Color and shape of voice ``k``; the combinations differ for 40 voices."""
+    """Color and shape of voice ``k``; the combinations differ for 60 voices."""
     return {"color": _COLORS[k % len(_COLORS)], "marker": _SHAPES[k // len(_COLORS) % len(_SHAPES)]}
 
 

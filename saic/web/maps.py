@@ -93,5 +93,9 @@ def _dot(k: int, x: float, y: float) -> str:
             return f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{color}"/>'
         case "^":
             return f'<path d="M{x} {y - 5:.1f}l5 9h-10z" fill="{color}"/>'
+        case "<":
+            return f'<path d="M{x - 5:.1f} {y}l9 -5v10z" fill="{color}"/>'
+        case ">":
+            return f'<path d="M{x + 5:.1f} {y}l-9 -5v10z" fill="{color}"/>'
         case _:
             return f'<path d="M{x} {y - 5.5:.1f}l5.5 5.5-5.5 5.5-5.5-5.5z" fill="{color}"/>'
