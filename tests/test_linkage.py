@@ -402,6 +402,20 @@ def test_a_conversion_to_another_target_is_not_taken_from_the_cache(tmp_path, re
     assert not np.array_equal(one, other)
 
 
+def test_a_target_without_speech_is_replaced_by_the_next_one(tmp_path, recordings, monkeypatch):
+    """The recording that was to be converted is not to blame."""
+    monkeypatch.setattr("saic.evaluation.linkage.outputs.round_trip", lossless)
+    silent, speech = recordings
+    sf.write(silent.clip.path, np.zeros(4 * RATE), RATE)
+    outputs = [
+        RecordingOutputs(_Pipeline(), [silent, speech], tmp_path / "c", seed=seed).wav("convert", speech)
+        for seed in range(8)
+    ]
+    assert all(np.array_equal(wav, outputs[0]) for wav in outputs) and np.abs(outputs[0]).max() > 0.1
+    with pytest.raises(DataError, match="No target"):
+        RecordingOutputs(_Pipeline(), [silent], tmp_path / "c", seed=0).wav("convert", speech)
+
+
 def test_known_voice_gives_every_recording_one_pseudonym(tmp_path, recordings):
     pipeline = _Pipeline()
     outputs = RecordingOutputs(pipeline, recordings, tmp_path / "c", seed=0)
@@ -502,6 +516,10 @@ def test_lengths_that_the_attackers_are_not_trained_at_are_left_out(tmp_path):
     arguments = {"pipeline": _Pipeline(), "evidence": [], "cache": tmp_path / "c", "seed": 0, "quick": True}
     made = LinkageEvaluation([manifest], "test", progress=lambda *_: None, **arguments)
     assert list(made.trials["test"]) == list(made.trials["attack"]) == [5]
+    manifest.write_text("\n".join(lines).replace('"test"', '"dev"'))
+    made = LinkageEvaluation([manifest], "dev", progress=lambda *_: None, **arguments)
+    targets = {recording.clip.speaker for recording in made.outputs._targets}
+    assert targets == {"s0", "s3", "s6"}  # elsewhere those of dev, which here are to be recognized
     one_woman = [line.replace('"F"', '"M"') if '"s1"' not in line and "attack" in line else line for line in lines]
     one_woman = [line for line in one_woman if '"s7"' not in line]
     for left in (one_woman, [line for line in lines if "attack" not in line]):
@@ -648,6 +666,7 @@ def test_a_recording_is_found_by_its_envelope_under_any_voice_and_by_its_duratio
     found = database.measure(originals, outputs, [f"s{i}" for i in range(12)], seed=0)
     assert found["database_envelope.top1"].value > 80
     assert found["database_duration.top1"].value == 100
+    assert found["database_chance.top1"].value == pytest.approx(100 / 12)
 
 
 def test_other_words_at_one_duration_are_found_by_chance_only():

@@ -589,6 +589,13 @@ def test_replay_target_has_high_errors(measured):
     assert value["f0_correlation"] is value["voicing_error"] is value["mel_distance"] is None
 
 
+def test_figures_of_frames_need_most_outputs():
+    rows = [OutputFigures(str(k), {"f0_correlation": 0.9 if k < 2 else None, "rate_kept": 0.5}, {}) for k in range(5)]
+    figures = estimate(rows, seed=0)
+    assert figures["f0_correlation"].value is None and figures["rate_kept"].value == pytest.approx(50)
+    assert estimate(rows[:4], seed=0)["f0_correlation"].value == pytest.approx(0.9)
+
+
 def test_differences_have_the_recordings_and_the_prosody_kept_as_baselines(measured):
     for system, figures in measured.estimates.items():
         assert ("wer_true_rise" in figures) == ("moonshine_wer_true_rise" in figures) == (system != "real")

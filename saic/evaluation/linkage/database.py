@@ -43,15 +43,17 @@ def measure(
     Returns
     -------
     ``database_envelope.top1`` and ``database_duration.top1`` in %; of originals with the same score
-    one is guessed.
+    one is guessed. ``database_chance.top1``: what a guess among all finds.
     """
     before, after = (np.stack([envelope(segment) for segment in side]) for side in (originals, outputs))
     seconds = [np.array([len(segment.wav) for segment in side], dtype=float) for side in (originals, outputs)]
     scores = {"envelope": after @ before.T, "duration": -np.abs(np.subtract.outer(seconds[1], seconds[0]))}
-    return {
+    result = {
         f"database_{name}.top1": metrics.estimate_mean(_found(matrix), speakers, "%", seed=seed)
         for name, matrix in scores.items()
     }
+    chance = metrics.Estimate(100 / len(originals), None, None, len(set(speakers)), "%")
+    return result | {"database_chance.top1": chance}
 
 
 def _found(scores: np.ndarray) -> list[float]:

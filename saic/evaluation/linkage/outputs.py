@@ -1,5 +1,6 @@
 """Converted recordings of the linkage evaluation, cached on disk."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +10,15 @@ import soundfile
 
 from saic import audio
 from saic.audio import SAMPLE_RATE
-from saic.errors import AudioError
+from saic.errors import AudioError, DataError
 from saic.evaluation.cache_keys import run_key
 from saic.evaluation.data.codec import round_trip
 from saic.evaluation.linkage.material import Recording
 from saic.evaluation.protocols import EvaluatedPipeline
 from saic.evaluation.systems import SYSTEMS, write_flac
+from saic.signal.vad import require_speech
+
+_NO_REFERENCE = np.zeros(0, dtype=np.float32)
 
 
 class RecordingOutputs:
@@ -48,11 +52,11 @@ class RecordingOutputs:
         """(N,) output of a system; None if the recording cannot be used."""
         place = self._place(recording)
         seed = int.from_bytes(_digest(f"{self._seed}|{place}")[:7])
-        target = self._targets[seed % len(self._targets)] if "target" in SYSTEMS[system].depends_on else None
-        made_from = place if target is None else f"{place}|{self._place(target)}"
+        has_target = "target" in SYSTEMS[system].depends_on
+        made_from = f"{place}|{self._place(self._targets[seed % len(self._targets)])}" if has_target else place
         path = self._cache / f"{_digest(f'{self.run_key}|{system}|{made_from}').hex()[:32]}.flac"
         if not path.exists():
-            wav = self._make(system, recording, target, seed)
+            wav = self._make(system, recording, self._reference(seed) if has_target else _NO_REFERENCE, seed)
             if wav is None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
@@ -60,12 +64,20 @@ class RecordingOutputs:
                 write_flac(path, wav)
         return soundfile.read(path, dtype="float32")[0] if path.stat().st_size else None
 
-    def _make(self, system: str, recording: Recording, target: Recording | None, seed: int) -> np.ndarray | None:
+    def _reference(self, seed: int) -> np.ndarray:
+        """(M,) the target that a seed chooses, or the next one with speech; DataError if none has any."""
+        for k in range(len(self._targets)):
+            with contextlib.suppress(AudioError):
+                wav = round_trip(_read(self._targets[(seed + k) % len(self._targets)]))
+                require_speech(wav)
+                return wav
+        raise DataError("No target of the conversions can be used: none has half a second of speech.")
+
+    def _make(self, system: str, recording: Recording, reference: np.ndarray, seed: int) -> np.ndarray | None:
         try:
             source, run = round_trip(_read(recording)), SYSTEMS[system].run
             if run is None:
                 return source
-            reference = np.zeros(0, dtype=np.float32) if target is None else round_trip(_read(target))
             return round_trip(run(self._pipeline, (source, SAMPLE_RATE), (reference, SAMPLE_RATE), seed))
         except AudioError:
             return None

@@ -13,10 +13,10 @@
 
 LENGTH is 5, 15, 28 or "all". Figures are ATTACKER.eer_LENGTHs[@PART], ATTACKER.top1_LENGTHs (of 40
 enrolled speakers), fused.top1_of_NUMBER_LENGTHs, fused.gain_LENGTHs (EER less that of the profile
-prosody-kept, in points), database_MATCH.top1, inference.ATTRIBUTE and inference.ATTRIBUTE_chance;
-LENGTHs is 5s, 15s, 28s or all. PART is a corpus, its children, or its pairs of one language. In
-``transcripts`` the attackers are ``text`` and ``language``. The key ``all`` is missing if speakers
-were not pooled, and so are figures that the data do not allow.
+prosody-kept, in points), database_MATCH.top1, database_chance.top1, inference.ATTRIBUTE and
+inference.ATTRIBUTE_chance; LENGTHs is 5s, 15s, 28s or all. PART is a corpus, its children, or its
+pairs of one language. In ``transcripts`` the attackers are ``text`` and ``language``. The key ``all``
+is missing if speakers were not pooled, and so are figures that the data do not allow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -278,7 +278,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     finders = {system: _database_row(estimates) for system, estimates in systems.items()}
     finders = {system: row for system, row in finders.items() if row and system != "real"}
     if finders:
-        lines += table("Finding the original", _FINDERS, finders, _NOTES["database"])
+        columns = {name: label for name, label in _FINDERS.items() if any(name in row for row in finders.values())}
+        lines += table("Finding the original", columns, finders, _NOTES["database"])
     if report.get("transcripts"):
         read = {name: Estimate(**estimate) for name, estimate in report["transcripts"].items()}
         columns = {f"eer_{length_name(length)}": f"EER, {length} s, %" for length in lengths}
@@ -325,7 +326,11 @@ _INFERRED = {
     "inference.corpus": "corpus, %",
     "inference.language": "language, %",
 }
-_FINDERS = {"database_envelope.top1": "By envelope: top-1, %", "database_duration.top1": "By duration: top-1, %"}
+_FINDERS = {
+    "database_envelope.top1": "By envelope: top-1, %",
+    "database_duration.top1": "By duration: top-1, %",
+    "database_chance.top1": "By chance, %",
+}
 
 
 def _of_all(length: Length) -> str:

@@ -94,7 +94,7 @@ class LinkageEvaluation:
         self.split, self._seed, self._progress = split, seed, progress
         self._evidence, self._cache = evidence, cache
         self.speakers = {name: _read(corpora, name) for name in {split, ATTACK_SPLIT, TRAIN_SPLIT}}
-        targets = _read(corpora, TARGET_SPLIT)
+        targets = self.speakers[TRAIN_SPLIT] if split == TARGET_SPLIT else _read(corpora, TARGET_SPLIT)
         if not targets.clips:
             targets = self.speakers[TRAIN_SPLIT]
         if not self.speakers[split].clips:

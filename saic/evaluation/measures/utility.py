@@ -56,6 +56,7 @@ UNITS = {  # of quality and prosody; those of words are all in %
 MIN_REPLAY_WER = 60.0
 MAX_COPY_WER = 30.0
 
+_BY_FRAME = ("f0_correlation", "voicing_error", "pauses_kept", "mel_distance")
 _MAX_LENGTH_CHANGE_S = 0.1  # of an output whose frames are at the source's times
 
 _TO_THE_END = sys.maxsize
@@ -159,7 +160,8 @@ def estimate(rows: Sequence[OutputFigures], *, seed: int) -> Estimates:
     Whisper's; ``moonshine_wer`` etc. are Moonshine's, whose own transcript of the source is then
     the reference. ``dnsmos_*``: see :class:`~saic.evaluation.evaluators.dnsmos.Dnsmos`;
     ``distillmos``: see :class:`~saic.evaluation.evaluators.distillmos.DistillMos`; the others:
-    :mod:`saic.evaluation.measures.prosody`, shares in %.
+    :mod:`saic.evaluation.measures.prosody`, shares in %. Those that compare frames have no value
+    if most outputs have another length than their source.
 
     ``real`` is its own source: its ``wer`` is 0 and its prosody perfect by definition.
     """
@@ -177,6 +179,8 @@ def estimate(rows: Sequence[OutputFigures], *, seed: int) -> Estimates:
     for name, unit in UNITS.items():
         scale = 100 if unit == "%" else 1
         values = [None if (value := row.values.get(name)) is None else scale * value for row in rows]
+        if name in _BY_FRAME and sum(value is not None for value in values) < len(values) / 2:
+            values = [None] * len(values)  # the few outputs of the source's length stand for no others
         result[name] = metrics.estimate_mean(values, speakers, unit, seed=seed)
     return result
 
@@ -311,7 +315,7 @@ def _measure_output(
 
 def _prosody(source: _Source, output: np.ndarray) -> dict[str, float | None]:
     """Figures of prosody; frame by frame only if the output has the source's length, else None."""
-    figures = dict.fromkeys(("f0_correlation", "voicing_error", "pauses_kept", "mel_distance"))
+    figures = dict.fromkeys(_BY_FRAME)
     if abs(len(output) - len(source.wav)) <= _MAX_LENGTH_CHANGE_S * SAMPLE_RATE:
         f0 = track_f0(output)
         figures = {
