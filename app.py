@@ -50,7 +50,7 @@ with _no_type_stubs():
 os.environ |= _PROXIES
 
 from saic.errors import SaicError, UsageError
-from saic.evaluation.evaluators.whisper import WhisperASR
+from saic.evaluation.evaluators.whisper import NO_ASR, WhisperASR
 from saic.keys import Key, OtherVoices, is_readable_by_others
 from saic.pipeline import Pipeline
 from saic.spool import share_heaps
@@ -71,7 +71,8 @@ def build(
     Parameters
     ----------
     weights : folder, or ORG/NAME@COMMIT on the Hub; None: the bundled weights
-    asr : folder of a faster-whisper model; None: the words kept are not counted
+    asr : folder of a faster-whisper model that counts the words kept; None: the one that ``saic evaluate``
+        has downloaded, if it has; "none": words are not counted
     key_file : key of a study, whose subjects get a voice each; None: voices are drawn at random
     study : its name, as for ``saic anonymize --study``
     max_minutes : of one recording; None: SAIC_MAX_MINUTES, else 60, on a Space 5
@@ -86,7 +87,10 @@ def build(
         print("Note: other accounts of this machine can read the key file: chmod 600 FILE.", file=sys.stderr)
     pipeline = Pipeline.from_pretrained(weights)
     documents = Documents.read(ROOT, pipeline.info()["sha256"])
-    recognizer = WhisperASR(asr, threads=1) if asr else None
+    if asr is None:
+        recognizer = WhisperASR.downloaded(threads=1)
+    else:
+        recognizer = None if asr == NO_ASR else WhisperASR(asr, threads=1)
     examples = load_examples(ROOT / "assets" / "examples")
     try:
         options = {"documents": documents, "asr": recognizer, "key": key, "study": study, "max_minutes": max_minutes}
@@ -129,7 +133,12 @@ def main() -> None:
         metavar="PATH",
         help="path under which a proxy serves the page, such as /saic; default GRADIO_ROOT_PATH, else none",
     )
-    parser.add_argument("--asr", metavar="FOLDER", help="a faster-whisper model: count the words that are kept")
+    parser.add_argument(
+        "--asr",
+        metavar="FOLDER",
+        help="a faster-whisper model that counts the words kept; default: the one that saic evaluate has downloaded,"
+        f" if it has; {NO_ASR}: words are not counted",
+    )
     parser.add_argument(
         "--key-file",
         metavar="KEY",

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,9 +27,9 @@ from saic.evaluation.evaluators import moonshine as moonshine_module
 from saic.evaluation.evaluators import whisper as whisper_module
 from saic.evaluation.evaluators.distillmos import DistillMos
 from saic.evaluation.evaluators.dnsmos import Dnsmos, normalize_level, trim_pauses
-from saic.evaluation.evaluators.evaluators import NO_ASR, CachedEvaluators, Evaluators
+from saic.evaluation.evaluators.evaluators import CachedEvaluators, Evaluators
 from saic.evaluation.evaluators.moonshine import MoonshineASR
-from saic.evaluation.evaluators.whisper import DECODING, MODEL, WhisperASR, normalize
+from saic.evaluation.evaluators.whisper import DECODING, MODEL, NO_ASR, WhisperASR, normalize
 from saic.evaluation.measures import prosody, utility
 from saic.evaluation.measures.text_errors import Edits, character_errors, edits, pool_by_speaker, word_errors
 from saic.evaluation.measures.utility import OutputFigures, check_control, differences, estimate, measure
@@ -204,6 +205,22 @@ def test_hub_id_is_fetched_at_its_revision(whisper, monkeypatch):
     hashes = {path.name: whisper_module.sha256(path) for path in whisper.folder.iterdir()}
     monkeypatch.setattr(whisper_module, "MODEL_SHA256", hashes)
     WhisperASR()
+
+
+def test_recognizer_in_the_cache_of_the_hub_is_found_without_the_hub(whisper, tmp_path, monkeypatch):
+    repo, revision = MODEL.split("@")
+    folder = tmp_path / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots" / revision
+    find = partial(whisper_module.try_to_load_from_cache, cache_dir=tmp_path / "hub")
+    monkeypatch.setattr(whisper_module, "try_to_load_from_cache", find)
+    assert WhisperASR.downloaded() is None
+    shutil.copytree(whisper.folder, folder)
+    assert WhisperASR.downloaded() is None  # other files under the name of the model
+    hashes = {path.name: whisper_module.sha256(path) for path in whisper.folder.iterdir()}
+    monkeypatch.setattr(whisper_module, "MODEL_SHA256", hashes)
+    assert WhisperASR.downloaded(threads=1).identity == WhisperASR(whisper.folder).identity
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    assert WhisperASR.downloaded() is None
+    assert not whisper.downloads
 
 
 def test_unreachable_hub_raises_with_a_hint(whisper):

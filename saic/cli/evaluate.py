@@ -105,7 +105,8 @@ def evaluate(
         print("--attackers is deprecated and ignored: all attackers run, or those of --attacker.", file=sys.stderr)
     _require_free(out, force)
     with _missing_packages_explained():
-        from saic.evaluation.evaluators.evaluators import NO_ASR, Evaluators
+        from saic.evaluation.evaluators.evaluators import Evaluators
+        from saic.evaluation.evaluators.whisper import NO_ASR
         from saic.evaluation.linkage import attackers as linkage_attackers
         from saic.evaluation.run import ATTACKED_SYSTEMS
         from saic.evaluation.run import evaluate as run_evaluation

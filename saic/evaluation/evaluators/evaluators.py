@@ -21,9 +21,8 @@ from saic.evaluation.evaluators.distillmos import DistillMos
 from saic.evaluation.evaluators.dnsmos import Dnsmos
 from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer
 from saic.evaluation.evaluators.moonshine import MoonshineASR
-from saic.evaluation.evaluators.whisper import WhisperASR, normalize
+from saic.evaluation.evaluators.whisper import NO_ASR, WhisperASR, normalize
 
-NO_ASR = "none"
 RECOGNIZERS = {"asr": "", "moonshine": "moonshine_"}
 """Attribute of :class:`Evaluators` that holds a recognizer, to the prefix of its figures: "moonshine_wer"."""
 

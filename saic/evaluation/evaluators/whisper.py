@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub import try_to_load_from_cache
 
 from saic.errors import UsageError, WeightsError, missing_package
 from saic.weights import sha256
@@ -22,6 +23,9 @@ MODEL_SHA256 = {
     "tokenizer.json": "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
     "vocabulary.txt": "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
 }
+
+NO_ASR = "none"
+"""Name of no recognizer, in options."""
 
 DECODING = {
     "language": "en",
@@ -94,6 +98,21 @@ class WhisperASR:
             raise WeightsError(
                 f"The speech recognizer can't be loaded on {device}. Its model is damaged, or there is no such device."
             ) from error
+
+    @classmethod
+    def downloaded(cls, threads: int | None = None) -> "WhisperASR | None":
+        """The recognizer of :data:`MODEL` if its packages are installed and its files in the Hub's cache.
+
+        The Hub is not contacted.
+        """
+        repo, revision = MODEL.split("@")
+        found = try_to_load_from_cache(repo, "model.bin", revision=revision)
+        if not isinstance(found, str) or _hashes(Path(found).parent) != MODEL_SHA256:
+            return None
+        try:
+            return cls(Path(found).parent, threads=threads)
+        except UsageError:  # a package is missing
+            return None
 
     def transcribe(self, wav: np.ndarray, between: Callable[[], None] = lambda: None) -> str:
         """Transcribe a wav.
