@@ -323,13 +323,13 @@ def test_stopped_measurement_ends_after_its_current_step(
     """Measuring a clip of five minutes takes long, so it can be stopped between two steps."""
     processed = []
 
-    def transcribe(wav: np.ndarray, after_step) -> str:
+    def transcribe(wav: np.ndarray, after_step, language) -> str:
         processed.append(len(wav))
         recordings.jobs.stop("me")
         after_step()
 
     bundled, _ = pages._store_examples(examples, recordings.store)
-    asr = SimpleNamespace(transcribe=transcribe)
+    asr = SimpleNamespace(transcribe=transcribe, language=lambda wav: "en")
     anonymizer = Anonymizer(converter(recordings, asr=asr), recordings, bundled)
     low, high = bundled.values()
     run = Run(low, high, "The high voice", BALANCED)
@@ -699,10 +699,31 @@ def test_similarity_of_an_hour_is_measured_in_blocks_of_about_a_minute(store: Cl
     assert (similarity.before, similarity.after) == pytest.approx((1.0, 0.5**0.5))
 
 
+class SpokenASR:
+    """A recognizer that hears one language."""
+
+    def __init__(self, language: str, transcripts: Iterator[str]) -> None:
+        self.language, self._transcripts = lambda wav: language, transcripts
+
+    def transcribe(self, wav: np.ndarray, after_step, language: str) -> str:
+        assert language == self.language(wav)
+        return next(self._transcripts)
+
+
+@pytest.mark.parametrize(
+    ("language", "transcripts", "kept"),
+    [("de", ("Wo tut es weh?", "Wo tut das weh"), 0.75), ("zh", ("我头疼得厉害", "我头痛得厉害"), 5 / 6)],
+)
+def test_words_are_counted_in_the_language_of_the_original(language: str, transcripts, kept: float) -> None:
+    measurer = ProtectionMeasurer(FakePipeline(), SpokenASR(language, iter(transcripts)))
+    wav = np.zeros(RATE, np.float32)
+    assert measurer.measure_words_kept(wav, wav) == pytest.approx(kept)
+
+
 def test_words_kept_counts_substitutions_and_deletions_but_no_insertions() -> None:
     pytest.importorskip("whisper_normalizer")
     transcripts = iter(["The cat sat down.", "the cat hat down and more"])
-    measurer = ProtectionMeasurer(FakePipeline(), SimpleNamespace(transcribe=lambda wav, after_step: next(transcripts)))
+    measurer = ProtectionMeasurer(FakePipeline(), SpokenASR("en", transcripts))
     assert measurer.measure_words_kept(np.zeros(1), np.zeros(1)) == pytest.approx(0.75)
 
 
@@ -836,13 +857,13 @@ def test_reports_follow_their_schema_and_are_deleted_with_the_result(
     schema = json.loads((Path(file_report.__file__).parent / "file_report.schema.json").read_text(encoding="utf-8"))
     bundled, _ = pages._store_examples(examples, store)
 
-    def transcribe(wav: np.ndarray, after_step) -> str:
+    def transcribe(wav: np.ndarray, after_step, language) -> str:
         if asr == "stopped":
             raise UsageError("Stopped.")
         return "the words"
 
     pytest.importorskip("whisper_normalizer")
-    recognizer = None if asr == "absent" else SimpleNamespace(transcribe=transcribe)
+    recognizer = None if asr == "absent" else SimpleNamespace(transcribe=transcribe, language=lambda wav: "en")
     anonymizer = Anonymizer(converter(recordings, asr=recognizer), recordings, bundled)
     target = None if choice == PSEUDONYM else bundled[choice]
     run = Run(anonymizer.decode_source(str(upload), ME), target, choice, STRICT, "higher")

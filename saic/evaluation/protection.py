@@ -21,11 +21,12 @@ from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, UsageError
 from saic.evaluation.evaluators.embedders import OwnEncoder, Resemblyzer
 from saic.evaluation.evaluators.whisper import WhisperASR, normalize
-from saic.evaluation.measures.text_errors import word_errors
+from saic.evaluation.measures.text_errors import character_errors, word_errors
 from saic.gallery import Gallery
 from saic.signal.filters import Samples
 
 _BLOCK_SAMPLES = 60 * SAMPLE_RATE  # bounds memory
+_WITHOUT_SPACES = ("ja", "km", "lo", "my", "th", "yue", "zh")
 
 
 @dataclass(frozen=True)
@@ -178,8 +179,9 @@ class ProtectionMeasurer:
     ) -> float | None:
         """Share (0 to 1) of the original's words that the ASR also finds in the anonymized recording.
 
-        The reference is the ASR transcript of the original: 1 - (S + D) / N with S substitutions,
-        D deletions and N reference words. Unlike in the WER, insertions do not count.
+        The reference is the ASR transcript of the original, in the language that the ASR hears there:
+        1 - (S + D) / N with S substitutions, D deletions and N reference words. Unlike in the WER,
+        insertions do not count. In scripts without spaces, characters count.
 
         Parameters
         ----------
@@ -192,8 +194,10 @@ class ProtectionMeasurer:
         """
         if self._asr is None:
             return None
-        reference, hypothesis = (normalize(self._asr.transcribe(wav, after_step)) for wav in (original, swapped))
-        edits = word_errors(reference, hypothesis)
+        language = self._asr.language(original)
+        after_step()
+        texts = (normalize(self._asr.transcribe(wav, after_step, language)) for wav in (original, swapped))
+        edits = (character_errors if language in _WITHOUT_SPACES else word_errors)(*texts)
         return 1 - (edits.substitutions + edits.deletions) / edits.length if edits.length else None
 
     def _embed(self, wav: Samples, start: int, stop: int, after_step: Callable[[], None]) -> np.ndarray | None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from huggingface_hub import try_to_load_from_cache
 
+from saic.audio import SAMPLE_RATE
 from saic.errors import UsageError, WeightsError, missing_package
 from saic.weights import sha256
 
@@ -43,13 +44,14 @@ DECODING = {
     "without_timestamps": True,
 }
 
+_SEGMENT_S = 30
 _FILES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
 _NEEDS = "Measuring WER needs faster-whisper and whisper-normalizer."
 
 
 class WhisperASR:
-    """English speech recognizer. It is not used in training.
+    """Speech recognizer: English in evaluations, any of its languages otherwise. It is not used in training.
 
     Parameters
     ----------
@@ -114,7 +116,13 @@ class WhisperASR:
         except UsageError:  # a package is missing
             return None
 
-    def transcribe(self, wav: np.ndarray, between: Callable[[], None] = lambda: None) -> str:
+    def language(self, wav: np.ndarray) -> str:
+        """Code of the language of a wav (N,), such as "en", by its first 30 s."""
+        return self._model.detect_language(wav[: _SEGMENT_S * SAMPLE_RATE])[0]
+
+    def transcribe(
+        self, wav: np.ndarray, between: Callable[[], None] = lambda: None, language: str = DECODING["language"]
+    ) -> str:
         """Transcribe a wav.
 
         Parameters
@@ -123,12 +131,14 @@ class WhisperASR:
             (N,) float32, 16 kHz. It is decoded in segments of 30 s.
         between
             Called after each segment; an exception from it stops the transcription.
+        language
+            Code of the language that is spoken.
 
         Returns
         -------
         Text with Whisper's case and punctuation; often some words even for silence.
         """
-        segments, _ = self._model.transcribe(wav, **DECODING)
+        segments, _ = self._model.transcribe(wav, **DECODING | {"language": language})
         texts = []
         for segment in segments:
             texts.append(segment.text.strip())

@@ -188,7 +188,7 @@ die Ähnlichkeit seiner ersten Hälfte mit seiner zweiten."""
 NOT_INDEPENDENT = "Dieses Verfahren war an der Umwandlung beteiligt, daher ist die Messung nicht unabhängig."
 
 WORDS_TITLE = "Erhaltene Wörter"
-WORDS_KEPT = """Von den Wörtern, die eine Spracherkennung für Englisch im Original erkennt, erkennt sie {percent} % auch
+WORDS_KEPT = """Von den Wörtern, die eine Spracherkennung im Original erkennt, erkennt sie {percent} % auch
 in der anonymisierten Stimme."""
 WORDS_NOT_COUNTED = {
     "absent": "Nicht gezählt: Auf diesem Server ist keine Spracherkennung installiert.",

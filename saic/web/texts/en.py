@@ -192,7 +192,7 @@ second."""
 NOT_INDEPENDENT = "It took part in the conversion, so this measurement is not independent."
 
 WORDS_TITLE = "Words kept"
-WORDS_KEPT = """Of the words that an English speech recognizer finds in the original, it finds
+WORDS_KEPT = """Of the words that a speech recognizer finds in the original, it finds
 {percent}% in the anonymized voice too."""
 WORDS_NOT_COUNTED = {
     "absent": "Not counted: no speech recognizer is installed on this server.",

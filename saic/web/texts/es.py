@@ -184,7 +184,7 @@ del original con la voz de la persona es la de su primera mitad con la segunda."
 NOT_INDEPENDENT = "Este programa participó en la conversión, así que la medición no es independiente."
 
 WORDS_TITLE = "Palabras conservadas"
-WORDS_KEPT = """Un reconocedor de habla en inglés encuentra en la voz anonimizada el {percent} % de las palabras que
+WORDS_KEPT = """Un reconocedor de habla encuentra en la voz anonimizada el {percent} % de las palabras que
 encuentra en el original."""
 WORDS_NOT_COUNTED = {
     "absent": "No contadas: no hay ningún reconocedor de habla instalado en este servidor.",

@@ -190,7 +190,7 @@ Pour l’original, c’est la similarité de sa première moitié avec sa second
 NOT_INDEPENDENT = "Cet outil a pris part à la conversion. La mesure n’est donc pas indépendante."
 
 WORDS_TITLE = "Mots conservés"
-WORDS_KEPT = """Un système de reconnaissance de la parole en anglais retrouve dans la voix anonymisée {percent} % des
+WORDS_KEPT = """Un système de reconnaissance de la parole retrouve dans la voix anonymisée {percent} % des
 mots qu’il trouve dans l’original."""
 WORDS_NOT_COUNTED = {
     "absent": "Non comptés : aucun système de reconnaissance de la parole n’est installé sur ce serveur.",
