@@ -614,7 +614,9 @@ def test_plots_are_png_files(whole, corpus_folder):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.values())
 
 
-def test_interrupted_run_continues_and_gives_the_same_report(corpus_folder, tmp_path):
+def test_interrupted_run_continues_and_gives_the_same_report(corpus_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("saic.evaluation.run.plots.save_report_plots", lambda *arguments, **options: None)
+    monkeypatch.setattr("saic.evaluation.run.overview.save", lambda *arguments, **options: None)
     data, whole_out, parts_out = [corpus_folder / "small.jsonl"], tmp_path / "whole", tmp_path / "parts"
     options = {"quick": True, "only": ("identity", "words")}
     whole, broken, resumed, again = (TilingPipeline(n) for n in (10**9, 9, 10**9, 0))

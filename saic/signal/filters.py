@@ -1,5 +1,6 @@
 """Zero-phase filters: a gain on the spectrum of a zero-padded signal, or of blocks of it."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -39,10 +40,15 @@ def raised_cosine_filter(wav: np.ndarray, hz: Sequence[float], gains: Sequence[f
     (N,) float32.
     """
     size = scipy.fft.next_fast_len(len(wav) + _PADDING_SAMPLES, real=True)
-    ramp = np.interp(scipy.fft.rfftfreq(size, 1 / SAMPLE_RATE), hz, gains)
-    gain = (0.5 - 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
-    spectrum = scipy.fft.rfft(np.asarray(wav, np.float32), size) * gain
+    spectrum = scipy.fft.rfft(np.asarray(wav, np.float32), size) * _gain(size, tuple(hz), tuple(gains))
     return scipy.fft.irfft(spectrum, size)[: len(wav)]
+
+
+@functools.lru_cache(maxsize=8)  # the blocks of a long recording have one size
+def _gain(size: int, hz: tuple[float, ...], gains: tuple[float, ...]) -> np.ndarray:
+    """(size / 2 + 1,) float32 gain of every frequency."""
+    ramp = np.interp(scipy.fft.rfftfreq(size, 1 / SAMPLE_RATE), hz, gains)
+    return (0.5 - 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
 
 
 def filtered_blocks(
