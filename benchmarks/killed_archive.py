@@ -1,8 +1,8 @@
 """Kill runs of a folder in the middle, resume them, and check that nothing is lost, doubled or half there.
 
 ``python -m benchmarks.killed_archive [--data MANIFEST_OR_FOLDER] [--files 300] [--broken 10]
-[--workers 2] [--engines local ray]`` anonymizes a folder of short recordings, of which some are
-broken, with a key, once by each engine:
+[--hours 1] [--workers 2] [--engines local ray]`` anonymizes a folder with one recording of an hour and
+many short ones, of which some are broken, with a key, once by each engine:
 
 1. a worker is killed (SIGKILL) when a fourth of the outputs are written;
 2. the command is killed when half of them are;
@@ -20,6 +20,7 @@ recordings are cut from the example clips.
 import argparse
 import contextlib
 import hashlib
+import itertools
 import os
 import signal
 import sqlite3
@@ -43,6 +44,7 @@ from saic.pipeline import Pipeline
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("voice_*.flac"))
 SHORTEST_S, LONGEST_S = 2.5, 6.0
+LONG_SUBJECT = "0-long"  # the first in the order of names
 BROKEN = (b"", b"no sound at all\n" * 500, b"RIFF\xff\xff\xff\x7fWAVEfmt ", b"fLaC" + bytes(2_000), bytes(40_000))
 POLL_S = 0.3
 
@@ -57,8 +59,8 @@ class Run:
     last: str
 
 
-def make_folder(folder: Path, n_files: int, n_broken: int, data: Path | None) -> list[str]:
-    """Write ``subject/number.wav``; return the paths of those that are broken."""
+def make_folder(folder: Path, n_files: int, n_broken: int, hours: float, data: Path | None) -> list[str]:
+    """Write ``subject/number.wav``, and the long recording; return the paths of those that are broken."""
     clips = list(_clips(data, n_files))
     if len(clips) < n_files:
         raise SystemExit(f"There are only {len(clips)} recordings of {SHORTEST_S:g} to {LONGEST_S:g} s.")
@@ -71,7 +73,20 @@ def make_folder(folder: Path, n_files: int, n_broken: int, data: Path | None) ->
             broken.append(path.relative_to(folder).as_posix())
         else:
             audio.save(path, wav)
+    if hours:
+        _write_long(folder / LONG_SUBJECT / "0000.wav", [wav for _, wav in clips], hours)
     return broken
+
+
+def _write_long(path: Path, wavs: list[np.ndarray], hours: float) -> None:
+    """Write recordings one after the other, again and again, as one of many hours."""
+    path.parent.mkdir()
+    left = int(3600 * hours * audio.SAMPLE_RATE)
+    with sf.SoundFile(path, "w", audio.SAMPLE_RATE, 1, subtype="PCM_16") as file:
+        for wav in itertools.cycle(wavs):
+            file.write(wav[:left])
+            if (left := left - len(wav)) <= 0:
+                break
 
 
 def _clips(data: Path | None, n_files: int):
@@ -166,7 +181,7 @@ def check(source: Path, output: Path, broken: list[str]) -> None:
     for name in wanted:
         if hashlib.sha256((output / name).read_bytes()).hexdigest() != rows[name][1]:
             raise SystemExit("An output differs from the hash in the journal.")
-        if len(sf.read(output / name)[0]) != len(audio.load(source / name)):
+        if len(sf.read(output / name, dtype="int16")[0]) != sf.info(source / name).frames:
             raise SystemExit("An output is shorter or longer than its recording.")
 
 
@@ -192,18 +207,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--files", type=int, default=300)
     parser.add_argument("--broken", type=int, default=10)
+    parser.add_argument("--hours", type=float, default=1.0, help="of the long recording; 0: there is none")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--engines", nargs="+", choices=("local", "ray"), default=("local", "ray"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         source, key = Path(scratch) / "in", Path(scratch) / "key"
-        broken = make_folder(source, arguments.files, arguments.broken, arguments.data)
+        broken = make_folder(source, arguments.files, arguments.broken, arguments.hours, arguments.data)
         Key.new(key)
-        n_outputs = arguments.files - len(broken)
+        n_outputs = arguments.files - len(broken) + (arguments.hours > 0)
         seconds = sum(
             sf.info(p).duration for p in source.rglob("*.wav") if p.relative_to(source).as_posix() not in broken
         )
-        print(f"{arguments.files} files, {len(broken)} broken, {seconds:.0f} s of speech, {arguments.workers} workers")
+        long = f" and one of {arguments.hours:g} h" if arguments.hours else ""
+        print(f"{arguments.files} files, {len(broken)} broken{long}: {seconds:.0f} s, {arguments.workers} workers")
         outputs = {}
         for engine in arguments.engines:
             output = outputs[engine] = Path(scratch) / engine

@@ -20,6 +20,9 @@ run one after the other, so their ratios, to the first system, are of one machin
 memory is the largest resident size during the conversion minus that before it, so without Python, the
 libraries and the model; a clip of 2 s was converted before. It needs Linux. The folder for temporary
 files should not be in memory.
+
+``--starts 5`` measures ``saic convert`` alone, from its start to its end, on one example: the median of
+five runs, in wall seconds.
 """
 
 import argparse
@@ -28,6 +31,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -143,6 +147,18 @@ def measure(system: str, source: Path, length_s: float, folder: Path, threads: i
     return Figure(system, length_s, **found)
 
 
+def start_s(n_runs: int) -> float:
+    """Median seconds of the command ``saic convert`` on one example, start included."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        for k in range(n_runs):
+            words = ("convert", EXAMPLES[0], "--target", EXAMPLES[-1], "-o", f"{folder}/{k}.wav")
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-m", "saic", *words], check=True, stdout=subprocess.DEVNULL)
+            seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds))
+
+
 def plot(figures: list[Figure], path: Path) -> None:
     """Seconds and memory by length, as one picture."""
     import matplotlib
@@ -174,6 +190,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", choices=NAMES, default=["saic", "paper", "mcadams"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
+    parser.add_argument("--starts", type=int, default=0, metavar="N", help="measure saic convert alone, N times")
     parser.add_argument("--source", type=Path, help=argparse.SUPPRESS)  # in the process that converts
     arguments = parser.parse_args()
     if arguments.source is not None:
@@ -181,6 +198,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             figure = measure(arguments.systems[0], arguments.source, length_s, Path(folder), arguments.threads)
         print(json.dumps(asdict(figure)))
+        return
+    if arguments.starts:
+        length_s = sf.info(EXAMPLES[0]).duration
+        print(f"saic convert: {start_s(arguments.starts):.1f} s for {length_s:.1f} s of speech, start included")
         return
     if "chimera" in arguments.systems and CHIMERA_PYTHON not in os.environ:
         parser.error(f"chimera needs {CHIMERA_PYTHON}.")
