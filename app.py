@@ -56,7 +56,7 @@ from saic.pipeline import Pipeline
 from saic.spool import share_heaps
 
 ROOT = Path(__file__).parent
-MOST_MINUTES = 180  # of one recording: a conversion holds it in memory, some 0.7 GB an hour
+MOST_MINUTES = 180  # of one recording: a conversion takes some 0.5 GB of memory an hour
 
 
 def build(

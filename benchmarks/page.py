@@ -4,8 +4,9 @@
 bundled weights and opens it in headless Chromium. It prints the seconds until the server answers
 and until the page can be used, and for each length the seconds from the click on Convert to the
 result on the page. ``--tree`` names another checkout of the project, with an environment of its own
-in ``.venv``: it is measured in turn with this one. ``cpu`` is the processor time of the server
-during a conversion.
+in ``.venv``: it is measured in turn with this one. Processor time and memory are those of the server
+during a conversion; the memory is the largest resident size minus that before it. Details are the
+seconds from the click on them until the spectrograms are drawn, on this checkout alone.
 
 The page promises the time left until its result is visible. The error of the promise is measured on
 every change of the progress bar after the first second of runs over four seconds: by how much the
@@ -15,6 +16,7 @@ too little). ``--repeat`` converts each recording several times.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -23,7 +25,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,11 +56,13 @@ _WATCH = """() => {
 
 @dataclass(frozen=True)
 class Run:
-    """One conversion: seconds of the recording, to the result, of the server's processor; errors in %."""
+    """One conversion: seconds of the recording, to the result, of the processor; MB; seconds of details; %."""
 
     length_s: float
     result_s: float
     cpu_s: float
+    memory_mb: float
+    details_s: float | None
     errors_percent: list[float]
 
 
@@ -88,29 +94,32 @@ def measure(tree: Path, clips: dict[float, Path], repeat: int) -> None:
                 args=["--no-sandbox"] if os.geteuid() == 0 else [],
             )
             page = browser.new_page(viewport={"width": 1366, "height": 650})
-            page.set_default_timeout(1000 * UP_TIMEOUT_S)
+            page.set_default_timeout(1000 * (UP_TIMEOUT_S + 0.2 * max(clips)))
             opened = time.monotonic()
             page.goto(url)
             page.locator("#convert").wait_for()
             print(f"page usable after {time.monotonic() - opened:.1f} s")
             print(
-                "| Recording, s | Result, s | Server's processor, s | Error of the promise, %: median | worst | sign |"
+                "| Recording, s | Result, s | Processor, s | Memory, MB | Details, s | Error of the promise, %: median"
+                " | worst | sign |"
             )
-            print("| --- | --- | --- | --- | --- | --- |")
+            print("| --- | --- | --- | --- | --- | --- | --- | --- |")
             for length, path in [clip for clip in clips.items() for _ in range(repeat)]:
-                run = _convert(page, server.pid, length, path)
+                run = _convert(page, server.pid, length, path, has_details=tree == ROOT)
                 errors, cells = run.errors_percent, ["-"] * 3
                 if errors:
                     size = [abs(error) for error in errors]
                     cells = [f"{x:.0f}" for x in (statistics.median(size), max(size), statistics.median(errors))]
-                print(f"| {run.length_s:g} | {run.result_s:.1f} | {run.cpu_s:.1f} | {' | '.join(cells)} |", flush=True)
+                details = "-" if run.details_s is None else f"{run.details_s:.1f}"
+                cells = [f"{run.result_s:.1f}", f"{run.cpu_s:.1f}", f"{run.memory_mb:.0f}", details, *cells]
+                print(f"| {run.length_s:g} | {' | '.join(cells)} |", flush=True)
             browser.close()
     finally:
         server.terminate()
         server.wait()
 
 
-def _convert(page: Page, pid: int, length_s: float, path: Path) -> Run:
+def _convert(page: Page, pid: int, length_s: float, path: Path, *, has_details: bool) -> Run:
     page.reload()
     page.locator("#convert").wait_for()
     with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
@@ -118,18 +127,43 @@ def _convert(page: Page, pid: int, length_s: float, path: Path) -> Run:
     page.locator("#source audio[src]").first.wait_for(state="attached")
     page.evaluate(_WATCH)
     cpu_s, began = _cpu_s(pid), page.evaluate("performance.now() / 1000")
-    page.get_by_role("button", name="Convert").click()
-    page.locator("#protection .verdict, .toast-body").first.wait_for()
+    with _peak_memory_mb(pid) as peak_mb:
+        page.get_by_role("button", name="Convert").click()
+        page.locator("#protection .verdict, .toast-body").first.wait_for()
     if page.locator(".toast-body").count():
         raise SystemExit(f"The page refused: {page.locator('.toast-body').inner_text()}")
     ended = page.evaluate("performance.now() / 1000")
-    total_s, errors = ended - began, []
+    total_s, cpu_s, errors, details_s = ended - began, _cpu_s(pid) - cpu_s, [], None
     if total_s > LONG_S:
         for now, text in page.evaluate("window.told"):
             left_s = _seconds(text)
             if left_s is not None and now - began > FIRST_S:
                 errors.append(100 * (now - began + left_s - total_s) / total_s)
-    return Run(length_s, total_s, _cpu_s(pid) - cpu_s, errors)
+    if has_details:
+        began_details = time.monotonic()
+        page.locator("#details > button").click()
+        page.locator("#spectrograms .heatmaplayer image").nth(2).wait_for(state="attached")
+        details_s = time.monotonic() - began_details
+    return Run(length_s, total_s, cpu_s, peak_mb[0], details_s, errors)
+
+
+@contextlib.contextmanager
+def _peak_memory_mb(pid: int) -> Iterator[list[float]]:
+    """A list whose one number, once the block has ended, is by how many MB a process grew at most."""
+    process, ended, peak_mb = psutil.Process(pid), threading.Event(), [0.0]
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            peak_mb[0] = max(peak_mb[0], (process.memory_info().rss - before) / 1e6)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield peak_mb
+    finally:
+        ended.set()
+        watching.join()
 
 
 def _seconds(text: str | None) -> float | None:
