@@ -833,10 +833,14 @@ def test_report_of_another_form_has_no_figures(content: str | None, tmp_path: Pa
 def test_page_shows_the_figures_of_the_bundled_report(examples, store: ClipStore, monkeypatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     figures = {"pseudonym": Linkage({5: 28.1, 15: 19.9}, 49.0, 96), "real": Linkage({15: 0.9}, 100.0, 96)}
-    page = build_page(FakePipeline(), examples, store=store, documents=Documents(linkage=figures))
+    page = build_page(
+        FakePipeline(), examples, store=store, documents=Documents(linkage=figures, reconstruction_top1=85.7)
+    )
     config = page.get_config_file()
     components, english = config["components"], config["i18n_translations"]["en"]
     (choice,) = (part["props"] for part in components if part["props"].get("elem_id") == "profile")
+    (guard,) = (part["props"] for part in components if part["props"].get("elem_id") == "guard")
+    assert english[guard["label"].key].endswith(f"in 86{NBSP}% of cases.")
     assert [value for _, value in choice["choices"]] == [BALANCED, STRICT, PROSODY_KEPT]
     labels = [english[label.key] for label, _ in choice["choices"]]
     assert [(f"20{NBSP}%" in label, "error rate" in label) for label in labels] == [(True,) * 2, *[(False,) * 2] * 2]
@@ -1330,7 +1334,7 @@ def test_documents_are_read_and_marked_if_of_other_weights(tmp_path: Path) -> No
     for measured in (report["weights_sha256"], "0"):
         read = Documents.read(ROOT, measured)
         assert read.report == report and read.is_of_weights == (measured != "0")
-        assert (read.unseen is None) == (measured == "0")
+        assert (read.unseen is None) == (read.reconstruction_top1 is None) == (measured == "0")
     assert "<h3>Limits</h3>" in read.model_card and "<h3>Figures" not in read.model_card
     assert not re.search(r"<img|href=\"(?!https:)", read.model_card)
     assert Documents.read(tmp_path, measured) == Documents()  # as in an installed package

@@ -25,6 +25,8 @@ class Documents:
     model_card : HTML
     linkage : figures of each system, if they were measured with the loaded weights
     unseen : maps of unseen speakers, if they were made with the loaded weights
+    reconstruction_top1 : how often a recognizer names the speaker of a reconstruction, in percent, on the
+        corpus where it does so most often; None if that was not measured with the loaded weights
     """
 
     report: Mapping[str, Any] | None = None
@@ -32,6 +34,7 @@ class Documents:
     model_card: str | None = None
     linkage: Mapping[str, Linkage] = field(default_factory=dict)
     unseen: UnseenMaps | None = None
+    reconstruction_top1: float | None = None
 
     @classmethod
     def read(cls, root: Path, weights_sha256: str | None) -> "Documents":
@@ -48,7 +51,8 @@ class Documents:
             card = to_html(without_figures(path.read_text(encoding="utf-8")))
         is_of_weights = report is None or report.get("weights_sha256") == weights_sha256
         unseen = UnseenMaps.read(folder, report, weights_sha256)
-        return cls(report, is_of_weights, card, read_linkage(folder, weights_sha256), unseen)
+        top1 = _reconstruction_top1(report) if report and is_of_weights else None
+        return cls(report, is_of_weights, card, read_linkage(folder, weights_sha256), unseen, top1)
 
 
 def _read_report(path: Path) -> Mapping[str, Any] | None:
@@ -58,6 +62,14 @@ def _read_report(path: Path) -> Mapping[str, Any] | None:
         return report if report["schema"] == SCHEMA else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def _reconstruction_top1(report: Mapping[str, Any]) -> float | None:
+    figures = [
+        corpus["systems"].get("reconstruction", {}).get("identity", {}).get("source_top1", {}).get("value")
+        for corpus in report.get("corpora", {}).values()
+    ]
+    return max((figure for figure in figures if figure is not None), default=None)
 
 
 def line_to_html(markdown: str) -> str:

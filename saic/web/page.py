@@ -78,7 +78,7 @@ def build_page(
         with gr.Tabs(elem_id="tabs"):
             labels = {name: label for label, name in texts.choices("TABS")}
             with gr.Tab(labels["anonymize"]):
-                anonymize_tab = anonymize_layout.build_tab(anonymizer, texts)
+                anonymize_tab = anonymize_layout.build_tab(anonymizer, texts, documents.reconstruction_top1)
             with gr.Tab(labels["batch"]):
                 batch_tab = batch.build_tab(anonymizer, texts)
             with gr.Tab(labels["explore"]) as explore_tab:

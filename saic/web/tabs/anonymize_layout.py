@@ -140,8 +140,13 @@ def update_results_area(
     return *state, gr.update(value=notes, visible=bool(notes)), *shown, *details
 
 
-def build_tab(anonymizer: "Anonymizer", texts: PageTexts) -> Tab:
-    """Lay out the tab."""
+def _guard(top1: float | None, texts: Texts) -> str:
+    """What a visitor confirms before downloads of the reconstruction."""
+    return texts.GUARD + ("" if top1 is None else texts.GUARD_MEASURED.format(share=percent(top1)))
+
+
+def build_tab(anonymizer: "Anonymizer", texts: PageTexts, reconstruction_top1: float | None = None) -> Tab:
+    """Lay out the tab; the figure is that of `saic.web.documents.Documents`."""
     converter = anonymizer.converter
     several = len(converter.profiles) > 1
     with gr.Row(equal_height=True, elem_classes="pair"):
@@ -188,7 +193,9 @@ def build_tab(anonymizer: "Anonymizer", texts: PageTexts) -> Tab:
                 original = player(texts.ORIGINAL, "original")
                 reconstructed = player(texts.RECONSTRUCTED, "reconstructed")
             with gr.Row(elem_classes="actions"):
-                guard = gr.Checkbox(label=texts.GUARD, elem_id="guard", container=False, scale=3)
+                guard = gr.Checkbox(
+                    label=texts(partial(_guard, reconstruction_top1)), elem_id="guard", container=False, scale=3
+                )
                 own_download, data = (
                     gr.DownloadButton(label, elem_id=f"download-{name}", interactive=False)
                     for label, name in texts.choices("GUARDED_DOWNLOADS")

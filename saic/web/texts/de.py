@@ -129,6 +129,7 @@ Wechsel der Stimme verliert.</p>"""
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Rekonstruktion", "Anonymisierte Stimme"
 GUARD = """Ich weiß, dass die Rekonstruktion und die Daten nicht anonym sind: Sie enthalten die eigene Stimme der
 Person, und Software kann die Person daran erkennen."""
+GUARD_MEASURED = " Gemessen an Rekonstruktionen: in {share} der Fälle."
 GUARDED_DOWNLOADS = {"reconstruction": "Rekonstruktion herunterladen", "data": "Spektrogramme als Daten (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Bericht zum Drucken (HTML)", "json": "Bericht (JSON)"}
 REPORT = """<p class="soft">Laden Sie die Stimme als WAV, FLAC oder MP3 herunter. Im Bericht steht, wie sie entstanden

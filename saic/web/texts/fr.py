@@ -131,6 +131,7 @@ l’enregistrement et le reconstruit. Elle montre ce que le modèle perd, même 
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Reconstruction", "Voix anonymisée"
 GUARD = """Je sais que la reconstruction et les données ne sont pas anonymes : elles contiennent la voix d’origine, et
 un logiciel peut la reconnaître."""
+GUARD_MEASURED = " Mesuré sur des reconstructions : dans {share} des cas."
 GUARDED_DOWNLOADS = {"reconstruction": "Télécharger la reconstruction", "data": "Données des spectrogrammes (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Rapport à imprimer (HTML)", "json": "Rapport (JSON)"}
 REPORT = """<p class="soft">Téléchargez la voix en WAV, FLAC ou MP3. Le rapport dit comment elle a été faite et ce qui
