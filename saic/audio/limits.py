@@ -38,4 +38,6 @@ def check_format(rate_hz: float, n_channels: int, limits: Limits) -> None:
 
 def check_duration(duration_s: float, limits: Limits) -> None:
     if duration_s > limits.max_duration_s + 1e-3:  # the sum over many blocks is not exact
-        raise TooLong(f"The recording is longer than {limits.max_duration_s:g} s. Cut it into shorter parts.")
+        limit_s = limits.max_duration_s
+        limit = f"{limit_s / 60:g} min" if limit_s >= 60 else f"{limit_s:g} s"
+        raise TooLong(f"The recording is longer than {limit}. Cut it into shorter parts.")

@@ -22,7 +22,7 @@ MAX_IDLE_S = 20.0
 """Seconds that a sender may pause."""
 
 MAX_REQUEST_S = 10 * 60.0
-"""Seconds that a request body may take to arrive: 60 MB at 0.8 Mbit/s."""
+"""Seconds that a request body may take to arrive: 60 MB at 0.8 Mbit/s, 720 MB at 10 Mbit/s."""
 
 BURST_BYTES, BYTES_PER_S = 240 * 2**20, 8 * 2**20
 """Upload bytes that an address may send at once, and then per second.
@@ -146,7 +146,10 @@ async def _refusal(error: Exception, limited: LimitedReceive, max_bytes: int) ->
         case Stalled():
             return "The upload stopped. Try again.", 408, {"Connection": "close"}
         case TooLarge():
-            message, status = f"The recording is larger than {max_bytes // 2**20} MB. Cut it, or use FLAC or MP3.", 413
+            message, status = (
+                f"The recording is larger than {max_bytes // 2**20} MB. Cut it into parts, or use FLAC or MP3.",
+                413,
+            )
         case StoreFull():
             message, status = str(error), 507
         case UsageError():  # its folder was deleted while it came in

@@ -34,7 +34,7 @@ from saic.web.progress import SHOWING, about, progress_html
 from saic.web.protection_card import AsrStatus, protection_card, verdict_html
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.tabs.anonymize_layout import HIDDEN, PICTURES, update_results_area
-from saic.web.texts import ENGLISH, Texts, texts_for, translated
+from saic.web.texts import ENGLISH, Texts, decimal, texts_for, translated
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 
 _ANY = "any"  # register of a pseudonym
@@ -156,7 +156,7 @@ class Anonymizer:
         """HTML for a page without a result, with the measured times of a conversion."""
         ten, five = (self.converter.pace.total_s(duration_s) for duration_s in (10, 300))
         times = "" if ten is None else texts.TIMES.format(ten=about(ten, texts), five=about(five, texts))
-        return texts.EMPTY.format(times=times, minutes=self.max_minutes)
+        return texts.EMPTY.format(times=times, minutes=decimal(texts, self.max_minutes))
 
     def show_times(self, run: Run | None, request: gr.Request = None) -> str | dict:
         """The message of a page that was just opened."""

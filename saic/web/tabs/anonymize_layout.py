@@ -13,7 +13,7 @@ from saic.profiles import STRICT
 from saic.web.conversions import FORMATS, Converter, Result
 from saic.web.parts import HEAVY, PRIVATE, QUICK, decode_on_change, player, recorder
 from saic.web.progress import progress_html
-from saic.web.texts import ENGLISH, PageTexts, Texts, percent, translated
+from saic.web.texts import ENGLISH, PageTexts, Texts, decimal, percent, translated
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def build_tab(anonymizer: "Anonymizer", texts: PageTexts, reconstruction_top1: f
     several = len(converter.profiles) > 1
     with gr.Row(equal_height=True, elem_classes="pair"):
         with gr.Column(elem_classes="card"):
-            gr.HTML(texts(lambda texts: texts.SOURCE.format(minutes=anonymizer.max_minutes)))
+            gr.HTML(texts(lambda texts: texts.SOURCE.format(minutes=decimal(texts, anonymizer.max_minutes))))
             source = recorder(texts.SOURCE_LABEL, "source")
         with gr.Column(elem_classes="card"):
             gr.HTML(texts.TARGET)

@@ -48,7 +48,7 @@ UPLOAD, RECORD = "Datei hochladen", "Aufnehmen"
 CONVERT, CANCEL, EXAMPLE = "Umwandeln", "Abbrechen", "Mit Beispielstimmen testen"
 
 SOURCE = """<h2><span class="step">1</span> Die zu schützende Stimme</h2>
-<p>Bis zu {minutes} Minuten aufnehmen oder hochladen. Einige Sätze genügen.</p>"""
+<p>Bis zu {minutes} min aufnehmen oder hochladen. Einige Sätze genügen.</p>"""
 
 TARGET = """<h2><span class="step">2</span> Die neue Stimme</h2>
 <p>Ein Pseudonym ist aus drei Stimmen der Galerie gemischt. Es gehört niemandem.</p>"""
@@ -77,7 +77,7 @@ PROFILES = {
 }
 PROFILE_FIGURE = "Fehlerrate des Angreifers: {eer}."
 PROFILE_NOTE = """Angreifer: Software, die entscheidet, ob zwei Aufnahmen von {seconds} Sekunden von derselben Person
-stammen. Wer rät, irrt in 50 %. Gemessen mit Pseudonymen."""
+stammen. Wer rät, irrt in 50 % der Fälle. Gemessen mit Pseudonymen."""
 NO_PATIENT = "Nichts davon wurde an Patienten gemessen."
 STAYS = {
     BALANCED: "Rhythmus, Pausen, Betonung, Akzent, Wortwahl und langsame Änderungen der Melodie bleiben.",
@@ -90,7 +90,7 @@ CONSENT = "Die Person, die hier spricht, hat in diese Verwendung ihrer Stimme ei
 EMPTY = """<div class="empty">
 <h2>Noch nichts umgewandelt</h2>
 <p>Sie erhalten eine Bewertung, die anonymisierte Stimme und einen Bericht zum Ablegen.{times} Aufnahmen von mehr als
-{minutes} Minuten werden abgelehnt: Kürzen Sie sie vorher.</p>
+{minutes} min werden abgelehnt: Teilen Sie sie vorher in kürzere Stücke.</p>
 </div>"""
 
 TIMES = """ Auf diesem Server dauert die Umwandlung von zehn Sekunden Sprache {ten}, von fünf Minuten {five}, wenn
@@ -129,7 +129,7 @@ Wechsel der Stimme verliert.</p>"""
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Rekonstruktion", "Anonymisierte Stimme"
 GUARD = """Ich weiß, dass die Rekonstruktion und die Daten nicht anonym sind: Sie enthalten die eigene Stimme der
 Person, und Software kann die Person daran erkennen."""
-GUARD_MEASURED = " Gemessen an Rekonstruktionen: in {share} der Fälle."
+GUARD_MEASURED = " Bei {share} der Rekonstruktionen nannte sie die richtige Person."
 GUARDED_DOWNLOADS = {"reconstruction": "Rekonstruktion herunterladen", "data": "Spektrogramme als Daten (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Bericht zum Drucken (HTML)", "json": "Bericht (JSON)"}
 REPORT = """<p class="soft">Laden Sie die Stimme als WAV, FLAC oder MP3 herunter. Im Bericht steht, wie sie entstanden
@@ -209,7 +209,7 @@ PROFILE_USED = """<h3>Profil</h3>
 LINKAGE_UNKNOWN = """Wer Software mit Ergebnissen dieses Systems trainiert, kann Aufnahmen öfter als durch Zufall der
 sprechenden Person zuordnen."""
 LINKAGE = """Software, die jemand mit Ergebnissen dieses Systems trainiert, entscheidet, ob zwei Aufnahmen von {seconds}
-Sekunden von derselben Person stammen. Sie irrt nur in {eer} der Fälle{beside}. Wer rät, irrt in 50 %."""
+Sekunden von derselben Person stammen. Sie irrt nur in {eer} der Fälle{beside}. Wer rät, irrt in 50 % der Fälle."""
 LINKAGE_OTHER_LENGTH = "{eer} bei {seconds} Sekunden"
 LINKAGE_TOP1 = "In {top1} der Fälle nennt die Software unter {people} Personen die richtige."
 
@@ -315,7 +315,8 @@ BATCH_EMPTY = "Es gibt nichts umzuwandeln. Fügen Sie zuerst Aufnahmen hinzu."
 EXPLORE = """<h2>Wer spricht und was gesagt wird</h2>
 <p>Jeder Punkt ist ein kurzes Stück Sprache einer Stimme der eingebauten Galerie. Jede Stimme hat ihre eigene
 Kombination von Farbe und Form. Zeigen Sie auf einen Punkt oder wählen Sie eine Stimme, um sie in beiden Karten
-hervorzuheben. Ihre Aufnahme und die anonymisierte Stimme sind markiert: die ersten fünf Minuten von beiden.</p>"""
+hervorzuheben. Ihre Aufnahme, die anonymisierte Stimme und, wenn sie eine Aufnahme ist, die neue Stimme sind markiert.
+Verwendet werden jeweils nur die ersten fünf Minuten.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Sprecher-Embeddings</strong> beschreiben, wer spricht. Sie sollten für jede Stimme eine Gruppe bilden. Die
@@ -333,19 +334,20 @@ MAPS = {
     "content": "Inhalts-Embeddings",
     "legend": "{voices} Stimmen der Galerie, jede in eigener Farbe und Form",
     "map": "Karte: {title}. {measured}",
-    "measured": "Nächster Nachbar ist dieselbe Stimme: {same} % (Zufall {chance} %), gemessen an {speakers} Sprechern "
-    "des Trainings",
+    "measured": "Nächster Nachbar ist dieselbe Stimme: {same} % (Zufall {chance} %), gemessen an den {speakers} "
+    "Stimmen der Galerie",
 }
 SEXES = {"F": "weiblich", "M": "männlich"}
-UNSEEN = """<h2>Sprecher, die das Modell nie gehört hat</h2>
+UNSEEN = """<h2>Sprecher, die unser Training nicht verwendet hat</h2>
 <p>In Farbe: je vier Stücke von zwei Sekunden von {speakers} Sprechern aus {corpus}, Teil {split}. Mit keinem von ihnen
-wurde das Modell trainiert. In Grau: die Galerie. Ihre Stimmen sind Sprecher des Trainings. Die Zahlen unter den Karten
+haben wir trainiert. Die Lauterkennung im Inhalts-Encoder kann einige gehört haben. In Grau: die Stimmen der Galerie.
+Die Zahlen unter den Karten
 wurden an den farbigen Punkten gemessen, vor PCA und t-SNE. Ziehen Sie über einen Bereich, um ihn zu vergrößern. Ein
 Doppelklick führt zurück. Das Kamerasymbol speichert die Karte (SVG). <code>saic plot map DATA -o map.svg</code>
 zeichnet beide Karten.</p>"""
 UNSEEN_GALLERY, UNSEEN_SPEAKERS, UNSEEN_SPEAKER = (
     "{voices} Stimmen der Galerie",
-    "{speakers} nie gehörte Sprecher",
+    "{speakers} Sprecher außerhalb des Trainings",
     "Sprecher {number}",
 )
 NEAREST = "Der nächste Nachbar ist derselbe Sprecher: <strong>{rate}</strong>, durch Zufall {chance}."
@@ -360,7 +362,7 @@ IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Stimmen, die Sie kennen</h
 Stimme in Zahlen, bis Sie die Stimme entfernen, sonst bis {_KEEP_MINUTES} Minuten nach dem Schließen der Seite.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Wer ist das?</h2>
-<p>Eine Aufnahme, in der nur eine Person spricht.</p>"""
+<p>Eine Aufnahme von höchstens zehn Minuten, in der nur eine Person spricht.</p>"""
 
 IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Name", "Stimme", "Fragliche Aufnahme"
 IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (
@@ -446,7 +448,7 @@ RETENTION = f"""
 - Ein Cookie unterscheidet Ihren Browser von anderen, damit niemand sonst Ihre Aufnahmen bekommt. Es enthält eine
   Zufallszahl und wird gelöscht, wenn Sie den Browser schließen.
 - *Abbrechen* gibt Ihre Seite sofort frei. Der Server beendet noch den laufenden Schritt der Umwandlung. Das dauert
-  bei einer Aufnahme von fünf Minuten bis zu fünf Sekunden. Gespeichert wird davon nichts.
+  bei einer Aufnahme von fünf Minuten bis zu fünf Sekunden, bei längeren länger. Gespeichert wird davon nichts.
 - Nichts wird anderswohin gesendet: keine Analyse der Nutzung, kein Verlauf in Ihrem Browser, keine Schriften oder
   Skripte von anderen Websites. Das Protokoll enthält Zahlen und Dauern, nie einen Dateinamen.
 - Zum Aufnehmen braucht die Seite die Erlaubnis Ihres Browsers, das Mikrofon zu verwenden. Auf jedem anderen Computer
@@ -505,8 +507,8 @@ MESSAGES = {
     "länger.",
     "not_speech": "Die Aufnahme enthält ein gleichförmiges Geräusch, keine Sprache. Verwenden Sie die Aufnahme einer "
     "Stimme.",
-    "too_long": "Die Aufnahme ist länger als {seconds} s. Teilen Sie sie in kürzere Stücke.",
-    "too_large": "Die Aufnahme ist größer als {megabytes} MB. Kürzen Sie sie, oder verwenden Sie FLAC oder MP3.",
+    "too_long": "Die Aufnahme ist länger als {duration}. Teilen Sie sie in kürzere Stücke.",
+    "too_large": "Die Aufnahme ist größer als {megabytes} MB. Teilen Sie sie, oder verwenden Sie FLAC oder MP3.",
     "empty": "Die Aufnahme ist leer (0 Bytes). Nehmen Sie sie erneut auf oder exportieren Sie sie erneut.",
     "no_samples": "Die Aufnahme enthält keinen Ton. Nehmen Sie sie erneut auf oder exportieren Sie sie erneut.",
     "not_audio": "Das ist keine Aufnahme, die dekodiert werden kann: Verwenden Sie {formats} oder {last}.",

@@ -50,7 +50,7 @@ UPLOAD, RECORD = "Upload a file", "Record"
 CONVERT, CANCEL, EXAMPLE = "Convert", "Cancel", "Try it with bundled voices"
 
 SOURCE = """<h2><span class="step">1</span> The voice to protect</h2>
-<p>Record or upload up to {minutes} minutes. A few sentences are enough.</p>"""
+<p>Record or upload up to {minutes} min. A few sentences are enough.</p>"""
 
 TARGET = """<h2><span class="step">2</span> The new voice</h2>
 <p>A pseudonym blends three voices of the gallery. It is nobody's voice.</p>"""
@@ -76,12 +76,12 @@ PROFILE_NAMES = {BALANCED: "Balanced", STRICT: "Strict", PROSODY_KEPT: "Prosody 
 
 PROFILES = {
     BALANCED: "The melody is made anew; rhythm, loudness and length stay.",
-    STRICT: "The melody is made anew, the rhythm evened, most pauses cut; the length changes.",
+    STRICT: "The melody is made anew, the rhythm evened, most pauses shortened; the length changes.",
     PROSODY_KEPT: "Melody, loudness and rhythm as they were, for those who study them; easiest to link.",
 }
 PROFILE_FIGURE = "Attacker's error rate: {eer}."
 PROFILE_NOTE = """Attacker: software that decides whether two recordings of {seconds} seconds are of one
-person. A guess is wrong in 50 %. Measured with pseudonyms."""
+person. A guess is wrong in 50 % of cases. Measured with pseudonyms."""
 NO_PATIENT = "None of it was measured on a patient."
 STAYS = {
     BALANCED: "Rhythm, pauses, emphasis, accent, choice of words and slow changes of the melody stay.",
@@ -94,7 +94,7 @@ CONSENT = "The person who speaks here has agreed to this use of their voice"
 EMPTY = """<div class="empty">
 <h2>Nothing converted yet</h2>
 <p>You will get a verdict, the anonymized voice and a report to file.{times} Recordings longer than
-{minutes} minutes are refused: cut them first.</p>
+{minutes} min are refused: cut them into parts first.</p>
 </div>"""
 
 TIMES = """ On this server, ten seconds of speech take {ten}, five minutes {five}, if nobody else
@@ -132,8 +132,8 @@ voice.</p>"""
 
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Reconstructed", "Anonymized voice"
 GUARD = """I know that reconstruction and data are not anonymous: they have the speaker's own voice, and
-software recognizes it."""
-GUARD_MEASURED = " Measured on reconstructions: in {share} of cases."
+software can recognize it."""
+GUARD_MEASURED = " It named the right speaker of {share} of reconstructions."
 GUARDED_DOWNLOADS = {"reconstruction": "Download the reconstruction", "data": "Spectrograms as data (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Report to print (HTML)", "json": "Report (JSON)"}
 REPORT = """<p class="soft">Download the voice as WAV, FLAC or MP3. The report says how it was made and what was
@@ -212,10 +212,10 @@ PROFILE_USED = """<h3>Profile</h3>
 
 LINKAGE_UNKNOWN = """Someone who trains software on its output can link recordings to the speaker more
 often than by chance."""
-LINKAGE = """Someone who trains software on its output decides whether two recordings of {seconds}
-seconds are of one person, and errs in only {eer} of cases{beside}. A guess is wrong in 50 %."""
+LINKAGE = """Software that somebody trains on its output decides whether two recordings of {seconds}
+seconds are of one person. It errs in only {eer} of cases{beside}; a guess errs in 50 % of cases."""
 LINKAGE_OTHER_LENGTH = "{eer} with {seconds} seconds"
-LINKAGE_TOP1 = "It names the right one of {people} people in {top1} of cases."
+LINKAGE_TOP1 = "The software names the right one of {people} people in {top1} of cases."
 
 LINKAGE_TITLE = "Who can link a recording to its speaker"
 LINKAGE_HEADLINE = """<strong>The strongest attacker has an EER of {eer} with {seconds} seconds of
@@ -316,7 +316,8 @@ BATCH_EMPTY = "There is nothing to convert. Add recordings first."
 EXPLORE = """<h2>Who speaks, and what is said</h2>
 <p>Each dot is a short piece of speech of one voice of the built-in gallery. Each voice has its own
 combination of color and shape. Point at a dot, or choose a voice, to highlight that voice in both
-maps. Your clip and the anonymized voice are marked: the first five minutes of each.</p>"""
+maps. Your clip, the anonymized voice and, if it is a recording, the new voice are marked. Only the first five
+minutes of each are used.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Speaker embeddings</strong> describe who speaks. They should form one cluster for each
@@ -334,15 +335,17 @@ MAPS = {
     "content": "Content embeddings",
     "legend": "{voices} voices of the gallery, each in its own color and shape",
     "map": "Map: {title}. {measured}",
-    "measured": "Nearest neighbor is the same voice: {same}% (chance {chance}%), measured on {speakers} training "
-    "speakers",
+    "measured": "Nearest neighbor is the same voice: {same}% (chance {chance}%), measured on the {speakers} "
+    "voices of the gallery",
 }
 SEXES = {"F": "female", "M": "male"}
-UNSEEN = """<h2>Speakers that the model has never heard</h2>
+UNSEEN = """<h2>Speakers that our training did not use</h2>
 <p>In color: four pieces of two seconds of each of {speakers} speakers of {corpus}, split {split}. None of them
-took part in training. In gray: the gallery, whose voices are training speakers. The figures under the maps were
-measured on the colored points, before PCA and t-SNE. Drag over a part to enlarge it, double-click to go back;
-the camera saves the map (SVG). <code>saic plot map DATA -o map.svg</code> draws both.</p>"""
+took part in our training. The phone recognizer in the content encoder may have heard some of them. In gray: the
+voices of the gallery. The figures under the maps were measured on the colored points, before PCA and t-SNE. Drag over
+a part to enlarge it, double-click to go back; the camera saves the map (SVG). <code>saic plot map DATA -o
+map.svg</code>
+draws both.</p>"""
 UNSEEN_GALLERY, UNSEEN_SPEAKERS, UNSEEN_SPEAKER = (
     "{voices} gallery voices",
     "{speakers} unseen speakers",
@@ -360,7 +363,7 @@ IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Voices you know</h2>
 you remove it or {_KEEP_MINUTES} minutes after you close the page.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Who is this?</h2>
-<p>A recording of one speaker.</p>"""
+<p>A recording of one speaker, of at most ten minutes.</p>"""
 
 IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Name", "Voice to enroll", "Recording in question"
 IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (
@@ -442,7 +445,7 @@ RETENTION = f"""
 - A cookie tells your browser from others, so that nobody else gets your recordings. It holds a
   random number and is removed when you close the browser.
 - *Cancel* frees your page at once. The server stops the conversion after its current step, which
-  takes up to five seconds for a recording of five minutes, and keeps nothing of it.
+  takes up to five seconds for a recording of five minutes and longer for a longer one, and keeps nothing of it.
 - Nothing is sent elsewhere: no analytics, no history in your browser, no fonts or scripts from other
   sites. The log holds numbers and durations, never a file name.
 - Recording needs your browser's permission to use the microphone. On any computer but the one that
@@ -500,8 +503,8 @@ MESSAGES = {
     "silent": "The recording is silent. Check the microphone and its volume, then record again.",
     "too_short": "The recording holds {speech} s of speech; at least {needed} s are needed. Speak a little longer.",
     "not_speech": "The recording holds a steady sound, not speech. Use a recording of a voice.",
-    "too_long": "The recording is longer than {seconds} s. Cut it into shorter parts.",
-    "too_large": "The recording is larger than {megabytes} MB. Cut it, or use FLAC or MP3.",
+    "too_long": "The recording is longer than {duration}. Cut it into shorter parts.",
+    "too_large": "The recording is larger than {megabytes} MB. Cut it into parts, or use FLAC or MP3.",
     "empty": "The recording is empty (0 bytes). Record or export it again.",
     "no_samples": "The recording holds no samples. Record or export it again.",
     "not_audio": "This is no recording that can be decoded: use {formats} or {last}.",

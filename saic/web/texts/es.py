@@ -46,7 +46,7 @@ UPLOAD, RECORD = "Subir un archivo", "Grabar"
 CONVERT, CANCEL, EXAMPLE = "Convertir", "Cancelar", "Probar con voces de ejemplo"
 
 SOURCE = """<h2><span class="step">1</span> La voz que quiere proteger</h2>
-<p>Grabe o suba hasta {minutes} minutos. Bastan unas frases.</p>"""
+<p>Grabe o suba hasta {minutes} min. Bastan unas frases.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La voz nueva</h2>
 <p>Un seudónimo mezcla tres voces de la galería. No es la voz de nadie.</p>"""
@@ -70,7 +70,7 @@ PROFILE_NAMES = {BALANCED: "Equilibrado", STRICT: "Estricto", PROSODY_KEPT: "Pro
 
 PROFILES = {
     BALANCED: "Entonación nueva; se conservan el ritmo, el volumen y la duración.",
-    STRICT: "Entonación nueva, ritmo más uniforme, pausas acortadas; la duración cambia.",
+    STRICT: "Entonación nueva, ritmo más uniforme, la mayoría de las pausas acortadas; la duración cambia.",
     PROSODY_KEPT: "Para estudiarlos: se conservan entonación, volumen y ritmo; es más fácil reconocer a la persona.",
 }
 PROFILE_FIGURE = "Tasa de error del atacante: {eer}."
@@ -89,7 +89,7 @@ CONSENT = "La persona que habla aquí ha dado su consentimiento para este uso de
 EMPTY = """<div class="empty">
 <h2>Todavía no se ha convertido nada</h2>
 <p>Recibirá una valoración, la voz anonimizada y un informe para archivar.{times} Las grabaciones de más de
-{minutes} minutos se rechazan: córtelas antes.</p>
+{minutes} min se rechazan: córtelas antes en partes.</p>
 </div>"""
 
 TIMES = """ En este servidor, convertir diez segundos de habla tarda {ten}, y cinco minutos, {five}, si nadie más
@@ -126,8 +126,8 @@ descompone la grabación y la reconstruye. Muestra cuánto pierde el modelo aunq
 
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Reconstrucción", "Voz anonimizada"
 GUARD = """Sé que la reconstrucción y los datos no son anónimos: contienen la voz de la persona tal como es, y el
-software la reconoce."""
-GUARD_MEASURED = " Medido en reconstrucciones: en el {share} de los casos."
+software puede reconocerla."""
+GUARD_MEASURED = " Acertó la persona en el {share} de las reconstrucciones."
 GUARDED_DOWNLOADS = {"reconstruction": "Descargar la reconstrucción", "data": "Espectrogramas como datos (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Informe para imprimir (HTML)", "json": "Informe (JSON)"}
 REPORT = """<p class="soft">Descargue la voz como WAV, FLAC o MP3. El informe dice cómo se hizo y qué se midió. No
@@ -204,11 +204,11 @@ PROFILE_USED = """<h3>Perfil</h3>
 
 LINKAGE_UNKNOWN = """Quien entrena software con lo que produce este sistema puede vincular grabaciones a la persona
 con más frecuencia que por azar."""
-LINKAGE = """Quien entrena software con lo que produce este sistema decide si dos grabaciones de {seconds} segundos
+LINKAGE = """Un software entrenado con lo que produce este sistema decide si dos grabaciones de {seconds} segundos
 son de una misma persona. Se equivoca solo en el {eer} de los casos{beside}. Quien responde al azar se equivoca en el
-50 %."""
+50 % de los casos."""
 LINKAGE_OTHER_LENGTH = "el {eer} con {seconds} segundos"
-LINKAGE_TOP1 = "En el {top1} de los casos acierta qué persona habla, entre {people} personas."
+LINKAGE_TOP1 = "En el {top1} de los casos, el software acierta qué persona habla, entre {people} personas."
 
 LINKAGE_TITLE = "Quién puede vincular una grabación a la persona que habla"
 LINKAGE_HEADLINE = """<strong>El atacante más fuerte tiene una EER del {eer} con {seconds} segundos de habla</strong> en
@@ -310,8 +310,9 @@ BATCH_EMPTY = "No hay nada que convertir. Añada primero grabaciones."
 
 EXPLORE = """<h2>Quién habla, y qué se dice</h2>
 <p>Cada punto es un breve trozo de habla de una voz de la galería incorporada. Cada voz tiene su propia combinación de
-color y forma. Señale un punto, o elija una voz, para resaltar esa voz en los dos mapas. Su grabación y la voz
-anonimizada están marcadas: los primeros cinco minutos de cada una.</p>"""
+color y forma. Señale un punto, o elija una voz, para resaltar esa voz en los dos mapas. Están marcadas su
+grabación, la voz anonimizada y, si es una grabación, la voz nueva. De cada una se usan solo los primeros cinco
+minutos.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Los vectores de hablante</strong> describen quién habla. Deberían formar un grupo por cada voz. La voz
@@ -329,18 +330,19 @@ MAPS = {
     "content": "Vectores de contenido",
     "legend": "{voices} voces de la galería, cada una con su color y su forma",
     "map": "Mapa: {title}. {measured}",
-    "measured": "El vecino más próximo es la misma voz: {same} % (por azar, {chance} %), medido en {speakers} "
-    "hablantes del entrenamiento",
+    "measured": "El vecino más próximo es la misma voz: {same} % (por azar, {chance} %), medido en las "
+    "{speakers} voces de la galería",
 }
 SEXES = {"F": "mujer", "M": "hombre"}
-UNSEEN = """<h2>Hablantes que el modelo nunca ha oído</h2>
+UNSEEN = """<h2>Hablantes que nuestro entrenamiento no usó</h2>
 <p>En color: cuatro trozos de dos segundos de cada uno de {speakers} hablantes de {corpus}, parte {split}. Ninguno
-participó en el entrenamiento. En gris: la galería, cuyas voces son hablantes del entrenamiento. Las cifras bajo los
+participó en nuestro entrenamiento. El reconocedor de fonemas del codificador de contenido puede haber oído a algunos.
+En gris: las voces de la galería. Las cifras bajo los
 mapas se midieron en los puntos de color, antes de PCA y t-SNE. Arrastre sobre una parte para ampliarla, haga doble
 clic para volver; la cámara guarda el mapa (SVG). <code>saic plot map DATA -o map.svg</code> dibuja los dos.</p>"""
 UNSEEN_GALLERY, UNSEEN_SPEAKERS, UNSEEN_SPEAKER = (
     "{voices} voces de la galería",
-    "{speakers} hablantes nunca oídos",
+    "{speakers} hablantes fuera del entrenamiento",
     "Hablante {number}",
 )
 NEAREST = "El vecino más próximo es el mismo hablante: <strong>{rate}</strong>, por azar {chance}."
@@ -355,7 +357,7 @@ IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Voces que usted conoce</h2
 elimine o hasta {_KEEP_MINUTES} minutos después de cerrar la página.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> ¿Quién es?</h2>
-<p>Una grabación de un solo hablante.</p>"""
+<p>Una grabación de un solo hablante, de diez minutos como máximo.</p>"""
 
 IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Nombre", "Voz que quiere registrar", "Voz que quiere identificar"
 IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (
@@ -440,7 +442,7 @@ RETENTION = f"""
 - Una cookie distingue su navegador de otros, para que nadie más reciba sus grabaciones. Contiene un número aleatorio
   y se elimina cuando usted cierra el navegador.
 - *Cancelar* libera su página de inmediato. El servidor detiene la conversión tras su paso actual, que tarda hasta
-  cinco segundos en una grabación de cinco minutos, y no guarda nada de ella.
+  cinco segundos en una grabación de cinco minutos, y más en una más larga, y no guarda nada de ella.
 - Nada se envía a otro lugar: sin estadísticas de uso, sin historial en su navegador, sin tipos de letra ni scripts
   de otros sitios. El archivo de registro del servidor contiene números y duraciones,
   nunca un nombre de archivo.
@@ -498,8 +500,8 @@ MESSAGES = {
     "silent": "La grabación está en silencio. Compruebe el micrófono y su volumen, y grabe de nuevo.",
     "too_short": "La grabación contiene {speech} s de habla; se necesitan al menos {needed} s. Hable un poco más.",
     "not_speech": "La grabación contiene un sonido constante, no habla. Use la grabación de una voz.",
-    "too_long": "La grabación dura más de {seconds} s. Córtela en partes más cortas.",
-    "too_large": "La grabación ocupa más de {megabytes} MB. Córtela, o use FLAC o MP3.",
+    "too_long": "La grabación dura más de {duration}. Córtela en partes más cortas.",
+    "too_large": "La grabación ocupa más de {megabytes} MB. Córtela en partes, o use FLAC o MP3.",
     "empty": "La grabación está vacía (0 bytes). Grábela o expórtela de nuevo.",
     "no_samples": "La grabación no contiene datos de sonido. Grábela o expórtela de nuevo.",
     "not_audio": "Esto no es una grabación que se pueda decodificar: use {formats} o {last}.",

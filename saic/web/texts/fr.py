@@ -48,7 +48,7 @@ UPLOAD, RECORD = "Choisir un fichier", "Enregistrer au micro"
 CONVERT, CANCEL, EXAMPLE = "Convertir", "Annuler", "Essayer avec les voix fournies"
 
 SOURCE = """<h2><span class="step">1</span> La voix à protéger</h2>
-<p>Enregistrez ou choisissez un fichier : {minutes} minutes au plus, quelques phrases suffisent.</p>"""
+<p>Enregistrez la voix au micro, ou choisissez un fichier : {minutes} min au plus. Quelques phrases suffisent.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La nouvelle voix</h2>
 <p>Un pseudonyme mêle trois voix de la galerie. Ce n’est la voix de personne.</p>"""
@@ -72,7 +72,7 @@ PROFILE_NAMES = {BALANCED: "Équilibré", STRICT: "Strict", PROSODY_KEPT: "Proso
 
 PROFILES = {
     BALANCED: "Mélodie refaite ; rythme, intensité et durée gardés.",
-    STRICT: "Mélodie refaite, rythme uniformisé, pauses abrégées ; la durée change.",
+    STRICT: "Mélodie refaite, rythme uniformisé, la plupart des pauses abrégées ; la durée change.",
     PROSODY_KEPT: "Pour la recherche : mélodie, intensité et rythme gardés ; personne plus facile à retrouver.",
 }
 PROFILE_FIGURE = "Taux d’erreur de l’attaquant : {eer}."
@@ -92,7 +92,7 @@ CONSENT = "La personne qui parle ici a consenti à cet usage de sa voix"
 EMPTY = """<div class="empty">
 <h2>Rien n’a encore été converti</h2>
 <p>Vous obtiendrez un avis sur la protection, la voix anonymisée et un rapport à archiver.{times} Les
-enregistrements de plus de {minutes} minutes sont refusés : coupez-les d’abord.</p>
+enregistrements de plus de {minutes} min sont refusés : coupez-les d’abord en parties.</p>
 </div>"""
 
 TIMES = """ Sur ce serveur, dix secondes de parole demandent {ten}, cinq minutes {five}, si personne d’autre ne
@@ -131,7 +131,7 @@ l’enregistrement et le reconstruit. Elle montre ce que le modèle perd, même 
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Reconstruction", "Voix anonymisée"
 GUARD = """Je sais que la reconstruction et les données ne sont pas anonymes : elles contiennent la voix d’origine, et
 un logiciel peut la reconnaître."""
-GUARD_MEASURED = " Mesuré sur des reconstructions : dans {share} des cas."
+GUARD_MEASURED = " Il a nommé la bonne personne pour {share} des reconstructions."
 GUARDED_DOWNLOADS = {"reconstruction": "Télécharger la reconstruction", "data": "Données des spectrogrammes (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Rapport à imprimer (HTML)", "json": "Rapport (JSON)"}
 REPORT = """<p class="soft">Téléchargez la voix en WAV, FLAC ou MP3. Le rapport dit comment elle a été faite et ce qui
@@ -319,8 +319,8 @@ BATCH_EMPTY = "Il n’y a rien à convertir. Ajoutez d’abord des enregistremen
 EXPLORE = """<h2>Qui parle, et ce qui est dit</h2>
 <p>Chaque point est un court morceau de parole d’une voix de la galerie intégrée. Chaque voix a sa propre combinaison
 de couleur et de forme. Placez le pointeur sur un point, ou choisissez une voix, pour mettre cette voix en évidence sur
-les deux cartes. Votre enregistrement et la voix anonymisée sont marqués : les cinq premières
-minutes de chacun.</p>"""
+les deux cartes. Votre enregistrement, la voix anonymisée et, si c’est un enregistrement, la nouvelle voix sont
+marqués. Seules les cinq premières minutes de chacun sont utilisées.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Les empreintes vocales</strong> (speaker embeddings) décrivent qui parle. Elles devraient former un groupe
@@ -339,19 +339,20 @@ MAPS = {
     "content": "Empreintes de contenu",
     "legend": "{voices} voix de la galerie, chacune avec sa couleur et sa forme",
     "map": "Carte : {title}. {measured}",
-    "measured": "Le plus proche voisin est de la même voix : {same} % (contre {chance} % par hasard), mesuré sur "
-    "{speakers} locuteurs de l’entraînement",
+    "measured": "Le plus proche voisin est de la même voix : {same} % (contre {chance} % par hasard), mesuré sur les "
+    "{speakers} voix de la galerie",
 }
 SEXES = {"F": "femme", "M": "homme"}
-UNSEEN = """<h2>Des locuteurs que le modèle n’a jamais entendus</h2>
+UNSEEN = """<h2>Des locuteurs absents de notre entraînement</h2>
 <p>En couleur : quatre morceaux de deux secondes de chacun des {speakers} locuteurs de {corpus}, partie {split}. Aucun
-d’eux n’a servi à l’entraînement. En gris : la galerie, dont les voix sont celles de locuteurs de l’entraînement. Les
-chiffres sous les cartes ont été mesurés sur les points colorés, avant ACP et t-SNE. Faites glisser la souris sur une
+d’eux n’a servi à notre entraînement. Le système de reconnaissance des phonèmes de l’encodeur de contenu peut en avoir
+entendu certains. En gris : les voix de la galerie. Les chiffres sous les cartes ont été mesurés sur les points
+colorés, avant ACP et t-SNE. Faites glisser la souris sur une
 partie pour l’agrandir, double-cliquez pour tout revoir ; l’appareil photo télécharge la carte (SVG). <code>saic plot
 map DATA -o map.svg</code> dessine les deux.</p>"""
 UNSEEN_GALLERY, UNSEEN_SPEAKERS, UNSEEN_SPEAKER = (
     "{voices} voix de la galerie",
-    "{speakers} locuteurs jamais entendus",
+    "{speakers} locuteurs hors de l’entraînement",
     "Locuteur {number}",
 )
 NEAREST = "Le plus proche voisin est du même locuteur : <strong>{rate}</strong>, contre {chance} par hasard."
@@ -366,7 +367,7 @@ IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Les voix que vous connaiss
 est supprimé sur votre demande, ou {_KEEP_MINUTES} minutes après la fermeture de la page.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Qui est-ce ?</h2>
-<p>Un enregistrement d’un seul locuteur.</p>"""
+<p>Un enregistrement d’un seul locuteur, de dix minutes au plus.</p>"""
 
 IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Nom", "Voix à ajouter", "Voix à identifier"
 IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (
@@ -453,7 +454,7 @@ RETENTION = f"""
 - Un cookie distingue votre navigateur des autres, pour que personne d’autre ne reçoive vos enregistrements. Il
   contient un nombre aléatoire et est supprimé quand vous fermez le navigateur.
 - *Annuler* libère votre page aussitôt. Le serveur arrête la conversion après son étape en cours, qui prend jusqu’à
-  cinq secondes pour un enregistrement de cinq minutes, et n’en garde rien.
+  cinq secondes pour un enregistrement de cinq minutes et plus pour un enregistrement plus long, et n’en garde rien.
 - Rien n’est envoyé ailleurs : pas de mesure d’audience, pas d’historique dans votre navigateur, pas de polices ni de
   scripts d’autres sites. Le journal contient des nombres et des durées, jamais un nom de fichier.
 - Pour enregistrer, il faut que votre navigateur autorise l’usage du microphone. Sur tout autre ordinateur que celui
@@ -511,8 +512,8 @@ MESSAGES = {
     "too_short": "L’enregistrement contient {speech} s de parole ; il en faut au moins {needed} s. Parlez un peu plus "
     "longtemps.",
     "not_speech": "L’enregistrement contient un son constant, pas de la parole. Utilisez l’enregistrement d’une voix.",
-    "too_long": "L’enregistrement dépasse {seconds} s. Coupez-le en parties plus courtes.",
-    "too_large": "L’enregistrement dépasse {megabytes} Mo. Coupez-le, ou utilisez FLAC ou MP3.",
+    "too_long": "L’enregistrement dépasse {duration}. Coupez-le en parties plus courtes.",
+    "too_large": "L’enregistrement dépasse {megabytes} Mo. Coupez-le en parties, ou utilisez FLAC ou MP3.",
     "empty": "L’enregistrement est vide (0 octet). Enregistrez-le ou exportez-le à nouveau.",
     "no_samples": "L’enregistrement ne contient aucun échantillon. Enregistrez-le ou exportez-le à nouveau.",
     "not_audio": "Ce fichier ne peut pas être décodé : utilisez {formats} ou {last}.",
