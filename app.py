@@ -45,7 +45,7 @@ _PROXIES = {name: os.environ.pop(name) for name in list(os.environ) if name.lowe
 # proxy, so the variables are restored below.
 with _no_type_stubs():
     from saic.web import Documents, build_page, ended_by_signals, keep_plain, launch, load_examples
-    from saic.web.server.recordings import MAX_MINUTES, SPACE_MAX_MINUTES
+    from saic.web.server.recordings import MAX_MINUTES, PUBLIC_MAX_MINUTES
 
 os.environ |= _PROXIES
 
@@ -56,6 +56,7 @@ from saic.pipeline import Pipeline
 from saic.spool import share_heaps
 
 ROOT = Path(__file__).parent
+LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 MOST_MINUTES = 180  # of one recording: a conversion takes some 0.5 GB of memory an hour
 
 
@@ -64,7 +65,7 @@ def build(
     asr: str | None = None,
     key_file: str | None = None,
     study: str = "",
-    max_minutes: float | None = None,
+    max_minutes: float = MAX_MINUTES,
 ):
     """The page with the bundled voices and documents.
 
@@ -75,9 +76,8 @@ def build(
         has downloaded, if it has; "none": words are not counted
     key_file : key of a study, whose subjects get a voice each; None: voices are drawn at random
     study : its name, as for ``saic anonymize --study``
-    max_minutes : of one recording; None: SAIC_MAX_MINUTES, else 60, on a Space 5
+    max_minutes : of one recording
     """
-    max_minutes = _max_minutes() if max_minutes is None else max_minutes
     if not 0 < max_minutes <= MOST_MINUTES:
         raise UsageError(f"Choose up to {MOST_MINUTES} minutes by --max-minutes. saic anonymize takes more.")
     if study and not key_file:
@@ -102,9 +102,11 @@ def build(
         ) from None
 
 
-def _max_minutes() -> float:
-    """Minutes of one recording where none are named."""
-    default = SPACE_MAX_MINUTES if os.environ.get("SPACE_HOST") else MAX_MINUTES
+def _max_minutes(host: str | None, allow_hosts: list[str]) -> float:
+    """Minutes of one recording where none are named: fewer where others can open the page."""
+    host = host or os.environ.get("GRADIO_SERVER_NAME") or "localhost"
+    is_public = bool(allow_hosts or os.environ.get("SPACE_HOST")) or host not in LOOPBACK
+    default = PUBLIC_MAX_MINUTES if is_public else MAX_MINUTES
     try:
         return float(os.environ.get("SAIC_MAX_MINUTES") or default)
     except ValueError:
@@ -151,7 +153,8 @@ def main() -> None:
         "--max-minutes",
         type=float,
         metavar="N",
-        help="length of one recording; default SAIC_MAX_MINUTES, else 60, on a Space 5; 5 for a public server",
+        help="length of one recording; default SAIC_MAX_MINUTES, else 60, or 5 if others can open the page (--host,"
+        " --allow-host, a Space)",
     )
     arguments = parser.parse_args()
     share_heaps()
@@ -159,7 +162,10 @@ def main() -> None:
     code = 0
     try:
         with ended_by_signals():
-            page = build(arguments.weights, arguments.asr, arguments.key_file, arguments.study, arguments.max_minutes)
+            max_minutes = arguments.max_minutes
+            if max_minutes is None:
+                max_minutes = _max_minutes(arguments.host, arguments.allow_host)
+            page = build(arguments.weights, arguments.asr, arguments.key_file, arguments.study, max_minutes)
             launch(
                 page,
                 host=arguments.host,

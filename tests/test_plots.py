@@ -297,7 +297,7 @@ def test_a_clip_shorter_than_a_window_can_be_mapped(clips: dict) -> None:
     assert len(figure.axes[1].lines[0].get_xdata()) == 1
 
 
-def test_forty_voices_have_forty_looks() -> None:
+def test_sixty_voices_have_sixty_looks() -> None:
     assert len({tuple(voice_style(k).values()) for k in range(60)}) == 60
 
 

@@ -228,6 +228,8 @@ def test_what_would_fail_after_hours_is_refused_at_the_start(corpus: Path, confi
     manifest.write(data, [clip for clip in clips if clip.speaker in "01"])
     with pytest.raises(DataError, match="gallery needs at least 2 voices"):
         release.main([data], run, config)
+    with pytest.raises(DataError, match="gallery needs at least 2 voices"):
+        release.main([corpus], run, config, parallel=data)
     (tmp_path / "config.yaml").write_text("stage1: {steps: 2}\nvocoder_training: {steps: 2}\n")
     with pytest.raises(ConfigError, match=r"no section stage2\..*v1\.yaml"):
         release.main([corpus], run, tmp_path / "config.yaml")

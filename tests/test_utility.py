@@ -207,6 +207,14 @@ def test_hub_id_is_fetched_at_its_revision(whisper, monkeypatch):
     WhisperASR()
 
 
+@pytest.mark.parametrize(("is_multilingual", "language"), [(True, "de"), (False, "en")])
+def test_language_is_that_of_the_wav_where_the_model_knows_several(whisper, is_multilingual: bool, language: str):
+    asr = WhisperASR(whisper.folder)
+    asr._model.model = SimpleNamespace(is_multilingual=is_multilingual)
+    asr._model.detect_language = lambda wav, **options: ("de", 0.9, [])
+    assert asr.language(np.zeros(RATE, dtype=np.float32)) == language
+
+
 def test_recognizer_in_the_cache_of_the_hub_is_found_without_the_hub(whisper, tmp_path, monkeypatch):
     repo, revision = MODEL.split("@")
     folder = tmp_path / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots" / revision

@@ -720,6 +720,53 @@ def test_words_are_counted_in_the_language_of_the_original(language: str, transc
     assert measurer.measure_words_kept(wav, wav) == pytest.approx(kept)
 
 
+def test_words_are_counted_in_the_first_five_minutes(store: ClipStore) -> None:
+    """And in the same share of an output that got longer."""
+    heard = []
+
+    class ASR(SpokenASR):
+        def transcribe(self, wav: np.ndarray, after_step, language: str) -> str:
+            heard.append(len(wav) / RATE)
+            return "one"
+
+    measurer = ProtectionMeasurer(FakePipeline(), ASR("en", iter(())))
+    measurer.measure_words_kept(np.zeros(600 * RATE, np.float32), np.zeros(660 * RATE, np.float32))
+    measurer.measure_words_kept(np.zeros(10 * RATE, np.float32), np.zeros(11 * RATE, np.float32))
+    assert heard == pytest.approx([300, 330, 10, 11])
+
+
+class ShortPipeline(FakePipeline):
+    """Refuses to measure a voice on more than five minutes."""
+
+    def _check(self, clip) -> None:
+        assert len(clip[0]) <= 300 * RATE
+
+    def convert_spooled(self, source, targets, **options):
+        self._check(targets)
+        return super().convert_spooled(source, targets, **options)
+
+    def embed(self, clip):
+        self._check(clip)
+        return super().embed(clip)
+
+    def pseudonym(self, *, unlike=None, **options):
+        if unlike is not None:
+            self._check(unlike)
+        return super().pseudonym(**options)
+
+
+def test_a_voice_is_measured_on_the_first_minutes_of_a_long_recording(recordings: Recordings, examples) -> None:
+    pipeline = ShortPipeline()
+    long = np.resize(steady(110, 3.0), 301 * RATE)
+    made = converter(recordings, pipeline)
+    made.convert(steady(220, 3.0), NewVoice("target", wav=long), "me", BALANCED)
+    assert len(Identifier(pipeline, recordings, {}).embed(long, "me"))
+    explorer = Explorer(pipeline, recordings)
+    assert explorer.map_points({"0": long}, "me")["speaker"]["recordings"]
+    batcher = Batcher(Anonymizer(made, recordings, {}), recordings)
+    assert batcher._voice_of("P1", "any", Batch(), long).kind == "random"
+
+
 def test_words_kept_counts_substitutions_and_deletions_but_no_insertions() -> None:
     pytest.importorskip("whisper_normalizer")
     transcripts = iter(["The cat sat down.", "the cat hat down and more"])
@@ -840,7 +887,7 @@ def test_page_shows_the_figures_of_the_bundled_report(examples, store: ClipStore
     components, english = config["components"], config["i18n_translations"]["en"]
     (choice,) = (part["props"] for part in components if part["props"].get("elem_id") == "profile")
     (guard,) = (part["props"] for part in components if part["props"].get("elem_id") == "guard")
-    assert english[guard["label"].key].endswith(f"in 86{NBSP}% of cases.")
+    assert english[guard["label"].key].endswith(f"86{NBSP}% of reconstructions.")
     assert [value for _, value in choice["choices"]] == [BALANCED, STRICT, PROSODY_KEPT]
     labels = [english[label.key] for label, _ in choice["choices"]]
     assert [(f"20{NBSP}%" in label, "error rate" in label) for label in labels] == [(True,) * 2, *[(False,) * 2] * 2]
@@ -1773,20 +1820,30 @@ def test_app_py_builds_the_page_with_the_given_weights(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("variables", "named", "minutes"),
+    ("variables", "arguments", "minutes"),
     [
-        ({}, None, "60"),
-        ({"SPACE_HOST": "a.example.org"}, None, "5"),
-        ({"SPACE_HOST": "a.example.org", "SAIC_MAX_MINUTES": "20"}, None, "20"),
-        ({"SAIC_MAX_MINUTES": "20"}, 2.5, "2.5"),
+        ({}, (None, []), 60),
+        ({}, ("127.0.0.1", []), 60),
+        ({}, ("0.0.0.0", []), 5),
+        ({"GRADIO_SERVER_NAME": "0.0.0.0"}, (None, []), 5),
+        ({}, (None, ["saic.example.org"]), 5),
+        ({"SPACE_HOST": "a.example.org"}, (None, []), 5),
+        ({"SPACE_HOST": "a.example.org", "SAIC_MAX_MINUTES": "20"}, (None, []), 20),
     ],
 )
-def test_length_of_a_recording_is_a_setting(variables, named, minutes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
-    monkeypatch.setattr(Pipeline, "from_pretrained", lambda weights: KeyedPipeline())
+def test_recordings_are_shorter_where_others_can_open_the_page(variables, arguments, minutes, monkeypatch) -> None:
+    for name in ("GRADIO_SERVER_NAME", "SPACE_HOST", "SAIC_MAX_MINUTES"):
+        monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    page = runpy.run_path(str(ROOT / "app.py"), run_name="app")["build"](max_minutes=named)
+    assert runpy.run_path(str(ROOT / "app.py"), run_name="app")["_max_minutes"](*arguments) == minutes
+
+
+@pytest.mark.parametrize("minutes", ["60", "2.5"])
+def test_length_of_a_recording_is_a_setting(minutes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    monkeypatch.setattr(Pipeline, "from_pretrained", lambda weights: KeyedPipeline())
+    page = runpy.run_path(str(ROOT / "app.py"), run_name="app")["build"](max_minutes=float(minutes), asr="none")
     texts, recordings = json.dumps(page.get_config_file()["i18n_translations"]["en"]), page.recordings
     assert f"up to {minutes} min." in texts
     assert recordings.limits == limits_of(float(minutes)) and recordings.store.max_bytes >= 2**32
@@ -1794,11 +1851,12 @@ def test_length_of_a_recording_is_a_setting(variables, named, minutes, monkeypat
     recordings.close()
 
 
-@pytest.mark.parametrize(("variable", "named"), [("five", None), ("", 0), ("", 181), ("nan", None)])
-def test_unusable_length_of_a_recording_is_refused(variable, named, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAIC_MAX_MINUTES", variable)
+@pytest.mark.parametrize("minutes", ["five", "0", "181", "nan"])
+def test_unusable_length_of_a_recording_is_refused(minutes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAIC_MAX_MINUTES", minutes)
+    app = runpy.run_path(str(ROOT / "app.py"), run_name="app")
     with pytest.raises(UsageError, match="minutes"):
-        runpy.run_path(str(ROOT / "app.py"), run_name="app")["build"](max_minutes=named)
+        app["build"](max_minutes=app["_max_minutes"](None, []))
 
 
 def test_app_py_explains_a_key_that_others_can_read_or_that_is_of_other_weights(tmp_path, monkeypatch, capsys) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -336,6 +337,27 @@ def test_long_job_gives_way_to_a_short_one_between_its_steps(monkeypatch: pytest
 
     in_threads(long, short)
     assert steps.count("long") == 20 and steps.index("short") < 5
+
+
+def test_jobs_that_have_begun_are_limited_and_one_address_has_half_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds its recording in memory, also while it gives way to others."""
+    monkeypatch.setattr("saic.web.server.jobs._TIME_SLICE_S", 0.0)
+    monkeypatch.setattr("saic.web.server.jobs.MAX_ADDRESS_SHARE", 1.0)
+    jobs, begun, most, done = Jobs(1, max_started=4), set(), [], []
+
+    def work(session: str, address: str) -> None:
+        with jobs.run("work", session, address) as job:
+            begun.add((session, address))
+            for _ in range(10):
+                most.append((len(begun), max(sum(a == one for _, a in begun) for _, one in begun)))
+                time.sleep(0.002)
+                job.check()
+            begun.remove((session, address))
+            done.append(session)
+
+    in_threads(*(partial(work, f"{k}", f"10.0.0.{k % 3}") for k in range(12)))
+    assert len(done) == 12
+    assert max(total for total, _ in most) == 4 and max(own for _, own in most) == 2
 
 
 def in_threads(*actions) -> None:

@@ -78,7 +78,7 @@ def main(
         raise UsageError("--parallel is finished speech, and --kokoro makes it: give one of them.")
     sources = Sources(tuple(data), parallel, kokoro, wordnet)
     sources.check_synthesizer()
-    _check_data(data, has_parallel=parallel is not None or kokoro is not None)
+    _check_data(data, [parallel] if parallel else data if kokoro is None else ())
     _open(run, settings, sources, resume=resume)
     progress = Progress(run, Recipe(run, sources, settings, device).parts())
     chosen = _chosen(progress, part)
@@ -108,8 +108,11 @@ def _read_config(path: Path) -> Config:
     return settings
 
 
-def _check_data(data: Sequence[Path], *, has_parallel: bool) -> None:
-    """Find out now what a part would miss after hours: splits, lossless clips, voices of the gallery."""
+def _check_data(data: Sequence[Path], voices: Sequence[Path]) -> None:
+    """Find out now what a part would miss after hours: splits, lossless clips, voices of the gallery.
+
+    ``voices`` are the corpora of the gallery's voices, none if they are still to be made.
+    """
     for number, path in enumerate(data, start=1):
         present = {clip.split for clip in manifest.read(path)}
         if missing := {"train", "dev"} - present:
@@ -119,8 +122,8 @@ def _check_data(data: Sequence[Path], *, has_parallel: bool) -> None:
             )
     for split in ("train", "dev"):
         lossless_clips(data, split)
-    if not has_parallel:
-        choose(read_clips(data, "train"))
+    if voices:
+        choose(read_clips(voices, "train"))
 
 
 def _open(run: Path, config: Config, sources: Sources, *, resume: bool) -> None:

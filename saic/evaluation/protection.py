@@ -25,6 +25,9 @@ from saic.evaluation.measures.text_errors import character_errors, word_errors
 from saic.gallery import Gallery
 from saic.signal.filters import Samples
 
+WORDS_S = 300
+"""Seconds of a recording in which words are counted: time and memory of the ASR grow with the length."""
+
 _BLOCK_SAMPLES = 60 * SAMPLE_RATE  # bounds memory
 _WITHOUT_SPACES = ("ja", "km", "lo", "my", "th", "yue", "zh")
 
@@ -181,7 +184,8 @@ class ProtectionMeasurer:
 
         The reference is the ASR transcript of the original, in the language that the ASR hears there:
         1 - (S + D) / N with S substitutions, D deletions and N reference words. Unlike in the WER,
-        insertions do not count. In scripts without spaces, characters count.
+        insertions do not count. In scripts without spaces, characters count. Of the original, the
+        first five minutes count, and the same share of the anonymized recording.
 
         Parameters
         ----------
@@ -194,6 +198,8 @@ class ProtectionMeasurer:
         """
         if self._asr is None:
             return None
+        share = min(1.0, WORDS_S * SAMPLE_RATE / max(len(original), 1))
+        original, swapped = (wav[: round(share * len(wav))] for wav in (original, swapped))
         language = self._asr.language(original)
         after_step()
         texts = (normalize(self._asr.transcribe(wav, after_step, language)) for wav in (original, swapped))

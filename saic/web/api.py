@@ -55,7 +55,7 @@ def register_endpoints(
 
         Args:
             source: recording of the voice to protect, as long as the page allows
-            target: the new voice, whose speaker has agreed to this; default: the first bundled voice
+            target: the new voice, whose speaker has agreed to this, by its first five minutes; default: a bundled voice
             profile: what is made anew: "balanced" (default), "strict" (other length) or "prosody-kept"
 
         Returns:
@@ -114,13 +114,15 @@ def register_endpoints(
             "notes": {"source": notes, "target": target_notes},
             "report": converter.report(result, notes),
         }
-        return *(FileData(path=path) for path in (*result.clips, converter.picture(result, session))), protected
+        with inbox.job("draw", session):
+            picture = converter.picture(result, session)
+        return *(FileData(path=path) for path in (*result.clips, picture)), protected
 
     def identify(clip: FileData, names: list[str], recordings: list[FileData], request: gr.Request = None) -> dict:
         """Identify who speaks in a recording.
 
         Args:
-            clip: the recording in question
+            clip: the recording in question; of all recordings, the first five minutes are used
             names: names of up to 12 people, one for each recording; a name may occur more than once
             recordings: up to 24 recordings of these people, in the order of the names
 
@@ -133,11 +135,12 @@ def register_endpoints(
                 raise UsageError("Give as many names as recordings.")
             if not 1 <= len(set(names)) <= MAX_VOICES or len(recordings) > MAX_RECORDINGS:
                 raise UsageError(f"Give 1 to {MAX_VOICES} people and up to {MAX_RECORDINGS} recordings.")
-            query, *known = inbox.read_all([_path(file) for file in (clip, *recordings)], session)
-            enrolled = EnrolledVoices()
-            for name, recording in zip(names, known, strict=True):
-                enrolled = enrolled.with_clip(name, identifier.embed(recording.wav, session))
-            matches = identifier.rank_matches(identifier.embed(query.wav, session), enrolled)
+            with inbox.job("identify", session):
+                query, *known = inbox.read_all([_path(file) for file in (clip, *recordings)], session)
+                enrolled = EnrolledVoices()
+                for name, recording in zip(names, known, strict=True):
+                    enrolled = enrolled.with_clip(name, identifier.embed(recording.wav, session))
+                matches = identifier.rank_matches(identifier.embed(query.wav, session), enrolled)
             return {
                 "name": matches[0].name if matches[0].accepted else None,
                 "threshold": identifier.threshold,
@@ -149,7 +152,7 @@ def register_endpoints(
         """Map recordings among the voices of the built-in gallery, by PCA and t-SNE.
 
         Args:
-            recordings: up to four
+            recordings: up to four, of which the first five minutes are used
 
         Returns:
             for "speaker" and "content" embeddings: the points of the gallery's voices and of the
@@ -159,8 +162,9 @@ def register_endpoints(
             session = session_of(request)
             if not isinstance(recordings, list) or not 1 <= len(recordings) <= maps.MAX_CLIPS:
                 raise UsageError(f"A map shows 1 to {maps.MAX_CLIPS} recordings. Send so many.")
-            clips = inbox.read_all([_path(file) for file in recordings], session)
-            points = explorer.map_points({str(k): clip.wav for k, clip in enumerate(clips)}, session)
+            with inbox.job("map", session):
+                clips = inbox.read_all([_path(file) for file in recordings], session)
+                points = explorer.map_points({str(k): clip.wav for k, clip in enumerate(clips)}, session)
             return points | {"notes": [clip.notes for clip in clips]}
 
     async def delete(request: gr.Request = None) -> str:

@@ -23,7 +23,7 @@ from saic.spool import Spool
 from saic.web.linkage import Linkage
 from saic.web.progress import COMPARING, WRITING, Pace, Progress
 from saic.web.server.jobs import Job
-from saic.web.server.recordings import Recordings
+from saic.web.server.recordings import VOICE_S, Recordings
 from saic.web.server.store import GONE
 from saic.web.texts import ENGLISH
 
@@ -180,7 +180,7 @@ class Converter:
         """
         with self.job(session, progress) as job:
             is_unmeasured = new_voice.kind == "target" and new_voice.voice is None
-            target_s = len(new_voice.wav) / SAMPLE_RATE if is_unmeasured else 0.0
+            target_s = min(len(new_voice.wav) / SAMPLE_RATE, VOICE_S) if is_unmeasured else 0.0
             so_far = Progress(self.pace, len(source) / SAMPLE_RATE, target_s, details)
             with so_far.reported(progress, _TICK_S) as report:
 
@@ -215,7 +215,8 @@ class Converter:
         """The conversion, the wavs of a result by name, its spectrograms as NPZ, and what was protected."""
         clip, options = (source, SAMPLE_RATE), {"profile": profile, "reconstruct": details, "progress": enter}
         if new_voice.kind == "target":
-            voice = (new_voice.wav, SAMPLE_RATE) if new_voice.voice is None else new_voice.voice
+            target = None if new_voice.wav is None else new_voice.wav[: VOICE_S * SAMPLE_RATE]
+            voice = (target, SAMPLE_RATE) if new_voice.voice is None else new_voice.voice
             result = self.pipeline.convert_spooled(clip, voice, **options)
         elif new_voice.voice is not None:
             result = self.pipeline.anonymize_spooled(clip, voice=new_voice.voice, **options)
@@ -237,8 +238,9 @@ class Converter:
 
         For a recording of five minutes this takes a second, so the page does it once the verdict is shown.
         """
-        wav, paths = self.recordings.load(result.swapped, session), []
+        paths = []
         with self.recordings.job("encode", session, group=group) as job:
+            wav = self.recordings.load(result.swapped, session)
             for name in FORMATS[1:]:
                 job.check()
                 data = encode(wav, name, SAMPLE_RATE)
@@ -249,8 +251,8 @@ class Converter:
         """The result with the share of words kept, if there is a speech recognizer."""
         if not self.measurer.has_asr:
             return result
-        original, swapped = (self.recordings.load(path, session) for path in (result.original, result.swapped))
         with self.recordings.job("transcribe", session, group=group) as job:
+            original, swapped = (self.recordings.load(path, session) for path in (result.original, result.swapped))
             job.check()
             words_kept = self.measurer.measure_words_kept(original, swapped, job.check)
         return replace(result, protection=replace(result.protection, words_kept=words_kept))

@@ -17,7 +17,7 @@ from saic.web.documents import Documents
 from saic.web.examples import Example
 from saic.web.parts import PRIVATE, QUICK
 from saic.web.server.recordings import MAX_MINUTES, Recordings, limits_of, session_of
-from saic.web.server.store import MAX_BYTES, ClipStore
+from saic.web.server.store import MAX_BYTES, UPLOAD_KEEP_S, ClipStore
 from saic.web.tabs import about, anonymize_layout, batch, evaluation, explore, identify
 from saic.web.tabs.anonymize import Anonymizer, Run
 from saic.web.tabs.evaluation import Evaluation
@@ -61,9 +61,10 @@ def build_page(
     """
     if key is not None:
         pipeline.pseudonym(key=key, subject="-")  # a key that cannot be used ends the start, not a conversion
-    store = store or ClipStore(max_bytes=max(MAX_BYTES, 16 * limits_of(max_minutes).max_bytes))
+    store = store or ClipStore(max_bytes=max(MAX_BYTES, 32 * limits_of(max_minutes).max_bytes))
     os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
     recordings, measurer = Recordings.of_minutes(store, max_minutes), ProtectionMeasurer(pipeline, asr)
+    store.upload_keep_s = max(UPLOAD_KEEP_S, recordings.jobs.deadline_s)
     bundled, halves = _store_examples(examples, store)
     default = pipeline.default_profile
     figures = linkage.by_profile(documents.linkage, pipeline.profiles, default)

@@ -45,6 +45,7 @@ DECODING = {
 }
 
 _SEGMENT_S = 30
+_LANGUAGE_SEGMENTS = 4  # the first may be silence or music
 _FILES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
 _NEEDS = "Measuring WER needs faster-whisper and whisper-normalizer."
@@ -117,8 +118,11 @@ class WhisperASR:
             return None
 
     def language(self, wav: np.ndarray) -> str:
-        """Code of the language of a wav (N,), such as "en", by its first 30 s."""
-        return self._model.detect_language(wav[: _SEGMENT_S * SAMPLE_RATE])[0]
+        """Code of the language of a wav (N,), such as "en", by up to four segments of 30 s."""
+        if not self._model.model.is_multilingual:
+            return "en"
+        samples = wav[: _LANGUAGE_SEGMENTS * _SEGMENT_S * SAMPLE_RATE]
+        return self._model.detect_language(samples, language_detection_segments=_LANGUAGE_SEGMENTS)[0]
 
     def transcribe(
         self, wav: np.ndarray, between: Callable[[], None] = lambda: None, language: str = DECODING["language"]

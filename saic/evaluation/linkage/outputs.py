@@ -16,7 +16,7 @@ from saic.evaluation.data.codec import round_trip
 from saic.evaluation.linkage.material import Recording
 from saic.evaluation.protocols import EvaluatedPipeline
 from saic.evaluation.systems import SYSTEMS, write_flac
-from saic.signal.vad import require_speech
+from saic.signal.vad import require_speech, require_varied
 
 _NO_REFERENCE = np.zeros(0, dtype=np.float32)
 
@@ -70,6 +70,7 @@ class RecordingOutputs:
             with contextlib.suppress(AudioError):
                 wav = round_trip(_read(self._targets[(seed + k) % len(self._targets)]))
                 require_speech(wav)
+                require_varied(wav)
                 return wav
         raise DataError("No target of the conversions can be used: none has half a second of speech.")
 

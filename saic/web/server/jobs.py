@@ -59,6 +59,11 @@ class Job:
         self._jobs, self._deadline = jobs, deadline
 
     @property
+    def has_started(self) -> bool:
+        """Whether it has had a core."""
+        return self.charged_until < math.inf
+
+    @property
     def left_s(self) -> float:
         """Seconds until the deadline."""
         return max(0.0, self._deadline - time.monotonic())
@@ -80,10 +85,13 @@ class Jobs:
     ----------
     slots : number of jobs that run at once; None: one per core
     deadline_s : seconds that a job may take, the wait included
+    max_started : jobs that run or have given way: each holds memory. One address has at most half of them
     """
 
-    def __init__(self, slots: int | None = None, *, deadline_s: float = DEADLINE_S) -> None:
-        self.slots, self.deadline_s = slots or cores(), deadline_s
+    def __init__(
+        self, slots: int | None = None, *, deadline_s: float = DEADLINE_S, max_started: int = MAX_JOBS
+    ) -> None:
+        self.slots, self.deadline_s, self.max_started = slots or cores(), deadline_s, max_started
         self.running: list[Job] = []
         self.waiting: list[Job] = []  # first come first
         self._changed = threading.Condition()
@@ -146,7 +154,7 @@ class Jobs:
         """Let a running job wait again if the owner of a waiting one has less recent core time."""
         with self._changed:
             self._charge(job)
-            if not any(self._priority(other) < self._priority(job) for other in self.waiting):
+            if not any(self._priority(other) < self._priority(job) for other in self.waiting if self._may_start(other)):
                 return
             self.running.remove(job)
             self.waiting.append(job)
@@ -209,8 +217,16 @@ class Jobs:
             return None
         max_of_address = max(1, self.slots - 1)
         addresses = [job.address for job in self.running]
-        eligible = [job for job in self.waiting if addresses.count(job.address) < max_of_address]
+        eligible = [
+            job for job in self.waiting if addresses.count(job.address) < max_of_address and self._may_start(job)
+        ]
         return min(eligible, key=self._priority, default=None)
+
+    def _may_start(self, job: Job) -> bool:
+        """Whether a job has started, or may do so beside those that have."""
+        started = [other for other in (*self.running, *self.waiting) if other.has_started]
+        own = sum(other.address == job.address for other in started)
+        return job.has_started or (len(started) < self.max_started and own < max(1, self.max_started // 2))
 
     def _priority(self, job: Job) -> tuple[float, float]:
         """Recent core time of a job's address and session; the lowest gets the next core."""

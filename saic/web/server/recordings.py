@@ -21,17 +21,19 @@ from saic.audio.sandbox import Sandbox
 from saic.errors import TooLong, UsageError
 from saic.signal.vad import require_speech
 from saic.spool import Spool
-from saic.web.server.jobs import DEADLINE_S, Job, Jobs
+from saic.web.server.jobs import DEADLINE_S, MAX_JOBS, Job, Jobs, cores
 from saic.web.server.store import GONE, ClipStore
 
 MAX_MINUTES = 60.0
-"""Minutes of one recording on a computer of one's own."""
+"""Minutes of one recording on a page that only this computer can open."""
 
-SPACE_MAX_MINUTES = 5.0
-"""Minutes of one recording on a Space, which converts them in less than a minute."""
+PUBLIC_MAX_MINUTES = 5.0
+"""Minutes of one recording on a server for others. It converts them in less than a minute."""
+
+VOICE_S = 300
+"""Seconds of a recording from which a voice is measured: more take longer and add little."""
 
 _BYTES_PER_MINUTE = 12 * 2**20  # 16-bit WAV of two channels at 48 kHz, and a twentieth more
-_DEADLINE_DURATION_S = 300.0  # of the recordings that `DEADLINE_S` is for
 _BLOCK_SAMPLES = 60 * SAMPLE_RATE
 _ZIP_ENTRY_BYTES = 100  # of a file in a ZIP, besides its content and twice its name
 _NOTES = "notes.json"  # beside the copy of an upload, and deleted with it
@@ -57,7 +59,7 @@ class Recordings:
 
     store: ClipStore
     jobs: Jobs = field(default_factory=Jobs)
-    sandbox: Sandbox = field(default_factory=lambda: Sandbox(limits_of(MAX_MINUTES)))
+    sandbox: Sandbox = field(default_factory=lambda: Sandbox(limits_of(PUBLIC_MAX_MINUTES)))
     # Two calls may need the same upload, for example `take_in` and Convert. One decodes it; the
     # other waits for the lock and loads the copy.
     _upload_locks: tuple = field(default_factory=lambda: tuple(threading.RLock() for _ in range(64)), repr=False)
@@ -68,8 +70,10 @@ class Recordings:
     def of_minutes(cls, store: ClipStore, max_minutes: float) -> "Recordings":
         """Recordings of at most so many minutes each, and jobs with time for them."""
         limits = limits_of(max_minutes)
-        deadline_s = DEADLINE_S * max(1.0, limits.max_duration_s / _DEADLINE_DURATION_S)
-        return cls(store, Jobs(deadline_s=deadline_s), Sandbox(limits))
+        longer = max(1.0, max_minutes / PUBLIC_MAX_MINUTES)
+        slots = cores()
+        jobs = Jobs(slots, deadline_s=DEADLINE_S * longer, max_started=max(2 * slots + 2, round(MAX_JOBS / longer)))
+        return cls(store, jobs, Sandbox(limits, workers=slots))
 
     @property
     def limits(self) -> Limits:
@@ -114,7 +118,7 @@ class Recordings:
     def _read_clip(self, file: Path, session: str) -> Recording:
         if not self.store.may_read(session, file):
             raise UsageError(GONE)
-        wav = audio.load(file, limits=self.limits)
+        wav = audio.load(file, limits=audio.LONG)  # a result may be longer than its source
         try:
             return Recording(wav, tuple(json.loads((file.parent / _NOTES).read_bytes())))
         except OSError:  # there are none

@@ -42,7 +42,7 @@ KEEP_S = 30 * 60
 """Seconds that clips are kept after their page was closed. While it is open, they are kept."""
 
 MAX_BYTES = 4 * 2**30
-"""Limit on the size of all recordings together, where each has at most five minutes."""
+"""Limit on the size of all recordings together."""
 
 UPLOAD_KEEP_S = 10 * 60
 """Seconds that an upload is kept if no session loads it."""
@@ -118,7 +118,7 @@ class ClipStore:
     """
 
     def __init__(self, parent: str | Path | None = None, *, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:
-        self.keep_s, self.max_bytes = keep_s, max_bytes
+        self.keep_s, self.max_bytes, self.upload_keep_s = keep_s, max_bytes, UPLOAD_KEEP_S
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)).resolve()  # mkdtemp: mode 0700
         self._lock_file = open(self.folder / _LOCK, "wb")  # noqa: SIM115 - open as long as the process runs
         if fcntl:
@@ -357,7 +357,7 @@ class ClipStore:
                 for folder in [path for path, about in entry.folders.items() if about.expires_at < now]:
                     del entry.folders[folder]
                     self._remove(folder)
-            for folder in [path for path, sent in self._uploads.items() if sent.received_at < now - UPLOAD_KEEP_S]:
+            for folder in [path for path, sent in self._uploads.items() if sent.received_at < now - self.upload_keep_s]:
                 self.discard(folder / "recording")
             self._removed_uploads = dict(list(self._removed_uploads.items())[-_MAX_REMOVED_UPLOADS:])
             known = {self.bundled, *self._uploads, *(f for entry in self._sessions.values() for f in entry.folders)}

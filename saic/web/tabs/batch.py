@@ -28,7 +28,7 @@ from saic.web.printed_report import printed_report
 from saic.web.progress import progress_values
 from saic.web.protection_card import verdict
 from saic.web.server.logs import report as report_bug
-from saic.web.server.recordings import Recordings, session_of
+from saic.web.server.recordings import VOICE_S, Recordings, session_of
 from saic.web.server.store import GONE
 from saic.web.tabs.anonymize import Anonymizer
 from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for, translated
@@ -40,6 +40,7 @@ MAX_LABEL = 40
 """Characters of a subject's label."""
 
 _FILES = ("anonymized.wav", "report.html", "report.json")
+_ZIP = "batch ZIP"
 _GROUP = "batch"  # of the jobs, so that they and those of the tab Anonymize are stopped apart
 
 
@@ -249,7 +250,9 @@ class Batcher:
         if self._anonymizer.key is not None:
             return self._anonymizer.pseudonym(register, subject)
         if (subject, register) not in batch.voices:
-            voice = self._anonymizer.converter.pipeline.pseudonym(register=register, unlike=(wav, SAMPLE_RATE))
+            voice = self._anonymizer.converter.pipeline.pseudonym(
+                register=register, unlike=(wav[: VOICE_S * SAMPLE_RATE], SAMPLE_RATE)
+            )
             batch.voices[subject, register] = NewVoice("random", voice, register=register)
         return batch.voices[subject, register]
 
@@ -264,7 +267,12 @@ class Batcher:
             for item in items
             for name in _FILES
         }
-        return self._recordings.write_zip(self._recordings.new(session, "batch ZIP"), "anonymized.zip", files, session)
+        try:
+            folder = self._recordings.new(session, _ZIP)
+            return self._recordings.write_zip(folder, "anonymized.zip", files, session)
+        except UsageError:  # there is no space for it: what is there of it must not take space
+            self._recordings.withdraw(session, _ZIP)
+            raise
 
     def _kind(self) -> str:
         return f"batch {next(self._numbers)}"

@@ -14,12 +14,10 @@ from saic.pipeline import Embedding
 from saic.web import maps
 from saic.web.failures import gradio_errors
 from saic.web.parts import HEAVY, QUICK
-from saic.web.server.recordings import Recordings, session_of
+from saic.web.server.recordings import VOICE_S, Recordings, session_of
 from saic.web.tabs.anonymize import Run
 from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for
 from saic.web.unseen import UnseenMaps
-
-_MAX_S = 300  # of a recording: the points of an hour would hide all others
 
 
 class Explorer:
@@ -73,8 +71,12 @@ class Explorer:
     def _draw_run(self, run: Run, session: str, texts: Texts) -> str:
         paths = {"original": run.result.original, "target": run.target, "swapped": run.result.swapped}
         labels = {texts.EXPLORE_CLIPS[name]: path for name, path in paths.items() if path}
-        wavs = {label: self._recordings.load(path, session) for label, path in labels.items()}
-        return self.draw(wavs, session, texts)
+        with self._recordings.job("map", session):
+            return self.draw({label: self.load(path, session) for label, path in labels.items()}, session, texts)
+
+    def load(self, path: str, session: str) -> np.ndarray:
+        """The first minutes of a recording (N,): the points of an hour would hide all others."""
+        return self._recordings.load(path, session)[: VOICE_S * SAMPLE_RATE].copy()
 
     def draw(self, clips: dict[str, np.ndarray], session: str, texts: Texts = ENGLISH) -> str:
         """HTML of the maps; `clips` has labels and wavs (N,), one or more."""
@@ -100,7 +102,7 @@ class Explorer:
             for label, wav in clips.items():
                 job.check()
                 with contextlib.suppress(AudioError):  # too little speech: the clip is not on the maps
-                    embeddings[label] = self._pipeline.embed((wav[: _MAX_S * SAMPLE_RATE], SAMPLE_RATE))
+                    embeddings[label] = self._pipeline.embed((wav[: VOICE_S * SAMPLE_RATE], SAMPLE_RATE))
             job.check()
             speaker = plots.speaker_plane(self._gallery, embeddings)
             job.check()

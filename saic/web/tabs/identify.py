@@ -13,7 +13,7 @@ from saic.pipeline import Match
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.notes import notes_html
 from saic.web.parts import HEAVY, QUICK, decode_on_change, recorder
-from saic.web.server.recordings import Recordings, session_of
+from saic.web.server.recordings import VOICE_S, Recordings, session_of
 from saic.web.similarity import bands, number, place
 from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for, translated
 
@@ -186,10 +186,10 @@ class Identifier:
         return known, labels[-1], self._bundled_halves[known[-1]][1]
 
     def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
-        """Speaker embedding (E,) of a wav (N,), as a job of its own."""
+        """Speaker embedding (E,) of the first minutes of a wav (N,), as a job of its own."""
         with self.recordings.job("identify", session) as job:
             job.check()
-            return self._pipeline.embed((wav, SAMPLE_RATE)).speaker
+            return self._pipeline.embed((wav[: VOICE_S * SAMPLE_RATE], SAMPLE_RATE)).speaker
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

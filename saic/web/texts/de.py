@@ -362,7 +362,7 @@ IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Stimmen, die Sie kennen</h
 Stimme in Zahlen, bis Sie die Stimme entfernen, sonst bis {_KEEP_MINUTES} Minuten nach dem Schließen der Seite.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Wer ist das?</h2>
-<p>Eine Aufnahme von höchstens zehn Minuten, in der nur eine Person spricht.</p>"""
+<p>Eine Aufnahme, in der nur eine Person spricht.</p>"""
 
 IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Name", "Stimme", "Fragliche Aufnahme"
 IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (

@@ -363,7 +363,7 @@ IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Voices you know</h2>
 you remove it or {_KEEP_MINUTES} minutes after you close the page.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Who is this?</h2>
-<p>A recording of one speaker, of at most ten minutes.</p>"""
+<p>A recording of one speaker.</p>"""
 
 IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Name", "Voice to enroll", "Recording in question"
 IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (

@@ -357,7 +357,7 @@ IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Voces que usted conoce</h2
 elimine o hasta {_KEEP_MINUTES} minutos después de cerrar la página.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> ¿Quién es?</h2>
-<p>Una grabación de un solo hablante, de diez minutos como máximo.</p>"""
+<p>Una grabación de un solo hablante.</p>"""
 
 IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Nombre", "Voz que quiere registrar", "Voz que quiere identificar"
 IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (

@@ -367,7 +367,7 @@ IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Les voix que vous connaiss
 est supprimé sur votre demande, ou {_KEEP_MINUTES} minutes après la fermeture de la page.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Qui est-ce ?</h2>
-<p>Un enregistrement d’un seul locuteur, de dix minutes au plus.</p>"""
+<p>Un enregistrement d’un seul locuteur.</p>"""
 
 IDENTIFY_NAME, IDENTIFY_CLIP, IDENTIFY_QUERY_LABEL = "Nom", "Voix à ajouter", "Voix à identifier"
 IDENTIFY_ENROLL_BUTTON, IDENTIFY_REMOVE, IDENTIFY_BUTTON, IDENTIFY_EXAMPLE = (
