@@ -255,7 +255,7 @@ def convert_source(
     decoded = windowed.decode(model, content, voice.embedding, f0, mask, on_window)
     parts = _transferred(decoded, mask, voice.mel_statistics, settings.correlation_share)
     if voice.examples is not None:
-        corrections = Spool().extend(windowed.correction_parts(content, mask, voice.examples))
+        corrections = Spool().extend(windowed.correction_parts(content, mask, voice.examples, on_window))
         parts = _corrected(parts, corrections, settings.spectral_correction_share)
     finished = (scale_mel(limit_peaks(part, voice.mel_statistics), voice.frequency_scale) for part in parts)
     return finished, scale_f0(f0, voice.frequency_scale)

@@ -229,7 +229,7 @@ def test_conversion_gives_three_equally_loud_wavs_and_a_picture(choice: str, ano
     note = lambda share, stage, left_s: stages.append((share, stage))  # noqa: E731
     run = Run(low, None if choice == PSEUDONYM else high, choice, BALANCED)
     anonymizer.run_conversion(run, ME, note)
-    *clips, mels = map(Path, (*run.result.clips, anonymizer.converter.picture(run.result, "me")))
+    *clips, mels = map(Path, (*run.result.clips, *anonymizer.converter.pictures(run.result, "me")))
     assert [clip.name for clip in clips] == ["original.wav", "reconstructed.wav", "swapped.wav"]
     for clip in clips:
         info = sf.info(clip)

@@ -147,7 +147,9 @@ def retimed(content: Spool, timing: TimeMap, stride: int) -> Spool:
     return _spooled(_interpolated(content, places[a:b]) for a, b in windows(len(places)))
 
 
-def correction_parts(content: Spool, mask: Tensor, examples: CorrectionExamples) -> Iterator[Tensor]:
+def correction_parts(
+    content: Spool, mask: Tensor, examples: CorrectionExamples, on_window: OnWindow = lambda: None
+) -> Iterator[Tensor]:
     """Parts (80, n) of :func:`saic.model.spectral_correction.spectral_correction`; arguments as there."""
     n_codes, n_frames = len(content), mask.shape[-1]
     stride = -(-n_frames // n_codes)
@@ -163,7 +165,7 @@ def correction_parts(content: Spool, mask: Tensor, examples: CorrectionExamples)
     def correction(content: Tensor, mask: Tensor) -> Tensor:
         return spectral_correction(content[0], mask[0, 0], examples, mean)
 
-    yield from _until(_over([content, Spool.of(mask)], correction, None, CORRECTION_REACH, up=stride), n_frames)
+    yield from _until(_over([content, Spool.of(mask)], correction, on_window, CORRECTION_REACH, up=stride), n_frames)
 
 
 def _phone_front(front: PhoneEncoderFront, mel: Spool, mask: Tensor, on_window: OnWindow) -> tuple[Spool, Tensor]:

@@ -114,9 +114,7 @@ def register_endpoints(
             "notes": {"source": notes, "target": target_notes},
             "report": converter.report(result, notes),
         }
-        with inbox.job("draw", session):
-            picture = converter.picture(result, session)
-        return *(FileData(path=path) for path in (*result.clips, picture)), protected
+        return *(FileData(path=path) for path in (*result.clips, *converter.pictures(result, session))), protected
 
     def identify(clip: FileData, names: list[str], recordings: list[FileData], request: gr.Request = None) -> dict:
         """Identify who speaks in a recording.

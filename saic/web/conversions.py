@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -262,10 +262,14 @@ class Converter:
         npz = self.recordings.read_bytes(result.arrays, session)
         return plots.from_arrays(np.load(io.BytesIO(npz)))
 
-    def picture(self, result: Result, session: str, kind: str = "png") -> str:
-        """Draw the spectrograms of a result as a PNG or SVG beside its files; returns its path."""
-        data = plots.to_bytes(plots.mel_comparison(*self.spectrograms(result, session)), kind)
-        return self.recordings.write(result.folder, f"spectrograms.{kind}", data)
+    def pictures(self, result: Result, session: str, kinds: Sequence[str] = ("png",)) -> list[str]:
+        """Draw the spectrograms of a result as PNG and SVG beside its files; returns their paths."""
+        with self.recordings.job("draw", session) as job:
+            figure, paths = plots.mel_comparison(*self.spectrograms(result, session)), []
+            for kind in kinds:
+                job.check()
+                paths.append(self.recordings.write(result.folder, f"spectrograms.{kind}", plots.to_bytes(figure, kind)))
+        return paths
 
     def report(self, result: Result, notes: Iterable[str]) -> dict[str, Any]:
         """The report of a result, see `saic.file_report`; `notes` are those on the source."""

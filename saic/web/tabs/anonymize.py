@@ -374,8 +374,8 @@ class Anonymizer:
         guarded = result.reconstructed, result.arrays
         yield result.original, result.reconstructed, *guarded, *[gr.skip()] * len(PICTURES), figure
         try:
-            with gradio_errors(request), self._recordings.job("draw", session_of(request)):
-                pictures = [self.converter.picture(result, session_of(request), kind) for kind in PICTURES]
+            with gradio_errors(request):
+                pictures = self.converter.pictures(result, session_of(request), PICTURES)
         except Exception:
             if not run.dropped:
                 raise

@@ -440,6 +440,8 @@ RETENTION = f"""
   `.venv/bin/python -m saic anonymize RECORDING --output anonymous.wav` eine Aufnahme in ein Pseudonym um.
 - Eine hochgeladene Datei wird in eine einfache Kopie mit 16 kHz dekodiert, in einem eigenen Prozess mit begrenztem
   Speicher und begrenzter Zeit. Die hochgeladene Datei wird dann sofort gelöscht.
+- Während eine Aufnahme von mehr als neun Minuten umgewandelt wird, liegen Teile von ihr in temporären Dateien, die
+  niemand sonst öffnen kann. Nach der Umwandlung gibt es sie nicht mehr.
 - Die Kopie, die Ergebnisse und ihr Bericht liegen in einem privaten temporären Ordner, unter Namen, die nicht zu
   erraten sind. Sie bleiben, solange Ihre Seite offen ist. {KEEP_S // 60} Minuten nach dem Schließen der Seite werden
   sie gelöscht. Ein Ergebnis wird früher gelöscht, wenn Sie die Aufnahme, die Stimme oder das Profil ändern. Eine

@@ -437,6 +437,8 @@ RETENTION = f"""
   `.venv/bin/python -m saic anonymize RECORDING --output anonymous.wav` converts a recording to a pseudonym.
 - An upload is decoded to a plain 16 kHz copy, in a separate process with limited memory and time.
   The upload is then removed at once.
+- While a recording of over nine minutes is converted, parts of it are in temporary files that nobody else
+  can open. They are gone when the conversion ends.
 - The copy, the results and their report are in a private temporary folder, under names that cannot
   be guessed. They stay while your page is open, and are removed {KEEP_S // 60} minutes after you close
   it. A result is removed earlier if you change the recording, the voice or the profile, and a

@@ -434,6 +434,8 @@ RETENTION = f"""
   seudónimo.
 - Un archivo subido se decodifica en una copia sencilla de 16 kHz, en un proceso aparte con memoria y tiempo
   limitados. El archivo subido se elimina entonces de inmediato.
+- Mientras se convierte una grabación de más de nueve minutos, partes de ella están en archivos temporales que nadie
+  más puede abrir. Desaparecen cuando termina la conversión.
 - La copia, los resultados y su informe están en una carpeta temporal privada, con nombres que no se pueden adivinar.
   Permanecen mientras su página está abierta, y se eliminan {KEEP_S // 60} minutos después de que la cierre. Un
   resultado se elimina antes si usted cambia la grabación, la voz o el perfil, y una grabación, {GRACE_S} segundos

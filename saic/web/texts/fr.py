@@ -446,6 +446,8 @@ RETENTION = f"""
   en pseudonyme.
 - Un fichier envoyé est décodé en une simple copie à 16 kHz, dans un processus séparé à mémoire et durée limitées.
   Le fichier envoyé est supprimé aussitôt après.
+- Pendant la conversion d’un enregistrement de plus de neuf minutes, des parties de celui-ci sont dans des fichiers
+  temporaires que personne d’autre ne peut ouvrir. Ils disparaissent à la fin de la conversion.
 - La copie, les résultats et leur rapport sont dans un dossier temporaire privé, sous des noms qui ne peuvent être
   devinés. Ils restent tant que votre page est ouverte, et sont supprimés {KEEP_S // 60} minutes après sa fermeture.
   Un résultat est supprimé plus tôt si vous changez l’enregistrement, la voix ou le profil, et un enregistrement
