@@ -15,7 +15,7 @@ from saic import audio
 from saic.conversion import Voice
 from saic.gallery import Gallery
 from saic.keys import Key
-from saic.pipeline import Clip, Embedding, Match, ProgressCallback, SpooledConversion
+from saic.pipeline import Clip, Conversion, Embedding, Match, ProgressCallback, SpooledConversion
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.loudness import normalize_loudness
 from saic.signal.mel import HOP_SAMPLES, SAMPLE_RATE, log_mel
@@ -99,6 +99,14 @@ class FakePipeline:
         if reconstruct:
             wavs["reconstructed"] = Spool.of(reconstruction)
         return SpooledConversion(profile, (), None, wavs, mels, f0_hz)
+
+    def convert(self, source: Clip, targets: Clip | list[Clip], *, reconstruct: bool = True, **options) -> Conversion:
+        """As in the real pipeline."""
+        return self.convert_spooled(source, targets, reconstruct=reconstruct, **options).whole()
+
+    def anonymize(self, clip: Clip, **options) -> Conversion:
+        """As in the real pipeline."""
+        return self.anonymize_spooled(clip, **options).whole()
 
     def voice(self, clips: Clip | list[Clip]) -> Clip | list[Clip]:
         """The clips stand for the voice that is measured on them."""
