@@ -897,7 +897,7 @@ def test_enrolled_voice_is_identified_and_a_change_removes_the_answer(open_page,
     assert watch.errors == []
 
 
-@pytest.mark.parametrize(("duration_s", "scheme"), [(40, "light"), pytest.param(300, "dark", marks=pytest.mark.proof)])
+@pytest.mark.parametrize(("duration_s", "scheme"), [(20, "light"), pytest.param(300, "dark", marks=pytest.mark.proof)])
 def test_long_clips_do_not_widen_the_page_of_a_phone(duration_s, scheme, open_page, tmp_path: Path) -> None:
     path = tmp_path / "long.flac"
     sf.write(path, voice(220, duration_s), RATE)
