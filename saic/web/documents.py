@@ -25,7 +25,7 @@ class Documents:
     model_card : HTML
     linkage : figures of each system, if they were measured with the loaded weights
     unseen : maps of unseen speakers, if they were made with the loaded weights
-    reconstruction_top1 : how often a recognizer names the speaker of a reconstruction, in percent, on the
+    reconstruction_top1 : how often Resemblyzer names the speaker of a reconstruction, in percent, on the
         corpus where it does so most often; None if that was not measured with the loaded weights
     """
 
@@ -65,6 +65,7 @@ def _read_report(path: Path) -> Mapping[str, Any] | None:
 
 
 def _reconstruction_top1(report: Mapping[str, Any]) -> float | None:
+    """Resemblyzer's largest figure of all corpora, see `Documents.reconstruction_top1`."""
     figures = [
         corpus["systems"].get("reconstruction", {}).get("identity", {}).get("source_top1", {}).get("value")
         for corpus in report.get("corpora", {}).values()

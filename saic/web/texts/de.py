@@ -129,7 +129,7 @@ Wechsel der Stimme verliert.</p>"""
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Rekonstruktion", "Anonymisierte Stimme"
 GUARD = """Ich weiß, dass die Rekonstruktion und die Daten nicht anonym sind: Sie enthalten die eigene Stimme der
 Person, und Software kann die Person daran erkennen."""
-GUARD_MEASURED = " Bei {share} der Rekonstruktionen nannte sie die richtige Person."
+GUARD_MEASURED = " Je nach Korpus nannte Resemblyzer bei bis zu {share} der Rekonstruktionen die richtige Person."
 GUARDED_DOWNLOADS = {"reconstruction": "Rekonstruktion herunterladen", "data": "Spektrogramme als Daten (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Bericht zum Drucken (HTML)", "json": "Bericht (JSON)"}
 REPORT = """<p class="soft">Laden Sie die Stimme als WAV, FLAC oder MP3 herunter. Im Bericht steht, wie sie entstanden

@@ -133,7 +133,7 @@ voice.</p>"""
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Reconstructed", "Anonymized voice"
 GUARD = """I know that reconstruction and data are not anonymous: they have the speaker's own voice, and
 software can recognize it."""
-GUARD_MEASURED = " It named the right speaker of {share} of reconstructions."
+GUARD_MEASURED = " Depending on the corpus, Resemblyzer named the right speaker of up to {share} of reconstructions."
 GUARDED_DOWNLOADS = {"reconstruction": "Download the reconstruction", "data": "Spectrograms as data (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Report to print (HTML)", "json": "Report (JSON)"}
 REPORT = """<p class="soft">Download the voice as WAV, FLAC or MP3. The report says how it was made and what was

@@ -127,7 +127,7 @@ descompone la grabación y la reconstruye. Muestra cuánto pierde el modelo aunq
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Reconstrucción", "Voz anonimizada"
 GUARD = """Sé que la reconstrucción y los datos no son anónimos: contienen la voz de la persona tal como es, y el
 software puede reconocerla."""
-GUARD_MEASURED = " Acertó la persona en el {share} de las reconstrucciones."
+GUARD_MEASURED = " Según el corpus, Resemblyzer acertó la persona en hasta el {share} de las reconstrucciones."
 GUARDED_DOWNLOADS = {"reconstruction": "Descargar la reconstrucción", "data": "Espectrogramas como datos (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Informe para imprimir (HTML)", "json": "Informe (JSON)"}
 REPORT = """<p class="soft">Descargue la voz como WAV, FLAC o MP3. El informe dice cómo se hizo y qué se midió. No

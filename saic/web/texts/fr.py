@@ -131,7 +131,7 @@ l’enregistrement et le reconstruit. Elle montre ce que le modèle perd, même 
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Reconstruction", "Voix anonymisée"
 GUARD = """Je sais que la reconstruction et les données ne sont pas anonymes : elles contiennent la voix d’origine, et
 un logiciel peut la reconnaître."""
-GUARD_MEASURED = " Il a nommé la bonne personne pour {share} des reconstructions."
+GUARD_MEASURED = " Selon le corpus, Resemblyzer a nommé la bonne personne pour {share} des reconstructions au plus."
 GUARDED_DOWNLOADS = {"reconstruction": "Télécharger la reconstruction", "data": "Données des spectrogrammes (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Rapport à imprimer (HTML)", "json": "Rapport (JSON)"}
 REPORT = """<p class="soft">Téléchargez la voix en WAV, FLAC ou MP3. Le rapport dit comment elle a été faite et ce qui
