@@ -6,10 +6,11 @@ each release (``python -m train.voices``).
 """
 
 import hashlib
+import itertools
 import json
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -206,10 +207,8 @@ class Gallery:
         low, high = FREQUENCY_SCALES
         return replace(voice, frequency_scale=low + integers.below(SHARES) / SHARES * (high - low))
 
-    def distant_pseudonym(
-        self, embedding: torch.Tensor, register: str = "any", draw: Callable[[], bytes] = random_bits
-    ) -> Voice:
-        """A random pseudonym that is unlike a speaker.
+    def distant_pseudonym(self, embedding: torch.Tensor, register: str, draws: Iterator[bytes]) -> Voice:
+        """A pseudonym that is unlike a speaker.
 
         Pseudonyms are drawn until the cosine similarity of the embeddings is at most
         `MAX_PSEUDONYM_SIMILARITY`; if none of 50 is that far, the least similar one is taken.
@@ -220,12 +219,12 @@ class Gallery:
             (1, E) of the speaker to protect.
         register
             As for :meth:`pseudonym`.
-        draw
-            Gives 32 new bytes at each call.
+        draws
+            32 new bytes for each draw.
         """
         best, least = None, 2.0
-        for _ in range(_MAX_DRAWS):
-            voice = self.pseudonym(draw(), register)
+        for bits in itertools.islice(draws, _MAX_DRAWS):
+            voice = self.pseudonym(bits, register)
             similarity = float(torch.cosine_similarity(embedding.cpu(), voice.embedding))
             if similarity < least:
                 best, least = voice, similarity

@@ -154,9 +154,10 @@ def hashes(folder: Path) -> tuple[str, str]:
     return fingerprint(folder), hashlib.sha256(voices.encode()).hexdigest()
 
 
-def bits_of_seed(seed: int) -> bytes:
-    """The 256 bits of the pseudonym of a seed, which has as many secret bits as the seed."""
-    return hmac.digest(b"saic pseudonym of a seed", str(int(seed)).encode(), hashlib.sha256)
+def bits_of_seed(seed: int, draw: int = 0) -> bytes:
+    """The 256 bits of a seed's pseudonym, or of its later draws; they have as many secret bits as the seed."""
+    of_draw = f"{int(seed)}/{draw}" if draw else str(int(seed))
+    return hmac.digest(b"saic pseudonym of a seed", of_draw.encode(), hashlib.sha256)
 
 
 def is_readable_by_others(path: str | os.PathLike) -> bool:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -334,7 +335,7 @@ class Pipeline:
             steps.enter("Drawing a pseudonym", 0.1)
             register = _register_of(recording.f0) if register == "same" else register
             if seed is None:
-                voice = self.gallery.distant_pseudonym(own, register)
+                voice = self.gallery.distant_pseudonym(own, register, iter(random_bits, None))
             else:
                 voice = self.gallery.pseudonym(bits_of_seed(seed), register)
         similarity = float(F.cosine_similarity(own, voice.embedding.cpu()))
@@ -372,6 +373,7 @@ class Pipeline:
         register: str = "any",
         new_voices: bool = False,
         unlike: Clip | None = None,
+        seed: int | None = None,
     ) -> Voice:
         """The pseudonym of a subject, or a random one, for :meth:`anonymize`.
 
@@ -392,6 +394,8 @@ class Pipeline:
             different.
         unlike
             A recording of the speaker. A random pseudonym is drawn again until it is unlike it.
+        seed
+            Makes the draws of ``unlike`` reproducible, for an evaluation.
 
         Raises
         ------
@@ -402,20 +406,23 @@ class Pipeline:
         AudioError
             ``unlike`` cannot be used; the message says why.
         UsageError
-            A subject without a key, a key without a subject or with ``unlike``, or a register that
-            cannot be given.
+            A subject without a key, a key without a subject or with ``unlike``, a seed without
+            ``unlike``, or a register that cannot be given.
         """
         if register == "same":
             raise UsageError(
                 "The register same depends on the recording, but a pseudonym here does not. Use lower, higher or any."
             )
+        if seed is not None and unlike is None:
+            raise UsageError("A seed needs a recording that the voice is to be unlike. Give unlike, or leave out seed.")
         if key is None:
             if subject is not None or study:
                 raise UsageError("A subject needs a key: without one, whoever guesses the name can compute the voice.")
             if unlike is not None:
                 with torch.inference_mode():
                     own = mean_embedding(self.model, [self._read(unlike)])
-                return self.gallery.distant_pseudonym(own, register).to(self.device)
+                draws = (random_bits() if seed is None else bits_of_seed(seed, draw) for draw in itertools.count())
+                return self.gallery.distant_pseudonym(own, register, draws).to(self.device)
             return self.gallery.pseudonym(random_bits(), register).to(self.device)
         if subject is None:
             raise UsageError("A key needs a subject: name the person who speaks.")

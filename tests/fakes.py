@@ -138,6 +138,7 @@ class FakePipeline:
         register: str = "any",
         new_voices: bool = False,
         unlike: Clip | None = None,
+        seed: int | None = None,
     ) -> Clip:
         """A clip stands for the voice; `anonymize_spooled` does not use it."""
         return _buzz(np.ones(SAMPLE_RATE), 140.0), SAMPLE_RATE

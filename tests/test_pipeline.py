@@ -108,10 +108,10 @@ def test_tone_instead_of_speech_raises_not_speech(pipeline: Pipeline, role: str)
 def test_pseudonym_without_seed_is_far_from_the_source(pipeline: Pipeline, clips: dict[str, Path]) -> None:
     """Of the voices drawn, the first below the similarity limit is taken, or the least similar."""
     embedding = torch.from_numpy(pipeline.embed(clips["source"]).speaker)[None]
-    draws = iter([bytes([k]) * 32 for k in range(60)])
+    draws = (bytes([k]) * 32 for k in range(60))
     drawn = [pipeline.gallery.pseudonym(bytes([k]) * 32) for k in range(20)]
     similarities = [float(torch.cosine_similarity(embedding, v.embedding)) for v in drawn]
-    chosen = pipeline.gallery.distant_pseudonym(embedding, draw=lambda: next(draws))
+    chosen = pipeline.gallery.distant_pseudonym(embedding, "any", draws)
     similarity = float(torch.cosine_similarity(embedding, chosen.embedding))
     assert similarity <= max(MAX_PSEUDONYM_SIMILARITY, min(similarities) + 1e-6)
 
@@ -127,6 +127,9 @@ def test_random_pseudonym_for_several_recordings_is_drawn_again_until_it_is_unli
     limit = float(np.median([similarity() for _ in range(21)]))
     monkeypatch.setattr("saic.gallery.MAX_PSEUDONYM_SIMILARITY", limit)
     assert max(similarity(unlike=clips["source"]) for _ in range(12)) <= limit
+    assert max(similarity(unlike=clips["source"], seed=seed) for seed in range(12)) <= limit
+    scales = [pipeline.pseudonym(unlike=clips["source"], seed=seed).frequency_scale for seed in (1, 2, 1)]
+    assert scales[0] == scales[2] != scales[1]
 
 
 def test_path_bytes_and_samples_of_one_clip_give_the_same_output(pipeline: Pipeline, clips: dict[str, Path]) -> None:
@@ -242,6 +245,7 @@ def test_key_of_other_weights_is_refused_unless_new_voices_are_asked_for(pipelin
         ({"key": Key(bytes(32), "", ""), "subject": "A", "register": "same"}, "depends on the recording"),
         ({"key": Key(bytes(32), "", ""), "subject": "A", "unlike": (voice(120, 2.0), RATE)}, "Leave out unlike"),
         ({"register": "deep"}, "no such register"),
+        ({"seed": 1}, "needs a recording"),
     ],
 )
 def test_pseudonym_refuses_arguments_that_do_not_go_together(pipeline: Pipeline, arguments: dict, reason: str) -> None:

@@ -32,14 +32,28 @@ def test_quiet_voice_in_hum_or_offset_has_the_frames_of_the_voice_alone(disturba
     require_varied((SPEECH + disturbance).astype(np.float32))
 
 
-def test_quiet_voice_after_a_knock_is_speech_and_the_knock_is_not() -> None:
-    knock = with_gain(np.random.default_rng(0).standard_normal(RATE // 10), -3)
+@pytest.mark.parametrize(("n_knocks", "duration_s"), [(1, 0.1), (2, 0.1), (5, 0.1), (1, 0.4), (3, 0.3)])
+def test_quiet_voice_after_knocks_is_speech_and_the_knocks_are_not(n_knocks: int, duration_s: float) -> None:
+    knock = with_gain(np.random.default_rng(0).standard_normal(int(duration_s * RATE)), -3)
     pause = np.zeros(RATE // 4, np.float32)
-    wav = np.concatenate([pause, knock, pause, SPEECH])
+    wav = np.concatenate([*[pause, knock] * n_knocks, pause, SPEECH])
     require_speech(wav)
-    start = (2 * len(pause) + len(knock)) // HOP_SAMPLES
+    start = (len(wav) - len(SPEECH)) // HOP_SAMPLES
     assert (speech_frames(wav)[start:] == speech_frames(SPEECH)[-len(speech_frames(wav)[start:]) :]).mean() > 0.95
+    assert main_speech_frames(wav)[start:].mean() > 0.85
     assert not main_speech_frames(wav)[: start - 12].any()
+
+
+def test_short_answers_beside_a_quieter_voice_and_noise_are_no_knocks() -> None:
+    """Some "yes" of 0.3 s, 25 dB above another speaker, or above steady noise."""
+    answer = with_gain(voice(120, 3.0)[:4800], -20)
+    other = with_gain(voice(220, 2.0), -45)
+    for between in (other, with_gain(np.random.default_rng(1).standard_normal(RATE), -45)):
+        wav = np.concatenate([answer, between] * 4)
+        kept = main_speech_frames(wav)
+        for k in range(4):
+            start = k * (len(answer) + len(between)) // HOP_SAMPLES
+            assert kept[start : start + 24].mean() > 0.8
 
 
 def test_background_voice_30_db_below_is_not_in_the_main_speakers_frames() -> None:

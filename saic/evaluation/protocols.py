@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from saic.conversion import Voice
 from saic.pipeline import Conversion, Embedding
 
 StepCallback = Callable[[str, int, int], None]
@@ -28,8 +29,13 @@ class EvaluatedPipeline(Protocol):
     def convert(self, source: Samples, targets: list[Samples], *, reconstruct: bool) -> Conversion:
         """Convert the source to the voice of the target recordings."""
 
-    def anonymize(self, clip: Samples, *, seed: int, profile: str | None = None) -> Conversion:
-        """Convert a clip to a pseudonym, drawn by the seed; None takes the default profile."""
+    def anonymize(
+        self, clip: Samples, *, seed: int | None = None, voice: Voice | None = None, profile: str | None = None
+    ) -> Conversion:
+        """Convert a clip to a voice, or to a pseudonym that the seed draws; None takes the default profile."""
+
+    def pseudonym(self, *, unlike: Samples, seed: int) -> Voice:
+        """A pseudonym that is unlike the voice of a clip, the same for the same seed."""
 
     def resynthesize(self, clip: Samples) -> np.ndarray:
         """(N,) float32: the clip's mel through the vocoder."""

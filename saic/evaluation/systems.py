@@ -116,6 +116,14 @@ SYSTEMS: dict[str, System] = {
             is_linkage_only=True,
         ),
         System(
+            "pseudonym_unlike",
+            "as ``pseudonym``, drawn again until the voice is unlike the speaker's, as without a seed or a key",
+            lambda pipeline, source, reference, seed: (
+                pipeline.anonymize(source, voice=pipeline.pseudonym(unlike=source, seed=seed)).wav
+            ),
+            is_linkage_only=True,
+        ),
+        System(
             "replay_target",
             "control: the reference, unchanged",
             lambda pipeline, source, reference, seed: reference[0],

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from saic.errors import NotSpeech, SilentAudio, TooShort
+from saic.signal.f0 import track_f0
 from saic.signal.filters import BLOCK_SAMPLES, Samples, filtered_blocks
 from saic.signal.masking import RunningStatistics
 from saic.signal.mel import FRAMES_PER_S, HOP_SAMPLES, log_mel
@@ -12,8 +13,10 @@ _HIGH_PASS_HZ = (60.0, 100.0)  # removes DC and mains hum, which have no part in
 _SILENCE_DB = -60.0  # dBFS: a clip whose speech level is lower is silent
 _BELOW_LEVEL_DB = 35.0  # a frame this far below the speech level is a pause
 _LEVEL_FRAMES = 8  # 100 ms, over which the level is averaged
-_LEVEL_S = 0.3  # a knock is shorter; speech is as loud for longer
-_KNOCK_DB = 15.0  # the loudest 100 ms are a knock if they exceed the level of the loudest 0.3 s by this
+_KNOCK_DB = 15.0  # by which knocks exceed the loudest 100 ms of speech
+_KNOCK_FRAMES = 8  # 0.1 s: no word is as short
+_LONG_KNOCK_FRAMES = 40  # 0.5 s: a knock may be as long, but has no pitch
+_MAX_KNOCKS = 100
 _RINGING_FRAMES = 8  # 100 ms
 _HANGOVER_FRAMES = 4  # 50 ms before and after speech, which keep word edges and stop closures
 
@@ -46,7 +49,7 @@ def speech_frames(wav: Samples, power: np.ndarray | None = None) -> np.ndarray:
     (T,) bool, T = ceil(N / 200), one per mel frame.
     """
     power = frame_power(wav) if power is None else power
-    level, is_knock = _speech_level(power)
+    level, is_knock = _speech_level(wav, power)
     active = (power > level * _ratio(-_BELOW_LEVEL_DB)) & ~is_knock
     if level < _ratio(_SILENCE_DB):
         active[:] = False
@@ -60,7 +63,7 @@ def main_speech_frames(wav: Samples, power: np.ndarray | None = None) -> np.ndar
     quieter. Arguments and result as for :func:`speech_frames`.
     """
     power = frame_power(wav) if power is None else power
-    level, is_knock = _speech_level(power)
+    level, is_knock = _speech_level(wav, power)
     if level < _ratio(_SILENCE_DB):
         return np.zeros(len(power), dtype=bool)
     noise = np.quantile(power, _NOISE_QUANTILE) * _ratio(_ABOVE_NOISE_DB)
@@ -121,18 +124,45 @@ def frame_power(wav: Samples) -> np.ndarray:
     return power
 
 
-def _speech_level(power: np.ndarray) -> tuple[float, np.ndarray]:
-    """Power of the loudest 100 ms of speech, and (T,) which frames are a knock that is louder."""
+def _speech_level(wav: Samples, power: np.ndarray) -> tuple[float, np.ndarray]:
+    """Power of the loudest 100 ms of speech, and (T,) which frames are knocks that are louder.
+
+    Knocks are bursts that are too short for a word, or a little longer without pitch, and exceed by
+    `_KNOCK_DB` all that is left without them, if its loudest part has pitch.
+    """
+    no_knock = np.zeros(len(power), dtype=bool)
     if len(power) == 0:
-        return 0.0, np.zeros(0, dtype=bool)
+        return 0.0, no_knock
     averaged = np.convolve(power, np.full(_LEVEL_FRAMES, 1 / _LEVEL_FRAMES), mode="full")
-    ranked = np.sort(averaged)[::-1]
-    loudest, sustained = ranked[0], ranked[min(int(_LEVEL_S * FRAMES_PER_S), len(ranked) // 2)]
-    limit = sustained * _ratio(_KNOCK_DB)
-    if loudest <= limit or sustained < _ratio(_SILENCE_DB):  # with nothing but the knock, it is no knock
-        return loudest, np.zeros(len(power), dtype=bool)
+    left = averaged.copy()
+    for _ in range(_MAX_KNOCKS):
+        start, stop = _loudest_burst(left)
+        n_frames = stop - start - _LEVEL_FRAMES + 1
+        if n_frames > _KNOCK_FRAMES and (n_frames > _LONG_KNOCK_FRAMES or _has_pitch(wav, start, stop)):
+            break
+        left[max(0, start - _RINGING_FRAMES) : stop + _RINGING_FRAMES] = 0
+    level = left.max()
+    limit = level * _ratio(_KNOCK_DB)
+    if averaged.max() <= limit or level < _ratio(_SILENCE_DB) or not _has_pitch(wav, *_loudest_burst(left)):
+        return averaged.max(), no_knock
     # A knock also rings in the high-pass filter, before and after it.
-    return ranked[ranked <= limit][0], _dilate(power > limit, _RINGING_FRAMES, _RINGING_FRAMES)
+    return averaged[averaged <= limit].max(), _dilate(power > limit, _RINGING_FRAMES, _RINGING_FRAMES)
+
+
+def _loudest_burst(averaged: np.ndarray) -> tuple[int, int]:
+    """Frames from start to stop around the loudest one that are less than `_KNOCK_DB` quieter."""
+    peak = int(averaged.argmax())
+    edges = np.flatnonzero(averaged < averaged[peak] * _ratio(-_KNOCK_DB))
+    place = np.searchsorted(edges, peak)
+    start = edges[place - 1] + 1 if place else 0
+    return int(start), int(edges[place]) if place < len(edges) else len(averaged)
+
+
+def _has_pitch(wav: Samples, start: int, stop: int) -> bool:
+    """Whether a third of the frames from start to stop is voiced; of a long burst, the first second counts."""
+    first, last = max(0, start - _RINGING_FRAMES), min(stop, start + int(FRAMES_PER_S)) + _RINGING_FRAMES
+    f0 = track_f0(np.asarray(wav[first * HOP_SAMPLES : last * HOP_SAMPLES]))
+    return bool((f0 > 0).sum() > (last - first - 2 * _RINGING_FRAMES - _LEVEL_FRAMES) / 3)
 
 
 def _dilate(active: np.ndarray, before: int, after: int) -> np.ndarray:
