@@ -284,14 +284,18 @@ def _corrected(parts: Iterator[Tensor], corrections: Spool, share: float) -> Ite
 
 
 def muted(parts: Iterator[Tensor], kept: Tensor, source_power: Tensor | None) -> Spool:
-    """:func:`saic.signal.masking.mute_frames` of a log-mel in parts (1, 80, n): a spool (80, T).
+    """A log-mel in parts (1, 80, n) with all but the kept frames at the floor: a spool (80, T).
+
+    See :func:`saic.signal.masking.mute`, :func:`~saic.signal.masking.fade` and
+    :func:`~saic.signal.masking.quiet_change`.
 
     Parameters
     ----------
     kept
         (T,) bool.
     source_power
-        (1, 1, T) :func:`saic.signal.masking.mel_power` of the source; None as there.
+        (1, 1, T) :func:`saic.signal.masking.mel_power` of the source, which limits the level of quiet
+        frames; None sets no limit.
     """
     mel, powers = Spool(), []
     for part in parts:

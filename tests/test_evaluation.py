@@ -158,7 +158,7 @@ def test_top1_among_fewer_speakers_matches_enumeration():
 
 def test_mean_weights_speakers_equally():
     estimate = metrics.estimate_mean([1, 1, 1, 1, 0], ["a", "a", "a", "a", "b"], "%")
-    assert estimate == Estimate(0.5, 0, 1, 2, "%")  # of two speakers either may be drawn twice
+    assert estimate == Estimate(0.5, None, None, 2, "%")
 
 
 def test_interval_of_binary_values_is_binomial():
@@ -169,9 +169,33 @@ def test_interval_of_binary_values_is_binomial():
 
 
 def test_more_trials_of_the_same_speakers_give_the_same_interval():
-    few = metrics.estimate_mean([0, 1, 1, 0], list("abcd"), "%", seed=1)
-    many = metrics.estimate_mean([0, 1, 1, 0] * 50, list("abcd") * 50, "%", seed=1)
-    assert few == many
+    few = metrics.estimate_mean([0, 1, 1, 0] * 2, list("abcdefgh"), "%", seed=1)
+    many = metrics.estimate_mean([0, 1, 1, 0] * 100, list("abcdefgh") * 50, "%", seed=1)
+    assert few == many and few.low < few.high
+
+
+def test_hits_or_misses_of_all_speakers_have_the_exact_interval():
+    for value in (0.0, 100.0):
+        hits = metrics.estimate_mean([value] * 70, [str(i % 35) for i in range(70)], "%", are_hits=True)
+        reach = abs(hits.value - (hits.high if value == 0 else hits.low))
+        assert hits.value == value and (1 - reach / 100) ** 35 == pytest.approx(0.025)
+    assert metrics.estimate_mean([0.0] * 9, list("abcdefghi"), "%").high == 0  # an error rate, not hits
+
+
+def test_interval_of_pairs_covers_what_depends_on_the_target():
+    """40 speakers, each the target of four others: success depends on the target alone."""
+    rng, covered = np.random.default_rng(0), {"pairs": 0, "sources": 0}
+    for run in range(150):
+        easy = rng.random(40) < 0.6
+        sources = np.repeat(np.arange(40), 4)
+        targets = (sources + np.tile([1, 7, 13, 22], 40)) % 40
+        values, names = (100.0 * easy[targets]).tolist(), [[str(k) for k in role] for role in (sources, targets)]
+        for kind, estimate in (
+            ("pairs", metrics.estimate_mean_of_pairs(values, *names, "%", seed=run)),
+            ("sources", metrics.estimate_mean(values, names[0], "%", seed=run)),
+        ):
+            covered[kind] += estimate.low <= 60 <= estimate.high
+    assert covered["sources"] < 0.9 * 150 < covered["pairs"]
 
 
 def test_interval_depends_on_the_seed_only():
@@ -180,7 +204,7 @@ def test_interval_depends_on_the_seed_only():
     assert metrics.estimate_mean(values, speakers, "%", seed=5) != metrics.estimate_mean(values, speakers, "%", seed=6)
 
 
-def test_fewer_than_two_speakers_give_no_interval():
+def test_few_speakers_give_no_interval():
     assert metrics.estimate_mean([], [], "%") == Estimate(None, None, None, 0, "%")
     assert metrics.estimate_mean([None], ["a"], "%") == Estimate(None, None, None, 0, "%")
     assert metrics.estimate_mean([3, None], ["a", "b"], "rank") == Estimate(3, None, None, 1, "rank")

@@ -88,8 +88,17 @@ def test_eer_difference_is_paired():
 
 
 def test_speaker_drawn_twice_gives_no_different_speaker_pair():
-    scores, enrolled, tested, _ = _matrix(np.full(6, 100.0), 2)
-    assert metrics.estimate_eer(scores, enrolled, tested) == Estimate(0, 0, 0, 6, "%")
+    scores, enrolled, tested, _ = _matrix(np.full(8, 100.0), 2)
+    assert metrics.estimate_eer(scores, enrolled, tested) == Estimate(0, 0, 0, 8, "%")
+    few, *sides, _ = _matrix(np.full(7, 100.0), 2)
+    assert metrics.estimate_eer(few, *sides) == Estimate(0, None, None, 7, "%")
+
+
+def test_a_speaker_of_many_trials_counts_as_one_of_few():
+    scores, enrolled, tested, _ = _matrix(np.linspace(0, 4, 10), 1)
+    repeated = np.concatenate([scores, *[scores[:, :1]] * 9], axis=1)
+    more = metrics.estimate_eer(repeated, enrolled, [*tested, *tested[:1] * 9])
+    assert more.value == pytest.approx(metrics.estimate_eer(scores, enrolled, tested).value)
 
 
 def test_more_trials_per_speaker_do_not_narrow_the_interval():

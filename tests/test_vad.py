@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from saic.conversion import muted
 from saic.errors import NotSpeech
-from saic.signal.masking import mel_power, mute_frames, quiet_frames
+from saic.signal.masking import mel_power, quiet_frames
 from saic.signal.mel import FLOOR, HOP_SAMPLES
 from saic.signal.vad import main_speech_frames, require_speech, require_varied, speech_frames
 from tests.conftest import RATE, voice
@@ -92,19 +93,24 @@ def test_speech_in_noise_as_loud_as_itself_is_speech() -> None:
     require_varied(SPEECH + noise)
 
 
+def mute(mel: torch.Tensor, kept: torch.Tensor, source: torch.Tensor | None = None) -> torch.Tensor:
+    """(1, 80, T) of the same, as a conversion mutes it."""
+    return muted(iter([mel]), kept, None if source is None else mel_power(source))[:][None]
+
+
 def test_muted_frames_are_at_the_floor_and_kept_ones_unchanged() -> None:
     mel, kept = torch.randn(1, 80, 60) - 3, torch.zeros(60, dtype=torch.bool)
     kept[20:40] = True
-    muted = mute_frames(mel, kept)
-    assert torch.equal(muted[..., 20:40], mel[..., 20:40])
-    outside = torch.cat([muted[..., :7], muted[..., 53:]], dim=-1)
+    made = mute(mel, kept)
+    assert torch.equal(made[..., 20:40], mel[..., 20:40])
+    outside = torch.cat([made[..., :7], made[..., 53:]], dim=-1)
     torch.testing.assert_close(outside, torch.full_like(outside, float(np.log(FLOOR))))
-    assert torch.equal(mute_frames(mel, torch.ones(60, dtype=torch.bool)), mel)
+    assert torch.equal(mute(mel, torch.ones(60, dtype=torch.bool)), mel)
 
 
 def test_muting_is_6_db_after_half_of_the_fade() -> None:
     kept = torch.arange(60) >= 30
-    gain_db = 20 / np.log(10) * mute_frames(torch.zeros(1, 80, 60), kept)[0, 0].numpy()
+    gain_db = 20 / np.log(10) * mute(torch.zeros(1, 80, 60), kept)[0, 0].numpy()
     assert gain_db[24] == pytest.approx(-6, abs=1) and gain_db[29] > -1  # 75 ms and 12.5 ms before kept frames
     assert (np.diff(gain_db) >= 0).all()
 
@@ -129,9 +135,9 @@ def test_noise_beside_speech_is_not_louder_than_in_the_source() -> None:
     kept = torch.zeros(60, dtype=torch.bool)
     kept[8:60] = True
     source, converted = _log_mel(-60, -20), _log_mel(-30, -10)
-    muted = mute_frames(converted, kept, source)
+    made = mute(converted, kept, source)
     limited = [*range(8, 16), *range(44, 60)]  # farther than 50 ms from the speech
-    torch.testing.assert_close(muted[..., limited], _log_mel(-50, -10)[..., limited])
-    assert torch.equal(muted[..., 16:44], converted[..., 16:44])
+    torch.testing.assert_close(made[..., limited], _log_mel(-50, -10)[..., limited])
+    assert torch.equal(made[..., 16:44], converted[..., 16:44])
     quieter = _log_mel(-70, -10)
-    assert torch.equal(mute_frames(quieter, kept, source)[..., 8:], quieter[..., 8:])
+    assert torch.equal(mute(quieter, kept, source)[..., 8:], quieter[..., 8:])

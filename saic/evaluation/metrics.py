@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 1000
+MIN_INTERVAL_SPEAKERS = 8
+"""With fewer speakers, the percentiles of a bootstrap cover much less than 95 %: 82 % with four."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Estimate:
     value
         None if there is nothing to average.
     low, high
-        Ends of the interval; None below two speakers.
+        Ends of the interval; None below `MIN_INTERVAL_SPEAKERS`.
     n
         Number of speakers.
     unit
@@ -77,7 +79,9 @@ def speaker_means(values: Sequence[float], speakers: Sequence[str]) -> np.ndarra
     return np.array([np.mean(by_speaker[speaker]) for speaker in sorted(by_speaker)])
 
 
-def estimate_mean(values: Sequence[float | None], speakers: Sequence[str], unit: str, *, seed: int = 0) -> Estimate:
+def estimate_mean(
+    values: Sequence[float | None], speakers: Sequence[str], unit: str, *, seed: int = 0, are_hits: bool = False
+) -> Estimate:
     """Mean over speakers of the mean of each speaker's values.
 
     The bootstrap resamples speakers, not trials: trials of one speaker are correlated, and
@@ -91,17 +95,61 @@ def estimate_mean(values: Sequence[float | None], speakers: Sequence[str], unit:
         Unit of the values.
     seed
         Seed of the bootstrap.
+    are_hits
+        Values are 0 or 100 %, of trials that fail or succeed. If all speakers have the same one, the
+        bootstrap has no width, and the interval is the exact one (Clopper and Pearson 1934).
     """
     known = [(value, speaker) for value, speaker in zip(values, speakers, strict=True) if value is not None]
     means = speaker_means([value for value, _ in known], [speaker for _, speaker in known])
     n = len(means)
     if n == 0:
         return Estimate(None, None, None, 0, unit)
-    if n == 1:
-        return Estimate(float(means.mean()), None, None, 1, unit)
+    value = float(means.mean())
+    if n < MIN_INTERVAL_SPEAKERS:
+        return Estimate(value, None, None, n, unit)
+    if are_hits and value in (0.0, 100.0):
+        reach = 100 * (1 - 0.025 ** (1 / n))
+        return Estimate(value, max(0.0, value - reach), min(100.0, value + reach), n, unit)
     drawn = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
     low, high = np.percentile(means[drawn].mean(axis=1), [2.5, 97.5])
-    return Estimate(float(means.mean()), float(low), float(high), n, unit)
+    return Estimate(value, float(low), float(high), n, unit)
+
+
+def estimate_mean_of_pairs(
+    values: Sequence[float | None],
+    speakers: Sequence[str],
+    others: Sequence[str],
+    unit: str,
+    *,
+    seed: int = 0,
+    are_hits: bool = False,
+) -> Estimate:
+    """As :func:`estimate_mean`, of values that depend on two speakers each, such as source and target.
+
+    The bootstrap resamples speakers in both roles at once: a trial counts as often as its speaker
+    times as often as the other one is drawn (Owen 2007, "The pigeonhole bootstrap").
+
+    Parameters
+    ----------
+    others
+        The other speaker of each trial.
+    """
+    simple = estimate_mean(values, speakers, unit, seed=seed, are_hits=are_hits)
+    if simple.low is None or simple.low == simple.high or (are_hits and simple.value in (0.0, 100.0)):
+        return simple
+    kept = [k for k, value in enumerate(values) if value is not None]
+    known = np.array([values[k] for k in kept], dtype=float)
+    names, places = np.unique([role[k] for role in (speakers, others) for k in kept], return_inverse=True)
+    one, other = places.reshape(2, -1)
+    per_speaker = np.bincount(one, minlength=len(names))[one]  # speakers count equally, whatever their trials
+    rng, means = np.random.default_rng(seed), []
+    while len(means) < RESAMPLES:
+        times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+        weights = times[one] * times[other] / per_speaker
+        if weights.any():
+            means.append(float(weights @ known / weights.sum()))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Estimate(simple.value, float(low), float(high), simple.n, unit)
 
 
 def det_curve(same: np.ndarray, different: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +195,7 @@ def equal_error_rate(same: np.ndarray, different: np.ndarray) -> tuple[float, fl
 def estimate_eer(
     scores: np.ndarray, enrolled_speakers: Sequence[str], trial_speakers: Sequence[str], *, seed: int = 0
 ) -> Estimate:
-    """Equal error rate of a score matrix, in %.
+    """Equal error rate of a score matrix, in %, in which each trial speaker counts equally.
 
     The bootstrap resamples speakers with all their rows and columns. The copies of a speaker that
     is drawn twice form no different-speaker pair: both sides are the same person.
@@ -195,6 +243,8 @@ def _eer_estimate(rates: np.ndarray, n_speakers: int) -> Estimate:
     """Of the rate, followed by the rates of all draws; empty if there is none."""
     if not len(rates):
         return Estimate(None, None, None, n_speakers, "%")
+    if n_speakers < MIN_INTERVAL_SPEAKERS:
+        return Estimate(100 * float(rates[0]), None, None, n_speakers, "%")
     low, high = np.percentile(rates[1:], [2.5, 97.5])
     return Estimate(100 * float(rates[0]), 100 * float(low), 100 * float(high), n_speakers, "%")
 
@@ -215,11 +265,13 @@ def _resampled_eer(
         np.searchsorted(speakers, names)[order] for names in (enrolled[rows], trials[columns])
     )
     is_same = row_speaker == column_speaker
-    rate = _crossing(*_error_rates(is_same, ends, np.ones(len(order))))
+    n_trials = np.unique(trials[np.unique(columns)], return_counts=True)
+    shares = 1 / n_trials[1][np.searchsorted(n_trials[0], trials[columns][order])]
+    rate = _crossing(*_error_rates(is_same, ends, shares))
     rng, rates = np.random.default_rng(seed), []
     while len(rates) < RESAMPLES:
         times = np.bincount(rng.integers(len(speakers), size=len(speakers)), minlength=len(speakers))
-        weights = times[row_speaker] * np.where(is_same, 1, times[column_speaker])
+        weights = shares * times[row_speaker] * np.where(is_same, 1, times[column_speaker])
         if weights[~is_same].any():  # false if all draws are one speaker
             rates.append(_crossing(*_error_rates(is_same, ends, weights)))
     return np.array([rate, *rates]), len(speakers)

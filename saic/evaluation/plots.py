@@ -170,8 +170,8 @@ def unseen_speakers(
     """
     speakers, contents = [], []
     for parts in dataset.parts.values():
-        embeddings = []
-        for segment in _segments([dataset.wav(part) for part in (parts.enrollment, parts.source, parts.reference)]):
+        embeddings, used = [], dict.fromkeys((parts.enrollment, parts.source, parts.reference))
+        for segment in _segments([dataset.wav(part) for part in used]):
             with suppress(SilentAudio, TooShort):
                 embeddings.append(pipeline.embed((segment, SAMPLE_RATE)))
         if len(embeddings) == MAP_POINTS:

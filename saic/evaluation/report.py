@@ -32,7 +32,7 @@ from saic.evaluation.linkage import report as linkage_report
 from saic.evaluation.linkage.material import LENGTHS_S
 from saic.evaluation.linkage.report import HEADLINE_S, strongest
 from saic.evaluation.linkage.result import ONE_LANGUAGE, TWO_SESSIONS
-from saic.evaluation.metrics import Estimates
+from saic.evaluation.metrics import MIN_INTERVAL_SPEAKERS, Estimates
 from saic.evaluation.report_parts import SCHEMA, estimates_of, known, table, versions
 from saic.evaluation.systems import COMPARED_PROFILES, SYSTEMS
 from saic.migration import migrate_report
@@ -229,8 +229,8 @@ _NOTES = {
     "disentanglement": """\
 - Accuracy of speaker probes that are trained on one part of the audio and tested on a later part: a
   linear probe on single frames, and a perceptron on mean and deviation over one second. On
-  `content` the goal is chance. `log_mel` is an upper reference, `shuffled` must be at chance,
-  `speaker` (embeddings) should be high.
+  `content` the goal is chance. `log_mel` is an upper reference, `speaker` (embeddings)
+  should be high.
 """,
     "robustness": """\
 - One conversion per speaker, of a degraded recording; to a voice of the same sex, if the corpus
@@ -239,8 +239,9 @@ _NOTES = {
   is the WER of the degraded recording itself.
 """,
     "all": """\
-- Averages over source speakers, with 95 % intervals from a bootstrap by speaker. An interval of
-  zero width at 0 or 100 % only shows that all speakers have this value.
+- Averages over source speakers, with 95 % intervals from a bootstrap by speaker; with fewer than
+  {least} speakers there is none. Where a trial has a target, sources and targets are both drawn. If
+  all trials fail, or all succeed, the interval is the exact binomial one.
 - All audio, before and after a system, passed one MP3 round trip at {kbps} kb/s, because some
   corpora hold some speakers as MP3.
 - In most corpora enrollment, source and reference of a speaker are from one session: these are
@@ -378,7 +379,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     for name, of_corpus in corpora.items():
         lines += _corpus_tables(name, of_corpus, notes)
     if corpora:
-        lines += ["## All figures", "", _NOTES["all"].format(kbps=KBPS)]
+        lines += ["## All figures", "", _NOTES["all"].format(kbps=KBPS, least=MIN_INTERVAL_SPEAKERS)]
     if privacy is not None:
         lines.append(linkage_report.markdown(privacy))
     return "\n".join(lines)

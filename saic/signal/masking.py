@@ -115,25 +115,18 @@ def average_pool(x: Tensor, stride: int) -> Tensor:
     return x if stride == 1 else F.avg_pool1d(x, stride, stride, ceil_mode=True)
 
 
-def mute_frames(mel: Tensor, kept: Tensor, source: Tensor | None = None) -> Tensor:
-    """Set all frames of a (B, 80, T) log-mel to the floor, except the ``kept`` ones, (T,) of bool.
+def mute(mel: Tensor, kept: Tensor, gain: Tensor, change: Tensor | None = None) -> Tensor:
+    """Fade all frames of a (B, 80, T) log-mel to the floor, except the ``kept`` ones, (T,) of bool.
 
-    The amplitude fades linearly over 150 ms beside kept frames. Noise is steady where it is heard
-    at all: a noise that starts within 20 ms sounds like a consonant.
+    Noise is steady where it is heard at all: a noise that starts within 20 ms sounds like a consonant.
 
     Parameters
     ----------
-    source
-        (B, 80, T) log-mel of the recording that was converted. Where it is at least 25 dB below its
-        speech, the output is not louder relative to its own speech than the source is, within
-        50 ms. None sets no such limit.
+    gain
+        (T,) amplitude from :func:`fade`.
+    change
+        From :func:`quiet_change`; None limits no level.
     """
-    change = None if source is None else quiet_change(mel_power(mel), mel_power(source), kept)
-    return mute(mel, kept, fade(kept).to(mel), change)
-
-
-def mute(mel: Tensor, kept: Tensor, gain: Tensor, change: Tensor | None = None) -> Tensor:
-    """:func:`mute_frames` of a part, from the amplitude of :func:`fade` and a :func:`quiet_change`."""
     if change is not None:
         mel = mel + change
     return torch.where(kept, mel, (mel + gain.log()).clamp_min(math.log(FLOOR)))
@@ -147,7 +140,9 @@ def mel_power(mel: Tensor) -> Tensor:
 def quiet_change(power: Tensor, source_power: Tensor, kept: Tensor) -> Tensor:
     """Change of a log-mel, (B, 1, T), that lets it be no louder than its source where that is quiet.
 
-    The arguments are the :func:`mel_power` of both, and the kept frames; see :func:`mute_frames`.
+    Where the source is at least 25 dB below its speech, the result is not louder relative to its own
+    speech than the source is, within 50 ms. The arguments are the :func:`mel_power` of both, and the
+    kept frames.
     """
     allowed = _level_nearby(source_power, kept)
     excess = (_relative_level(power, kept) - allowed).clamp_min(0)
@@ -155,7 +150,7 @@ def quiet_change(power: Tensor, source_power: Tensor, kept: Tensor) -> Tensor:
 
 
 def fade(kept: Tensor) -> Tensor:
-    """(T,) amplitude: 1 in kept frames, less beside them."""
+    """(T,) amplitude: 1 in kept frames, falling linearly over the 150 ms beside them."""
     reach, n_frames = F.pad(kept.float(), (_FADE_FRAMES, _FADE_FRAMES)), len(kept)
     gain = torch.zeros_like(kept, dtype=torch.float32)
     for step in range(2 * _FADE_FRAMES + 1):

@@ -118,11 +118,15 @@ def estimate(
     """
     place = {speaker: index for index, speaker in enumerate(sexes)}
     source_ranks = [metrics.rank(row, place[trial.source]) for row, trial in zip(scores, trials, strict=True)]
-    speakers = [trial.source for trial in trials]
+    speakers, targets = [trial.source for trial in trials], [trial.target for trial in trials]
 
     def mean(values: Sequence[float], unit: str, kept: Sequence[bool] | None = None) -> Estimate:
+        """Of the target in each trial, or of the source; a target is that of several sources."""
         chosen = [None if kept and not kept[i] else value for i, value in enumerate(values)]
-        return metrics.estimate_mean(chosen, speakers, unit, seed=seed)
+        options = {"seed": seed, "are_hits": unit == "%"}
+        if SYSTEMS[system].has_target:
+            return metrics.estimate_mean_of_pairs(chosen, speakers, targets, unit, **options)
+        return metrics.estimate_mean(chosen, speakers, unit, **options)
 
     def by_sex(name: str, values: Sequence[float]) -> Estimates:
         return {
