@@ -31,7 +31,7 @@ from saic.evaluation.data.trials import (
 )
 from saic.evaluation.evaluators.embedders import Resemblyzer
 from saic.evaluation.evaluators.evaluators import Evaluators
-from saic.evaluation.measures import identity
+from saic.evaluation.measures import classification, identity
 from saic.evaluation.metrics import Estimate
 from saic.evaluation.run import evaluate, measured_systems
 from saic.evaluation.systems import MAIN_SYSTEMS, VOCODER_BASELINES, SystemOutputs, controls_first
@@ -557,6 +557,7 @@ def test_report_has_all_groups_and_counts(whole, corpus_folder):
             assert value is None or low is None or low <= value <= high
     assert {"disentanglement", "robustness"} <= set(systems["convert"])
     assert systems["real"]["classification"]["spectrum.top1"]["value"] >= 80
+    assert systems["real"]["classification"]["spectrum.eer_3s"]["value"] < 30
 
 
 def test_data_without_training_speech_for_attackers_give_a_report_that_says_so(whole, corpus_folder, tmp_path):
@@ -632,6 +633,37 @@ def test_plots_are_png_files(whole, corpus_folder):
     plots |= {path.name: path for path in (whole[0] / "plots").glob("*.png")}
     assert {"words.png", "identity.png", "sound.png", "degraded.png"} <= set(plots)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.values())
+
+
+def test_encoders_are_compared_on_pieces_of_three_seconds():
+    """Blind to the speaker in pieces of 3 s, an encoder is worse than the judge, which is not."""
+    names, rng = [f"{k}" for k in range(9)], np.random.default_rng(0)
+    wavs = {(name, i): voice(10.0, 90 + 20 * int(name), (500, 1500), seed=i) for name in names for i in range(3)}
+    parts = {name: SpeakerParts(name, "F", *(((name, i),) for i in range(3))) for name in names}
+    dataset = SimpleNamespace(parts=parts, wav=lambda part: wavs[part[0]])
+    lengths_s = Counter()
+
+    class Judge(SpectrumEmbedder):
+        name = "resemblyzer"
+
+        def embed(self, wav):
+            lengths_s[len(wav) / RATE] += 1
+            return super().embed(wav)
+
+    class Blind(Judge):
+        name = "saic"
+
+        def embed(self, wav):
+            embedding = super().embed(wav)
+            noise = rng.standard_normal(embedding.shape)
+            return embedding if len(wav) > 4 * RATE else noise / np.linalg.norm(noise)
+
+    made = classification.measure(dataset, (Blind(), Judge()), seed=0, progress=lambda *_: None)
+    assert lengths_s == {10.0: 2 * 27, 3.0: 27 * 3}
+    assert made["saic"]["eer_3s"].value > 30 > made["resemblyzer"]["eer_3s"].value
+    above = made["saic"]["eer_3s_difference"]
+    assert above.value == pytest.approx(made["saic"]["eer_3s"].value - made["resemblyzer"]["eer_3s"].value)
+    assert above.low > 0 and above.n == 9 and "eer_3s_difference" not in made["resemblyzer"]
 
 
 def test_interrupted_run_continues_and_gives_the_same_report(corpus_folder, tmp_path, monkeypatch):

@@ -124,6 +124,8 @@ _LABELS = {
     "moonshine_wer_rise": "Moonshine: WER rise",
     "moonshine_wer_unconverted": "Moonshine: WER unconverted",
     "eer": "EER",
+    "eer_3s": "EER of 3 s",
+    "eer_3s_difference": "EER of 3 s above Resemblyzer's",
     "top1": "Top-1",
     "target_top1": "Target top-1",
 }
