@@ -583,6 +583,7 @@ def test_report_has_pooled_files_transcripts_inference_and_the_words_of_the_law(
     ):
         assert f"## {heading}\n" in text
     assert "15 s.\n" in text and "- `pseudonym_known_voice`: as `pseudonym`, with one" in text
+    assert "By envelope, aligned: top-1, %" in text and "- Aligned: by the slope" in text
     assert "pseudonymous, not anonymous" in text and "| `many, one language` |" in text
 
 
@@ -675,6 +676,42 @@ def test_other_words_at_one_duration_are_found_by_chance_only():
     found = database.measure(originals, outputs, [f"s{i}" for i in range(12)], seed=0)
     assert found["database_envelope.top1"].value < 40
     assert found["database_duration.top1"].value == pytest.approx(100 / 12)
+
+
+def _syllables(seed: int, *, is_warped: bool) -> Segment:
+    """Noise of 4 s with 16 syllables of random loudness; warped, the middle of 2 s is at 2.6 s."""
+    seconds = np.arange(4 * RATE) / RATE
+    places = np.interp(seconds, [0, 2.6, 4], [0, 2, 4]) if is_warped else seconds
+    rng = np.random.default_rng(seed)
+    loudness = np.interp(places, np.linspace(0, 4, 33), rng.uniform(0.01, 1, 33))
+    noise = np.random.default_rng([seed, is_warped]).standard_normal(len(seconds))
+    return Segment(0.1 * loudness * noise)
+
+
+def test_a_recording_with_new_timing_is_found_by_alignment_and_not_by_the_envelope_as_it_is():
+    originals, warped = ([_syllables(seed, is_warped=is_warped) for seed in range(24)] for is_warped in (False, True))
+    found = database.measure(originals, warped, [f"s{i}" for i in range(24)], seed=0)
+    assert found["database_aligned.top1"].value > 80 and found["database_envelope.top1"].value < 40
+    others = [_syllables(100 + seed, is_warped=True) for seed in range(24)]
+    found = database.measure(originals, others, [f"s{i}" for i in range(24)], seed=0)
+    assert found["database_aligned.top1"].value < 30
+
+
+def test_alignment_costs_are_those_of_the_best_path_within_the_band():
+    def cost(one: np.ndarray, other: np.ndarray) -> float:
+        best = np.full((9, 9), np.inf)
+        best[0, 0] = 0
+        for i in range(8):
+            for j in range(max(0, i - 2), min(8, i + 3)):
+                step = min(best[i, j], best[i, j + 1], best[i + 1, j])
+                best[i + 1, j + 1] = (one[i] - other[j]) ** 2 + step
+        return best[8, 8]
+
+    rng = np.random.default_rng(0)
+    outputs, originals = rng.standard_normal((40, 8)), rng.standard_normal((3, 8))
+    expected = [[cost(one, other) for other in originals] for one in outputs]
+    np.testing.assert_allclose(database.alignment_costs(outputs, originals), expected)
+    np.testing.assert_array_equal(np.diagonal(database.alignment_costs(originals, originals)), 0)
 
 
 class _Network(_Spectrum):

@@ -109,6 +109,10 @@ _NOTES = {
 - Who holds the original recordings: how often the right one of all is found, by the energy envelope
   and by the duration alone. A conversion that keeps the timing cannot hide from this attacker.
 """,
+    "aligned": """\
+- Aligned: by the slope of the envelope, after the best alignment in time (dynamic time warping). Where
+  a conversion changes the timing, this is the comparison that counts.
+""",
     "corpora": """\
 - The attacker `fused`, each corpus apart; children (at most 14 years) apart from adults. Rows
   `two sessions` have the speakers whose sides are of different sessions.
@@ -279,7 +283,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     finders = {system: row for system, row in finders.items() if row and system != "real"}
     if finders:
         columns = {name: label for name, label in _FINDERS.items() if any(name in row for row in finders.values())}
-        lines += table("Finding the original", columns, finders, _NOTES["database"])
+        note = _NOTES["database"] + _NOTES["aligned"] * (_ALIGNED in columns)
+        lines += table("Finding the original", columns, finders, note)
     if report.get("transcripts"):
         read = {name: Estimate(**estimate) for name, estimate in report["transcripts"].items()}
         columns = {f"eer_{length_name(length)}": f"EER, {length} s, %" for length in lengths}
@@ -326,8 +331,10 @@ _INFERRED = {
     "inference.corpus": "corpus, %",
     "inference.language": "language, %",
 }
+_ALIGNED = "database_aligned.top1"
 _FINDERS = {
     "database_envelope.top1": "By envelope: top-1, %",
+    _ALIGNED: "By envelope, aligned: top-1, %",
     "database_duration.top1": "By duration: top-1, %",
     "database_chance.top1": "By chance, %",
 }
