@@ -33,7 +33,7 @@ from saic.evaluation.evaluators.embedders import Resemblyzer
 from saic.evaluation.evaluators.evaluators import Evaluators
 from saic.evaluation.measures import classification, identity
 from saic.evaluation.metrics import Estimate
-from saic.evaluation.run import evaluate, measured_systems
+from saic.evaluation.run import attacked_systems, evaluate, measured_systems
 from saic.evaluation.systems import MAIN_SYSTEMS, VOCODER_BASELINES, SystemOutputs, controls_first
 from saic.migration import migrate_report
 from saic.signal.vad import require_speech, speech_frames
@@ -735,6 +735,7 @@ def test_privacy_is_measured_on_all_corpora_together_and_heads_the_report(attack
     report = evaluate(attacked, "attack", out, only=["privacy"], attacked=["pseudonym"], **arguments)
     assert report["corpora"] == {} and set(report["privacy"]["data"]["corpora"]) == {"one", "two"}
     assert reports.headline_system(report["privacy"]) == "pseudonym"
+    assert list(report["privacy"]["systems"]) == ["real", "copy_source", "pseudonym"]
     assert list(reports.strongest_by_corpus(report["privacy"], "pseudonym")) == ["all", "one", "two"]
     markdown = (out / "report.md").read_text()
     assert report["claims"][0] == f"pseudonym: {report['privacy']['claims']['pseudonym']}"
@@ -773,6 +774,9 @@ def test_pseudonyms_of_other_profiles_are_measured_if_the_weights_have_them(prof
     pipeline = SimpleNamespace(profiles=profiles, default_profile=default)
     assert {name for name in measured_systems(pipeline) if name.startswith("pseudonym_")} == measured
     assert "pseudonym" in measured_systems(pipeline)
+    attacked = {"pseudonym", *measured, "pseudonym_known_voice", "convert", "mcadams"}
+    assert set(attacked_systems(pipeline, quick=False)) == attacked
+    assert attacked_systems(pipeline, quick=True) == ("pseudonym",)
 
 
 def test_a_corpus_without_the_split_is_not_evaluated_and_two_of_one_name_are_refused(corpus_folder, tmp_path):

@@ -1,5 +1,6 @@
 """The linkage evaluation: trials, back ends, fusion, report."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ from saic.evaluation.linkage.material import (
     Side,
     Speakers,
     TrialSet,
+    choose_speakers,
     cut_clip,
     folds,
     training_recordings,
@@ -34,7 +36,7 @@ from saic.evaluation.linkage.result import LinkageResult
 from saic.evaluation.linkage.run import LinkageEvaluation, evaluate
 from saic.evaluation.linkage.segment import Segment
 from saic.evaluation.metrics import Estimate
-from saic.evaluation.systems import KNOWN_VOICE_SEED, MAIN_SYSTEMS
+from saic.evaluation.systems import KNOWN_VOICE_SEED, MAIN_SYSTEMS, SYSTEMS
 from saic.pipeline import Conversion
 from tests.conftest import RATE, voice
 
@@ -487,7 +489,7 @@ class _Spectrum:
 def test_report_has_the_worst_attacker_and_a_second_run_goes_on_from_the_cache(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr("saic.evaluation.linkage.outputs.round_trip", lossless)
     pipeline = _Pipeline()
-    arguments = {"pipeline": pipeline, "evidence": [_Spectrum(), _Loudness()], "systems": ["copy_source", "pseudonym"]}
+    arguments = {"pipeline": pipeline, "evidence": [_Spectrum(), _Loudness()], "systems": ["pseudonym"]}
     made = evaluate([corpus], "attack", tmp_path / "cache", quick=True, **arguments)
     figures = made["systems"]["pseudonym"]["privacy"]
     assert {"spectrum.eer_5s", "loudness.eer_5s", "fused.eer_5s"} <= set(figures)
@@ -500,6 +502,54 @@ def test_report_has_the_worst_attacker_and_a_second_run_goes_on_from_the_cache(c
     n_calls = len(pipeline.seeds)
     again = evaluate([corpus], "attack", tmp_path / "cache", quick=True, **arguments)
     assert len(pipeline.seeds) == n_calls and again == made
+
+
+def test_a_quick_run_converts_few_recordings(tmp_path, monkeypatch):
+    """Of 50 speakers of each split with 12 clips of 8 s: 2 of 40 of ``train``, 4 of 20 of each other split."""
+    wanted: dict[str, set[Recording]] = {}
+
+    class Outputs(RecordingOutputs):
+        def wav(self, system: str, recording: Recording) -> np.ndarray:
+            wanted.setdefault(system, set()).add(recording)
+            speaker = int(recording.clip.speaker[1:])
+            return (0.1 + 0.01 * speaker) * np.random.default_rng(speaker).standard_normal(1600)
+
+    monkeypatch.setattr("saic.evaluation.linkage.run.RecordingOutputs", Outputs)
+    monkeypatch.setattr("saic.evaluation.metrics.RESAMPLES", 5)
+    lines = [
+        {"path": "a.wav", "utterance": f"{k}-{i}", "speaker": f"s{k}", "sex": "FM"[k % 2], "text": None}
+        | {"duration_s": 8.0, "split": ("train", "attack", "test")[k % 3]}
+        for k in range(150)
+        for i in range(12)
+    ]
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (tmp_path / "a.wav").touch()  # never read
+    arguments = {"pipeline": _Pipeline(), "evidence": [_Loudness()], "systems": ["pseudonym"], "quick": True}
+    made = evaluate([tmp_path], "test", tmp_path / "cache", **arguments)
+    assert made["data"]["speakers"] == {"5": 20, "15": 20} and made["data"]["training_speakers"] == 40
+    assert {system: len(recordings) for system, recordings in wanted.items()} == {
+        "real": 240,
+        "copy_source": 240,
+        "pseudonym": 240,
+    }
+    speakers = {split: {r.clip.speaker for r in wanted["real"] if r.clip.split == split} for split in ("test", "train")}
+    assert len(speakers["test"]) == 20 and len(speakers["train"]) == 40
+
+
+def test_speakers_of_a_quick_run_have_another_of_their_sex_and_part_and_enough_speech():
+    clips = {
+        "a": [_clip(f"s{k}", i, 8.0, sex="FM"[k % 2]) for k in range(20) for i in range(1 + 3 * (k < 12))],
+        "b": [_clip(f"s{k}", i, 8.0, sex="F") for k in range(4) for i in range(4)],
+    }
+    speakers = Speakers.of(clips)
+    made = [choose_speakers(speakers, 8, (5, 15), seed) for seed in range(4)]
+    for chosen in made:
+        assert len(chosen.clips) == 8 and all(len(of_speaker) == 4 for of_speaker in chosen.clips.values())
+        groups = [(chosen.part(speaker), chosen.sex(speaker)) for speaker in chosen.clips]
+        assert len(set(groups)) == 3 and all(groups.count(group) >= 2 for group in groups)
+    assert len({tuple(chosen.clips) for chosen in made}) > 1
+    assert choose_speakers(speakers, 8, (5, 15), 0) == made[0]
+    assert choose_speakers(speakers, 30, (5, 15), 0) == speakers
 
 
 def test_lengths_that_the_attackers_are_not_trained_at_are_left_out(tmp_path):
@@ -583,6 +633,7 @@ def test_report_has_pooled_files_transcripts_inference_and_the_words_of_the_law(
     ):
         assert f"## {heading}\n" in text
     assert "15 s.\n" in text and "- `pseudonym_known_voice`: as `pseudonym`, with one" in text
+    assert "By envelope, aligned: top-1, %" in text and "- Aligned: by the slope" in text
     assert "pseudonymous, not anonymous" in text and "| `many, one language` |" in text
 
 
@@ -635,8 +686,22 @@ def _result(length: int = 5, **rates: float) -> LinkageResult:
 
 def test_an_attacker_who_does_not_find_a_copy_stops_the_report():
     report.require_controls(_result(real=2.0, copy_source=2.5))
+    report.require_controls(_result(real=2.0, copy_source=7.0))  # one of 20 speakers
     with pytest.raises(SaicError, match="copies"):
         report.require_controls(_result(real=2.0, copy_source=9.0))
+
+
+def test_copies_are_attacked_even_if_another_system_is_named(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("saic.evaluation.linkage.outputs.round_trip", lossless)
+
+    def noise(pipeline, source, reference, seed: int) -> np.ndarray:
+        return 0.1 * np.random.default_rng(seed).standard_normal(len(source[0]))
+
+    broken = dataclasses.replace(SYSTEMS["copy_source"], run=noise)
+    monkeypatch.setitem(SYSTEMS, "copy_source", broken)
+    arguments = {"pipeline": _Pipeline(), "evidence": [_Spectrum()], "systems": ["pseudonym"], "quick": True}
+    with pytest.raises(SaicError, match="on copies"):
+        evaluate([corpus], "attack", tmp_path / "cache", **arguments)
 
 
 def test_an_attacker_who_does_not_recognize_original_speech_stops_the_report():
@@ -675,6 +740,42 @@ def test_other_words_at_one_duration_are_found_by_chance_only():
     found = database.measure(originals, outputs, [f"s{i}" for i in range(12)], seed=0)
     assert found["database_envelope.top1"].value < 40
     assert found["database_duration.top1"].value == pytest.approx(100 / 12)
+
+
+def _syllables(seed: int, *, is_warped: bool) -> Segment:
+    """Noise of 4 s with 16 syllables of random loudness; warped, the middle of 2 s is at 2.6 s."""
+    seconds = np.arange(4 * RATE) / RATE
+    places = np.interp(seconds, [0, 2.6, 4], [0, 2, 4]) if is_warped else seconds
+    rng = np.random.default_rng(seed)
+    loudness = np.interp(places, np.linspace(0, 4, 33), rng.uniform(0.01, 1, 33))
+    noise = np.random.default_rng([seed, is_warped]).standard_normal(len(seconds))
+    return Segment(0.1 * loudness * noise)
+
+
+def test_a_recording_with_new_timing_is_found_by_alignment_and_not_by_the_envelope_as_it_is():
+    originals, warped = ([_syllables(seed, is_warped=is_warped) for seed in range(24)] for is_warped in (False, True))
+    found = database.measure(originals, warped, [f"s{i}" for i in range(24)], seed=0)
+    assert found["database_aligned.top1"].value > 80 and found["database_envelope.top1"].value < 40
+    others = [_syllables(100 + seed, is_warped=True) for seed in range(24)]
+    found = database.measure(originals, others, [f"s{i}" for i in range(24)], seed=0)
+    assert found["database_aligned.top1"].value < 30
+
+
+def test_alignment_costs_are_those_of_the_best_path_within_the_band():
+    def cost(one: np.ndarray, other: np.ndarray) -> float:
+        best = np.full((9, 9), np.inf)
+        best[0, 0] = 0
+        for i in range(8):
+            for j in range(max(0, i - 2), min(8, i + 3)):
+                step = min(best[i, j], best[i, j + 1], best[i + 1, j])
+                best[i + 1, j + 1] = (one[i] - other[j]) ** 2 + step
+        return best[8, 8]
+
+    rng = np.random.default_rng(0)
+    outputs, originals = rng.standard_normal((40, 8)), rng.standard_normal((3, 8))
+    expected = [[cost(one, other) for other in originals] for one in outputs]
+    np.testing.assert_allclose(database.alignment_costs(outputs, originals), expected)
+    np.testing.assert_array_equal(np.diagonal(database.alignment_costs(originals, originals)), 0)
 
 
 class _Network(_Spectrum):

@@ -25,7 +25,11 @@ from saic.evaluation.systems import MAIN_SYSTEMS, SystemOutputs
 from saic.profiles import PROFILES
 
 MEASURES = ("privacy", "identity", "words", "disentanglement", "robustness")
-ATTACKED_SYSTEMS = ("copy_source", "pseudonym", "convert")
+ATTACKED_SYSTEMS = (
+    *("pseudonym", "pseudonym_prosody_kept", "pseudonym_strict", "pseudonym_known_voice"),
+    *("convert", "mcadams"),
+)
+QUICK_ATTACKED_SYSTEMS = ("pseudonym",)
 LOSSLESS_SUFFIXES = (".flac", ".wav")
 LOSSLESS_SYSTEMS = ("real", "vocoder", "convert")
 _log = logging.getLogger(__name__)
@@ -40,7 +44,7 @@ def evaluate(
     evaluators: Evaluators,
     evidence: Sequence[Evidence] = (),
     only: Sequence[str] = (),
-    attacked: Sequence[str] = ATTACKED_SYSTEMS,
+    attacked: Sequence[str] = (),
     seed: int = 0,
     quick: bool = False,
     progress: StepCallback | None = None,
@@ -73,13 +77,15 @@ def evaluate(
         have the splits ``train`` and ``attack``, on which attackers are trained. Otherwise the
         report says why it has no privacy figures.
     attacked
-        Systems for privacy, of :data:`saic.evaluation.systems.SYSTEMS`.
+        Systems for privacy, of :data:`saic.evaluation.systems.SYSTEMS`. Empty: those of
+        :data:`ATTACKED_SYSTEMS` that the weights have; if ``quick``, the pseudonym alone. Original
+        speech and copies are always attacked, as controls.
     seed
         Seed of trials, noises and intervals.
     quick
-        A test that everything runs: 12 speakers with two targets each, few speakers to train
-        attackers on, and no probes, degraded recordings, plots of a corpus, and figures without a
-        codec.
+        A test that everything runs: 12 speakers with two targets each, and no probes, degraded
+        recordings, plots of a corpus, and figures without a codec. Privacy: at most 20 speakers of
+        ``split``, 20 of ``attack`` and 40 of ``train``, with 5 and 15 s; about five minutes.
     progress
         Called with the name of the stage, the number of steps done, and the number of all steps.
     command
@@ -129,7 +135,7 @@ def evaluate(
                 split,
                 out / ".cache",
                 evidence=evidence,
-                systems=attacked,
+                systems=attacked or attacked_systems(pipeline, quick=quick),
                 progress=progress,
                 command=command,
                 **options,
@@ -156,9 +162,18 @@ def evaluate(
 
 def measured_systems(pipeline: EvaluatedPipeline) -> tuple[str, ...]:
     """The main systems, with pseudonyms of the profiles that the weights have beside the default."""
+    return _of_weights(MAIN_SYSTEMS, pipeline)
+
+
+def attacked_systems(pipeline: EvaluatedPipeline, *, quick: bool) -> tuple[str, ...]:
+    """The systems that are attacked if none is named."""
+    return _of_weights(QUICK_ATTACKED_SYSTEMS if quick else ATTACKED_SYSTEMS, pipeline)
+
+
+def _of_weights(systems: Sequence[str], pipeline: EvaluatedPipeline) -> tuple[str, ...]:
     of_profile = {f"pseudonym_{profile.replace('-', '_')}": profile for profile in PROFILES}
     others = set(pipeline.profiles) - {pipeline.default_profile}
-    return tuple(name for name in MAIN_SYSTEMS if name not in of_profile or of_profile[name] in others)
+    return tuple(name for name in systems if name not in of_profile or of_profile[name] in others)
 
 
 def _measure_corpus(

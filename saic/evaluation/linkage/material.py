@@ -82,7 +82,7 @@ class TrialSet:
     enrollments
         One per speaker.
     tests
-        Up to three per speaker.
+        Up to three per speaker, see :func:`trial_set`.
     """
 
     enrollments: tuple[Side, ...]
@@ -152,8 +152,10 @@ def cut_clip(clip: Clip) -> list[Recording]:
     return [Recording(clip, index, of) for index in range(of)]
 
 
-def training_recordings(speakers: Speakers, n_speakers: int | None, seed: int) -> dict[str, list[Recording]]:
-    """Up to three recordings of each training speaker, of as many clips as possible.
+def training_recordings(
+    speakers: Speakers, n_speakers: int | None, seed: int, n_recordings: int = TRAIN_RECORDINGS
+) -> dict[str, list[Recording]]:
+    """Up to ``n_recordings`` recordings of each training speaker, of as many clips as possible.
 
     Speakers with fewer than two recordings are left out.
 
@@ -169,14 +171,34 @@ def training_recordings(speakers: Speakers, n_speakers: int | None, seed: int) -
         # The first recording of each clip, then the second of each, and so on.
         in_turn = [r for turn in range(max(map(len, per_clip))) for rs in per_clip for r in rs[turn : turn + 1]]
         if len(in_turn) >= 2:
-            chosen[speaker] = in_turn[:TRAIN_RECORDINGS]
+            chosen[speaker] = in_turn[:n_recordings]
         if len(chosen) == n_speakers:
             break
     return chosen
 
 
-def trial_set(speakers: Speakers, length: Length, seed: int) -> TrialSet:
-    """The trials of one length.
+def choose_speakers(speakers: Speakers, n_speakers: int, lengths: Sequence[Length], seed: int) -> Speakers:
+    """At most ``n_speakers`` by the seed, for a test run.
+
+    They are of those who have trials of the last of the lengths that ``n_speakers`` have. Each sex of
+    each part has its share, in pairs, since pairs of different speakers count only within a part
+    and sex.
+    """
+    able = list(speakers.clips)
+    for length in lengths:
+        with_trials = [side.speaker for side in trial_set(speakers, length, seed).enrollments]
+        able = with_trials if len(with_trials) >= n_speakers else able
+    groups: dict[tuple[str, str | None], list[str]] = {}
+    for speaker in np.random.default_rng([seed, 12]).permutation(sorted(able)).tolist():
+        groups.setdefault((speakers.part(speaker), speakers.sex(speaker)), []).append(speaker)
+    # Place of the speaker's pair in its group, from 0 to 1.
+    places = {speaker: (k // 2 + 0.5) / len(group) for group in groups.values() for k, speaker in enumerate(group)}
+    chosen = set(sorted(places, key=places.__getitem__)[:n_speakers])
+    return Speakers({speaker: clips for speaker, clips in speakers.clips.items() if speaker in chosen})
+
+
+def trial_set(speakers: Speakers, length: Length, seed: int, n_tests: int = MAX_TEST_SIDES) -> TrialSet:
+    """The trials of one length, with up to ``n_tests`` test sides of each speaker.
 
     The clips of a speaker are divided into two halves of about equal duration, or by session if
     there are two. Speakers with less than ``length`` in a half are left out. `ALL` takes each half
@@ -188,7 +210,7 @@ def trial_set(speakers: Speakers, length: Length, seed: int) -> TrialSet:
         enrolled, tested = _sides(speaker, one, length), _sides(speaker, other, length)
         if enrolled and tested:
             enrollments.append(enrolled[0])
-            tests += tested[:MAX_TEST_SIDES]
+            tests += tested[:n_tests]
     return TrialSet(tuple(enrollments), tuple(tests))
 
 

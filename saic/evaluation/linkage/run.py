@@ -26,10 +26,13 @@ from saic.evaluation.linkage.evidence import EmbedderEvidence, Evidence, Trained
 from saic.evaluation.linkage.material import (
     ALL,
     LENGTHS_S,
+    MAX_TEST_SIDES,
+    TRAIN_RECORDINGS,
     Length,
     Recording,
     Speakers,
     TrialSet,
+    choose_speakers,
     corpus_name,
     cut_clip,
     folds,
@@ -55,9 +58,16 @@ from saic.evaluation.systems import COMPARED_PROFILES, PROFILE_BASELINE
 from saic.signal.f0 import REGISTER_HZ
 
 TRAIN_SPLIT, ATTACK_SPLIT, TARGET_SPLIT = TRAIN, ATTACK, DEV
+CONTROLS = ("real", "copy_source")
+"""Measured in every run, before all other systems.
+
+A copy passes the codec twice, an original once. So nothing that was measured of originals is taken for
+copies: the control tests every step from the output to the fusion.
+"""
 N_FOLDS = 5
 TRAIN_SPEAKERS = 300
-QUICK_TRAIN_SPEAKERS = 60
+QUICK_TRAIN_SPEAKERS, QUICK_TRAIN_RECORDINGS = 40, 2  # recordings per speaker
+QUICK_SPEAKERS = 20  # of ``attack``, and of the split of the trials
 NETWORK_SHARE = 0.75  # of the training speakers for the networks; the rest trains their PLDA
 MIN_LANGUAGE_SPEAKERS = 20  # with another speaker of their corpus, language, sex and age group
 MIN_SESSION_SPEAKERS = 20  # with two sessions, of one corpus
@@ -73,6 +83,19 @@ class LinkageEvaluation:
     split
         Split of the trials. If it is not ``attack``, the fusion and the back ends are trained on
         ``attack``; if it is, they are trained by folds of its speakers.
+    quick
+        Few speakers of each split, see :func:`~saic.evaluation.linkage.material.choose_speakers`,
+        one test side each, and 5 and 15 s only.
+
+    Notes
+    -----
+    A :class:`TrainedEvidence` is trained on ``train`` alone; its PLDA and the fusion also on ``attack``.
+    On speakers of ``attack`` that a network was trained on, its scores would be too good, and the
+    fusion would give it too much weight. Scores by networks that do not know the speakers of a pair
+    take one network for each pair of the five folds, or for one fold alone: 15 for each attacker and
+    system, at ten minutes each, where a system may take an hour. One more network, only for the trials of
+    another split, would be trained on 323 speakers instead of 225. But its PLDA would have 75 speakers
+    instead of 173, and the fusion would be applied to another network than it was trained on.
 
     Raises
     ------
@@ -100,20 +123,25 @@ class LinkageEvaluation:
         if not self.speakers[split].clips:
             raise DataError(f"No corpus has the split {split!r}.")
         _require_unseen(self.speakers, split)
-        self.train = training_recordings(
-            self.speakers[TRAIN_SPLIT], QUICK_TRAIN_SPEAKERS if quick else TRAIN_SPEAKERS, seed
+        lengths: tuple[Length, ...] = LENGTHS_S[:2] if quick else (*LENGTHS_S, ALL)
+        splits = dict.fromkeys((ATTACK_SPLIT, split))
+        if quick:
+            for name in splits:
+                self.speakers[name] = choose_speakers(self.speakers[name], QUICK_SPEAKERS, lengths, seed)
+        n_speakers, n_recordings = (
+            (QUICK_TRAIN_SPEAKERS, QUICK_TRAIN_RECORDINGS) if quick else (TRAIN_SPEAKERS, TRAIN_RECORDINGS)
         )
+        self.train = training_recordings(self.speakers[TRAIN_SPLIT], n_speakers, seed, n_recordings)
         if len(self.train) < 2:
             raise DataError("The attackers need a split 'train' with at least two speakers of two recordings.")
         names, n_first = list(self.train), round(NETWORK_SHARE * len(self.train))
         self._network_speakers, self._back_end_speakers = names[:n_first], names[n_first:]
-        lengths: tuple[Length, ...] = LENGTHS_S[:2] if quick else (*LENGTHS_S, ALL)
-        splits = dict.fromkeys((ATTACK_SPLIT, split))
+        n_tests = 1 if quick else MAX_TEST_SIDES
         self.trials = {
             name: {
                 length: trials
                 for length in lengths
-                if len((trials := trial_set(self.speakers[name], length, seed)).enrollments) > 1
+                if len((trials := trial_set(self.speakers[name], length, seed, n_tests)).enrollments) > 1
             }
             for name in splits
         }
@@ -134,10 +162,10 @@ class LinkageEvaluation:
         self._measurements = Measurements(cache / "measurements.sqlite")
 
     def measure(self, systems: Sequence[str]) -> LinkageResult:
-        """Run all attackers on the systems; ``real`` is always among them."""
+        """Run all attackers on :data:`CONTROLS` and on the systems."""
         scores, inferred = {}, {}
         original: dict[str, scoring.Vectors] = {}
-        for system in dict.fromkeys(("real", *systems)):
+        for system in dict.fromkeys((*CONTROLS, *systems)):
             vectors = self._vectors(system)
             if system == "real":
                 original = vectors
@@ -146,7 +174,7 @@ class LinkageEvaluation:
         estimates = {
             system: self._estimates(of_system[self.split]) | inferred[system] for system, of_system in scores.items()
         }
-        for system in systems:
+        for system in list(scores)[1:]:  # all but the originals themselves
             estimates[system] |= self._find_originals(system)
         own = {system: of_system[self.split] for system, of_system in scores.items()}
         for system in systems:
@@ -489,9 +517,9 @@ def evaluate(
     evidence
         What the attackers measure, see :func:`saic.evaluation.linkage.attackers.load`.
     systems
-        Names of :data:`saic.evaluation.systems.SYSTEMS`.
+        Names of :data:`saic.evaluation.systems.SYSTEMS`, beside :data:`CONTROLS`.
     quick
-        Few training speakers, and 5 and 15 s only.
+        Few speakers, and 5 and 15 s only: about five minutes on two cores.
 
     Returns
     -------
