@@ -39,7 +39,14 @@ from saic.signal.mel_statistics import (
     measure_mel_statistics,
     transfer_mel_statistics,
 )
-from saic.signal.vad import frame_power, main_speech_frames, require_speech, require_varied, speech_frames
+from saic.signal.vad import (
+    frame_power,
+    main_speech_frames,
+    main_speech_span,
+    require_speech,
+    require_varied,
+    speech_frames,
+)
 from saic.signal.vtlp import scale_mel
 from saic.spool import Spool
 
@@ -200,6 +207,8 @@ class Source:
         (1, 1, T) of 0 and 1: speech frames.
     kept
         (T,) bool: frames of the main speaker.
+    span
+        First of them near the speech level, and the frame after the last one.
     power
         (1, 1, T) :func:`saic.signal.masking.mel_power`.
     f0
@@ -226,6 +235,7 @@ class Source:
         require_speech(wav, speech=speech)
         require_varied(wav, speech)
         self.kept = torch.from_numpy(main_speech_frames(wav, power)).to(device)
+        self.span = main_speech_span(wav, power)
         self.mel = Spool()
         for start, stop in windows(len(power)):
             self.mel.append(log_mel_of_part(wav, start, stop, device)[None])
@@ -283,7 +293,7 @@ def _corrected(parts: Iterator[Tensor], corrections: Spool, share: float) -> Ite
         place += part.shape[-1]
 
 
-def muted(parts: Iterator[Tensor], kept: Tensor, source_power: Tensor | None) -> Spool:
+def muted(parts: Iterator[Tensor], kept: Tensor, source_power: Tensor | None, inside: Tensor | None = None) -> Spool:
     """A log-mel in parts (1, 80, n) with all but the kept frames at the floor: a spool (80, T).
 
     See :func:`saic.signal.masking.mute`, :func:`~saic.signal.masking.fade` and
@@ -296,6 +306,9 @@ def muted(parts: Iterator[Tensor], kept: Tensor, source_power: Tensor | None) ->
     source_power
         (1, 1, T) :func:`saic.signal.masking.mel_power` of the source, which limits the level of quiet
         frames; None sets no limit.
+    inside
+        (T,) bool: frames that the source has. Others are silent; a fade would tell where it begins and
+        ends. None has all.
     """
     mel, powers = Spool(), []
     for part in parts:
@@ -303,6 +316,8 @@ def muted(parts: Iterator[Tensor], kept: Tensor, source_power: Tensor | None) ->
         powers.append(mel_power(part))
     change = None if source_power is None else quiet_change(torch.cat(powers, dim=-1), source_power, kept)
     gain, made = fade(kept), Spool()
+    if inside is not None:
+        gain = gain * inside
     for a, b in windows(len(kept)):
         made.append(mute(mel[a:b], kept[a:b], gain[a:b], None if change is None else change[..., a:b])[0])
     return made

@@ -53,13 +53,12 @@ class FileReporter:
     pipeline
         What converted them.
     asr
-        Speech recognizer, as for :class:`~saic.evaluation.evaluators.whisper.WhisperASR`; None:
-        words are not counted.
+        Speech recognizer; None: words are not counted.
     """
 
-    def __init__(self, pipeline: Pipeline, asr: str | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, asr: WhisperASR | None = None) -> None:
         self._threshold, self._weights_sha256 = pipeline.gallery.threshold, pipeline.info()["sha256"]
-        self._measurer = ProtectionMeasurer(pipeline, None if asr is None else WhisperASR(asr))
+        self._measurer = ProtectionMeasurer(pipeline, asr)
 
     def report(
         self, original: np.ndarray, conversion: Conversion, output: Path | bytes | BinaryIO, settings: Settings

@@ -10,6 +10,9 @@ FORMAT_VERSION = 6
 OLD_FORMAT_VERSION = 5
 """The previous format: the same weights, under the old names below."""
 
+LAST_RELEASES = {1: "0.2", 2: "0.3", 3: "0.6", 4: "0.7"}
+"""Formats that are no longer read, and the last version of SAIC that reads each."""
+
 CONFIG_KEYS = {
     "content_encoder.listener": "content_encoder.phone_encoder",
     "decoder.correlation_share": "conversion.correlation_share",
@@ -50,6 +53,18 @@ UNNAMED_CORPUS = "corpus"
 """Name of the one corpus of a report of schema 3 or older."""
 
 T = TypeVar("T")
+
+
+def other_format(found: object) -> str:
+    """Why weights of a format that is not read are refused, and what to do."""
+    formats = f"{OLD_FORMAT_VERSION} or {FORMAT_VERSION}"
+    if type(found) is not int or not 0 < found < 1_000:
+        return f"These weights are of an unknown format. Get weights of format {formats}."
+    refused = f"These weights are of format {found}, but this version of SAIC reads {formats}"
+    if found > FORMAT_VERSION:
+        return f"{refused}. Install a newer version."
+    last = LAST_RELEASES[found]
+    return f"{refused}. Install SAIC {last}, the last version that reads format {found}, or train the weights again."
 
 
 def migrate_config(values: Mapping[str, Any]) -> dict[str, Any]:

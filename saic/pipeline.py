@@ -604,13 +604,15 @@ class Pipeline:
             f0_hz["reconstructed"] = source.f0[0] * kept
             steps.enter("Vocoding the reconstruction", 0.35, 0.65, len(windowed.windows(len(kept))))
             wavs["reconstructed"] = self._vocode(mels["reconstructed"], source.f0[0], len(source.wav), steps)
-        power, f0, mask = source.power, source.f0, source.mask
+        power, f0, mask, inside = source.power, source.f0, source.mask, None
         if profile == STRICT:
             stride = self.prosody.stride
             change = windowed.code_change(content)
-            timing = new_timing(change, kept, stride, float(self.prosody.rate), _random(seed))
+            timing = new_timing(change, kept, source.span, stride, float(self.prosody.rate), _random(seed))
             content = windowed.retimed(content, timing, stride)
+            inside = timing.inside(len(kept))
             power, f0, mask, kept = (timing.frames(x) for x in (power, f0, mask, kept))
+            mask, kept = mask * inside, kept & inside
         if profile != PROSODY_KEPT:
             slow = slow_contour(f0) if profile == BALANCED else None
             prediction = windowed.predict_prosody(self.prosody, content, mask, slow)
@@ -619,7 +621,7 @@ class Pipeline:
         if profile == STRICT:
             # Quiet frames fade like pauses: at the source's own level they would tell its room.
             kept, power = kept & ~quiet_frames(power, kept), None
-        mels["converted"] = muted(made, kept, power)
+        mels["converted"] = muted(made, kept, power, inside)
         f0_hz["converted"] = f0[0] * kept
         steps.enter("Vocoding the new voice", 0.65 if reconstruct else 0.35, 1.0, len(windowed.windows(len(kept))))
         n_samples = len(kept) * HOP_SAMPLES if profile == STRICT else len(source.wav)

@@ -578,6 +578,30 @@ def test_folder_has_a_report_of_each_file_that_is_not_replaced_without_force(
     assert code == 2 and "A report exists" in stderr and not (tmp_path / "again").exists()
 
 
+def test_report_counts_words_if_whisper_is_downloaded_and_those_of_a_folder_only_with_asr(
+    anonymize, pipeline, recordings, tmp_path, monkeypatch
+) -> None:
+    used = []
+
+    def reporter(_, asr):
+        used.append(asr)
+        return SimpleNamespace(report=lambda *_: {})
+
+    class Whisper(str):
+        @classmethod
+        def downloaded(cls) -> str:
+            return "downloaded"
+
+    monkeypatch.setattr("saic.file_report.FileReporter", reporter)
+    monkeypatch.setattr("saic.evaluation.evaluators.whisper.WhisperASR", Whisper)
+    one = recordings / "Jones.wav", "-o", tmp_path / "out.wav", "--report", tmp_path / "report.json", "--force"
+    folder = recordings, "-o", tmp_path / "out", "--reports", tmp_path / "reports", "--force"
+    for arguments in (one, folder):
+        for asr in ((), ("--asr", "none"), ("--asr", "other")):
+            assert anonymize(*arguments, *asr)[0] == 0
+    assert used == ["downloaded", None, "other", None, None, "other"]
+
+
 def test_key_file_that_others_can_read_is_noted(anonymize, pipeline, recordings, key, tmp_path) -> None:
     notes = []
     for mode in (0o600, 0o644):

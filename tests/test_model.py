@@ -8,7 +8,7 @@ import torch
 from saic.config import Config
 from saic.conversion import Voice, convert_mel
 from saic.errors import ConfigError, WeightsError
-from saic.migration import CONFIG_KEYS, migrate_tensors
+from saic.migration import CONFIG_KEYS, FORMAT_VERSION, LAST_RELEASES, OLD_FORMAT_VERSION, migrate_tensors
 from saic.model.model import Model
 from saic.signal.f0 import (
     measure_f0_stats,
@@ -160,13 +160,31 @@ def test_weights_of_other_sizes_than_the_config_or_a_missing_folder_raise_weight
         Model.from_pretrained(tmp_path / "elsewhere")
 
 
-def test_weights_of_an_unknown_format_raise_weights_error_with_the_known_formats(model: Model, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("found", "remedy"),
+    [
+        *(
+            (old, rf"format {old}.*5 or 6\. Install SAIC {last}, the last .* train")
+            for old, last in LAST_RELEASES.items()
+        ),
+        (FORMAT_VERSION + 1, r"format 7.*5 or 6\. Install a newer version"),
+        (0, "unknown format.*5 or 6"),
+        ("4", "unknown format.*5 or 6"),
+    ],
+)
+def test_weights_of_another_format_raise_weights_error_with_what_to_do(
+    model: Model, tmp_path, found: object, remedy: str
+) -> None:
     model.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"format_version": 1}))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"format_version": found}))
     write_sums(tmp_path)
-    with pytest.raises(WeightsError, match=r"format 1.*5 or 6"):
+    with pytest.raises(WeightsError, match=remedy):
         Model.from_pretrained(tmp_path)
+
+
+def test_every_format_is_read_or_has_a_last_release() -> None:
+    assert [*LAST_RELEASES, OLD_FORMAT_VERSION, FORMAT_VERSION] == list(range(1, FORMAT_VERSION + 1))
 
 
 def test_invalid_config_raises_config_error_with_the_key_and_the_valid_keys() -> None:

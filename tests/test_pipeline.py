@@ -16,6 +16,7 @@ from saic import audio, cli, file_report
 from saic.config import Config
 from saic.errors import NotSpeech, SaicError, SilentAudio, TooShort, UsageError, WeightsError
 from saic.evaluation import protection
+from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.gallery import EMBEDDING_SPREAD, FREQUENCY_SCALES, MAX_PSEUDONYM_SIMILARITY, SPECTRUM_SPREAD, Gallery
 from saic.keys import Key, OtherVoices, bits_of_seed
 from saic.model.model import Model
@@ -396,6 +397,7 @@ def test_file_report_follows_its_schema_and_names_neither_source_nor_subject(
     capfd, weights: Path, clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verifier: str
 ) -> None:
     schema = json.loads((Path(file_report.__file__).parent / "file_report.schema.json").read_text(encoding="utf-8"))
+    monkeypatch.setattr(WhisperASR, "downloaded", lambda: None)
     if verifier == "own":
         monkeypatch.setattr(protection, "independent_verifier", lambda: None)
     else:

@@ -48,11 +48,13 @@ def test_pauses_of_the_output_do_not_depend_on_those_of_the_source() -> None:
     for pause_s in (0.2, 0.9, 4.0):
         codes, kept = _utterance(3.0, pause_s)
         change = rate_of_change(codes)[0]
-        new = new_timing(change, kept, STRIDE, _rate(), np.random.default_rng(1)).frames(kept)
+        new = new_timing(change, kept, (0, len(kept)), STRIDE, _rate(), np.random.default_rng(1)).frames(kept)
         lengths.append(int((~new).sum()))
     assert max(lengths) - min(lengths) <= 2
     others = [
-        int((~new_timing(change, kept, STRIDE, _rate(), np.random.default_rng(seed)).frames(kept)).sum())
+        int(
+            (~new_timing(change, kept, (0, len(kept)), STRIDE, _rate(), np.random.default_rng(seed)).frames(kept)).sum()
+        )
         for seed in range(30)
     ]
     assert 0.1 * FRAMES_PER_S - 1 <= min(others) < 0.7 * max(others) <= 0.7 * FRAMES_PER_S + 1
@@ -63,7 +65,8 @@ def test_number_of_pauses_is_limited_and_the_longest_remain() -> None:
     starts = range(FRAMES_PER_S, 20 * FRAMES_PER_S, FRAMES_PER_S)
     for number, start in enumerate(starts):
         kept[start : start + (40 if number % 4 == 0 else 12)] = False
-    timing = new_timing(torch.ones(-(-len(kept) // STRIDE)), kept, STRIDE, 1.0, np.random.default_rng(0))
+    change = torch.ones(-(-len(kept) // STRIDE))
+    timing = new_timing(change, kept, (0, len(kept)), STRIDE, 1.0, np.random.default_rng(0))
     new = timing.frames(kept).int()
     edges = torch.diff(new, prepend=new[:1]).nonzero().flatten().tolist()
     lengths = [stop - start for start, stop in zip(edges[::2], edges[1::2], strict=True)]
@@ -75,13 +78,29 @@ def test_number_of_pauses_is_limited_and_the_longest_remain() -> None:
 @pytest.mark.parametrize("speed", [0.8, 1.25])
 def test_slow_and_fast_speech_come_nearer_to_the_usual_rate(speed: float) -> None:
     codes, kept = _utterance(3.0, 0.5, speed)
-    timing = new_timing(rate_of_change(codes)[0], kept, STRIDE, _rate(), np.random.default_rng(0))
+    timing = new_timing(rate_of_change(codes)[0], kept, (0, len(kept)), STRIDE, _rate(), np.random.default_rng(0))
     own, usual = int(kept.sum()), int(_utterance(3.0, 0.5)[1].sum())
-    new = int(timing.frames(kept).sum())
+    new = int((timing.frames(kept) & timing.inside(len(kept))).sum())
     assert abs(new - usual) < 0.4 * abs(own - usual)
     assert torch.equal(timing.positions, timing.positions.sort().values)
     steps = timing.positions.diff()[timing.frames(kept)[1:]]
     assert 1 / 1.25 < float(steps.median()) < 1.25
+
+
+def test_edges_of_the_output_do_not_depend_on_those_of_the_source() -> None:
+    codes, speech = _utterance(3.0, 0.5)
+    made = []
+    for before, after in ((0, 0), (2, 40), (240, 1)):  # frames; half-way into the margins, and far beyond them
+        kept = torch.cat([torch.zeros(before).bool(), speech, torch.zeros(after).bool()])
+        change = torch.nn.functional.pad(rate_of_change(codes)[0], (before // STRIDE, -(-after // STRIDE)))
+        span = before, before + len(speech)
+        timing = new_timing(change, kept, span, STRIDE, _rate(), np.random.default_rng(0))
+        made.append(timing.positions - before)
+        shown = timing.positions[timing.inside(len(kept))]
+        assert abs(shown[0] - max(0, before - 20)) < 0.5 and abs(shown[-1] - min(len(kept), span[1] + 28) + 1) < 1
+    for other in made[1:]:
+        torch.testing.assert_close(other, made[0])
+    assert made[0][0] == -20 and abs(made[0][-1] - len(speech) - 27) < 1
 
 
 def test_silent_recording_and_single_frame_have_a_timing() -> None:
@@ -89,6 +108,7 @@ def test_silent_recording_and_single_frame_have_a_timing() -> None:
         timing = new_timing(
             rate_of_change(torch.randn(1, 4, -(-frames // STRIDE)))[0],
             torch.zeros(frames, dtype=torch.bool),
+            (0, frames),
             STRIDE,
             1.0,
             np.random.default_rng(0),

@@ -8,7 +8,7 @@ from saic.conversion import muted
 from saic.errors import NotSpeech
 from saic.signal.masking import mel_power, quiet_frames
 from saic.signal.mel import FLOOR, HOP_SAMPLES
-from saic.signal.vad import main_speech_frames, require_speech, require_varied, speech_frames
+from saic.signal.vad import main_speech_frames, main_speech_span, require_speech, require_varied, speech_frames
 from tests.conftest import RATE, voice
 
 TIME = np.arange(3 * RATE) / RATE
@@ -72,6 +72,15 @@ def test_main_speakers_frames_hold_all_louder_frames_and_do_not_change_with_gain
     np.testing.assert_array_equal(main, main_speech_frames(20 * SPEECH))
     assert len(main_speech_frames(np.zeros(0, np.float32))) == 0
     assert not main_speech_frames(np.zeros(RATE, np.float32)).any()
+
+
+def test_span_of_speech_moves_with_the_silence_before_it_and_not_with_gain() -> None:
+    first, last = main_speech_span(SPEECH)
+    for before in (0, 3, 240):  # frames
+        silence = np.zeros(before * HOP_SAMPLES, np.float32)
+        wav = np.concatenate([silence, 0.1 * SPEECH[first * HOP_SAMPLES : last * HOP_SAMPLES], silence])
+        assert main_speech_span(wav) == (before, before + last - first)
+    assert main_speech_span(np.zeros(RATE, np.float32)) == (0, RATE // HOP_SAMPLES)
 
 
 @pytest.mark.parametrize(

@@ -647,7 +647,7 @@ def test_verdict_depends_on_typical_ranges(after: float | None, color: str, verd
     html = card(measured)
     assert verdict in verdict_html(measured) and f'class="verdict {color}"' in verdict_html(measured)
     assert "64%" in html and "0.40 to 0.70" in html and "0.80 to 0.95" in html
-    assert "not independent" not in html and "What is not protected" in html
+    assert "not independent" not in html and "What is not protected" in html and "Whoever has the original" in html
     assert "not independent" in card(Protection(replace(VERIFIER, independent=False), Similarity(0.9, after), None))
 
 
@@ -968,6 +968,7 @@ def test_printed_report_escapes_notes_and_names_no_reader_of_the_page() -> None:
     }
     html = printed_report(report, protection, "-")
     assert "&lt;b&gt; is cut" in html and "<b>" not in html and "too little speech" in html
+    assert "Whoever has the original" in html
     assert "0.00 before, - after" in html and "-0.00" not in html
     assert not re.search(r"(src|href)=", html)  # nothing is fetched when the file is opened
 

@@ -19,6 +19,7 @@ from saic.errors import UsageError, WeightsError
 from saic.profiles import BALANCED, PROSODY_KEPT
 
 if TYPE_CHECKING:
+    from saic.evaluation.evaluators.whisper import WhisperASR
     from saic.file_report import FileReporter
     from saic.keys import Key
     from saic.pipeline import Pipeline, ProgressCallback, SpooledConversion
@@ -59,7 +60,10 @@ class Recipe:
     weights, device
         As for :meth:`saic.pipeline.Pipeline.from_pretrained`.
     reports, asr
-        Whether each file has a report, and the recognizer that counts its words.
+        Whether each file has a report, and the recognizer that counts its words; "none" or None: words
+        are not counted.
+    asr_if_downloaded
+        Whether None means Whisper instead, if it has been downloaded.
     required_hashes
         The :attr:`hashes` that the weights must have; None for any.
     """
@@ -77,6 +81,7 @@ class Recipe:
     device: str = "cpu"
     reports: bool = False
     asr: str | None = None
+    asr_if_downloaded: bool = False
     required_hashes: tuple[str | None, ...] | None = None
 
     @property
@@ -216,7 +221,14 @@ class Recipe:
             return None
         from saic.file_report import FileReporter
 
-        return FileReporter(pipeline, self.asr)
+        return FileReporter(pipeline, self._recognizer())
+
+    def _recognizer(self) -> "WhisperASR | None":
+        from saic.evaluation.evaluators.whisper import NO_ASR, WhisperASR
+
+        if self.asr is None:
+            return WhisperASR.downloaded() if self.asr_if_downloaded else None
+        return None if self.asr == NO_ASR else WhisperASR(self.asr)
 
 
 class _Converter:

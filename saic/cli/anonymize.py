@@ -144,7 +144,13 @@ def anonymize(
         Path | None, typer.Option("--reports", metavar="FOLDER", help="For a folder: write a report on each file.")
     ] = None,
     asr: Annotated[
-        str | None, typer.Option("--asr", help="Recognizer that counts the words kept, as for saic evaluate.")
+        str | None,
+        typer.Option(
+            "--asr",
+            metavar="FOLDER|ORG/NAME@COMMIT|none",
+            help="Whisper model that counts the words kept, for a report.",
+            show_default="with --report, that of saic evaluate if it has been downloaded",
+        ),
     ] = None,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
@@ -192,7 +198,8 @@ def anonymize(
     whoever knows the seed can draw the same pseudonyms: protect it like the originals.
 
     A report names neither the recording nor the subject. Its similarities are measurements of a
-    person: keep it with the originals.
+    person: keep it with the originals. The report of a folder's files counts words only with --asr,
+    since this takes several times as long as the conversion.
 
     A recording has at most twelve hours. What is long lies in temporary files (TMPDIR) meanwhile.
 
@@ -216,6 +223,7 @@ def anonymize(
         device=device,
         reports=report is not None or reports is not None,
         asr=asr,
+        asr_if_downloaded=report is not None,
     )
     request = Request(
         source,

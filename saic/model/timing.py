@@ -14,6 +14,7 @@ from torch import Tensor
 
 from saic.model.layers import interpolate
 from saic.signal.mel import FRAMES_PER_S
+from saic.signal.vad import MAIN_AFTER_FRAMES, MAIN_BEFORE_FRAMES
 
 _MAX_STRETCH = 1.2
 _SMOOTHING_FRAMES = 16.0  # deviation of a Gaussian, 0.2 s: about a syllable
@@ -21,7 +22,7 @@ _PAUSE_S, _PAUSE_SPREAD = 0.3, 0.5  # median, and deviation of the logarithm
 _PAUSE_RANGE_S = 0.1, 1.0
 _PAUSES_PER_S = 0.3  # pauses that are kept per second of speech, on average; others are cut to _CUT_S
 _CUT_S = 0.05
-_EDGE_S = 0.1  # before the first and after the last speech
+_EDGE_FRAMES = 8  # 0.1 s of silence before the first speech and after the last
 _EPS = 1e-3
 
 
@@ -32,10 +33,15 @@ class TimeMap:
     Attributes
     ----------
     positions
-        (T',) positions in the source, in frames, ascending.
+        (T',) positions in the source, in frames, ascending. Those outside of the source are silence.
     """
 
     positions: Tensor
+
+    def inside(self, n_frames: int) -> Tensor:
+        """(T',) bool: which output frames show one of the source's ``n_frames`` frames."""
+        nearest = self.positions.round()
+        return (nearest >= 0) & (nearest < n_frames)
 
     def frames(self, x: Tensor) -> Tensor:
         """(..., T) frames to (..., T'), the nearest of each."""
@@ -58,12 +64,17 @@ def rate_of_change(content: Tensor) -> Tensor:
     return F.pad(change, (0, 1))
 
 
-def new_timing(change: Tensor, kept: Tensor, stride: int, rate: float, random: np.random.Generator) -> TimeMap:
+def new_timing(
+    change: Tensor, kept: Tensor, span: tuple[int, int], stride: int, rate: float, random: np.random.Generator
+) -> TimeMap:
     """Warp speech to an even rate, and draw the lengths of pauses.
 
     Where content codes change faster than usual, on average over a syllable, speech gets slower, by
     a factor of at most 1.2; and the reverse. Of more than 0.3 pauses per second of speech, the
     longest remain, and the others are cut to 50 ms.
+
+    The output begins 0.25 s before the span of speech and ends 0.35 s after it, wherever the source
+    does: of that, 0.1 s is silence, the rest may hold consonants.
 
     Parameters
     ----------
@@ -71,28 +82,33 @@ def new_timing(change: Tensor, kept: Tensor, stride: int, rate: float, random: n
         (L,) :func:`rate_of_change` of the content codes of a recording.
     kept
         (T,) bool: frames of speech; runs of other frames are pauses.
+    span
+        First frame near the speech level, and the frame after the last one, see
+        :func:`saic.signal.vad.main_speech_span`.
     stride
         Mel frames per code.
     rate
         Mean of :func:`rate_of_change` over speech of many people.
     random
-        Draws the pauses: log-normal, 0.1 to 1 s, median 0.3 s. The first and the last one are 0.1 s.
+        Draws the pauses: log-normal, 0.1 to 1 s, median 0.3 s.
     """
-    change = change.repeat_interleave(stride)[: len(kept)]
+    first, last = span
+    change, kept = change.repeat_interleave(stride)[first:last], kept[first:last]
     local = _smooth(change * kept) / _smooth(kept.to(change)).clamp_min(_EPS)
     step = torch.where(kept, (local / rate).clamp(1 / _MAX_STRETCH, _MAX_STRETCH), 1.0).double().cpu().numpy()
-    runs = _runs(~kept.cpu().numpy())
-    pauses = [(start, stop) for start, stop in runs if start > 0 and stop < len(kept)]
+    pauses = _runs(~kept.cpu().numpy())
     most = round(_PAUSES_PER_S * float(kept.sum()) / FRAMES_PER_S + random.uniform(-0.5, 0.5))
     longest = sorted(pauses, key=lambda pause: pause[0] - pause[1])[: max(most, 0)]
-    seconds = dict.fromkeys(runs, _EDGE_S) | dict.fromkeys(pauses, _CUT_S)
+    seconds = dict.fromkeys(pauses, _CUT_S)
     for pause in sorted(longest):
         seconds[pause] = np.clip(random.lognormal(np.log(_PAUSE_S), _PAUSE_SPREAD), *_PAUSE_RANGE_S)
-    for start, stop in runs:
+    for start, stop in pauses:
         step[start:stop] = seconds[start, stop] * FRAMES_PER_S / (stop - start)
-    ends = np.concatenate([[0], np.cumsum(step)])
-    middles = np.arange(max(1, round(ends[-1]))) + 0.5
-    return TimeMap(torch.from_numpy(np.interp(middles, ends, np.arange(len(ends))) - 0.5).to(change.device))
+    before, after = _EDGE_FRAMES + MAIN_BEFORE_FRAMES, _EDGE_FRAMES + MAIN_AFTER_FRAMES
+    ends = np.cumsum([0, before, *step, after])
+    places = np.array([first - before, *range(first, last + 1), last + after])
+    middles = np.arange(round(ends[-1])) + 0.5
+    return TimeMap(torch.from_numpy(np.interp(middles, ends, places) - 0.5).to(change.device))
 
 
 def _smooth(x: Tensor) -> Tensor:

@@ -24,7 +24,8 @@ _MAIN_BELOW_LEVEL_DB = 25.0  # the main speaker's vowels are above this
 _ABOVE_NOISE_DB = 6.0  # ... and this far above the noise floor,
 _MAX_NOISE_THRESHOLD_DB = -12.0  # which may not raise the threshold above this, re the speech level
 _NOISE_QUANTILE = 0.1
-_MAIN_BEFORE_FRAMES, _MAIN_AFTER_FRAMES = 12, 20  # 150 and 250 ms around vowels hold their consonants
+MAIN_BEFORE_FRAMES, MAIN_AFTER_FRAMES = 12, 20
+"""150 and 250 ms around frames near the speech level, which hold the consonants of their vowels."""
 
 _AUDIBLE_NEPERS = 3.5  # 30 dB: quieter bands are inaudible beside the loudest
 _N_VARIED = 10  # mel bands whose level varies most
@@ -62,13 +63,17 @@ def main_speech_frames(wav: Samples, power: np.ndarray | None = None) -> np.ndar
     Other frames of a recording hold pauses, noise, and voices in the background, at least 25 dB
     quieter. Arguments and result as for :func:`speech_frames`.
     """
-    power = frame_power(wav) if power is None else power
-    level, is_knock = _speech_level(wav, power)
-    if level < _ratio(_SILENCE_DB):
-        return np.zeros(len(power), dtype=bool)
-    noise = np.quantile(power, _NOISE_QUANTILE) * _ratio(_ABOVE_NOISE_DB)
-    threshold = np.clip(noise, level * _ratio(-_MAIN_BELOW_LEVEL_DB), level * _ratio(_MAX_NOISE_THRESHOLD_DB))
-    return _dilate((power > threshold) & ~is_knock, _MAIN_BEFORE_FRAMES, _MAIN_AFTER_FRAMES)
+    return _dilate(_vowel_frames(wav, power), MAIN_BEFORE_FRAMES, MAIN_AFTER_FRAMES)
+
+
+def main_speech_span(wav: Samples, power: np.ndarray | None = None) -> tuple[int, int]:
+    """First frame near the speech level, and the frame after the last one; all frames if none is.
+
+    It does not depend on how much silence a recording has before and after its speech. Arguments as
+    for :func:`speech_frames`.
+    """
+    vowels = np.flatnonzero(_vowel_frames(wav, power))
+    return (int(vowels[0]), int(vowels[-1]) + 1) if len(vowels) else (0, -(-len(wav) // HOP_SAMPLES))
 
 
 def require_speech(wav: Samples, min_speech_s: float = 0.5, speech: np.ndarray | None = None) -> None:
@@ -124,6 +129,17 @@ def frame_power(wav: Samples) -> np.ndarray:
     return power
 
 
+def _vowel_frames(wav: Samples, power: np.ndarray | None) -> np.ndarray:
+    """(T,) bool: the main speaker's frames near the speech level."""
+    power = frame_power(wav) if power is None else power
+    level, is_knock = _speech_level(wav, power)
+    if level < _ratio(_SILENCE_DB):
+        return np.zeros(len(power), dtype=bool)
+    noise = np.quantile(power, _NOISE_QUANTILE) * _ratio(_ABOVE_NOISE_DB)
+    threshold = np.clip(noise, level * _ratio(-_MAIN_BELOW_LEVEL_DB), level * _ratio(_MAX_NOISE_THRESHOLD_DB))
+    return (power > threshold) & ~is_knock
+
+
 def _speech_level(wav: Samples, power: np.ndarray) -> tuple[float, np.ndarray]:
     """Power of the loudest 100 ms of speech, and (T,) which frames are knocks that are louder.
 
@@ -167,6 +183,8 @@ def _has_pitch(wav: Samples, start: int, stop: int) -> bool:
 
 def _dilate(active: np.ndarray, before: int, after: int) -> np.ndarray:
     """(T,) frames that lie at most ``before`` frames before or ``after`` frames after an active one."""
+    if not active.any():
+        return active
     counts = np.convolve(active, np.ones(before + after + 1))
     return counts[before : before + len(active)] > 0.5
 

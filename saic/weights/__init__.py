@@ -24,7 +24,7 @@ from torch import Tensor
 from saic import files
 from saic.config import Config
 from saic.errors import ConfigError, UsageError, WeightsError
-from saic.migration import FORMAT_VERSION, OLD_FORMAT_VERSION, migrate_tensors
+from saic.migration import FORMAT_VERSION, OLD_FORMAT_VERSION, migrate_tensors, other_format
 from saic.weights.tensors import read_tensors
 
 CONFIG, MODEL, VOCODER = "config.json", "model.safetensors", "vocoder.safetensors"
@@ -36,7 +36,6 @@ MAX_TEXT_BYTES = 100_000
 
 # The Hub's limit is 96 characters: a longer name must be a folder.
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(?:@(?P<revision>[\w./-]{1,250}))?")
-_OTHER_FORMAT = "These weights are of format {found}, but this version reads {read}: get weights made for it."
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -169,8 +168,7 @@ def _config(folder: Path) -> Config:
     except (OSError, ValueError, RecursionError):
         raise WeightsError(f"{CONFIG} cannot be read as JSON: get the weights again.") from None
     if isinstance(values, dict) and (found := values.get("format_version")) not in (FORMAT_VERSION, OLD_FORMAT_VERSION):
-        found = found if type(found) is int and abs(found) < 1_000 else "unknown"
-        raise WeightsError(_OTHER_FORMAT.format(found=found, read=f"{OLD_FORMAT_VERSION} or {FORMAT_VERSION}"))
+        raise WeightsError(other_format(found))
     try:
         return Config.from_dict(values)
     except ConfigError as error:

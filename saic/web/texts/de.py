@@ -202,6 +202,9 @@ NOT_PROTECTED = """<h3>Was nicht geschützt ist</h3>
 <li><strong>Was gesagt wird.</strong> Namen, Datumsangaben, Orte und alles andere, was gesprochen wird.</li>
 <li><strong>Wie es gesagt wird.</strong> {stays}</li>
 <li><strong>Vor Angreifern, die dieses System kennen.</strong> {linkage}</li>
+<li><strong>Vor Menschen, die mehr wissen.</strong> Je mehr Aufnahmen einer Person es gibt, desto leichter
+lassen sie sich einander zuordnen. Wer das Original hat, kann die daraus gemachte anonymisierte Stimme finden.
+Schon die Worte können verraten, wer spricht.</li>
 </ul>"""
 PROFILE_USED = """<h3>Profil</h3>
 <p id="profile-used"><strong>{name}.</strong> {profile}</p>"""

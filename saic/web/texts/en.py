@@ -206,6 +206,9 @@ NOT_PROTECTED = """<h3>What is not protected</h3>
 <li><strong>What is said.</strong> Names, dates, places and anything else that is spoken.</li>
 <li><strong>How it is said.</strong> {stays}</li>
 <li><strong>Against attackers who know this system.</strong> {linkage}</li>
+<li><strong>Against people who know more.</strong> The more recordings of one person there are, the
+easier they are to link. Whoever has the original can find the anonymized voice made from it. The words
+alone can tell who speaks.</li>
 </ul>"""
 PROFILE_USED = """<h3>Profile</h3>
 <p id="profile-used"><strong>{name}.</strong> {profile}</p>"""

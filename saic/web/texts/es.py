@@ -198,6 +198,9 @@ NOT_PROTECTED = """<h3>Qué no está protegido</h3>
 <li><strong>Lo que se dice.</strong> Nombres, fechas, lugares y todo lo demás que se dice.</li>
 <li><strong>Cómo se dice.</strong> {stays}</li>
 <li><strong>Contra atacantes que conocen este sistema.</strong> {linkage}</li>
+<li><strong>Contra personas que saben más.</strong> Cuantas más grabaciones hay de una persona, más
+fácil es vincularlas entre sí. Quien tiene el original puede encontrar la voz anonimizada que se hizo con él. Las
+palabras por sí solas pueden revelar quién habla.</li>
 </ul>"""
 PROFILE_USED = """<h3>Perfil</h3>
 <p id="profile-used"><strong>{name}.</strong> {profile}</p>"""

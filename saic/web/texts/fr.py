@@ -204,6 +204,9 @@ NOT_PROTECTED = """<h3>Ce qui n’est pas protégé</h3>
 <li><strong>Ce qui est dit.</strong> Les noms, les dates, les lieux et tout autre mot prononcé.</li>
 <li><strong>La manière de parler.</strong> {stays}</li>
 <li><strong>Contre des attaquants qui connaissent ce système.</strong> {linkage}</li>
+<li><strong>Contre des personnes qui en savent plus.</strong> Plus il y a d’enregistrements d’une
+personne, plus il est facile de les relier entre eux. Qui possède l’original peut retrouver la voix anonymisée
+qui en est issue. Les mots seuls peuvent révéler qui parle.</li>
 </ul>"""
 PROFILE_USED = """<h3>Profil</h3>
 <p id="profile-used"><strong>{name}.</strong> {profile}</p>"""
