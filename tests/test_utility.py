@@ -823,22 +823,27 @@ def test_language_that_is_recognized_badly_is_left_out_and_does_not_stop_the_run
     assert figures["convert"]["wer_true"].n == 4 and figures["convert"]["wer_true"].value > 10
 
 
-def test_language_whose_copies_have_other_words_is_left_out(tmp_path, monkeypatch):
-    dataset, texts, outputs = _speakers(tmp_path, language={"berta": "sv-SE"})
+def test_language_whose_copies_have_other_words_is_left_out_if_it_has_enough_speakers(tmp_path, monkeypatch):
+    dataset, texts, outputs = _speakers(tmp_path, language=dict.fromkeys(("berta", "dave", "emil"), "sv-SE"))
     of_trial = outputs.of_trial
 
     def silent_copies(system, trial):
         wav = of_trial(system, trial)
         return 0 * wav if system == "copy_source" else wav
 
+    def measured_with(n_speakers):
+        monkeypatch.setattr("saic.evaluation.measures.words.MIN_CONTROL_SPEAKERS", n_speakers)
+        evaluators = _evaluators(PitchASR(languages=frozenset({"en", "sv"})))
+        return _measure((dataset, texts, outputs), tmp_path, evaluators)
+
     monkeypatch.setattr(outputs, "of_trial", silent_copies)
-    evaluators = _evaluators(PitchASR(languages=frozenset({"en", "sv"})))
-    figures = _measure((dataset, texts, outputs), tmp_path, evaluators)
+    figures = measured_with(4)
+    assert figures["convert"]["wer_true@sv-SE"].n == 3 and figures["convert"]["wer"].n == 4
+    figures = measured_with(3)
     assert figures["real"]["wer_true@sv-SE"].value == 0 and figures["copy_source"]["wer@sv-SE"].value == 100
-    assert "wer_true@sv-SE" not in figures["convert"] and figures["convert"]["wer"].n == 3
-    monkeypatch.setattr("saic.evaluation.measures.words.MIN_CONTROL_SPEAKERS", 3)
+    assert "wer_true@sv-SE" not in figures["convert"] and figures["convert"]["wer"].n == 1
     with pytest.raises(SaicError, match="copy of the source is 100 %"):  # English is not left out: it stops the run
-        _measure((dataset, texts, outputs), tmp_path, evaluators)
+        measured_with(1)
 
 
 def test_control_of_english_does_not_depend_on_other_languages(tmp_path, monkeypatch):

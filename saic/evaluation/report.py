@@ -36,7 +36,7 @@ from saic.evaluation.linkage.result import ONE_LANGUAGE, TWO_SESSIONS
 from saic.evaluation.measures.words import ADULTS, CHILDREN, MAX_COPY_WER, MAX_RECORDINGS_WER
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.report_parts import SCHEMA, estimates_of, known, table, versions
-from saic.evaluation.systems import COMPARED_PROFILES, SYSTEMS
+from saic.evaluation.systems import COMPARED_PROFILES, MIN_CONTROL_SPEAKERS, SYSTEMS
 from saic.migration import migrate_report
 
 HEADLINE_SYSTEM = "pseudonym"
@@ -193,9 +193,9 @@ _NOTES = {
     "languages": """\
 - Errors of Whisper in the language of the recording, against the true text: WER, or CER in languages
   that are written without spaces. Above the recordings: the paired difference, with a bootstrap by
-  speaker. A language other than English is left out of all figures of words if the WER of its
-  recordings is above {recordings:g} %, or that of a copy against the transcript of the recording above
-  {copy:g} %.
+  speaker. A language other than English is left out of all figures of words if the error of its
+  recordings is above {recordings:g} %, or, with {speakers} speakers or more, that of a copy against the
+  transcript of the recording above {copy:g} %.
 """,
     "identity": """\
 - Target top-1: share of outputs whose best match among the enrolled speakers is the target. Source
@@ -497,7 +497,9 @@ def _words_by_language(corpus: str, systems: Mapping[str, Mapping[str, Estimates
     rows = {part: row(part) for part in measured} | {ALL_LANGUAGES: row("")}
     lines = []
     if measured:
-        note = notes.pop("languages", "").format(recordings=MAX_RECORDINGS_WER, copy=MAX_COPY_WER)
+        note = notes.pop("languages", "").format(
+            recordings=MAX_RECORDINGS_WER, copy=MAX_COPY_WER, speakers=MIN_CONTROL_SPEAKERS
+        )
         title = f"Words by language: {corpus}"
         lines = table(title, _with_values(columns, rows), rows, note, first="Language", level=3)
     if left_out := [_why_left_out(part, systems) for part in sorted(parts - set(measured))]:
