@@ -124,7 +124,7 @@ VOICES = {"anna": 0, "ben": 1, "carl": 2}
 WORDS = ["apple", "bread", "chair", "desk", "elbow", "flower", "garden", "horse", "island", "jacket"]
 
 
-def _measure(tmp_path, monkeypatch, with_asr: bool = True, seed: int = 0, conditions=None, second=False):
+def _measure(tmp_path, monkeypatch, with_asr: bool = True, seed: int = 0, conditions=None, second=False, language="en"):
     """Measure a fake system; a wav is (voice, words): the number of a voice and the number of words in its transcript.
 
     The system outputs the target's voice with one word fewer. The degradation "worse" adds 97 to the second number: a
@@ -136,6 +136,7 @@ def _measure(tmp_path, monkeypatch, with_asr: bool = True, seed: int = 0, condit
         parts={name: SpeakerParts(name, None, *[(Span(name, 0, 1),)] * 3) for name in VOICES},
         one_trial_per_source=lambda: trials,
         wav=lambda part: np.array([VOICES[part[0].utterance], 10.0]),
+        languages=dict.fromkeys(VOICES, language),
     )
     default = {"worse": lambda wav, rng: wav + np.array([0, 97]), "same": lambda wav, rng: wav}
     monkeypatch.setattr(robustness, "DEGRADATIONS", conditions or default)
@@ -150,17 +151,19 @@ def _measure(tmp_path, monkeypatch, with_asr: bool = True, seed: int = 0, condit
 
     transcribed: list[int] = []
 
-    def transcribe(wav):
+    def transcribe(wav, *, language):
+        assert language == "en"
         transcribed.append(int(wav[1]))
         return " ".join(WORDS[: int(wav[1]) % 100])
 
-    asr = SimpleNamespace(identity="x", transcribe=transcribe)
+    asr = SimpleNamespace(identity="x", languages={"en"}, transcribe=transcribe)
     steps = []
     measured = robustness.measure(
         dataset,
         SimpleNamespace(of_audio=of_audio),
         lambda wav: np.array([[1, 0, 0], [0, 1, 0], [0, 0.6, 0.8]])[int(wav[0])],
         Evaluators([], moonshine=asr) if second else Evaluators([], asr if with_asr else None),
+        texts={},
         seed=seed,
         progress=lambda *step: steps.append(step),
         cache=tmp_path,
@@ -177,9 +180,12 @@ def test_robustness_matches_hand_computation(tmp_path, monkeypatch) -> None:
     # Deleted words: 4 of 10 for Anna and Carl, all of Ben's. Anna's conversion has Carl's voice, whose cosine to Ben's
     # is 0.6.
     expected = {"wer": 60, "wer_rise": 50, "target_top1": 100 / 3, "no_speech": 100 / 3, "cosine": (0.6 + 1) / 2}
-    assert value["worse"] == pytest.approx(expected | {"wer_unconverted": 30})
+    assert value["worse"] == pytest.approx(expected | {"wer_unconverted": 30, "wer_above_unconverted": 30})
     expected = {"wer": 10, "wer_rise": 0, "target_top1": 100, "no_speech": 0, "cosine": 1}
-    assert value["same"] == pytest.approx(expected | {"wer_unconverted": 0}, abs=1e-9)
+    assert value["same"] == pytest.approx(expected | {"wer_unconverted": 0, "wer_above_unconverted": 10}, abs=1e-9)
+    # Of Anna and Carl 40 - 30 points, of Ben 100 - 30: the interval is that of the differences.
+    above = measured["worse"]["wer_above_unconverted"]
+    assert above.low == pytest.approx(10) and above.high == pytest.approx(70) and (above.n, above.unit) == (3, "points")
     assert measured["worse"]["cosine"].n == 2 and measured["worse"]["wer_rise"].unit == "points"
     # Clean sources, their conversions, worse sources, their conversions; equal audio is transcribed once.
     assert len(transcribed) == 3 + 3 + 3 + 2
@@ -189,13 +195,21 @@ def test_robustness_matches_hand_computation(tmp_path, monkeypatch) -> None:
 def test_robustness_without_asr_has_no_wer(tmp_path, monkeypatch) -> None:
     value, measured, _ = _measure(tmp_path, monkeypatch, with_asr=False)
     assert value["worse"]["wer"] is value["worse"]["wer_rise"] is None
-    assert measured["worse"]["wer_rise"].n == 0 and value["worse"]["cosine"] == pytest.approx(0.8)
+    assert measured["worse"]["wer_rise"].n == measured["worse"]["wer_above_unconverted"].n == 0
+    assert value["worse"]["cosine"] == pytest.approx(0.8)
+
+
+def test_language_that_no_recognizer_knows_has_no_wer(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(robustness, "unrecognized", lambda *arguments, **options: {"sv-SE": {}})
+    value, measured, transcribed = _measure(tmp_path, monkeypatch, language="sv-SE")
+    assert measured["worse"]["wer"].n == measured["worse"]["wer_above_unconverted"].n == 0 and not transcribed
+    assert value["worse"]["cosine"] == pytest.approx(0.8)
 
 
 def test_second_recognizer_has_figures_of_its_own(tmp_path, monkeypatch) -> None:
     first, *_ = _measure(tmp_path, monkeypatch)
     second, measured, _ = _measure(tmp_path, monkeypatch, second=True)
-    for name in ("wer", "wer_rise", "wer_unconverted"):
+    for name in ("wer", "wer_rise", "wer_unconverted", "wer_above_unconverted"):
         assert second["worse"][f"moonshine_{name}"] == first["worse"][name] and second["worse"][name] is None
         assert first["worse"][f"moonshine_{name}"] is None
     assert measured["worse"]["moonshine_wer_rise"].unit == "points" and "moonshine_wer_rise" not in second["clean"]

@@ -16,7 +16,7 @@ import soundfile
 
 from saic.data.manifest import Clip, write
 from saic.errors import DataError, EmptyAudio, InvalidAudio, SaicError, SilentAudio, UsageError
-from saic.evaluation import metrics
+from saic.evaluation import metrics, overview
 from saic.evaluation import report as reports
 from saic.evaluation.data.codec import lossless, round_trip
 from saic.evaluation.data.evaluation_set import PartitionedSet
@@ -483,8 +483,9 @@ class OnsetASR:
     """One word per onset of speech, named by its time."""
 
     identity = "rhythm"
+    languages = frozenset({"en"})
 
-    def transcribe(self, wav):
+    def transcribe(self, wav, *, language):
         starts = np.flatnonzero(np.diff(speech_frames(wav).astype(int)) > 0)
         return " ".join(chr(ord("a") + start // 8 % 26) * 3 for start in starts)
 
@@ -611,6 +612,52 @@ def test_markdown_shows_the_price_of_a_profile_in_words(whole, corpus_folder):
     assert rows[0] == "| System | WER, points | Moonshine: WER, points | Speakers |"  # no column without a value
     assert rows[2:] == ["| `pseudonym` | 1.2 [-0.5, 3.0] | 2.0 [-0.5, 3.0] | 6 |"]
     assert "minus that of `pseudonym_prosody_kept`" in table
+
+
+def _percent(value: float | None, n: int = 4) -> dict:
+    return {"value": value, "low": None, "high": None, "n": n, "unit": "%"}
+
+
+def test_markdown_shows_words_by_language_and_names_the_languages_left_out(whole, corpus_folder):
+    report = copy.deepcopy(whole[1])
+    utility = {name: groups["utility"] for name, groups in systems_of(report).items() if "utility" in groups}
+    for name in ("wer_true@de", "wer_true@zh-CN"):
+        utility["real"][name], utility["convert"][name] = _percent(12.0), _percent(20.0)
+        utility["convert"][name.replace("@", "_rise@")] = _percent(8.0)
+    utility["real"] |= {"wer_true@hi": _percent(72.0), "wer_true@ia": _percent(None, 0), "wer_true@th": _percent(20.0)}
+    utility["copy_source"]["wer@th"] = _percent(35.0)
+    heading = f"### Words by language: {corpus_folder.name}\n"
+    for markdown in (reports.markdown(report), reports.topic_markdown(report, "words")):
+        table = markdown.split(heading)[1].split("\n## ")[0].split("\n### ")[0]
+        rows = [line for line in table.splitlines() if line.startswith("|")]
+        shown = "Recordings: error, % | Conversions: error, % | Conversions above the recordings, points"
+        assert rows[0].startswith(f"| Language | {shown} |")
+        assert [row.split(" | ")[:4] for row in rows[2:4]] == [
+            [f"| `{name}`", "12.0", "20.0", "8.0"] for name in ("de", "zh-CN")
+        ]
+        assert len(rows) == 5 and rows[4].startswith("| `all` |")
+        for reason in (
+            "`hi` (error of the recordings: 72 %)",
+            "`ia` (no text, or no recognizer that knows it)",
+            "`th` (a copy has other words than the recordings)",
+        ):
+            assert reason in table
+    assert heading not in (whole[0] / "report.md").read_text()
+
+
+def test_words_of_children_and_adults_have_rows_and_marks(whole, corpus_folder):
+    report = copy.deepcopy(whole[1])
+    for name, groups in systems_of(report).items():
+        if name in ("real", "pseudonym"):
+            groups["utility"] |= {f"{figure}@children": _percent(30.0) for figure in ("wer_true", "moonshine_wer_true")}
+            groups["utility"]["wer_true@adults"] = _percent(10.0)
+    table = reports.markdown(report).split("## Words of `pseudonym`, by corpus\n")[1].split("\n## ")[0]
+    rows = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
+    parts = [corpus_folder.name, f"{corpus_folder.name} adults", f"{corpus_folder.name} children"]
+    assert rows == [f"| `{name}`" for name in parts]
+    assert "at most 14 years" in table and "Words by language" not in reports.markdown(report)
+    drawn = overview.figure(report, "words")
+    assert set(parts) <= {text.get_text() for text in drawn.legends[0].get_texts()}
 
 
 def test_markdown_reads_reports_of_schema_2(whole):

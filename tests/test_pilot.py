@@ -39,11 +39,12 @@ class FakeASR:
     """Hears four words in everything; one of them depends on the samples."""
 
     identity = "fake"
+    languages = frozenset({"en"})
 
     def __init__(self, model: str | None = None):
         self.model = model
 
-    def transcribe(self, wav: np.ndarray) -> str:
+    def transcribe(self, wav: np.ndarray, *, language: str) -> str:
         return f"one two three {len(wav)} {int(1000 * np.abs(wav).mean())}"
 
 

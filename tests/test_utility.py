@@ -5,6 +5,7 @@ import itertools
 import json
 import shutil
 import sys
+import unicodedata
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -20,16 +21,18 @@ from saic import audio
 from saic.data.manifest import Clip
 from saic.errors import SaicError, SilentAudio, UsageError, WeightsError
 from saic.evaluation.data.codec import lossless
-from saic.evaluation.data.evaluation_set import PartitionedSet
+from saic.evaluation.data.evaluation_set import EvaluationSet, PartitionedSet
 from saic.evaluation.evaluators import distillmos as distillmos_module
 from saic.evaluation.evaluators import evaluators as evaluators_module
 from saic.evaluation.evaluators import moonshine as moonshine_module
+from saic.evaluation.evaluators import normalizer as normalizer_module
 from saic.evaluation.evaluators import whisper as whisper_module
 from saic.evaluation.evaluators.distillmos import DistillMos
 from saic.evaluation.evaluators.dnsmos import Dnsmos, normalize_level, trim_pauses
 from saic.evaluation.evaluators.evaluators import CachedEvaluators, Evaluators
 from saic.evaluation.evaluators.moonshine import MoonshineASR
-from saic.evaluation.evaluators.whisper import DECODING, MODEL, NO_ASR, WhisperASR, normalize
+from saic.evaluation.evaluators.normalizer import base_language, normalize
+from saic.evaluation.evaluators.whisper import DECODING, MODEL, NO_ASR, WhisperASR
 from saic.evaluation.measures import prosody, utility
 from saic.evaluation.measures.text_errors import Edits, character_errors, edits, pool_by_speaker, word_errors
 from saic.evaluation.measures.utility import OutputFigures, check_control, differences, estimate, measure
@@ -140,6 +143,33 @@ def test_normalizer_unifies_spellings():
     assert normalize("the apostle") != normalize("the epistle")
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "normalized"),
+    [
+        ("de", "Um zehn Uhr: „Ähm, nein!“ [Lärm]", "um zehn uhr ähm nein"),
+        ("pt-BR", "Um, dois.", "um dois"),
+        ("hi", "मैं छोड़ने वाली नहीं हूँ।", "मैं छोड़ने वाली नहीं हूँ"),
+        ("ar", "قَالُوا", "قَالُوا"),
+        ("zh-CN", "心里， 觉得有点 凄凉。", "心里觉得有点凄凉"),
+        ("en-GB", "Um, the colour!", "the color"),
+    ],
+)
+def test_texts_are_normalized_by_their_language(language: str, text: str, normalized: str):
+    assert normalize(text, language) == unicodedata.normalize("NFKC", normalized)
+
+
+def test_characters_are_counted_where_there_are_no_spaces():
+    assert word_errors("ab cd", "ab ce", "zh-TW") == Edits(1, 0, 0, 5)
+    assert word_errors("ab cd", "ab ce", "sv-SE") == word_errors("ab cd", "ab ce") == Edits(1, 0, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("code", "language"), [("sv-SE", "sv"), ("en-GB+en-US", "en"), ("en+sv-SE", "en+sv"), ("rm-sursilv", "rm")]
+)
+def test_language_of_a_code_has_no_region(code: str, language: str):
+    assert base_language(code) == language
+
+
 # Whisper --------------------------------------------------------------------------------------------------
 
 
@@ -215,6 +245,16 @@ def test_language_is_that_of_the_wav_where_the_model_knows_several(whisper, is_m
     assert asr.language(np.zeros(RATE, dtype=np.float32)) == language
 
 
+@pytest.mark.parametrize(("is_multilingual", "known"), [(True, {"en", "de"}), (False, {"en"})])
+def test_languages_are_those_that_the_model_has_a_token_of(whisper, is_multilingual: bool, known: set[str]):
+    asr = WhisperASR(whisper.folder)
+    asr._model.supported_languages = ["en", "de", "yue"] if is_multilingual else ["en"]
+    asr._model.hf_tokenizer = SimpleNamespace(token_to_id=lambda token: None if token == "<|yue|>" else 1)
+    assert asr.languages == known
+    asr.transcribe(np.zeros(RATE, dtype=np.float32), language="de")
+    assert whisper.options[-1]["language"] == "de"
+
+
 def test_recognizer_in_the_cache_of_the_hub_is_found_without_the_hub(whisper, tmp_path, monkeypatch):
     repo, revision = MODEL.split("@")
     folder = tmp_path / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots" / revision
@@ -278,7 +318,7 @@ def test_damaged_model_raises_weights_error(whisper, tmp_path):
 )
 def test_missing_package_raises_with_the_install_command(monkeypatch, package, make):
     monkeypatch.setitem(sys.modules, package, None)
-    whisper_module._normalizer.cache_clear()
+    normalizer_module._normalizer.cache_clear()
     with pytest.raises(UsageError, match=r"pip install '.\[eval\]'"):
         make()
 
@@ -496,15 +536,16 @@ CLIP_S, CLIPS = 4, 4
 class PitchASR:
     """Transcribes the name of the speaker once per second. Fails after ``fail_after`` calls."""
 
-    def __init__(self, identity: str = "pitch", fail_after: int = 10**9):
-        self.identity = identity
+    def __init__(self, identity: str = "pitch", fail_after: int = 10**9, languages: frozenset[str] = frozenset({"en"})):
+        self.identity, self.languages, self.spoken = identity, languages, Counter()
         self.calls = 0
         self._fail_after = fail_after
 
-    def transcribe(self, wav):
+    def transcribe(self, wav, *, language):
         if self.calls >= self._fail_after:
             raise RuntimeError("power cut")
         self.calls += 1
+        self.spoken[language] += 1
         track = track_f0(wav[:RATE])
         if not track.any():
             return ""
@@ -718,3 +759,129 @@ def test_control_out_of_range_raises(system, percent):
     with pytest.raises(SaicError, match="Control out of range"):
         check_control(system, alone)
     check_control(system, wer(100 - percent, 20) | {"moonshine_wer": alone["moonshine_wer"]})  # Whisper's counts
+
+
+# Languages and children, with fake evaluators --------------------------------------------------------------
+
+
+def _speakers(folder: Path, **about) -> tuple[PartitionedSet, dict, SystemOutputs]:
+    """The set of ``small`` with other attributes of speakers: ``attribute={speaker: value}``; Emil has a text too."""
+    clips = []
+    for name, pitch_hz in PITCH_HZ.items():
+        for number in range(CLIPS):
+            path = folder / f"{name}-{number}.flac"
+            soundfile.write(path, voice(pitch_hz, CLIP_S, seed=number), RATE)
+            values = {attribute: of_speakers.get(name) for attribute, of_speakers in about.items()}
+            text = values.pop("text", None) or " ".join([name.upper()] * CLIP_S)
+            clips.append(Clip(path, path.stem, name, "FM"[pitch_hz < 170], CLIP_S, text, "test", **values))
+    dataset = PartitionedSet(clips, seed=0, quick=False, progress=lambda *step: None, codec=lossless)
+    texts = {clip.utterance: clip.text for clip in clips}
+    return dataset, texts, SystemOutputs(KeepingPipeline(), dataset, folder / "cache", seed=0)
+
+
+LANGUAGES = {"berta": "sv-SE", "dave": "zh-CN", "emil": "ia"}  # Anna: none is stated, so English
+
+
+@pytest.fixture(scope="module")
+def by_language(tmp_path_factory):
+    """Figures of four languages. Chinese names are heard right, and nobody knows Interlingua."""
+    folder = tmp_path_factory.mktemp("languages")
+    asr, moonshine = PitchASR(languages=frozenset({"en", "sv", "zh"})), PitchASR("another")
+    figures = _measure(_speakers(folder, language=LANGUAGES), folder, _evaluators(asr, moonshine=moonshine))
+    return SimpleNamespace(figures=figures, asr=asr, moonshine=moonshine)
+
+
+def test_each_recognizer_transcribes_the_languages_that_it_knows(by_language):
+    assert set(by_language.asr.spoken) == {"en", "sv", "zh"} and set(by_language.moonshine.spoken) == {"en"}
+    convert = by_language.figures["convert"]
+    assert (convert["wer"].n, convert["wer_true"].n, convert["moonshine_wer"].n) == (3, 3, 1)
+    assert convert["wer_true"].value == convert["wer_true_rise"].value == 0
+    assert convert["distillmos"].n == 4  # sound has no language
+
+
+def test_each_language_has_word_figures_of_its_own(by_language):
+    real, vocoder = (by_language.figures[system] for system in ("real", "vocoder"))
+    for language in ("en", "sv-SE", "zh-CN"):
+        assert (real[f"wer_true@{language}"].value, real[f"wer_true@{language}"].n) == (0, 1)
+        assert vocoder[f"wer_true_rise@{language}"].value == 100 and f"wer_true_rise@{language}" not in real
+    assert vocoder["moonshine_wer_true@en"].value == 100 and "moonshine_wer_true@sv-SE" not in vocoder
+    # Silence deletes all characters of the Chinese text, as many as 48 letters: "dave" 12 times without spaces.
+    assert vocoder["cer_true@zh-CN"].value == 100
+    assert real["wer_true@ia"] == Estimate(None, None, None, 0, "%") and "wer@ia" not in vocoder
+
+
+def test_language_that_is_recognized_badly_is_left_out_and_does_not_stop_the_run(tmp_path):
+    text = {"berta": "Helt andra ord än de som hörs"}
+    small = _speakers(tmp_path, language={"berta": "sv-SE"}, text=text)
+    figures = _measure(small, tmp_path, _evaluators(PitchASR(languages=frozenset({"en", "sv"}))))
+    assert figures["real"]["wer_true@sv-SE"].value > 40 and "wer_true@sv-SE" not in figures["convert"]
+    assert "wer@sv-SE" in figures["copy_source"] and "wer@sv-SE" not in figures["pseudonym"]
+    assert (figures["convert"]["wer_true"].value, figures["convert"]["wer"].n) == (0, 3)
+    # The same words in English are a corpus with many errors: they stay.
+    small = _speakers(tmp_path, text=text)
+    figures = _measure(small, tmp_path, _evaluators(PitchASR()))
+    assert figures["convert"]["wer_true"].n == 4 and figures["convert"]["wer_true"].value > 10
+
+
+def test_language_whose_copies_have_other_words_is_left_out_if_it_has_enough_speakers(tmp_path, monkeypatch):
+    dataset, texts, outputs = _speakers(tmp_path, language=dict.fromkeys(("berta", "dave", "emil"), "sv-SE"))
+    of_trial = outputs.of_trial
+
+    def silent_copies(system, trial):
+        wav = of_trial(system, trial)
+        return 0 * wav if system == "copy_source" else wav
+
+    def measured_with(n_speakers):
+        monkeypatch.setattr("saic.evaluation.measures.words.MIN_CONTROL_SPEAKERS", n_speakers)
+        evaluators = _evaluators(PitchASR(languages=frozenset({"en", "sv"})))
+        return _measure((dataset, texts, outputs), tmp_path, evaluators)
+
+    monkeypatch.setattr(outputs, "of_trial", silent_copies)
+    figures = measured_with(4)
+    assert figures["convert"]["wer_true@sv-SE"].n == 3 and figures["convert"]["wer"].n == 4
+    figures = measured_with(3)
+    assert figures["real"]["wer_true@sv-SE"].value == 0 and figures["copy_source"]["wer@sv-SE"].value == 100
+    assert "wer_true@sv-SE" not in figures["convert"] and figures["convert"]["wer"].n == 1
+    with pytest.raises(SaicError, match="copy of the source is 100 %"):  # English is not left out: it stops the run
+        measured_with(1)
+
+
+def test_control_of_english_does_not_depend_on_other_languages(tmp_path, monkeypatch):
+    """Silent copies of one English speaker stop the run, although those of three Swedish speakers are perfect."""
+    dataset, texts, outputs = _speakers(tmp_path, language=dict.fromkeys(("berta", "dave", "emil"), "sv-SE"))
+    of_trial = outputs.of_trial
+
+    def silent_anna(system, trial):
+        wav = of_trial(system, trial)
+        return 0 * wav if (system, trial.source) == ("copy_source", "anna") else wav
+
+    monkeypatch.setattr(outputs, "of_trial", silent_anna)
+    monkeypatch.setattr("saic.evaluation.measures.words.MIN_CONTROL_SPEAKERS", 1)
+    with pytest.raises(SaicError, match="copy of the source is 100 %"):
+        _measure((dataset, texts, outputs), tmp_path, _evaluators(PitchASR(languages=frozenset({"en", "sv"}))))
+
+
+def test_speaker_of_two_languages_is_left_out(tmp_path):
+    clips = [
+        Clip(tmp_path / f"{k}.flac", str(k), "anna", None, 1.0, None, "test", language=language)
+        for k, language in enumerate((None, "sv-SE"))
+    ]
+    assert EvaluationSet(clips, lossless).languages == {"anna": "en+sv-SE"}
+    assert base_language("en+sv-SE") not in MoonshineASR.languages
+
+
+def test_children_and_adults_have_word_figures_of_their_own(tmp_path):
+    ages = {"anna": 8, "berta": 14, "dave": 15}  # Emil's is unknown
+    small = _speakers(tmp_path, age=ages, text={"anna": "Anna anna anna apa"})
+    figures = _measure(small, tmp_path, _evaluators(PitchASR(), moonshine=PitchASR("another")))
+    for system in ("real", "convert"):
+        of_system = figures[system]
+        assert (of_system["wer_true@children"].value, of_system["wer_true@children"].n) == (12.5, 2)
+        assert (of_system["wer_true@adults"].value, of_system["wer_true@adults"].n) == (0, 1)
+        assert of_system["moonshine_wer_true@children"] == of_system["wer_true@children"]
+        assert (of_system["wer_true"].value, of_system["wer_true"].n) == (6.25, 4)
+    assert figures["convert"]["wer_true_rise@children"].value == 0 and figures["vocoder"]["wer@children"].value == 100
+
+
+def test_corpus_of_english_adults_has_no_parts(measured):
+    assert not [name for figures in measured.estimates.values() for name in figures if "@" in name]

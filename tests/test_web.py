@@ -712,7 +712,12 @@ class SpokenASR:
 
 @pytest.mark.parametrize(
     ("language", "transcripts", "kept"),
-    [("de", ("Wo tut es weh?", "Wo tut das weh"), 0.75), ("zh", ("我头疼得厉害", "我头痛得厉害"), 5 / 6)],
+    [
+        ("de", ("Wo tut es weh?", "Wo tut das weh"), 0.75),
+        ("de", ("Um acht?", "Acht!"), 0.5),  # in English, "um" is no word
+        ("hi", ("वे किताब", "वा कीताब"), 0),  # vowel signs count
+        ("zh", ("我头疼得厉害", "我头痛，得厉害"), 5 / 6),
+    ],
 )
 def test_words_are_counted_in_the_language_of_the_original(language: str, transcripts, kept: float) -> None:
     measurer = ProtectionMeasurer(FakePipeline(), SpokenASR(language, iter(transcripts)))

@@ -8,11 +8,13 @@
 ``data.evaluation_set``       the audio of those parts
 ``data.codec``                the MP3 round trip that all audio passes
 ``data.degradations``         noise, a room, Opus and other degradations of the input
-``evaluators``                ``embedders``; ``whisper`` and ``moonshine`` (ASR); ``dnsmos``
-                              and ``distillmos`` (speech quality)
+``evaluators``                ``embedders``; ``whisper`` and ``moonshine`` (ASR) and the
+                              ``normalizer`` of their texts; ``dnsmos`` and ``distillmos``
+                              (speech quality)
 ``measures.identity``         top-1 of target and source among enrolled speakers (paper 4.2)
 ``linkage``                   privacy: EER of attackers who use everything in a file
-``measures.utility``          WER, speech quality and prosody (``text_errors``, ``prosody``)
+``measures.utility``          words, speech quality and prosody (``prosody``)
+``measures.words``            WER and CER by language, of children and adults (``text_errors``)
 ``measures.disentanglement``  speaker probes on content codes
 ``measures.classification``   speaker recognition on real recordings
 ``measures.robustness``       conversions of degraded recordings

@@ -1,8 +1,9 @@
 """A report in five figures: words, identity, attackers by seconds, sound, degraded recordings.
 
 Each figure has a row for a system or a kind of degradation, and in it a mark with its 95 % interval
-for each corpus. Controls and baselines of the vocoder are left out; the tables have them. A sixth
-figure has a row for each attacker and a mark for each system.
+for each corpus; of words also for its children and its adults, where it has children. Controls and
+baselines of the vocoder are left out; the tables have them. A sixth figure has a row for each
+attacker and a mark for each system.
 """
 
 import itertools
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from saic.evaluation.linkage.report import HEADLINE_S, VARIANTS, strongest
+from saic.evaluation.measures.words import ADULTS, CHILDREN
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.plots import COLORS, DASHES, save_png
 from saic.evaluation.report_parts import estimates_of
@@ -213,16 +215,20 @@ def _by_system(
     best: str = "low",
     recordings: bool = False,
 ) -> Panel | None:
-    """A row for each system with one of two figures; ``recordings``: also for the recordings themselves."""
+    """A row for each system with one of two figures; ``recordings``: also for the recordings themselves.
+
+    Parts of a corpus by age, if they have the figure, have marks of their own.
+    """
     rows: dict[str, dict[tuple[str, bool], Estimate]] = {}
     for system, about in SYSTEMS.items():
         if (about.is_control and not (recordings and system == "real")) or about.is_vocoder_baseline:
             continue
         for corpus, systems in _by_corpus(report).items():
             figures = systems.get(system, {}).get(group, {})
-            for key, is_filled in ((name, True), (hollow, False)):
+            for part, is_filled in itertools.product(("", ADULTS, CHILDREN), (True, False)):
+                key = (name if is_filled else hollow) + f"@{part}" * bool(part)
                 if key in figures and figures[key].value is not None:
-                    rows.setdefault(system, {})[corpus, is_filled] = figures[key]
+                    rows.setdefault(system, {})[f"{corpus} {part}".strip(), is_filled] = figures[key]
     return Panel(title, rows, chance, best) if rows else None
 
 

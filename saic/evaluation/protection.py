@@ -20,8 +20,9 @@ import numpy as np
 from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, UsageError
 from saic.evaluation.evaluators.embedders import OwnEncoder, Resemblyzer
-from saic.evaluation.evaluators.whisper import WhisperASR, normalize
-from saic.evaluation.measures.text_errors import character_errors, word_errors
+from saic.evaluation.evaluators.normalizer import normalize
+from saic.evaluation.evaluators.whisper import WhisperASR
+from saic.evaluation.measures.text_errors import word_errors
 from saic.gallery import Gallery
 from saic.signal.filters import Samples
 
@@ -29,7 +30,6 @@ WORDS_S = 300
 """Seconds of a recording in which words are counted: time and memory of the ASR grow with the length."""
 
 _BLOCK_SAMPLES = 60 * SAMPLE_RATE  # bounds memory
-_WITHOUT_SPACES = ("ja", "km", "lo", "my", "th", "yue", "zh")
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class ProtectionMeasurer:
 
         The reference is the ASR transcript of the original, in the language that the ASR hears there:
         1 - (S + D) / N with S substitutions, D deletions and N reference words. Unlike in the WER,
-        insertions do not count. In scripts without spaces, characters count. Of the original, the
+        insertions do not count. In languages without spaces, characters count. Of the original, the
         first five minutes count, and the same share of the anonymized recording.
 
         Parameters
@@ -202,8 +202,8 @@ class ProtectionMeasurer:
         original, swapped = (wav[: round(share * len(wav))] for wav in (original, swapped))
         language = self._asr.language(original)
         after_step()
-        texts = (normalize(self._asr.transcribe(wav, after_step, language)) for wav in (original, swapped))
-        edits = (character_errors if language in _WITHOUT_SPACES else word_errors)(*texts)
+        texts = (normalize(self._asr.transcribe(wav, after_step, language), language) for wav in (original, swapped))
+        edits = word_errors(*texts, language)
         return 1 - (edits.substitutions + edits.deletions) / edits.length if edits.length else None
 
     def _embed(self, wav: Samples, start: int, stop: int, after_step: Callable[[], None]) -> np.ndarray | None:

@@ -11,7 +11,8 @@
      claims [sentences that the figures support]}
 
 Groups are identity, utility and, if measured, identity_lossless, classification (under ``real``),
-disentanglement and robustness (under ``convert``). ``privacy`` is explained in
+disentanglement and robustness (under ``convert``). A figure FIGURE@PART of utility is of the children,
+of the adults or of one language of the corpus. ``privacy`` is explained in
 :mod:`saic.evaluation.linkage.report`. Reports up to schema 3 have other keys, see
 :mod:`saic.migration`.
 """
@@ -29,16 +30,18 @@ from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.data.trials import MIN_SPEAKER_S
 from saic.evaluation.evaluators.evaluators import RECOGNIZERS, Evaluators
 from saic.evaluation.linkage import report as linkage_report
-from saic.evaluation.linkage.material import LENGTHS_S
+from saic.evaluation.linkage.material import LENGTHS_S, MAX_CHILD_AGE
 from saic.evaluation.linkage.report import HEADLINE_S, strongest
 from saic.evaluation.linkage.result import ONE_LANGUAGE, TWO_SESSIONS
+from saic.evaluation.measures.words import ADULTS, CHILDREN, MAX_COPY_WER, MAX_RECORDINGS_WER
 from saic.evaluation.metrics import MIN_INTERVAL_SPEAKERS, Estimates
 from saic.evaluation.report_parts import SCHEMA, estimates_of, known, table, versions
-from saic.evaluation.systems import COMPARED_PROFILES, SYSTEMS
+from saic.evaluation.systems import COMPARED_PROFILES, MIN_CONTROL_SPEAKERS, SYSTEMS
 from saic.migration import migrate_report
 
 HEADLINE_SYSTEM = "pseudonym"
 ALL_CORPORA = "all"
+ALL_LANGUAGES = "all"
 
 _IDENTITY = {
     "target_top1": "Target top-1, %",
@@ -120,9 +123,11 @@ _LABELS = {
     "wer": "WER",
     "wer_rise": "WER rise",
     "wer_unconverted": "WER unconverted",
+    "wer_above_unconverted": "WER above unconverted",
     "moonshine_wer": "Moonshine: WER",
     "moonshine_wer_rise": "Moonshine: WER rise",
     "moonshine_wer_unconverted": "Moonshine: WER unconverted",
+    "moonshine_wer_above_unconverted": "Moonshine: WER above unconverted",
     "eer": "EER",
     "eer_3s": "EER of 3 s",
     "eer_3s_difference": "EER of 3 s above Resemblyzer's",
@@ -138,6 +143,13 @@ _WORDS_BY_CORPUS = {
     "moonshine_wer_true": "Moonshine: WER, true text, %",
     "moonshine_wer_true_of_recordings": "Moonshine, recordings: WER, true text, %",
 }
+_WORDS_BY_LANGUAGE = {  # system, figure: label
+    ("real", "wer_true"): "Recordings: error, %",
+    ("convert", "wer_true"): "Conversions: error, %",
+    ("convert", "wer_true_rise"): "Conversions above the recordings, points",
+    ("pseudonym", "wer_true"): "Pseudonyms: error, %",
+    ("pseudonym", "wer_true_rise"): "Pseudonyms above the recordings, points",
+}
 
 
 @dataclass(frozen=True)
@@ -149,7 +161,7 @@ class _Topic:
 
 
 _TOPICS = {
-    "words": _Topic(("words", "moonshine", "price"), ("words",)),
+    "words": _Topic(("words", "moonshine", "price", "languages"), ("words",)),
     "identity": _Topic(
         ("identity", "parts", "identity_lossless", "classification", "disentanglement"),
         ("identity", "disentanglement"),
@@ -176,7 +188,16 @@ _NOTES = {
     "words_by_corpus": """\
 - WER and CER against the recognizer's transcript of the source. Against the true text where the
   corpus has it, with the recordings' own figure beside it. By Whisper, and by Moonshine, a
-  recognizer of another family.
+  recognizer of another family, which knows English alone. In languages that are written without
+  spaces, WER is the CER. `children` are speakers of at most {age} years, `adults` those whose age is
+  above it; the row above them has both.
+""",
+    "languages": """\
+- Errors of Whisper in the language of the recording, against the true text: WER, or CER in languages
+  that are written without spaces. Above the recordings: the paired difference, with a bootstrap by
+  speaker. A language other than English is left out of all figures of words if the error of its
+  recordings is above {recordings:g} %, or, with {speakers} speakers or more, that of a copy against the
+  transcript of the recording above {copy:g} %.
 """,
     "identity": """\
 - Target top-1: share of outputs whose best match among the enrolled speakers is the target. Source
@@ -208,7 +229,7 @@ _NOTES = {
     "moonshine": """\
 - By Moonshine tiny, a recognizer of another family, and Whisper's text normalizer; against
   Moonshine's own transcript of the source. A gain in words counts if both recognizers show it. It
-  knows English alone: where `copy_source` has a high WER, its figures are not valid.
+  knows English alone, and has no figures of other languages.
 """,
     "price": """\
 - WER of the profile minus that of `pseudonym_prosody_kept`, which keeps the source's F0 and timing:
@@ -238,7 +259,8 @@ _NOTES = {
 - One conversion per speaker, of a degraded recording; to a voice of the same sex, if the corpus
   states the sex of all speakers. WER is against the transcript of the clean source; cosine is between
   the speaker embeddings of the conversions of the degraded and of the clean recording. `unconverted`
-  is the WER of the degraded recording itself.
+  is the WER of the degraded recording itself, and WER above unconverted the difference, paired by
+  speaker.
 """,
     "all": """\
 - Averages over source speakers, with 95 % intervals from a bootstrap by speaker; with fewer than
@@ -425,23 +447,76 @@ def _attackers_by_corpus(privacy: Mapping[str, Any] | None) -> list[str]:
 
 
 def _words_by_corpus(corpora: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    words = {name: _words(estimates_of(of_corpus)) for name, of_corpus in corpora.items()}
+    words = {}
+    for name, of_corpus in corpora.items():
+        estimates = estimates_of(of_corpus)
+        words |= {f"{name} {part}".strip(): _words(estimates, part) for part in ("", ADULTS, CHILDREN)}
     words = {name: figures for name, figures in words.items() if known(figures, _WORDS_BY_CORPUS)}
     if not words:
         return []
     title = f"Words of `{HEADLINE_SYSTEM}`, by corpus"
-    return table(title, _with_values(_WORDS_BY_CORPUS, words), words, _NOTES["words_by_corpus"], first="Corpus")
+    notes = _NOTES["words_by_corpus"].format(age=MAX_CHILD_AGE)
+    return table(title, _with_values(_WORDS_BY_CORPUS, words), words, notes, first="Corpus")
 
 
-def _words(systems: Mapping[str, Mapping[str, Estimates]]) -> Estimates:
-    """Word errors of the default pseudonym, with those of the recordings."""
-    of_system, of_recordings = (systems.get(name, {}).get("utility", {}) for name in (HEADLINE_SYSTEM, "real"))
+def _words(systems: Mapping[str, Mapping[str, Estimates]], part: str) -> Estimates:
+    """Word errors of the default pseudonym, with those of the recordings; of a part of the corpus, or of all ("")."""
+    of_system, of_recordings = (_of_part(systems.get(name, {}), part) for name in (HEADLINE_SYSTEM, "real"))
     figures = {name: of_system[name] for name in _WORDS_BY_CORPUS if name in of_system}
     return figures | {
         f"{prefix}wer_true_of_recordings": of_recordings[f"{prefix}wer_true"]
         for prefix in RECOGNIZERS.values()
         if f"{prefix}wer_true" in of_recordings
     }
+
+
+def _of_part(groups: Mapping[str, Estimates], part: str) -> Estimates:
+    """Figures of utility of a part of the corpus, or of all (""), by their names without the part."""
+    named = {tuple(name.partition("@")[::2]): estimate for name, estimate in groups.get("utility", {}).items()}
+    return {name: estimate for (name, of), estimate in named.items() if of == part}
+
+
+def _words_by_language(corpus: str, systems: Mapping[str, Mapping[str, Estimates]], notes: dict[str, str]) -> list[str]:
+    """A table with a row for each language, and what is left out; nothing if all speak English."""
+    real = systems.get("real", {}).get("utility", {})
+    parts = {name.partition("@")[2] for name in real if name.startswith("wer_true@")} - {CHILDREN, ADULTS}
+    if not parts:
+        return []
+
+    def row(part: str) -> Estimates:
+        of_system = {system: _of_part(groups, part) for system, groups in systems.items()}
+        return {
+            f"{system}.{name}": of_system[system][name]
+            for system, name in _WORDS_BY_LANGUAGE
+            if name in of_system.get(system, {})
+        }
+
+    measured = [
+        part
+        for part in sorted(parts)
+        if any(f"wer_true_rise@{part}" in groups.get("utility", {}) for groups in systems.values())
+    ]
+    columns = {f"{system}.{name}": label for (system, name), label in _WORDS_BY_LANGUAGE.items()}
+    rows = {part: row(part) for part in measured} | {ALL_LANGUAGES: row("")}
+    lines = []
+    if measured:
+        note = notes.pop("languages", "").format(
+            recordings=MAX_RECORDINGS_WER, copy=MAX_COPY_WER, speakers=MIN_CONTROL_SPEAKERS
+        )
+        title = f"Words by language: {corpus}"
+        lines = table(title, _with_values(columns, rows), rows, note, first="Language", level=3)
+    if left_out := [_why_left_out(part, systems) for part in sorted(parts - set(measured))]:
+        lines += [f"- Left out of the words of {corpus}: {', '.join(left_out)}.", ""]
+    return lines
+
+
+def _why_left_out(language: str, systems: Mapping[str, Mapping[str, Estimates]]) -> str:
+    error = systems["real"]["utility"][f"wer_true@{language}"].value
+    if error is None:
+        return f"`{language}` (no text, or no recognizer that knows it)"
+    if error > MAX_RECORDINGS_WER:
+        return f"`{language}` (error of the recordings: {error:.0f} %)"
+    return f"`{language}` (a copy has other words than the recordings)"
 
 
 def _corpus_tables(corpus: str, of_corpus: Mapping[str, Any], notes: dict[str, str]) -> list[str]:
@@ -476,6 +551,8 @@ def _tables(
         rows = {system: figures for system, figures in rows.items() if known(figures, columns)}
         if rows and (only is None or name in only):
             lines += table(f"{title}: {corpus}", _with_values(columns, rows), rows, notes.pop(name, ""), level=3)
+    if only is None or "languages" in only:
+        lines += _words_by_language(corpus, systems, notes)
     for system, group, title, first in _ROW_TABLES:
         if (figures := systems.get(system, {}).get(group)) and (only is None or group in only):
             lines += _row_table(figures, f"{title}: {corpus}", first, notes.pop(group, ""))

@@ -208,8 +208,8 @@ def _measure_corpus(
         if not quick:
             with suppress(DataError):  # fewer than two speakers have enough of them
                 groups["identity_lossless"] = _identity_lossless(lossless_clips, pipeline, embed, cache, **options)
+    texts = {clip.utterance: clip.text for clip in clips}
     if "words" in chosen:
-        texts = {clip.utterance: clip.text for clip in clips}
         groups["utility"] = utility.measure(
             dataset, outputs, evaluators=evaluators, only=systems, texts=texts, cache=cache, **options
         )
@@ -218,7 +218,7 @@ def _measure_corpus(
         groups["disentanglement"] = {"convert": _flatten(probes)}
     if "robustness" in chosen and not quick:
         embed = evaluators.embedders[0].embed
-        degraded = robustness.measure(dataset, outputs, embed, evaluators, cache=cache, **options)
+        degraded = robustness.measure(dataset, outputs, embed, evaluators, texts=texts, cache=cache, **options)
         groups["robustness"] = {"convert": _flatten(degraded)}
     if not quick:
         folder = out / "plots" / corpus_name(path)

@@ -11,6 +11,7 @@ from saic.data.manifest import Clip
 from saic.errors import AudioError, SilentAudio, TooShort
 from saic.evaluation.data import trials
 from saic.evaluation.data.codec import round_trip
+from saic.evaluation.evaluators.normalizer import ENGLISH
 from saic.evaluation.protocols import StepCallback
 from saic.signal.vad import require_speech
 
@@ -39,6 +40,11 @@ class EvaluationSet:
         Reason to the number of speakers that are left out for it.
     unusable
         Utterances that cannot be decoded, by reason. Other clips of their speakers are used.
+    languages
+        Speaker to the language of the clips by the manifest, a code such as "sv-SE"; English where it
+        states none. Several are joined by "+": no recognizer knows such a language.
+    ages
+        Speaker to age in years, or None.
     wav
         Function that maps a part to its (N,) audio: its spans end to end, after the codec. The
         latest results are cached.
@@ -54,6 +60,12 @@ class EvaluationSet:
         self.trials: list[trials.Trial] = []
         self.wav = lru_cache(maxsize=_CACHED_WAVS)(self._load)
         self._paths = {clip.utterance: clip.path for clip in clips}
+        by_speaker = clips_by_speaker(clips)
+        self.languages = {
+            speaker: "+".join(sorted({clip.language or ENGLISH for clip in of_speaker}))
+            for speaker, of_speaker in by_speaker.items()
+        }
+        self.ages = {speaker: of_speaker[0].age for speaker, of_speaker in by_speaker.items()}
 
     def one_trial_per_source(self) -> list[trials.Trial]:
         """The first trial of each source speaker; its target is of the same sex if that is known."""

@@ -6,9 +6,10 @@ They are loaded before the run begins, so that a missing package is reported at 
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,8 @@ from saic.evaluation.evaluators.distillmos import DistillMos
 from saic.evaluation.evaluators.dnsmos import Dnsmos
 from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer
 from saic.evaluation.evaluators.moonshine import MoonshineASR
-from saic.evaluation.evaluators.whisper import NO_ASR, WhisperASR, normalize
+from saic.evaluation.evaluators.normalizer import ENGLISH, base_language, normalize
+from saic.evaluation.evaluators.whisper import NO_ASR, WhisperASR
 
 RECOGNIZERS = {"asr": "", "moonshine": "moonshine_"}
 """Attribute of :class:`Evaluators` that holds a recognizer, to the prefix of its figures: "moonshine_wer"."""
@@ -38,12 +40,15 @@ class Recognizer(Protocol):
     ----------
     identity
         Key in caches: it changes with everything that may change a transcript.
+    languages
+        Codes of the languages that it knows, without regions.
     """
 
     identity: str
+    languages: Container[str]
 
-    def transcribe(self, wav: np.ndarray) -> str:
-        """Transcribe a (N,) float32 wav at 16 kHz."""
+    def transcribe(self, wav: np.ndarray, *, language: str) -> str:
+        """Transcribe a (N,) float32 wav at 16 kHz, in one of ``languages``."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Evaluators:
         Speaker embedders; the first is the paper's and gives the figures of "identity".
     asr, moonshine
         Speech recognizers, of two families. Whisper gives the figures ``wer`` etc., Moonshine
-        ``moonshine_wer`` etc.; without a recognizer they have no value.
+        ``moonshine_wer`` etc.; without a recognizer that knows the language they have no value.
     dnsmos, distillmos
         Quality predictors, or None: then their scores have no value.
     """
@@ -107,13 +112,20 @@ class CachedEvaluators:
         self._folder = folder
         self._code = code_fingerprint(*_CODE)
 
-    def transcripts(self, wav: np.ndarray) -> dict[str, str]:
-        """Prefix of each loaded recognizer (:data:`RECOGNIZERS`) to its transcript, normalized."""
+    def transcripts(self, wav: np.ndarray, language: str = ENGLISH) -> dict[str, str]:
+        """Prefix of each loaded recognizer (:data:`RECOGNIZERS`) that knows the language to its transcript, normalized.
+
+        ``language``: a code, with or without a region.
+        """
         recognizers = {prefix: getattr(self._evaluators, name) for name, prefix in RECOGNIZERS.items()}
+        spoken = base_language(language)
         return {
-            prefix: normalize(self._cached(recognizer.identity, wav, recognizer.transcribe))
+            prefix: normalize(
+                self._cached(f"{recognizer.identity}|{spoken}", wav, partial(recognizer.transcribe, language=spoken)),
+                language,
+            )
             for prefix, recognizer in recognizers.items()
-            if recognizer is not None
+            if recognizer is not None and spoken in recognizer.languages
         }
 
     def quality(self, wav: np.ndarray) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from saic.audio import SAMPLE_RATE
 from saic.errors import WeightsError, missing_package
-from saic.evaluation.evaluators.whisper import require_normalizer
+from saic.evaluation.evaluators.normalizer import ENGLISH, require_normalizer
 from saic.weights import sha256
 
 SHA256 = {
@@ -39,6 +39,8 @@ class MoonshineASR:
     ----------
     identity
         Key in caches: it changes with everything that may change a transcript.
+    languages
+        English alone.
 
     Raises
     ------
@@ -47,6 +49,8 @@ class MoonshineASR:
     WeightsError
         The weights are not those of moonshine-voice 0.0.63.
     """
+
+    languages = frozenset({ENGLISH})
 
     def __init__(self) -> None:
         try:
@@ -78,13 +82,15 @@ class MoonshineASR:
         facts = [SHA256, _MAX_SEGMENT_S, _TOKENS_PER_S, onnxruntime.__version__]
         self.identity = "moonshine " + hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    def transcribe(self, wav: np.ndarray) -> str:
+    def transcribe(self, wav: np.ndarray, *, language: str = ENGLISH) -> str:
         """Transcribe a wav.
 
         Parameters
         ----------
         wav
             (N,) float32, 16 kHz. One of more than 30 s is decoded in equal segments.
+        language
+            As other recognizers take it, of :attr:`languages`.
 
         Returns
         -------

@@ -1,11 +1,10 @@
-"""Speech recognition by Whisper through faster-whisper, and Whisper's text normalizer."""
+"""Speech recognition by Whisper through faster-whisper."""
 
 import hashlib
 import json
 import os
 import re
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from saic.audio import SAMPLE_RATE
 from saic.errors import UsageError, WeightsError, missing_package
+from saic.evaluation.evaluators.normalizer import ENGLISH, require_normalizer
 from saic.weights import sha256
 
 # The multilingual Whisper base, converted for CTranslate2 (MIT, 148 MB).
@@ -29,7 +29,7 @@ NO_ASR = "none"
 """Name of no recognizer, in options."""
 
 DECODING = {
-    "language": "en",
+    "language": ENGLISH,
     # The beam of Whisper's own command: fewer errors than greedy search for a tenth more time.
     "beam_size": 5,
     # One temperature and no thresholds: no random retries, and no segment is dropped.
@@ -52,7 +52,7 @@ _NEEDS = "Measuring WER needs faster-whisper and whisper-normalizer."
 
 
 class WhisperASR:
-    """Speech recognizer: English in evaluations, any of its languages otherwise. It is not used in training.
+    """Speech recognizer of English, or of many languages. It is not used in training.
 
     Parameters
     ----------
@@ -117,16 +117,20 @@ class WhisperASR:
         except UsageError:  # a package is missing
             return None
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """Codes of the languages that the model knows: English alone, or all that have a token."""
+        token = self._model.hf_tokenizer.token_to_id
+        return frozenset(code for code in self._model.supported_languages if token(f"<|{code}|>") is not None)
+
     def language(self, wav: np.ndarray) -> str:
         """Code of the language of a wav (N,), such as "en", by up to four segments of 30 s."""
         if not self._model.model.is_multilingual:
-            return "en"
+            return ENGLISH
         samples = wav[: _LANGUAGE_SEGMENTS * _SEGMENT_S * SAMPLE_RATE]
         return self._model.detect_language(samples, language_detection_segments=_LANGUAGE_SEGMENTS)[0]
 
-    def transcribe(
-        self, wav: np.ndarray, between: Callable[[], None] = lambda: None, language: str = DECODING["language"]
-    ) -> str:
+    def transcribe(self, wav: np.ndarray, between: Callable[[], None] = lambda: None, language: str = ENGLISH) -> str:
         """Transcribe a wav.
 
         Parameters
@@ -136,7 +140,7 @@ class WhisperASR:
         between
             Called after each segment; an exception from it stops the transcription.
         language
-            Code of the language that is spoken.
+            Code of the language that is spoken, of :attr:`languages`.
 
         Returns
         -------
@@ -148,35 +152,6 @@ class WhisperASR:
             texts.append(segment.text.strip())
             between()
         return " ".join(texts)
-
-
-def normalize(text: str) -> str:
-    """Whisper's English text normalizer (Radford et al. 2022, appendix C): spelling, numbers,
-    contractions.
-
-    Use it on both texts of a comparison: its output is not proper English ("o'clock" becomes "0
-    clock"). The package adds four contractions to Whisper's ("kinda", "sorta", "dunno", "cause").
-
-    Raises
-    ------
-    UsageError
-        The package is missing.
-    """
-    return _normalizer()(text).strip()
-
-
-def require_normalizer() -> None:
-    """Raise UsageError now, and not after the first transcript, if the normalizer's package is missing."""
-    _normalizer()
-
-
-@cache
-def _normalizer() -> Callable[[str], str]:
-    try:
-        from whisper_normalizer.english import EnglishTextNormalizer
-    except ImportError as error:
-        raise missing_package(_NEEDS, "eval") from error
-    return EnglishTextNormalizer()
 
 
 def _resolve(model: str, download: Callable[..., str]) -> Path:

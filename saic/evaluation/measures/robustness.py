@@ -4,7 +4,8 @@ recording.
 One trial per source speaker, the first, whose target is of the same sex if that is known. After the
 codec, its source part is degraded (:mod:`saic.evaluation.data.degradations`) and converted with the
 same reference as the clean part; both conversions are compared. The WER of the degraded recording
-itself, without a conversion, shows how many word errors are not due to the conversion.
+itself, without a conversion, shows how many word errors are not due to the conversion; the difference
+of both is paired by speaker. Languages are those of :mod:`saic.evaluation.measures.words`.
 """
 
 import zlib
@@ -22,6 +23,7 @@ from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.evaluators.evaluators import RECOGNIZERS, CachedEvaluators, Evaluators
 from saic.evaluation.measures.identity import Embed
 from saic.evaluation.measures.text_errors import word_errors
+from saic.evaluation.measures.words import unrecognized
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.protocols import StepCallback
 from saic.evaluation.systems import SystemOutputs
@@ -57,6 +59,7 @@ def measure(
     embed: Embed,
     evaluators: Evaluators,
     *,
+    texts: Mapping[str, str | None],
     seed: int,
     progress: StepCallback,
     cache: Path,
@@ -67,6 +70,9 @@ def measure(
     ----------
     evaluators
         Their recognizers are used. Without one its WER has no value.
+    texts
+        Utterance to its true text, or None: they show whether a language other than English is
+        recognized well enough.
     seed
         Of noises, rooms and intervals. A speaker's noise does not depend on the other speakers of
         the data.
@@ -78,6 +84,7 @@ def measure(
     Degradation, or ``clean``, to figure name to estimate, see :func:`estimate`.
     """
     cached = CachedEvaluators(evaluators, cache)
+    left_out = unrecognized(dataset, outputs, texts, cached, seed=seed)
     speakers = sorted(dataset.parts)
     enrolled = np.stack([embed(dataset.wav(dataset.parts[speaker].enrollment)) for speaker in speakers])
     trials = dataset.one_trial_per_source()
@@ -86,7 +93,8 @@ def measure(
     for trial in trials:
         clean = dataset.wav(dataset.parts[trial.source].source)
         reference = dataset.wav(dataset.parts[trial.target].reference)
-        clean_texts = cached.transcripts(clean)
+        language = dataset.languages[trial.source]
+        clean_texts = {} if language in left_out else cached.transcripts(clean, language)
         target = speakers.index(trial.target)
         for name, of_condition in conversions.items():
             source = clean
@@ -98,7 +106,7 @@ def measure(
                 output = outputs.of_audio("convert", source, reference)
                 embedding = embed(output)
             is_target = embedding is not None and metrics.rank(enrolled @ embedding, target) == 1
-            wers = _wer_percent(clean_texts, output, cached), _wer_percent(clean_texts, source, cached)
+            wers = (_wer_percent(clean_texts, wav, cached, language) for wav in (output, source))
             of_condition.append(DegradedConversion(*wers, embedding, is_target))
             done += 1
             progress("robustness", done, len(trials) * len(conversions))
@@ -133,8 +141,9 @@ def estimate(
     ``target_top1``: share of conversions recognized as the target. ``no_speech``: share of
     conversions without speech, or whose source is rejected as silent; all their words count as
     deleted. With ``clean`` also ``wer_rise``, the increase in percentage points;
-    ``wer_unconverted``, of the degraded recording itself; and ``cosine``, between the embeddings of
-    both conversions, where both have speech. Each WER is Whisper's, and in ``moonshine_wer`` etc.
+    ``wer_unconverted``, of the degraded recording itself; ``wer_above_unconverted``, ``wer`` minus
+    that, paired by speaker, in percentage points; and ``cosine``, between the embeddings of both
+    conversions, where both have speech. Each WER is Whisper's, and in ``moonshine_wer`` etc.
     Moonshine's.
     """
 
@@ -150,6 +159,8 @@ def estimate(
             result[f"{prefix}wer_rise"] = mean([_difference(one, other) for one, other in pairs], "points")
             unconverted = [conversion.unconverted_wer_percent.get(prefix) for conversion in conversions]
             result[f"{prefix}wer_unconverted"] = mean(unconverted, "%")
+            pairs = zip(wers, unconverted, strict=True)
+            result[f"{prefix}wer_above_unconverted"] = mean([_difference(one, other) for one, other in pairs], "points")
     result["target_top1"] = mean([100.0 * conversion.is_target for conversion in conversions], "%")
     result["no_speech"] = mean([100.0 * (conversion.embedding is None) for conversion in conversions], "%")
     if clean is not None:
@@ -159,10 +170,12 @@ def estimate(
 
 
 def _wer_percent(
-    references: Mapping[str, str], output: np.ndarray | None, evaluators: CachedEvaluators
+    references: Mapping[str, str], output: np.ndarray | None, evaluators: CachedEvaluators, language: str
 ) -> dict[str, float]:
-    texts = dict.fromkeys(references, "") if output is None else evaluators.transcripts(output)
-    edits = {prefix: word_errors(text, texts[prefix]) for prefix, text in references.items() if text}
+    if not references:
+        return {}
+    texts = dict.fromkeys(references, "") if output is None else evaluators.transcripts(output, language)
+    edits = {prefix: word_errors(text, texts[prefix], language) for prefix, text in references.items() if text}
     return {prefix: 100 * of_text.errors / of_text.length for prefix, of_text in edits.items()}
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from saic.evaluation.evaluators.normalizer import ENGLISH, WITHOUT_SPACES, base_language
+
 
 @dataclass(frozen=True)
 class Edits:
@@ -58,8 +60,13 @@ def edits(reference: Sequence, hypothesis: Sequence) -> Edits:
     return Edits(substitutions, deletions, insertions, len(reference))
 
 
-def word_errors(reference: str, hypothesis: str) -> Edits:
-    """Edits between the words of two texts, normalized by ``evaluators.whisper.normalize``."""
+def word_errors(reference: str, hypothesis: str, language: str = ENGLISH) -> Edits:
+    """Edits between the words of two texts, normalized by ``evaluators.normalizer.normalize``.
+
+    Between their characters in a language that is written without spaces.
+    """
+    if base_language(language) in WITHOUT_SPACES:
+        return character_errors(reference, hypothesis)
     return edits(reference.split(), hypothesis.split())
 
 

@@ -5,34 +5,37 @@ two outputs of each speaker are measured, one for a same-sex and one for a cross
 output where a system does not depend on the target. Transcripts and scores are cached on disk, so
 that an interrupted run continues.
 
-Differences of WER are paired: the same clips of the same speakers, with intervals from a bootstrap
-by speaker of the differences.
+Words: :mod:`saic.evaluation.measures.words`.
 """
 
-import itertools
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from saic.audio import SAMPLE_RATE
-from saic.errors import SaicError, SilentAudio, TooShort
 from saic.evaluation import metrics
-from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, EvaluationSet
-from saic.evaluation.data.trials import MAX_PART_S, Part, Span, Trial
+from saic.evaluation.data.evaluation_set import EvaluationSet
+from saic.evaluation.data.trials import Part, Trial
 from saic.evaluation.evaluators.evaluators import RECOGNIZERS, CachedEvaluators, Evaluators
-from saic.evaluation.evaluators.whisper import normalize
 from saic.evaluation.measures import prosody
-from saic.evaluation.measures.text_errors import Edits, character_errors, pool_by_speaker, word_errors
+from saic.evaluation.measures.words import (
+    TEXTS,
+    OutputFigures,
+    check_control,
+    differences,
+    estimate_words,
+    parts,
+    transcribe,
+    unrecognized,
+    whole_clips,
+)
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.protocols import StepCallback
 from saic.evaluation.systems import (
     COMPARED_PROFILES,
     MAIN_SYSTEMS,
-    MIN_CONTROL_SPEAKERS,
     PROFILE_BASELINE,
     SYSTEMS,
     VOCODER_BASELINES,
@@ -40,7 +43,6 @@ from saic.evaluation.systems import (
     controls_first,
 )
 from saic.signal.f0 import track_f0
-from saic.signal.vad import require_speech
 
 UNITS = {  # of quality and prosody; those of words are all in %
     "dnsmos_ovrl": "MOS",
@@ -53,39 +55,9 @@ UNITS = {  # of quality and prosody; those of words are all in %
     "rate_kept": "%",
     "mel_distance": "dB",
 }
-MIN_REPLAY_WER = 60.0
-MAX_COPY_WER = 30.0
 
 _BY_FRAME = ("f0_correlation", "voicing_error", "pauses_kept", "mel_distance")
 _MAX_LENGTH_CHANGE_S = 0.1  # of an output whose frames are at the source's times
-
-_TO_THE_END = sys.maxsize
-_TEXTS = {"": "transcripts", "_true": "true_transcripts"}  # suffix of a figure: attribute of OutputFigures
-
-
-@dataclass(frozen=True)
-class OutputFigures:
-    """Figures of one output.
-
-    Attributes
-    ----------
-    speaker
-        Source speaker.
-    values
-        Name in :data:`UNITS` to value; those in % are given from 0 to 1. Missing values and None
-        are left out.
-    transcripts
-        Prefix of a recognizer (:data:`RECOGNIZERS`) to its transcripts of the source and of the
-        output, normalized.
-    true_transcripts
-        The same with the true text of whole clips, and the transcript of the system's output for
-        them.
-    """
-
-    speaker: str
-    values: Mapping[str, float | None]
-    transcripts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    true_transcripts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def measure(
@@ -116,19 +88,24 @@ def measure(
     System to figure name to estimate, see :func:`estimate`. ``wer_true_rise``: ``wer_true`` minus
     that of the recordings, paired; ``wer_price`` and ``wer_true_price`` of
     :data:`COMPARED_PROFILES`: minus those of :data:`PROFILE_BASELINE`, paired, if it is measured.
+    ``wer@PART``, ``wer_true_rise@PART`` etc.: word figures of a part of the corpus, see
+    :func:`~saic.evaluation.measures.words.parts`. A language that
+    :func:`~saic.evaluation.measures.words.unrecognized` leaves out has the figures that show why, and
+    no others.
 
     Raises
     ------
     SaicError
-        A control is out of range.
+        A control is out of range in a language.
     """
     has_recognizer = any(getattr(evaluators, name) is not None for name in RECOGNIZERS)
     whole = whole_clips(dataset, texts) if has_recognizer else {}
     cached = CachedEvaluators(evaluators, cache)
+    left_out = unrecognized(dataset, outputs, texts, cached, seed=seed) if has_recognizer else {}
     sources = {}
-    for speaker, parts in dataset.parts.items():
-        wav = dataset.wav(parts.source)
-        sources[speaker] = _Source(wav, track_f0(wav), whole.get(speaker))
+    for speaker, of_speaker in dataset.parts.items():
+        wav = dataset.wav(of_speaker.source)
+        sources[speaker] = _Source(wav, track_f0(wav), whole.get(speaker), dataset.languages[speaker] not in left_out)
     measured, rows = {}, {}
     for system in controls_first((*only, *VOCODER_BASELINES)):
         rows[system] = []
@@ -137,12 +114,18 @@ def measure(
             rows[system].append(_measure_output(dataset, outputs, system, trial, sources[trial.source], cached))
             progress(f"utility: {system}", done, len(trials))
         measured[system] = estimate(rows[system], seed=seed)
-        check_control(system, measured[system])
+        if SYSTEMS[system].is_control:
+            for language in sorted({row.language for row in rows[system]}):
+                of_language = [row for row in rows[system] if row.language == language]
+                check_control(system, estimate_words(of_language, seed=seed))
     for system, figures in measured.items():
         if "real" in rows and system != "real":
             figures |= differences(rows[system], rows["real"], "rise", ["_true"], seed=seed)
         if PROFILE_BASELINE in rows and system in COMPARED_PROFILES:
-            figures |= differences(rows[system], rows[PROFILE_BASELINE], "price", _TEXTS, seed=seed)
+            figures |= differences(rows[system], rows[PROFILE_BASELINE], "price", TEXTS, seed=seed)
+        figures |= _estimate_parts(dataset, rows[system], rows.get("real", ()), seed=seed)
+        for language, shown in left_out.items():
+            figures |= {f"{name}@{language}": of_language for name, of_language in shown.get(system, {}).items()}
     return {system: measured[system] for system in SYSTEMS if system in measured}
 
 
@@ -153,7 +136,8 @@ def estimate(rows: Sequence[OutputFigures], *, seed: int) -> Estimates:
     -------
     ``wer``, ``cer``, ``insertions``: word error rate, character error rate and inserted words in %
     of the source's words, against the recognizer's transcript of the source. This needs no true
-    text, and an error of the recognizer that is the same in source and output does not count.
+    text, and an error of the recognizer that is the same in source and output does not count. In a
+    language that is written without spaces all three count characters.
     ``wer_true``, ``cer_true``, ``insertions_true``: the same against the true text, over whole
     clips of the speakers that have texts. See
     :func:`~saic.evaluation.measures.text_errors.pool_by_speaker` for the average. These are
@@ -165,16 +149,7 @@ def estimate(rows: Sequence[OutputFigures], *, seed: int) -> Estimates:
 
     ``real`` is its own source: its ``wer`` is 0 and its prosody perfect by definition.
     """
-    result: Estimates = {}
-    for prefix, suffix in itertools.product(RECOGNIZERS.values(), _TEXTS):
-        words = _edits_by_speaker(rows, prefix, suffix, word_errors)
-        characters = _edits_by_speaker(rows, prefix, suffix, character_errors)
-        for name, rates in {
-            "wer": _percent(words, lambda count: count.errors),
-            "cer": _percent(characters, lambda count: count.errors),
-            "insertions": _percent(words, lambda count: count.insertions),
-        }.items():
-            result[f"{prefix}{name}{suffix}"] = metrics.estimate_mean([*rates.values()], [*rates], "%", seed=seed)
+    result = estimate_words(rows, seed=seed)
     speakers = [row.speaker for row in rows]
     for name, unit in UNITS.items():
         scale = 100 if unit == "%" else 1
@@ -183,94 +158,6 @@ def estimate(rows: Sequence[OutputFigures], *, seed: int) -> Estimates:
             values = [None] * len(values)  # the few outputs of the source's length stand for no others
         result[name] = metrics.estimate_mean(values, speakers, unit, seed=seed)
     return result
-
-
-def differences(
-    rows: Sequence[OutputFigures],
-    baseline: Sequence[OutputFigures],
-    name: str,
-    suffixes: Iterable[str],
-    *,
-    seed: int,
-) -> Estimates:
-    """WER of one system minus that of another on the same clips, by each recognizer.
-
-    A speaker's difference is that of the speaker's two error rates. The figure is the mean over
-    speakers, and the bootstrap resamples the differences. So what makes a speaker hard to recognize
-    cancels, and the interval is that of the difference.
-
-    Parameters
-    ----------
-    rows, baseline
-        Figures of both systems. Speakers that one of them lacks are left out.
-    name
-        Of the difference, such as "price".
-    suffixes
-        "" for errors against the recognizer's transcript of the source, "_true" against the true
-        text.
-
-    Returns
-    -------
-    ``wer_NAME``, ``wer_true_NAME``, ``moonshine_wer_NAME`` etc., in percentage points.
-    """
-    result = {}
-    for prefix, suffix in itertools.product(RECOGNIZERS.values(), suffixes):
-        one, other = (
-            _percent(_edits_by_speaker(of_system, prefix, suffix, word_errors), lambda count: count.errors)
-            for of_system in (rows, baseline)
-        )
-        paired = {speaker: one[speaker] - other[speaker] for speaker in one if speaker in other}
-        result[f"{prefix}wer{suffix}_{name}"] = metrics.estimate_mean(
-            [*paired.values()], [*paired], "points", seed=seed
-        )
-    return result
-
-
-def check_control(system: str, estimates: Estimates) -> None:
-    """Raise SaicError if a control is out of range, which shows that the WER is not valid.
-
-    The WER is Whisper's, or Moonshine's if Whisper is missing.
-    """
-    wers = [estimates[f"{prefix}wer"] for prefix in RECOGNIZERS.values()]
-    wer = next((wer for wer in wers if wer.n), None)
-    if wer is None or wer.n < MIN_CONTROL_SPEAKERS:
-        return
-    percent = wer.value
-    if system == "replay_target" and percent < MIN_REPLAY_WER:
-        raise SaicError(
-            f"Control out of range: the WER of another speaker's recording is only {percent:.0f} % (at least"
-            f" {MIN_REPLAY_WER:.0f} % expected). The speakers may all read the same text."
-        )
-    if system == "copy_source" and percent > MAX_COPY_WER:
-        raise SaicError(
-            f"Control out of range: the WER of a copy of the source is {percent:.0f} % (at most {MAX_COPY_WER:.0f} %"
-            " expected). The recordings may be too noisy for the speech recognizer, or not English."
-        )
-
-
-def whole_clips(dataset: EvaluationSet, texts: Mapping[str, str | None]) -> dict[str, tuple[Part, str]]:
-    """For each speaker with texts: whole clips to convert, and their text, normalized.
-
-    Source parts are cut within clips, so a clip's text is not the text of the part. Therefore whole
-    clips are used here: of the clips that the speaker's parts were cut from, in that order, as many
-    as fit into 15 s. They may overlap the speaker's enrollment, which does not matter for WER. A
-    speaker is left out if all those clips are longer, or have too little speech.
-    """
-    most = round(MAX_PART_S * SAMPLE_RATE)
-    found = {}
-    for speaker, parts in dataset.parts.items():
-        spans: list[Span] = []
-        spans_of_speaker = (*parts.enrollment, *parts.source, *parts.reference)
-        for utterance in dict.fromkeys(span.utterance for span in spans_of_speaker):
-            if texts.get(utterance):
-                length = len(dataset.wav((Span(utterance, 0, _TO_THE_END),)))
-                if sum(span.stop for span in spans) + length <= most:
-                    spans.append(Span(utterance, 0, length))
-        if text := normalize(" ".join(texts[span.utterance] for span in spans)):
-            with suppress(SilentAudio, TooShort):
-                require_speech(dataset.wav(tuple(spans)), MIN_SPEECH_S)
-                found[speaker] = (tuple(spans), text)
-    return found
 
 
 def _trials(dataset: EvaluationSet, system: str) -> list[Trial]:
@@ -285,11 +172,15 @@ def _trials(dataset: EvaluationSet, system: str) -> list[Trial]:
 
 @dataclass(frozen=True)
 class _Source:
-    """A speaker's source part, its F0 track, and the whole clips with their text, if any."""
+    """A speaker's source part, its F0 track, the whole clips with their text, if any.
+
+    ``is_recognized``: whether words are measured in the speaker's language.
+    """
 
     wav: np.ndarray
     f0: np.ndarray
     whole: tuple[Part, str] | None
+    is_recognized: bool
 
 
 def _measure_output(
@@ -302,15 +193,23 @@ def _measure_output(
 ) -> OutputFigures:
     output = outputs.of_trial(system, trial)
     values = _prosody(source, output) | evaluators.quality(output)
-    source_texts, texts = evaluators.transcripts(source.wav), evaluators.transcripts(output)
-    transcripts = {prefix: (source_texts[prefix], text) for prefix, text in texts.items()}
-    if source.whole is None:
-        return OutputFigures(trial.source, values, transcripts)
-    part, true_text = source.whole
-    reference = dataset.wav(dataset.parts[trial.target].reference)
-    of_whole = evaluators.transcripts(outputs.of_audio(system, dataset.wav(part), reference))
-    true_transcripts = {prefix: (true_text, text) for prefix, text in of_whole.items()}
-    return OutputFigures(trial.source, values, transcripts, true_transcripts)
+    if not source.is_recognized:
+        return OutputFigures(trial.source, values, language=dataset.languages[trial.source])
+    return replace(transcribe(dataset, outputs, system, trial, source.whole, evaluators), values=values)
+
+
+def _estimate_parts(
+    dataset: EvaluationSet, rows: Sequence[OutputFigures], real: Sequence[OutputFigures], *, seed: int
+) -> Estimates:
+    """Word figures of each part of the corpus that has any, named FIGURE@PART."""
+    result: Estimates = {}
+    for part, speakers in parts(dataset).items():
+        of_part, real_part = ([row for row in of_system if row.speaker in speakers] for of_system in (rows, real))
+        figures = estimate_words(of_part, seed=seed)
+        if rows is not real:
+            figures |= differences(of_part, real_part, "rise", ["_true"], seed=seed)
+        result |= {f"{name}@{part}": figure for name, figure in figures.items() if figure.n}
+    return result
 
 
 def _prosody(source: _Source, output: np.ndarray) -> dict[str, float | None]:
@@ -325,15 +224,3 @@ def _prosody(source: _Source, output: np.ndarray) -> dict[str, float | None]:
             "mel_distance": prosody.mel_distance(source.wav, output),
         }
     return figures | {"rate_kept": prosody.rate_kept(source.wav, output)}
-
-
-def _edits_by_speaker(
-    rows: Sequence[OutputFigures], prefix: str, suffix: str, count: Callable[[str, str], Edits]
-) -> dict[str, Edits]:
-    known = [(row.speaker, *texts[prefix]) for row in rows if prefix in (texts := getattr(row, _TEXTS[suffix]))]
-    return pool_by_speaker([count(a, b) for _, a, b in known], [speaker for speaker, _, _ in known])
-
-
-def _percent(counts: Mapping[str, Edits], errors: Callable[[Edits], int]) -> dict[str, float]:
-    """Speaker to errors in % of the reference."""
-    return {speaker: 100 * errors(count) / count.length for speaker, count in counts.items()}
