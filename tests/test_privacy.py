@@ -211,8 +211,8 @@ def test_classification_of_real_speech():
     constant.embed = lambda wav: np.ones(4) / 2
     measured = classification.measure(NumberedSet(10), [FakeEmbedder(), constant], seed=0, progress=lambda *step: None)
     assert {name: {k: estimate.value for k, estimate in figures.items()} for name, figures in measured.items()} == {
-        "fake": {"top1": 100, "eer": 0},
-        "constant": {"top1": 0, "eer": 50},  # ties count as errors
+        "fake": {"top1": 100, "eer": 0, "eer_3s": None},  # its wavs are numbers, too short for pieces
+        "constant": {"top1": 0, "eer": 50, "eer_3s": None},  # ties count as errors
     }
     assert measured["fake"]["top1"].n == 10
 

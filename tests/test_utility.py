@@ -110,7 +110,8 @@ def _rows(n_wrong: dict[str, int], recognizer: str = "") -> list[OutputFigures]:
     return [OutputFigures(name, {}, {recognizer: pair}, {recognizer: pair}) for name, pair in texts.items()]
 
 
-def test_differences_are_paired_by_speaker():
+def test_differences_are_paired_by_speaker(monkeypatch):
+    monkeypatch.setattr("saic.evaluation.metrics.MIN_INTERVAL_SPEAKERS", 2)
     # Speakers differ by up to 80 points, the two systems by 10 or 20 for each speaker: so does the interval.
     hard, easy = {"a": 9, "b": 1, "c": 5, "d": 7}, {"a": 8, "b": 0, "c": 3, "d": 5}
     figures = differences(_rows(hard), _rows(easy), "price", ["", "_true"], seed=0)
