@@ -157,6 +157,8 @@ def test_codes_of_a_run_are_encoded_once(stage: ProsodyTraining, model: Model, t
     content = encode_clips(clips, model, cache)
     assert content.shape == (CODES, clips.n_codes)
     assert torch.equal(encode_clips(clips, None, cache), content)
+    reordered = TrainingSet(clips.clips[::-1], segment_frames=clips.segment_frames, stride=STRIDE)
+    assert reordered.n_codes == clips.n_codes and not torch.equal(encode_clips(reordered, model, cache), content)
 
 
 def test_command_writes_a_predictor_for_the_weights(corpus_folder: Path, model: Model, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ from saic.weights import write_tensors
 from tests.conftest import RATE, voice
 from train import probe
 from train.entry import read_clips, read_training_set
+from train.stage2 import train as train_stage2
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
@@ -240,6 +241,52 @@ def test_parallel_clips_share_their_codes_and_replace_each_other_as_input(corpus
     assert torch.equal(training_set.parallel_crops(other, random).mel, other.mel)
     not_parallel = training_set.crops(np.array([0]), np.array([16]))
     assert torch.equal(training_set.parallel_crops(not_parallel, random).mel, not_parallel.mel)
+
+
+def test_codes_of_the_same_clips_in_another_order_raise_data_error(training_set: TrainingSet, tmp_path: Path) -> None:
+    reordered = TrainingSet(training_set.clips[::-1], segment_frames=32, stride=STRIDE)
+    assert (reordered.n_codes, len(reordered.speakers)) == (training_set.n_codes, len(training_set.speakers))
+    first = Stage1(training_set, TINY, None)
+    first.save_codes(tmp_path)
+    for codes in (read_codes(tmp_path), first.state_dict()):
+        Stage2(training_set, TINY, codes, None)
+        with pytest.raises(DataError, match="in another order"):
+            Stage2(reordered, TINY, codes, None)
+        del codes["data"]  # as in files of an earlier version
+        Stage2(reordered, TINY, codes, None)
+
+
+def test_run_resumed_with_other_data_or_networks_raises_usage_error(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saic.training.stage2._VALIDATION_CROPS", 1)
+    clips = manifest.read(corpus_folder)
+    data = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    for path, part in zip(data, (clips[:6], clips[6:]), strict=True):
+        manifest.write(path, [replace(clip, split="train" if k < 5 else "dev") for k, clip in enumerate(part)])
+    save_file(MelFeatures(TINY.perceptual.channels).state_dict(), tmp_path / "features.safetensors")
+
+    def run(corpora: list[Path], steps: int, **inputs: Path) -> None:
+        train_stage2(corpora, tmp_path / "run", TINY, None, steps=range(steps), resume=steps > 1, **inputs)
+
+    run(data, 1, perceptual=tmp_path)
+    with pytest.raises(UsageError, match=r"order: --data or --parallel\."):
+        run(data[::-1], 2, perceptual=tmp_path)
+    with pytest.raises(UsageError, match=r"order: --perceptual\."):
+        run(data, 2)
+    run(data, 2, perceptual=tmp_path)
+
+
+def test_checkpoint_without_hashes_of_inputs_is_resumed(tmp_path: Path) -> None:
+    loop.run(Counter(), loop.Schedule(1), tmp_path)
+    state, stage = tmp_path / "checkpoints" / "step-1" / "state.pt", Counter()
+    stored = torch.load(state, weights_only=True)
+    del stored["inputs"]  # as in an earlier version
+    torch.save(stored, state)
+    loop.run(stage, loop.Schedule(2), tmp_path, resume=True, inputs={"--data": "a"})
+    assert stage.taken == [0, 1]
+    with pytest.raises(UsageError, match="--data"):
+        loop.run(stage, loop.Schedule(3), tmp_path, resume=True, inputs={"--data": "b"})
 
 
 def test_stage_2_copies_given_weights_and_raises_usage_error_if_their_sizes_differ(training_set: TrainingSet) -> None:

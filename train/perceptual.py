@@ -12,6 +12,7 @@ from saic.training.loop import Schedule, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import PerceptualStage
 from train.entry import (
+    DATA,
     ConfigOption,
     DataOption,
     DeviceOption,
@@ -33,8 +34,10 @@ def main(
     """Train the perceptual network on the train split."""
     settings = read_config(config)
     start(run, settings, resume=resume)
-    stage = PerceptualStage(read_training_set(data, "train", settings), settings, device)
-    run_stage(stage, Schedule(settings.perceptual.steps, save_every=200), run, resume=resume)
+    training_set = read_training_set(data, "train", settings)
+    stage = PerceptualStage(training_set, settings, device)
+    schedule = Schedule(settings.perceptual.steps, save_every=200)
+    run_stage(stage, schedule, run, resume=resume, inputs={DATA: training_set.fingerprint})
     stage.save_features(run)
 
 

@@ -46,15 +46,19 @@ from saic.pipeline import Pipeline
 from saic.profiles import PROSODY_KEPT
 from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
+from saic.training.phone_recognizer import FILE as RECOGNIZER
 from saic.training.phone_recognizer import load_recognizer
+from saic.training.speaker import FILE as SPEAKER
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.weights import load, load_vocoder, resolve, save_vocoder
 from train.entry import (
+    DATA,
     DataOption,
     DeviceOption,
     ResumeOption,
     RunOption,
+    hash_of,
     named_weights,
     read_config,
     read_training_set,
@@ -114,7 +118,12 @@ def main(
                 recognizer=load_recognizer(recognizer, device) if recognizer else None,
                 device=device,
             )
-            run_stage(stage, Schedule(steps, _SAVE_EVERY), folder, resume=resume)
+            inputs = {
+                DATA: training_set.fingerprint,
+                "--speaker": hash_of(speaker, SPEAKER) if config.speaker_encoder.tdnn else None,
+                "--recognizer": hash_of(recognizer, RECOGNIZER),
+            }
+            run_stage(stage, Schedule(steps, _SAVE_EVERY), folder, resume=resume, inputs=inputs)
             _save(stage.model, folder / "weights")
         folders[name] = folder / "weights"
     scores = measure({name: folders[name] for name in named}, trials, evaluators, run / ".cache")

@@ -22,6 +22,7 @@ from saic.training.loop import run as run_stage
 from saic.training.prosody import ProsodySet, ProsodyTraining, cluster_centers, encode_clips, typical_rate
 from saic.weights import MODEL, PROSODY, sha256, verify, write_sums
 from train.entry import (
+    DATA,
     ConfigOption,
     DataOption,
     DeviceOption,
@@ -71,7 +72,8 @@ def main(
     sets = [ProsodySet(clips[split], codes[split], centers) for split in clips]
     rate = typical_rate(codes["train"], speech)
     stage = ProsodyTraining(*sets, centers, rate, settings, steps, device)
-    run_stage(stage, Schedule(steps, save_every), run, resume=resume, validate=stage.validate)
+    inputs = {DATA: clips["train"].fingerprint, "--init": made_by}
+    run_stage(stage, Schedule(steps, save_every), run, resume=resume, validate=stage.validate, inputs=inputs)
     stage.predictor.save(run / PROSODY)
     print(f"Prosody predictor: {run / PROSODY}")
     if weights is not None:

@@ -30,6 +30,7 @@ from saic.training.speaker import SpeakerTraining
 from saic.training.teacher import DVectors
 from saic.training.training_set import TrainingSet
 from train.entry import (
+    DATA,
     ConfigOption,
     DataOption,
     DeviceOption,
@@ -58,7 +59,8 @@ def main(
     stage = SpeakerTraining(training_set, settings, teacher_embeddings(training_set.clips), device)
     unseen = read_training_set(data, "dev", settings)
     schedule = Schedule(settings.speaker_training.steps, _SAVE_EVERY)
-    run_stage(stage, schedule, run, resume=resume, validate=partial(validate, stage, unseen))
+    inputs = {DATA: training_set.fingerprint}
+    run_stage(stage, schedule, run, resume=resume, validate=partial(validate, stage, unseen), inputs=inputs)
     stage.save(run)
 
 

@@ -22,17 +22,20 @@ from saic.model.speaker_encoder import TdnnSpeakerEncoder
 from saic.training import distributed
 from saic.training.loop import Schedule, start
 from saic.training.loop import run as run_stage
-from saic.training.perceptual import load_features
+from saic.training.perceptual import FEATURES, load_features
+from saic.training.speaker import FILE as SPEAKER
 from saic.training.speaker import load_speaker_encoder, speaker_means
 from saic.training.stage1 import Stage1, read_codes
 from saic.training.training_set import TrainingSet
 from train.entry import (
+    DATA,
     ConfigOption,
     DataOption,
     DeviceOption,
     ParallelOption,
     ResumeOption,
     RunOption,
+    hash_of,
     read_config,
     read_training_set,
     run,
@@ -94,16 +97,22 @@ def train(
     steps = range(config.stage1.steps) if steps is None else steps
     training_set = read_training_set(data, "train", config, parallel)
     encoder = speaker_encoder(speaker, config, training_set)
+    features = load_features(perceptual, config.perceptual.channels, device) if perceptual else None
+    inputs = {
+        DATA: training_set.fingerprint,
+        "--perceptual": hash_of(perceptual, FEATURES),
+        "--speaker": hash_of(speaker, SPEAKER),
+    }
     stage = Stage1(
         training_set,
         config,
-        load_features(perceptual, config.perceptual.channels, device) if perceptual else None,
+        features,
         device,
         start=read_codes(earlier) if earlier else None,
         speaker_codes=speaker_means(encoder, training_set, *training_set.statistics()) if encoder else None,
         first_step=steps.start,
     )
-    run_stage(stage, Schedule(steps.stop, first=steps.start), run, resume=resume)
+    run_stage(stage, Schedule(steps.stop, first=steps.start), run, resume=resume, inputs=inputs)
     if distributed.is_first():
         stage.save_codes(run)
 

@@ -14,6 +14,7 @@ have their own.
 Writes the finished weights to ``DIR/weights``, for the ``--weights`` option of any command.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,17 +27,21 @@ from saic.model.model import Model
 from saic.training import distributed
 from saic.training.loop import Schedule, start
 from saic.training.loop import run as run_stage
-from saic.training.perceptual import load_features
+from saic.training.perceptual import FEATURES, load_features
+from saic.training.phone_recognizer import FILE as RECOGNIZER
 from saic.training.phone_recognizer import load_recognizer
+from saic.training.speaker import FILE as SPEAKER
 from saic.training.stage1 import read_codes
 from saic.training.stage2 import Stage2
 from train.entry import (
+    DATA,
     ConfigOption,
     DataOption,
     DeviceOption,
     ParallelOption,
     ResumeOption,
     RunOption,
+    hash_of,
     named_weights,
     read_config,
     read_training_set,
@@ -130,23 +135,44 @@ def train(
     start(run, config, resume=resume)
     steps = range(config.stage2.steps) if steps is None else steps
     training_set = read_training_set(data, "train", config, parallel)
+    features = load_features(perceptual, config.perceptual.channels, device) if perceptual else None
+    phones = load_recognizer(recognizer, device) if recognizer else None
     stage = Stage2(
         training_set,
         config,
         first,
-        load_features(perceptual, config.perceptual.channels, device) if perceptual else None,
+        features,
         content=content,
         speaker_encoder=None if isinstance(first, Model) else speaker_encoder(speaker, config, training_set),
-        recognizer=load_recognizer(recognizer, device) if recognizer else None,
+        recognizer=phones,
         earlier=Model.from_pretrained(earlier / WEIGHTS) if earlier else None,
         first_step=steps.start,
         unseen=read_training_set(data, "dev", config),
         device=device,
     )
+    inputs = {
+        DATA: training_set.fingerprint,
+        "--stage1 or --init": _hash_of_start(first),
+        "--content": _hash_of_start(content),
+        "--perceptual": hash_of(perceptual, FEATURES),
+        "--speaker": hash_of(speaker, SPEAKER),
+        "--recognizer": hash_of(recognizer, RECOGNIZER),
+    }
     schedule = Schedule(steps.stop, first=steps.start)
-    run_stage(stage, schedule, run, resume=resume, validate=stage.validate)
+    run_stage(stage, schedule, run, resume=resume, validate=stage.validate, inputs=inputs)
     if distributed.is_first():
         stage.model.save_pretrained(run / WEIGHTS)
+
+
+def _hash_of_start(start: dict[str, Any] | Model | None) -> str | None:
+    """SHA-256 of the tensors that the stage starts from: all of a model, or the content codes of stage 1."""
+    if start is None:
+        return None
+    tensors = start.state_dict().values() if isinstance(start, Model) else [start["codes"]["content.weight"]]
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _weights(init: str) -> Model:

@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,6 +68,7 @@ def run(
     *,
     resume: bool = False,
     validate: Callable[[], dict[str, float]] | None = None,
+    inputs: Mapping[str, str | None] | None = None,
 ) -> None:
     """Train until ``schedule.steps``; keep the last two checkpoints and the best one.
 
@@ -83,6 +84,16 @@ def run(
         Continue from the newest checkpoint that is whole. Without one, start at the first step.
     validate
         Called by the first process only, so it must not wait for the others.
+    inputs
+        Hash of each input besides the config, by its option; None for one that is not given. They are
+        kept in checkpoints. A checkpoint without them, of an earlier version, is resumed unchecked.
+
+    Raises
+    ------
+    UsageError
+        The checkpoint was made with other ``inputs``.
+    TrainingError
+        A loss is not finite, or log or checkpoint cannot be written.
     """
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -91,6 +102,7 @@ def run(
     if resume:
         if newest := latest(folder):
             stored = load_checkpoint(newest)
+            _require_same(inputs or {}, stored)
             stage.load_state_dict(stored["stage"])
             first, best = stored["step"], stored["best"]
         elif is_first and any(checkpoints.glob("step-*")):
@@ -125,7 +137,8 @@ def run(
                 validation = validate()
                 _log(folder, {"step": done, **{f"val_{key}": value for key, value in validation.items()}})
                 is_best, best = validation["loss"] < best, min(best, validation["loss"])
-            _save(checkpoints, done, {"stage": stage.state_dict(), "step": done, "best": best}, is_best)
+            state = {"stage": stage.state_dict(), "step": done, "best": best, "inputs": dict(inputs or {})}
+            _save(checkpoints, done, state, is_best)
             saved = time.monotonic()
             began += saved - pause
 
@@ -134,6 +147,11 @@ def start(folder: Path, config: Config, *, resume: bool) -> None:
     """Make a run folder with its config, or check that the run in it can be resumed.
 
     A folder without checkpoints and log lines, as a start that failed leaves it, is used again.
+
+    Raises
+    ------
+    UsageError
+        The folder has a run and ``resume`` is false, its run has another config, or it cannot be made.
     """
     path = folder / "config.yaml"
     if not distributed.is_first():
@@ -239,6 +257,16 @@ def _save(checkpoints: Path, step: int, state: dict[str, Any], is_best: bool) ->
     for old in sorted(checkpoints.glob("step-*"), key=_step_of)[:-_KEPT]:
         if old.name != spared:
             shutil.rmtree(old)
+
+
+def _require_same(inputs: Mapping[str, str | None], stored: dict[str, Any]) -> None:
+    """Raise :class:`UsageError` if a checkpoint was made with other inputs."""
+    known = stored.get("inputs", {})
+    if changed := sorted(name for name in inputs.keys() & known.keys() if inputs[name] != known[name]):
+        raise UsageError(
+            f"The run was begun with other inputs, or in another order: {', '.join(changed)}. Resume with the same, or"
+            " name another folder."
+        )
 
 
 def _step_of(path: Path) -> int:

@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from saic.config import Config
@@ -21,6 +20,7 @@ from saic.training.training_set import Crops, TrainingSet
 from saic.weights import write_tensors
 
 CODES = "codes.safetensors"
+_OTHER_DATA = "Stage 1 was run on other data, in another order, or with another config: use the same for both."
 
 
 class Codes(nn.Module):
@@ -76,7 +76,7 @@ class Stage1:
         features: FeatureNetwork | None,
         device: str = "cpu",
         *,
-        start: dict[str, dict[str, Tensor]] | None = None,
+        start: dict[str, Any] | None = None,
         speaker_codes: Tensor | None = None,
         first_step: int = 0,
     ):
@@ -87,7 +87,7 @@ class Stage1:
         sizes = config.content_encoder.code_channels, config.speaker_encoder.embedding_size
         self.decoder = Decoder(config.decoder, N_MELS, *sizes).to(device)
         if start is not None:
-            load_codes(start, self.codes, self.decoder)
+            load_codes(start, self.codes, self.decoder, training_set)
         if speaker_codes is not None:
             self.codes.speaker.requires_grad_(False).weight.copy_(speaker_codes)
         training = config.training
@@ -135,8 +135,9 @@ class Stage1:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Codes, decoder and their optimizers."""
+        """Codes, decoder and their optimizers, and the fingerprint of the training set."""
         return {
+            "data": self.training_set.fingerprint,
             "codes": self.codes.state_dict(),
             "decoder": self.decoder.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
@@ -150,40 +151,50 @@ class Stage1:
             optimizer.load_state_dict(state["optimizers"][name])
 
     def save_codes(self, folder: Path) -> None:
-        """Write codes and decoder to a run folder (float16)."""
+        """Write codes and decoder to a run folder (float16), with the fingerprint of the training set."""
         parts = (("codes", self.codes), ("decoder", self.decoder))
         tensors = {f"{part}.{name}": tensor for part, owner in parts for name, tensor in owner.state_dict().items()}
-        write_tensors(folder / CODES, {name: tensor.half().contiguous().cpu() for name, tensor in tensors.items()})
+        half = {name: tensor.half().contiguous().cpu() for name, tensor in tensors.items()}
+        write_tensors(folder / CODES, half, {"data": self.training_set.fingerprint})
 
 
-def read_codes(folder: Path) -> dict[str, dict[str, Tensor]]:
-    """Tensors of ``codes`` and ``decoder`` that :meth:`Stage1.save_codes` wrote to a run folder.
+def read_codes(folder: Path) -> dict[str, Any]:
+    """What :meth:`Stage1.save_codes` wrote to a run folder.
+
+    Returns
+    -------
+    Tensors of ``codes`` and of ``decoder``, and ``data``, the fingerprint of the training set; None in a
+    file of an earlier version.
 
     Raises
     ------
     UsageError
         The folder holds none.
     """
-    found: dict[str, dict[str, Tensor]] = {"codes": {}, "decoder": {}}
+    found: dict[str, Any] = {"codes": {}, "decoder": {}}
     try:
-        for name, tensor in load_file(folder / CODES).items():
-            part, _, own_name = name.partition(".")
-            found[part][own_name] = tensor.float()
+        with safe_open(folder / CODES, "pt") as file:
+            found["data"] = (file.metadata() or {}).get("data")
+            for name in file.keys():  # noqa: SIM118 - not a dict
+                part, _, own_name = name.partition(".")
+                found[part][own_name] = file.get_tensor(name).float()
     except (OSError, KeyError, SafetensorError):
         raise UsageError("The folder holds no codes of a finished stage 1. Run train.stage1 to its end.") from None
     return found
 
 
-def load_codes(stored: dict[str, dict[str, Tensor]], codes: Codes, decoder: Decoder) -> None:
+def load_codes(stored: dict[str, Any], codes: Codes, decoder: Decoder, training_set: TrainingSet) -> None:
     """Copy what :func:`read_codes` gave, or a :meth:`Stage1.state_dict`, into codes and a decoder.
 
     Raises
     ------
     DataError
-        The sizes differ.
+        They were trained on other clips than those of the set, or in another order, or the sizes differ.
     """
+    if stored.get("data") not in (None, training_set.fingerprint):
+        raise DataError(_OTHER_DATA)
     try:
         codes.load_state_dict(stored["codes"])
         decoder.load_state_dict(stored["decoder"])
     except RuntimeError:
-        raise DataError("Stage 1 was run on other data or with another config: use the same for both.") from None
+        raise DataError(_OTHER_DATA) from None

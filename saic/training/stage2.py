@@ -313,7 +313,7 @@ class Stage2:
     def _start_from_codes(self, stage1: dict[str, Any]) -> None:
         data, config = self.training_set, self.config
         self.codes = Codes(data.n_codes, len(data.speakers), config).requires_grad_(False).to(self.device)
-        load_codes(stage1, self.codes, self.model.decoder)
+        load_codes(stage1, self.codes, self.model.decoder, data)
 
     def _set_mel_statistics(self) -> None:
         mean, std = self.training_set.statistics()

@@ -1,9 +1,11 @@
 """Training data in memory: log-mel, F0 and speech mask of every clip, and random crops."""
 
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,16 @@ class TrainingSet:
     def n_codes(self) -> int:
         """Rows of the stage-1 table of content codes."""
         return self.mel.shape[1] // self.stride
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the clips in their order: utterance, speaker, frames, and first row of stage-1 codes.
+
+        Sets with equal fingerprints have the same clip at each index and in each row of the code table.
+        """
+        rows = zip(self.clips, self.lengths, self._code_starts, strict=True)
+        clips = [[clip.utterance, clip.speaker, int(length), int(start)] for clip, length, start in rows]
+        return hashlib.sha256(json.dumps(clips).encode()).hexdigest()
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Per-bin mean and standard deviation (80, 1) of the speech frames."""
