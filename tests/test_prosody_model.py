@@ -13,7 +13,7 @@ from saic import audio
 from saic.config import Config
 from saic.conversion import Speech, Voice, convert_mel
 from saic.data import manifest
-from saic.errors import WeightsError
+from saic.errors import UsageError, WeightsError
 from saic.model.model import Model
 from saic.model.prosody import ProsodyPredictor, predicted_f0, scaled_contour, slow_contour
 from saic.pipeline import Pipeline
@@ -22,7 +22,8 @@ from saic.signal.f0 import measure_f0_stats
 from saic.training import loop
 from saic.training.prosody import ProsodySet, ProsodyTraining, cluster_centers, encode_clips
 from saic.training.training_set import TrainingSet
-from saic.weights import PROSODY, write_tensors
+from saic.weights import PROSODY, write_sums, write_tensors
+from train import prosody
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
@@ -181,3 +182,14 @@ def test_command_writes_a_predictor_for_the_weights(corpus_folder: Path, model: 
         [*map(str, command[:-1]), str(other), "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 2 and "another model" in done.stderr and not (other / PROSODY).exists()
+
+    options = {"config": ROOT / "train" / "configs" / "tiny.yaml", "steps": 2, "resume": True}
+    before = (tmp_path / "run" / PROSODY).stat().st_mtime_ns
+    (tmp_path / "weights" / PROSODY).unlink()
+    write_sums(tmp_path / "weights")
+    data, run, weights = [tmp_path / "manifest.jsonl"], tmp_path / "run", tmp_path / "weights"
+    prosody.main(data, run, str(weights), weights, **options)
+    assert (tmp_path / "run" / PROSODY).stat().st_mtime_ns == before  # a finished run stays as it is
+    assert (weights / PROSODY).read_bytes() == (run / PROSODY).read_bytes()
+    with pytest.raises(UsageError, match=r"other inputs, or in another order: --init\."):
+        prosody.main(data, run, str(other), other, **options)

@@ -165,8 +165,12 @@ def test_entry_points_train_the_encoder_and_hand_it_on(corpus: Path, tmp_path: P
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(TDNN.to_dict()))
     speaker.main([corpus], tmp_path / "speaker", config)
-    assert (tmp_path / "speaker" / "speaker.safetensors").is_file()
     stage1.main([corpus], tmp_path / "stage1", config, speaker=tmp_path / "speaker")
+    outputs = [tmp_path / name for name in ("speaker/speaker.safetensors", "stage1/codes.safetensors")]
+    written = [path.stat().st_mtime_ns for path in outputs]
+    speaker.main([corpus], tmp_path / "speaker", config, resume=True)
+    stage1.main([corpus], tmp_path / "stage1", config, speaker=tmp_path / "speaker", resume=True)
+    assert [path.stat().st_mtime_ns for path in outputs] == written  # finished runs stay as they are
     stage2.main([corpus], tmp_path / "stage2", tmp_path / "stage1", config=config, speaker=tmp_path / "speaker")
     model = Model.from_pretrained(tmp_path / "stage2" / "weights")
     crops = TrainingSet(manifest.read(corpus, splits=["dev"]), segment_frames=32, stride=2).sample(

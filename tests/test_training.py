@@ -40,7 +40,7 @@ from saic.training.stage1 import Stage1, read_codes
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
-from saic.weights import write_tensors
+from saic.weights import load, load_vocoder, resolve, save_vocoder, write_tensors
 from tests.conftest import RATE, voice
 from train import probe
 from train.entry import read_clips, read_training_set
@@ -275,6 +275,10 @@ def test_run_resumed_with_other_data_or_networks_raises_usage_error(
     with pytest.raises(UsageError, match=r"order: --perceptual\."):
         run(data, 2)
     run(data, 2, perceptual=tmp_path)
+    weights, bundled = tmp_path / "run" / "weights", resolve()
+    save_vocoder(weights, load(bundled)[0], load_vocoder(bundled))
+    run(data, 2, perceptual=tmp_path)  # a finished run stays as it is
+    assert load(weights)[0].vocoder.kind == "neural"
 
 
 def test_checkpoint_without_hashes_of_inputs_is_resumed(tmp_path: Path) -> None:

@@ -44,13 +44,14 @@ from saic.model.model import Model
 from saic.model.speaker_encoder import TdnnSpeakerEncoder
 from saic.pipeline import Pipeline
 from saic.profiles import PROSODY_KEPT
-from saic.training.loop import Schedule, latest, load_checkpoint, start
+from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
 from saic.training.phone_recognizer import FILE as RECOGNIZER
 from saic.training.phone_recognizer import load_recognizer
 from saic.training.speaker import FILE as SPEAKER
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
+from saic.weights import VOCODER as VOCODER_FILE
 from saic.weights import load, load_vocoder, resolve, save_vocoder
 from train.entry import (
     DATA,
@@ -105,7 +106,7 @@ def main(
     for name, config in configs.items():
         folder = run / name
         start(folder, config, resume=resume)
-        if not _is_finished(folder, steps):
+        if not (is_finished(folder, steps) and (folder / "weights" / VOCODER_FILE).is_file()):
             training_set = training_set or read_training_set(data, "train", config)
             print(f"Design {name}:")
             stage = Stage2(
@@ -222,12 +223,6 @@ def _speaker_encoder(folder: Path | None, config: Config, training_set: Training
 def _config(path: Path, steps: int) -> Config:
     config = read_config(path)
     return config.model_copy(update={"stage2": config.stage2.model_copy(update={"steps": steps})})
-
-
-def _is_finished(folder: Path, steps: int) -> bool:
-    newest = latest(folder)
-    saved = (folder / "weights").is_dir()
-    return saved and newest is not None and load_checkpoint(newest)["step"] >= steps
 
 
 def _save(model: Model, folder: Path) -> None:

@@ -20,12 +20,12 @@ from saic.config import Config
 from saic.errors import UsageError
 from saic.model.speaker_encoder import TdnnSpeakerEncoder
 from saic.training import distributed
-from saic.training.loop import Schedule, start
+from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import FEATURES, load_features
 from saic.training.speaker import FILE as SPEAKER
 from saic.training.speaker import load_speaker_encoder, speaker_means
-from saic.training.stage1 import Stage1, read_codes
+from saic.training.stage1 import CODES, Stage1, read_codes
 from saic.training.training_set import TrainingSet
 from train.entry import (
     DATA,
@@ -85,6 +85,8 @@ def train(
 ) -> None:
     """Run stage 1, and write codes and decoder (float16) to ``RUN/codes.safetensors``.
 
+    A finished run stays as it is.
+
     Parameters
     ----------
     steps
@@ -95,6 +97,8 @@ def train(
     distributed.start(device)
     start(run, config, resume=resume)
     steps = range(config.stage1.steps) if steps is None else steps
+    if is_finished(run, steps.stop) and (run / CODES).is_file():
+        return
     training_set = read_training_set(data, "train", config, parallel)
     encoder = speaker_encoder(speaker, config, training_set)
     features = load_features(perceptual, config.perceptual.channels, device) if perceptual else None

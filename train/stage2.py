@@ -25,7 +25,7 @@ from saic.config import Config
 from saic.errors import UsageError
 from saic.model.model import Model
 from saic.training import distributed
-from saic.training.loop import Schedule, start
+from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import FEATURES, load_features
 from saic.training.phone_recognizer import FILE as RECOGNIZER
@@ -33,6 +33,7 @@ from saic.training.phone_recognizer import load_recognizer
 from saic.training.speaker import FILE as SPEAKER
 from saic.training.stage1 import read_codes
 from saic.training.stage2 import Stage2
+from saic.weights import SUMS
 from train.entry import (
     DATA,
     ConfigOption,
@@ -122,6 +123,8 @@ def train(
 ) -> None:
     """Run stage 2, and write the weights to ``RUN/weights``.
 
+    A finished run stays as it is, with what was added to its weights, such as a vocoder.
+
     Parameters
     ----------
     first, content
@@ -134,6 +137,8 @@ def train(
     distributed.start(device)
     start(run, config, resume=resume)
     steps = range(config.stage2.steps) if steps is None else steps
+    if is_finished(run, steps.stop) and (run / WEIGHTS / SUMS).is_file():
+        return
     training_set = read_training_set(data, "train", config, parallel)
     features = load_features(perceptual, config.perceptual.channels, device) if perceptual else None
     phones = load_recognizer(recognizer, device) if recognizer else None

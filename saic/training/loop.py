@@ -171,6 +171,24 @@ def start(folder: Path, config: Config, *, resume: bool) -> None:
         raise UsageError(f"The run folder cannot be made: {error.strerror}.") from None
 
 
+def is_finished(folder: Path, steps: int, inputs: Mapping[str, str | None] | None = None) -> bool:
+    """Whether the run in a folder has taken all its steps.
+
+    Its outputs are then not written again, since later stages may have added to them.
+
+    Raises
+    ------
+    UsageError
+        The run was made with other ``inputs``, see :func:`run`.
+    """
+    newest = latest(folder)
+    if newest is None:
+        return False
+    stored = load_checkpoint(newest)
+    _require_same(inputs or {}, stored)
+    return stored["step"] >= steps
+
+
 def latest(folder: Path) -> Path | None:
     """The newest checkpoint of a run that is whole, or None.
 
