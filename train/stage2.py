@@ -25,6 +25,7 @@ from saic.config import Config
 from saic.errors import UsageError
 from saic.model.model import Model
 from saic.training import distributed
+from saic.training.initialization import mel_statistics
 from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import FEATURES, load_features
@@ -140,6 +141,7 @@ def train(
     if is_finished(run, steps.stop) and (run / WEIGHTS / SUMS).is_file():
         return
     training_set = read_training_set(data, "train", config, parallel)
+    statistics = mel_statistics(training_set, first if isinstance(first, Model) else content)
     features = load_features(perceptual, config.perceptual.channels, device) if perceptual else None
     phones = load_recognizer(recognizer, device) if recognizer else None
     stage = Stage2(
@@ -148,7 +150,7 @@ def train(
         first,
         features,
         content=content,
-        speaker_encoder=None if isinstance(first, Model) else speaker_encoder(speaker, config, training_set),
+        speaker_encoder=None if isinstance(first, Model) else speaker_encoder(speaker, config, *statistics),
         recognizer=phones,
         earlier=Model.from_pretrained(earlier / WEIGHTS) if earlier else None,
         first_step=steps.start,

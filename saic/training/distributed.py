@@ -41,11 +41,22 @@ def requested_processes() -> int:
 
 
 def start(device: str) -> None:
-    """Join the process group of ``torchrun``, if any; "cuda" is then the process's own GPU."""
+    """Join the process group of ``torchrun``, if any; "cuda" is then the process's own GPU.
+
+    Raises
+    ------
+    UsageError
+        Of several processes, the device is a single GPU, or there is no GPU for this one.
+    """
     if requested_processes() > 1 and not dist.is_initialized():
-        on_gpu = torch.device(device).type == "cuda"
+        on_gpu = device != "cpu"
         if on_gpu:
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            rank, n_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            if device != "cuda":
+                raise UsageError("Several processes have a GPU each. Give --device cuda, without a number.")
+            if rank >= n_gpus:
+                raise UsageError(f"This machine has {n_gpus} GPUs, and torchrun starts more processes. Start fewer.")
+            torch.cuda.set_device(rank)
         dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
 
 

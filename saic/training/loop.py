@@ -70,11 +70,10 @@ def run(
     validate: Callable[[], dict[str, float]] | None = None,
     inputs: Mapping[str, str | None] | None = None,
 ) -> None:
-    """Train until ``schedule.steps``; keep the last two checkpoints and the best one.
+    """Train until ``schedule.steps``, and keep the last two checkpoints.
 
-    The best has the lowest ``validate()["loss"]``. Where ``schedule.save_every`` steps take longer than
-    ten minutes, there are checkpoints without a validation in between, so that a run that is cut loses
-    ten minutes at most.
+    Where ``schedule.save_every`` steps take longer than ten minutes, there are checkpoints without a
+    validation in between, so that a run that is cut loses ten minutes at most.
 
     Parameters
     ----------
@@ -97,14 +96,14 @@ def run(
     """
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    first, best = schedule.first, float("inf")
+    first = schedule.first
     is_first = distributed.is_first()
     if resume:
         if newest := latest(folder):
             stored = load_checkpoint(newest)
             _require_same(inputs or {}, stored)
             stage.load_state_dict(stored["stage"])
-            first, best = stored["step"], stored["best"]
+            first = stored["step"]
         elif is_first and any(checkpoints.glob("step-*")):
             print(f"No checkpoint of the run can be read: it starts again from step {first}.", file=sys.stderr)
     if is_first:
@@ -132,13 +131,11 @@ def run(
             recent, began = [], now
         is_validated = done % schedule.save_every == 0 or done == schedule.steps
         if is_validated or is_late:
-            pause, is_best = time.monotonic(), False
+            pause = time.monotonic()
             if is_validated and validate is not None:
                 validation = validate()
                 _log(folder, {"step": done, **{f"val_{key}": value for key, value in validation.items()}})
-                is_best, best = validation["loss"] < best, min(best, validation["loss"])
-            state = {"stage": stage.state_dict(), "step": done, "best": best, "inputs": dict(inputs or {})}
-            _save(checkpoints, done, state, is_best)
+            _save(checkpoints, done, {"stage": stage.state_dict(), "step": done, "inputs": dict(inputs or {})})
             saved = time.monotonic()
             began += saved - pause
 
@@ -151,12 +148,15 @@ def start(folder: Path, config: Config, *, resume: bool) -> None:
     Raises
     ------
     UsageError
-        The folder has a run and ``resume`` is false, its run has another config, or it cannot be made.
+        The folder has a run and ``resume`` is false, its run has another config or none, or it cannot be
+        made.
     """
     path = folder / "config.yaml"
     if not distributed.is_first():
         return
-    if path.exists() and _has_begun(folder):
+    if _has_begun(folder):
+        if not path.exists():
+            raise UsageError("The run folder holds a run without its config.yaml. Name another folder.")
         if not resume:
             raise UsageError("The run folder is in use. Add --resume to go on with it, or name another.")
         if Config.from_yaml(path) != config:
@@ -251,7 +251,7 @@ def precision(config: Config, device: str) -> torch.autocast:
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.training.precision == "bfloat16")
 
 
-def _save(checkpoints: Path, step: int, state: dict[str, Any], is_best: bool) -> None:
+def _save(checkpoints: Path, step: int, state: dict[str, Any]) -> None:
     target = checkpoints / f"step-{step}"
     scratch = checkpoints / f".step-{step}"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -268,13 +268,8 @@ def _save(checkpoints: Path, step: int, state: dict[str, Any], is_best: bool) ->
         ) from error
     shutil.rmtree(target, ignore_errors=True)
     os.replace(scratch, target)
-    best = checkpoints / "best"
-    if is_best:
-        files.write(best, target.name.encode(), force=True)
-    spared = best.read_text(encoding="utf-8") if best.exists() else ""
     for old in sorted(checkpoints.glob("step-*"), key=_step_of)[:-_KEPT]:
-        if old.name != spared:
-            shutil.rmtree(old)
+        shutil.rmtree(old)
 
 
 def _require_same(inputs: Mapping[str, str | None], stored: dict[str, Any]) -> None:
@@ -319,9 +314,6 @@ def _drop_checkpoints_after(checkpoints: Path, step: int) -> None:
     for path in checkpoints.glob("step-*"):
         if _step_of(path) > step:
             shutil.rmtree(path)
-    best = checkpoints / "best"
-    if best.exists() and not (checkpoints / best.read_text(encoding="utf-8", errors="replace")).is_dir():
-        best.unlink()
 
 
 def _drop_lines_after(log: Path, step: int) -> None:

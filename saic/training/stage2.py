@@ -26,7 +26,7 @@ from saic.model.model import Model
 from saic.signal.mel_statistics import match_mel_moments, measure_mel_statistics
 from saic.training.augmentation import Augmentation, degrade
 from saic.training.distributed import average_gradients, gather, share
-from saic.training.initialization import copy_phone_encoder, load_weights
+from saic.training.initialization import copy_phone_encoder, load_weights, mel_statistics
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, speaker_style_loss
 from saic.training.phone_recognizer import PhoneRecognizer, phone_loss
@@ -53,8 +53,9 @@ class Stage2:
     content
         Weights whose content encoder is taken, if ``start`` is None; the rest is random.
     speaker_encoder
-        Trained speaker encoder (:func:`~saic.training.speaker.load_speaker_encoder`). None takes that of
-        ``start``, or random weights. A time-delay network stays as it is; the paper's is trained.
+        Trained speaker encoder (:func:`~saic.training.speaker.load_speaker_encoder`), adapted to
+        :func:`~saic.training.initialization.mel_statistics`. None takes that of ``start``, or random
+        weights. A time-delay network stays as it is; the paper's is trained.
     recognizer
         Phone recognizer of the phone loss; None omits it. It also initializes the phone encoder, if
         ``start`` and ``content`` have none.
@@ -70,7 +71,8 @@ class Stage2:
     Raises
     ------
     DataError, UsageError
-        ``start`` does not fit the data or the config.
+        ``start`` does not fit the data or the config, or the config's steps of self-distillation have no
+        weights, or a frozen content encoder.
     """
 
     def __init__(
@@ -96,9 +98,10 @@ class Stage2:
         self.phone_encoder = self.model.content_encoder.front.phone_encoder if has_phone_encoder else None
         self.codes = self.teacher = None
         known = start if isinstance(start, Model) else content
-        if known is None:
-            self._set_mel_statistics()
-        else:
+        mean, std = mel_statistics(training_set, known)
+        self.model.mel_mean.copy_(mean)
+        self.model.mel_std.copy_(std)
+        if known is not None:
             load_weights(self.model, known, only_content=known is content)
             if config.stage2.distill_steps:
                 self.teacher = copy.deepcopy(known.content_encoder).to(device)
@@ -155,7 +158,9 @@ class Stage2:
         content, speaker, output = (gather(x.float()) for x in (content, speaker, output))
         output = match_mel_moments(output, target, crops.mask)
         losses["reconstruction"] = self.loss(output, target)
-        losses["f0"] = F.l1_loss(model.predict_f0_stats(speaker), f0_stats)
+        predicted, has_f0 = model.predict_f0_stats(speaker), reference.f0_stats[:, 0] > 0
+        losses["f0"] = _mean_where(has_f0, (predicted - f0_stats).abs().mean(dim=1))
+        f0_stats = torch.where(has_f0[:, None], f0_stats, predicted.detach())
         if self.codes is not None:
             n_learned = content.shape[1] - self.codes.n_detail
             wanted = self.codes.content_of(crops.code_rows)
@@ -315,14 +320,13 @@ class Stage2:
         self.codes = Codes(data.n_codes, len(data.speakers), config).requires_grad_(False).to(self.device)
         load_codes(stage1, self.codes, self.model.decoder, data)
 
-    def _set_mel_statistics(self) -> None:
-        mean, std = self.training_set.statistics()
-        self.model.mel_mean.copy_(mean)
-        self.model.mel_std.copy_(std)
-
     def _freeze(self, content_is_known: bool) -> None:
         """Exclude what does not train from the gradient, which also saves its backward pass."""
         stage, encoder = self.config.stage2, self.model.content_encoder
+        if stage.distill_steps and stage.freeze_content:
+            raise UsageError("stage2.distill_steps trains the content encoder, and stage2.freeze_content does not.")
+        if stage.distill_steps and not content_is_known:
+            raise UsageError("The config has stage2.distill_steps: give --init or --content with weights to distill.")
         if stage.freeze_content:
             if not content_is_known:
                 raise UsageError("The config freezes the content encoder: give --content or --init with its weights.")
