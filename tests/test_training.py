@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from saic import audio
 from saic.config import Config
@@ -38,7 +38,7 @@ from saic.training import training_set as training_set_module
 from saic.training.augmentation import Augmentation, degrade
 from saic.training.loop import cosine
 from saic.training.losses import ReconstructionLoss, multi_scale_l1, speaker_style_loss
-from saic.training.perceptual import MelFeatures, load_features
+from saic.training.perceptual import MelFeatures, PerceptualStage, load_features
 from saic.training.stage1 import Stage1, read_codes
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
@@ -52,6 +52,7 @@ from train.stage2 import train as train_stage2
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
 STRIDE = TINY.content_stride
+MEL_STATISTICS = torch.zeros(80, 1), torch.ones(80, 1)
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +351,7 @@ def test_part_of_a_stage_takes_the_tensors_of_the_part_before_and_warms_up_again
         torch.nn.init.normal_(parameter)
     before.save_codes(tmp_path)
     codes = read_codes(tmp_path)
-    stage = Stage1(training_set, TINY, None, start=codes, first_step=1)
+    stage = Stage1(training_set, TINY, None, initial=codes, first_step=1)
     for name, tensor in before.decoder.state_dict().items():
         torch.testing.assert_close(stage.decoder.state_dict()[name], tensor, atol=2e-3, rtol=1e-3)
     earlier = Model(TINY)
@@ -364,7 +365,7 @@ def test_part_of_a_stage_takes_the_tensors_of_the_part_before_and_warms_up_again
     assert cosine(5_300, 10_000, first=5_000) == cosine(5_300, 10_000)
     other = TrainingSet(training_set.clips[:6], segment_frames=32, stride=4)
     with pytest.raises(DataError, match="other data"):
-        Stage1(other, TINY, None, start=codes)
+        Stage1(other, TINY, None, initial=codes)
     with pytest.raises(UsageError, match=r"Run train\.stage1 to its end"):
         read_codes(tmp_path / "nowhere")
 
@@ -456,7 +457,7 @@ def test_vgg16_weights_of_torchvision_give_the_feature_maps_of_the_loss(tmp_path
         torch.save(tensors, path, _use_new_zipfile_serialization="old" not in name)
     else:
         save_file(tensors, path)
-    network = load_features(path, ())
+    network = load_features(path, (), *MEL_STATISTICS)
     mel = torch.full((2, 80, 64), 0.5)
     maps = network(mel)
     assert [tuple(m.shape) for m in maps] == [
@@ -482,13 +483,30 @@ def test_file_without_vgg16_weights_raises_usage_error(tmp_path: Path) -> None:
     (tmp_path / "vgg16.safetensors").write_bytes(b"no header")
     for path in tmp_path.iterdir():
         with pytest.raises(UsageError, match="torchvision's vgg16"):
-            load_features(path, ())
+            load_features(path, (), *MEL_STATISTICS)
 
 
 def test_damaged_features_raise_usage_error(tmp_path: Path) -> None:
     (tmp_path / "features.safetensors").write_bytes(b"no header")
     with pytest.raises(UsageError, match=r"Run train\.perceptual"):
-        load_features(tmp_path, (4, 8))
+        load_features(tmp_path, (4, 8), *MEL_STATISTICS)
+
+
+def test_feature_network_gives_the_same_maps_for_other_mel_statistics(
+    training_set: TrainingSet, tmp_path: Path
+) -> None:
+    stage = PerceptualStage(training_set, TINY)
+    stage.save_features(tmp_path)
+    mel = training_set.sample(2, np.random.default_rng(0)).mel
+    expected = stage.classifier.features((mel - stage.mean) / stage.std)
+    mean, std, channels = torch.randn(80, 1), torch.rand(80, 1) + 0.5, TINY.perceptual.channels
+    for found, wanted in zip(load_features(tmp_path, channels, mean, std)((mel - mean) / std), expected, strict=True):
+        torch.testing.assert_close(found, wanted, atol=0.02, rtol=0.01)
+    earlier = load_file(tmp_path / "features.safetensors")
+    del earlier["mel_mean"], earlier["mel_std"]
+    save_file(earlier, tmp_path / "features.safetensors")
+    network = load_features(tmp_path, channels, mean, std)
+    assert (network.scale == 1).all() and (network.shift == 0).all()
 
 
 def losses_of(stage, steps) -> list[float]:

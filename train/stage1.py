@@ -102,7 +102,7 @@ def train(
     training_set = read_training_set(data, "train", config, parallel)
     mean, std = training_set.statistics()
     encoder = speaker_encoder(speaker, config, mean, std)
-    features = load_features(perceptual, config.perceptual.channels, device) if perceptual else None
+    features = load_features(perceptual, config.perceptual.channels, mean, std, device) if perceptual else None
     inputs = {
         DATA: training_set.fingerprint,
         "--perceptual": hash_of(perceptual, FEATURES),
@@ -113,7 +113,7 @@ def train(
         config,
         features,
         device,
-        start=read_codes(earlier) if earlier else None,
+        initial=read_codes(earlier) if earlier else None,
         speaker_codes=speaker_means(encoder, training_set, mean, std) if encoder else None,
         first_step=steps.start,
     )

@@ -110,7 +110,7 @@ def train(
     data: Sequence[Path],
     run: Path,
     config: Config,
-    first: dict[str, Any] | Model | None,
+    initial: dict[str, Any] | Model | None,
     *,
     content: Model | None = None,
     perceptual: Path | None = None,
@@ -128,8 +128,8 @@ def train(
 
     Parameters
     ----------
-    first, content
-        As ``start`` and ``content`` of :class:`Stage2`.
+    initial, content
+        As for :class:`~saic.training.stage2.Stage2`.
     steps
         Those of one part of the training; None takes all.
     earlier
@@ -141,16 +141,16 @@ def train(
     if is_finished(run, steps.stop) and (run / WEIGHTS / SUMS).is_file():
         return
     training_set = read_training_set(data, "train", config, parallel)
-    statistics = mel_statistics(training_set, first if isinstance(first, Model) else content)
-    features = load_features(perceptual, config.perceptual.channels, device) if perceptual else None
+    statistics = mel_statistics(training_set, initial if isinstance(initial, Model) else content)
+    features = load_features(perceptual, config.perceptual.channels, *statistics, device) if perceptual else None
     phones = load_recognizer(recognizer, device) if recognizer else None
     stage = Stage2(
         training_set,
         config,
-        first,
+        initial,
         features,
         content=content,
-        speaker_encoder=None if isinstance(first, Model) else speaker_encoder(speaker, config, *statistics),
+        speaker_encoder=None if isinstance(initial, Model) else speaker_encoder(speaker, config, *statistics),
         recognizer=phones,
         earlier=Model.from_pretrained(earlier / WEIGHTS) if earlier else None,
         first_step=steps.start,
@@ -159,8 +159,8 @@ def train(
     )
     inputs = {
         DATA: training_set.fingerprint,
-        "--stage1 or --init": _hash_of_start(first),
-        "--content": _hash_of_start(content),
+        "--stage1 or --init": _hash_of_weights(initial),
+        "--content": _hash_of_weights(content),
         "--perceptual": hash_of(perceptual, FEATURES),
         "--speaker": hash_of(speaker, SPEAKER),
         "--recognizer": hash_of(recognizer, RECOGNIZER),
@@ -171,11 +171,11 @@ def train(
         stage.model.save_pretrained(run / WEIGHTS)
 
 
-def _hash_of_start(start: dict[str, Any] | Model | None) -> str | None:
+def _hash_of_weights(initial: dict[str, Any] | Model | None) -> str | None:
     """SHA-256 of the tensors that the stage starts from: all of a model, or the content codes of stage 1."""
-    if start is None:
+    if initial is None:
         return None
-    tensors = start.state_dict().values() if isinstance(start, Model) else [start["codes"]["content.weight"]]
+    tensors = initial.state_dict().values() if isinstance(initial, Model) else [initial["codes"]["content.weight"]]
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(tensor.cpu().numpy().tobytes())

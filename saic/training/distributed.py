@@ -3,7 +3,7 @@
 All randomness is seeded by (seed, step), so every process draws the same batch of B. It runs the
 networks on its own rows and gathers the outputs of all N processes::
 
-    inputs (B, ...) -- share --> (B / N, ...) -- networks --> (B / N, ...) -- gather --> (B, ...)
+    inputs (B, ...) -- shard --> (B / N, ...) -- networks --> (B / N, ...) -- gather --> (B, ...)
 
 Every process then computes the losses on the whole batch, with equal results, even where a mean is
 over clips of several processes. To divide the work of a network that is used in a loss, give it
@@ -81,7 +81,7 @@ def first_before_others() -> Iterator[None]:
         dist.barrier()
 
 
-def share(batch: Tensor) -> Tensor:
+def shard(batch: Tensor) -> Tensor:
     """This process's B / N rows of a batch (B, ...).
 
     Raises
@@ -104,7 +104,7 @@ def rows(count: int) -> slice:
 
 
 def gather(own: Tensor) -> Tensor:
-    """Join the (B / N, ...) of every process to (B, ...), in the order of :func:`share`."""
+    """Join the (B / N, ...) of every process to (B, ...), in the order of :func:`shard`."""
     return _Gather.apply(own) if dist.is_initialized() else own
 
 
@@ -143,7 +143,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return share(_sum(gradient))
+        return shard(_sum(gradient))
 
 
 class _Total(torch.autograd.Function):

@@ -187,7 +187,7 @@ class ProsodyTraining:
 
         The figures of contours are with the source's slow ones and without; ``loss`` is the error
         without them. ``voicing_error`` is the share of speech frames with another voicing than the
-        recording's.
+        recording's, which slow contours do not change.
         """
         crops = self.unseen.sample(_VALIDATION_CROPS, np.random.default_rng(self.config.seed)).to(self.device)
         kept, found = crops.voiced > 0, {}

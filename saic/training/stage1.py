@@ -13,7 +13,7 @@ from saic.errors import DataError, UsageError
 from saic.model.decoder import Decoder
 from saic.signal.mel import N_MELS
 from saic.signal.mel_statistics import match_mel_moments
-from saic.training.distributed import average_gradients, gather, replicated, share
+from saic.training.distributed import average_gradients, gather, replicated, shard
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss
 from saic.training.training_set import Crops, TrainingSet
@@ -55,7 +55,7 @@ class Stage1:
     ----------
     training_set, config, features, device
         As for :class:`~saic.training.stage2.Stage2`.
-    start
+    initial
         What :func:`read_codes` gave, to continue from; None for random codes and weights.
     speaker_codes
         (K, E) codes of the training speakers that stay as they are, see
@@ -66,7 +66,7 @@ class Stage1:
     Raises
     ------
     DataError
-        ``start`` was trained on other data or with other sizes.
+        ``initial`` was trained on other data or with other sizes.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Stage1:
         features: FeatureNetwork | None,
         device: str = "cpu",
         *,
-        start: dict[str, Any] | None = None,
+        initial: dict[str, Any] | None = None,
         speaker_codes: Tensor | None = None,
         first_step: int = 0,
     ):
@@ -86,8 +86,8 @@ class Stage1:
         self.codes = Codes(training_set.n_codes, len(training_set.speakers), config).to(device)
         sizes = config.content_encoder.code_channels, config.speaker_encoder.embedding_size
         self.decoder = Decoder(config.decoder, N_MELS, *sizes).to(device)
-        if start is not None:
-            load_codes(start, self.codes, self.decoder, training_set)
+        if initial is not None:
+            load_codes(initial, self.codes, self.decoder, training_set)
         if speaker_codes is not None:
             self.codes.speaker.requires_grad_(False).weight.copy_(speaker_codes)
         training = config.training
@@ -116,7 +116,7 @@ class Stage1:
         speaker = replicated(self.codes.speaker_of(crops))
         noise = torch.randn(content.shape, generator=noise_source).to(self.device) * stage.noise_std
         with precision(self.config, self.device):
-            output = self.decoder(share(content + noise), share(speaker), share(crops.f0), share(crops.mask))
+            output = self.decoder(shard(content + noise), shard(speaker), shard(crops.f0), shard(crops.mask))
         output = match_mel_moments(gather(output.float()), target, crops.mask)
         reconstruction = self.loss(output, target)
         decay = stage.content_decay * content.square().sum(dim=(1, 2)).mean()

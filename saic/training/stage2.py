@@ -25,7 +25,7 @@ from saic.errors import UsageError
 from saic.model.model import Model
 from saic.signal.mel_statistics import match_mel_moments, measure_mel_statistics
 from saic.training.augmentation import Augmentation, degrade
-from saic.training.distributed import average_gradients, gather, share
+from saic.training.distributed import average_gradients, gather, shard
 from saic.training.initialization import copy_phone_encoder, load_weights, mel_statistics
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, speaker_style_loss
@@ -46,19 +46,19 @@ class Stage2:
         What to train on.
     config
         The whole configuration.
-    start
+    initial
         Codes and decoder of stage 1, a model to continue from, or None for random weights.
     features
         Network of the perceptual and the speaker-style loss; None omits both.
     content
-        Weights whose content encoder is taken, if ``start`` is None; the rest is random.
+        Weights whose content encoder is taken, if ``initial`` is None; the rest is random.
     speaker_encoder
         Trained speaker encoder (:func:`~saic.training.speaker.load_speaker_encoder`), adapted to
-        :func:`~saic.training.initialization.mel_statistics`. None takes that of ``start``, or random
+        :func:`~saic.training.initialization.mel_statistics`. None takes that of ``initial``, or random
         weights. A time-delay network stays as it is; the paper's is trained.
     recognizer
         Phone recognizer of the phone loss; None omits it. It also initializes the phone encoder, if
-        ``start`` and ``content`` have none.
+        ``initial`` and ``content`` have none.
     earlier
         Model of this stage's earlier steps, for a part of a training: all its tensors are taken.
     first_step
@@ -71,7 +71,7 @@ class Stage2:
     Raises
     ------
     DataError, UsageError
-        ``start`` does not fit the data or the config, or the config's steps of self-distillation have no
+        ``initial`` does not fit the data or the config, or the config's steps of self-distillation have no
         weights, or a frozen content encoder.
     """
 
@@ -79,7 +79,7 @@ class Stage2:
         self,
         training_set: TrainingSet,
         config: Config,
-        start: dict[str, Any] | Model | None,
+        initial: dict[str, Any] | Model | None,
         features: FeatureNetwork | None,
         *,
         content: Model | None = None,
@@ -97,7 +97,7 @@ class Stage2:
         has_phone_encoder = config.content_encoder.phone_encoder is not None
         self.phone_encoder = self.model.content_encoder.front.phone_encoder if has_phone_encoder else None
         self.codes = self.teacher = None
-        known = start if isinstance(start, Model) else content
+        known = initial if isinstance(initial, Model) else content
         mean, std = mel_statistics(training_set, known)
         self.model.mel_mean.copy_(mean)
         self.model.mel_std.copy_(std)
@@ -106,8 +106,8 @@ class Stage2:
             if config.stage2.distill_steps:
                 self.teacher = copy.deepcopy(known.content_encoder).to(device)
         copy_phone_encoder(self.model, known, recognizer)
-        if isinstance(start, dict):
-            self._start_from_codes(start)
+        if isinstance(initial, dict):
+            self._start_from_codes(initial)
         if speaker_encoder is not None:
             self.model.speaker_encoder = speaker_encoder.to(device)
         if earlier is not None:
@@ -140,9 +140,9 @@ class Stage2:
         source = degrade(input_augmentation.mel(inputs.mel), stage.augmentation.degraded_share, random)
 
         with precision(self.config, self.device):
-            normalized = model.normalized(share(source), share(inputs.mask))
+            normalized = model.normalized(shard(source), shard(inputs.mask))
             phone_features = None if self.phone_encoder is None else self.phone_encoder.phone_features(normalized)
-            content = model.content_encoder(normalized, share(inputs.mask), phone_features=phone_features)
+            content = model.content_encoder(normalized, shard(inputs.mask), phone_features=phone_features)
         losses = {}
         if self._uses_phone_feature_loss:
             losses["phone_features"] = self._phone_feature_loss(phone_features, inputs.mel)
@@ -153,8 +153,8 @@ class Stage2:
         reference_mel, f0_stats = voice_augmentation.mel(reference.mel), voice_augmentation.f0_stats(reference.f0_stats)
         target, f0 = model.standardize(voice_augmentation.mel(crops.mel)), voice_augmentation.f0(crops.f0)
         with precision(self.config, self.device):
-            speaker = model.encode_speaker(share(reference_mel), share(reference.mask))
-            output = model.decoder(self._noisy(content, random), speaker, share(f0), share(crops.mask))
+            speaker = model.encode_speaker(shard(reference_mel), shard(reference.mask))
+            output = model.decoder(self._noisy(content, random), speaker, shard(f0), shard(crops.mask))
         content, speaker, output = (gather(x.float()) for x in (content, speaker, output))
         output = match_mel_moments(output, target, crops.mask)
         losses["reconstruction"] = self.loss(output, target)
@@ -198,7 +198,7 @@ class Stage2:
         if not scale.any():
             return content
         size = self.config.training.batch_size, channels, n_codes
-        noise = share(torch.from_numpy(random.standard_normal(size, dtype=np.float32)))
+        noise = shard(torch.from_numpy(random.standard_normal(size, dtype=np.float32)))
         deviation = content.detach().std(dim=-1, keepdim=True)
         return content + deviation * (scale.view(1, -1, 1) * noise).to(content)
 
@@ -219,8 +219,8 @@ class Stage2:
     @torch.no_grad()
     def _teacher_codes(self, clean: Crops) -> Tensor:
         """Content codes that the initial weights give for clean clips."""
-        mask = share(clean.mask)
-        return gather(self.teacher(self.model.normalized(share(clean.mel), mask), mask))
+        mask = shard(clean.mask)
+        return gather(self.teacher(self.model.normalized(shard(clean.mel), mask), mask))
 
     def _phone_feature_loss(self, phone_features: Tensor, clean_mel: Tensor) -> Tensor:
         """L1 distance of augmented clips' phone features from the recognizer's, of the clean mels.
@@ -228,7 +228,7 @@ class Stage2:
         It is relative to the mean absolute deviation of the latter over time.
         """
         with torch.no_grad():
-            clean_features = gather(self.recognizer.phone_features(share(clean_mel)))
+            clean_features = gather(self.recognizer.phone_features(shard(clean_mel)))
         deviation = (clean_features - clean_features.mean(dim=1, keepdim=True)).abs().mean()
         return (gather(phone_features) - clean_features).abs().mean() / deviation
 

@@ -68,6 +68,11 @@ class TrainingSet:
         Mel frames per content code.
     progress
         Called with (clips done, clips in all) while mels are computed.
+
+    Raises
+    ------
+    DataError
+        All clips are left out.
     """
 
     def __init__(
