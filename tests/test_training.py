@@ -510,7 +510,7 @@ def test_feature_network_gives_the_same_maps_for_other_mel_statistics(
 
 
 def losses_of(stage, steps) -> list[float]:
-    return [stage.step(i)["reconstruction"] for i in steps]
+    return [float(stage.step(i)["reconstruction"]) for i in steps]
 
 
 def test_stage_1_reduces_its_loss_and_repeats_with_the_seed(training_set: TrainingSet) -> None:
@@ -559,8 +559,11 @@ def test_nan_loss_raises_training_error_with_the_step(tmp_path: Path) -> None:
         def state_dict(self) -> dict:
             return {}
 
-    with pytest.raises(TrainingError, match="step 4"):
-        loop.run(Broken(), loop.Schedule(10), tmp_path)
+    for save_every in (2, 10):
+        with pytest.raises(TrainingError, match="step 4"):
+            loop.run(Broken(), loop.Schedule(10, save_every), tmp_path / str(save_every))
+        last = loop.latest(tmp_path / str(save_every))
+        assert (last and last.name) == {2: "step-2", 10: None}[save_every]  # none after the broken step
 
 
 def test_existing_run_folder_without_resume_or_with_another_config_raises_usage_error(tmp_path: Path) -> None:
@@ -592,6 +595,27 @@ class Counter:
 
     def load_state_dict(self, state: dict) -> None:
         self.taken = list(state["taken"])
+
+
+def test_losses_are_read_for_the_log_alone_and_averaged_over_the_steps_that_have_them(tmp_path: Path) -> None:
+    reads = []
+
+    class Number(float):
+        def __float__(self) -> float:
+            reads.append(len(stage.taken))
+            return super().__float__()
+
+    class Distilled(Counter):
+        def step(self, i: int) -> dict[str, float]:
+            super().step(i)
+            return {"content" if i < 10 else "reconstruction": Number(i)}
+
+    stage = Distilled()
+    loop.run(stage, loop.Schedule(30, save_every=25), tmp_path)
+    assert set(reads) == {20, 25, 30}
+    first, second = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
+    assert (first["content"], first["reconstruction"], second["reconstruction"]) == (4.5, 14.5, 24.5)
+    assert "content" not in second
 
 
 @pytest.mark.parametrize("s_per_step", [0.9, 1.2, 6.0, 29.0])

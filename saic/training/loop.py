@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import yaml
+from torch import Tensor
 from tqdm import tqdm
 
 from saic import files
@@ -36,8 +37,8 @@ _STATE = "state.pt"
 class Stage(Protocol):
     """One stage of training."""
 
-    def step(self, i: int) -> dict[str, float]:
-        """Take optimization step ``i`` (from 0) and return its losses."""
+    def step(self, i: int) -> Mapping[str, float | Tensor]:
+        """Take optimization step ``i`` (from 0) and return its losses, as numbers or detached scalars."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -111,26 +112,26 @@ def run(
             _drop_checkpoints_after(checkpoints, first)
         _drop_lines_after(folder / "log.jsonl", first)
     bar = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, unit="step", disable=not is_first)
-    recent: list[dict[str, float]] = []
+    recent: list[Mapping[str, float | Tensor]] = []  # losses since the last log line
     began = saved = time.monotonic()
     for i in bar:
-        losses = stage.step(i)
-        if not np.isfinite(list(losses.values())).all():
-            raise TrainingError(f"The loss of step {i + 1} is not a number. Lower the learning rates and start again.")
-        if not is_first:
-            continue
-        recent.append(losses)
+        recent.append(stage.step(i))
         done, is_late = i + 1, False
-        if done % _LOG_EVERY == 0 or done == schedule.steps:
+        is_logged = done % _LOG_EVERY == 0 or done == schedule.steps
+        is_validated = done % schedule.save_every == 0 or done == schedule.steps
+        if is_logged or is_validated:  # not after each step, since reading a number waits for the GPU
+            recent = _numbers(recent, done)
+        if is_logged:
             now = time.monotonic()
             # Only with a log line, so that a resumed run averages its losses over the same steps.
             is_late = now + (now - began) - saved > _SAVE_EVERY_S  # at the next one
-            means = {key: float(np.mean([each[key] for each in recent])) for key in recent[0]}
-            _log(folder, {"step": done, "s_per_step": (now - began) / len(recent), **means})
+            names = dict.fromkeys(name for each in recent for name in each)  # in order; not all steps have all losses
+            means = {name: float(np.mean([each[name] for each in recent if name in each])) for name in names}
+            if is_first:
+                _log(folder, {"step": done, "s_per_step": (now - began) / len(recent), **means})
             bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()})
             recent, began = [], now
-        is_validated = done % schedule.save_every == 0 or done == schedule.steps
-        if is_validated or is_late:
+        if is_first and (is_validated or is_late):
             pause = time.monotonic()
             if is_validated and validate is not None:
                 validation = validate()
@@ -270,6 +271,15 @@ def _save(checkpoints: Path, step: int, state: dict[str, Any]) -> None:
     os.replace(scratch, target)
     for old in sorted(checkpoints.glob("step-*"), key=_step_of)[:-_KEPT]:
         shutil.rmtree(old)
+
+
+def _numbers(recent: list[Mapping[str, float | Tensor]], done: int) -> list[dict[str, float]]:
+    """Losses of the last steps up to ``done`` as numbers; :class:`TrainingError` if one is not finite."""
+    found = [{name: float(loss) for name, loss in losses.items()} for losses in recent]
+    for step, losses in enumerate(found, start=done - len(found) + 1):
+        if not np.isfinite(list(losses.values())).all():
+            raise TrainingError(f"The loss of step {step} is not a number. Lower the learning rates and start again.")
+    return found
 
 
 def _require_same(inputs: Mapping[str, str | None], stored: dict[str, Any]) -> None:

@@ -80,7 +80,7 @@ class PerceptualStage:
         self.classifier = SpeakerClassifier(config.perceptual, len(training_set.speakers)).to(device)
         self.optimizer = torch.optim.AdamW(self.classifier.parameters(), lr=config.perceptual.lr)
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> dict[str, Tensor]:
         """One step on a batch of random crops."""
         config = self.config.perceptual
         random, _ = generators(self.config.seed, i)
@@ -94,7 +94,7 @@ class PerceptualStage:
         nn.utils.clip_grad_norm_(self.classifier.parameters(), 5.0)
         self.optimizer.step()
         accuracy = (logits.argmax(dim=1) == speakers).float().mean()
-        return {"speaker": float(loss.detach()), "accuracy": float(accuracy)}
+        return {"speaker": loss.detach(), "accuracy": accuracy}
 
     def state_dict(self) -> dict[str, Any]:
         """Network and optimizer."""

@@ -167,7 +167,7 @@ class ProsodyTraining:
         self.predictor.to(device)
         self.optimizer = torch.optim.Adam(self.predictor.parameters(), lr=_LR)
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> dict[str, Tensor]:
         """One optimization step."""
         random, _ = generators(self.config.seed, i)
         self.optimizer.param_groups[0]["lr"] = _LR * cosine(i, self.steps)
@@ -179,7 +179,7 @@ class ProsodyTraining:
         self.optimizer.zero_grad()
         (losses["error"] + _SPREAD_WEIGHT * losses["spread"] + _VOICING_WEIGHT * losses["voicing"]).backward()
         self.optimizer.step()
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

@@ -99,7 +99,7 @@ class Stage1:
         if speaker_codes is None:
             self.optimizers["speaker"] = torch.optim.Adam(self.codes.speaker.parameters(), lr=config.stage1.lr_codes)
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> dict[str, Tensor]:
         """One step of Eq. 1, with the penalty on the content code.
 
         Eq. 1 as printed has it on the noise, where it would be constant.
@@ -128,10 +128,10 @@ class Stage1:
         for optimizer in self.optimizers.values():
             optimizer.step()
         return {
-            "reconstruction": float(reconstruction.detach()),
-            "mel_l1": float((output.detach() - target).abs().mean()),
-            "content_rms": float(content.detach().square().mean().sqrt()),
-            "speaker_rms": float(speaker.detach().square().mean().sqrt()),
+            "reconstruction": reconstruction.detach(),
+            "mel_l1": (output.detach() - target).abs().mean(),
+            "content_rms": content.detach().square().mean().sqrt(),
+            "speaker_rms": speaker.detach().square().mean().sqrt(),
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class Stage2:
         ]
         self.optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=config.stage2.lr)
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> dict[str, Tensor]:
         """One step of Eq. 2 to 4, or of self-distillation."""
         stage, training, model = self.config.stage2, self.config.training, self.model
         random, _ = generators(self.config.seed + 1, i)
@@ -176,16 +176,16 @@ class Stage2:
             converted = self._conversion_losses(content, f0, crops.mask, target, voices, reference_mel, reference.mask)
             losses |= {name: losses.get(name, 0.0) + loss for name, loss in converted.items()}
         mel_l1 = (output.detach() - target).abs().mean()
-        return self._update(losses) | {"mel_l1": float(mel_l1)}
+        return self._update(losses) | {"mel_l1": mel_l1}
 
-    def _update(self, losses: dict[str, Tensor]) -> dict[str, float]:
+    def _update(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """One optimizer step on the weighted sum of losses."""
         self.optimizer.zero_grad()
         sum(getattr(self.config.stage2.weights, name) * loss for name, loss in losses.items()).backward()
         average_gradients(self.model.parameters())
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def _noisy(self, content: Tensor, random: np.random.Generator) -> Tensor:
         """The decoder's input: content codes with noise in proportion to their deviation over the crop.
