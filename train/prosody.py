@@ -69,7 +69,7 @@ def main(
             raise UsageError("--weights holds another model than --init, with other content codes. Name one model.")
     made_by = sha256(model.folder / MODEL)[:16]
     if not (is_finished(run, steps, {"--init": made_by}) and (run / PROSODY).is_file()):
-        train(data, run, settings, model, Schedule(steps, save_every), resume=resume, device=device)
+        _train(data, run, settings, model, made_by, Schedule(steps, save_every), resume=resume, device=device)
     print(f"Prosody predictor: {run / PROSODY}")
     if weights is not None:
         codes = model.config.content_encoder.code_channels
@@ -78,19 +78,19 @@ def main(
         print(f"Prosody predictor in the weights: {weights}")
 
 
-def train(
+def _train(
     data: Sequence[Path],
     run: Path,
     settings: Config,
     model: Model,
+    made_by: str,
     schedule: Schedule,
     *,
-    resume: bool = False,
-    device: str = "cpu",
+    resume: bool,
+    device: str,
 ) -> None:
-    """Train a predictor on the content codes of a model, and write it to ``RUN/prosody.safetensors``."""
+    """Train a predictor on the content codes of a model, and write it; ``made_by`` is the model's hash."""
     clips = {split: read_training_set(data, split, settings) for split in ("train", "dev")}
-    made_by = sha256(model.folder / MODEL)[:16]
     codes = {split: encode_clips(clips[split], model, run / f"codes_{split}_{made_by}.safetensors") for split in clips}
     speech = clips["train"].speech[:: settings.content_stride]
     centers = cluster_centers(codes["train"][:, speech], np.random.default_rng(settings.seed))
