@@ -94,7 +94,7 @@ def test_rows_cover_a_batch_once_and_a_batch_that_cannot_be_shared_evenly_raises
     for rank in range(3):
         monkeypatch.setattr(distributed.dist, "get_rank", lambda rank=rank: rank)
         covered += range(7)[distributed.rows(7)]
-        assert distributed.share(torch.arange(6)).tolist() == [2 * rank, 2 * rank + 1]
+        assert distributed.shard(torch.arange(6)).tolist() == [2 * rank, 2 * rank + 1]
     assert covered == list(range(7))
     with pytest.raises(UsageError, match="multiple"):
-        distributed.share(torch.zeros(7))
+        distributed.shard(torch.zeros(7))

@@ -13,7 +13,7 @@ from saic import audio
 from saic.config import Config
 from saic.conversion import Speech, Voice, convert_mel
 from saic.data import manifest
-from saic.errors import WeightsError
+from saic.errors import UsageError, WeightsError
 from saic.model.model import Model
 from saic.model.prosody import ProsodyPredictor, predicted_f0, scaled_contour, slow_contour
 from saic.pipeline import Pipeline
@@ -22,7 +22,8 @@ from saic.signal.f0 import measure_f0_stats
 from saic.training import loop
 from saic.training.prosody import ProsodySet, ProsodyTraining, cluster_centers, encode_clips
 from saic.training.training_set import TrainingSet
-from saic.weights import PROSODY, write_tensors
+from saic.weights import PROSODY, write_sums, write_tensors
+from train import prosody
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
@@ -144,9 +145,9 @@ def test_predictor_of_an_older_version_is_refused_with_what_to_do(predictor: Pro
 def test_training_lowers_the_loss_and_resumes_exactly(stage: ProsodyTraining, tmp_path: Path) -> None:
     before = stage.validate()
     loop.run(stage, loop.Schedule(29, save_every=10), tmp_path, validate=stage.validate)
-    last = stage.step(29)
+    last = {name: float(loss) for name, loss in stage.step(29).items()}
     stage.load_state_dict(loop.load_checkpoint(loop.latest(tmp_path))["stage"])
-    assert stage.step(29) == pytest.approx(last, abs=1e-6)
+    assert {name: float(loss) for name, loss in stage.step(29).items()} == pytest.approx(last, abs=1e-6)
     after = stage.validate()
     assert after["loss"] < before["loss"] and after["voicing_error"] < before["voicing_error"]
 
@@ -157,6 +158,8 @@ def test_codes_of_a_run_are_encoded_once(stage: ProsodyTraining, model: Model, t
     content = encode_clips(clips, model, cache)
     assert content.shape == (CODES, clips.n_codes)
     assert torch.equal(encode_clips(clips, None, cache), content)
+    reordered = TrainingSet(clips.clips[::-1], segment_frames=clips.segment_frames, stride=STRIDE)
+    assert reordered.n_codes == clips.n_codes and not torch.equal(encode_clips(reordered, model, cache), content)
 
 
 def test_command_writes_a_predictor_for_the_weights(corpus_folder: Path, model: Model, tmp_path: Path) -> None:
@@ -179,3 +182,14 @@ def test_command_writes_a_predictor_for_the_weights(corpus_folder: Path, model: 
         [*map(str, command[:-1]), str(other), "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 2 and "another model" in done.stderr and not (other / PROSODY).exists()
+
+    options = {"config": ROOT / "train" / "configs" / "tiny.yaml", "steps": 2, "resume": True}
+    before = (tmp_path / "run" / PROSODY).stat().st_mtime_ns
+    (tmp_path / "weights" / PROSODY).unlink()
+    write_sums(tmp_path / "weights")
+    data, run, weights = [tmp_path / "manifest.jsonl"], tmp_path / "run", tmp_path / "weights"
+    prosody.main(data, run, str(weights), weights, **options)
+    assert (tmp_path / "run" / PROSODY).stat().st_mtime_ns == before  # a finished run stays as it is
+    assert (weights / PROSODY).read_bytes() == (run / PROSODY).read_bytes()
+    with pytest.raises(UsageError, match=r"other inputs, or in another order: --init\."):
+        prosody.main(data, run, str(other), other, **options)

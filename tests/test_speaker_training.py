@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-import torch.nn.functional as F
 import yaml
 
 from saic.config import Config, SpeakerTdnn
@@ -165,13 +164,24 @@ def test_entry_points_train_the_encoder_and_hand_it_on(corpus: Path, tmp_path: P
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(TDNN.to_dict()))
     speaker.main([corpus], tmp_path / "speaker", config)
-    assert (tmp_path / "speaker" / "speaker.safetensors").is_file()
     stage1.main([corpus], tmp_path / "stage1", config, speaker=tmp_path / "speaker")
+    outputs = [tmp_path / name for name in ("speaker/speaker.safetensors", "stage1/codes.safetensors")]
+    written = [path.stat().st_mtime_ns for path in outputs]
+    speaker.main([corpus], tmp_path / "speaker", config, resume=True)
+    stage1.main([corpus], tmp_path / "stage1", config, speaker=tmp_path / "speaker", resume=True)
+    assert [path.stat().st_mtime_ns for path in outputs] == written  # finished runs stay as they are
     stage2.main([corpus], tmp_path / "stage2", tmp_path / "stage1", config=config, speaker=tmp_path / "speaker")
     model = Model.from_pretrained(tmp_path / "stage2" / "weights")
     crops = TrainingSet(manifest.read(corpus, splits=["dev"]), segment_frames=32, stride=2).sample(
         3, np.random.default_rng(0)
     )
-    assert F.normalize(model.encode_speaker(crops.mel, crops.mask), dim=1).isfinite().all()
+    embedding = model.encode_speaker(crops.mel, crops.mask)
+    model.mel_mean += 1
+    model.save_pretrained(tmp_path / "content")
+    content = {"init": "random", "content": str(tmp_path / "content")}
+    stage2.main([corpus], tmp_path / "other", config=config, speaker=tmp_path / "speaker", **content)
+    other = Model.from_pretrained(tmp_path / "other" / "weights")
+    torch.testing.assert_close(other.mel_mean, model.mel_mean)
+    torch.testing.assert_close(other.encode_speaker(crops.mel, crops.mask), embedding, atol=0.1, rtol=0)
     with pytest.raises(UsageError, match="needs --speaker"):
-        stage1.main([corpus], tmp_path / "other", config)
+        stage1.main([corpus], tmp_path / "nowhere", config)

@@ -1,6 +1,7 @@
 """Both stages on a small training set: augmentation, losses, exact resume, weights that convert."""
 
 import ast
+import copy
 import json
 import os
 import re
@@ -15,12 +16,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from saic import audio
 from saic.config import Config
+from saic.conversion import Voice
 from saic.data import manifest
 from saic.devices import require_device
 from saic.errors import DataError, TrainingError, UsageError
@@ -35,19 +38,21 @@ from saic.training import training_set as training_set_module
 from saic.training.augmentation import Augmentation, degrade
 from saic.training.loop import cosine
 from saic.training.losses import ReconstructionLoss, multi_scale_l1, speaker_style_loss
-from saic.training.perceptual import MelFeatures, load_features
+from saic.training.perceptual import MelFeatures, PerceptualStage, load_features
 from saic.training.stage1 import Stage1, read_codes
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
-from saic.weights import write_tensors
+from saic.weights import load, load_vocoder, resolve, save_vocoder, write_tensors
 from tests.conftest import RATE, voice
 from train import probe
 from train.entry import read_clips, read_training_set
+from train.stage2 import train as train_stage2
 
 ROOT = Path(__file__).parents[1]
 TINY = Config.from_yaml(ROOT / "train" / "configs" / "tiny.yaml")
 STRIDE = TINY.content_stride
+MEL_STATISTICS = torch.zeros(80, 1), torch.ones(80, 1)
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +247,56 @@ def test_parallel_clips_share_their_codes_and_replace_each_other_as_input(corpus
     assert torch.equal(training_set.parallel_crops(not_parallel, random).mel, not_parallel.mel)
 
 
+def test_codes_of_the_same_clips_in_another_order_raise_data_error(training_set: TrainingSet, tmp_path: Path) -> None:
+    reordered = TrainingSet(training_set.clips[::-1], segment_frames=32, stride=STRIDE)
+    assert (reordered.n_codes, len(reordered.speakers)) == (training_set.n_codes, len(training_set.speakers))
+    first = Stage1(training_set, TINY, None)
+    first.save_codes(tmp_path)
+    for codes in (read_codes(tmp_path), first.state_dict()):
+        Stage2(training_set, TINY, codes, None)
+        with pytest.raises(DataError, match="in another order"):
+            Stage2(reordered, TINY, codes, None)
+        del codes["data"]  # as in files of an earlier version
+        Stage2(reordered, TINY, codes, None)
+
+
+def test_run_resumed_with_other_data_or_networks_raises_usage_error(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saic.training.stage2._VALIDATION_CROPS", 1)
+    clips = manifest.read(corpus_folder)
+    data = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    for path, part in zip(data, (clips[:6], clips[6:]), strict=True):
+        manifest.write(path, [replace(clip, split="train" if k < 5 else "dev") for k, clip in enumerate(part)])
+    save_file(MelFeatures(TINY.perceptual.channels).state_dict(), tmp_path / "features.safetensors")
+
+    def run(corpora: list[Path], steps: int, **inputs: Path) -> None:
+        train_stage2(corpora, tmp_path / "run", TINY, None, steps=range(steps), resume=steps > 1, **inputs)
+
+    run(data, 1, perceptual=tmp_path)
+    with pytest.raises(UsageError, match=r"order: --data or --parallel\."):
+        run(data[::-1], 2, perceptual=tmp_path)
+    with pytest.raises(UsageError, match=r"order: --perceptual\."):
+        run(data, 2)
+    run(data, 2, perceptual=tmp_path)
+    weights, bundled = tmp_path / "run" / "weights", resolve()
+    save_vocoder(weights, load(bundled)[0], load_vocoder(bundled))
+    run(data, 2, perceptual=tmp_path)  # a finished run stays as it is
+    assert load(weights)[0].vocoder.kind == "neural"
+
+
+def test_checkpoint_without_hashes_of_inputs_is_resumed(tmp_path: Path) -> None:
+    loop.run(Counter(), loop.Schedule(1), tmp_path)
+    state, stage = tmp_path / "checkpoints" / "step-1" / "state.pt", Counter()
+    stored = torch.load(state, weights_only=True)
+    del stored["inputs"]  # as in an earlier version
+    torch.save(stored, state)
+    loop.run(stage, loop.Schedule(2), tmp_path, resume=True, inputs={"--data": "a"})
+    assert stage.taken == [0, 1]
+    with pytest.raises(UsageError, match="--data"):
+        loop.run(stage, loop.Schedule(3), tmp_path, resume=True, inputs={"--data": "b"})
+
+
 def test_stage_2_copies_given_weights_and_raises_usage_error_if_their_sizes_differ(training_set: TrainingSet) -> None:
     model = Model(TINY)
     stage = Stage2(training_set, TINY, model, None, unseen=training_set)
@@ -253,11 +308,39 @@ def test_stage_2_copies_given_weights_and_raises_usage_error_if_their_sizes_diff
         Stage2(training_set, wider, model, None)
 
 
+@pytest.mark.parametrize("start", ["stage 1", "random", "frozen"])
+def test_self_distillation_without_weights_or_with_a_frozen_encoder_raises_usage_error(
+    training_set: TrainingSet, start: str
+) -> None:
+    settings = TINY.stage2.model_copy(update={"distill_steps": 1, "freeze_content": start == "frozen"})
+    config = TINY.model_copy(update={"stage2": settings})
+    starts = {"stage 1": Stage1(training_set, TINY, None).state_dict(), "random": None, "frozen": Model(TINY)}
+    with pytest.raises(UsageError, match="freeze_content" if start == "frozen" else "--init or --content"):
+        Stage2(training_set, config, starts[start], None)
+
+
 def test_stage_2_from_random_weights_takes_mel_statistics_from_the_training_set(training_set: TrainingSet) -> None:
     stage = Stage2(training_set, TINY, None, None, unseen=training_set)
     mean, std = training_set.statistics()
     assert torch.equal(stage.model.mel_mean, mean) and torch.equal(stage.model.mel_std, std)
     assert "content" not in stage.step(0)
+
+
+def test_reference_without_voiced_frames_is_no_target_of_the_f0_head_and_gets_its_prediction(
+    training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whispered = copy.copy(training_set)
+    whispered.f0_stats = torch.zeros_like(training_set.f0_stats)
+    stage, voices = Stage2(whispered, TINY, None, MelFeatures((4, 8, 8, 8))), []
+
+    def losses(content: torch.Tensor, f0: torch.Tensor, mask: torch.Tensor, target: torch.Tensor, voice: Voice, *_):
+        voices.append(voice)
+        return {}
+
+    monkeypatch.setattr(stage, "_conversion_losses", losses)
+    assert stage.step(0)["f0"] == 0
+    assert not stage.model.pitch_head.weight.grad.any()
+    assert (voices[0].f0_stats[:, 0] - 7.3).abs().max() < 3 and not voices[0].f0_stats.requires_grad
 
 
 def test_part_of_a_stage_takes_the_tensors_of_the_part_before_and_warms_up_again(
@@ -268,7 +351,7 @@ def test_part_of_a_stage_takes_the_tensors_of_the_part_before_and_warms_up_again
         torch.nn.init.normal_(parameter)
     before.save_codes(tmp_path)
     codes = read_codes(tmp_path)
-    stage = Stage1(training_set, TINY, None, start=codes, first_step=1)
+    stage = Stage1(training_set, TINY, None, initial=codes, first_step=1)
     for name, tensor in before.decoder.state_dict().items():
         torch.testing.assert_close(stage.decoder.state_dict()[name], tensor, atol=2e-3, rtol=1e-3)
     earlier = Model(TINY)
@@ -282,7 +365,7 @@ def test_part_of_a_stage_takes_the_tensors_of_the_part_before_and_warms_up_again
     assert cosine(5_300, 10_000, first=5_000) == cosine(5_300, 10_000)
     other = TrainingSet(training_set.clips[:6], segment_frames=32, stride=4)
     with pytest.raises(DataError, match="other data"):
-        Stage1(other, TINY, None, start=codes)
+        Stage1(other, TINY, None, initial=codes)
     with pytest.raises(UsageError, match=r"Run train\.stage1 to its end"):
         read_codes(tmp_path / "nowhere")
 
@@ -332,6 +415,17 @@ def test_speaker_style_loss_depends_on_the_voice_more_than_on_content_or_pauses(
     assert distance(with_pause, other_content, speech) < 0.5 * distance(with_pause, other_content)
 
 
+def test_speaker_style_loss_leaves_out_pauses_where_poolings_drop_the_last_frames() -> None:
+    def network(mel: torch.Tensor) -> list[torch.Tensor]:
+        return [F.avg_pool1d(mel, 32)]  # 7 frames of 240
+
+    output, reference, mask = torch.randn(1, 80, 240), torch.randn(1, 80, 240), torch.ones(1, 1, 240)
+    mask[..., :96] = 0
+    loss = speaker_style_loss(network, output, mask, reference, torch.ones(1, 1, 240))
+    output[..., :96] += 5
+    assert speaker_style_loss(network, output, mask, reference, torch.ones(1, 1, 240)) == loss
+
+
 def torchvision_vgg16() -> dict[str, torch.Tensor]:
     """torchvision's names and shapes; every convolution gives 1 plus the mean of its input."""
     widths = {0: 64, 2: 64, 5: 128, 7: 128, 10: 256, 12: 256, 14: 256}
@@ -363,7 +457,7 @@ def test_vgg16_weights_of_torchvision_give_the_feature_maps_of_the_loss(tmp_path
         torch.save(tensors, path, _use_new_zipfile_serialization="old" not in name)
     else:
         save_file(tensors, path)
-    network = load_features(path, ())
+    network = load_features(path, (), *MEL_STATISTICS)
     mel = torch.full((2, 80, 64), 0.5)
     maps = network(mel)
     assert [tuple(m.shape) for m in maps] == [
@@ -389,17 +483,34 @@ def test_file_without_vgg16_weights_raises_usage_error(tmp_path: Path) -> None:
     (tmp_path / "vgg16.safetensors").write_bytes(b"no header")
     for path in tmp_path.iterdir():
         with pytest.raises(UsageError, match="torchvision's vgg16"):
-            load_features(path, ())
+            load_features(path, (), *MEL_STATISTICS)
 
 
 def test_damaged_features_raise_usage_error(tmp_path: Path) -> None:
     (tmp_path / "features.safetensors").write_bytes(b"no header")
     with pytest.raises(UsageError, match=r"Run train\.perceptual"):
-        load_features(tmp_path, (4, 8))
+        load_features(tmp_path, (4, 8), *MEL_STATISTICS)
+
+
+def test_feature_network_gives_the_same_maps_for_other_mel_statistics(
+    training_set: TrainingSet, tmp_path: Path
+) -> None:
+    stage = PerceptualStage(training_set, TINY)
+    stage.save_features(tmp_path)
+    mel = training_set.sample(2, np.random.default_rng(0)).mel
+    expected = stage.classifier.features((mel - stage.mean) / stage.std)
+    mean, std, channels = torch.randn(80, 1), torch.rand(80, 1) + 0.5, TINY.perceptual.channels
+    for found, wanted in zip(load_features(tmp_path, channels, mean, std)((mel - mean) / std), expected, strict=True):
+        torch.testing.assert_close(found, wanted, atol=0.02, rtol=0.01)
+    earlier = load_file(tmp_path / "features.safetensors")
+    del earlier["mel_mean"], earlier["mel_std"]
+    save_file(earlier, tmp_path / "features.safetensors")
+    network = load_features(tmp_path, channels, mean, std)
+    assert (network.scale == 1).all() and (network.shift == 0).all()
 
 
 def losses_of(stage, steps) -> list[float]:
-    return [stage.step(i)["reconstruction"] for i in steps]
+    return [float(stage.step(i)["reconstruction"]) for i in steps]
 
 
 def test_stage_1_reduces_its_loss_and_repeats_with_the_seed(training_set: TrainingSet) -> None:
@@ -434,16 +545,10 @@ def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_run(
     assert steps == [4, 8]
 
 
-def test_checkpoints_kept_are_the_last_two_and_the_best(training_set: TrainingSet, tmp_path: Path) -> None:
+def test_checkpoints_kept_are_the_last_two(tmp_path: Path) -> None:
     scores = iter([0.5, 0.1, 0.7, 0.6, 0.9])
-    loop.run(
-        Stage1(training_set, TINY, None),
-        loop.Schedule(10, save_every=2),
-        tmp_path,
-        validate=lambda: {"loss": next(scores)},
-    )
-    kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("step-*"))
-    assert kept == ["step-10", "step-4", "step-8"]
+    loop.run(Counter(), loop.Schedule(10, save_every=2), tmp_path, validate=lambda: {"loss": next(scores)})
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"step-8", "step-10"}
 
 
 def test_nan_loss_raises_training_error_with_the_step(tmp_path: Path) -> None:
@@ -454,8 +559,11 @@ def test_nan_loss_raises_training_error_with_the_step(tmp_path: Path) -> None:
         def state_dict(self) -> dict:
             return {}
 
-    with pytest.raises(TrainingError, match="step 4"):
-        loop.run(Broken(), loop.Schedule(10), tmp_path)
+    for save_every in (2, 10):
+        with pytest.raises(TrainingError, match="step 4"):
+            loop.run(Broken(), loop.Schedule(10, save_every), tmp_path / str(save_every))
+        last = loop.latest(tmp_path / str(save_every))
+        assert (last and last.name) == {2: "step-2", 10: None}[save_every]  # none after the broken step
 
 
 def test_existing_run_folder_without_resume_or_with_another_config_raises_usage_error(tmp_path: Path) -> None:
@@ -466,6 +574,10 @@ def test_existing_run_folder_without_resume_or_with_another_config_raises_usage_
     with pytest.raises(UsageError, match="another config"):
         loop.start(tmp_path / "run", Config(), resume=True)
     loop.start(tmp_path / "run", TINY, resume=True)
+    (tmp_path / "run" / "config.yaml").unlink()
+    for resume in (False, True):
+        with pytest.raises(UsageError, match="Name another folder"):
+            loop.start(tmp_path / "run", TINY, resume=resume)
 
 
 class Counter:
@@ -483,6 +595,27 @@ class Counter:
 
     def load_state_dict(self, state: dict) -> None:
         self.taken = list(state["taken"])
+
+
+def test_losses_are_read_for_the_log_alone_and_averaged_over_the_steps_that_have_them(tmp_path: Path) -> None:
+    reads = []
+
+    class Number(float):
+        def __float__(self) -> float:
+            reads.append(len(stage.taken))
+            return super().__float__()
+
+    class Distilled(Counter):
+        def step(self, i: int) -> dict[str, float]:
+            super().step(i)
+            return {"content" if i < 10 else "reconstruction": Number(i)}
+
+    stage = Distilled()
+    loop.run(stage, loop.Schedule(30, save_every=25), tmp_path)
+    assert set(reads) == {20, 25, 30}
+    first, second = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
+    assert (first["content"], first["reconstruction"], second["reconstruction"]) == (4.5, 14.5, 24.5)
+    assert "content" not in second
 
 
 @pytest.mark.parametrize("s_per_step", [0.9, 1.2, 6.0, 29.0])
@@ -535,9 +668,7 @@ def test_run_with_a_cut_last_log_line_is_resumed(tmp_path: Path, end: str) -> No
 def test_older_checkpoint_is_resumed_and_reported_if_the_newest_is_damaged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    losses = {2: 0.5, 4: 0.1, 6: 0.2}
-    taken = iter(losses.values())
-    loop.run(Counter(), loop.Schedule(4, save_every=2), tmp_path, validate=lambda: {"loss": next(taken)})
+    loop.run(Counter(), loop.Schedule(4, save_every=2), tmp_path)
     state = tmp_path / "checkpoints" / "step-4" / "state.pt"
     data = state.read_bytes()
     if damage == "missing":
@@ -547,13 +678,12 @@ def test_older_checkpoint_is_resumed_and_reported_if_the_newest_is_damaged(
         state.write_bytes({"cut": middle, "empty": b"", "zeros": middle + bytes(len(data) - len(middle))}[damage])
     capsys.readouterr()
     assert loop.latest(tmp_path).name == "step-2"
-    stage, taken = Counter(), iter([0.1, 0.2])
-    loop.run(stage, loop.Schedule(6, save_every=2), tmp_path, resume=True, validate=lambda: {"loss": next(taken)})
+    stage = Counter()
+    loop.run(stage, loop.Schedule(6, save_every=2), tmp_path, resume=True)
     assert stage.taken == list(range(6))
     assert "step 4 is damaged" in (said := capsys.readouterr().err) and "step 2" in said and str(tmp_path) not in said
     kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("step-*"))
     assert kept == ["step-4", "step-6"] and loop.load_checkpoint(tmp_path / "checkpoints" / "step-4")["step"] == 4
-    assert (tmp_path / "checkpoints" / "best").read_text() == "step-4"
 
 
 def test_run_whose_only_checkpoint_is_damaged_starts_again_and_says_so(
@@ -654,8 +784,8 @@ def test_clip_is_measured_once_for_all_training_sets_and_again_if_the_code_chang
     whole = TrainingSet(clips, segment_frames=32, stride=4)
     assert len(list((tmp_path / "clips").iterdir())) == 6
     copied = [replace(clip, path=tmp_path / f"{clip.speaker}-{clip.path.name}") for clip in clips[2:]]
-    for clip, copy in zip(clips[2:], copied, strict=True):
-        shutil.copyfile(clip.path, copy.path)  # another path and time, as on another machine
+    for clip, moved in zip(clips[2:], copied, strict=True):
+        shutil.copyfile(clip.path, moved.path)  # another path and time, as on another machine
 
     def log_mel(wav: torch.Tensor) -> torch.Tensor:
         raise AssertionError("measured again")
@@ -710,6 +840,16 @@ def test_gpu_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     for device in ("cuda:2", "cuda:", "cuda:x", "cuda:-1", "cuda1"):
         with pytest.raises(UsageError, match="no such device"):
             require_device(device)
+
+
+def test_processes_without_a_gpu_each_raise_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UsageError, match="without a number"):
+        distributed.start("cuda:0")
+    with pytest.raises(UsageError, match="has 1 GPUs"):
+        distributed.start("cuda")
 
 
 def test_stage_2_with_codes_of_another_training_set_raises_data_error(

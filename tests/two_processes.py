@@ -28,7 +28,7 @@ def main(folder: Path, runs: Path) -> None:
     distributed.start("cpu")
     config = read_config(folder / "tiny.yaml")
     train_set, dev_set = (read_training_set([folder / "manifest.jsonl"], split, config) for split in ("train", "dev"))
-    features = load_features(folder / "perceptual", config.perceptual.channels)
+    features = load_features(folder / "perceptual", config.perceptual.channels, *train_set.statistics())
     recognizer = load_recognizer(folder / "recognizer")
     untrained = Stage1(train_set, config, None).state_dict()
     for number in (1, 2):

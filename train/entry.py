@@ -18,6 +18,9 @@ from saic.errors import SaicError, UsageError
 from saic.signal.mel import FRAMES_PER_S
 from saic.training import distributed
 from saic.training.training_set import TrainingSet
+from saic.weights import sha256
+
+DATA = "--data or --parallel"  # name of the training set among the inputs of a run
 
 DataOption = Annotated[
     list[Path],
@@ -108,6 +111,11 @@ def read_training_set(data: Sequence[Path], split: str, config: Config, parallel
     )
     print(f" ({training_set.skipped} clips without a segment of speech left out)" if training_set.skipped else "")
     return training_set
+
+
+def hash_of(path: Path | None, name: str) -> str | None:
+    """SHA-256 of a file, or of the file ``name`` in a folder; None for no path. For the inputs of a run."""
+    return None if path is None else sha256(path if path.is_file() else path / name)
 
 
 def print_broken(training_set: TrainingSet) -> None:

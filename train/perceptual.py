@@ -8,10 +8,11 @@ Writes ``DIR/features.safetensors``, which ``train.stage1`` and ``train.stage2``
 ``--perceptual``.
 """
 
-from saic.training.loop import Schedule, start
+from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
-from saic.training.perceptual import PerceptualStage
+from saic.training.perceptual import FEATURES, PerceptualStage
 from train.entry import (
+    DATA,
     ConfigOption,
     DataOption,
     DeviceOption,
@@ -33,8 +34,12 @@ def main(
     """Train the perceptual network on the train split."""
     settings = read_config(config)
     start(run, settings, resume=resume)
-    stage = PerceptualStage(read_training_set(data, "train", settings), settings, device)
-    run_stage(stage, Schedule(settings.perceptual.steps, save_every=200), run, resume=resume)
+    if is_finished(run, settings.perceptual.steps) and (run / FEATURES).is_file():
+        return
+    training_set = read_training_set(data, "train", settings)
+    stage = PerceptualStage(training_set, settings, device)
+    schedule = Schedule(settings.perceptual.steps, save_every=200)
+    run_stage(stage, schedule, run, resume=resume, inputs={DATA: training_set.fingerprint})
     stage.save_features(run)
 
 

@@ -41,20 +41,24 @@ from saic.evaluation.evaluators.moonshine import MoonshineASR
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.evaluation.measures.text_errors import word_errors
 from saic.model.model import Model
-from saic.model.speaker_encoder import TdnnSpeakerEncoder
 from saic.pipeline import Pipeline
 from saic.profiles import PROSODY_KEPT
-from saic.training.loop import Schedule, latest, load_checkpoint, start
+from saic.training.initialization import mel_statistics
+from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
+from saic.training.phone_recognizer import FILE as RECOGNIZER
 from saic.training.phone_recognizer import load_recognizer
+from saic.training.speaker import FILE as SPEAKER
 from saic.training.stage2 import Stage2
-from saic.training.training_set import TrainingSet
+from saic.weights import VOCODER as VOCODER_FILE
 from saic.weights import load, load_vocoder, resolve, save_vocoder
 from train.entry import (
+    DATA,
     DataOption,
     DeviceOption,
     ResumeOption,
     RunOption,
+    hash_of,
     named_weights,
     read_config,
     read_training_set,
@@ -101,20 +105,28 @@ def main(
     for name, config in configs.items():
         folder = run / name
         start(folder, config, resume=resume)
-        if not _is_finished(folder, steps):
+        if not (is_finished(folder, steps) and (folder / "weights" / VOCODER_FILE).is_file()):
             training_set = training_set or read_training_set(data, "train", config)
             print(f"Design {name}:")
+            known = Model.from_pretrained(named_weights(content)) if config.stage2.freeze_content else None
+            has_tdnn = config.speaker_encoder.tdnn is not None
+            statistics = mel_statistics(training_set, known)
             stage = Stage2(
                 training_set,
                 config,
                 None,
                 None,
-                content=Model.from_pretrained(named_weights(content)) if config.stage2.freeze_content else None,
-                speaker_encoder=_speaker_encoder(speaker, config, training_set),
+                content=known,
+                speaker_encoder=speaker_encoder(speaker, config, *statistics) if has_tdnn else None,
                 recognizer=load_recognizer(recognizer, device) if recognizer else None,
                 device=device,
             )
-            run_stage(stage, Schedule(steps, _SAVE_EVERY), folder, resume=resume)
+            inputs = {
+                DATA: training_set.fingerprint,
+                "--speaker": hash_of(speaker, SPEAKER) if has_tdnn else None,
+                "--recognizer": hash_of(recognizer, RECOGNIZER),
+            }
+            run_stage(stage, Schedule(steps, _SAVE_EVERY), folder, resume=resume, inputs=inputs)
             _save(stage.model, folder / "weights")
         folders[name] = folder / "weights"
     scores = measure({name: folders[name] for name in named}, trials, evaluators, run / ".cache")
@@ -205,20 +217,9 @@ def _is_config(design: str) -> bool:
     return Path(design).suffix in _CONFIG_SUFFIXES
 
 
-def _speaker_encoder(folder: Path | None, config: Config, training_set: TrainingSet) -> TdnnSpeakerEncoder | None:
-    """The speaker encoder of ``--speaker`` for the designs whose config has a tdnn."""
-    return None if config.speaker_encoder.tdnn is None else speaker_encoder(folder, config, training_set)
-
-
 def _config(path: Path, steps: int) -> Config:
     config = read_config(path)
     return config.model_copy(update={"stage2": config.stage2.model_copy(update={"steps": steps})})
-
-
-def _is_finished(folder: Path, steps: int) -> bool:
-    newest = latest(folder)
-    saved = (folder / "weights").is_dir()
-    return saved and newest is not None and load_checkpoint(newest)["step"] >= steps
 
 
 def _save(model: Model, folder: Path) -> None:

@@ -83,7 +83,7 @@ def _halves(data: TrainingSet, config: Config, state: dict, n_speakers: int) -> 
     model, codes = Model(config).eval(), None
     if "codes" in state:
         codes = Codes(data.n_codes, len(data.speakers), config)
-        load_codes(state, codes, model.decoder)
+        load_codes(state, codes, model.decoder, data)
         mean, std = data.statistics()
         model.mel_mean.copy_(mean)
         model.mel_std.copy_(std)

@@ -9,19 +9,23 @@ Its inputs are the content codes of finished weights (``--init``), which stay as
 ``--resume`` on a finished run it does only that.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
+from saic.config import Config
 from saic.errors import UsageError
 from saic.model.model import Model
-from saic.training.loop import Schedule, start
+from saic.model.prosody import ProsodyPredictor
+from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
 from saic.training.prosody import ProsodySet, ProsodyTraining, cluster_centers, encode_clips, typical_rate
 from saic.weights import MODEL, PROSODY, sha256, verify, write_sums
 from train.entry import (
+    DATA,
     ConfigOption,
     DataOption,
     DeviceOption,
@@ -63,21 +67,39 @@ def main(
         verify(weights)
         if sha256(weights / MODEL) != sha256(model.folder / MODEL):
             raise UsageError("--weights holds another model than --init, with other content codes. Name one model.")
-    clips = {split: read_training_set(data, split, settings) for split in ("train", "dev")}
     made_by = sha256(model.folder / MODEL)[:16]
+    if not (is_finished(run, steps, {"--init": made_by}) and (run / PROSODY).is_file()):
+        _train(data, run, settings, model, made_by, Schedule(steps, save_every), resume=resume, device=device)
+    print(f"Prosody predictor: {run / PROSODY}")
+    if weights is not None:
+        codes = model.config.content_encoder.code_channels
+        ProsodyPredictor.load(run / PROSODY, codes, model.config.content_stride).save(weights / PROSODY)
+        write_sums(weights)
+        print(f"Prosody predictor in the weights: {weights}")
+
+
+def _train(
+    data: Sequence[Path],
+    run: Path,
+    settings: Config,
+    model: Model,
+    made_by: str,
+    schedule: Schedule,
+    *,
+    resume: bool,
+    device: str,
+) -> None:
+    """Train a predictor on the content codes of a model, and write it; ``made_by`` is the model's hash."""
+    clips = {split: read_training_set(data, split, settings) for split in ("train", "dev")}
     codes = {split: encode_clips(clips[split], model, run / f"codes_{split}_{made_by}.safetensors") for split in clips}
     speech = clips["train"].speech[:: settings.content_stride]
     centers = cluster_centers(codes["train"][:, speech], np.random.default_rng(settings.seed))
     sets = [ProsodySet(clips[split], codes[split], centers) for split in clips]
     rate = typical_rate(codes["train"], speech)
-    stage = ProsodyTraining(*sets, centers, rate, settings, steps, device)
-    run_stage(stage, Schedule(steps, save_every), run, resume=resume, validate=stage.validate)
+    stage = ProsodyTraining(*sets, centers, rate, settings, schedule.steps, device)
+    inputs = {DATA: clips["train"].fingerprint, "--init": made_by}
+    run_stage(stage, schedule, run, resume=resume, validate=stage.validate, inputs=inputs)
     stage.predictor.save(run / PROSODY)
-    print(f"Prosody predictor: {run / PROSODY}")
-    if weights is not None:
-        stage.predictor.save(weights / PROSODY)
-        write_sums(weights)
-        print(f"Prosody predictor in the weights: {weights}")
 
 
 if __name__ == "__main__":

@@ -97,13 +97,18 @@ def main(
 
 
 def _read_config(path: Path) -> Config:
-    """The config; :class:`ConfigError` if it leaves a stage to the defaults, which suit no release."""
+    """The config; :class:`ConfigError` if stage 2 needs weights, or a stage has the defaults, which suit no release."""
     settings = read_config(path)
     stated = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     if missing := [name for name in _SECTIONS if name not in stated]:
         raise ConfigError(
             f"The config has no section {' and no '.join(missing)}. A release needs the settings of every stage in one"
             " file, as in train/configs/v1.yaml."
+        )
+    if settings.stage2.distill_steps or settings.stage2.freeze_content:
+        raise ConfigError(
+            "Stage 2 of a release starts from the codes of stage 1: leave out stage2.distill_steps and"
+            " stage2.freeze_content, which need finished weights."
         )
     return settings
 

@@ -24,12 +24,13 @@ from saic.data.manifest import Clip
 from saic.errors import AudioError, DataError
 from saic.evaluation.metrics import equal_error_rate
 from saic.training.clip_cache import cached
-from saic.training.loop import Schedule, start
+from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
-from saic.training.speaker import SpeakerTraining
+from saic.training.speaker import FILE, SpeakerTraining
 from saic.training.teacher import DVectors
 from saic.training.training_set import TrainingSet
 from train.entry import (
+    DATA,
     ConfigOption,
     DataOption,
     DeviceOption,
@@ -54,11 +55,14 @@ def main(
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
     start(run, settings, resume=resume)
+    if is_finished(run, settings.speaker_training.steps) and (run / FILE).is_file():
+        return
     training_set = read_training_set(data, "train", settings)
     stage = SpeakerTraining(training_set, settings, teacher_embeddings(training_set.clips), device)
     unseen = read_training_set(data, "dev", settings)
     schedule = Schedule(settings.speaker_training.steps, _SAVE_EVERY)
-    run_stage(stage, schedule, run, resume=resume, validate=partial(validate, stage, unseen))
+    inputs = {DATA: training_set.fingerprint}
+    run_stage(stage, schedule, run, resume=resume, validate=partial(validate, stage, unseen), inputs=inputs)
     stage.save(run)
 
 

@@ -15,24 +15,27 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from torch import Tensor
 
 from saic.config import Config
 from saic.errors import UsageError
 from saic.model.speaker_encoder import TdnnSpeakerEncoder
 from saic.training import distributed
-from saic.training.loop import Schedule, start
+from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
-from saic.training.perceptual import load_features
+from saic.training.perceptual import FEATURES, load_features
+from saic.training.speaker import FILE as SPEAKER
 from saic.training.speaker import load_speaker_encoder, speaker_means
-from saic.training.stage1 import Stage1, read_codes
-from saic.training.training_set import TrainingSet
+from saic.training.stage1 import CODES, Stage1, read_codes
 from train.entry import (
+    DATA,
     ConfigOption,
     DataOption,
     DeviceOption,
     ParallelOption,
     ResumeOption,
     RunOption,
+    hash_of,
     read_config,
     read_training_set,
     run,
@@ -82,6 +85,8 @@ def train(
 ) -> None:
     """Run stage 1, and write codes and decoder (float16) to ``RUN/codes.safetensors``.
 
+    A finished run stays as it is.
+
     Parameters
     ----------
     steps
@@ -92,27 +97,44 @@ def train(
     distributed.start(device)
     start(run, config, resume=resume)
     steps = range(config.stage1.steps) if steps is None else steps
+    if is_finished(run, steps.stop) and (run / CODES).is_file():
+        return
     training_set = read_training_set(data, "train", config, parallel)
-    encoder = speaker_encoder(speaker, config, training_set)
+    mean, std = training_set.statistics()
+    encoder = speaker_encoder(speaker, config, mean, std)
+    features = load_features(perceptual, config.perceptual.channels, mean, std, device) if perceptual else None
+    inputs = {
+        DATA: training_set.fingerprint,
+        "--perceptual": hash_of(perceptual, FEATURES),
+        "--speaker": hash_of(speaker, SPEAKER),
+    }
     stage = Stage1(
         training_set,
         config,
-        load_features(perceptual, config.perceptual.channels, device) if perceptual else None,
+        features,
         device,
-        start=read_codes(earlier) if earlier else None,
-        speaker_codes=speaker_means(encoder, training_set, *training_set.statistics()) if encoder else None,
+        initial=read_codes(earlier) if earlier else None,
+        speaker_codes=speaker_means(encoder, training_set, mean, std) if encoder else None,
         first_step=steps.start,
     )
-    run_stage(stage, Schedule(steps.stop, first=steps.start), run, resume=resume)
+    run_stage(stage, Schedule(steps.stop, first=steps.start), run, resume=resume, inputs=inputs)
     if distributed.is_first():
         stage.save_codes(run)
 
 
-def speaker_encoder(folder: Path | None, config: Config, training_set: TrainingSet) -> TdnnSpeakerEncoder | None:
-    """The speaker encoder of a run of train.speaker; None if the config has the paper's."""
+def speaker_encoder(folder: Path | None, config: Config, mean: Tensor, std: Tensor) -> TdnnSpeakerEncoder | None:
+    """The speaker encoder of a run of train.speaker; None if the config has the paper's.
+
+    ``mean`` and ``std`` (80, 1) are those by which the stage standardizes mels.
+
+    Raises
+    ------
+    UsageError
+        The config has a time-delay network and ``folder`` is None or has no such network, or the reverse.
+    """
     if (folder is None) != (config.speaker_encoder.tdnn is None):
         raise UsageError("A config with speaker_encoder.tdnn needs --speaker, and no other does.")
-    return load_speaker_encoder(folder, config, *training_set.statistics()) if folder else None
+    return load_speaker_encoder(folder, config, mean, std) if folder else None
 
 
 if __name__ == "__main__":

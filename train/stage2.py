@@ -14,6 +14,7 @@ have their own.
 Writes the finished weights to ``DIR/weights``, for the ``--weights`` option of any command.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,19 +25,25 @@ from saic.config import Config
 from saic.errors import UsageError
 from saic.model.model import Model
 from saic.training import distributed
-from saic.training.loop import Schedule, start
+from saic.training.initialization import mel_statistics
+from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
-from saic.training.perceptual import load_features
+from saic.training.perceptual import FEATURES, load_features
+from saic.training.phone_recognizer import FILE as RECOGNIZER
 from saic.training.phone_recognizer import load_recognizer
+from saic.training.speaker import FILE as SPEAKER
 from saic.training.stage1 import read_codes
 from saic.training.stage2 import Stage2
+from saic.weights import SUMS
 from train.entry import (
+    DATA,
     ConfigOption,
     DataOption,
     DeviceOption,
     ParallelOption,
     ResumeOption,
     RunOption,
+    hash_of,
     named_weights,
     read_config,
     read_training_set,
@@ -103,7 +110,7 @@ def train(
     data: Sequence[Path],
     run: Path,
     config: Config,
-    first: dict[str, Any] | Model | None,
+    initial: dict[str, Any] | Model | None,
     *,
     content: Model | None = None,
     perceptual: Path | None = None,
@@ -117,10 +124,12 @@ def train(
 ) -> None:
     """Run stage 2, and write the weights to ``RUN/weights``.
 
+    A finished run stays as it is, with what was added to its weights, such as a vocoder.
+
     Parameters
     ----------
-    first, content
-        As ``start`` and ``content`` of :class:`Stage2`.
+    initial, content
+        As for :class:`~saic.training.stage2.Stage2`.
     steps
         Those of one part of the training; None takes all.
     earlier
@@ -129,24 +138,48 @@ def train(
     distributed.start(device)
     start(run, config, resume=resume)
     steps = range(config.stage2.steps) if steps is None else steps
+    if is_finished(run, steps.stop) and (run / WEIGHTS / SUMS).is_file():
+        return
     training_set = read_training_set(data, "train", config, parallel)
+    statistics = mel_statistics(training_set, initial if isinstance(initial, Model) else content)
+    features = load_features(perceptual, config.perceptual.channels, *statistics, device) if perceptual else None
+    phones = load_recognizer(recognizer, device) if recognizer else None
     stage = Stage2(
         training_set,
         config,
-        first,
-        load_features(perceptual, config.perceptual.channels, device) if perceptual else None,
+        initial,
+        features,
         content=content,
-        speaker_encoder=None if isinstance(first, Model) else speaker_encoder(speaker, config, training_set),
-        recognizer=load_recognizer(recognizer, device) if recognizer else None,
+        speaker_encoder=None if isinstance(initial, Model) else speaker_encoder(speaker, config, *statistics),
+        recognizer=phones,
         earlier=Model.from_pretrained(earlier / WEIGHTS) if earlier else None,
         first_step=steps.start,
         unseen=read_training_set(data, "dev", config),
         device=device,
     )
+    inputs = {
+        DATA: training_set.fingerprint,
+        "--stage1 or --init": _hash_of_weights(initial),
+        "--content": _hash_of_weights(content),
+        "--perceptual": hash_of(perceptual, FEATURES),
+        "--speaker": hash_of(speaker, SPEAKER),
+        "--recognizer": hash_of(recognizer, RECOGNIZER),
+    }
     schedule = Schedule(steps.stop, first=steps.start)
-    run_stage(stage, schedule, run, resume=resume, validate=stage.validate)
+    run_stage(stage, schedule, run, resume=resume, validate=stage.validate, inputs=inputs)
     if distributed.is_first():
         stage.model.save_pretrained(run / WEIGHTS)
+
+
+def _hash_of_weights(initial: dict[str, Any] | Model | None) -> str | None:
+    """SHA-256 of the tensors that the stage starts from: all of a model, or the content codes of stage 1."""
+    if initial is None:
+        return None
+    tensors = initial.state_dict().values() if isinstance(initial, Model) else [initial["codes"]["content.weight"]]
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _weights(init: str) -> Model:

@@ -3,7 +3,7 @@
 All randomness is seeded by (seed, step), so every process draws the same batch of B. It runs the
 networks on its own rows and gathers the outputs of all N processes::
 
-    inputs (B, ...) -- share --> (B / N, ...) -- networks --> (B / N, ...) -- gather --> (B, ...)
+    inputs (B, ...) -- shard --> (B / N, ...) -- networks --> (B / N, ...) -- gather --> (B, ...)
 
 Every process then computes the losses on the whole batch, with equal results, even where a mean is
 over clips of several processes. To divide the work of a network that is used in a loss, give it
@@ -41,11 +41,22 @@ def requested_processes() -> int:
 
 
 def start(device: str) -> None:
-    """Join the process group of ``torchrun``, if any; "cuda" is then the process's own GPU."""
+    """Join the process group of ``torchrun``, if any; "cuda" is then the process's own GPU.
+
+    Raises
+    ------
+    UsageError
+        Of several processes, the device is a single GPU, or there is no GPU for this one.
+    """
     if requested_processes() > 1 and not dist.is_initialized():
-        on_gpu = torch.device(device).type == "cuda"
+        on_gpu = device != "cpu"
         if on_gpu:
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            rank, n_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            if device != "cuda":
+                raise UsageError("Several processes have a GPU each. Give --device cuda, without a number.")
+            if rank >= n_gpus:
+                raise UsageError(f"This machine has {n_gpus} GPUs, and torchrun starts more processes. Start fewer.")
+            torch.cuda.set_device(rank)
         dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
 
 
@@ -70,7 +81,7 @@ def first_before_others() -> Iterator[None]:
         dist.barrier()
 
 
-def share(batch: Tensor) -> Tensor:
+def shard(batch: Tensor) -> Tensor:
     """This process's B / N rows of a batch (B, ...).
 
     Raises
@@ -93,7 +104,7 @@ def rows(count: int) -> slice:
 
 
 def gather(own: Tensor) -> Tensor:
-    """Join the (B / N, ...) of every process to (B, ...), in the order of :func:`share`."""
+    """Join the (B / N, ...) of every process to (B, ...), in the order of :func:`shard`."""
     return _Gather.apply(own) if dist.is_initialized() else own
 
 
@@ -132,7 +143,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return share(_sum(gradient))
+        return shard(_sum(gradient))
 
 
 class _Total(torch.autograd.Function):

@@ -1,11 +1,22 @@
 """Initial tensors of stage 2: finished weights, and a pretrained phone encoder."""
 
+from torch import Tensor
+
 from saic.errors import UsageError
 from saic.model.model import Model
 from saic.training.phone_recognizer import PhoneRecognizer
+from saic.training.training_set import TrainingSet
 
 _CONTENT = ("content_encoder.", "mel_")  # the content encoder, and the statistics of its input
 _FRONT = "content_encoder.front."
+
+
+def mel_statistics(training_set: TrainingSet, weights: Model | None) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (80, 1) by which stage 2 standardizes mels: those of the initial weights, if any.
+
+    Networks that are trained before are adapted to them.
+    """
+    return training_set.statistics() if weights is None else (weights.mel_mean, weights.mel_std)
 
 
 def load_weights(model: Model, weights: Model, *, only_content: bool = False) -> None:

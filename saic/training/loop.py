@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import yaml
+from torch import Tensor
 from tqdm import tqdm
 
 from saic import files
@@ -36,8 +37,8 @@ _STATE = "state.pt"
 class Stage(Protocol):
     """One stage of training."""
 
-    def step(self, i: int) -> dict[str, float]:
-        """Take optimization step ``i`` (from 0) and return its losses."""
+    def step(self, i: int) -> Mapping[str, float | Tensor]:
+        """Take optimization step ``i`` (from 0) and return its losses, as numbers or detached scalars."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -68,12 +69,12 @@ def run(
     *,
     resume: bool = False,
     validate: Callable[[], dict[str, float]] | None = None,
+    inputs: Mapping[str, str | None] | None = None,
 ) -> None:
-    """Train until ``schedule.steps``; keep the last two checkpoints and the best one.
+    """Train until ``schedule.steps``, and keep the last two checkpoints.
 
-    The best has the lowest ``validate()["loss"]``. Where ``schedule.save_every`` steps take longer than
-    ten minutes, there are checkpoints without a validation in between, so that a run that is cut loses
-    ten minutes at most.
+    Where ``schedule.save_every`` steps take longer than ten minutes, there are checkpoints without a
+    validation in between, so that a run that is cut loses ten minutes at most.
 
     Parameters
     ----------
@@ -83,16 +84,27 @@ def run(
         Continue from the newest checkpoint that is whole. Without one, start at the first step.
     validate
         Called by the first process only, so it must not wait for the others.
+    inputs
+        Hash of each input besides the config, by its option; None for one that is not given. They are
+        kept in checkpoints. A checkpoint without them, of an earlier version, is resumed unchecked.
+
+    Raises
+    ------
+    UsageError
+        The checkpoint was made with other ``inputs``.
+    TrainingError
+        A loss is not finite, or log or checkpoint cannot be written.
     """
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    first, best = schedule.first, float("inf")
+    first = schedule.first
     is_first = distributed.is_first()
     if resume:
         if newest := latest(folder):
             stored = load_checkpoint(newest)
+            _require_same(inputs or {}, stored)
             stage.load_state_dict(stored["stage"])
-            first, best = stored["step"], stored["best"]
+            first = stored["step"]
         elif is_first and any(checkpoints.glob("step-*")):
             print(f"No checkpoint of the run can be read: it starts again from step {first}.", file=sys.stderr)
     if is_first:
@@ -100,32 +112,31 @@ def run(
             _drop_checkpoints_after(checkpoints, first)
         _drop_lines_after(folder / "log.jsonl", first)
     bar = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, unit="step", disable=not is_first)
-    recent: list[dict[str, float]] = []
+    recent: list[Mapping[str, float | Tensor]] = []  # losses since the last log line
     began = saved = time.monotonic()
     for i in bar:
-        losses = stage.step(i)
-        if not np.isfinite(list(losses.values())).all():
-            raise TrainingError(f"The loss of step {i + 1} is not a number. Lower the learning rates and start again.")
-        if not is_first:
-            continue
-        recent.append(losses)
+        recent.append(stage.step(i))
         done, is_late = i + 1, False
-        if done % _LOG_EVERY == 0 or done == schedule.steps:
+        is_logged = done % _LOG_EVERY == 0 or done == schedule.steps
+        is_validated = done % schedule.save_every == 0 or done == schedule.steps
+        if is_logged or is_validated:  # not after each step, since reading a number waits for the GPU
+            recent = _numbers(recent, done)
+        if is_logged:
             now = time.monotonic()
             # Only with a log line, so that a resumed run averages its losses over the same steps.
             is_late = now + (now - began) - saved > _SAVE_EVERY_S  # at the next one
-            means = {key: float(np.mean([each[key] for each in recent])) for key in recent[0]}
-            _log(folder, {"step": done, "s_per_step": (now - began) / len(recent), **means})
+            names = dict.fromkeys(name for each in recent for name in each)  # in order; not all steps have all losses
+            means = {name: float(np.mean([each[name] for each in recent if name in each])) for name in names}
+            if is_first:
+                _log(folder, {"step": done, "s_per_step": (now - began) / len(recent), **means})
             bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()})
             recent, began = [], now
-        is_validated = done % schedule.save_every == 0 or done == schedule.steps
-        if is_validated or is_late:
-            pause, is_best = time.monotonic(), False
+        if is_first and (is_validated or is_late):
+            pause = time.monotonic()
             if is_validated and validate is not None:
                 validation = validate()
                 _log(folder, {"step": done, **{f"val_{key}": value for key, value in validation.items()}})
-                is_best, best = validation["loss"] < best, min(best, validation["loss"])
-            _save(checkpoints, done, {"stage": stage.state_dict(), "step": done, "best": best}, is_best)
+            _save(checkpoints, done, {"stage": stage.state_dict(), "step": done, "inputs": dict(inputs or {})})
             saved = time.monotonic()
             began += saved - pause
 
@@ -134,11 +145,19 @@ def start(folder: Path, config: Config, *, resume: bool) -> None:
     """Make a run folder with its config, or check that the run in it can be resumed.
 
     A folder without checkpoints and log lines, as a start that failed leaves it, is used again.
+
+    Raises
+    ------
+    UsageError
+        The folder has a run and ``resume`` is false, its run has another config or none, or it cannot be
+        made.
     """
     path = folder / "config.yaml"
     if not distributed.is_first():
         return
-    if path.exists() and _has_begun(folder):
+    if _has_begun(folder):
+        if not path.exists():
+            raise UsageError("The run folder holds a run without its config.yaml. Name another folder.")
         if not resume:
             raise UsageError("The run folder is in use. Add --resume to go on with it, or name another.")
         if Config.from_yaml(path) != config:
@@ -151,6 +170,24 @@ def start(folder: Path, config: Config, *, resume: bool) -> None:
         files.write(path, yaml.safe_dump(config.to_dict(), sort_keys=False).encode(), force=True)
     except OSError as error:
         raise UsageError(f"The run folder cannot be made: {error.strerror}.") from None
+
+
+def is_finished(folder: Path, steps: int, inputs: Mapping[str, str | None] | None = None) -> bool:
+    """Whether the run in a folder has taken all its steps.
+
+    Its outputs are then not written again, since later stages may have added to them.
+
+    Raises
+    ------
+    UsageError
+        The run was made with other ``inputs``, see :func:`run`.
+    """
+    newest = latest(folder)
+    if newest is None:
+        return False
+    stored = load_checkpoint(newest)
+    _require_same(inputs or {}, stored)
+    return stored["step"] >= steps
 
 
 def latest(folder: Path) -> Path | None:
@@ -215,7 +252,7 @@ def precision(config: Config, device: str) -> torch.autocast:
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.training.precision == "bfloat16")
 
 
-def _save(checkpoints: Path, step: int, state: dict[str, Any], is_best: bool) -> None:
+def _save(checkpoints: Path, step: int, state: dict[str, Any]) -> None:
     target = checkpoints / f"step-{step}"
     scratch = checkpoints / f".step-{step}"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -232,13 +269,27 @@ def _save(checkpoints: Path, step: int, state: dict[str, Any], is_best: bool) ->
         ) from error
     shutil.rmtree(target, ignore_errors=True)
     os.replace(scratch, target)
-    best = checkpoints / "best"
-    if is_best:
-        files.write(best, target.name.encode(), force=True)
-    spared = best.read_text(encoding="utf-8") if best.exists() else ""
     for old in sorted(checkpoints.glob("step-*"), key=_step_of)[:-_KEPT]:
-        if old.name != spared:
-            shutil.rmtree(old)
+        shutil.rmtree(old)
+
+
+def _numbers(recent: list[Mapping[str, float | Tensor]], done: int) -> list[dict[str, float]]:
+    """Losses of the last steps up to ``done`` as numbers; :class:`TrainingError` if one is not finite."""
+    found = [{name: float(loss) for name, loss in losses.items()} for losses in recent]
+    for step, losses in enumerate(found, start=done - len(found) + 1):
+        if not np.isfinite(list(losses.values())).all():
+            raise TrainingError(f"The loss of step {step} is not a number. Lower the learning rates and start again.")
+    return found
+
+
+def _require_same(inputs: Mapping[str, str | None], stored: dict[str, Any]) -> None:
+    """Raise :class:`UsageError` if a checkpoint was made with other inputs."""
+    known = stored.get("inputs", {})
+    if changed := sorted(name for name in inputs.keys() & known.keys() if inputs[name] != known[name]):
+        raise UsageError(
+            f"The run was begun with other inputs, or in another order: {', '.join(changed)}. Resume with the same, or"
+            " name another folder."
+        )
 
 
 def _step_of(path: Path) -> int:
@@ -273,9 +324,6 @@ def _drop_checkpoints_after(checkpoints: Path, step: int) -> None:
     for path in checkpoints.glob("step-*"):
         if _step_of(path) > step:
             shutil.rmtree(path)
-    best = checkpoints / "best"
-    if best.exists() and not (checkpoints / best.read_text(encoding="utf-8", errors="replace")).is_dir():
-        best.unlink()
 
 
 def _drop_lines_after(log: Path, step: int) -> None:

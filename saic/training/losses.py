@@ -81,7 +81,8 @@ def speaker_style_loss(
 def _feature_statistics(network: FeatureNetwork, mel: Tensor, mask: Tensor) -> list[Tensor]:
     statistics = []
     for features in network(mel):
-        stride = mel.shape[-1] // features.shape[-1]
+        quotient = mel.shape[-1] // features.shape[-1]
+        stride = 1 << quotient.bit_length() - 1  # a power of two; a pooling may have dropped the last frames
         coarse = downsample_mask(mask, stride)[..., : features.shape[-1]]
         statistics += masked_statistics(features.flatten(1, -2), coarse)
     return statistics

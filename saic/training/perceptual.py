@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from saic.config import Config as FullConfig
 from saic.config import Perceptual as Config
 from saic.errors import UsageError
+from saic.signal.mel import N_MELS
 from saic.training.loop import cosine, generators
 from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
@@ -27,10 +28,16 @@ _CONVOLUTIONS = (2, 2, 3, 3)  # VGG16's blocks up to relu4_3
 
 
 class MelFeatures(nn.Module):
-    """Feature maps at the end of each block: VGG16's relu1_2, relu2_2, relu3_3, relu4_3."""
+    """Feature maps at the end of each block: VGG16's relu1_2, relu2_2, relu3_3, relu4_3.
+
+    ``scale`` and ``shift`` (80, 1) turn mels that are standardized by other statistics into those that
+    the network was trained on.
+    """
 
     def __init__(self, channels: tuple[int, ...]):
         super().__init__()
+        self.register_buffer("scale", torch.ones(N_MELS, 1), persistent=False)
+        self.register_buffer("shift", torch.zeros(N_MELS, 1), persistent=False)
         self.blocks = nn.ModuleList()
         previous = 1
         for width, count in zip(channels, _CONVOLUTIONS, strict=False):
@@ -42,7 +49,7 @@ class MelFeatures(nn.Module):
 
     def forward(self, mel: Tensor) -> list[Tensor]:
         """(B, 80, T) standardized log-mel to maps (B, width, 80 / 2^i, T / 2^i)."""
-        x, maps = mel.unsqueeze(1), []
+        x, maps = (mel * self.scale + self.shift).unsqueeze(1), []
         for i, block in enumerate(self.blocks):
             x = block(F.max_pool2d(x, 2) if i else x)
             maps.append(x)
@@ -73,7 +80,7 @@ class PerceptualStage:
         self.classifier = SpeakerClassifier(config.perceptual, len(training_set.speakers)).to(device)
         self.optimizer = torch.optim.AdamW(self.classifier.parameters(), lr=config.perceptual.lr)
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> dict[str, Tensor]:
         """One step on a batch of random crops."""
         config = self.config.perceptual
         random, _ = generators(self.config.seed, i)
@@ -87,7 +94,7 @@ class PerceptualStage:
         nn.utils.clip_grad_norm_(self.classifier.parameters(), 5.0)
         self.optimizer.step()
         accuracy = (logits.argmax(dim=1) == speakers).float().mean()
-        return {"speaker": float(loss.detach()), "accuracy": float(accuracy)}
+        return {"speaker": loss.detach(), "accuracy": accuracy}
 
     def state_dict(self) -> dict[str, Any]:
         """Network and optimizer."""
@@ -99,21 +106,41 @@ class PerceptualStage:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def save_features(self, folder: Path) -> None:
-        """Write the feature network (float16), without the classifier, to a run folder."""
-        tensors = self.classifier.features.state_dict()
+        """Write the feature network, without the classifier, and its mel statistics (float16) to a run folder."""
+        tensors = self.classifier.features.state_dict() | {"mel_mean": self.mean, "mel_std": self.std}
         write_tensors(folder / FEATURES, {name: tensor.half().cpu() for name, tensor in tensors.items()})
 
 
-def load_features(path: Path, channels: tuple[int, ...], device: str = "cpu") -> MelFeatures | Vgg16:
-    """Load and freeze a feature network: VGG16 from a file, or the run of ``train.perceptual``."""
-    network = Vgg16.load(path) if path.is_file() else _own_features(path, channels)
+def load_features(
+    path: Path, channels: tuple[int, ...], mean: Tensor, std: Tensor, device: str = "cpu"
+) -> MelFeatures | Vgg16:
+    """Load and freeze a feature network: VGG16 from a file, or the run of ``train.perceptual``.
+
+    Parameters
+    ----------
+    channels
+        Those of the config's section ``perceptual``.
+    mean, std
+        (80, 1) mel statistics by which its input is standardized from now on. VGG16 was not trained on
+        mels and takes any.
+
+    Raises
+    ------
+    UsageError
+        The file does not hold VGG16, or the folder has no network of these channels.
+    """
+    network = Vgg16.load(path) if path.is_file() else _own_features(path, channels, mean, std)
     return network.to(device).eval().requires_grad_(False)
 
 
-def _own_features(folder: Path, channels: tuple[int, ...]) -> MelFeatures:
+def _own_features(folder: Path, channels: tuple[int, ...], mean: Tensor, std: Tensor) -> MelFeatures:
     network = MelFeatures(channels)
     try:
-        network.load_state_dict(load_file(folder / FEATURES))
+        tensors = load_file(folder / FEATURES)
+        own_mean, own_std = (tensors.pop(name, other).float() for name, other in (("mel_mean", mean), ("mel_std", std)))
+        network.load_state_dict(tensors)
     except (OSError, RuntimeError, SafetensorError):
         raise UsageError("The --perceptual folder has no features for this config. Run train.perceptual.") from None
+    # (x std + mean - own_mean) / own_std = x scale + shift; files of earlier versions have no statistics
+    network.scale, network.shift = std / own_std, (mean - own_mean) / own_std
     return network

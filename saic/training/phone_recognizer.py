@@ -92,7 +92,13 @@ def phone_loss(recognizer: PhoneRecognizer, output: Tensor, target: Tensor, *, s
 
 
 def load_recognizer(folder: Path, device: str = "cpu") -> PhoneRecognizer:
-    """Load and freeze the network that ``train.recognizer`` wrote to a folder."""
+    """Load and freeze the network that ``train.recognizer`` wrote to a folder.
+
+    Raises
+    ------
+    UsageError
+        The folder holds none.
+    """
     try:
         tensors = load_file(folder / FILE)
         n_phones, channels = tensors["out.weight"].shape

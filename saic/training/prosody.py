@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm import tqdm
 
@@ -34,19 +33,18 @@ _MIN_VOICED_FRAMES = 10
 def encode_clips(training_set: TrainingSet, model: Model, cache: Path) -> Tensor:
     """(C, N / stride) float16 content codes of all clips of a training set of N frames.
 
-    ``cache`` is a file for them, read if it has as many codes, else written.
+    ``cache`` is a file for them, read if it has those of the same clips in the same order, else written.
     """
-    with contextlib.suppress(OSError, SafetensorError, KeyError):
-        content = load_file(cache)["content"]
-        if content.shape[1] == training_set.n_codes:
-            return content
+    with contextlib.suppress(OSError, SafetensorError), safe_open(cache, "pt") as file:
+        if (file.metadata() or {}).get("data") == training_set.fingerprint:
+            return file.get_tensor("content")
     parts = []
     for clip in tqdm(range(len(training_set.clips)), "content codes", unit="clip", leave=False):
         with torch.inference_mode():
             mel, mask = training_set.clip_mel(clip), training_set.clip_mask(clip)
             parts.append(model.encode_content(mel[None], mask[None]).half())
     content = torch.cat(parts, dim=-1)[0]
-    write_tensors(cache, {"content": content})
+    write_tensors(cache, {"content": content}, {"data": training_set.fingerprint})
     return content
 
 
@@ -169,7 +167,7 @@ class ProsodyTraining:
         self.predictor.to(device)
         self.optimizer = torch.optim.Adam(self.predictor.parameters(), lr=_LR)
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> dict[str, Tensor]:
         """One optimization step."""
         random, _ = generators(self.config.seed, i)
         self.optimizer.param_groups[0]["lr"] = _LR * cosine(i, self.steps)
@@ -181,7 +179,7 @@ class ProsodyTraining:
         self.optimizer.zero_grad()
         (losses["error"] + _SPREAD_WEIGHT * losses["spread"] + _VOICING_WEIGHT * losses["voicing"]).backward()
         self.optimizer.step()
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -189,7 +187,7 @@ class ProsodyTraining:
 
         The figures of contours are with the source's slow ones and without; ``loss`` is the error
         without them. ``voicing_error`` is the share of speech frames with another voicing than the
-        recording's.
+        recording's, which slow contours do not change.
         """
         crops = self.unseen.sample(_VALIDATION_CROPS, np.random.default_rng(self.config.seed)).to(self.device)
         kept, found = crops.voiced > 0, {}

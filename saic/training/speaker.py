@@ -84,7 +84,7 @@ class SpeakerTraining:
             [*self.encoder.parameters(), *self.heads.parameters()], lr=config.speaker_training.lr, weight_decay=1e-4
         )
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> dict[str, Tensor]:
         """One step on a batch of random crops."""
         settings = self.config.speaker_training
         random, _ = generators(self.config.seed + 2, i)
@@ -104,7 +104,7 @@ class SpeakerTraining:
         (settings.teacher_weight * losses["teacher"] + losses["speaker"]).backward()
         nn.utils.clip_grad_norm_([*self.encoder.parameters(), *self.heads.parameters()], 5.0)
         self.optimizer.step()
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def _augmented(self, crops: Crops, random: np.random.Generator) -> Tensor:
         """(B, 80, S) standardized log-mel, with a random gain for each crop, and channels and rooms for some."""

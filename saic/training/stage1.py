@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from saic.config import Config
@@ -14,13 +13,14 @@ from saic.errors import DataError, UsageError
 from saic.model.decoder import Decoder
 from saic.signal.mel import N_MELS
 from saic.signal.mel_statistics import match_mel_moments
-from saic.training.distributed import average_gradients, gather, replicated, share
+from saic.training.distributed import average_gradients, gather, replicated, shard
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss
 from saic.training.training_set import Crops, TrainingSet
 from saic.weights import write_tensors
 
 CODES = "codes.safetensors"
+_OTHER_DATA = "Stage 1 was run on other data, in another order, or with another config: use the same for both."
 
 
 class Codes(nn.Module):
@@ -55,7 +55,7 @@ class Stage1:
     ----------
     training_set, config, features, device
         As for :class:`~saic.training.stage2.Stage2`.
-    start
+    initial
         What :func:`read_codes` gave, to continue from; None for random codes and weights.
     speaker_codes
         (K, E) codes of the training speakers that stay as they are, see
@@ -66,7 +66,7 @@ class Stage1:
     Raises
     ------
     DataError
-        ``start`` was trained on other data or with other sizes.
+        ``initial`` was trained on other data or with other sizes.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Stage1:
         features: FeatureNetwork | None,
         device: str = "cpu",
         *,
-        start: dict[str, dict[str, Tensor]] | None = None,
+        initial: dict[str, Any] | None = None,
         speaker_codes: Tensor | None = None,
         first_step: int = 0,
     ):
@@ -86,8 +86,8 @@ class Stage1:
         self.codes = Codes(training_set.n_codes, len(training_set.speakers), config).to(device)
         sizes = config.content_encoder.code_channels, config.speaker_encoder.embedding_size
         self.decoder = Decoder(config.decoder, N_MELS, *sizes).to(device)
-        if start is not None:
-            load_codes(start, self.codes, self.decoder)
+        if initial is not None:
+            load_codes(initial, self.codes, self.decoder, training_set)
         if speaker_codes is not None:
             self.codes.speaker.requires_grad_(False).weight.copy_(speaker_codes)
         training = config.training
@@ -99,7 +99,7 @@ class Stage1:
         if speaker_codes is None:
             self.optimizers["speaker"] = torch.optim.Adam(self.codes.speaker.parameters(), lr=config.stage1.lr_codes)
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> dict[str, Tensor]:
         """One step of Eq. 1, with the penalty on the content code.
 
         Eq. 1 as printed has it on the noise, where it would be constant.
@@ -116,7 +116,7 @@ class Stage1:
         speaker = replicated(self.codes.speaker_of(crops))
         noise = torch.randn(content.shape, generator=noise_source).to(self.device) * stage.noise_std
         with precision(self.config, self.device):
-            output = self.decoder(share(content + noise), share(speaker), share(crops.f0), share(crops.mask))
+            output = self.decoder(shard(content + noise), shard(speaker), shard(crops.f0), shard(crops.mask))
         output = match_mel_moments(gather(output.float()), target, crops.mask)
         reconstruction = self.loss(output, target)
         decay = stage.content_decay * content.square().sum(dim=(1, 2)).mean()
@@ -128,15 +128,16 @@ class Stage1:
         for optimizer in self.optimizers.values():
             optimizer.step()
         return {
-            "reconstruction": float(reconstruction.detach()),
-            "mel_l1": float((output.detach() - target).abs().mean()),
-            "content_rms": float(content.detach().square().mean().sqrt()),
-            "speaker_rms": float(speaker.detach().square().mean().sqrt()),
+            "reconstruction": reconstruction.detach(),
+            "mel_l1": (output.detach() - target).abs().mean(),
+            "content_rms": content.detach().square().mean().sqrt(),
+            "speaker_rms": speaker.detach().square().mean().sqrt(),
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Codes, decoder and their optimizers."""
+        """Codes, decoder and their optimizers, and the fingerprint of the training set."""
         return {
+            "data": self.training_set.fingerprint,
             "codes": self.codes.state_dict(),
             "decoder": self.decoder.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
@@ -150,40 +151,50 @@ class Stage1:
             optimizer.load_state_dict(state["optimizers"][name])
 
     def save_codes(self, folder: Path) -> None:
-        """Write codes and decoder to a run folder (float16)."""
+        """Write codes and decoder to a run folder (float16), with the fingerprint of the training set."""
         parts = (("codes", self.codes), ("decoder", self.decoder))
         tensors = {f"{part}.{name}": tensor for part, owner in parts for name, tensor in owner.state_dict().items()}
-        write_tensors(folder / CODES, {name: tensor.half().contiguous().cpu() for name, tensor in tensors.items()})
+        half = {name: tensor.half().contiguous().cpu() for name, tensor in tensors.items()}
+        write_tensors(folder / CODES, half, {"data": self.training_set.fingerprint})
 
 
-def read_codes(folder: Path) -> dict[str, dict[str, Tensor]]:
-    """Tensors of ``codes`` and ``decoder`` that :meth:`Stage1.save_codes` wrote to a run folder.
+def read_codes(folder: Path) -> dict[str, Any]:
+    """What :meth:`Stage1.save_codes` wrote to a run folder.
+
+    Returns
+    -------
+    Tensors of ``codes`` and of ``decoder``, and ``data``, the fingerprint of the training set; None in a
+    file of an earlier version.
 
     Raises
     ------
     UsageError
         The folder holds none.
     """
-    found: dict[str, dict[str, Tensor]] = {"codes": {}, "decoder": {}}
+    found: dict[str, Any] = {"codes": {}, "decoder": {}}
     try:
-        for name, tensor in load_file(folder / CODES).items():
-            part, _, own_name = name.partition(".")
-            found[part][own_name] = tensor.float()
+        with safe_open(folder / CODES, "pt") as file:
+            found["data"] = (file.metadata() or {}).get("data")
+            for name in file.keys():  # noqa: SIM118 - not a dict
+                part, _, own_name = name.partition(".")
+                found[part][own_name] = file.get_tensor(name).float()
     except (OSError, KeyError, SafetensorError):
         raise UsageError("The folder holds no codes of a finished stage 1. Run train.stage1 to its end.") from None
     return found
 
 
-def load_codes(stored: dict[str, dict[str, Tensor]], codes: Codes, decoder: Decoder) -> None:
+def load_codes(stored: dict[str, Any], codes: Codes, decoder: Decoder, training_set: TrainingSet) -> None:
     """Copy what :func:`read_codes` gave, or a :meth:`Stage1.state_dict`, into codes and a decoder.
 
     Raises
     ------
     DataError
-        The sizes differ.
+        They were trained on other clips than those of the set, or in another order, or the sizes differ.
     """
+    if stored.get("data") not in (None, training_set.fingerprint):
+        raise DataError(_OTHER_DATA)
     try:
         codes.load_state_dict(stored["codes"])
         decoder.load_state_dict(stored["decoder"])
     except RuntimeError:
-        raise DataError("Stage 1 was run on other data or with another config: use the same for both.") from None
+        raise DataError(_OTHER_DATA) from None

@@ -25,8 +25,8 @@ from saic.errors import UsageError
 from saic.model.model import Model
 from saic.signal.mel_statistics import match_mel_moments, measure_mel_statistics
 from saic.training.augmentation import Augmentation, degrade
-from saic.training.distributed import average_gradients, gather, share
-from saic.training.initialization import copy_phone_encoder, load_weights
+from saic.training.distributed import average_gradients, gather, shard
+from saic.training.initialization import copy_phone_encoder, load_weights, mel_statistics
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, speaker_style_loss
 from saic.training.phone_recognizer import PhoneRecognizer, phone_loss
@@ -46,18 +46,19 @@ class Stage2:
         What to train on.
     config
         The whole configuration.
-    start
+    initial
         Codes and decoder of stage 1, a model to continue from, or None for random weights.
     features
         Network of the perceptual and the speaker-style loss; None omits both.
     content
-        Weights whose content encoder is taken, if ``start`` is None; the rest is random.
+        Weights whose content encoder is taken, if ``initial`` is None; the rest is random.
     speaker_encoder
-        Trained speaker encoder (:func:`~saic.training.speaker.load_speaker_encoder`). None takes that of
-        ``start``, or random weights. A time-delay network stays as it is; the paper's is trained.
+        Trained speaker encoder (:func:`~saic.training.speaker.load_speaker_encoder`), adapted to
+        :func:`~saic.training.initialization.mel_statistics`. None takes that of ``initial``, or random
+        weights. A time-delay network stays as it is; the paper's is trained.
     recognizer
         Phone recognizer of the phone loss; None omits it. It also initializes the phone encoder, if
-        ``start`` and ``content`` have none.
+        ``initial`` and ``content`` have none.
     earlier
         Model of this stage's earlier steps, for a part of a training: all its tensors are taken.
     first_step
@@ -70,14 +71,15 @@ class Stage2:
     Raises
     ------
     DataError, UsageError
-        ``start`` does not fit the data or the config.
+        ``initial`` does not fit the data or the config, or the config's steps of self-distillation have no
+        weights, or a frozen content encoder.
     """
 
     def __init__(
         self,
         training_set: TrainingSet,
         config: Config,
-        start: dict[str, Any] | Model | None,
+        initial: dict[str, Any] | Model | None,
         features: FeatureNetwork | None,
         *,
         content: Model | None = None,
@@ -95,16 +97,17 @@ class Stage2:
         has_phone_encoder = config.content_encoder.phone_encoder is not None
         self.phone_encoder = self.model.content_encoder.front.phone_encoder if has_phone_encoder else None
         self.codes = self.teacher = None
-        known = start if isinstance(start, Model) else content
-        if known is None:
-            self._set_mel_statistics()
-        else:
+        known = initial if isinstance(initial, Model) else content
+        mean, std = mel_statistics(training_set, known)
+        self.model.mel_mean.copy_(mean)
+        self.model.mel_std.copy_(std)
+        if known is not None:
             load_weights(self.model, known, only_content=known is content)
             if config.stage2.distill_steps:
                 self.teacher = copy.deepcopy(known.content_encoder).to(device)
         copy_phone_encoder(self.model, known, recognizer)
-        if isinstance(start, dict):
-            self._start_from_codes(start)
+        if isinstance(initial, dict):
+            self._start_from_codes(initial)
         if speaker_encoder is not None:
             self.model.speaker_encoder = speaker_encoder.to(device)
         if earlier is not None:
@@ -120,7 +123,7 @@ class Stage2:
         ]
         self.optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=config.stage2.lr)
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> dict[str, Tensor]:
         """One step of Eq. 2 to 4, or of self-distillation."""
         stage, training, model = self.config.stage2, self.config.training, self.model
         random, _ = generators(self.config.seed + 1, i)
@@ -137,9 +140,9 @@ class Stage2:
         source = degrade(input_augmentation.mel(inputs.mel), stage.augmentation.degraded_share, random)
 
         with precision(self.config, self.device):
-            normalized = model.normalized(share(source), share(inputs.mask))
+            normalized = model.normalized(shard(source), shard(inputs.mask))
             phone_features = None if self.phone_encoder is None else self.phone_encoder.phone_features(normalized)
-            content = model.content_encoder(normalized, share(inputs.mask), phone_features=phone_features)
+            content = model.content_encoder(normalized, shard(inputs.mask), phone_features=phone_features)
         losses = {}
         if self._uses_phone_feature_loss:
             losses["phone_features"] = self._phone_feature_loss(phone_features, inputs.mel)
@@ -150,12 +153,14 @@ class Stage2:
         reference_mel, f0_stats = voice_augmentation.mel(reference.mel), voice_augmentation.f0_stats(reference.f0_stats)
         target, f0 = model.standardize(voice_augmentation.mel(crops.mel)), voice_augmentation.f0(crops.f0)
         with precision(self.config, self.device):
-            speaker = model.encode_speaker(share(reference_mel), share(reference.mask))
-            output = model.decoder(self._noisy(content, random), speaker, share(f0), share(crops.mask))
+            speaker = model.encode_speaker(shard(reference_mel), shard(reference.mask))
+            output = model.decoder(self._noisy(content, random), speaker, shard(f0), shard(crops.mask))
         content, speaker, output = (gather(x.float()) for x in (content, speaker, output))
         output = match_mel_moments(output, target, crops.mask)
         losses["reconstruction"] = self.loss(output, target)
-        losses["f0"] = F.l1_loss(model.predict_f0_stats(speaker), f0_stats)
+        predicted, has_f0 = model.predict_f0_stats(speaker), reference.f0_stats[:, 0] > 0
+        losses["f0"] = _mean_where(has_f0, (predicted - f0_stats).abs().mean(dim=1))
+        f0_stats = torch.where(has_f0[:, None], f0_stats, predicted.detach())
         if self.codes is not None:
             n_learned = content.shape[1] - self.codes.n_detail
             wanted = self.codes.content_of(crops.code_rows)
@@ -171,16 +176,16 @@ class Stage2:
             converted = self._conversion_losses(content, f0, crops.mask, target, voices, reference_mel, reference.mask)
             losses |= {name: losses.get(name, 0.0) + loss for name, loss in converted.items()}
         mel_l1 = (output.detach() - target).abs().mean()
-        return self._update(losses) | {"mel_l1": float(mel_l1)}
+        return self._update(losses) | {"mel_l1": mel_l1}
 
-    def _update(self, losses: dict[str, Tensor]) -> dict[str, float]:
+    def _update(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """One optimizer step on the weighted sum of losses."""
         self.optimizer.zero_grad()
         sum(getattr(self.config.stage2.weights, name) * loss for name, loss in losses.items()).backward()
         average_gradients(self.model.parameters())
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def _noisy(self, content: Tensor, random: np.random.Generator) -> Tensor:
         """The decoder's input: content codes with noise in proportion to their deviation over the crop.
@@ -193,7 +198,7 @@ class Stage2:
         if not scale.any():
             return content
         size = self.config.training.batch_size, channels, n_codes
-        noise = share(torch.from_numpy(random.standard_normal(size, dtype=np.float32)))
+        noise = shard(torch.from_numpy(random.standard_normal(size, dtype=np.float32)))
         deviation = content.detach().std(dim=-1, keepdim=True)
         return content + deviation * (scale.view(1, -1, 1) * noise).to(content)
 
@@ -214,8 +219,8 @@ class Stage2:
     @torch.no_grad()
     def _teacher_codes(self, clean: Crops) -> Tensor:
         """Content codes that the initial weights give for clean clips."""
-        mask = share(clean.mask)
-        return gather(self.teacher(self.model.normalized(share(clean.mel), mask), mask))
+        mask = shard(clean.mask)
+        return gather(self.teacher(self.model.normalized(shard(clean.mel), mask), mask))
 
     def _phone_feature_loss(self, phone_features: Tensor, clean_mel: Tensor) -> Tensor:
         """L1 distance of augmented clips' phone features from the recognizer's, of the clean mels.
@@ -223,7 +228,7 @@ class Stage2:
         It is relative to the mean absolute deviation of the latter over time.
         """
         with torch.no_grad():
-            clean_features = gather(self.recognizer.phone_features(share(clean_mel)))
+            clean_features = gather(self.recognizer.phone_features(shard(clean_mel)))
         deviation = (clean_features - clean_features.mean(dim=1, keepdim=True)).abs().mean()
         return (gather(phone_features) - clean_features).abs().mean() / deviation
 
@@ -313,16 +318,15 @@ class Stage2:
     def _start_from_codes(self, stage1: dict[str, Any]) -> None:
         data, config = self.training_set, self.config
         self.codes = Codes(data.n_codes, len(data.speakers), config).requires_grad_(False).to(self.device)
-        load_codes(stage1, self.codes, self.model.decoder)
-
-    def _set_mel_statistics(self) -> None:
-        mean, std = self.training_set.statistics()
-        self.model.mel_mean.copy_(mean)
-        self.model.mel_std.copy_(std)
+        load_codes(stage1, self.codes, self.model.decoder, data)
 
     def _freeze(self, content_is_known: bool) -> None:
         """Exclude what does not train from the gradient, which also saves its backward pass."""
         stage, encoder = self.config.stage2, self.model.content_encoder
+        if stage.distill_steps and stage.freeze_content:
+            raise UsageError("stage2.distill_steps trains the content encoder, and stage2.freeze_content does not.")
+        if stage.distill_steps and not content_is_known:
+            raise UsageError("The config has stage2.distill_steps: give --init or --content with weights to distill.")
         if stage.freeze_content:
             if not content_is_known:
                 raise UsageError("The config freezes the content encoder: give --content or --init with its weights.")

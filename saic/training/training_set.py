@@ -1,9 +1,11 @@
 """Training data in memory: log-mel, F0 and speech mask of every clip, and random crops."""
 
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,8 @@ class Crops:
     """A batch of crops, all of one length.
 
     ``mel`` (B, 80, S) log-mel; ``f0`` (B, S) in Hz, 0 where unvoiced; ``f0_stats`` (B, 2) median
-    and spread of log2 F0 over the whole clip; ``mask`` (B, 1, S) speech frames as 0 and 1;
+    and spread of log2 F0 over the whole clip, 0 if it has no voiced frame; ``mask`` (B, 1, S) speech
+    frames as 0 and 1;
     ``speaker`` (B,) indices of speakers; ``clip`` (B,) indices of clips; ``offset`` (B,) first
     frame within the clip; ``code_rows`` (B, S / stride) rows of the stage-1 code table.
     """
@@ -65,6 +68,11 @@ class TrainingSet:
         Mel frames per content code.
     progress
         Called with (clips done, clips in all) while mels are computed.
+
+    Raises
+    ------
+    DataError
+        All clips are left out.
     """
 
     def __init__(
@@ -110,6 +118,16 @@ class TrainingSet:
     def n_codes(self) -> int:
         """Rows of the stage-1 table of content codes."""
         return self.mel.shape[1] // self.stride
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the clips in their order: utterance, speaker, frames, and first row of stage-1 codes.
+
+        Sets with equal fingerprints have the same clip at each index and in each row of the code table.
+        """
+        rows = zip(self.clips, self.lengths, self._code_starts, strict=True)
+        clips = [[clip.utterance, clip.speaker, int(length), int(start)] for clip, length, start in rows]
+        return hashlib.sha256(json.dumps(clips).encode()).hexdigest()
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Per-bin mean and standard deviation (80, 1) of the speech frames."""
