@@ -15,7 +15,7 @@ import pytest
 import soundfile as sf
 import soxr
 
-from saic.audio import FORMATS_TEXT, SAMPLE_RATE, SUFFIXES, Limits, from_array, load, mix, read, save
+from saic.audio import FORMATS_TEXT, SAMPLE_RATE, SUFFIXES, Limits, from_array, load, mix, read, save, spool_array
 from saic.errors import AudioError, EmptyAudio, InvalidAudio, TooLong, UndecodableAudio, UsageError
 from tests.conftest import voice
 
@@ -278,7 +278,7 @@ def test_floats_are_scaled_to_a_peak_of_1_if_they_lie_outside(dtype):
     np.testing.assert_array_equal(from_array(outside, SAMPLE_RATE), np.float32([-1.0, -0.25, 0.0, 0.125, 0.75]))
 
 
-@pytest.mark.parametrize("peak", [2.0, 8.0, 15.9])
+@pytest.mark.parametrize("peak", [2.0, 8.0, 100.0, 32_768.0, 2.0**31])
 @pytest.mark.parametrize("rate_hz", [16_000, 44_100])
 def test_float_file_beyond_1_keeps_its_wave(peak, rate_hz):
     samples = soxr.resample(voice(120, 2.0), SAMPLE_RATE, rate_hz)
@@ -287,6 +287,21 @@ def test_float_file_beyond_1_keeps_its_wave(peak, rate_hz):
     np.testing.assert_allclose(wav, from_array(samples / peak, rate_hz), atol=0.01)
     assert np.abs(wav).max() == pytest.approx(1.0, abs=0.01)
     np.testing.assert_allclose(from_array(samples, rate_hz), wav, atol=1e-6)
+
+
+@pytest.mark.parametrize("gain", [0.05, 50.0])
+@pytest.mark.parametrize("n_samples", [1, 1_600])
+def test_knock_beyond_1_does_not_make_the_voice_quieter(gain, n_samples):
+    speech = voice(120, 2.0)
+    samples = gain * speech
+    samples[10_000 : 10_000 + n_samples] = np.resize([1, -1], n_samples) * gain * 15.9 / 0.05
+    expected = samples / max(gain * np.abs(speech).max(), 1.0)
+    np.testing.assert_allclose(from_array(samples, SAMPLE_RATE), np.clip(expected, -1, 1), rtol=1e-3)
+
+
+def test_little_sound_in_silence_is_no_knock():
+    samples = np.pad(50 * voice(120, 0.2), SAMPLE_RATE)
+    np.testing.assert_allclose(from_array(samples, SAMPLE_RATE), samples / np.abs(samples).max(), rtol=1e-6)
 
 
 # --- channels
@@ -353,6 +368,28 @@ def test_channels_of_one_speaker_give_the_speech_at_its_level(name, rate_hz):
     np.testing.assert_allclose(from_array(samples, rate_hz), recording.wav, atol=1e-6)
 
 
+def time_code() -> np.ndarray:
+    """A track of SMPTE 12M: 2,000 bits per second, each with a change of sign, a 1 with another one in its middle."""
+    bits = np.random.default_rng(0).integers(0, 2, len(SPEECH) // 8)
+    return np.repeat(np.cumprod(np.stack([-np.ones_like(bits), 1 - 2 * bits], axis=1).ravel()), 4).astype(np.float32)
+
+
+NO_SPEECH = {
+    "tone": lambda: hum(1.0, 1000.0),
+    "noise": lambda: noise(1.0),
+    "noise that swells": lambda: noise(1.0) * (1 + hum(1.0, 0.5)),
+    "time code": time_code,
+}
+
+
+@pytest.mark.parametrize("louder_db", [24.0, 32.0])
+@pytest.mark.parametrize("name", NO_SPEECH)
+def test_loud_channel_without_speech_is_left_out(name, louder_db):
+    speech, other = 0.1 * SPEECH[:61_440], NO_SPEECH[name]()[:61_440]  # whole windows of 128 ms
+    other *= 10 ** (louder_db / 20) * speech.std() / other.std()
+    np.testing.assert_array_equal(from_array(np.stack([other, speech], axis=1), SAMPLE_RATE), speech)
+
+
 @pytest.mark.parametrize("n_channels", [2, 3, 8])
 def test_equal_channels_give_exactly_one_of_them(n_channels):
     np.testing.assert_allclose(from_array(np.stack([SPEECH] * n_channels, axis=1), SAMPLE_RATE), SPEECH, atol=1e-7)
@@ -372,6 +409,9 @@ def test_two_speakers_in_two_channels_are_both_kept_and_noted(bleeding, quieter)
     samples = np.stack([asks + bleeding * answers, answers + bleeding * asks], axis=1) + 1e-4
     recording = read(with_soundfile(samples, SAMPLE_RATE))
     assert recording.notes == ("2 channels carry different speakers: they are mixed into one.",)
+    assert spool_array(samples, SAMPLE_RATE).notes == recording.notes
+    tone_beside = np.column_stack([samples, 0.9 * np.sin(np.arange(len(samples)))])
+    assert spool_array(tone_beside, SAMPLE_RATE).notes == recording.notes
     for speaker in (asks, answers):
         where = np.abs(speaker) > 0
         assert np.corrcoef(recording.wav[where], speaker[where])[0, 1] > 0.95
@@ -451,8 +491,8 @@ def test_no_samples_raises_empty_audio(tmp_path):
             from_array(samples, SAMPLE_RATE)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e4])
-def test_nan_infinite_and_unscaled_samples_raise_invalid_audio(bad):
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e10])
+def test_nan_infinite_and_absurd_samples_raise_invalid_audio(bad):
     samples = tone()
     samples[-1] = bad
     with pytest.raises(InvalidAudio):
