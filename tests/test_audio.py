@@ -309,8 +309,8 @@ def test_little_sound_in_silence_is_no_knock():
 SPEECH = voice(120, 4.0)
 
 
-def noise(rms: float, seed: int = 0) -> np.ndarray:
-    return (rms * np.random.default_rng(seed).standard_normal(len(SPEECH))).astype(np.float32)
+def noise(rms: float, seed: int = 0, n: int = len(SPEECH)) -> np.ndarray:
+    return (rms * np.random.default_rng(seed).standard_normal(n)).astype(np.float32)
 
 
 def hum(peak: float, hz: float = 50.0) -> np.ndarray:
@@ -645,7 +645,7 @@ def test_overwritten_bytes_lose_only_the_frames_around_them(recordings, name, fi
     middle = len(data) // 2
     wav = load(filled(data, middle, middle + 300, filling))
     lost = 300 / len(data) + 0.2  # frames around the hole depend on it
-    assert (1 - lost) * SAMPLE_RATE < len(wav) <= 1.05 * SAMPLE_RATE
+    assert (1 - lost) * SAMPLE_RATE < len(wav) <= 1.05 * len(load(data))
 
 
 def test_mostly_broken_file_raises_undecodable_audio(recordings):
@@ -748,6 +748,51 @@ def test_after_a_damaged_part_the_recording_keeps_its_time_and_a_note_says_how_m
     assert note == f"Only {left_s} s of {total_s} s could be decoded: the file is damaged."
 
 
+def concatenated_mp3_with_a_tag() -> bytes:
+    picture = np.random.default_rng(0).bytes(20_000)
+    part = with_pyav(LONG, SAMPLE_RATE, "mp3", "libmp3lame", bit_rate=32_000, options={"write_xing": "0"})
+    return part + b"ID3\4\0\0" + bytes([0, 1, 28, 32]) + picture + part[part.index(b"\xff\xf3") :]
+
+
+UNTIMED = {
+    "adts aac": lambda: with_pyav(LONG + noise(0.01, n=len(LONG)), SAMPLE_RATE, "adts", "aac"),
+    "wav mp3": lambda: with_pyav(LONG, SAMPLE_RATE, "wav", "libmp3lame", bit_rate=32_000),
+    "mp3": lambda: with_pyav(LONG, SAMPLE_RATE, "mp3", "libmp3lame", bit_rate=32_000, options={"write_xing": "0"}),
+    "amr": lambda: with_pyav(soxr.resample(LONG, 16, 8), 8_000, "amr", "libopencore_amrnb", bit_rate=12_200),
+}
+
+
+@pytest.mark.parametrize("name", UNTIMED)
+def test_damaged_part_of_a_file_without_timestamps_lasts_as_long_as_its_bytes(name):
+    data = UNTIMED[name]()
+    whole, recording = read(data), read(damaged(data))
+    assert whole.notes == ()
+    # Noise may look like short frames of AMR. Of AAC, FFmpeg drops some of it where it looks for the next frame.
+    error_s = {"amr": 0.5, "adts aac": 1.3}.get(name, 0.1)
+    assert len(recording.wav) / SAMPLE_RATE == pytest.approx(10.05, abs=error_s)
+    (note,) = recording.notes
+    left_s, total_s = (float(number) for number in re.findall(r"([\d.]+) s", note))
+    assert total_s - left_s == pytest.approx(2.0, abs=error_s)
+
+
+def test_tag_between_joined_mp3_files_is_no_damage():
+    recording = read(concatenated_mp3_with_a_tag())
+    assert recording.notes == () and len(recording.wav) / SAMPLE_RATE == pytest.approx(20.1, abs=0.2)
+
+
+def ogg_flac_with_its_length() -> bytes:
+    """FFmpeg does not write the number of samples into an Ogg FLAC, others do."""
+    data = with_pyav(LONG, SAMPLE_RATE, "ogg", "flac")
+    start, page_bytes = data.index(b"fLaC"), 28 + data[27]
+    data = data[:start] + flac_claiming(len(LONG), data[start:])
+    checksum = 0
+    for byte in data[:22] + bytes(4) + data[26:page_bytes]:  # RFC 3533, 6
+        checksum ^= byte << 24
+        for _ in range(8):
+            checksum = (checksum << 1 ^ (0x04C11DB7 if checksum >> 31 else 0)) & 0xFFFFFFFF
+    return data[:22] + struct.pack("<I", checksum) + data[26:]
+
+
 CUT = {
     "wav": lambda: with_soundfile(LONG, SAMPLE_RATE),
     "wav adpcm": lambda: with_soundfile(LONG, SAMPLE_RATE, subtype="IMA_ADPCM"),
@@ -757,6 +802,11 @@ CUT = {
     "webm opus": TIMED["webm opus"],
     "wma": TIMED["wma"],
     "mp3": lambda: with_pyav(LONG, SAMPLE_RATE, "mp3", "libmp3lame"),
+    "rf64": lambda: with_soundfile(LONG, SAMPLE_RATE, "RF64"),
+    "w64": lambda: with_soundfile(LONG, SAMPLE_RATE, "W64"),
+    "caf": lambda: with_soundfile(LONG, SAMPLE_RATE, "CAF"),
+    "wav mp3": UNTIMED["wav mp3"],
+    "ogg flac": ogg_flac_with_its_length,
 }
 
 
@@ -766,6 +816,15 @@ def test_cut_file_gets_a_note_with_the_seconds_that_its_header_says(name):
     assert read(data).notes == ()
     (note,) = read(data[: len(data) // 2]).notes
     assert re.fullmatch(r"Only [345]\.\d s of (9\.9|10\.\d) s could be decoded: the file is damaged\.", note)
+
+
+@pytest.mark.parametrize(("fmt", "claim"), [("CAF", -1), ("W64", -1), ("W64", 2**63 - 1), ("RF64", -1), ("RF64", 0)])
+def test_file_of_unknown_length_gets_no_note(fmt, claim):
+    data = with_soundfile(LONG, SAMPLE_RATE, fmt)
+    place = {"CAF": data.index(b"data") + 4, "W64": data.index(b"data") + 16, "RF64": 28}[fmt]
+    size = struct.pack(">q" if fmt == "CAF" else "<q", claim)
+    with contextlib.suppress(AudioError):
+        assert read(data[:place] + size + data[place + 8 :]).notes == ()
 
 
 @pytest.mark.parametrize("claim", [0, 0x7FFFF000, 0xFFFFFFFF])
