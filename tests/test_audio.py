@@ -15,7 +15,7 @@ import pytest
 import soundfile as sf
 import soxr
 
-from saic.audio import FORMATS_TEXT, SAMPLE_RATE, SUFFIXES, Limits, from_array, load, mix, read, save
+from saic.audio import FORMATS_TEXT, SAMPLE_RATE, SUFFIXES, Limits, from_array, load, mix, read, save, spool_array
 from saic.errors import AudioError, EmptyAudio, InvalidAudio, TooLong, UndecodableAudio, UsageError
 from tests.conftest import voice
 
@@ -278,7 +278,7 @@ def test_floats_are_scaled_to_a_peak_of_1_if_they_lie_outside(dtype):
     np.testing.assert_array_equal(from_array(outside, SAMPLE_RATE), np.float32([-1.0, -0.25, 0.0, 0.125, 0.75]))
 
 
-@pytest.mark.parametrize("peak", [2.0, 8.0, 15.9])
+@pytest.mark.parametrize("peak", [2.0, 8.0, 100.0, 32_768.0, 2.0**31])
 @pytest.mark.parametrize("rate_hz", [16_000, 44_100])
 def test_float_file_beyond_1_keeps_its_wave(peak, rate_hz):
     samples = soxr.resample(voice(120, 2.0), SAMPLE_RATE, rate_hz)
@@ -289,13 +289,28 @@ def test_float_file_beyond_1_keeps_its_wave(peak, rate_hz):
     np.testing.assert_allclose(from_array(samples, rate_hz), wav, atol=1e-6)
 
 
+@pytest.mark.parametrize("gain", [0.05, 50.0])
+@pytest.mark.parametrize("n_samples", [1, 1_600])
+def test_knock_beyond_1_does_not_make_the_voice_quieter(gain, n_samples):
+    speech = voice(120, 2.0)
+    samples = gain * speech
+    samples[10_000 : 10_000 + n_samples] = np.resize([1, -1], n_samples) * gain * 15.9 / 0.05
+    expected = samples / max(gain * np.abs(speech).max(), 1.0)
+    np.testing.assert_allclose(from_array(samples, SAMPLE_RATE), np.clip(expected, -1, 1), rtol=1e-3)
+
+
+def test_little_sound_in_silence_is_no_knock():
+    samples = np.pad(50 * voice(120, 0.2), SAMPLE_RATE)
+    np.testing.assert_allclose(from_array(samples, SAMPLE_RATE), samples / np.abs(samples).max(), rtol=1e-6)
+
+
 # --- channels
 
 SPEECH = voice(120, 4.0)
 
 
-def noise(rms: float, seed: int = 0) -> np.ndarray:
-    return (rms * np.random.default_rng(seed).standard_normal(len(SPEECH))).astype(np.float32)
+def noise(rms: float, seed: int = 0, n: int = len(SPEECH)) -> np.ndarray:
+    return (rms * np.random.default_rng(seed).standard_normal(n)).astype(np.float32)
 
 
 def hum(peak: float, hz: float = 50.0) -> np.ndarray:
@@ -353,6 +368,28 @@ def test_channels_of_one_speaker_give_the_speech_at_its_level(name, rate_hz):
     np.testing.assert_allclose(from_array(samples, rate_hz), recording.wav, atol=1e-6)
 
 
+def time_code() -> np.ndarray:
+    """A track of SMPTE 12M: 2,000 bits per second, each with a change of sign, a 1 with another one in its middle."""
+    bits = np.random.default_rng(0).integers(0, 2, len(SPEECH) // 8)
+    return np.repeat(np.cumprod(np.stack([-np.ones_like(bits), 1 - 2 * bits], axis=1).ravel()), 4).astype(np.float32)
+
+
+NO_SPEECH = {
+    "tone": lambda: hum(1.0, 1000.0),
+    "noise": lambda: noise(1.0),
+    "noise that swells": lambda: noise(1.0) * (1 + hum(1.0, 0.5)),
+    "time code": time_code,
+}
+
+
+@pytest.mark.parametrize("louder_db", [24.0, 32.0])
+@pytest.mark.parametrize("name", NO_SPEECH)
+def test_loud_channel_without_speech_is_left_out(name, louder_db):
+    speech, other = 0.1 * SPEECH[:61_440], NO_SPEECH[name]()[:61_440]  # whole windows of 128 ms
+    other *= 10 ** (louder_db / 20) * speech.std() / other.std()
+    np.testing.assert_array_equal(from_array(np.stack([other, speech], axis=1), SAMPLE_RATE), speech)
+
+
 @pytest.mark.parametrize("n_channels", [2, 3, 8])
 def test_equal_channels_give_exactly_one_of_them(n_channels):
     np.testing.assert_allclose(from_array(np.stack([SPEECH] * n_channels, axis=1), SAMPLE_RATE), SPEECH, atol=1e-7)
@@ -372,6 +409,9 @@ def test_two_speakers_in_two_channels_are_both_kept_and_noted(bleeding, quieter)
     samples = np.stack([asks + bleeding * answers, answers + bleeding * asks], axis=1) + 1e-4
     recording = read(with_soundfile(samples, SAMPLE_RATE))
     assert recording.notes == ("2 channels carry different speakers: they are mixed into one.",)
+    assert spool_array(samples, SAMPLE_RATE).notes == recording.notes
+    tone_beside = np.column_stack([samples, 0.9 * np.sin(np.arange(len(samples)))])
+    assert spool_array(tone_beside, SAMPLE_RATE).notes == recording.notes
     for speaker in (asks, answers):
         where = np.abs(speaker) > 0
         assert np.corrcoef(recording.wav[where], speaker[where])[0, 1] > 0.95
@@ -451,8 +491,8 @@ def test_no_samples_raises_empty_audio(tmp_path):
             from_array(samples, SAMPLE_RATE)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e4])
-def test_nan_infinite_and_unscaled_samples_raise_invalid_audio(bad):
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e10])
+def test_nan_infinite_and_absurd_samples_raise_invalid_audio(bad):
     samples = tone()
     samples[-1] = bad
     with pytest.raises(InvalidAudio):
@@ -605,7 +645,7 @@ def test_overwritten_bytes_lose_only_the_frames_around_them(recordings, name, fi
     middle = len(data) // 2
     wav = load(filled(data, middle, middle + 300, filling))
     lost = 300 / len(data) + 0.2  # frames around the hole depend on it
-    assert (1 - lost) * SAMPLE_RATE < len(wav) <= 1.05 * SAMPLE_RATE
+    assert (1 - lost) * SAMPLE_RATE < len(wav) <= 1.05 * len(load(data))
 
 
 def test_mostly_broken_file_raises_undecodable_audio(recordings):
@@ -708,6 +748,51 @@ def test_after_a_damaged_part_the_recording_keeps_its_time_and_a_note_says_how_m
     assert note == f"Only {left_s} s of {total_s} s could be decoded: the file is damaged."
 
 
+def concatenated_mp3_with_a_tag() -> bytes:
+    picture = np.random.default_rng(0).bytes(20_000)
+    part = with_pyav(LONG, SAMPLE_RATE, "mp3", "libmp3lame", bit_rate=32_000, options={"write_xing": "0"})
+    return part + b"ID3\4\0\0" + bytes([0, 1, 28, 32]) + picture + part[part.index(b"\xff\xf3") :]
+
+
+UNTIMED = {
+    "adts aac": lambda: with_pyav(LONG + noise(0.01, n=len(LONG)), SAMPLE_RATE, "adts", "aac"),
+    "wav mp3": lambda: with_pyav(LONG, SAMPLE_RATE, "wav", "libmp3lame", bit_rate=32_000),
+    "mp3": lambda: with_pyav(LONG, SAMPLE_RATE, "mp3", "libmp3lame", bit_rate=32_000, options={"write_xing": "0"}),
+    "amr": lambda: with_pyav(soxr.resample(LONG, 16, 8), 8_000, "amr", "libopencore_amrnb", bit_rate=12_200),
+}
+
+
+@pytest.mark.parametrize("name", UNTIMED)
+def test_damaged_part_of_a_file_without_timestamps_lasts_as_long_as_its_bytes(name):
+    data = UNTIMED[name]()
+    whole, recording = read(data), read(damaged(data))
+    assert whole.notes == ()
+    # Noise may look like short frames of AMR. Of AAC, FFmpeg drops some of it where it looks for the next frame.
+    error_s = {"amr": 0.5, "adts aac": 1.3}.get(name, 0.1)
+    assert len(recording.wav) / SAMPLE_RATE == pytest.approx(10.05, abs=error_s)
+    (note,) = recording.notes
+    left_s, total_s = (float(number) for number in re.findall(r"([\d.]+) s", note))
+    assert total_s - left_s == pytest.approx(2.0, abs=error_s)
+
+
+def test_tag_between_joined_mp3_files_is_no_damage():
+    recording = read(concatenated_mp3_with_a_tag())
+    assert recording.notes == () and len(recording.wav) / SAMPLE_RATE == pytest.approx(20.1, abs=0.2)
+
+
+def ogg_flac_with_its_length() -> bytes:
+    """FFmpeg does not write the number of samples into an Ogg FLAC, others do."""
+    data = with_pyav(LONG, SAMPLE_RATE, "ogg", "flac")
+    start, page_bytes = data.index(b"fLaC"), 28 + data[27]
+    data = data[:start] + flac_claiming(len(LONG), data[start:])
+    checksum = 0
+    for byte in data[:22] + bytes(4) + data[26:page_bytes]:  # RFC 3533, 6
+        checksum ^= byte << 24
+        for _ in range(8):
+            checksum = (checksum << 1 ^ (0x04C11DB7 if checksum >> 31 else 0)) & 0xFFFFFFFF
+    return data[:22] + struct.pack("<I", checksum) + data[26:]
+
+
 CUT = {
     "wav": lambda: with_soundfile(LONG, SAMPLE_RATE),
     "wav adpcm": lambda: with_soundfile(LONG, SAMPLE_RATE, subtype="IMA_ADPCM"),
@@ -717,6 +802,11 @@ CUT = {
     "webm opus": TIMED["webm opus"],
     "wma": TIMED["wma"],
     "mp3": lambda: with_pyav(LONG, SAMPLE_RATE, "mp3", "libmp3lame"),
+    "rf64": lambda: with_soundfile(LONG, SAMPLE_RATE, "RF64"),
+    "w64": lambda: with_soundfile(LONG, SAMPLE_RATE, "W64"),
+    "caf": lambda: with_soundfile(LONG, SAMPLE_RATE, "CAF"),
+    "wav mp3": UNTIMED["wav mp3"],
+    "ogg flac": ogg_flac_with_its_length,
 }
 
 
@@ -726,6 +816,15 @@ def test_cut_file_gets_a_note_with_the_seconds_that_its_header_says(name):
     assert read(data).notes == ()
     (note,) = read(data[: len(data) // 2]).notes
     assert re.fullmatch(r"Only [345]\.\d s of (9\.9|10\.\d) s could be decoded: the file is damaged\.", note)
+
+
+@pytest.mark.parametrize(("fmt", "claim"), [("CAF", -1), ("W64", -1), ("W64", 2**63 - 1), ("RF64", -1), ("RF64", 0)])
+def test_file_of_unknown_length_gets_no_note(fmt, claim):
+    data = with_soundfile(LONG, SAMPLE_RATE, fmt)
+    place = {"CAF": data.index(b"data") + 4, "W64": data.index(b"data") + 16, "RF64": 28}[fmt]
+    size = struct.pack(">q" if fmt == "CAF" else "<q", claim)
+    with contextlib.suppress(AudioError):
+        assert read(data[:place] + size + data[place + 8 :]).notes == ()
 
 
 @pytest.mark.parametrize("claim", [0, 0x7FFFF000, 0xFFFFFFFF])

@@ -15,6 +15,7 @@ from saic.audio.output import FORMATS, RATES_HZ, encode
 from saic.cli.anonymize import Format
 from saic.errors import EmptyAudio, UsageError
 from saic.files import DiskError
+from saic.signal.loudness import loudness_lufs, normalize_loudness
 from tests.conftest import RATE, voice
 
 CONTAINERS = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "mp3": ("MP3", None), "opus": ("OGG", "OPUS")}
@@ -38,6 +39,24 @@ def test_output_has_the_format_rate_length_and_sound_that_were_asked_for(suffix:
         assert n > 0.95 * len(wav)
         assert np.corrcoef(again[:n], wav[:n])[0, 1] > 0.97
         assert np.std(again) == pytest.approx(np.std(wav), rel=0.1)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("rate_hz", [16_000, 48_000])
+def test_output_has_the_level_of_the_wav(suffix: str, rate_hz: int) -> None:
+    """An MP3 was 0.45 dB below it."""
+    wav = normalize_loudness(voice(120, 4.0))
+    samples = audio.load(encode(wav, FORMATS[suffix], rate_hz))
+    assert loudness_lufs(samples) == pytest.approx(-23.0, abs=0.1)
+    assert np.abs(samples).max() == pytest.approx(np.abs(wav).max(), rel=0.1)
+
+
+def test_mp3_of_full_scale_is_not_clipped() -> None:
+    sine = np.sin(2 * np.pi * 500 * np.arange(RATE) / RATE)
+    middle = audio.load(encode(sine, "mp3", RATE))[RATE // 4 : -RATE // 4]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    third = len(middle) * 1500 // RATE  # the third harmonic, which clipping adds
+    assert spectrum[third - 20 : third + 20].max() < 1e-3 * spectrum.max()
 
 
 def test_default_rate_is_16_khz_and_flac_keeps_16_bit_samples_exactly(tmp_path: Path) -> None:

@@ -2,15 +2,15 @@
 
 libsndfile decodes first. FFmpeg decodes what libsndfile refuses or decodes in part. Both read from
 a file object that has no name, and decode block by block. Gaps between the timestamps of a
-compressed stream become silence, so that what follows a damaged part keeps its time.
+compressed stream become silence, so that what follows a damaged part keeps its time. Where there are
+no timestamps, the broken bytes give the length of the gap.
 """
 
+import contextlib
 import ctypes
 import functools
-import io
 import itertools
 import os
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -20,6 +20,7 @@ import numpy as np
 import soundfile as sf
 from av.codec.context import Flags2
 
+from saic.audio import headers
 from saic.audio.limits import Limits, check_duration, check_format
 from saic.audio.mix import BLOCK_SAMPLES, Block
 from saic.errors import UndecodableAudio
@@ -75,16 +76,14 @@ _PYAV_MAX_ALLOC = 16 * 2**20
 # first frames: it may be far off.
 _PYAV_UNTIMED = {"aac", "amr", "mp3", "wav"}
 
-_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-
 # Frame types of 3GPP TS 26.101 and 26.201 (table 1a) without speech: comfort noise, lost, no data.
 # A coder with discontinuous transmission sends them in pauses. FFmpeg does not decode them.
 _AMR_PAUSES = {"amrnb": {8, 15}, "amrwb": {9, 14, 15}}
+_AMR_RESERVED = 0x83  # bits of a frame's header that are alike in all frames of a file (RFC 4867, 5.3)
 
 _MIN_GAP_S = 0.06  # browsers stamp packets when they come, and some formats stamp several frames at once
 _MIN_DAMAGE_S = 0.5  # a longer gap is damage: Opus with discontinuous transmission sends a packet each 0.4 s
 _MIN_LOSS_S = 0.2  # padding of codecs, edit lists and rounded durations are shorter
-_UNKNOWN_BYTES = 0x7FFF0000  # sizes from here on are written by recorders that do not know them yet
 
 
 @dataclass
@@ -135,11 +134,11 @@ class _Seekable:
 
 def soundfile_blocks(file: BinaryIO, limits: Limits, report: Report) -> Iterator[Block]:
     """Blocks that libsndfile decodes. An error after the first block ends the recording there."""
-    file, growth = _inspect(file)
+    growth, file = headers.growth(file), headers.joined(file)
     file.seek(0)
-    if _is_mp3(file.read(3)):  # even to open it, libsndfile decodes some and prints warnings
+    if headers.is_mp3(file.read(3)):  # even to open it, libsndfile decodes some and prints warnings
         raise UndecodableAudio(NOT_AUDIO)
-    if not _has_all_ogg_pages(file):  # libsndfile decodes what is left without a word
+    if not headers.has_all_ogg_pages(file):  # libsndfile decodes what is left without a word
         raise UndecodableAudio(NOT_AUDIO)
     file.seek(0)
     try:
@@ -164,6 +163,7 @@ def pyav_blocks(file: BinaryIO, limits: Limits, report: Report) -> Iterator[Bloc
     An error after the first block ends the recording there.
     """
     _limit_ffmpeg_memory()
+    growth = headers.growth(file)
     file.seek(0)
     try:
         with av.open(_Seekable(file), options=_PYAV_OPTIONS, metadata_errors="replace") as container:
@@ -190,6 +190,8 @@ def pyav_blocks(file: BinaryIO, limits: Limits, report: Report) -> Iterator[Bloc
     except (av.FFmpegError, ValueError):  # ValueError: a layout or sample format that PyAV lacks
         if report.end_s == 0:
             raise UndecodableAudio(NOT_AUDIO) from None
+    if report.stated_s < report.end_s + _MIN_LOSS_S:  # FFmpeg may state what a cut file has left
+        report.stated_s = max(report.stated_s, growth * report.end_s)
 
 
 class _Clock:
@@ -228,6 +230,35 @@ class _Clock:
         return duration_s
 
 
+class _ByteClock:
+    """Timestamps of a stream that has none: broken bytes last as long as others do on average."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+        self._good_s, self._good_bytes = 0.0, 0
+        self._place = 0  # in the file, up to which it is known how long the bytes last
+
+    def skip_tag(self, packet: av.Packet) -> None:
+        """Count no tag as broken: MP3 files that were joined have one in their middle."""
+        tag = bytes(packet).find(b"ID3")
+        if packet.pos is not None and tag >= 0:
+            self._place = packet.pos + tag + headers.id3_bytes(bytes(packet)[tag : tag + 10])
+
+    def start_s(self, packet: av.Packet, damaged: bool) -> float:
+        """Timestamp of a packet that was decoded; `damaged` if broken ones precede it."""
+        if packet.pos is not None:
+            if damaged and self._good_bytes:
+                self._now_s += max(packet.pos - self._place, 0) * self._good_s / self._good_bytes
+            self._place = packet.pos + packet.size
+        self._good_bytes += packet.size
+        return self._now_s
+
+    def advance(self, duration_s: float) -> None:
+        """Count seconds that were decoded."""
+        self._now_s += duration_s
+        self._good_s += duration_s
+
+
 def _in_blocks(empty: np.ndarray, rate_hz: float, duration_s: float) -> Iterator[Block]:
     """Silence of a duration with the channels of `empty` (0, channels)."""
     for n_left in range(round(duration_s * rate_hz), 0, -BLOCK_SAMPLES):
@@ -241,26 +272,33 @@ def _pyav_frames(
 
     Broken packets are skipped; if most are broken, the recording is refused.
     """
-    n_good = n_bad = 0
+    n_good = n_bad = good_bytes = bad_bytes = 0
     damaged = False
-    timed = container.format.name not in _PYAV_UNTIMED
-    pauses = _AMR_PAUSES.get(stream.codec_context.name, set())
+    clock = _ByteClock() if container.format.name in _PYAV_UNTIMED else None
+    pauses, reserved = _AMR_PAUSES.get(stream.codec_context.name, set()), None
     for packet in container.demux(stream):
-        if pauses and packet.size and bytes(packet)[0] >> 3 & 15 in pauses:
-            yield 0.02, _seconds(packet) if timed else None, damaged
-            damaged = False
+        head = bytes(packet)[0] if pauses and packet.size else None
+        if reserved is None and head is not None:
+            reserved = head & _AMR_RESERVED
+        is_pause, frames = head is not None and head >> 3 & 15 in pauses, None
+        if head is None or head & _AMR_RESERVED == reserved:
+            # Not only InvalidDataError: for some invalid data, AAC has error codes of its own.
+            with contextlib.suppress(av.FFmpegError):
+                frames = [0.02] if is_pause else packet.decode()
+        if frames is None:
+            n_bad, bad_bytes, damaged = n_bad + 1, bad_bytes + packet.size, True
+            if clock:
+                clock.skip_tag(packet)
             continue
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:  # not only InvalidDataError: for some invalid data, AAC has error codes of its own
-            n_bad += 1
-            damaged = True
-            continue
-        n_good += len(frames)
+        n_good, good_bytes = n_good + len(frames), good_bytes + packet.size
+        start_s = clock.start_s(packet, damaged) if clock else None
         for frame in frames:
-            yield frame, _seconds(frame) if timed else None, damaged
+            yield frame, start_s if clock else _seconds(packet if is_pause else frame), damaged
             damaged = False
-    if n_bad > n_good:
+            if clock:
+                clock.advance(frame if is_pause else frame.samples / frame.sample_rate)
+                start_s = None  # a second frame follows the first
+    if n_bad > n_good and bad_bytes > good_bytes:
         raise UndecodableAudio(NOT_AUDIO)
 
 
@@ -300,120 +338,17 @@ def _pyav_audio_stream(container: av.container.InputContainer, limits: Limits) -
 def _pyav_stated_s(file: BinaryIO, container: av.container.InputContainer, stream: av.AudioStream) -> float:
     """Duration of the stream according to the header, 0 if unknown."""
     if container.format.name == "mp3":
-        return _mp3_stated_s(file)
+        return headers.mp3_stated_s(file)
     if container.format.name in _PYAV_UNTIMED:
         return 0.0
     if container.format.name == "asf":  # FFmpeg states what a cut file has left
-        return _asf_stated_s(file)
+        return headers.asf_stated_s(file)
     if stream.duration:
-        return max(float(stream.duration * stream.time_base), 0.0)
+        stated_s = max(float(stream.duration * stream.time_base), 0.0)
+        codec = stream.codec_context
+        if container.format.name == "ogg" and codec.name == "flac" and not headers.has_all_ogg_pages(file):
+            stated_s = max(stated_s, headers.flac_stated_s(codec.extradata or b""))  # a cut file, as above
+        return stated_s
     if container.duration and len(container.streams) == 1:  # otherwise it may be that of the pictures
         return max(container.duration / av.time_base, 0.0)
     return 0.0
-
-
-def _has_all_ogg_pages(file: BinaryIO) -> bool:
-    """Whether an Ogg file is an unbroken sequence of pages (RFC 3533, 6). True for other formats."""
-    end = file.seek(0, os.SEEK_END)
-    place = 0
-    while place < end:
-        file.seek(place)
-        head = file.read(27)
-        if len(head) < 27 or head[:4] != b"OggS":
-            return place == 0
-        place += 27 + head[26] + sum(file.read(head[26]))
-    return place == end
-
-
-def _is_mp3(head: bytes) -> bool:
-    return head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
-
-
-def _mp3_stated_s(file: BinaryIO) -> float:
-    """Duration of an MP3 according to its Xing, Info or VBRI header, 0 if it has none."""
-    file.seek(0)
-    tag = file.read(10)
-    start = 0
-    if tag[:3] == b"ID3" and len(tag) == 10:
-        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
-    file.seek(start)
-    frame = file.read(256)
-    if len(frame) < 4 or frame[0] != 0xFF or frame[1] >> 5 != 7:
-        return 0.0
-    version, rate = frame[1] >> 3 & 3, frame[2] >> 2 & 3  # ISO 11172-3, 2.4.2.3; version 3 is MPEG-1, 0 is 2.5
-    if rate == 3 or version == 1:
-        return 0.0
-    rate_hz = (44_100, 48_000, 32_000)[rate] / {3: 1, 2: 2, 0: 4}[version]
-    n_frames = n_padding = 0
-    if (place := max(frame.find(b"Xing"), frame.find(b"Info"))) >= 0 and len(frame) >= place + 12:
-        flags, n_frames = struct.unpack_from(">II", frame, place + 4)
-        n_frames *= flags & 1
-        if flags & 15 == 15 and len(lame := frame[place + 120 : place + 144]) == 24 and lame[:1] == b"L":
-            n_padding = (lame[21] << 4) + (lame[22] >> 4) + ((lame[22] & 15) << 8) + lame[23]  # at both ends
-    elif (place := frame.find(b"VBRI")) >= 0 and len(frame) >= place + 18:
-        n_frames = struct.unpack_from(">I", frame, place + 14)[0]
-    return max(n_frames * (1152 if version == 3 else 576) - n_padding, 0) / rate_hz
-
-
-def _asf_stated_s(file: BinaryIO) -> float:
-    """Duration of a WMA according to its file properties (ASF specification, 3.2), 0 if unknown."""
-    file.seek(0)
-    head = file.read(2**16)
-    place = head.find(_ASF_FILE_PROPERTIES)
-    if place < 0 or len(head) < place + 92:
-        return 0.0
-    duration, _, preroll_ms, flags = struct.unpack_from("<QQQI", head, place + 64)
-    return 0.0 if flags & 1 else max(duration / 1e7 - preroll_ms / 1e3, 0.0)  # flag 1: the fields are not valid
-
-
-def _inspect(file: BinaryIO) -> tuple[BinaryIO, float]:
-    """The file, and how many times longer its samples are by its header than they are (1 if unknown).
-
-    Reads the headers of WAV, AIFF and AU. libsndfile gives the duration of the samples that are
-    there. It refuses a WAV with several data chunks, so these are joined in memory.
-    """
-    n_bytes = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    head = file.read(12)
-    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-        chunks = list(_chunks(file, "<"))
-        data = [chunk for chunk in chunks if chunk[0] == b"data"]
-        formats = [_content(file, chunk)[:64] for chunk in chunks if chunk[0] == b"fmt " and chunk[2] < 2**16]
-        if len(data) > 1 and formats and len(formats[0]) >= 16:
-            block_bytes = struct.unpack_from("<H", formats[0], 12)[0] or 1
-            parts = [_content(file, chunk) for chunk in data]
-            joined = b"".join(part[: len(part) - len(part) % block_bytes] for part in parts)
-            file = io.BytesIO(_riff((b"fmt ", formats[0]), (b"data", joined)))
-    elif head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
-        data = [chunk for chunk in _chunks(file, ">") if chunk[0] == b"SSND"]
-    elif head[:4] == b".snd" and len(head) == 12:
-        data = [(b"", *struct.unpack(">II", head[4:]))]
-    else:
-        data = []
-    stated = sum(size for _, _, size in data)
-    available = sum(max(min(size, n_bytes - place), 0) for _, place, size in data)
-    return file, stated / available if available and stated < _UNKNOWN_BYTES else 1.0
-
-
-def _chunks(file: BinaryIO, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place and stated size of each chunk of a RIFF or IFF file (at most 1,000)."""
-    place = 12
-    for _ in range(1000):
-        file.seek(place)
-        head = file.read(8)
-        if len(head) < 8:
-            return
-        size = struct.unpack(order + "I", head[4:])[0]
-        yield head[:4], place + 8, size
-        place += 8 + size + size % 2
-
-
-def _content(file: BinaryIO, chunk: tuple[bytes, int, int]) -> bytes:
-    _, place, size = chunk
-    file.seek(place)
-    return file.read(size)
-
-
-def _riff(*chunks: tuple[bytes, bytes]) -> bytes:
-    body = b"WAVE" + b"".join(name + struct.pack("<I", len(c)) + c + bytes(len(c) % 2) for name, c in chunks)
-    return b"RIFF" + struct.pack("<I", len(body)) + body

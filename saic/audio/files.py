@@ -69,7 +69,7 @@ def read(source: str | os.PathLike | bytes | BinaryIO, *, limits: Limits = _LIMI
 
     Returns
     -------
-    recording : its wav is scaled to a peak of 1 if float samples lie outside [-1, 1]
+    recording : its wav is scaled if float samples lie outside [-1, 1], to a peak of 1 without knocks
 
     Raises
     ------
@@ -100,7 +100,7 @@ def spool(
 
 def spool_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = LONG) -> SpooledRecording:
     """Turn samples of any rate into a spooled recording; arguments and errors as for :func:`from_array`."""
-    return SpooledRecording(mix.to_spool(_array_blocks(samples, rate_hz), limits)[0])
+    return SpooledRecording(*mix.to_spool(_array_blocks(samples, rate_hz), limits))
 
 
 def spool_blocks(blocks: Iterable[np.ndarray], rate_hz: float, *, limits: Limits = LONG) -> SpooledRecording:
@@ -141,7 +141,8 @@ def from_array(samples: np.ndarray, rate_hz: float, *, limits: Limits = _LIMITS)
 
     Returns
     -------
-    wav : (N,) float32, 16 kHz mono in [-1, 1], N > 0; scaled to a peak of 1 if samples lie outside
+    wav : (N,) float32, 16 kHz mono in [-1, 1], N > 0; scaled if samples lie outside, to a peak of 1
+        without knocks
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Turn blocks of any rate and number of channels into a wav of 16 kHz and one channel.
 
 All channels are resampled first. Which of them the wav consists of is decided on the whole
-recording, from their levels and correlations above 80 Hz.
+recording, from their spectra, levels and correlations above 80 Hz.
 """
 
 import contextlib
@@ -19,7 +19,11 @@ from saic.spool import Spool
 BLOCK_SAMPLES = 4096  # small: a decoder that fails inside a block loses the whole block
 NO_SAMPLES = "The recording holds no samples. Record or export it again."
 
-_MAX_PEAK = 16.0  # 24 dB over full scale: integers that were cast to float and not scaled
+_MAX_PEAK = 2.0**31  # of 32-bit integers that were cast to float and not scaled
+_OVERSHOOT = 2.0  # lossy codecs exceed full scale by less
+_KNOCK_WINDOWS = 3  # a knock is shorter (0.38 s)
+_KNOCK = 10**0.75  # amplitude, 15 dB: a knock exceeds the loudest 0.5 s by this
+_SILENCE = 10**-3  # amplitude, -60 dBFS
 
 _WINDOW = 2048  # samples (128 ms) of a measurement: about half a syllable, and bins of 8 Hz
 _CHUNK = 8 * _WINDOW
@@ -29,6 +33,12 @@ _PREEMPHASIS = 0.97
 _KNOCKS = 0.02  # share of windows, the loudest, that may be no speech
 _PAUSES = 0.1  # share of windows, the quietest, that give the noise floor
 _FLAT = 0.99  # of the floor is taken from the level: a channel of noise alone counts 20 dB less
+
+_N_BANDS = 24  # on the mel scale
+_AUDIBLE_NEPERS = 3.5  # 30 dB: quieter bands are inaudible beside the loudest
+_N_VARIED = 10  # bands that vary most
+_MIN_VARIATION = 0.25  # nepers: speech has 0.6 or more, in noise of its own level 0.4; noise has 0.2, a tone 0
+_MIN_SPEECH = 1e-4  # power of a channel of speech relative to the loudest channel, -40 dB
 
 _MIN_LEVEL = 0.01  # power relative to the loudest channel, -20 dB
 _MIN_CORRELATION = 0.9  # the mean of two such channels loses at most 0.2 dB to comb filtering
@@ -45,7 +55,8 @@ def to_wav(blocks: Iterator[Block], limits: Limits) -> tuple[np.ndarray, tuple[s
 
     Returns
     -------
-    wav : (N,) float32, 16 kHz mono in [-1, 1]; samples outside are scaled to a peak of 1
+    wav : (N,) float32, 16 kHz mono in [-1, 1]; if samples lie outside, all are scaled, to a peak of 1
+        except for knocks, which are clipped
     notes : what a user should know about the channels
     """
     wav, notes = to_spool(blocks, limits, memory_bytes=None)
@@ -65,21 +76,23 @@ def to_spool(
             if n_channels == 1:
                 wav.extend(chunk[:, 0] for chunk in chunks)
                 continue
-            channels, powers = Spool(memory_bytes), []
+            channels, measured = Spool(memory_bytes), []
             for chunk in chunks:
                 channels.append(chunk.T)
-                powers.append(_powers(chunk))
-            if not powers:
+                measured.append(_measured(chunk))
+            if not measured:
                 continue
-            weights, n_speakers = _weights(*(np.concatenate(each) for each in zip(*powers, strict=True)))
+            weights, n_speakers = _weights(*(np.concatenate(each) for each in zip(*measured, strict=True)))
             wav.extend(part.T @ weights for part in channels.blocks(_CHUNK))
             if n_speakers > 1:
                 notes.append(f"{n_speakers} channels carry different speakers: they are mixed into one.")
     if len(wav) == 0:
         raise EmptyAudio(NO_SAMPLES)
-    peak = max(float(np.abs(part).max()) for part in wav.blocks(_MANY))
-    if peak > 1.0:  # the quotient may exceed 1 by rounding
-        wav = Spool(memory_bytes).extend(np.clip(part / np.float32(peak), -1.0, 1.0) for part in wav.blocks(_MANY))
+    peaks = np.concatenate([_peaks(part) for part in wav.blocks(_MANY)])
+    if peaks.max() > 1.0:
+        scale = np.float32(_full_scale(peaks))
+        # Not only knocks are clipped: the quotient may exceed 1 by rounding.
+        wav = Spool(memory_bytes).extend(np.clip(part / scale, -1.0, 1.0) for part in wav.blocks(_MANY))
     return wav, tuple(dict.fromkeys(notes))
 
 
@@ -126,8 +139,30 @@ def _chunks(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield np.concatenate(held)
 
 
-def _powers(chunk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Powers of the channels above 80 Hz and products between them (windows, C, C), and with preemphasis."""
+def _peaks(samples: np.ndarray) -> np.ndarray:
+    """Largest magnitude of each window (windows,) of samples (n,)."""
+    return np.maximum.reduceat(np.abs(samples), np.arange(0, len(samples), _WINDOW))
+
+
+def _full_scale(peaks: np.ndarray) -> float:
+    """The amplitude to be scaled to 1: the highest of the peaks (windows,) that is no knock."""
+    ranked = np.sort(peaks)[::-1]
+    sustained = ranked[min(_KNOCK_WINDOWS, len(ranked) // 2)]
+    limit = _KNOCK * sustained
+    if ranked[0] <= max(limit, _OVERSHOOT) or sustained < _SILENCE:  # with nothing but the knock, it is no knock
+        return ranked[0]
+    return max(ranked[ranked <= limit][0], 1.0)
+
+
+def _measured(chunk: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Measure the windows of samples (n, C) above 80 Hz.
+
+    Returns
+    -------
+    power : (windows, C, C) powers of the channels, and products between them
+    emphasized : the same with preemphasis
+    bands : (windows, C, 24) levels of mel bands in nepers
+    """
     frequency_hz = np.fft.rfftfreq(_WINDOW, 1 / SAMPLE_RATE)
     used = frequency_hz >= _LOWEST_HZ
     taper = np.hanning(_WINDOW + 2)[1:-1].astype(np.float32)
@@ -139,19 +174,24 @@ def _powers(chunk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for bins in (spectrum, spectrum * np.abs(response).astype(np.float32)):
         parts = np.concatenate([bins.real, bins.imag], axis=-1)  # Re(x y*) is a product of real vectors
         products.append((parts @ parts.transpose(0, 2, 1)).astype(np.float64))
-    return products[0], products[1]
+    mel = np.log1p(frequency_hz[used] / 700)
+    starts = np.searchsorted(mel, np.linspace(mel[0], mel[-1], _N_BANDS, endpoint=False))
+    bands = np.add.reduceat(spectrum.real**2 + spectrum.imag**2, starts, axis=-1)
+    bands = (np.log(bands + 1e-30) / 2).astype(np.float16)  # an hour has 28,000 windows
+    return products[0], products[1], bands
 
 
-def _weights(power: np.ndarray, emphasized: np.ndarray) -> tuple[np.ndarray, int]:
-    """Choose channels by level and correlation.
+def _weights(power: np.ndarray, emphasized: np.ndarray, bands: np.ndarray) -> tuple[np.ndarray, int]:
+    """Choose channels by spectrum, level and correlation.
 
-    Channels that correlate well form a group; those of negative correlation are flipped, and
-    those more than 20 dB below the loudest are left out. The loudest group is averaged. Further
-    groups are kept only if each carries a speaker of its own.
+    Channels of a tone or noise are left out if another one varies as speech does. Channels that
+    correlate well form a group; those of negative correlation are flipped, and those more than
+    20 dB below the loudest are left out. The loudest group is averaged. Further groups are kept
+    only if each carries a speaker of its own.
 
     Parameters
     ----------
-    power, emphasized : (windows, C, C), see :func:`_powers`
+    power, emphasized, bands : see :func:`_measured`
 
     Returns
     -------
@@ -159,6 +199,12 @@ def _weights(power: np.ndarray, emphasized: np.ndarray) -> tuple[np.ndarray, int
     n_speakers : number of groups that are kept
     """
     n_channels = power.shape[1]
+    varied = _varied(power, bands)
+    if varied.any() and not varied.all():
+        weights = np.zeros(n_channels, np.float32)
+        power, emphasized = (products[:, varied][:, :, varied] for products in (power, emphasized))
+        weights[varied], n_speakers = _weights(power, emphasized, bands[:, varied])
+        return weights, n_speakers
     channels = np.arange(n_channels)
     raw = power[:, channels, channels]  # (windows, C)
     total = raw.max(axis=1)
@@ -203,6 +249,24 @@ def _weights(power: np.ndarray, emphasized: np.ndarray) -> tuple[np.ndarray, int
     if abs(gain - 1) > 0.01:  # equal channels stay exact
         weights *= gain
     return weights.astype(np.float32), len(kept)
+
+
+def _varied(power: np.ndarray, bands: np.ndarray) -> np.ndarray:
+    """(C,) which channels are loud enough, and change their spectrum, as speech does.
+
+    Arguments are those of :func:`_weights`. Where a channel is not silent, the level of each band
+    is compared with the mean of the bands: noise that swells has one spectrum.
+    """
+    raw = np.diagonal(power, axis1=1, axis2=2)
+    loud = np.array([_loud(of_channel) for of_channel in raw.T])
+    varied = (loud > 0) & (loud >= _MIN_SPEECH * loud.max())
+    for channel in np.flatnonzero(varied):
+        levels = bands[raw[:, channel] >= _ACTIVE * loud[channel], channel].astype(np.float64)
+        mean = levels.mean(axis=0)
+        levels = levels[:, mean > mean.max() - _AUDIBLE_NEPERS]
+        deviation = (levels - levels.mean(axis=1, keepdims=True)).std(axis=0)
+        varied[channel] = np.sort(deviation)[-_N_VARIED:].mean() >= _MIN_VARIATION
+    return varied
 
 
 def _loud(power: np.ndarray) -> float:

@@ -35,6 +35,7 @@ RATES_HZ = {
 _BIT_RATE = 64_000  # mono: the highest that MP3 has at 8 kHz, and transparent for speech in Opus
 _EFFORT = "7"  # compression_level of MP3 and Opus, quicker than their defaults
 _CODECS = {"mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus")}  # FFmpeg's names of container and codec
+_LAME_GAIN = 0.95  # LAME multiplies samples by this, at all of the rates
 _FULL_SCALE = 32_768  # of 16-bit PCM
 _MAX_WAV_SAMPLES = (2**32 - 1024) // 2  # the header of a WAV file counts bytes in 32 bits
 _BLOCK_SAMPLES = 60 * SAMPLE_RATE
@@ -201,9 +202,12 @@ def _encode_by_ffmpeg(file: _Target, blocks: Iterable[np.ndarray], container: st
             stream = made.add_stream(codec, rate=rate_hz, layout="mono")
             stream.bit_rate = _BIT_RATE
             stream.options = {"compression_level": _EFFORT}
+            gain = 1.0
+            if codec == "libmp3lame":
+                gain, stream.codec_context.format = 1 / _LAME_GAIN, "fltp"  # its default, 32 bits, clips
             place = 0
             for block in blocks:
-                samples = np.clip(block, -1, 1).astype(np.float32)
+                samples = (np.clip(block, -1, 1) * gain).astype(np.float32)
                 for start in range(0, len(samples), rate_hz):
                     part = samples[None, start : start + rate_hz]
                     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="flt", layout="mono")
