@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import unicodedata
-from io import StringIO
+from io import FileIO, StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -266,6 +266,24 @@ def test_full_disk_stops_the_run_and_tells_what_is_left(
     assert os.strerror(reason) in stderr and "1 of 4 recordings are written, 1 failed, 2 are left" in stderr
     assert anonymize(recordings / "Jones.wav", "-o", tmp_path / "a.wav")[0] == 2
     assert not (tmp_path / "a.wav").exists()
+
+
+def test_full_disk_of_temporary_files_stops_the_run_and_tells_what_is_left(
+    anonymize, pipeline, recordings, tmp_path, monkeypatch
+) -> None:
+    convert = pipeline.anonymize_spooled
+
+    def convert_beside_a_full_disk(clip, **options):
+        if pipeline.seeds:
+            audio.spool(clip, memory_bytes=0)
+        return convert(clip, **options)
+
+    monkeypatch.setattr(pipeline, "anonymize_spooled", convert_beside_a_full_disk)
+    monkeypatch.setattr("saic.spool.tempfile", SimpleNamespace(TemporaryFile=lambda: FileIO("/dev/full", "r+")))
+    code, stdout, stderr = anonymize(recordings, "-o", tmp_path / "out", "--json")
+    facts = json.loads(stdout)
+    assert code == 2 and (facts["written"], facts["left"], facts["failed"]) == (1, 3, [])
+    assert "temporary file" in stderr and "No space left" in stderr and "3 are left" in stderr
 
 
 @pytest.mark.parametrize(("format", "rate_hz"), [("wav", 48_000), ("flac", 8_000), ("mp3", 44_100), ("opus", 24_000)])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from saic.errors import AudioError, SaicError, UsageError
+from saic.files import DiskError
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,13 @@ def attempt(convert: Convert, job: Job, tell: Tell = no_tell) -> Result:
     Raises
     ------
     SaicError
-        Another error on purpose, for instance a :class:`~saic.errors.WeightsError`: all files would
-        have it.
+        Another error on purpose, for instance a :class:`~saic.errors.WeightsError`, or a
+        :class:`~saic.files.DiskError` where temporary files lie: other files would have it too.
     """
     try:
         return Result(job, convert(job, tell))
+    except DiskError:
+        raise
     except (AudioError, UsageError) as error:
         return Result(job, error=error)
     except SaicError:

@@ -260,8 +260,8 @@ def sha256_of(path: Path) -> str:
             raise UsageError("A recording is a folder, a pipe or a device. Name a file.")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise files.as_usage_error(error, "A file cannot be read") from None
+    except OSError as error:  # no DiskError, which would end a run: other files may be readable
+        raise UsageError(f"A file cannot be read: {error.strerror}.") from None
 
 
 def seed_digest(seed: int, salt: str) -> str:
