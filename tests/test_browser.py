@@ -327,11 +327,11 @@ def test_visit_from_two_uploads_to_delete_now(
     open_details(page)
     durations_s = page.locator(".player audio[src]").evaluate_all("players => players.map(player => player.duration)")
     assert sorted(durations_s) == pytest.approx([4.0, 4.0, 4.0 * STRICT_STRETCH], abs=0.05)
-    swapped, flac, mp3, printed, report = (
-        download(page, f"download-{name}", tmp_path) for name in ("wav", "flac", "mp3", "report", "json")
+    swapped, flac, mp3, opus, printed, report = (
+        download(page, f"download-{name}", tmp_path) for name in ("wav", "flac", "mp3", "opus", "report", "json")
     )
     assert (swapped.name, printed.name, report.name) == ("swapped.wav", "report.html", "report.json")
-    assert [sf.info(path).format for path in (swapped, flac, mp3)] == ["WAV", "FLAC", "MP3"]
+    assert [sf.info(path).format for path in (swapped, flac, mp3, opus)] == ["WAV", "FLAC", "MP3", "OGG"]
     assert "Anonymized recording" in printed.read_text() and "Jane" not in printed.read_text()
     page.get_by_label("I know that reconstruction").check()
     assert download(page, "download-reconstruction", tmp_path).name == "reconstructed.wav"

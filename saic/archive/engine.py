@@ -54,7 +54,7 @@ class Made:
         Hash of the recording, in hex digits.
     duration_s, seconds
         Length of the output, and time that its conversion took.
-    notes
+    notes, target_notes
         Sentences for the user, as in :class:`saic.pipeline.Conversion`.
     report
         The bytes of the report, if there is one.
@@ -65,6 +65,7 @@ class Made:
     duration_s: float
     seconds: float
     notes: tuple[str, ...] = ()
+    target_notes: tuple[str, ...] = ()
     report: bytes | None = None
 
 
