@@ -116,6 +116,8 @@ class Voice:
     frequency_scale
         Factor on formants and F0 of the finished conversion, as of a shorter or longer vocal tract.
         ``f0_stats`` and ``mel_statistics`` are those before it.
+    notes
+        What was wrong with its recordings, as sentences for the user.
     """
 
     embedding: Tensor
@@ -123,6 +125,7 @@ class Voice:
     mel_statistics: Tensor
     examples: CorrectionExamples | None = None
     frequency_scale: float = 1.0
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_speech(cls, model: Model, recordings: Sequence[Speech]) -> "Voice":
@@ -134,9 +137,10 @@ class Voice:
         measured = [measure_f0_stats(speech.f0[0]) for speech in recordings if speech.f0.any()]
         f0_stats = torch.stack(measured).mean(dim=0)[None] if measured else model.predict_f0_stats(embedding)
         mel_statistics = torch.stack([speech.mel_statistics for speech in recordings]).mean(dim=0)
+        notes = tuple(dict.fromkeys(note for speech in recordings for note in speech.notes))
         settings = model.config.conversion
         if not settings.spectral_correction_share:
-            return cls(embedding, f0_stats, mel_statistics)
+            return cls(embedding, f0_stats, mel_statistics, notes=notes)
         examples = []
         for speech in recordings:
             content = model.encode_content(speech.mel, speech.mask)
@@ -145,13 +149,13 @@ class Voice:
                 decoded, mel_statistics, speech.mask, correlation=settings.correlation_share
             )
             examples.append(collect_examples(content[0], speech.mel[0], decoded[0], speech.mask[0, 0]))
-        return cls(embedding, f0_stats, mel_statistics, join_examples(examples))
+        return cls(embedding, f0_stats, mel_statistics, join_examples(examples), notes=notes)
 
     def to(self, device: str | torch.device) -> "Voice":
         """The voice on another device."""
         examples = self.examples and CorrectionExamples(*(x.to(device) for x in vars(self.examples).values()))
         parts = (x.to(device) for x in (self.embedding, self.f0_stats, self.mel_statistics))
-        return Voice(*parts, examples, self.frequency_scale)
+        return Voice(*parts, examples, self.frequency_scale, self.notes)
 
 
 def mean_embedding(model: Model, recordings: Sequence[Speech]) -> Tensor:

@@ -21,7 +21,7 @@ _BLOCK_BYTES = 2**20
 
 
 class DiskError(UsageError):
-    """The disk of an output is full, read-only or gone, so later outputs cannot be written either."""
+    """The disk of an output or of temporary files is full, read-only or gone: so it is for later outputs."""
 
 
 def as_usage_error(error: OSError | ValueError, what: str) -> UsageError:

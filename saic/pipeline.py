@@ -69,6 +69,8 @@ class Conversion:
     notes
         What was wrong with the source, as sentences for the user: for instance that a part of the
         file could not be decoded.
+    target_notes
+        The same of the recordings of the target voice; none for a pseudonym.
     voice_similarity
         Cosine similarity of the new voice's embedding to the source's, by the model's own speaker
         encoder; None from :meth:`Pipeline.convert`.
@@ -82,6 +84,7 @@ class Conversion:
     voice_similarity: float | None = None
     profile: str = PROSODY_KEPT
     f0_hz: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    target_notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class SpooledConversion:
 
     Attributes
     ----------
-    profile, notes, voice_similarity
+    profile, notes, target_notes, voice_similarity
         As in :class:`Conversion`.
     wavs
         "converted" and, if asked for, "reconstructed": (N,) float32 at -23 LUFS.
@@ -106,6 +109,7 @@ class SpooledConversion:
     wavs: dict[str, Spool]
     mels: dict[str, Spool]
     f0_hz: dict[str, torch.Tensor]
+    target_notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """N, the number of samples."""
@@ -124,6 +128,7 @@ class SpooledConversion:
             wavs.get("reconstructed"),
             mels,
             notes=self.notes,
+            target_notes=self.target_notes,
             voice_similarity=self.voice_similarity,
             profile=self.profile,
             f0_hz={name: track.cpu().numpy() for name, track in self.f0_hz.items()},
@@ -420,7 +425,7 @@ class Pipeline:
                 raise UsageError("A subject needs a key: without one, whoever guesses the name can compute the voice.")
             if unlike is not None:
                 with torch.inference_mode():
-                    own = mean_embedding(self.model, [self._read(unlike)])
+                    own = mean_embedding(self.model, self._read_voice(unlike))
                 draws = (random_bits() if seed is None else bits_of_seed(seed, draw) for draw in itertools.count())
                 return self.gallery.distant_pseudonym(own, register, draws).to(self.device)
             return self.gallery.pseudonym(random_bits(), register).to(self.device)
@@ -451,17 +456,14 @@ class Pipeline:
         UsageError
             There is no recording.
         """
-        recordings = self._read_all(clips)
-        for speech in recordings:
-            require_varied(speech.wav)
-        return Voice.from_speech(self.model, recordings)
+        return Voice.from_speech(self.model, self._read_voice(clips))
 
     @torch.inference_mode()
     def embed(self, clip: Clip) -> Embedding:
         """Speaker embedding and content codes of a clip.
 
         It needs half a second of speech and has at most ten minutes, else :class:`AudioError` is
-        raised.
+        raised. A steady sound is not refused, since a short part of speech may be one.
         """
         speech = self._read(clip)
         speaker = self.model.encode_speaker(speech.mel, speech.mask)
@@ -500,10 +502,10 @@ class Pipeline:
         if not enrolled:
             raise UsageError("Nobody is enrolled. Give at least one name with a recording.")
         limit = self.gallery.threshold if threshold is None else threshold
-        probe = mean_embedding(self.model, self._read_all(clip))
+        probe = mean_embedding(self.model, self._read_voice(clip))
         matches = []
         for name, clips in enrolled.items():
-            score = float(F.cosine_similarity(probe, mean_embedding(self.model, self._read_all(clips))))
+            score = float(F.cosine_similarity(probe, mean_embedding(self.model, self._read_voice(clips))))
             matches.append(Match(name, score, score >= limit))
         return sorted(matches, key=lambda match: -match.score)
 
@@ -627,7 +629,7 @@ class Pipeline:
         n_samples = len(kept) * HOP_SAMPLES if profile == STRICT else len(source.wav)
         wavs["converted"] = self._vocode(mels["converted"], f0[0], n_samples, steps)
         steps.enter("Done", 1.0)
-        return SpooledConversion(profile, source.notes, None, wavs, mels, f0_hz)
+        return SpooledConversion(profile, source.notes, None, wavs, mels, f0_hz, voice.notes)
 
     def _open(self, clip: Clip, steps: "_Steps") -> Source:
         """Read a recording of any length whose voice is converted: a tone has none."""
@@ -639,15 +641,21 @@ class Pipeline:
         return Source(recording.wav, recording.notes, self.device, steps)
 
     def _read(self, clip: Clip) -> Speech:
-        recording = audio.Recording(audio.from_array(*clip)) if isinstance(clip, tuple) else audio.read(clip)
-        require_speech(recording.wav)
-        return Speech.from_wav(recording.wav, self.device, recording.notes)
+        is_array = isinstance(clip, tuple)
+        recording = audio.spool_array(*clip, limits=audio.Limits()) if is_array else audio.read(clip)
+        wav = recording.wav[:]
+        require_speech(wav)
+        return Speech.from_wav(wav, self.device, recording.notes)
 
-    def _read_all(self, clips: Clip | list[Clip]) -> list[Speech]:
+    def _read_voice(self, clips: Clip | list[Clip]) -> list[Speech]:
+        """Read the recordings of a voice: a tone has none."""
         several = clips if isinstance(clips, list) else [clips]
         if not several:
             raise UsageError("There is no recording of the voice. Give at least one.")
-        return [self._read(clip) for clip in several]
+        recordings = [self._read(clip) for clip in several]
+        for speech in recordings:
+            require_varied(speech.wav)
+        return recordings
 
     def _vocode(
         self, mel: Spool, f0: torch.Tensor, n_samples: int, on_window: Callable[[], None] = lambda: None

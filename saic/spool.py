@@ -109,8 +109,8 @@ class Spool(Generic[Array]):
         self._frame_shape = tuple(parts[0].shape[:-1])
         try:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115
-        except OSError as error:
-            raise files.as_usage_error(error, "A temporary file cannot be made") from None
+        except OSError as error:  # on a full disk too, tempfile says that there is no usable folder
+            raise files.DiskError(f"A temporary file cannot be made: {error.strerror}.") from None
         for part in parts:
             self._write(part)
 

@@ -1,8 +1,8 @@
 """A converter without model for the tests of archives, and a run of a folder with it that can be killed.
 
 A recording's content says what becomes of it: ``broken`` cannot be decoded, ``odd`` raises an error
-that nobody expects, ``kill`` kills the process that converts it, ``kill once`` does so the first
-time. Everything else gives ``voice of`` and the content.
+that nobody expects, ``full`` finds no space for temporary files, ``kill`` kills the process that
+converts it, ``kill once`` does so the first time. Everything else gives ``voice of`` and the content.
 
 ``python -m tests.archive_fakes LOG IN OUT [--workers N] [--ray [ADDRESS]] [--resume] [--die-at POINT]`` runs a
 folder.
@@ -21,7 +21,7 @@ from pathlib import Path
 from saic.archive.engine import Convert, Job, Made, Tell, run_here
 from saic.archive.processes import run_in_processes
 from saic.errors import SaicError, UndecodableAudio
-from saic.files import temporary_file
+from saic.files import DiskError, temporary_file
 
 POINTS = ("before writing", "after writing", "before done", "after done")
 
@@ -43,6 +43,8 @@ class FakeLoad:
         content = job.source.read_bytes()
         if content == b"broken":
             raise UndecodableAudio("This is no recording.")
+        if content == b"full":
+            raise DiskError("A temporary file cannot be written: No space left on device.")
         if content == b"odd":
             raise ValueError(f"something about {job.source}")
         if content == b"kill once":

@@ -166,9 +166,14 @@ class FakePipeline:
         return embedding_of(wav)
 
 
-def spooled(wav: np.ndarray, notes: tuple[str, ...] = (), similarity: float | None = None) -> SpooledConversion:
+def spooled(
+    wav: np.ndarray,
+    notes: tuple[str, ...] = (),
+    similarity: float | None = None,
+    target_notes: tuple[str, ...] = (),
+) -> SpooledConversion:
     """A conversion to a wav (N,)."""
-    return SpooledConversion(BALANCED, notes, similarity, {"converted": Spool.of(wav)}, {}, {})
+    return SpooledConversion(BALANCED, notes, similarity, {"converted": Spool.of(wav)}, {}, {}, target_notes)
 
 
 def _wav(clip: Clip) -> np.ndarray:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import unicodedata
-from io import StringIO
+from io import FileIO, StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,6 +47,7 @@ class FakePipeline:
         self.voices_measured = 0
         self.stop_at, self.stop_with = 0, KeyboardInterrupt
         self.notes: tuple[str, ...] = ()
+        self.target_notes: tuple[str, ...] = ()
 
     def from_pretrained(self, weights=None, *, device="cpu"):
         return self
@@ -82,7 +83,7 @@ class FakePipeline:
     def convert_spooled(self, clip, voice, *, profile=None, progress=None):
         self.profiles.append(profile)
         self.targets.append(voice)
-        return spooled(audio.load(clip), self.notes)
+        return spooled(audio.load(clip), self.notes, target_notes=self.target_notes)
 
 
 @pytest.fixture
@@ -268,6 +269,24 @@ def test_full_disk_stops_the_run_and_tells_what_is_left(
     assert not (tmp_path / "a.wav").exists()
 
 
+def test_full_disk_of_temporary_files_stops_the_run_and_tells_what_is_left(
+    anonymize, pipeline, recordings, tmp_path, monkeypatch
+) -> None:
+    convert = pipeline.anonymize_spooled
+
+    def convert_beside_a_full_disk(clip, **options):
+        if pipeline.seeds:
+            audio.spool(clip, memory_bytes=0)
+        return convert(clip, **options)
+
+    monkeypatch.setattr(pipeline, "anonymize_spooled", convert_beside_a_full_disk)
+    monkeypatch.setattr("saic.spool.tempfile", SimpleNamespace(TemporaryFile=lambda: FileIO("/dev/full", "r+")))
+    code, stdout, stderr = anonymize(recordings, "-o", tmp_path / "out", "--json")
+    facts = json.loads(stdout)
+    assert code == 2 and (facts["written"], facts["left"], facts["failed"]) == (1, 3, [])
+    assert "temporary file" in stderr and "No space left" in stderr and "3 are left" in stderr
+
+
 @pytest.mark.parametrize(("format", "rate_hz"), [("wav", 48_000), ("flac", 8_000), ("mp3", 44_100), ("opus", 24_000)])
 def test_folder_is_written_in_the_format_and_rate_that_are_named(
     anonymize, pipeline, recordings, tmp_path, format, rate_hz
@@ -304,11 +323,24 @@ def test_notes_are_printed_once_by_file_number_and_given_in_json(anonymize, pipe
     assert stderr.splitlines() == ["Note: Half is missing.", "Note: Left was taken."]
 
 
-def test_target_among_the_recordings_is_noted(anonymize, pipeline, recordings, tmp_path) -> None:
+@pytest.mark.parametrize("copied", [False, True])
+def test_target_among_the_recordings_is_noted(copied, anonymize, pipeline, recordings, tmp_path) -> None:
+    sf.write(recordings / "ward" / "Smith.wav", voice(220, 1.5), RATE)
     target = recordings / "ward" / ".." / "ward" / "Smith.wav"
+    if copied:
+        target = shutil.copy(target, tmp_path / "copy.wav")
     _, stdout, stderr = anonymize(recordings, "-o", tmp_path / "out", "--target", target, "--json")
     (note,) = json.loads(stdout)["notes"]
     assert note["number"] == 3 and "--target" in note["note"] and f"File 3: Note: {note['note']}" in stderr
+
+
+def test_notes_on_the_target_are_printed_once_for_all_files(anonymize, pipeline, recordings, tmp_path) -> None:
+    pipeline.target_notes = ("Half is missing.",)
+    sf.write(tmp_path / "target.wav", voice(220, 1.5), RATE)
+    arguments = (recordings, "-o", tmp_path / "out", "--target", tmp_path / "target.wav", "--json")
+    _, stdout, stderr = anonymize(*arguments)
+    assert json.loads(stdout)["target_notes"] == ["Half is missing."] and json.loads(stdout)["notes"] == []
+    assert stderr == "Note on --target: Half is missing.\n"
 
 
 def test_pseudonym_of_a_file_does_not_depend_on_the_locale(monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """Archives: killed runs and workers, broken files, collisions, custody, BIDS; with a converter without model."""
 
 import csv
+import errno
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from saic.archive.recipe import Recipe, sha256_of
 from saic.archive.run import run
 from saic.archive.work import opened, plan_work
 from saic.archive.workers import WorkerLost
+from saic.audio.source_rate import source_rate
 from saic.errors import UsageError, WeightsError
 from saic.files import DiskError
 from tests.archive_fakes import POINTS, FailingLoad
@@ -73,6 +75,19 @@ def test_pipe_is_a_broken_file_and_nobody_waits_for_its_end(tmp_path: Path) -> N
     end.join()
 
 
+def test_recording_that_the_disk_cannot_read_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (tmp_path / "a.wav").touch()
+    monkeypatch.setattr("saic.archive.recipe.hashlib.file_digest", fail)
+    monkeypatch.setattr("saic.audio.source_rate.decode.soundfile_blocks", fail)
+    for read in (sha256_of, source_rate):
+        with pytest.raises(UsageError, match="cannot be read: Input/output error") as raised:
+            read(tmp_path / "a.wav")
+        assert not isinstance(raised.value, DiskError)
+
+
 def test_run_with_workers_killed_in_the_middle_leaves_no_process_and_resumes(folder: Folder) -> None:
     process = subprocess.Popen(folder.command("--workers", "2", "--seconds", "0.2"), cwd=ROOT)
     until(lambda: len(folder.outputs) >= 2)
@@ -117,6 +132,16 @@ def test_broken_files_stop_nobody_and_are_tried_again_by_resume(folder: Folder) 
         assert "unexpected ValueError" in rows["ward/5.wav"][1] and str(folder.source) not in rows["ward/5.wav"][1]
     folder.add("ward/2.wav", "repaired")
     assert folder.run(resume=True).n_written == 1 and folder.outputs["ward/2.wav"] == b"voice of repaired"
+
+
+@pytest.mark.parametrize("engine", [run_here, TWO_WORKERS])
+def test_full_disk_of_temporary_files_stops_the_run_and_resume_goes_on(folder: Folder, engine) -> None:
+    folder.add("ward/3.wav", "full")
+    with pytest.raises(DiskError, match="temporary file"):
+        folder.run(engine)
+    assert "failed" not in {row[0] for row in folder.rows().values()} and max(folder.conversions) <= 4
+    folder.add("ward/3.wav", "space")
+    assert folder.run(resume=True).failed == {} and folder.outputs == expected(folder)
 
 
 @pytest.mark.parametrize("engine", [run_here, TWO_WORKERS])

@@ -4,6 +4,7 @@ Needs Chromium: the program in $CHROMIUM, the system's headless shell or browser
 headless shell. All tests but one use a fake pipeline, which is fast and can be slowed down.
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -326,11 +327,11 @@ def test_visit_from_two_uploads_to_delete_now(
     open_details(page)
     durations_s = page.locator(".player audio[src]").evaluate_all("players => players.map(player => player.duration)")
     assert sorted(durations_s) == pytest.approx([4.0, 4.0, 4.0 * STRICT_STRETCH], abs=0.05)
-    swapped, flac, mp3, printed, report = (
-        download(page, f"download-{name}", tmp_path) for name in ("wav", "flac", "mp3", "report", "json")
+    swapped, flac, mp3, opus, printed, report = (
+        download(page, f"download-{name}", tmp_path) for name in ("wav", "flac", "mp3", "opus", "report", "json")
     )
     assert (swapped.name, printed.name, report.name) == ("swapped.wav", "report.html", "report.json")
-    assert [sf.info(path).format for path in (swapped, flac, mp3)] == ["WAV", "FLAC", "MP3"]
+    assert [sf.info(path).format for path in (swapped, flac, mp3, opus)] == ["WAV", "FLAC", "MP3", "OGG"]
     assert "Anonymized recording" in printed.read_text() and "Jane" not in printed.read_text()
     page.get_by_label("I know that reconstruction").check()
     assert download(page, "download-reconstruction", tmp_path).name == "reconstructed.wav"
@@ -527,6 +528,35 @@ def test_batch_of_several_files_of_two_people(width, open_page, watch: Watch, se
     page.locator("#delete").click()
     expect(page.locator("#batch-list")).to_contain_text("No recordings yet")
     assert watch.errors == [] and not [path for path in served.clips if path.name == "anonymized.zip"]
+
+
+def test_files_that_are_dropped_are_all_taken_where_a_field_takes_several(open_page, watch: Watch, recordings) -> None:
+    page, data = open_page(), base64.b64encode(recordings["patient"].read_bytes()).decode()
+
+    def drop(elem_id: str) -> None:
+        files = page.evaluate_handle(
+            """(data) => {
+              const transfer = new DataTransfer(), bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt());
+              for (const name of ["Jane Doe 1.flac", "Jane Doe 2.flac"]) transfer.items.add(new File([bytes], name));
+              return transfer;
+            }""",
+            data,
+        )
+        for _ in range(3):  # as in `upload`
+            with contextlib.suppress(PlaywrightTimeout), page.expect_request("**/upload?*", timeout=10_000):
+                page.locator(f"#{elem_id} input[type=file]").dispatch_event("drop", {"dataTransfer": files})
+                break
+
+    drop("source")
+    expect(clip_of(page, "source")).to_have_count(1)
+    open_tab(page, "Batch")
+    page.get_by_label("Subject's label").locator("visible=true").fill("P01")
+    drop("batch-files")
+    expect(page.locator("#batch-files .file-preview")).to_be_visible()
+    page.locator("#batch-add").click()
+    expect(page.locator("#batch-list tbody tr")).to_have_count(2)
+    expect(page.locator("#batch-list td", has_text="Ready")).to_have_count(2)
+    assert watch.errors == []
 
 
 @pytest.mark.proof

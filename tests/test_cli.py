@@ -250,7 +250,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def convert(source: Path, target: list[Path], **_: object) -> SpooledConversion:
         stages.append("convert")
         notes = ("Half is missing.", "Half is missing.", "Left is taken.")
-        return spooled(audio.load(source), notes)
+        return spooled(audio.load(source), notes, target_notes=("Right is missing.",))
 
     monkeypatch.setattr("saic.pipeline.Pipeline", SimpleNamespace(from_pretrained=load))
     return stages
@@ -258,11 +258,13 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize(("suffix", "rate_hz"), [("wav", 16_000), ("flac", 48_000), ("mp3", 44_100), ("opus", 48_000)])
 def test_convert_writes_the_format_of_the_suffix_and_tells_notes(
-    conversions: list[str], suffix: str, rate_hz: int, tmp_path: Path
+    conversions: list[str], suffix: str, rate_hz: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     audio.save(tmp_path / "in.wav", voice(120, 1.5))
     output = tmp_path / "new" / f"out.{suffix}"
-    arguments = ["convert", str(tmp_path / "in.wav"), "--target", "t", "-o", str(output), "--rate", str(rate_hz)]
+    audio.save(tmp_path / "target.wav", voice(220, 1.5))
+    arguments = ["convert", "in.wav", "--target", "target.wav", "-o", str(output), "--rate", str(rate_hz)]
     done = CliRunner().invoke(cli.app, [*arguments, "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout) == {
         "output": str(output),
@@ -270,11 +272,26 @@ def test_convert_writes_the_format_of_the_suffix_and_tells_notes(
         "duration_s": 1.5,
         "rate_hz": rate_hz,
         "notes": ["Half is missing.", "Left is taken."],
+        "target_notes": ["Right is missing."],
     }
-    assert done.stderr == "Note: Half is missing.\nNote: Left is taken.\n"
+    told = ["Note: Half is missing.", "Note: Left is taken.", "Note on --target: Right is missing."]
+    assert done.stderr.splitlines() == told
     info = sf.info(output)
     assert info.format == {"opus": "OGG"}.get(suffix, suffix.upper()) and info.samplerate == rate_hz
     assert info.duration == pytest.approx(1.5, abs=0.1)
+
+
+def test_convert_tells_that_a_copy_of_the_recording_is_a_target(
+    conversions: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    audio.save("in.wav", voice(120, 1.5))
+    audio.save("other.wav", voice(220, 1.5))
+    shutil.copy("in.wav", "copy.wav")
+    arguments = ["convert", "in.wav", "--target", "other.wav", "--target", "copy.wav", "-o", "out.wav", "--json"]
+    done = CliRunner().invoke(cli.app, arguments)
+    note = json.loads(done.stdout)["notes"][0]
+    assert "is a --target too" in note and done.stderr.startswith(f"Note: {note}\n")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``saic plot``: figures and arrays from recordings and from a folder of speakers, and refused calls."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_mel_writes_the_picture_and_the_arrays(clips, tmp_path: Path) -> None:
     output, data = tmp_path / "mel.svg", tmp_path / "mel.npz"
     options = ["--axis", "linear", "--palette", "gray", "--range", "60", "--difference", "--profile", "balanced"]
     facts = run("mel", clips[0], "--target", clips[1], "-o", output, "--arrays", data, *options)
-    assert facts == {"output": str(output), "profile": "balanced"}
+    assert facts == {"output": str(output), "profile": "balanced", "notes": [], "target_notes": []}
     assert b"</svg>" in output.read_bytes()
     arrays = np.load(data)
     assert {arrays[name].shape for name in ("original", "reconstructed", "converted")} == {(80, 240)}
@@ -79,6 +80,21 @@ def test_map_of_a_conversion_marks_three_clips(clips, tmp_path: Path) -> None:
         "speaker clip Swapped",
     }
     assert "speakers" not in facts
+
+
+@pytest.mark.parametrize("figure", ["mel", "map"])
+def test_notes_on_the_recordings_are_printed(figure, clips, tmp_path: Path, monkeypatch) -> None:
+    convert = FakePipeline.convert_spooled
+
+    def noted(*given, **options):
+        return replace(convert(*given, **options), notes=("Half is missing.",), target_notes=("Left is taken.",))
+
+    monkeypatch.setattr(FakePipeline, "convert_spooled", noted)
+    arguments = ["plot", figure, clips[0], "--target", clips[1], "-o", str(tmp_path / "figure.png"), "--json"]
+    done = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    facts = json.loads(done.stdout)
+    assert facts["notes"] == ["Half is missing."] and facts["target_notes"] == ["Left is taken."]
+    assert done.stderr == "Note: Half is missing.\nNote on --target: Left is taken.\n"
 
 
 @pytest.mark.parametrize(

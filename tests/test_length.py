@@ -88,6 +88,13 @@ def test_full_disk_is_a_disk_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DiskError, match="No space left"):
         Spool(0).append(np.zeros(10))
 
+    def none_usable() -> None:  # what tempfile says if all folders for temporary files are full from the start
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", none_usable)
+    with pytest.raises(DiskError, match="No usable"):
+        Spool(0).append(np.zeros(10))
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="heaps are shared where the C library is glibc")
 def test_threads_of_a_server_share_heaps() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -61,6 +62,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, hz in (("source", 120), ("target", 220)):
         sf.write(folder / f"{name}.wav", voice(hz, 2.5), RATE)
     sf.write(folder / "silent.wav", np.zeros(RATE), RATE)
+    sf.write(folder / "whole.flac", voice(220, 4.0), RATE)
+    whole = (folder / "whole.flac").read_bytes()
+    (folder / "cut.flac").write_bytes(whole[: len(whole) // 2])
     (folder / "broken.wav").write_bytes(b"no audio at all")
     return {path.stem: path for path in folder.iterdir()}
 
@@ -104,6 +108,30 @@ def test_tone_instead_of_speech_raises_not_speech(pipeline: Pipeline, role: str)
     clips = {"source": (voice(120, 2.0), RATE), "target": (voice(220, 2.0), RATE)} | {role: tone}
     with pytest.raises(NotSpeech):
         pipeline.convert(clips["source"], clips["target"])
+
+
+def test_tone_is_no_voice_that_is_identified_or_that_a_pseudonym_is_unlike(pipeline: Pipeline) -> None:
+    tone, speech = (0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE), RATE), (voice(120, 2.0), RATE)
+    for use in (
+        lambda: pipeline.identify(tone, {"anna": speech}),
+        lambda: pipeline.identify(speech, {"anna": [speech, tone]}),
+        lambda: pipeline.pseudonym(unlike=tone),
+    ):
+        with pytest.raises(NotSpeech):
+            use()
+
+
+def test_notes_on_the_recordings_of_a_target_are_kept_once(
+    pipeline: Pipeline, clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = [clips["cut"], clips["target"], clips["cut"]]
+    conversion = pipeline.convert(clips["source"], targets, reconstruct=False)
+    assert conversion.notes == () and len(conversion.target_notes) == 1 and "damaged" in conversion.target_notes[0]
+    assert pipeline.voice(targets).to("cpu").notes == conversion.target_notes
+    assert pipeline.convert(clips["cut"], clips["target"], reconstruct=False).target_notes == ()
+    read = audio.spool_array
+    monkeypatch.setattr(audio, "spool_array", lambda *clip, **kept: replace(read(*clip, **kept), notes=("A note.",)))
+    assert pipeline.voice((voice(220, 2.0), RATE)).notes == ("A note.",)
 
 
 def test_pseudonym_without_seed_is_far_from_the_source(pipeline: Pipeline, clips: dict[str, Path]) -> None:
@@ -344,8 +372,8 @@ def test_convert_command_writes_a_file_and_replaces_it_only_with_force(
     out = tmp_path / "anonymous.wav"
     arguments = ("convert", clips["source"], "--target", clips["target"], "-o", out, "--weights", weights)
     code, stdout, _ = run(capfd, *arguments, "--json")
-    facts = {"output": str(out), "profile": "prosody-kept", "duration_s": 2.5, "rate_hz": RATE, "notes": []}
-    assert code == 0 and json.loads(stdout) == facts
+    facts = {"output": str(out), "profile": "prosody-kept", "duration_s": 2.5, "rate_hz": RATE}
+    assert code == 0 and json.loads(stdout) == facts | {"notes": [], "target_notes": []}
     assert sf.info(out).samplerate == RATE and len(audio.load(out)) == 40_000
     before = out.read_bytes()
     code, _, stderr = run(capfd, *arguments)
@@ -372,6 +400,11 @@ def test_identify_and_info_commands_give_results_or_an_exit_code(
     code, stdout, _ = run(capfd, "identify", clips["source"], *enrolled, "--json")
     assert code == 0 and json.loads(stdout)["matches"][0]["name"] == "anna"
     assert "anna" in run(capfd, "identify", clips["source"], *enrolled)[1]
+    enrolled = ("--enrol", f"anna={clips['source']}", "--enrol", f"ben={clips['cut']}", "--weights", weights)
+    _, stdout, stderr = run(capfd, "identify", clips["cut"], *enrolled, "--json")
+    ((note,), recordings) = json.loads(stdout)["notes"].values()
+    assert "damaged" in note and recordings == [[], [note]]
+    assert stderr == f"Note on CLIP: {note}\nNote on --enrol 2: {note}\n"
     assert run(capfd, "identify", clips["source"], "--enrol", "nonsense", "--weights", weights)[0] == 2
     facts = json.loads(run(capfd, "info", "--weights", weights, "--json")[1])
     assert facts["sample_rate_hz"] == RATE and len(facts["sha256"]) == 64

@@ -155,7 +155,7 @@ def test_every_text_of_the_page_is_translated(tmp_path: Path, monkeypatch: pytes
     documents = Documents(model_card="<p>card</p>", linkage=figures, unseen=unseen)  # the card is in English
     page = build_page(FakePipeline(), load_examples(EXAMPLES), store=ClipStore(tmp_path), documents=documents)
     config = page.get_config_file()
-    in_english = {"WAV", "FLAC", "MP3", *PALETTES, documents.model_card}
+    in_english = {"WAV", "FLAC", "MP3", "Opus", *PALETTES, documents.model_card}
     for part in config["components"]:
         props = {} if part["type"] == "api" else part["props"]
         shown = [props.get(name) for name in ("label", "info", "placeholder")]

@@ -238,7 +238,7 @@ def test_conversion_gives_three_equally_loud_wavs_and_a_picture(choice: str, ano
     levels = [loudness_lufs(audio.load(clip)) for clip in clips]
     assert max(levels) - min(levels) < 0.1
     downloads = [run.result.swapped, *anonymizer.converter.encode(run.result, "me")]
-    for path, kind in zip(downloads, ("WAV", "FLAC", "MP3"), strict=True):
+    for path, kind in zip(downloads, ("WAV", "FLAC", "MP3", "OGG"), strict=True):
         info = sf.info(path)
         assert (info.format, info.samplerate, info.channels) == (kind, RATE, 1)
         assert info.duration == pytest.approx(sf.info(low).duration, abs=0.1)
@@ -263,7 +263,7 @@ def test_other_session_cannot_use_recording_or_result(anonymizer: Anonymizer, st
         anonymizer.encode_downloads(run, ANOTHER)
     anonymizer.encode_downloads(run, ME)
     files = [path for path in Path(run.result.swapped).parent.iterdir()]
-    assert {"report.html", "report.json", "swapped.mp3"} <= {path.name for path in files}
+    assert {"report.html", "report.json", "swapped.mp3", "swapped.opus"} <= {path.name for path in files}
     assert all(store.may_read("me", path) and not store.may_read("another", path) for path in files)
 
 
@@ -416,7 +416,7 @@ def shows_no_result(updates: tuple) -> bool:
     visible = [part.get("visible", False) for part in (cancel, progress, results, notes)]
     files = [part["value"] if isinstance(part, dict) and "value" in part else part for part in shown[2:]]
     unset = [part for part in files if not isinstance(part, dict) and part is not False]
-    assert len(unset) == 1 + 5 + 7  # the voice, its downloads, and the details; besides, the accordion and its tick
+    assert len(unset) == 1 + 6 + 7  # the voice, its downloads, and the details; besides, the accordion and its tick
     return not any(visible) and "Press Convert" in intro["value"] and run_id == "" and not any(unset)
 
 
@@ -456,24 +456,22 @@ def test_result_after_change_of_input_is_deleted(run, anonymizer: Anonymizer, st
     assert not any(file.exists() for file in files)
 
 
-DOWNLOADS = slice(9, 14)  # in the order of `Tab.results_area`
+DOWNLOADS = slice(9, 15)  # in the order of `Tab.results_area`
 
 
-def test_verdict_is_shown_before_flac_and_mp3_are_encoded(run, anonymizer: Anonymizer, recordings) -> None:
+def test_verdict_is_shown_before_the_other_formats_are_encoded(run, anonymizer: Anonymizer, recordings) -> None:
     run, held = run
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
     assert {path.suffix for path in run.result.folder.glob("swapped.*")} == {".wav"}
     shown = anonymizer.show_result(**held, run=run, request=ME)
     assert "verdict" in shown[PROTECTION]
-    wav, flac, mp3, *reports = shown[DOWNLOADS]
+    wav, flac, mp3, opus, *reports = shown[DOWNLOADS]
     assert all(Path(button["value"]).is_file() and button["interactive"] for button in (wav, *reports))
-    assert flac == mp3 == gr.update(value=None, interactive=False)
-    flac, mp3 = anonymizer.encode_downloads(run, ME)
-    assert flac["interactive"] and [Path(button["value"]).name for button in (flac, mp3)] == [
-        "swapped.flac",
-        "swapped.mp3",
-    ]
-    assert all(Path(button["value"]).is_file() for button in (flac, mp3))
+    assert flac == mp3 == opus == gr.update(value=None, interactive=False)
+    encoded = anonymizer.encode_downloads(run, ME)
+    paths = [Path(button["value"]) for button in encoded if button["interactive"]]
+    assert [path.name for path in paths] == ["swapped.flac", "swapped.mp3", "swapped.opus"]
+    assert all(path.is_file() for path in paths)
     anonymizer.cancel(run, ME)
     assert not run.result.folder.exists()
 
@@ -620,6 +618,21 @@ def test_identify_shows_notes_on_enrolled_and_query_clips(identifier: Identifier
     assert re.search(f"The recording in question\\.</strong> {DAMAGE}", html) and "This is <strong>Anna" in html
     assert "Only" not in identifier.identify_speaker(sent(store, steady(220, 2.0)), enrolled, ME).html
     assert identifier.remove_all(enrolled)[0].notes == {}
+
+
+def test_batch_shows_notes_beside_done(batcher, store: ClipStore) -> None:
+    *_, (batch, *_) = batcher.add_recordings("P1", [sent_damaged(store, 150), sent_damaged(store, 160)], Batch(), ME)
+    *_, (listed, *_) = batcher.convert_all(batch, "any", BALANCED, ME)
+    assert len(re.findall(f"</span><br>{DAMAGE}</td>", listed)) == listed.count("Done.") == 2
+
+
+def test_tone_is_neither_enrolled_nor_identified(identifier: Identifier, store: ClipStore) -> None:
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE).astype(np.float32)
+    with pytest.raises(gr.Error, match="not speech"):
+        identifier.enroll("Anna", sent(store, tone), EnrolledVoices(), ME)
+    enrolled, *_ = identifier.enroll("Anna", sent(store, steady(110, 2.0)), EnrolledVoices(), ME)
+    with pytest.raises(gr.Error, match="not speech"):
+        identifier.identify_speaker(sent(store, tone), enrolled, ME)
 
 
 # --- protection ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from saic.errors import AudioError, SaicError, UsageError
+from saic.files import DiskError
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Made:
         Hash of the recording, in hex digits.
     duration_s, seconds
         Length of the output, and time that its conversion took.
-    notes
+    notes, target_notes
         Sentences for the user, as in :class:`saic.pipeline.Conversion`.
     report
         The bytes of the report, if there is one.
@@ -64,6 +65,7 @@ class Made:
     duration_s: float
     seconds: float
     notes: tuple[str, ...] = ()
+    target_notes: tuple[str, ...] = ()
     report: bytes | None = None
 
 
@@ -98,11 +100,13 @@ def attempt(convert: Convert, job: Job, tell: Tell = no_tell) -> Result:
     Raises
     ------
     SaicError
-        Another error on purpose, for instance a :class:`~saic.errors.WeightsError`: all files would
-        have it.
+        Another error on purpose, for instance a :class:`~saic.errors.WeightsError`, or a
+        :class:`~saic.files.DiskError` where temporary files lie: other files would have it too.
     """
     try:
         return Result(job, convert(job, tell))
+    except DiskError:
+        raise
     except (AudioError, UsageError) as error:
         return Result(job, error=error)
     except SaicError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from saic import audio, files
+from saic import audio
 from saic.archive.engine import Convert, Job, Made, Tell
 from saic.audio.output import encode_blocks, rate_for
 from saic.audio.source_rate import source_rate
@@ -36,7 +36,7 @@ _OTHER_WEIGHTS = (
     "A machine has other weights than the one that writes. Install the same version of SAIC on all, or name weights"
     " that all have with --weights."
 )
-_IS_TARGET = "This recording is a --target too, so its output has the voice of its own speaker."
+IS_TARGET = "This recording is a --target too, so its output has the voice of its own speaker."
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ class _Converter:
 
     def __init__(self, recipe: Recipe, change: "_Changer", reporter: "FileReporter | None" = None) -> None:
         self._recipe, self._change, self._reporter = recipe, change, reporter
-        self._targets = {files.real_path(path) for path in recipe.targets}
+        self._targets = {sha256_of(path) for path in recipe.targets}  # by content: a copy has another path
 
     def convert(self, job: Job, tell: Tell) -> Made:
         began, source_sha256 = time.monotonic(), sha256_of(job.source)  # before it is read: it may change meanwhile
@@ -247,13 +247,14 @@ class _Converter:
         if self._reporter is not None:
             tell(job, "Measuring the protection", 0.9)
             report = self._report(job, conversion, data, rate_hz)
-        own = [_IS_TARGET] if files.real_path(job.source) in self._targets else []
+        own = [IS_TARGET] if source_sha256 in self._targets else []
         return Made(
             data,
             source_sha256,
             duration_s=len(conversion) / audio.SAMPLE_RATE,
             seconds=time.monotonic() - began,
             notes=(*own, *dict.fromkeys(conversion.notes)),
+            target_notes=conversion.target_notes,
             report=report,
         )
 
@@ -272,8 +273,8 @@ def sha256_of(path: Path) -> str:
             raise UsageError("A recording is a folder, a pipe or a device. Name a file.")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise files.as_usage_error(error, "A file cannot be read") from None
+    except OSError as error:  # no DiskError, which would end a run: other files may be readable
+        raise UsageError(f"A file cannot be read: {error.strerror}.") from None
 
 
 def seed_digest(seed: int, salt: str) -> str:
@@ -291,6 +292,7 @@ class _McAdams:
 
     wav: np.ndarray
     notes: tuple[str, ...]
+    target_notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.wav)

@@ -48,7 +48,7 @@ def run(
     Raises
     ------
     DiskError
-        The disk is full or gone, so no output can be written.
+        The disk of the outputs or of temporary files is full or gone.
     SaicError
         As :data:`~saic.archive.engine.Engine`.
     """

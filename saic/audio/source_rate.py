@@ -2,10 +2,9 @@
 
 import os
 
-from saic import files
 from saic.audio import decode
 from saic.audio.limits import LONG
-from saic.errors import AudioError, UndecodableAudio
+from saic.errors import AudioError, UndecodableAudio, UsageError
 
 
 def source_rate(path: str | os.PathLike) -> float:
@@ -24,5 +23,5 @@ def source_rate(path: str | os.PathLike) -> float:
         except (AudioError, StopIteration):
             continue
         except OSError as error:
-            raise files.as_usage_error(error, "The recording cannot be read") from None
+            raise UsageError(f"The recording cannot be read: {error.strerror}.") from None
     raise UndecodableAudio(decode.NOT_AUDIO)

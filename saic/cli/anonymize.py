@@ -204,7 +204,8 @@ def anonymize(
     A recording has at most twelve hours. What is long lies in temporary files (TMPDIR) meanwhile.
 
     The method mcadams needs no model. It is a weak protection, for comparison or where nothing else
-    runs. It takes recordings of at most ten minutes.
+    runs. It mutes neither noise in pauses nor voices in the background. It takes recordings of at most
+    ten minutes.
     """
     from saic.archive.recipe import Recipe
     from saic.archive.work import Request, opened, plan_work
@@ -264,6 +265,7 @@ def anonymize(
         "journal": archive and str(archive.path),
         "mapping": rename and str(rename),
         "notes": [{"number": n, "note": note} for n, notes in sorted(outcome.notes.items()) for note in notes],
+        "target_notes": outcome.target_notes,
         "failed": [
             {"number": n, "error": type(e).__name__, "reason": str(e)} for n, e in sorted(outcome.failures.items())
         ],

@@ -1,6 +1,5 @@
 """``saic convert``: one recording in the voice of another."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from saic.cli.options import (
     printable,
     progress_bar,
     show,
+    tell_notes_of,
 )
 
 
@@ -36,6 +36,7 @@ def convert(
     """
     from saic import audio, files
     from saic.archive.plan import Item, require_free
+    from saic.archive.recipe import IS_TARGET, sha256_of
     from saic.audio.output import format_of, rate_for
     from saic.audio.source_rate import source_rate
 
@@ -51,19 +52,18 @@ def convert(
             profile=profile and profile.value,
             progress=lambda stage, fraction: progress.update(task, description=stage, completed=fraction),
         )
+    own = [IS_TARGET] if sha256_of(source) in map(sha256_of, target) else []
     rate = rate or rate_for(format_of(output), source_rate(source))
     files.make_folder(output.parent)
     with audio.encode_blocks(conversion.blocks(), format_of(output, rate), rate) as file:
         audio.write(output, file, force=force)
-    notes = list(dict.fromkeys(conversion.notes))
-    for note in notes:
-        print(f"Note: {note}", file=sys.stderr)
+    notes = tell_notes_of(conversion, *own)
     duration_s = len(conversion) / audio.SAMPLE_RATE
     facts = {
         "output": str(output),
         "profile": conversion.profile,
         "duration_s": duration_s,
         "rate_hz": rate,
-        "notes": notes,
+        **notes,
     }
     show(as_json, facts, f"Wrote {duration_s:.1f} s to {printable(str(output))}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from saic.cli.options import DeviceOption, JsonOption, WeightsOption, show, table
+from saic.cli.options import DeviceOption, JsonOption, WeightsOption, show, table, tell_notes
 from saic.errors import UsageError
 
 
@@ -21,14 +21,24 @@ def identify(
     as_json: JsonOption = False,
 ) -> None:
     """Tell which enrolled voice speaks in CLIP, if any."""
-    enrolled: dict[str, list[Path]] = {}
+    known: list[tuple[str, Path]] = []
     for entry in enrol:
         name, equals, path = entry.partition("=")
         if not (name and equals and path):
             raise UsageError("Write --enrol as NAME=RECORDING, for instance --enrol anna=anna.wav.")
-        enrolled.setdefault(name, []).append(Path(path))
-    from saic.pipeline import Pipeline
+        known.append((name, Path(path)))
+    from saic import audio
+    from saic.pipeline import Clip, Pipeline
 
-    matches = Pipeline.from_pretrained(weights, device=device).identify(clip, enrolled, threshold)
+    pipeline = Pipeline.from_pretrained(weights, device=device)
+    probe = audio.read(clip)
+    of_clip, of_known = tell_notes(probe.notes, "CLIP"), []
+    enrolled: dict[str, list[Clip]] = {}
+    for number, (name, path) in enumerate(known, start=1):
+        recording = audio.read(path)
+        enrolled.setdefault(name, []).append((recording.wav, audio.SAMPLE_RATE))
+        of_known.append(tell_notes(recording.notes, f"--enrol {number}"))  # by number: stderr may be a log
+    matches = pipeline.identify((probe.wav, audio.SAMPLE_RATE), enrolled, threshold)
     rows = [(match.name, f"{match.score:.3f}", "yes" if match.accepted else "no") for match in matches]
-    show(as_json, {"matches": [vars(match) for match in matches]}, table(rows, ("voice", "similarity", "same person?")))
+    facts = {"matches": [vars(match) for match in matches], "notes": {"clip": of_clip, "recordings": of_known}}
+    show(as_json, facts, table(rows, ("voice", "similarity", "same person?")))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+    from saic.pipeline import Conversion, SpooledConversion
+
 
 MAX_SEED = 2**32 - 1
 """Largest seed that scikit-learn takes."""
@@ -136,3 +138,19 @@ def show(as_json: bool, facts: dict[str, Any], text: "str | Table") -> None:
         from rich.console import Console
 
         Console().print(text)
+
+
+def tell_notes(notes: Iterable[str], about: str = "") -> list[str]:
+    """Print notes on stderr, each once, and return them; ``about`` is an argument of the command."""
+    told = list(dict.fromkeys(notes))
+    for note in told:
+        print(f"Note on {about}: {note}" if about else f"Note: {note}", file=sys.stderr)
+    return told
+
+
+def tell_notes_of(conversion: "Conversion | SpooledConversion", *notes: str) -> dict[str, list[str]]:
+    """Print the notes of a conversion, after others on its source; returns them as facts for :func:`show`."""
+    return {
+        "notes": tell_notes((*notes, *conversion.notes)),
+        "target_notes": tell_notes(conversion.target_notes, "--target"),
+    }

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """What became of the recordings; the keys are their numbers."""
+    """What became of the recordings; the keys are their numbers. The notes on targets are the same for all."""
 
     n_written: int = 0
     duration_s: float = 0.0
     notes: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    target_notes: tuple[str, ...] = ()
     failures: dict[int, SaicError] = field(default_factory=dict)
     disk_error: DiskError | None = None
 
@@ -91,13 +92,16 @@ def process(
         def failed() -> str:
             return f", {len(outcome.failures)} failed" if outcome.failures else ""
 
+        def show(message: str) -> None:
+            progress.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
         def tell(number: int, message: str) -> None:
             if n_items > 1:
                 # The name is printed on a terminal only: anything else may be a log that others
                 # read.
                 name = f" ({name_of[number]})" if sys.stderr.isatty() else ""
                 message = f"File {number}{name}: {message}"
-            progress.console.print(message, markup=False, highlight=False, soft_wrap=True)
+            show(message)
 
         engine: Engine = partial(run_here, tell=update)
         recipe = work.recipe
@@ -120,6 +124,10 @@ def process(
                         outcome.notes[number] = result.made.notes
                         for note in result.made.notes:
                             tell(number, f"Note: {note}")
+                        if outcome.n_written == 1:
+                            outcome.target_notes = result.made.target_notes
+                            for note in outcome.target_notes:
+                                show(f"Note on --target: {note}")
                     done = f"{outcome.n_written} of {len(tasks)} files done{failed()}"
                     progress.update(bar, description=done, completed=n_finished())
         except DiskError as error:

@@ -21,13 +21,14 @@ from saic.cli.options import (
     progress_bar,
     show,
     stage_bars,
+    tell_notes_of,
 )
 from saic.errors import UsageError, missing_package
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from saic.pipeline import Pipeline
+    from saic.pipeline import Conversion, Pipeline
 
 app = typer.Typer(help="Draw spectrograms (mel) or maps of embeddings (map).", no_args_is_help=True)
 
@@ -92,7 +93,8 @@ def mel(
         made = pipeline.convert(source, target, **options) if target else pipeline.anonymize(source, **options)
     figure = plots.mel_comparison(made.mels, made.f0_hz, view)
     _write(figure, plots.mel_arrays(made.mels, made.f0_hz), output, data, force)
-    show(as_json, {"output": str(output), "profile": made.profile}, f"Wrote {printable(str(output))}")
+    facts = {"output": str(output), "profile": made.profile, **tell_notes_of(made)}
+    show(as_json, facts, f"Wrote {printable(str(output))}")
 
 
 @app.command("map")
@@ -125,9 +127,10 @@ def map_(
     pipeline = _pipeline(weights, device)
     with stage_bars(as_json) as progress:
         if target is not None:
-            unseen, clips = None, _embed_conversion(pipeline, data_or_source, target, seed)
+            converted = pipeline.convert(data_or_source, target, seed=seed, reconstruct=False)
+            unseen, clips = None, _embedded(pipeline, data_or_source, target, converted)
         else:
-            unseen, clips = _unseen(pipeline, data_or_source, split, seed, progress), {}
+            converted, unseen, clips = None, _unseen(pipeline, data_or_source, split, seed, progress), {}
     planes = {
         "speaker": plots.speaker_plane(pipeline.gallery, clips, unseen, seed=seed),
         "content": plots.content_plane(pipeline.gallery, clips, unseen, seed=seed),
@@ -138,6 +141,8 @@ def map_(
     if unseen:
         probe = {"content_probe_percent": unseen.content_probe, "content_probe_chance_percent": unseen.chance}
         facts |= {"speakers": len(unseen.speaker), **probe}
+    if converted:
+        facts |= tell_notes_of(converted)
     _write(figure, arrays, output, data, force)
     show(as_json, {"output": str(output), **facts}, f"Wrote {printable(str(output))}")
 
@@ -159,8 +164,7 @@ def _unseen(pipeline: "Pipeline", path: Path, split: str, seed: int, progress: C
     return unseen
 
 
-def _embed_conversion(pipeline: "Pipeline", source: Path, target: Path, seed: int) -> dict[str, Any]:
-    converted = pipeline.convert(source, target, seed=seed, reconstruct=False)
+def _embedded(pipeline: "Pipeline", source: Path, target: Path, converted: "Conversion") -> dict[str, Any]:
     clips = {"Source": source, "Target": target, "Swapped": (converted.wav, converted.sample_rate)}
     return {label: pipeline.embed(clip) for label, clip in clips.items()}
 

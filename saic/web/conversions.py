@@ -30,8 +30,8 @@ from saic.web.texts import ENGLISH
 OnProgress = Callable[[float, str, float | None], None]
 """Called with the share done, 0 to 1, the stage, and the seconds left (None: not known)."""
 
-FORMATS = ("wav", "flac", "mp3")
-"""Formats of the anonymized voice."""
+FORMATS = {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "opus": "Opus"}
+"""Formats of the anonymized voice, and their names on the page."""
 
 _WAITING = "Waiting for a free processor core, {before} ahead of you"
 _ARRAYS = "spectrograms.npz"
@@ -236,12 +236,12 @@ class Converter:
     def encode(self, result: Result, session: str, group: str = "") -> list[str]:
         """Write the anonymized voice in the `FORMATS` that are not WAV; returns their paths.
 
-        For a recording of five minutes this takes a second, so the page does it once the verdict is shown.
+        For a recording of five minutes this takes two seconds, so the page does it once the verdict is shown.
         """
         paths = []
         with self.recordings.job("encode", session, group=group) as job:
             wav = self.recordings.load(result.swapped, session)
-            for name in FORMATS[1:]:
+            for name in list(FORMATS)[1:]:
                 job.check()
                 data = encode(wav, name, SAMPLE_RATE)
                 paths.append(self.recordings.write(result.folder, f"swapped.{name}", data))

@@ -122,7 +122,7 @@ _SCRIPT = r"""
     if (!input || !event.dataTransfer?.files.length) return;
     event.preventDefault();
     event.stopPropagation();
-    input.files = asAudio([...event.dataTransfer.files].slice(0, 1));
+    input.files = asAudio([...event.dataTransfer.files].slice(0, input.multiple ? undefined : 1));
     input.dispatchEvent(new Event("change"));
   }, true);
   // A toast is titled by the first sentence of its message, instead of "Error" or "Warning".

@@ -132,7 +132,7 @@ def update_results_area(
     bar = {"value": progress_html(texts.STARTING, 0.0, None, texts)} if running else {}
     progress = gr.update(visible=running, **bar)
     state = run_id, gr.update(visible=running), gr.update(value=message), progress, gr.update(visible=bool(result))
-    paths = result and result.swapped, *[None] * len(FORMATS[1:]), *(reports or (None, None))
+    paths = result and result.swapped, *[None] * (len(FORMATS) - 1), *(reports or (None, None))
     downloads = [gr.update(value=path, interactive=path is not None) for path in paths]
     shown = verdict, card, result and result.swapped, *downloads
     guarded = [gr.update(value=None, interactive=False)] * 2
@@ -180,7 +180,9 @@ def build_tab(anonymizer: "Anonymizer", texts: PageTexts, reconstruction_top1: f
         protection = gr.HTML("", elem_id="protection")
         swapped = player(texts.ANONYMIZED, "swapped")
         with gr.Row(elem_classes=["actions", "downloads"]):
-            downloads = [gr.DownloadButton(name.upper(), elem_id=f"download-{name}", min_width=90) for name in FORMATS]
+            downloads = [
+                gr.DownloadButton(label, elem_id=f"download-{name}", min_width=90) for name, label in FORMATS.items()
+            ]
             downloads += [
                 gr.DownloadButton(label, elem_id=f"download-{name}", interactive=False, min_width=190)
                 for label, name in texts.choices("DOWNLOAD_REPORTS")

@@ -55,6 +55,7 @@ class Item:
     state : what the page says of it; empty: it is ready
     is_reading : whether it is still to be decoded
     verdict : word and sentence of `saic.web.protection_card.verdict`
+    notes : what was missing in a recording that is converted, or chosen from it, as sentences
     folder : of the results; None until it is converted
     """
 
@@ -64,6 +65,7 @@ class Item:
     state: str = ""
     is_reading: bool = False
     verdict: tuple[str, str] | None = None
+    notes: tuple[str, ...] = ()
     folder: Path | None = None
 
 
@@ -237,6 +239,7 @@ class Batcher:
                 for name, data in zip(_FILES, (voice_file, printed.encode(), file_report.to_json(report)), strict=True):
                     self._recordings.write(folder, name, data)
             item.folder, item.verdict, item.state = folder, verdict(result.protection, texts), texts.BATCH_DONE
+            item.notes = tuple(source.notes)
         except SaicError as error:
             item.state = texts.BATCH_STOPPED if batch.dropped else translated(texts, str(error))
         except Exception as error:
@@ -307,7 +310,8 @@ def _state_html(item: Item, texts: Texts) -> str:
     if item.verdict is None:
         return escape(item.state or texts.BATCH_READY)
     word, sentence = item.verdict
-    return f'<span class="mark-{word}">{escape(item.state)} {sentence}</span>'
+    notes = "".join(f"<br>{escape(translated(texts, note))}" for note in item.notes)
+    return f'<span class="mark-{word}">{escape(item.state)} {sentence}</span>{notes}'
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from saic.audio import SAMPLE_RATE
 from saic.evaluation.protection import TypicalRange, own_verifier
 from saic.pipeline import Match
+from saic.signal.vad import require_varied
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.notes import notes_html
 from saic.web.parts import HEAVY, QUICK, decode_on_change, recorder
@@ -186,10 +187,12 @@ class Identifier:
         return known, labels[-1], self._bundled_halves[known[-1]][1]
 
     def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
-        """Speaker embedding (E,) of the first minutes of a wav (N,), as a job of its own."""
+        """Speaker embedding (E,) of the first minutes of a wav (N,), as a job of its own; a tone is refused."""
         with self.recordings.job("identify", session) as job:
             job.check()
-            return self._pipeline.embed((wav[: VOICE_S * SAMPLE_RATE], SAMPLE_RATE)).speaker
+            wav = wav[: VOICE_S * SAMPLE_RATE]
+            require_varied(wav)
+            return self._pipeline.embed((wav, SAMPLE_RATE)).speaker
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

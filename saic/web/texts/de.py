@@ -132,9 +132,9 @@ Person, und Software kann die Person daran erkennen."""
 GUARD_MEASURED = " Je nach Korpus nannte Resemblyzer bei bis zu {share} der Rekonstruktionen die richtige Person."
 GUARDED_DOWNLOADS = {"reconstruction": "Rekonstruktion herunterladen", "data": "Spektrogramme als Daten (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Bericht zum Drucken (HTML)", "json": "Bericht (JSON)"}
-REPORT = """<p class="soft">Laden Sie die Stimme als WAV, FLAC oder MP3 herunter. Im Bericht steht, wie sie entstanden
-ist und was gemessen wurde. Er enthält keinen Namen und keinen Dateinamen. Die Ähnlichkeitswerte darin sind Messwerte
-einer Person: Bewahren Sie ihn beim Original auf.</p>"""
+REPORT = """<p class="soft">Laden Sie die Stimme als WAV, FLAC, MP3 oder Opus herunter. Im Bericht steht, wie sie
+entstanden ist und was gemessen wurde. Er enthält keinen Namen und keinen Dateinamen. Die Ähnlichkeitswerte darin sind
+Messwerte einer Person: Bewahren Sie ihn beim Original auf.</p>"""
 PRINTED_TITLE = "Anonymisierte Aufnahme"
 PRINTED_NOTE = """Dieser Bericht enthält keinen Namen und keinen Dateinamen. Die Ähnlichkeitswerte darin sind Messwerte
 einer Person: Bewahren Sie ihn beim Original auf, nicht bei der anonymisierten Aufnahme."""

@@ -136,7 +136,7 @@ software can recognize it."""
 GUARD_MEASURED = " Depending on the corpus, Resemblyzer named the right speaker of up to {share} of reconstructions."
 GUARDED_DOWNLOADS = {"reconstruction": "Download the reconstruction", "data": "Spectrograms as data (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Report to print (HTML)", "json": "Report (JSON)"}
-REPORT = """<p class="soft">Download the voice as WAV, FLAC or MP3. The report says how it was made and what was
+REPORT = """<p class="soft">Download the voice as WAV, FLAC, MP3 or Opus. The report says how it was made and what was
 measured. It has no name and no file name. Its similarities are measurements of a person: keep it with the
 original.</p>"""
 PRINTED_TITLE = "Anonymized recording"

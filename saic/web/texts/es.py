@@ -130,7 +130,7 @@ software puede reconocerla."""
 GUARD_MEASURED = " Según el corpus, Resemblyzer acertó la persona en hasta el {share} de las reconstrucciones."
 GUARDED_DOWNLOADS = {"reconstruction": "Descargar la reconstrucción", "data": "Espectrogramas como datos (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Informe para imprimir (HTML)", "json": "Informe (JSON)"}
-REPORT = """<p class="soft">Descargue la voz como WAV, FLAC o MP3. El informe dice cómo se hizo y qué se midió. No
+REPORT = """<p class="soft">Descargue la voz como WAV, FLAC, MP3 u Opus. El informe dice cómo se hizo y qué se midió. No
 contiene nombres de personas ni de archivos. Sus valores de similitud son medidas tomadas a una persona: guarde el
 informe con el original.</p>"""
 PRINTED_TITLE = "Grabación anonimizada"

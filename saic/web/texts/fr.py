@@ -134,8 +134,8 @@ un logiciel peut la reconnaître."""
 GUARD_MEASURED = " Selon le corpus, Resemblyzer a nommé la bonne personne pour {share} des reconstructions au plus."
 GUARDED_DOWNLOADS = {"reconstruction": "Télécharger la reconstruction", "data": "Données des spectrogrammes (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Rapport à imprimer (HTML)", "json": "Rapport (JSON)"}
-REPORT = """<p class="soft">Téléchargez la voix en WAV, FLAC ou MP3. Le rapport dit comment elle a été faite et ce qui
-a été mesuré. Il ne contient ni nom ni nom de fichier. Ses similarités ont été mesurées sur une personne :
+REPORT = """<p class="soft">Téléchargez la voix en WAV, FLAC, MP3 ou Opus. Le rapport dit comment elle a été faite et ce
+qui a été mesuré. Il ne contient ni nom ni nom de fichier. Ses similarités ont été mesurées sur une personne :
 conservez-le avec l’original.</p>"""
 PRINTED_TITLE = "Enregistrement anonymisé"
 PRINTED_NOTE = """Ce rapport ne contient ni nom ni nom de fichier. Ses similarités ont été mesurées sur une personne :
