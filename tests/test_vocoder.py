@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -175,6 +176,21 @@ def test_waveform_crops_have_the_mels_of_the_batch(waveforms: WaveformSet) -> No
     assert (log_mel(batch.wav)[..., inner] - batch.mel[..., inner])[loud].abs().max() < 0.05
 
 
+def test_waveform_of_a_crop_of_a_parallel_clip_is_of_that_clip(tmp_path: Path) -> None:
+    (tmp_path / "phones.json").write_text("{}", encoding="utf-8")
+    clips = []
+    for name, pitch_hz in (("low", 110), ("high", 220)):
+        audio.save(tmp_path / f"{name}.wav", voice(pitch_hz, 2.0, seed=1))
+        clips.append(manifest.Clip(tmp_path / f"{name}.wav", name, name, None, 2.0, "SAME", "train"))
+    training_set = TrainingSet(clips, segment_frames=32, stride=1)
+    batch = WaveformSet(training_set).sample(8, np.random.default_rng(0))
+    assert {bool(f0.max() > 165) for f0 in batch.f0} == {False, True}
+    torch.testing.assert_close(batch.hz[batch.f0 > 0], batch.f0[batch.f0 > 0], rtol=0.1, atol=0)
+    inner = slice(3, -3)  # log_mel pads a crop by reflection
+    loud = batch.mel[..., inner] > -6
+    assert (log_mel(batch.wav)[..., inner] - batch.mel[..., inner])[loud].abs().max() < 0.05
+
+
 def test_blur_changes_only_the_given_share_of_mels_and_keeps_the_mean(waveforms: WaveformSet) -> None:
     batch = waveforms.sample(4, np.random.default_rng(0))
     mel = batch.mel
@@ -291,6 +307,20 @@ def test_short_clip_that_training_takes_is_reconstructed_too(tmp_path: Path) -> 
     assert 32 <= training_set.speech.sum() < 40  # frames: less than half a second
     batch = WaveformSet(training_set, _reconstructor(Model(TINY).eval())).sample(2, np.random.default_rng(0))
     assert batch.reconstructed.shape == batch.mel.shape and batch.reconstructed.isfinite().all()
+
+
+def test_samples_of_a_network_on_another_device_are_made_there(waveforms: WaveformSet, tmp_path: Path) -> None:
+    from train import vocoder
+
+    class Network(torch.nn.Module):
+        receptive_field = 1
+
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            assert {x.device.type for x in inputs} == {"meta"}
+            return torch.zeros(inputs[-1].shape)
+
+    vocoder._write_samples(tmp_path, SimpleNamespace(network=Network(), device="meta"), waveforms)
+    assert len(list((tmp_path / "samples").glob("*.flac"))) == vocoder.N_SAMPLES
 
 
 def test_missing_or_unusable_vocoder_weights_raise_weights_error(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def _write_samples(run: Path, stage: VocoderStage, unseen: WaveformSet) -> None:
     vocode = NeuralVocoder(stage.network)
     for clip in range(min(N_SAMPLES, len(unseen.training_set.clips))):
         mel, f0 = unseen.training_set.clip_mel(clip), unseen.training_set.clip_f0(clip)
-        wav = vocode(mel, f0).clamp(-1, 1)
+        wav = vocode(mel.to(stage.device), f0).clamp(-1, 1).cpu()
         sound, picture = io.BytesIO(), io.BytesIO()
         soundfile.write(sound, wav.numpy(), SAMPLE_RATE, format="FLAC")
         _draw({"Recording": mel, "Vocoder": log_mel(wav)}).savefig(picture, dpi=100)

@@ -155,6 +155,11 @@ class TrainingSet:
             clips.append(generator.choice(others) if len(others) else clip)
         return self.crops(np.array(clips), crops.offset.numpy())
 
+    def frame_rows(self, crops: Crops) -> Tensor:
+        """(B, S) numbers of the crops' frames among the frames of all clips."""
+        first = torch.from_numpy(self.starts)[crops.clip] + crops.offset
+        return first[:, None] + torch.arange(self.segment_frames)
+
     def code_rows(self, clip: int, first: int, stop: int) -> Tensor:
         """Rows of the stage-1 code table of a clip's frames from ``first`` to ``stop``, multiples of the stride."""
         return self._code_starts[clip] + torch.arange(first // self.stride, stop // self.stride)

@@ -62,7 +62,7 @@ class WaveformSet:
     ) -> WaveformBatch:
         """Random crops as by :meth:`TrainingSet.sample`, each at a random gain."""
         crops = self.training_set.sample(size, generator)
-        frames = crops.code_rows.numpy()
+        frames = self.training_set.frame_rows(crops).numpy()
         samples = frames[:, :1] * HOP_SAMPLES + np.arange(frames.shape[1] * HOP_SAMPLES)
         gain = torch.from_numpy(10 ** (generator.uniform(*gain_db, size=(size, 1)) / 20)).float()
 
