@@ -19,7 +19,7 @@ from saic.signal.vad import speech_frames
 from saic.training.clip_cache import cached
 
 PHONES_NAME = "phones.json"
-"""File beside parallel clips: JSON with ``phones``, their ``frames``, and ``frames_per_s``."""
+"""File beside parallel clips: JSON with the ``phones`` of their text."""
 
 
 @dataclass(frozen=True)
