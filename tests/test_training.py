@@ -10,7 +10,7 @@ import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.signal.mel import log_mel, mel_frequencies_hz
 from saic.signal.vtlp import warp_matrix
-from saic.training import augmentation, clip_cache, distributed, loop
+from saic.training import augmentation, clip_cache, distributed, loop, waveform_set
 from saic.training import training_set as training_set_module
 from saic.training.augmentation import Augmentation, degrade
 from saic.training.loop import cosine
@@ -40,6 +40,8 @@ from saic.training.stage1 import Stage1, read_codes
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
+from saic.training.waveform_set import WaveformSet
+from saic.vocoder import excitation
 from saic.weights import write_tensors
 from tests.conftest import RATE, voice
 from train import probe
@@ -665,9 +667,31 @@ def test_clip_is_measured_once_for_all_training_sets_and_again_if_the_code_chang
     for k in range(4):
         assert part.lengths[k] >= whole.lengths[k + 2]
         torch.testing.assert_close(part.clip_mel(k)[:, : whole.lengths[k + 2]], whole.clip_mel(k + 2))
-    monkeypatch.setattr(clip_cache, "_code", lambda: "other")
+    monkeypatch.setattr(clip_cache, "_code", lambda modules: "other")
     with pytest.raises(AssertionError, match="measured again"):
         TrainingSet(copied, segment_frames=32, stride=1)
+
+
+def test_measurement_is_made_again_if_a_module_of_its_own_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "cache"))
+    (clip,) = one_clip(tmp_path, 110)
+    own = ModuleType("own")
+    own.__file__ = str(tmp_path / "own.py")
+
+    def measured(value: int) -> int:
+        clip_cache._code.cache_clear()
+        return int(clip_cache.cached(clip.path, "x", lambda: {"x": torch.tensor(value)}, modules=(own,))["x"])
+
+    (tmp_path / "own.py").write_text("first")
+    assert measured(1) == measured(2) == 1
+    (tmp_path / "own.py").write_text("second")
+    assert measured(3) == 3
+    asked = set()
+    monkeypatch.setattr(clip_cache, "_code", lambda modules: asked.update(modules) or "")
+    WaveformSet(TrainingSet([clip], segment_frames=32, stride=1))
+    assert {excitation, waveform_set} <= asked
 
 
 def test_modules_in_the_name_of_a_cached_clip_import_no_others_of_audio_and_signal() -> None:

@@ -1,5 +1,6 @@
 """Training data of the vocoder: waveforms, log-mels, and F0 that fits the harmonics exactly."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from saic import audio
 from saic.signal.mel import FLOOR, HOP_SAMPLES, N_FFT, SAMPLE_RATE
 from saic.training.clip_cache import cached
 from saic.training.training_set import TrainingSet
+from saic.vocoder import excitation
 from saic.vocoder.excitation import smooth_f0
 
 _SHORT = 2**15  # full scale of 16 bits
@@ -20,7 +22,7 @@ _PADDED = 4 * N_FFT  # FFT size: bins of 4 Hz, interpolated linearly
 _STEPS = np.linspace(-0.035, 0.035, 15)  # candidates, in octaves re the tracked F0, which has steps of 0.021
 _HARMONICS = 12
 _TOP_HZ = 2_500.0
-_REFINED = "refined F0, version 1"  # in the cache of clips; another version for another refinement
+_REFINING = (excitation, sys.modules[__name__])  # modules that the refined F0 depends on
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class WaveformSet:
             wav = np.pad(wav, (0, length * HOP_SAMPLES - len(wav)))
             f0 = training_set.f0[start : start + length].numpy().astype(np.float64)
             wavs.append(np.round(wav * (_SHORT - 1)).astype(np.int16))
-            pitches.append(cached(clip.path, _REFINED, partial(_refined, wav, f0))["hz"].numpy())
+            pitches.append(cached(clip.path, "refined F0", partial(_refined, wav, f0), modules=_REFINING)["hz"].numpy())
             if reconstruct is not None:
                 reconstructed.append(torch.from_numpy(reconstruct(wav)).half())
         self._wav, self._hz = np.concatenate(wavs), np.concatenate(pitches)
