@@ -11,6 +11,7 @@ import yaml
 
 from saic import audio
 from saic.config import Config
+from saic.conversion import Speech
 from saic.data import manifest
 from saic.errors import DataError, WeightsError
 from saic.model.model import Model
@@ -205,7 +206,7 @@ def test_blur_changes_only_the_given_share_of_mels_and_keeps_the_mean(waveforms:
 
 def test_reconstructed_mels_replace_the_blur(corpus_folder: Path) -> None:
     training_set = TrainingSet(manifest.read(corpus_folder)[:2], segment_frames=16, stride=1)
-    waveforms = WaveformSet(training_set, lambda wav: log_mel(torch.from_numpy(wav)).numpy() - 1)
+    waveforms = WaveformSet(training_set, lambda data, clip: data.clip_mel(clip) - 1)
     batch = waveforms.sample(4, np.random.default_rng(0), gain_db=(-6.0, 6.0))
     above_floor = batch.mel > np.log(FLOOR) + 2
     torch.testing.assert_close(batch.reconstructed[above_floor], batch.mel[above_floor] - 1, atol=0.02, rtol=0)
@@ -296,17 +297,34 @@ def test_entry_point_trains_resumes_installs_and_fine_tunes(corpus_folder: Path,
     assert any("phone_loss" in step for step in steps)
 
 
-def test_short_clip_that_training_takes_is_reconstructed_too(tmp_path: Path) -> None:
-    from train.vocoder import _reconstructor
+def test_short_clip_that_training_takes_is_reconstructed_too_once_for_each_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from train import vocoder
 
+    monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "cache"))
     wav = np.zeros(round(0.85 * RATE), dtype=np.float32)
     wav[3_200:8_000] = 0.1 * np.sign(np.sin(2 * np.pi * 140 * np.arange(4_800) / RATE))  # 0.3 s
     audio.save(tmp_path / "clip.wav", wav)
     clip = manifest.Clip(tmp_path / "clip.wav", "clip", "a", None, 0.85, None, "train")
     training_set = TrainingSet([clip], segment_frames=64, stride=1)
     assert 32 <= training_set.speech.sum() < 40  # frames: less than half a second
-    batch = WaveformSet(training_set, _reconstructor(Model(TINY).eval())).sample(2, np.random.default_rng(0))
-    assert batch.reconstructed.shape == batch.mel.shape and batch.reconstructed.isfinite().all()
+    for seed in range(2):
+        torch.manual_seed(seed)
+        Model(TINY).save_pretrained(tmp_path / str(seed))
+    models = [Model.from_pretrained(tmp_path / str(seed)) for seed in range(2)]
+
+    def reconstructed(model: Model) -> torch.Tensor:
+        reconstruct = vocoder._reconstructor(model, "cpu")
+        return WaveformSet(training_set, reconstruct).sample(2, np.random.default_rng(0)).reconstructed
+
+    first, other = map(reconstructed, models)
+    assert first.shape == (2, 80, 64) and first.isfinite().all() and not torch.equal(first, other)
+    mel = vocoder.reconstruct_mel(models[0], Speech.from_wav(wav))[0]
+    kept = vocoder._reconstructor(models[0], "cpu")(training_set, 0)
+    assert (kept - mel).abs().mean() < 0.05  # from mel and F0 of float16
+    monkeypatch.setattr(vocoder, "reconstruct_mel", lambda *_: pytest.fail("reconstructed again"))
+    assert torch.equal(reconstructed(models[0]), first)
 
 
 def test_samples_of_a_network_on_another_device_are_made_there(waveforms: WaveformSet, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@
     python -m train.vocoder --data MANIFEST --run DIR [--init WEIGHTS] [--weights DIR]
 
 ``--init`` starts from the vocoder of finished weights. With ``--rebuilt-by WEIGHTS`` a share of the
-mels is reconstructed by those weights, which blurs them as in a conversion. ``--recognizer DIR``
+mels is reconstructed by those weights, which blurs them as in a conversion; they are kept in the
+cache (``SAIC_CACHE``). ``--recognizer DIR``
 (output of ``train.recognizer``) adds the phone loss. ``--weights`` adds the finished vocoder to a
 weights folder and its config; with ``--resume`` on a finished run it does only that.
 Writes ``DIR/vocoder.safetensors``.
@@ -13,10 +14,10 @@ Writes ``DIR/vocoder.safetensors``.
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import soundfile
 import torch
 import typer
@@ -28,8 +29,10 @@ from saic.config import Config
 from saic.conversion import Speech, reconstruct_mel
 from saic.data.manifest import Clip
 from saic.errors import DataError
+from saic.evaluation.cache_keys import code_fingerprint
 from saic.model.model import Model
 from saic.signal.mel import SAMPLE_RATE, log_mel
+from saic.training.clip_cache import cached
 from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
 from saic.training.phone_recognizer import load_recognizer
@@ -37,7 +40,7 @@ from saic.training.training_set import TrainingSet
 from saic.training.vocoder import VocoderStage
 from saic.training.waveform_set import WaveformSet
 from saic.vocoder.source_filter import NeuralVocoder
-from saic.weights import VOCODER, load_vocoder, resolve, save_vocoder, write_tensors
+from saic.weights import MODEL, VOCODER, load_vocoder, resolve, save_vocoder, sha256, write_tensors
 from train.entry import (
     ConfigOption,
     DataOption,
@@ -118,7 +121,7 @@ def train(
     steps = range(settings.steps) if steps is None else steps
     start(run, config, resume=resume)
     if not _finished(run, steps.stop):
-        reconstruct = None if rebuilt_by is None else _reconstructor(rebuilt_by)
+        reconstruct = None if rebuilt_by is None else _reconstructor(rebuilt_by, device)
         unseen = _read(data, "dev", settings.segment_frames)
         stage = VocoderStage(
             _read(data, "train", settings.segment_frames, reconstruct),
@@ -140,14 +143,22 @@ def train(
     write_tensors(run / VOCODER, {name: tensor.half().contiguous() for name, tensor in tensors.items()})
 
 
-def _reconstructor(model: Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Function from a recording to the log-mel that a model reconstructs in its own voice."""
+def _reconstructor(model: Model, device: str) -> Callable[[TrainingSet, int], torch.Tensor]:
+    """Function from a clip of a set to the log-mel (80, T) that a model of finished weights reconstructs in its voice.
+
+    The mels are kept in the cache.
+    """
+    model.to(device)
+    sizes = model.config.model_dump_json(include={"content_encoder", "speaker_encoder", "decoder"})
+    code = code_fingerprint("model", "signal", "conversion.py")
+    what = f"reconstruction, {sha256(model.folder / MODEL)}, {sizes}, {code}"
 
     @torch.inference_mode()
-    def reconstruct(wav: np.ndarray) -> np.ndarray:
-        return reconstruct_mel(model, Speech.from_wav(wav))[0].numpy()
+    def measure(data: TrainingSet, clip: int) -> dict[str, torch.Tensor]:
+        mel, mask, f0 = (x[None].to(device) for x in (data.clip_mel(clip), data.clip_mask(clip), data.clip_f0(clip)))
+        return {"mel": reconstruct_mel(model, Speech(mel, mask, tracked_f0=f0))[0].half().cpu()}
 
-    return reconstruct
+    return lambda data, clip: cached(data.clips[clip].path, what, partial(measure, data, clip))["mel"]
 
 
 def _finished(run: Path, steps: int) -> bool:
@@ -176,7 +187,7 @@ def _read(
     data: Sequence[Path],
     split: str,
     segment_frames: int,
-    reconstruct: Callable[[np.ndarray], np.ndarray] | None = None,
+    reconstruct: Callable[[TrainingSet, int], torch.Tensor] | None = None,
 ) -> WaveformSet:
     clips = lossless_clips(data, split)
     training_set = TrainingSet(clips, segment_frames=segment_frames, stride=1)

@@ -44,18 +44,19 @@ class WaveformBatch:
 class WaveformSet:
     """Waveforms of a :class:`~saic.training.training_set.TrainingSet` with stride 1."""
 
-    def __init__(self, training_set: TrainingSet, reconstruct: Callable[[np.ndarray], np.ndarray] | None = None):
-        """``reconstruct``: a model's reconstruction, from a wav (N,) to a log-mel (80, N / 200)."""
+    def __init__(self, training_set: TrainingSet, reconstruct: Callable[[TrainingSet, int], Tensor] | None = None):
+        """``reconstruct``: the log-mel (80, T) that a model reconstructs from a clip, by its index, of a set."""
         self.training_set = training_set
         wavs, pitches, reconstructed = [], [], []
-        for clip, start, length in zip(training_set.clips, training_set.starts, training_set.lengths, strict=True):
+        spans = zip(training_set.starts, training_set.lengths, strict=True)
+        for k, (clip, (start, length)) in enumerate(zip(training_set.clips, spans, strict=True)):
             wav = audio.load(clip.path)[: length * HOP_SAMPLES]
             wav = np.pad(wav, (0, length * HOP_SAMPLES - len(wav)))
             f0 = training_set.f0[start : start + length].numpy().astype(np.float64)
             wavs.append(np.round(wav * (_SHORT - 1)).astype(np.int16))
             pitches.append(cached(clip.path, "refined F0", partial(_refined, wav, f0), modules=_REFINING)["hz"].numpy())
             if reconstruct is not None:
-                reconstructed.append(torch.from_numpy(reconstruct(wav)).half())
+                reconstructed.append(reconstruct(training_set, k).half())
         self._wav, self._hz = np.concatenate(wavs), np.concatenate(pitches)
         self._reconstructed = torch.cat(reconstructed, dim=1) if reconstructed else None
 
