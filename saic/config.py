@@ -203,7 +203,7 @@ class SpeakerTraining(_Section):
 class Perceptual(_Section):
     """Feature network of the perceptual loss: VGG-style, at a quarter of VGG16's width."""
 
-    channels: tuple[_Size, ...] = Field((16, 32, 64, 128), min_length=1)
+    channels: tuple[_Size, ...] = Field((16, 32, 64, 128), min_length=1, max_length=4)
     steps: int = Field(1_000, ge=1)
     lr: float = Field(1e-3, gt=0)
     batch_size: int = Field(16, ge=2)
@@ -236,6 +236,12 @@ class VocoderTraining(_Section):
     blurred_share: float = Field(
         0.4, ge=0, le=1, description="share of a batch whose mels are blurred or reconstructed"
     )
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> "VocoderTraining":
+        if max(self.windows) > self.segment_frames * Audio().hop_samples:
+            raise ValueError("windows must be no longer than segment_frames of 200 samples")
+        return self
 
 
 class ProsodyTraining(_Section):
@@ -270,7 +276,7 @@ class Config(_Section):
     vocoder_training: VocoderTraining = VocoderTraining()
     prosody_training: ProsodyTraining = ProsodyTraining()
     parallel_speech: ParallelSpeech = ParallelSpeech()
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**44, description="times 1,000,003 it must fit into the 64 bits of a torch seed")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":

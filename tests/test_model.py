@@ -188,7 +188,10 @@ def test_invalid_config_raises_config_error_with_the_key_and_the_valid_keys() ->
         "seed: -1",
         "stage2: {augmentation: {vtlp_factors: [0.0]}}",
         "vocoder_training: {windows: [0]}",
+        "vocoder_training: {windows: [4096], segment_frames: 16}",
         "perceptual: {channels: []}",
+        "perceptual: {channels: [4, 8, 8, 8, 8]}",
+        "seed: 20240101120000",
         "speaker_encoder: {tdnn: {dilations: [0]}}",
     ],
 )

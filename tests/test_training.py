@@ -448,6 +448,12 @@ def test_checkpoints_kept_are_the_last_two_and_the_best(training_set: TrainingSe
     assert kept == ["step-10", "step-4", "step-8"]
 
 
+def test_largest_seed_of_a_config_seeds_every_step() -> None:
+    seed = Config.from_dict({"seed": 2**44 - 1}).seed
+    _, generator = loop.generators(seed + 2, 10**6)  # the vocoder adds 2
+    assert torch.rand(1, generator=generator) < 1
+
+
 def test_nan_loss_raises_training_error_with_the_step(tmp_path: Path) -> None:
     class Broken:
         def step(self, i: int) -> dict[str, float]:
