@@ -257,6 +257,12 @@ class ParallelSpeech(_Section):
     voices_per_sentence: int = Field(3, ge=2)
     voices: int = Field(160, ge=2, description="speakers, blends included")
 
+    @model_validator(mode="after")
+    def _check_voices(self) -> "ParallelSpeech":
+        if self.voices_per_sentence > self.voices:
+            raise ValueError("voices_per_sentence must be at most voices")
+        return self
+
 
 class Config(_Section):
     """All settings of the networks and of their training."""

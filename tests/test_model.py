@@ -192,6 +192,7 @@ def test_invalid_config_raises_config_error_with_the_key_and_the_valid_keys() ->
         "perceptual: {channels: []}",
         "perceptual: {channels: [4, 8, 8, 8, 8]}",
         "seed: 20240101120000",
+        "parallel_speech: {voices: 2, voices_per_sentence: 3}",
         "speaker_encoder: {tdnn: {dilations: [0]}}",
     ],
 )
