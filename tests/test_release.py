@@ -220,6 +220,11 @@ def test_what_would_fail_after_hours_is_refused_at_the_start(corpus: Path, confi
     manifest.write(data, [clip for clip in clips if clip.split == "train"])
     with pytest.raises(DataError, match=r"Corpus 2 has no split 'dev'.*train\.prepare"):
         release.main([corpus, data], run, config)
+    with pytest.raises(DataError, match="'test', which --evaluate reports on"):
+        release.main([corpus], run, config, evaluate=True)
+    (tmp_path / "damaged.jsonl").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match=r"^Corpus 2: Manifest line 1: not JSON"):
+        release.main([corpus, tmp_path / "damaged.jsonl"], run, config)
     lossy = replace(clips[0], path=tmp_path / "clip.mp3")
     lossy.path.write_bytes(b"not read")
     manifest.write(data, [lossy, *(clip for clip in clips if clip.split == "train")])

@@ -29,6 +29,7 @@ from saic.files import DiskError
 from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.signal.mel import log_mel, mel_frequencies_hz
+from saic.signal.vad import require_speech
 from saic.signal.vtlp import warp_matrix
 from saic.training import augmentation, clip_cache, distributed, loop, waveform_set
 from saic.training import training_set as training_set_module
@@ -146,6 +147,15 @@ def test_speakers_of_two_corpora_with_the_same_name_are_two_speakers(corpus_fold
         read_clips([tmp_path / "one", tmp_path / "two"], "dev")
 
 
+def test_corpus_without_the_split_is_named_by_its_number(corpus_folder: Path, tmp_path: Path) -> None:
+    clips = [replace(clip, split="train") for clip in manifest.read(corpus_folder)[:2]]
+    manifest.write(tmp_path / "manifest.jsonl", clips)
+    with pytest.raises(DataError, match=r"^Corpus 2: No clip.*these splits: test\."):
+        read_clips([tmp_path / "manifest.jsonl", corpus_folder], "train")
+    with pytest.raises(DataError, match=r"^No clip"):
+        read_clips([corpus_folder], "train")
+
+
 def test_added_noise_is_white_to_brown_and_correlates_between_adjacent_frames_only() -> None:
     random = np.random.default_rng(0)
     power = torch.ones(16, 80, 400)
@@ -219,6 +229,20 @@ def test_probe_decodes_the_codes_of_a_stage_1_run_with_detail_and_parallel_clips
     monkeypatch.setattr(probe, "Resemblyzer", Level)
     probe.main([tmp_path / "manifest.jsonl"], run, parallel=tmp_path / "parallel", speakers=4)
     assert "step 2, 4 speakers of 'train', mel L1" in capsys.readouterr().out
+
+    class Picky(Level):
+        def embed(self, wav: np.ndarray) -> np.ndarray:
+            remaining.pop() or require_speech(0 * wav)
+            return super().embed(wav)
+
+    monkeypatch.setattr(probe, "Resemblyzer", Picky)
+    remaining = [True] * 50 + [False]
+    probe.main([tmp_path / "manifest.jsonl"], run, parallel=tmp_path / "parallel", speakers=4)
+    out = capsys.readouterr().out
+    assert "step 2, 3 speakers" in out and "1 more speaker left out" in out
+    remaining = [True] + [False] * 3
+    with pytest.raises(DataError, match="two speakers"):
+        probe.main([tmp_path / "manifest.jsonl"], run, parallel=tmp_path / "parallel", speakers=4)
     with pytest.raises(DataError, match="use the same for both"):
         probe.main([tmp_path / "manifest.jsonl"], run, speakers=4)
 

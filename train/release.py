@@ -43,6 +43,7 @@ from train.entry import (
     RunOption,
     read_clips,
     read_config,
+    read_corpora,
     run,
 )
 from train.release_parts import CONFIG, PARALLEL, WEIGHTS, Recipe, Sources
@@ -78,7 +79,7 @@ def main(
         raise UsageError("--parallel is finished speech, and --kokoro makes it: give one of them.")
     sources = Sources(tuple(data), parallel, kokoro, wordnet)
     sources.check_synthesizer()
-    _check_data(data, [parallel] if parallel else data if kokoro is None else ())
+    _check_data(data, [parallel] if parallel else data if kokoro is None else (), evaluate=evaluate)
     _open(run, settings, sources, resume=resume)
     progress = Progress(run, Recipe(run, sources, settings, device).parts())
     chosen = _chosen(progress, part)
@@ -108,13 +109,15 @@ def _read_config(path: Path) -> Config:
     return settings
 
 
-def _check_data(data: Sequence[Path], voices: Sequence[Path]) -> None:
+def _check_data(data: Sequence[Path], voices: Sequence[Path], *, evaluate: bool) -> None:
     """Find out now what a part would miss after hours: splits, lossless clips, voices of the gallery.
 
     ``voices`` are the corpora of the gallery's voices, none if they are still to be made.
     """
-    for number, path in enumerate(data, start=1):
-        present = {clip.split for clip in manifest.read(path)}
+    splits = [{clip.split for clip in clips} for clips in read_corpora(data)]
+    if evaluate and "test" not in set().union(*splits):
+        raise DataError("No corpus has the split 'test', which --evaluate reports on. Leave that out, or add a corpus.")
+    for number, present in enumerate(splits, start=1):
         if missing := {"train", "dev"} - present:
             raise DataError(
                 f"Corpus {number} has no split '{min(missing)}'. Make its manifest with train.prepare, which draws"
