@@ -180,10 +180,12 @@ class Stage2(_Section):
         0.25, ge=0, description="learning rate of the phone encoder, relative to lr; 0 freezes it"
     )
     freeze_content: bool = Field(False, description="the content encoder stays as it was initialized")
-    code_noise: float = Field(
-        0.0, ge=0, description="noise on the decoder's input codes, relative to their deviation over a crop"
+    detail_noise: float = Field(
+        0.0,
+        ge=0,
+        description="noise on content_encoder.detail_channels of the decoder's input, relative to their deviation over"
+        " a crop",
     )
-    detail_noise: float = Field(0.0, ge=0, description="the same on content_encoder.detail_channels")
     phone_loss_share: float = Field(0.5, gt=0, le=1, description="share of a batch that the phone loss uses")
     augmentation: Augmentation = Augmentation()
     weights: Stage2Weights = Stage2Weights()
@@ -195,9 +197,6 @@ class SpeakerTraining(_Section):
     steps: int = Field(8_000, ge=1)
     lr: float = Field(1e-3, gt=0)
     batch_size: int = Field(32, ge=2)
-    teacher_weight: float = Field(10.0, ge=0, description="of the distance from the teacher's embedding")
-    margin: float = Field(0.2, ge=0, description="additive angular margin of the speaker classifier, in radians")
-    scale: float = Field(30.0, gt=0, description="of the classifier's cosines")
 
 
 class Perceptual(_Section):
@@ -231,7 +230,6 @@ class VocoderTraining(_Section):
     windows: tuple[Annotated[int, Field(ge=16)], ...] = Field(
         (2048, 1024, 512), min_length=1, description="STFT windows of the loss, in samples"
     )
-    gain_db: tuple[float, float] = Field((-20.0, 6.0), description="range of the random gain of crops")
     phone_loss_weight: float = Field(0.5, ge=0, description="weight of the phone loss")
     blurred_share: float = Field(
         0.4, ge=0, le=1, description="share of a batch whose mels are blurred or reconstructed"

@@ -35,10 +35,7 @@ from train.entry import (
 
 InitOption = Annotated[str, typer.Option("--init", help='Weights whose codes to use: a folder, or "bundled".')]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of weights that gets the predictor.")]
-StepsOption = Annotated[
-    int | None, typer.Option("--steps", min=1, help="Optimization steps.", show_default="the config's")
-]
-SaveOption = Annotated[int, typer.Option("--save-every", min=1, help="Steps between checkpoints.")]
+_SAVE_EVERY = 200
 
 
 def main(
@@ -47,14 +44,12 @@ def main(
     init: InitOption = "bundled",
     weights: WeightsOption = None,
     config: ConfigOption = None,
-    steps: StepsOption = None,
-    save_every: SaveOption = 200,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
-    steps = settings.prosody_training.steps if steps is None else steps
+    steps = settings.prosody_training.steps
     start(run, settings, resume=resume)
     model = Model.from_pretrained(named_weights(init))
     if model.config.content_stride != settings.content_stride:
@@ -71,7 +66,7 @@ def main(
     sets = [ProsodySet(clips[split], codes[split], centers) for split in clips]
     rate = typical_rate(codes["train"], speech)
     stage = ProsodyTraining(*sets, centers, rate, settings, steps, device)
-    run_stage(stage, Schedule(steps, save_every), run, resume=resume, validate=stage.validate)
+    run_stage(stage, Schedule(steps, _SAVE_EVERY), run, resume=resume, validate=stage.validate)
     stage.predictor.save(run / PROSODY)
     print(f"Prosody predictor: {run / PROSODY}")
     if weights is not None:
