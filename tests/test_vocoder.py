@@ -1,6 +1,7 @@
 """Neural vocoder: excitation, filters, training, and errors without its weights."""
 
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -291,10 +292,23 @@ def test_entry_point_trains_resumes_installs_and_fine_tunes(corpus_folder: Path,
     assert yaml.safe_load((run / "config.yaml").read_text()) == TINY.to_dict()
     (tmp_path / "recognizer").mkdir()
     PhoneRecognizer(5, channels=8, n_blocks=2, kernel=3).save(tmp_path / "recognizer")
-    options = {"init": str(weights), "rebuilt_by": str(weights), "recognizer": tmp_path / "recognizer"}
+    options = {"init": str(weights), "reconstructed_by": str(weights), "recognizer": tmp_path / "recognizer"}
     main([data], tmp_path / "fine_tuned", tiny, **options)
     steps = [json.loads(line) for line in (tmp_path / "fine_tuned" / "log.jsonl").read_text().splitlines()]
     assert any("phone_loss" in step for step in steps)
+
+
+def test_option_that_reconstructs_clips_has_its_old_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from train import entry, vocoder
+
+    given = []
+    monkeypatch.setattr(vocoder.Model, "from_pretrained", lambda name: name)
+    monkeypatch.setattr(vocoder, "train", lambda *_, **options: given.append(options["reconstructed_by"]))
+    for option in ("--reconstructed-by", "--rebuilt-by"):
+        monkeypatch.setattr(sys, "argv", ["vocoder", "--data", "d", "--run", str(tmp_path), option, "folder"])
+        with pytest.raises(SystemExit, match="0"):
+            entry.run(vocoder.main)
+    assert given == ["folder", "folder"]
 
 
 def test_short_clip_that_training_takes_is_reconstructed_too_once_for_each_model(

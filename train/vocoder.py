@@ -4,11 +4,11 @@
 
     python -m train.vocoder --data MANIFEST --run DIR [--init WEIGHTS] [--weights DIR]
 
-``--init`` starts from the vocoder of finished weights. With ``--rebuilt-by WEIGHTS`` a share of the
-mels is reconstructed by those weights, which blurs them as in a conversion; they are kept in the
-cache (``SAIC_CACHE``). ``--recognizer DIR``
-(output of ``train.recognizer``) adds the phone loss. ``--weights`` adds the finished vocoder to a
-weights folder and its config; with ``--resume`` on a finished run it does only that.
+``--init`` starts from the vocoder of finished weights. With ``--reconstructed-by WEIGHTS`` a share of
+the mels is reconstructed by those weights, which blurs them as in a conversion; they are kept in the
+cache (``SAIC_CACHE``). ``--recognizer DIR`` (output of ``train.recognizer``) adds the phone loss.
+``--weights`` adds the finished vocoder to a weights folder and its config; with ``--resume`` on a
+finished run it does only that.
 Writes ``DIR/vocoder.safetensors``.
 """
 
@@ -61,7 +61,10 @@ InitOption = Annotated[
     str | None, typer.Option("--init", help='Weights whose vocoder to start from: a folder, or "bundled".')
 ]
 ReconstructedOption = Annotated[
-    str | None, typer.Option("--rebuilt-by", help='Weights that reconstruct the clips: a folder, or "bundled".')
+    str | None, typer.Option("--reconstructed-by", help='Weights that reconstruct the clips: a folder, or "bundled".')
+]
+OldReconstructedOption = Annotated[
+    str | None, typer.Option("--rebuilt-by", hidden=True, help="The name of --reconstructed-by until 0.11.")
 ]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of weights that gets the vocoder.")]
 
@@ -72,19 +75,21 @@ def main(
     config: ConfigOption = None,
     weights: WeightsOption = None,
     init: InitOption = None,
-    rebuilt_by: ReconstructedOption = None,
+    reconstructed_by: ReconstructedOption = None,
+    rebuilt_by: OldReconstructedOption = None,
     recognizer: RecognizerOption = None,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
+    name = reconstructed_by or rebuilt_by
     train(
         data,
         run,
         settings,
         init=None if init is None else load_vocoder(resolve(named_weights(init))),
-        rebuilt_by=None if rebuilt_by is None else Model.from_pretrained(named_weights(rebuilt_by)),
+        reconstructed_by=None if name is None else Model.from_pretrained(named_weights(name)),
         recognizer=recognizer,
         resume=resume,
         device=device,
@@ -100,7 +105,7 @@ def train(
     config: Config,
     *,
     init: dict[str, torch.Tensor] | None = None,
-    rebuilt_by: Model | None = None,
+    reconstructed_by: Model | None = None,
     recognizer: Path | None = None,
     steps: range | None = None,
     resume: bool = False,
@@ -112,7 +117,7 @@ def train(
     ----------
     init
         Tensors of the vocoder to start from, such as that of the part before.
-    rebuilt_by
+    reconstructed_by
         Model that reconstructs a share of the mels.
     steps
         Those of one part of the training; None takes all.
@@ -121,7 +126,7 @@ def train(
     steps = range(settings.steps) if steps is None else steps
     start(run, config, resume=resume)
     if not _finished(run, steps.stop):
-        reconstruct = None if rebuilt_by is None else _reconstructor(rebuilt_by, device)
+        reconstruct = None if reconstructed_by is None else _reconstructor(reconstructed_by, device)
         unseen = _read(data, "dev", settings.segment_frames)
         stage = VocoderStage(
             _read(data, "train", settings.segment_frames, reconstruct),
