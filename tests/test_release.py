@@ -26,7 +26,7 @@ from saic.data import manifest
 from saic.data.manifest import Clip
 from saic.errors import ConfigError, DataError, UsageError
 from saic.pipeline import Pipeline
-from saic.training.loop import Schedule
+from saic.training.loop import Schedule, start
 from saic.training.perceptual import PerceptualStage
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
@@ -186,6 +186,20 @@ def test_changed_config_data_or_missing_resume_raise_usage_error(
     manifest.write(tmp_path / "manifest.jsonl", clips[:-1])
     with pytest.raises(UsageError, match="other data"):
         release.main([tmp_path / "manifest.jsonl"], finished.run, config, resume=True)
+
+
+def test_run_folder_with_the_config_of_an_earlier_version_is_resumed(corpus: Path, tmp_path: Path) -> None:
+    sources = Sources((corpus,))
+    release._open(tmp_path / "run", CONFIG, sources, resume=False)
+    path = tmp_path / "run" / "config.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values["stage2"]["code_noise"] = 0.0
+    values["speaker_training"] |= {"teacher_weight": 10.0, "margin": 0.2, "scale": 30.0}
+    values["vocoder_training"]["gain_db"] = [-20.0, 6.0]
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    release._open(tmp_path / "run", CONFIG, sources, resume=True)
+    (tmp_path / "run" / "log.jsonl").write_text("{}\n", encoding="utf-8")
+    start(tmp_path / "run", CONFIG, resume=True)  # as the folder of a part is
 
 
 def test_part_with_a_damaged_file_is_made_again_with_all_that_start_from_it(finished: SimpleNamespace) -> None:
