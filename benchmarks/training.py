@@ -9,18 +9,47 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch import nn
 
 from saic.config import Config
+from saic.training import stage2
+from saic.training.augmentation import Augmentation
+from saic.training.loop import Stage
 from saic.training.training_set import TrainingSet
 from saic.training.waveform_set import WaveformSet
 from train.entry import read_clips
-from train.step_times import measure, some_clips, stages
+from train.step_times import some_clips, stages, synchronize
 from train.vocoder import lossless_clips
 
+_DATA, _BACKWARD, _OPTIMIZER = "data", "backward", "optimizer"
 CONFIGS = [Path(__file__).parents[1] / "train" / "configs" / f"{name}.yaml" for name in ("v1", "paper")]
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Mean seconds of a step, and what they were spent on.
+
+    ``data_s``: drawing crops, and augmentation; ``backward_s``; ``optimizer_s``: clipping of
+    gradients and the update; ``forward_s``: the rest, that is networks and losses.
+    """
+
+    total_s: float
+    data_s: float
+    backward_s: float
+    optimizer_s: float
+
+    @property
+    def forward_s(self) -> float:
+        """Seconds in networks and losses."""
+        return self.total_s - self.data_s - self.backward_s - self.optimizer_s
 
 
 def main() -> None:
@@ -44,6 +73,57 @@ def main() -> None:
             percent = " | ".join(f"{100 * share / found.total_s:.0f}" for share in shares)
             print(f"| {path.stem} | {name} | {found.total_s:.3f} | {percent} |", flush=True)
     print_loading(some_clips(lossless, 80))
+
+
+def measure(stage: Stage, steps: int) -> StepTime:
+    """Mean time of some steps, after one that is not counted."""
+    clock = _Clock()
+    optimizers = getattr(stage, "optimizers", None) or {"": stage.optimizer}
+    timed: list[tuple[Any, str, str]] = [
+        *((TrainingSet, name, _DATA) for name in ("sample", "crops_of", "parallel_crops")),
+        (WaveformSet, "sample", _DATA),
+        (Augmentation, "mel", _DATA),
+        (stage2, "degrade", _DATA),
+        (torch.Tensor, "backward", _BACKWARD),
+        (nn.utils, "clip_grad_norm_", _OPTIMIZER),
+        *((optimizer, "step", _OPTIMIZER) for optimizer in optimizers.values()),
+    ]
+    stage.step(0)
+    with ExitStack() as patches:
+        for owner, name, kind in timed:
+            patches.enter_context(patch.object(owner, name, clock.timed(getattr(owner, name), kind)))
+        synchronize()
+        began = time.perf_counter()
+        for i in range(1, steps + 1):
+            stage.step(i)
+        synchronize()
+        total_s = time.perf_counter() - began
+    return StepTime(total_s / steps, *(clock.seconds[kind] / steps for kind in (_DATA, _BACKWARD, _OPTIMIZER)))
+
+
+class _Clock:
+    """Adds up the time of calls by kind; a call within a timed call is not counted again."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys((_DATA, _BACKWARD, _OPTIMIZER), 0.0)
+        self._is_running = False
+
+    def timed(self, function: Callable, kind: str) -> Callable:
+        """The function, with its time counted."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self._is_running:
+                return function(*args, **kwargs)
+            synchronize()
+            self._is_running, began = True, time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                synchronize()
+                self.seconds[kind] += time.perf_counter() - began
+                self._is_running = False
+
+        return call
 
 
 def print_loading(clips: list) -> None:

@@ -180,10 +180,12 @@ class Stage2(_Section):
         0.25, ge=0, description="learning rate of the phone encoder, relative to lr; 0 freezes it"
     )
     freeze_content: bool = Field(False, description="the content encoder stays as it was initialized")
-    code_noise: float = Field(
-        0.0, ge=0, description="noise on the decoder's input codes, relative to their deviation over a crop"
+    detail_noise: float = Field(
+        0.0,
+        ge=0,
+        description="noise on content_encoder.detail_channels of the decoder's input, relative to their deviation over"
+        " a crop",
     )
-    detail_noise: float = Field(0.0, ge=0, description="the same on content_encoder.detail_channels")
     phone_loss_share: float = Field(0.5, gt=0, le=1, description="share of a batch that the phone loss uses")
     augmentation: Augmentation = Augmentation()
     weights: Stage2Weights = Stage2Weights()
@@ -195,15 +197,12 @@ class SpeakerTraining(_Section):
     steps: int = Field(8_000, ge=1)
     lr: float = Field(1e-3, gt=0)
     batch_size: int = Field(32, ge=2)
-    teacher_weight: float = Field(10.0, ge=0, description="of the distance from the teacher's embedding")
-    margin: float = Field(0.2, ge=0, description="additive angular margin of the speaker classifier, in radians")
-    scale: float = Field(30.0, gt=0, description="of the classifier's cosines")
 
 
 class Perceptual(_Section):
     """Feature network of the perceptual loss: VGG-style, at a quarter of VGG16's width."""
 
-    channels: tuple[_Size, ...] = Field((16, 32, 64, 128), min_length=1)
+    channels: tuple[_Size, ...] = Field((16, 32, 64, 128), min_length=1, max_length=4)
     steps: int = Field(1_000, ge=1)
     lr: float = Field(1e-3, gt=0)
     batch_size: int = Field(16, ge=2)
@@ -231,11 +230,16 @@ class VocoderTraining(_Section):
     windows: tuple[Annotated[int, Field(ge=16)], ...] = Field(
         (2048, 1024, 512), min_length=1, description="STFT windows of the loss, in samples"
     )
-    gain_db: tuple[float, float] = Field((-20.0, 6.0), description="range of the random gain of crops")
     phone_loss_weight: float = Field(0.5, ge=0, description="weight of the phone loss")
     blurred_share: float = Field(
         0.4, ge=0, le=1, description="share of a batch whose mels are blurred or reconstructed"
     )
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> "VocoderTraining":
+        if max(self.windows) > self.segment_frames * Audio().hop_samples:
+            raise ValueError("windows must be no longer than segment_frames of 200 samples")
+        return self
 
 
 class ProsodyTraining(_Section):
@@ -250,6 +254,12 @@ class ParallelSpeech(_Section):
     sentences: int = Field(1_200, ge=1)
     voices_per_sentence: int = Field(3, ge=2)
     voices: int = Field(160, ge=2, description="speakers, blends included")
+
+    @model_validator(mode="after")
+    def _check_voices(self) -> "ParallelSpeech":
+        if self.voices_per_sentence > self.voices:
+            raise ValueError("voices_per_sentence must be at most voices")
+        return self
 
 
 class Config(_Section):
@@ -270,7 +280,7 @@ class Config(_Section):
     vocoder_training: VocoderTraining = VocoderTraining()
     prosody_training: ProsodyTraining = ProsodyTraining()
     parallel_speech: ParallelSpeech = ParallelSpeech()
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**44, description="times 1,000,003 it must fit into the 64 bits of a torch seed")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":

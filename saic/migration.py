@@ -1,11 +1,11 @@
-"""Config keys and tensor names of 0.9, old to new, so that its weights, configs and runs load."""
+"""Config keys and tensor names of earlier versions, so that their weights, configs and runs load."""
 
 import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 FORMAT_VERSION = 6
-"""Format of ``config.json``, raised by every change after which older files need a migration."""
+"""Format of ``config.json``, raised when keys or tensors get other names."""
 
 OLD_FORMAT_VERSION = 5
 """The previous format: the same weights, under the old names below."""
@@ -33,10 +33,19 @@ CONFIG_KEYS = {
     "vocoder.batch_size": "vocoder_training.batch_size",
     "vocoder.segment_frames": "vocoder_training.segment_frames",
     "vocoder.windows": "vocoder_training.windows",
-    "vocoder.gain_db": "vocoder_training.gain_db",
     "vocoder.words": "vocoder_training.phone_loss_weight",
     "vocoder.hardened_share": "vocoder_training.blurred_share",
 }
+
+REMOVED_KEYS = (
+    "stage2.code_noise",
+    "speaker_training.teacher_weight",
+    "speaker_training.margin",
+    "speaker_training.scale",
+    "vocoder.gain_db",
+    "vocoder_training.gain_db",
+)
+"""Keys of training until 0.11, constants since then. A saved config, which names its format, has all of them."""
 
 TENSORS = {
     r"^content_encoder\.front\.listener\.": "content_encoder.front.phone_encoder.",
@@ -68,8 +77,16 @@ def other_format(found: object) -> str:
 
 
 def migrate_config(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested config values with the old keys renamed; unknown keys stay and are reported later."""
+    """Nested config values with the old keys renamed; unknown keys stay and are reported later.
+
+    Removed keys are dropped from a saved config. In a file written by hand they are unknown.
+    """
     migrated = _copied(values)
+    if "format_version" in migrated:
+        for key in REMOVED_KEYS:
+            section, name = key.split(".")
+            if isinstance(migrated.get(section), dict):
+                migrated[section].pop(name, None)
     for old, new in CONFIG_KEYS.items():
         _move(migrated, old.split("."), new.split("."))
     if migrated.get("format_version") == OLD_FORMAT_VERSION:

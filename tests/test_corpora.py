@@ -129,3 +129,20 @@ def test_missing_lists_are_named_in_the_error(voxceleb: Path, vctk: Path, tmp_pa
     (tmp_path / "empty" / "test-clean").mkdir(parents=True)
     with pytest.raises(DataError, match="LibriSpeech"):
         corpora.read(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "copy"),
+    [
+        ("librispeech", "train-clean-100/1/10/1-10-0000.wav"),
+        ("vctk", "wav48_silence_trimmed/p225/p225_001_mic1.wav"),
+        ("voxceleb", "wav/id10001/1zcIwhmdeo4/00001.flac"),
+    ],
+)
+def test_copy_of_a_clip_in_another_format_raises_data_error(
+    request: pytest.FixtureRequest, corpus: str, copy: str
+) -> None:
+    folder = request.getfixturevalue(corpus)
+    record(folder / copy)
+    with pytest.raises(DataError, match=r"have the same name.*Keep one"):
+        corpora.read(folder)

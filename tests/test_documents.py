@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from benchmarks import documents
 from saic import cli, weights
@@ -232,6 +233,21 @@ def test_bundled_weights_are_small_and_their_config_loads() -> None:
 def test_configs_in_train_are_valid() -> None:
     for path in (ROOT / "train" / "configs").rglob("*.yaml"):
         Config.from_yaml(path)
+
+
+def test_configs_in_train_state_only_what_differs_from_the_defaults() -> None:
+    def equal(stated: dict, defaults: dict, prefix: str = "") -> list[str]:
+        found = []
+        for key, value in stated.items():
+            default = defaults[key]
+            if isinstance(value, dict) and isinstance(default, dict) and value:
+                found += equal(value, default, f"{prefix}{key}.")
+            elif value == default:
+                found.append(prefix + key)
+        return found
+
+    for path in (ROOT / "train" / "configs").rglob("*.yaml"):
+        assert equal(yaml.safe_load(path.read_text(encoding="utf-8")), Config().to_dict()) == [], path.name
 
 
 def test_pins_and_ranges_agree() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saic.errors import DataError
-from train.kokoro import Kokoro, SyntheticVoice, gallery, median_f0_hz, runs_of_words, sentences
+from saic.errors import DataError, UsageError
+from train import kokoro
+from train.kokoro import Kokoro, SyntheticVoice, Utterance, gallery, median_f0_hz, runs_of_words, sentences
 
 WORDNET = """\
 00001740 v heal 000 | get healthy again; "The wound is healing slowly in the cold"; "his broken arm will mend"
@@ -60,3 +61,43 @@ def test_model_file_with_another_hash_raises_data_error(tmp_path: Path) -> None:
     (tmp_path / "vocab.json").write_text(json.dumps({"vocab": {}}))
     with pytest.raises(DataError, match="join the four"):
         Kokoro(tmp_path / "model.onnx", tmp_path / "vocab.json", tmp_path)
+
+
+class Synthesizer:
+    """Stands for Kokoro: a tone in every voice. ``decoded`` counts them."""
+
+    decoded = 0
+
+    def tokens(self, text: str, accent: str) -> list[int]:
+        return list(text.encode())
+
+    def symbols(self, ids: list[int]) -> list[str]:
+        return list(map(chr, ids))
+
+    def encode(self, ids: list[int], voice: SyntheticVoice, speed: float = 1.0) -> Utterance:
+        return Utterance(*np.full((3, 1, 4), 100.0, dtype=np.float32))
+
+    def decode(self, utterance: Utterance, ids: list[int], voice: SyntheticVoice, ratio: float) -> np.ndarray:
+        self.decoded += 1
+        return np.sin(np.arange(2_400, dtype=np.float32))
+
+
+def test_sentence_is_kept_if_it_is_finished_and_its_folder_refused_for_another_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kokoro, "_kokoro", synthesizer := Synthesizer())
+    voices = [SyntheticVoice(name, "F", (name,)) for name in ("af_1", "af_2", "af_3")]
+
+    def render(text: str, n_voices: int = 2) -> list[str]:
+        rows = kokoro._render((tmp_path / "s0000", text, voices[:n_voices], voices[0], 1.0))
+        return [row.path.name for row in rows]
+
+    assert render("One.") == render("One.") == ["af_1.flac", "af_2.flac"] and synthesizer.decoded == 2
+    with pytest.raises(UsageError, match="Name another folder"):
+        render("Two.")
+    assert len(render("One.", 3)) == 3 and synthesizer.decoded == 3
+    phones = {"frames_per_s": 40, "phones": ["", *"One.", ""], "frames": [1, 2, 3, 4, 5, 6]}  # of 0.11
+    (tmp_path / "s0000" / "phones.json").write_text(json.dumps(phones), encoding="utf-8")
+    assert len(render("One.", 3)) == 3 and synthesizer.decoded == 3
+    (tmp_path / "s0000" / "phones.json").unlink()  # as an interruption leaves the folder
+    assert len(render("Two.", 3)) == 3 and synthesizer.decoded == 6

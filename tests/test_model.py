@@ -8,7 +8,14 @@ import torch
 from saic.config import Config
 from saic.conversion import Voice, convert_mel
 from saic.errors import ConfigError, WeightsError
-from saic.migration import CONFIG_KEYS, FORMAT_VERSION, LAST_RELEASES, OLD_FORMAT_VERSION, migrate_tensors
+from saic.migration import (
+    CONFIG_KEYS,
+    FORMAT_VERSION,
+    LAST_RELEASES,
+    OLD_FORMAT_VERSION,
+    REMOVED_KEYS,
+    migrate_tensors,
+)
 from saic.model.model import Model
 from saic.signal.f0 import (
     measure_f0_stats,
@@ -206,7 +213,11 @@ def test_invalid_config_raises_config_error_with_the_key_and_the_valid_keys() ->
         "seed: -1",
         "stage2: {augmentation: {vtlp_factors: [0.0]}}",
         "vocoder_training: {windows: [0]}",
+        "vocoder_training: {windows: [4096], segment_frames: 16}",
         "perceptual: {channels: []}",
+        "perceptual: {channels: [4, 8, 8, 8, 8]}",
+        "seed: 20240101120000",
+        "parallel_speech: {voices: 2, voices_per_sentence: 3}",
         "speaker_encoder: {tdnn: {dilations: [0]}}",
     ],
 )
@@ -243,6 +254,19 @@ def test_config_of_version_0_9_loads_under_the_new_names() -> None:
     assert Config.from_dict(config.to_dict()) == config
     with pytest.raises(ConfigError, match="codes_first"):  # both names of one key
         Config.from_dict({"stage2": {"codes_first": 1, "distill_steps": 1}})
+
+
+def test_saved_config_loads_without_the_keys_that_are_constants_now_and_a_new_config_may_not_have_them() -> None:
+    saved = Config().to_dict()
+    saved["stage2"]["code_noise"] = 0.0
+    saved["speaker_training"] |= {"teacher_weight": 10.0, "margin": 0.2, "scale": 30.0}
+    saved["vocoder_training"]["gain_db"] = [-20.0, 6.0]
+    assert Config.from_dict(saved) == Config()
+    assert Config.from_dict({"format_version": 5, "vocoder": {"gain_db": [-20.0, 6.0]}}) == Config()
+    for key in REMOVED_KEYS:
+        section, name = key.split(".")
+        with pytest.raises(ConfigError, match=name):
+            Config.from_dict({section: {name: 1.0}})
 
 
 def test_every_new_name_of_the_migration_is_a_config_key() -> None:

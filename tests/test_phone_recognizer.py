@@ -92,9 +92,8 @@ def test_clips_that_cannot_be_decoded_are_left_out_of_the_fit(archive: dict[str,
         entry.fit(partial(entry.own_log_mel, archive), clips[:1])
 
 
-@pytest.mark.parametrize("option", ["config", "seed"])
-def test_clips_of_the_fit_are_drawn_by_the_seed_of_the_config_or_of_the_option(
-    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+def test_clips_of_the_fit_are_drawn_by_the_seed_of_the_config(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips = [replace(clip, split="train") for clip in manifest.read(corpus_folder)]
     manifest.write(tmp_path / "manifest.jsonl", clips)
@@ -106,9 +105,8 @@ def test_clips_of_the_fit_are_drawn_by_the_seed_of_the_config_or_of_the_option(
         return torch.eye(80), torch.zeros(80, 1), 0.0
 
     monkeypatch.setattr(entry, "fit", fit)
-    options = {"config": tmp_path / "config.yaml"} if option == "config" else {"seed": 5}
-    for given in (options, {}):
-        entry.main([tmp_path / "manifest.jsonl"], tmp_path / "run", n_clips=4, **given)
+    for config in (tmp_path / "config.yaml", None):
+        entry.main([tmp_path / "manifest.jsonl"], tmp_path / "run", config, n_clips=4)
     order = np.random.default_rng(5).permutation(len(clips))[:4]
     assert drawn[0] == [clips[i].utterance for i in order] != drawn[1]
 

@@ -77,6 +77,8 @@ def test_trials_use_disjoint_clips_of_one_corpus_and_equally_many_speakers_of_ea
         assert source == trial.enrolled_source[0].path.parent != target == trial.enrolled_target[0].path.parent
     with pytest.raises(DataError, match="two dev speakers"):
         choose([clips[:3]], 8)
+    with pytest.raises(UsageError, match="--speakers must be 4 or more"):
+        choose([clips, other], 3)
 
 
 def overlap(one: Piece, other: Piece) -> bool:

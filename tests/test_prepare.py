@@ -53,3 +53,13 @@ def test_too_few_speakers_to_split_raise_data_error(tmp_path: Path) -> None:
     sf.write(tmp_path / "only" / "a.wav", voice(100, 2.0), RATE)
     with pytest.raises(DataError, match="too few"):
         prepare.main(tmp_path, tmp_path / "out.jsonl")
+
+
+def test_manifest_that_cannot_be_written_raises_usage_error_before_clips_are_checked(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "_usable", lambda *_: pytest.fail("checked"))
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file" / "manifest.jsonl", tmp_path):
+        with pytest.raises(UsageError, match="output"):
+            prepare.main(corpus_folder, out, force=True)

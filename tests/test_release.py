@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,12 +20,14 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from benchmarks.training import measure
 from saic.config import Config
 from saic.data import manifest
 from saic.data.manifest import Clip
 from saic.errors import ConfigError, DataError, UsageError
 from saic.pipeline import Pipeline
-from saic.training.loop import Schedule
+from saic.training.loop import Schedule, start
+from saic.training.perceptual import PerceptualStage
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
 from saic.training.vocoder import VocoderStage
@@ -33,7 +36,7 @@ from tests.conftest import RATE, voice
 from train import release, release_parts, stage2
 from train.release_parts import Recipe, Sources
 from train.release_progress import Progress
-from train.step_times import StepTime, measure, stages
+from train.step_times import seconds_per_step, stages
 
 TINY = Path(__file__).parents[1] / "train" / "configs" / "tiny.yaml"
 STAGES = ("perceptual", "stage1", "stage2", "vocoder", "prosody")
@@ -99,7 +102,7 @@ def finished(corpus: Path, config: Path, tmp_path_factory: pytest.TempPathFactor
         for name, stage in (("stage1", Stage1), ("stage2", Stage2), ("vocoder", VocoderStage)):
             patch.setattr(stage, "step", counted(name, stage.step))
         patch.setattr(release, "stages", lambda *_: ((name, None) for name in STAGES))
-        patch.setattr(release, "measure", lambda _: StepTime(3600.0, 0.0, 0.0, 0.0))
+        patch.setattr(release, "seconds_per_step", lambda _: 3600.0)
         patch.setattr("train.vocoder.N_SAMPLES", 1)
         patch.setattr("saic.training.stage2._VALIDATION_CROPS", 4)
         patch.setattr(stage2, "Schedule", partial(Schedule, save_every=1))
@@ -185,6 +188,20 @@ def test_changed_config_data_or_missing_resume_raise_usage_error(
         release.main([tmp_path / "manifest.jsonl"], finished.run, config, resume=True)
 
 
+def test_run_folder_with_the_config_of_an_earlier_version_is_resumed(corpus: Path, tmp_path: Path) -> None:
+    sources = Sources((corpus,))
+    release._open(tmp_path / "run", CONFIG, sources, resume=False)
+    path = tmp_path / "run" / "config.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values["stage2"]["code_noise"] = 0.0
+    values["speaker_training"] |= {"teacher_weight": 10.0, "margin": 0.2, "scale": 30.0}
+    values["vocoder_training"]["gain_db"] = [-20.0, 6.0]
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    release._open(tmp_path / "run", CONFIG, sources, resume=True)
+    (tmp_path / "run" / "log.jsonl").write_text("{}\n", encoding="utf-8")
+    start(tmp_path / "run", CONFIG, resume=True)  # as the folder of a part is
+
+
 def test_part_with_a_damaged_file_is_made_again_with_all_that_start_from_it(finished: SimpleNamespace) -> None:
     parts = Recipe(finished.run, Sources((finished.run,)), CONFIG).parts()
 
@@ -220,6 +237,11 @@ def test_what_would_fail_after_hours_is_refused_at_the_start(corpus: Path, confi
     manifest.write(data, [clip for clip in clips if clip.split == "train"])
     with pytest.raises(DataError, match=r"Corpus 2 has no split 'dev'.*train\.prepare"):
         release.main([corpus, data], run, config)
+    with pytest.raises(DataError, match="'test', which --evaluate reports on"):
+        release.main([corpus], run, config, evaluate=True)
+    (tmp_path / "damaged.jsonl").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match=r"^Corpus 2: Manifest line 1: not JSON"):
+        release.main([corpus, tmp_path / "damaged.jsonl"], run, config)
     lossy = replace(clips[0], path=tmp_path / "clip.mp3")
     lossy.path.write_bytes(b"not read")
     manifest.write(data, [lossy, *(clip for clip in clips if clip.split == "train")])
@@ -257,11 +279,28 @@ def test_parallel_speech_is_made_apart_from_the_texts_of_all_corpora_and_then_us
     assert given["apart_from"] == [corpus, tmp_path] and given["n_sentences"] == CONFIG.parallel_speech.sentences
     assert given["paths"][0] == tmp_path / "kokoro" / "model.onnx"
     monkeypatch.setattr(release, "stages", lambda *_: ((name, None) for name in STAGES))
-    monkeypatch.setattr(release, "measure", lambda _: StepTime(60.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(release, "seconds_per_step", lambda _: 60.0)
     monkeypatch.setattr(release.os, "cpu_count", lambda: 2)
-    release._print_plan(Progress(tmp_path / "run", made), CONFIG, [corpus], "cpu")
-    assert re.search(r"^parallel +3,600  about 2 h 30 min$", capsys.readouterr().out, re.MULTILINE)
+    release._print_plan(Progress(tmp_path / "run", made), made, CONFIG, [corpus], "cpu")
+    out = capsys.readouterr().out
+    assert re.search(r"^parallel +3,600  about 2 h 30 min$", out, re.MULTILINE)
+    assert "Longer than two hours: parallel. In the config" in out
     assert trained["parallel"] == given["paths"][4] == tmp_path / "run" / "parallel"
+
+
+def test_plan_of_one_part_measures_its_stage_alone(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = Recipe(tmp_path, Sources((corpus,)), CONFIG).parts()
+    for unwanted in ("Stage1", "Stage2", "WaveformSet", "ProsodySet"):
+        monkeypatch.setattr(f"train.step_times.{unwanted}", lambda *_, **__: pytest.fail("made"))
+    monkeypatch.setattr(release, "seconds_per_step", lambda stage: 60.0 * isinstance(stage, PerceptualStage))
+    release._print_plan(Progress(tmp_path, parts), parts[1:2], CONFIG, [corpus], "cpu")
+    out = capsys.readouterr().out
+    assert re.search(r"^Measuring a few steps of: perceptual$", out, re.MULTILINE)
+    assert re.search(r"^perceptual +2  about 0 h 02 min$", out, re.MULTILINE)
+    assert re.search(r"^stage1 +2  not now$", out, re.MULTILINE) and "Longer" not in out
+    assert "To go: about 0 h 02 min" in out
 
 
 def test_step_times_are_measured_for_every_stage_and_sum_to_the_whole(corpus: Path) -> None:
@@ -271,6 +310,9 @@ def test_step_times_are_measured_for_every_stage_and_sum_to_the_whole(corpus: Pa
     for name, time in found.items():
         shares = (time.data_s, time.forward_s, time.backward_s, time.optimizer_s)
         assert min(shares) > 0 and sum(shares) == pytest.approx(time.total_s), name
+    taken = []
+    assert seconds_per_step(SimpleNamespace(step=lambda i: (taken.append(i), sleep(0.01))), 2) >= 0.01
+    assert taken == [0, 1, 2]
 
 
 def test_committed_config_of_a_release_has_all_stages() -> None:

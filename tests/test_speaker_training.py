@@ -16,6 +16,7 @@ from saic.errors import DataError, SilentAudio, UsageError
 from saic.model.model import Model
 from saic.model.speaker_encoder import TdnnSpeakerEncoder
 from saic.signal.mel import N_MELS
+from saic.training import clip_cache
 from saic.training.speaker import SpeakerTraining, load_speaker_encoder, speaker_means
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
@@ -157,6 +158,21 @@ def test_both_stages_leave_the_encoder_and_the_speaker_codes_as_they_are(
         assert torch.equal(tensor, before[name]), name
     with pytest.raises(UsageError, match="Leave out --speaker"):
         stage2.main([], tmp_path / "run", init="bundled", speaker=tmp_path)
+
+
+def test_kept_embeddings_of_the_teacher_depend_on_its_module(corpus: Path, tmp_path: Path, monkeypatch) -> None:
+    class Teacher:
+        name = "teacher"
+
+        def embed(self, wav: np.ndarray) -> np.ndarray:
+            return wav[:3]
+
+    asked = set()
+    monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(speaker, "DVectors", Teacher)
+    monkeypatch.setattr(clip_cache, "_code", lambda modules: asked.update(modules) or "")
+    assert len(speaker.teacher_embeddings(manifest.read(corpus)[:1])) == 1
+    assert speaker.teacher_module in asked
 
 
 def test_entry_points_train_the_encoder_and_hand_it_on(corpus: Path, tmp_path: Path, monkeypatch) -> None:

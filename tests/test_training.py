@@ -11,7 +11,7 @@ import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,8 +32,9 @@ from saic.files import DiskError
 from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.signal.mel import log_mel, mel_frequencies_hz
+from saic.signal.vad import require_speech
 from saic.signal.vtlp import warp_matrix
-from saic.training import augmentation, clip_cache, distributed, loop
+from saic.training import augmentation, clip_cache, distributed, loop, waveform_set
 from saic.training import training_set as training_set_module
 from saic.training.augmentation import Augmentation, degrade
 from saic.training.loop import cosine
@@ -43,6 +44,8 @@ from saic.training.stage1 import Stage1, read_codes
 from saic.training.stage2 import Stage2
 from saic.training.training_set import TrainingSet
 from saic.training.vgg import Vgg16
+from saic.training.waveform_set import WaveformSet
+from saic.vocoder import excitation
 from saic.weights import load, load_vocoder, resolve, save_vocoder, write_tensors
 from tests.conftest import RATE, voice
 from train import probe
@@ -149,6 +152,15 @@ def test_speakers_of_two_corpora_with_the_same_name_are_two_speakers(corpus_fold
         read_clips([tmp_path / "one", tmp_path / "two"], "dev")
 
 
+def test_corpus_without_the_split_is_named_by_its_number(corpus_folder: Path, tmp_path: Path) -> None:
+    clips = [replace(clip, split="train") for clip in manifest.read(corpus_folder)[:2]]
+    manifest.write(tmp_path / "manifest.jsonl", clips)
+    with pytest.raises(DataError, match=r"^Corpus 2: No clip.*these splits: test\."):
+        read_clips([tmp_path / "manifest.jsonl", corpus_folder], "train")
+    with pytest.raises(DataError, match=r"^No clip"):
+        read_clips([corpus_folder], "train")
+
+
 def test_added_noise_is_white_to_brown_and_correlates_between_adjacent_frames_only() -> None:
     random = np.random.default_rng(0)
     power = torch.ones(16, 80, 400)
@@ -222,6 +234,20 @@ def test_probe_decodes_the_codes_of_a_stage_1_run_with_detail_and_parallel_clips
     monkeypatch.setattr(probe, "Resemblyzer", Level)
     probe.main([tmp_path / "manifest.jsonl"], run, parallel=tmp_path / "parallel", speakers=4)
     assert "step 2, 4 speakers of 'train', mel L1" in capsys.readouterr().out
+
+    class Picky(Level):
+        def embed(self, wav: np.ndarray) -> np.ndarray:
+            remaining.pop() or require_speech(0 * wav)
+            return super().embed(wav)
+
+    monkeypatch.setattr(probe, "Resemblyzer", Picky)
+    remaining = [True] * 50 + [False]
+    probe.main([tmp_path / "manifest.jsonl"], run, parallel=tmp_path / "parallel", speakers=4)
+    out = capsys.readouterr().out
+    assert "step 2, 3 speakers" in out and "1 more speaker left out" in out
+    remaining = [True] + [False] * 3
+    with pytest.raises(DataError, match="two speakers"):
+        probe.main([tmp_path / "manifest.jsonl"], run, parallel=tmp_path / "parallel", speakers=4)
     with pytest.raises(DataError, match="use the same for both"):
         probe.main([tmp_path / "manifest.jsonl"], run, speakers=4)
 
@@ -551,6 +577,12 @@ def test_checkpoints_kept_are_the_last_two(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"step-8", "step-10"}
 
 
+def test_largest_seed_of_a_config_seeds_every_step() -> None:
+    seed = Config.from_dict({"seed": 2**44 - 1}).seed
+    _, generator = loop.generators(seed + 2, 10**6)  # the vocoder adds 2
+    assert torch.rand(1, generator=generator) < 1
+
+
 def test_nan_loss_raises_training_error_with_the_step(tmp_path: Path) -> None:
     class Broken:
         def step(self, i: int) -> dict[str, float]:
@@ -795,9 +827,31 @@ def test_clip_is_measured_once_for_all_training_sets_and_again_if_the_code_chang
     for k in range(4):
         assert part.lengths[k] >= whole.lengths[k + 2]
         torch.testing.assert_close(part.clip_mel(k)[:, : whole.lengths[k + 2]], whole.clip_mel(k + 2))
-    monkeypatch.setattr(clip_cache, "_code", lambda: "other")
+    monkeypatch.setattr(clip_cache, "_code", lambda modules: "other")
     with pytest.raises(AssertionError, match="measured again"):
         TrainingSet(copied, segment_frames=32, stride=1)
+
+
+def test_measurement_is_made_again_if_a_module_of_its_own_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "cache"))
+    (clip,) = one_clip(tmp_path, 110)
+    own = ModuleType("own")
+    own.__file__ = str(tmp_path / "own.py")
+
+    def measured(value: int) -> int:
+        clip_cache._code.cache_clear()
+        return int(clip_cache.cached(clip.path, "x", lambda: {"x": torch.tensor(value)}, modules=(own,))["x"])
+
+    (tmp_path / "own.py").write_text("first")
+    assert measured(1) == measured(2) == 1
+    (tmp_path / "own.py").write_text("second")
+    assert measured(3) == 3
+    asked = set()
+    monkeypatch.setattr(clip_cache, "_code", lambda modules: asked.update(modules) or "")
+    WaveformSet(TrainingSet([clip], segment_frames=32, stride=1))
+    assert {excitation, waveform_set} <= asked
 
 
 def test_modules_in_the_name_of_a_cached_clip_import_no_others_of_audio_and_signal() -> None:

@@ -1,7 +1,9 @@
 """Neural vocoder: excitation, filters, training, and errors without its weights."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import yaml
 
 from saic import audio
 from saic.config import Config
+from saic.conversion import Speech
 from saic.data import manifest
 from saic.errors import DataError, WeightsError
 from saic.model.model import Model
@@ -175,6 +178,21 @@ def test_waveform_crops_have_the_mels_of_the_batch(waveforms: WaveformSet) -> No
     assert (log_mel(batch.wav)[..., inner] - batch.mel[..., inner])[loud].abs().max() < 0.05
 
 
+def test_waveform_of_a_crop_of_a_parallel_clip_is_of_that_clip(tmp_path: Path) -> None:
+    (tmp_path / "phones.json").write_text("{}", encoding="utf-8")
+    clips = []
+    for name, pitch_hz in (("low", 110), ("high", 220)):
+        audio.save(tmp_path / f"{name}.wav", voice(pitch_hz, 2.0, seed=1))
+        clips.append(manifest.Clip(tmp_path / f"{name}.wav", name, name, None, 2.0, "SAME", "train"))
+    training_set = TrainingSet(clips, segment_frames=32, stride=1)
+    batch = WaveformSet(training_set).sample(8, np.random.default_rng(0))
+    assert {bool(f0.max() > 165) for f0 in batch.f0} == {False, True}
+    torch.testing.assert_close(batch.hz[batch.f0 > 0], batch.f0[batch.f0 > 0], rtol=0.1, atol=0)
+    inner = slice(3, -3)  # log_mel pads a crop by reflection
+    loud = batch.mel[..., inner] > -6
+    assert (log_mel(batch.wav)[..., inner] - batch.mel[..., inner])[loud].abs().max() < 0.05
+
+
 def test_blur_changes_only_the_given_share_of_mels_and_keeps_the_mean(waveforms: WaveformSet) -> None:
     batch = waveforms.sample(4, np.random.default_rng(0))
     mel = batch.mel
@@ -189,7 +207,7 @@ def test_blur_changes_only_the_given_share_of_mels_and_keeps_the_mean(waveforms:
 
 def test_reconstructed_mels_replace_the_blur(corpus_folder: Path) -> None:
     training_set = TrainingSet(manifest.read(corpus_folder)[:2], segment_frames=16, stride=1)
-    waveforms = WaveformSet(training_set, lambda wav: log_mel(torch.from_numpy(wav)).numpy() - 1)
+    waveforms = WaveformSet(training_set, lambda data, clip: data.clip_mel(clip) - 1)
     batch = waveforms.sample(4, np.random.default_rng(0), gain_db=(-6.0, 6.0))
     above_floor = batch.mel > np.log(FLOOR) + 2
     torch.testing.assert_close(batch.reconstructed[above_floor], batch.mel[above_floor] - 1, atol=0.02, rtol=0)
@@ -274,23 +292,67 @@ def test_entry_point_trains_resumes_installs_and_fine_tunes(corpus_folder: Path,
     assert yaml.safe_load((run / "config.yaml").read_text()) == TINY.to_dict()
     (tmp_path / "recognizer").mkdir()
     PhoneRecognizer(5, channels=8, n_blocks=2, kernel=3).save(tmp_path / "recognizer")
-    options = {"init": str(weights), "rebuilt_by": str(weights), "recognizer": tmp_path / "recognizer"}
+    options = {"init": str(weights), "reconstructed_by": str(weights), "recognizer": tmp_path / "recognizer"}
     main([data], tmp_path / "fine_tuned", tiny, **options)
     steps = [json.loads(line) for line in (tmp_path / "fine_tuned" / "log.jsonl").read_text().splitlines()]
     assert any("phone_loss" in step for step in steps)
 
 
-def test_short_clip_that_training_takes_is_reconstructed_too(tmp_path: Path) -> None:
-    from train.vocoder import _reconstructor
+def test_option_that_reconstructs_clips_has_its_old_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from train import entry, vocoder
 
+    given = []
+    monkeypatch.setattr(vocoder.Model, "from_pretrained", lambda name: name)
+    monkeypatch.setattr(vocoder, "train", lambda *_, **options: given.append(options["reconstructed_by"]))
+    for option in ("--reconstructed-by", "--rebuilt-by"):
+        monkeypatch.setattr(sys, "argv", ["vocoder", "--data", "d", "--run", str(tmp_path), option, "folder"])
+        with pytest.raises(SystemExit, match="0"):
+            entry.run(vocoder.main)
+    assert given == ["folder", "folder"]
+
+
+def test_short_clip_that_training_takes_is_reconstructed_too_once_for_each_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from train import vocoder
+
+    monkeypatch.setenv("SAIC_CACHE", str(tmp_path / "cache"))
     wav = np.zeros(round(0.85 * RATE), dtype=np.float32)
     wav[3_200:8_000] = 0.1 * np.sign(np.sin(2 * np.pi * 140 * np.arange(4_800) / RATE))  # 0.3 s
     audio.save(tmp_path / "clip.wav", wav)
     clip = manifest.Clip(tmp_path / "clip.wav", "clip", "a", None, 0.85, None, "train")
     training_set = TrainingSet([clip], segment_frames=64, stride=1)
     assert 32 <= training_set.speech.sum() < 40  # frames: less than half a second
-    batch = WaveformSet(training_set, _reconstructor(Model(TINY).eval())).sample(2, np.random.default_rng(0))
-    assert batch.reconstructed.shape == batch.mel.shape and batch.reconstructed.isfinite().all()
+    for seed in range(2):
+        torch.manual_seed(seed)
+        Model(TINY).save_pretrained(tmp_path / str(seed))
+    models = [Model.from_pretrained(tmp_path / str(seed)) for seed in range(2)]
+
+    def reconstructed(model: Model) -> torch.Tensor:
+        reconstruct = vocoder._reconstructor(model, "cpu")
+        return WaveformSet(training_set, reconstruct).sample(2, np.random.default_rng(0)).reconstructed
+
+    first, other = map(reconstructed, models)
+    assert first.shape == (2, 80, 64) and first.isfinite().all() and not torch.equal(first, other)
+    mel = vocoder.reconstruct_mel(models[0], Speech.from_wav(wav))[0]
+    kept = vocoder._reconstructor(models[0], "cpu")(training_set, 0)
+    assert (kept - mel).abs().mean() < 0.05  # from mel and F0 of float16
+    monkeypatch.setattr(vocoder, "reconstruct_mel", lambda *_: pytest.fail("reconstructed again"))
+    assert torch.equal(reconstructed(models[0]), first)
+
+
+def test_samples_of_a_network_on_another_device_are_made_there(waveforms: WaveformSet, tmp_path: Path) -> None:
+    from train import vocoder
+
+    class Network(torch.nn.Module):
+        receptive_field = 1
+
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            assert {x.device.type for x in inputs} == {"meta"}
+            return torch.zeros(inputs[-1].shape)
+
+    vocoder._write_samples(tmp_path, SimpleNamespace(network=Network(), device="meta"), waveforms)
+    assert len(list((tmp_path / "samples").glob("*.flac"))) == vocoder.N_SAMPLES
 
 
 def test_missing_or_unusable_vocoder_weights_raise_weights_error(tmp_path: Path) -> None:

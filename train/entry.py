@@ -14,7 +14,7 @@ from saic.data import manifest
 from saic.data.left_out import LeftOut
 from saic.data.manifest import Clip
 from saic.devices import require_device
-from saic.errors import SaicError, UsageError
+from saic.errors import DataError, SaicError, UsageError
 from saic.signal.mel import FRAMES_PER_S
 from saic.training import distributed
 from saic.training.training_set import TrainingSet
@@ -64,6 +64,25 @@ def read_config(path: Path | None) -> Config:
     return Config.from_yaml(path) if path else Config()
 
 
+def read_corpora(data: Sequence[Path], splits: Sequence[str] | None = None) -> list[list[Clip]]:
+    """The clips of each corpus, of some splits or of all.
+
+    Raises
+    ------
+    DataError
+        As :func:`saic.data.manifest.read`; of several corpora, the message begins with the corpus's number.
+    """
+    corpora = []
+    for number, path in enumerate(data, start=1):
+        try:
+            corpora.append(manifest.read(path, splits=splits))
+        except DataError as error:
+            if len(data) == 1:
+                raise
+            raise DataError(f"Corpus {number}: {error}") from None
+    return corpora
+
+
 def read_clips(data: Sequence[Path], *splits: str) -> list[Clip]:
     """The clips of some splits of all corpora, in the order of ``data``.
 
@@ -73,9 +92,9 @@ def read_clips(data: Sequence[Path], *splits: str) -> list[Clip]:
     Raises
     ------
     DataError
-        As :func:`saic.data.manifest.read`, for each corpus.
+        As :func:`read_corpora`.
     """
-    corpora = [manifest.read(path, splits=splits) for path in data]
+    corpora = read_corpora(data, splits)
     if len(corpora) == 1:
         return corpora[0]
     return [

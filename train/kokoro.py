@@ -11,7 +11,8 @@ F0 transposed to that voice's median. A voice is one of the model's own, or a bl
 sex, which is a new speaker.
 
 The folder gets ``manifest.jsonl``, and for each sentence ``SENTENCE/VOICE.flac`` and
-``SENTENCE/phones.json``.
+``SENTENCE/phones.json``. An interrupted command goes on where it was. With another seed or other
+voices the sentences differ, so it refuses the folder.
 
 It needs these files, all with free licenses, and programs:
 
@@ -40,6 +41,7 @@ import json
 import multiprocessing
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -61,10 +63,8 @@ from train.phonemes import phonemes
 
 MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 MODEL_RATE_HZ = 24_000
-PHONES_PER_S = 40
-# Tensors of the ONNX graph: where it is cut (features, F0, energy), and the frames of each token.
+# Tensors of the ONNX graph where it is cut: features, F0, energy.
 _CUT = ("/encoder/MatMul_1_output_0", "/encoder/Reshape_output_0", "/encoder/Reshape_1_output_0")
-_ALIGNMENT = "/encoder/Cast_4_output_0"
 _VOICED_HZ = 40  # frames with a lower F0 are unvoiced
 _STYLE_SIZE = 256
 _TWINS = {"pm_alex", "pm_santa", "pf_dora"}  # the same files as em_alex, em_santa, ef_dora
@@ -88,15 +88,11 @@ class SyntheticVoice:
 
 @dataclass(frozen=True)
 class Utterance:
-    """A text on a time axis: three inputs of the decoder, and the duration of each token.
-
-    ``durations`` are in frames of 1/40 s.
-    """
+    """A text on a time axis: three inputs of the decoder."""
 
     features: np.ndarray
     f0: np.ndarray
     energy: np.ndarray
-    durations: np.ndarray
 
 
 class Kokoro:
@@ -128,7 +124,7 @@ class Kokoro:
             return onnxruntime.InferenceSession(part, options, providers=["CPUExecutionProvider"])
 
         cut = Extractor(onnx.load(model))
-        self._encoder = session(["tokens", "style", "speed"], [*_CUT, _ALIGNMENT])
+        self._encoder = session(["tokens", "style", "speed"], list(_CUT))
         self._decoder = session([*_CUT, "style"], ["audio"])
         self._ids = json.loads(vocab.read_text(encoding="utf-8"))["vocab"]
         self._symbols = {i: symbol for symbol, i in self._ids.items()}
@@ -143,14 +139,13 @@ class Kokoro:
         return [self._symbols[i] for i in ids]
 
     def encode(self, ids: list[int], voice: SyntheticVoice, speed: float = 1.0) -> Utterance:
-        """Features, F0, energy and timing of a text in a voice."""
+        """Features, F0 and energy of a text in a voice, on its time axis."""
         inputs = {
             "tokens": np.array([[0, *ids, 0]], dtype=np.int64),
             "style": self._style(voice, len(ids)),
             "speed": np.array([speed], dtype=np.float32),
         }
-        *three, alignment = self._encoder.run([*_CUT, _ALIGNMENT], inputs)
-        return Utterance(*three, alignment.sum(axis=-1).astype(int))
+        return Utterance(*self._encoder.run(list(_CUT), inputs))
 
     def decode(self, utterance: Utterance, ids: list[int], voice: SyntheticVoice, ratio: float = 1.0) -> np.ndarray:
         """Decode an utterance in a voice, F0 multiplied by ``ratio``: (N,) float32 at 24 kHz."""
@@ -230,24 +225,45 @@ def _open(*paths: Path) -> None:
 
 
 def _render(job: tuple[Path, str, list[SyntheticVoice], SyntheticVoice, float]) -> list[Clip]:
-    """Synthesize one sentence in its voices, unless the file exists; return the clips."""
+    """Synthesize one sentence in its voices, and return the clips.
+
+    Files of a finished sentence are kept.
+
+    Raises
+    ------
+    UsageError
+        The folder holds another sentence.
+    """
     folder, text, voices, lead, speed = job
     ids = _kokoro.tokens(text, "en-us")
+    phones = ["", *_kokoro.symbols(ids), ""]
+    finished = _phones_of(folder)
+    if finished not in (None, phones):
+        raise UsageError(
+            "The --out folder holds speech of other sentences, by another seed or other voices. Name another folder,"
+            " or delete that one."
+        )
     utterance = _kokoro.encode(ids, lead, speed)
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for voice in voices:
         path = folder / f"{voice.name}.flac"
-        if not path.is_file():
+        if finished is None or not path.is_file():
             own = _kokoro.encode(ids, voice)
             wav = _kokoro.decode(utterance, ids, voice, median_f0_hz(own.f0) / median_f0_hz(utterance.f0))
             _write(path, wav)
         seconds = soundfile.info(path).duration
         rows.append(Clip(path, f"{folder.name}-{voice.name}", voice.name, voice.sex, seconds, text.upper(), "train"))
-    spelled = ["", *_kokoro.symbols(ids), ""]
-    phones = {"frames_per_s": PHONES_PER_S, "phones": spelled, "frames": utterance.durations.tolist()}
-    files.write(folder / PHONES_NAME, json.dumps(phones, ensure_ascii=False).encode(), force=True)
+    # At the end: without it, the files may be of an interrupted command with other settings.
+    files.write(folder / PHONES_NAME, json.dumps({"phones": phones}, ensure_ascii=False).encode(), force=True)
     return rows
+
+
+def _phones_of(folder: Path) -> list[str] | None:
+    """Phones of the finished sentence in a folder; None if there is none."""
+    with suppress(OSError, ValueError, KeyError):
+        return json.loads((folder / PHONES_NAME).read_text(encoding="utf-8"))["phones"]
+    return None
 
 
 def _write(path: Path, wav: np.ndarray) -> None:
@@ -263,7 +279,7 @@ def main(
     vocab: Annotated[Path, typer.Option("--vocab", help="vocab.json.")],
     voices: Annotated[Path, typer.Option("--voices", help="Folder of *.bin voices.")],
     wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's data.* files.")],
-    out: Annotated[Path, typer.Option("--out", help="Output folder; existing files are kept.")],
+    out: Annotated[Path, typer.Option("--out", help="Output folder; finished sentences are kept.")],
     apart_from: Annotated[
         list[Path] | None,
         typer.Option("--apart-from", help="Corpus whose dev and test texts are left out; repeat it for each."),

@@ -11,7 +11,7 @@ import numpy as np
 
 from saic import audio
 from saic.data.manifest import Clip
-from saic.errors import AudioError, DataError
+from saic.errors import AudioError, DataError, UsageError
 from saic.signal.vad import require_speech, require_varied
 
 MIN_SPEECH_S = 1.0
@@ -64,9 +64,13 @@ def choose(corpora: Sequence[Sequence[Clip]], n_speakers: int, seed: int = 0) ->
 
     Raises
     ------
+    UsageError
+        ``n_speakers`` is less than two for each corpus.
     DataError
         A corpus has fewer than two speakers with three pieces that hold a second of speech.
     """
+    if n_speakers < 2 * len(corpora):
+        raise UsageError(f"A pilot needs two speakers of every corpus: --speakers must be {2 * len(corpora)} or more.")
     random, trials = np.random.default_rng(seed), []
     for number, clips in enumerate(corpora, start=1):
         n_wanted = n_speakers // len(corpora) + (number <= n_speakers % len(corpora))

@@ -19,7 +19,7 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
-from saic import audio
+from saic import audio, files
 from saic.data import corpora, manifest
 from saic.data.corpora import ATTACK, DEV, TEST, TRAIN
 from saic.data.left_out import LeftOut, reason_of
@@ -63,6 +63,7 @@ def main(
         raise UsageError("The manifest exists. Add --force to replace it, or name another.")
     if (folder / manifest.MANIFEST_NAME).is_file():
         raise UsageError("The folder has a manifest already: give that to --data as it is.")
+    files.require_writable([out])
     left_out = LeftOut()
     corpus = corpora.read(folder, identification=identification, left_out=left_out)
     print(f"Laid out like: {corpus.name}")

@@ -6,7 +6,8 @@ first halves. For a stage-1 run, the stage-1 codes are decoded; for a stage-2 ru
 encoded first. A stage-1 run needs the --data and --parallel that it was trained with.
 
 It takes a minute and shows whether more training is worthwhile. Its figures are not for reports:
-few speakers, one clip each, no codec round trip, and in stage 1 training clips.
+few speakers, one clip each, no codec round trip, and in stage 1 training clips. Speakers whose first
+half has too little speech are left out.
 """
 
 from collections import defaultdict
@@ -23,12 +24,11 @@ from tqdm import tqdm
 from saic import audio
 from saic.config import Config
 from saic.conversion import Speech, Voice, convert_mel
-from saic.errors import SilentAudio, TooShort, UsageError
+from saic.errors import DataError, SilentAudio, TooShort, UsageError
 from saic.evaluation.evaluators.embedders import Resemblyzer
 from saic.model.model import Model
 from saic.signal.f0 import measure_f0_stats
 from saic.signal.mel import HOP_SAMPLES
-from saic.signal.vad import require_speech
 from saic.training.loop import latest, load_checkpoint
 from saic.training.stage1 import Codes, load_codes
 from saic.training.training_set import TrainingSet
@@ -43,8 +43,8 @@ MAX_FRAMES = 480  # of the second half, 6 s
 class Half:
     """One halved clip.
 
-    ``speech`` and ``content`` (1, C, L) are of the second half; ``voice`` and ``enrollment`` (N,),
-    the waveform, of the first.
+    ``speech`` and ``content`` (1, C, L) are of the second half; ``voice`` and ``enrollment``, the
+    embedding (D,) that outputs are compared with, of the first.
     """
 
     speech: Speech
@@ -71,15 +71,30 @@ def main(
     if "codes" in state and split != "train":
         raise UsageError("A stage-1 run has codes of the train split only.")
     training_set = read_training_set(data, split, settings, parallel)
+    embedder = Resemblyzer()
     with torch.inference_mode():
-        counts, distance = _evaluate(*_halves(training_set, settings, state, speakers))
-    n = min(speakers, len(training_set.speakers))
-    print(f"step {stored['step']}, {n} speakers of '{split}', mel L1 of the own voice {distance:.3f} deviations")
+        model, halves = _halves(training_set, settings, state, speakers, embedder)
+        counts, distance = _evaluate(model, halves, embedder)
+    n_left_out = min(speakers, len(training_set.speakers)) - len(halves)
+    print(
+        f"step {stored['step']}, {len(halves)} speakers of '{split}', mel L1 of the own voice {distance:.3f} deviations"
+    )
+    if n_left_out:
+        print(f"{n_left_out} more speaker{'s' * (n_left_out > 1)} left out: too little speech in half of a clip")
     for name, hits in counts.items():
         print(f"{name:45}{100 * np.mean(hits):5.1f} %")
 
 
-def _halves(data: TrainingSet, config: Config, state: dict, n_speakers: int) -> tuple[Model, list[Half]]:
+def _halves(
+    data: TrainingSet, config: Config, state: dict, n_speakers: int, embedder: Resemblyzer
+) -> tuple[Model, list[Half]]:
+    """The model of a checkpoint, and a clip of each speaker who has enough speech; at least two.
+
+    Raises
+    ------
+    DataError
+        Fewer than two speakers have.
+    """
     model, codes = Model(config).eval(), None
     if "codes" in state:
         codes = Codes(data.n_codes, len(data.speakers), config)
@@ -99,8 +114,11 @@ def _halves(data: TrainingSet, config: Config, state: dict, n_speakers: int) -> 
         part = slice(data.starts[clip] + first, data.starts[clip] + first + size)
         mel, mask = data.mel[:, part].float()[None], data.speech[part].float()[None, None]
         speech = Speech(mel, mask, tracked_f0=data.f0[part].float()[None])
-        wav = audio.load(data.clips[clip].path)[: max(first - GAP_FRAMES, 0) * HOP_SAMPLES]
-        require_speech(wav)
+        wav = audio.load(data.clips[clip].path)[: max(first - GAP_FRAMES, 1) * HOP_SAMPLES]
+        try:
+            enrollment = embedder.embed(wav)
+        except (SilentAudio, TooShort):
+            continue
         enrolled = Speech.from_wav(wav)
         if codes is not None:
             content = codes.content_of(data.code_rows(clip, first, first + size)[None])
@@ -109,14 +127,16 @@ def _halves(data: TrainingSet, config: Config, state: dict, n_speakers: int) -> 
             voice = Voice(embedding, f0_stats, enrolled.mel_statistics)
         else:
             content, voice = model.encode_content(mel, mask), Voice.from_speech(model, [enrolled])
-        halves.append(Half(speech, content, voice, wav))
+        halves.append(Half(speech, content, voice, enrollment))
+    if len(halves) < 2:
+        raise DataError("The probe needs two speakers whose longest clip has some seconds of speech in each half.")
     return model, halves
 
 
-def _evaluate(model: Model, halves: list[Half]) -> tuple[dict[str, list[bool]], float]:
+def _evaluate(model: Model, halves: list[Half], embedder: Resemblyzer) -> tuple[dict[str, list[bool]], float]:
     """Whether each measure holds, per speaker; and the mel L1 of reconstructions, in deviations."""
-    embedder, vocode = Resemblyzer(), GriffinLim(model.config.vocoder.iterations)
-    enrolled = np.stack([embedder.embed(half.enrollment) for half in halves])
+    vocode = GriffinLim(model.config.vocoder.iterations)
+    enrolled = np.stack([half.enrollment for half in halves])
 
     def best_match(mel: Tensor, f0: Tensor) -> int | None:
         with suppress(SilentAudio, TooShort):  # early in training an output may hold no speech

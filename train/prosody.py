@@ -39,10 +39,7 @@ from train.entry import (
 
 InitOption = Annotated[str, typer.Option("--init", help='Weights whose codes to use: a folder, or "bundled".')]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of weights that gets the predictor.")]
-StepsOption = Annotated[
-    int | None, typer.Option("--steps", min=1, help="Optimization steps.", show_default="the config's")
-]
-SaveOption = Annotated[int, typer.Option("--save-every", min=1, help="Steps between checkpoints.")]
+_SAVE_EVERY = 200
 
 
 def main(
@@ -51,14 +48,12 @@ def main(
     init: InitOption = "bundled",
     weights: WeightsOption = None,
     config: ConfigOption = None,
-    steps: StepsOption = None,
-    save_every: SaveOption = 200,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
-    steps = settings.prosody_training.steps if steps is None else steps
+    steps = settings.prosody_training.steps
     start(run, settings, resume=resume)
     model = Model.from_pretrained(named_weights(init))
     if model.config.content_stride != settings.content_stride:
@@ -69,7 +64,7 @@ def main(
             raise UsageError("--weights holds another model than --init, with other content codes. Name one model.")
     made_by = sha256(model.folder / MODEL)[:16]
     if not (is_finished(run, steps, {"--init": made_by}) and (run / PROSODY).is_file()):
-        _train(data, run, settings, model, made_by, Schedule(steps, save_every), resume=resume, device=device)
+        _train(data, run, settings, model, made_by, resume=resume, device=device)
     print(f"Prosody predictor: {run / PROSODY}")
     if weights is not None:
         codes = model.config.content_encoder.code_channels
@@ -84,21 +79,21 @@ def _train(
     settings: Config,
     model: Model,
     made_by: str,
-    schedule: Schedule,
     *,
     resume: bool,
     device: str,
 ) -> None:
     """Train a predictor on the content codes of a model, and write it; ``made_by`` is the model's hash."""
+    steps = settings.prosody_training.steps
     clips = {split: read_training_set(data, split, settings) for split in ("train", "dev")}
     codes = {split: encode_clips(clips[split], model, run / f"codes_{split}_{made_by}.safetensors") for split in clips}
     speech = clips["train"].speech[:: settings.content_stride]
     centers = cluster_centers(codes["train"][:, speech], np.random.default_rng(settings.seed))
     sets = [ProsodySet(clips[split], codes[split], centers) for split in clips]
     rate = typical_rate(codes["train"], speech)
-    stage = ProsodyTraining(*sets, centers, rate, settings, schedule.steps, device)
+    stage = ProsodyTraining(*sets, centers, rate, settings, steps, device)
     inputs = {DATA: clips["train"].fingerprint, "--init": made_by}
-    run_stage(stage, schedule, run, resume=resume, validate=stage.validate, inputs=inputs)
+    run_stage(stage, Schedule(steps, _SAVE_EVERY), run, resume=resume, validate=stage.validate, inputs=inputs)
     stage.predictor.save(run / PROSODY)
 
 

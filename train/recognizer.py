@@ -55,16 +55,13 @@ def main(
     run: RunOption,
     config: ConfigOption = None,
     n_clips: Annotated[int, typer.Option("--clips", min=1, help="Number of clips that the map is fitted on.")] = 200,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of the draw of clips.", show_default="the config's")
-    ] = None,
 ) -> None:
     """Fit the linear map on the train split, and write it with the network."""
     settings = read_config(config)
     archive = read_archive()
     recognizer = network(archive)
     clips = read_clips(data, "train")
-    chosen = np.random.default_rng(settings.seed if seed is None else seed).permutation(len(clips))[:n_clips]
+    chosen = np.random.default_rng(settings.seed).permutation(len(clips))[:n_clips]
     left_out = LeftOut()
     own_mel = partial(own_log_mel, archive)
     recognizer.matrix, recognizer.offset, error = fit(own_mel, [clips[i] for i in chosen], left_out)

@@ -1,4 +1,4 @@
-"""Make finished weights from corpora and pretrained teachers, in parts of at most about two hours.
+"""Make finished weights from corpora and pretrained teachers, in parts.
 
 ::
 
@@ -9,7 +9,8 @@ The parts: parallel speech (with ``--kokoro``, the folder that the commands in t
 phone recognizer, if the config uses it (train.recognizer), the perceptual network, the speaker encoder,
 if the config has ``speaker_encoder.tdnn`` (train.speaker), stage 1, stage 2, vocoder, gallery and
 prosody predictor. The finished weights are ``DIR/weights``. The command prints
-all parts with their steps, an estimate of their time on this machine, and what is done already.
+all parts with their steps, an estimate of their time on this machine, and what is done already, and
+names those that take more than two hours.
 
 ``--resume`` skips finished parts and goes on with an interrupted one from its checkpoint. ``--part``
 makes one part alone. Each part leaves one file of float16 tensors from which the next ones start,
@@ -43,16 +44,18 @@ from train.entry import (
     RunOption,
     read_clips,
     read_config,
+    read_corpora,
     run,
 )
 from train.release_parts import CONFIG, PARALLEL, WEIGHTS, Recipe, Sources
 from train.release_progress import Part, Progress
-from train.step_times import measure, stages
+from train.step_times import seconds_per_step, stages
 from train.vocoder import lossless_clips
 from train.voices import choose
 
 _SECTIONS = ("stage1", "stage2", "vocoder_training")
 _DATA_STATE = "data.json"
+_LONG_S = 7_200.0
 _CLIP_S = 5.0  # of parallel speech; Kokoro takes its length on one core
 
 
@@ -78,11 +81,11 @@ def main(
         raise UsageError("--parallel is finished speech, and --kokoro makes it: give one of them.")
     sources = Sources(tuple(data), parallel, kokoro, wordnet)
     sources.check_synthesizer()
-    _check_data(data, [parallel] if parallel else data if kokoro is None else ())
+    _check_data(data, [parallel] if parallel else data if kokoro is None else (), evaluate=evaluate)
     _open(run, settings, sources, resume=resume)
     progress = Progress(run, Recipe(run, sources, settings, device).parts())
     chosen = _chosen(progress, part)
-    _print_plan(progress, settings, data, device)
+    _print_plan(progress, chosen, settings, data, device)
     for one in chosen:
         if not progress.is_finished(one):
             print(f"\nPart {one.name}:", flush=True)
@@ -113,13 +116,15 @@ def _read_config(path: Path) -> Config:
     return settings
 
 
-def _check_data(data: Sequence[Path], voices: Sequence[Path]) -> None:
+def _check_data(data: Sequence[Path], voices: Sequence[Path], *, evaluate: bool) -> None:
     """Find out now what a part would miss after hours: splits, lossless clips, voices of the gallery.
 
     ``voices`` are the corpora of the gallery's voices, none if they are still to be made.
     """
-    for number, path in enumerate(data, start=1):
-        present = {clip.split for clip in manifest.read(path)}
+    splits = [{clip.split for clip in clips} for clips in read_corpora(data)]
+    if evaluate and "test" not in set().union(*splits):
+        raise DataError("No corpus has the split 'test', which --evaluate reports on. Leave that out, or add a corpus.")
+    for number, present in enumerate(splits, start=1):
         if missing := {"train", "dev"} - present:
             raise DataError(
                 f"Corpus {number} has no split '{min(missing)}'. Make its manifest with train.prepare, which draws"
@@ -184,24 +189,25 @@ def _chosen(progress: Progress, name: str | None) -> list[Part]:
     return chosen
 
 
-def _print_plan(progress: Progress, config: Config, data: Sequence[Path], device: str) -> None:
-    """Print every part with its steps, and its time: taken, or estimated from a few steps here."""
-    finished = {part.name: progress.is_finished(part) for part in progress.parts}
-    wanted = {part.stage for part in progress.parts if part.stage and not finished[part.name]}
+def _print_plan(progress: Progress, chosen: Sequence[Part], config: Config, data: Sequence[Path], device: str) -> None:
+    """Print every part with its steps, and its time: taken, or of a chosen one estimated from a few steps here."""
+    to_do = {part.name for part in chosen if not progress.is_finished(part)}
+    wanted = {part.stage for part in progress.parts if part.stage and part.name in to_do}
     seconds = {PARALLEL: _CLIP_S / (os.cpu_count() or 1)}
     if wanted := wanted - {PARALLEL}:
         print(f"Measuring a few steps of: {', '.join(sorted(wanted))}", flush=True)
-        available = stages(config, read_clips(data, "train"), lossless_clips(data, "train"), device)
-        seconds |= {name: measure(stage).total_s for name, stage in available if name in wanted}
-    left_s = 0.0
+        made = stages(config, read_clips(data, "train"), lossless_clips(data, "train"), device, wanted)
+        seconds |= {name: seconds_per_step(stage) for name, stage in made}
+    left_s, long = 0.0, []
     print(f"{'Part':<16}{'Steps':>8}  Time")
     for part in progress.parts:
         steps = f"{part.steps:,}" if part.steps else ""
-        if finished[part.name]:
-            state = f"done, {_clock(60 * progress.minutes(part))}"
+        if part.name not in to_do:
+            state = f"done, {_clock(60 * progress.minutes(part))}" if progress.is_finished(part) else "not now"
         elif part.stage:
             estimate = part.steps * seconds[part.stage]
             left_s += estimate
+            long += [part.name] if estimate > _LONG_S else []
             state = f"about {_clock(estimate)}{progress.begun(part)}"
         else:
             state = "some minutes"
@@ -210,6 +216,11 @@ def _print_plan(progress: Progress, config: Config, data: Sequence[Path], device
         threads = torch.get_num_threads()
         where = f"{threads} thread{'s' * (threads > 1)}" if device == "cpu" else device
         print(f"To go: about {_clock(left_s)} of training on this machine, as busy as it is now ({where})")
+    if long:
+        print(
+            f"Longer than two hours: {', '.join(long)}. In the config of a new run, part_steps divides stage1, stage2"
+            " and vocoder_training."
+        )
 
 
 def _clock(seconds: float) -> str:

@@ -152,7 +152,7 @@ class Recipe:
                 self.run / name,
                 self.config,
                 init=load_file(self.run / before / VOCODER) if before else None,
-                rebuilt_by=Model.from_pretrained(self.run / model / stage2.WEIGHTS),
+                reconstructed_by=Model.from_pretrained(self.run / model / stage2.WEIGHTS),
                 recognizer=self._folder_of(RECOGNIZER),
                 steps=steps,
                 resume=resume,

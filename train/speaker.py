@@ -23,6 +23,7 @@ from saic import audio
 from saic.data.manifest import Clip
 from saic.errors import AudioError, DataError
 from saic.evaluation.metrics import equal_error_rate
+from saic.training import teacher as teacher_module
 from saic.training.clip_cache import cached
 from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
@@ -77,7 +78,8 @@ def teacher_embeddings(clips: Sequence[Clip]) -> list[np.ndarray | None]:
             return {"embedding": torch.zeros(0)}
 
     for clip in tqdm(clips, desc="teacher", unit="clip", leave=False):
-        embedding = cached(clip.path, f"d-vector, {teacher.name}", partial(measure, clip))["embedding"].numpy()
+        what = f"d-vector, {teacher.name}"
+        embedding = cached(clip.path, what, partial(measure, clip), modules=(teacher_module,))["embedding"].numpy()
         found.append(embedding if len(embedding) else None)
     return found
 

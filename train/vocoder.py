@@ -4,19 +4,20 @@
 
     python -m train.vocoder --data MANIFEST --run DIR [--init WEIGHTS] [--weights DIR]
 
-``--init`` starts from the vocoder of finished weights. With ``--rebuilt-by WEIGHTS`` a share of the
-mels is reconstructed by those weights, which blurs them as in a conversion. ``--recognizer DIR``
-(output of ``train.recognizer``) adds the phone loss. ``--weights`` adds the finished vocoder to a
-weights folder and its config; with ``--resume`` on a finished run it does only that.
+``--init`` starts from the vocoder of finished weights. With ``--reconstructed-by WEIGHTS`` a share of
+the mels is reconstructed by those weights, which blurs them as in a conversion; they are kept in the
+cache (``SAIC_CACHE``). ``--recognizer DIR`` (output of ``train.recognizer``) adds the phone loss.
+``--weights`` adds the finished vocoder to a weights folder and its config; with ``--resume`` on a
+finished run it does only that.
 Writes ``DIR/vocoder.safetensors``.
 """
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import soundfile
 import torch
 import typer
@@ -28,8 +29,10 @@ from saic.config import Config
 from saic.conversion import Speech, reconstruct_mel
 from saic.data.manifest import Clip
 from saic.errors import DataError
+from saic.evaluation.cache_keys import code_fingerprint
 from saic.model.model import Model
 from saic.signal.mel import SAMPLE_RATE, log_mel
+from saic.training.clip_cache import cached
 from saic.training.loop import Schedule, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
 from saic.training.phone_recognizer import load_recognizer
@@ -37,7 +40,7 @@ from saic.training.training_set import TrainingSet
 from saic.training.vocoder import VocoderStage
 from saic.training.waveform_set import WaveformSet
 from saic.vocoder.source_filter import NeuralVocoder
-from saic.weights import VOCODER, load_vocoder, resolve, save_vocoder, write_tensors
+from saic.weights import MODEL, VOCODER, load_vocoder, resolve, save_vocoder, sha256, write_tensors
 from train.entry import (
     ConfigOption,
     DataOption,
@@ -58,7 +61,10 @@ InitOption = Annotated[
     str | None, typer.Option("--init", help='Weights whose vocoder to start from: a folder, or "bundled".')
 ]
 ReconstructedOption = Annotated[
-    str | None, typer.Option("--rebuilt-by", help='Weights that reconstruct the clips: a folder, or "bundled".')
+    str | None, typer.Option("--reconstructed-by", help='Weights that reconstruct the clips: a folder, or "bundled".')
+]
+OldReconstructedOption = Annotated[
+    str | None, typer.Option("--rebuilt-by", hidden=True, help="The name of --reconstructed-by until 0.11.")
 ]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of weights that gets the vocoder.")]
 
@@ -69,19 +75,21 @@ def main(
     config: ConfigOption = None,
     weights: WeightsOption = None,
     init: InitOption = None,
-    rebuilt_by: ReconstructedOption = None,
+    reconstructed_by: ReconstructedOption = None,
+    rebuilt_by: OldReconstructedOption = None,
     recognizer: RecognizerOption = None,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
+    name = reconstructed_by or rebuilt_by
     train(
         data,
         run,
         settings,
         init=None if init is None else load_vocoder(resolve(named_weights(init))),
-        rebuilt_by=None if rebuilt_by is None else Model.from_pretrained(named_weights(rebuilt_by)),
+        reconstructed_by=None if name is None else Model.from_pretrained(named_weights(name)),
         recognizer=recognizer,
         resume=resume,
         device=device,
@@ -97,7 +105,7 @@ def train(
     config: Config,
     *,
     init: dict[str, torch.Tensor] | None = None,
-    rebuilt_by: Model | None = None,
+    reconstructed_by: Model | None = None,
     recognizer: Path | None = None,
     steps: range | None = None,
     resume: bool = False,
@@ -109,7 +117,7 @@ def train(
     ----------
     init
         Tensors of the vocoder to start from, such as that of the part before.
-    rebuilt_by
+    reconstructed_by
         Model that reconstructs a share of the mels.
     steps
         Those of one part of the training; None takes all.
@@ -118,7 +126,7 @@ def train(
     steps = range(settings.steps) if steps is None else steps
     start(run, config, resume=resume)
     if not _finished(run, steps.stop):
-        reconstruct = None if rebuilt_by is None else _reconstructor(rebuilt_by)
+        reconstruct = None if reconstructed_by is None else _reconstructor(reconstructed_by, device)
         unseen = _read(data, "dev", settings.segment_frames)
         stage = VocoderStage(
             _read(data, "train", settings.segment_frames, reconstruct),
@@ -140,14 +148,22 @@ def train(
     write_tensors(run / VOCODER, {name: tensor.half().contiguous() for name, tensor in tensors.items()})
 
 
-def _reconstructor(model: Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Function from a recording to the log-mel that a model reconstructs in its own voice."""
+def _reconstructor(model: Model, device: str) -> Callable[[TrainingSet, int], torch.Tensor]:
+    """Function from a clip of a set to the log-mel (80, T) that a model of finished weights reconstructs in its voice.
+
+    The mels are kept in the cache.
+    """
+    model.to(device)
+    sizes = model.config.model_dump_json(include={"content_encoder", "speaker_encoder", "decoder"})
+    code = code_fingerprint("model", "signal", "conversion.py")
+    what = f"reconstruction, {sha256(model.folder / MODEL)}, {sizes}, {code}"
 
     @torch.inference_mode()
-    def reconstruct(wav: np.ndarray) -> np.ndarray:
-        return reconstruct_mel(model, Speech.from_wav(wav))[0].numpy()
+    def measure(data: TrainingSet, clip: int) -> dict[str, torch.Tensor]:
+        mel, mask, f0 = (x[None].to(device) for x in (data.clip_mel(clip), data.clip_mask(clip), data.clip_f0(clip)))
+        return {"mel": reconstruct_mel(model, Speech(mel, mask, tracked_f0=f0))[0].half().cpu()}
 
-    return reconstruct
+    return lambda data, clip: cached(data.clips[clip].path, what, partial(measure, data, clip))["mel"]
 
 
 def _finished(run: Path, steps: int) -> bool:
@@ -176,7 +192,7 @@ def _read(
     data: Sequence[Path],
     split: str,
     segment_frames: int,
-    reconstruct: Callable[[np.ndarray], np.ndarray] | None = None,
+    reconstruct: Callable[[TrainingSet, int], torch.Tensor] | None = None,
 ) -> WaveformSet:
     clips = lossless_clips(data, split)
     training_set = TrainingSet(clips, segment_frames=segment_frames, stride=1)
@@ -192,7 +208,7 @@ def _write_samples(run: Path, stage: VocoderStage, unseen: WaveformSet) -> None:
     vocode = NeuralVocoder(stage.network)
     for clip in range(min(N_SAMPLES, len(unseen.training_set.clips))):
         mel, f0 = unseen.training_set.clip_mel(clip), unseen.training_set.clip_f0(clip)
-        wav = vocode(mel, f0).clamp(-1, 1)
+        wav = vocode(mel.to(stage.device), f0).clamp(-1, 1).cpu()
         sound, picture = io.BytesIO(), io.BytesIO()
         soundfile.write(sound, wav.numpy(), SAMPLE_RATE, format="FLAC")
         _draw({"Recording": mel, "Vocoder": log_mel(wav)}).savefig(picture, dpi=100)

@@ -58,8 +58,7 @@ def evaluate(
         bool,
         typer.Option(
             "--quick",
-            help="Test run: 12 speakers; privacy of pseudonyms alone, on 20 speakers at 5 and 15 s, in about five"
-            " minutes on two cores; no WER, MOS, probes and trained networks.",
+            help="Test run: 12 speakers, 20 for the privacy of pseudonyms; no WER, MOS, probes and trained networks.",
         ),
     ] = False,
     system: Annotated[

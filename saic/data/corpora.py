@@ -66,7 +66,7 @@ def read(folder: Path, *, identification: bool = False, left_out: LeftOut | None
     Raises
     ------
     DataError
-        A list that the layout needs is missing, or there are no recordings.
+        A list that the layout needs is missing, there are no recordings, or two have the same utterance.
     UsageError
         ``identification`` for another corpus than VoxCeleb1.
     """
@@ -84,6 +84,11 @@ def read(folder: Path, *, identification: bool = False, left_out: LeftOut | None
     for clip in sorted(corpus.clips, key=lambda clip: clip.utterance):
         duration = manifest.duration_s(clip.path, own, clip.path.relative_to(folder).as_posix())
         if duration is not None:
+            if clips and clips[-1].utterance == clip.utterance:
+                raise DataError(
+                    f"Clips {len(clips)} and {len(clips) + 1} of the corpus, sorted by name, have the same name, as"
+                    " copies in another format have. Keep one of them."
+                )
             clips.append(replace(clip, duration_s=duration))
     if not clips:
         counts = f" {own}." if own else ""

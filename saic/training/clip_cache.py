@@ -1,8 +1,9 @@
 """Cache on disk of what is computed once for each clip, for all trainings on this machine.
 
 The folder is ``SAIC_CACHE``, or the platform's cache folder. A file is named by a hash of the clip's
-content, of the modules that decode and measure clips (:data:`MODULES`), and of what is kept in it. So
-a changed clip or a changed mel is measured again, and the folder may be copied to another machine.
+content, of the modules that decode and measure clips (:data:`MODULES` and those of the measurement),
+and of what is kept in it. So a changed clip or a changed mel is measured again, and the folder may be
+copied to another machine.
 Only its owner can read it. Nothing is ever removed from it.
 """
 
@@ -11,6 +12,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from platformdirs import user_cache_path
 from safetensors import SafetensorError
@@ -24,10 +26,12 @@ from saic.signal import f0, filters, masking, mel, vad
 from saic.weights import sha256, write_tensors
 
 MODULES = (audio_files, decode, limits, mix, f0, filters, masking, mel, vad)
-"""Modules that a cached measurement depends on."""
+"""Modules that every cached measurement depends on."""
 
 
-def cached(clip: Path, what: str, measure: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def cached(
+    clip: Path, what: str, measure: Callable[[], dict[str, Tensor]], *, modules: tuple[ModuleType, ...] = ()
+) -> dict[str, Tensor]:
     """Read the tensors of a clip, or measure and keep them.
 
     A damaged file is made again. If the folder cannot be written, the tensors are only returned.
@@ -37,13 +41,14 @@ def cached(clip: Path, what: str, measure: Callable[[], dict[str, Tensor]]) -> d
     clip
         Audio file.
     what
-        Name of the measurement, with everything that it depends on besides the clip and
-        :data:`MODULES`.
+        Name of the measurement, with everything that it depends on besides the clip and the modules.
     measure
         Makes the tensors; its errors are not caught and nothing is kept then.
+    modules
+        Modules that it depends on besides :data:`MODULES`.
     """
     try:
-        name = hashlib.sha256(f"{sha256(clip)}|{_code()}|{what}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(f"{sha256(clip)}|{_code(MODULES + modules)}|{what}".encode()).hexdigest()[:32]
     except OSError:  # the clip cannot be read, which measuring reports
         return measure()
     path = cache_folder() / "clips" / f"{name}.safetensors"
@@ -60,10 +65,10 @@ def cached(clip: Path, what: str, measure: Callable[[], dict[str, Tensor]]) -> d
 
 
 @cache
-def _code() -> str:
-    """Hash of the source files of :data:`MODULES`."""
+def _code(modules: tuple[ModuleType, ...]) -> str:
+    """Hash of the source files of modules."""
     digest = hashlib.sha256()
-    for module in MODULES:
+    for module in modules:
         digest.update(module.__name__.encode() + b"\0" + Path(module.__file__).read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -96,10 +96,8 @@ class ProsodySet:
     def sample(self, size: int, random: np.random.Generator) -> "ProsodyCrops":
         """Random crops."""
         crops = self.training_set.sample(size, random)
-        stride, frames = self.training_set.stride, self.training_set.segment_frames
-        first = torch.from_numpy(self.training_set.starts[crops.clip.numpy()]) + crops.offset
-        codes = (first // stride)[:, None] + torch.arange(frames // stride)
-        rows = first[:, None] + torch.arange(frames)
+        stride, rows = self.training_set.stride, self.training_set.frame_rows(crops)
+        codes = rows[:, ::stride] // stride
         return ProsodyCrops(
             self.clusters[codes],
             self.target[rows],

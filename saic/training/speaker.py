@@ -31,6 +31,9 @@ FILE = "speaker.safetensors"
 _AUGMENTATION = AugmentationConfig(vtlp_factors=(1.0,), degraded_share=0.3)  # a warp would change the speaker
 _EQUALIZED_SHARE = 0.7
 _GAIN_NEPERS = 0.5  # standard deviation
+_TEACHER_WEIGHT = 10.0  # of the distance from the teacher's embedding
+_MARGIN = 0.2  # of the speaker classifier, in radians
+_SCALE = 30.0  # of its cosines
 
 
 class SpeakerTraining:
@@ -101,7 +104,7 @@ class SpeakerTraining:
             "speaker": self._classification(embedding, speakers, i),
         }
         self.optimizer.zero_grad()
-        (settings.teacher_weight * losses["teacher"] + losses["speaker"]).backward()
+        (_TEACHER_WEIGHT * losses["teacher"] + losses["speaker"]).backward()
         nn.utils.clip_grad_norm_([*self.encoder.parameters(), *self.heads.parameters()], 5.0)
         self.optimizer.step()
         return {name: loss.detach() for name, loss in losses.items()}
@@ -117,11 +120,11 @@ class SpeakerTraining:
     def _classification(self, embedding: Tensor, speakers: Tensor, i: int) -> Tensor:
         """Cross entropy of scaled cosines; the margin rises to its value in the first third of the steps."""
         settings = self.config.speaker_training
-        margin = settings.margin * min(1.0, 3 * i / settings.steps)
+        margin = _MARGIN * min(1.0, 3 * i / settings.steps)
         cosines = F.normalize(embedding, dim=1) @ F.normalize(self.heads["speaker"].weight, dim=1).T
         angles = cosines.clamp(-1 + 1e-6, 1 - 1e-6).acos()
         own = F.one_hot(speakers, cosines.shape[1]).bool()
-        return F.cross_entropy(settings.scale * torch.where(own, (angles + margin).cos(), cosines), speakers)
+        return F.cross_entropy(_SCALE * torch.where(own, (angles + margin).cos(), cosines), speakers)
 
     @torch.no_grad()
     def embed(self, crops: Crops) -> Tensor:

@@ -188,13 +188,14 @@ class Stage2:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _noisy(self, content: Tensor, random: np.random.Generator) -> Tensor:
-        """The decoder's input: content codes with noise in proportion to their deviation over the crop.
+        """The decoder's input: content codes, with noise on the detail channels.
 
-        In proportion, since codes of any scale then carry the same information.
+        It is in proportion to their deviation over the crop, since codes of any scale then carry the
+        same information.
         """
         stage, (_, channels, n_codes) = self.config.stage2, content.shape
         n_detail = self.config.content_encoder.detail_channels
-        scale = torch.tensor([stage.code_noise] * (channels - n_detail) + [stage.detail_noise] * n_detail)
+        scale = torch.tensor([0.0] * (channels - n_detail) + [stage.detail_noise] * n_detail)
         if not scale.any():
             return content
         size = self.config.training.batch_size, channels, n_codes

@@ -21,7 +21,7 @@ from saic.signal.vad import speech_frames
 from saic.training.clip_cache import cached
 
 PHONES_NAME = "phones.json"
-"""File beside parallel clips: JSON with ``phones``, their ``frames``, and ``frames_per_s``."""
+"""File beside parallel clips: JSON with the ``phones`` of their text."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,11 @@ class TrainingSet:
             others = self._parallel[clip][self._parallel[clip] != clip]
             clips.append(generator.choice(others) if len(others) else clip)
         return self.crops(np.array(clips), crops.offset.numpy())
+
+    def frame_rows(self, crops: Crops) -> Tensor:
+        """(B, S) numbers of the crops' frames among the frames of all clips."""
+        first = torch.from_numpy(self.starts)[crops.clip] + crops.offset
+        return first[:, None] + torch.arange(self.segment_frames)
 
     def code_rows(self, clip: int, first: int, stop: int) -> Tensor:
         """Rows of the stage-1 code table of a clip's frames from ``first`` to ``stop``, multiples of the stride."""

@@ -24,6 +24,7 @@ from saic.vocoder.excitation import pulses
 from saic.vocoder.source_filter import SourceFilter
 
 _VALIDATION_CROPS = 32
+_GAIN_DB = (-20.0, 6.0)  # range of the random gain of crops
 _BLURS = ((1, 3), (3, 1), (3, 3), (3, 5), (5, 3))  # bins, frames
 
 
@@ -79,7 +80,7 @@ class VocoderStage:
         settings = self.config.vocoder_training
         random, noise = generators(self.config.seed + 2, i)
         self.optimizer.param_groups[0]["lr"] = settings.lr * cosine(i, settings.steps, first=self.first_step)
-        batch = self.waveforms.sample(settings.batch_size, random, gain_db=settings.gain_db)
+        batch = self.waveforms.sample(settings.batch_size, random, gain_db=_GAIN_DB)
         mel = blur_some(batch, random, noise, settings.blurred_share)
         output, target = self._synthesize(batch, mel, noise), batch.wav.to(self.device)
         losses = {"loss": self.spectral_loss(output, target)}

@@ -1,5 +1,6 @@
 """Training data of the vocoder: waveforms, log-mels, and F0 that fits the harmonics exactly."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from saic import audio
 from saic.signal.mel import FLOOR, HOP_SAMPLES, N_FFT, SAMPLE_RATE
 from saic.training.clip_cache import cached
 from saic.training.training_set import TrainingSet
+from saic.vocoder import excitation
 from saic.vocoder.excitation import smooth_f0
 
 _SHORT = 2**15  # full scale of 16 bits
@@ -20,7 +22,7 @@ _PADDED = 4 * N_FFT  # FFT size: bins of 4 Hz, interpolated linearly
 _STEPS = np.linspace(-0.035, 0.035, 15)  # candidates, in octaves re the tracked F0, which has steps of 0.021
 _HARMONICS = 12
 _TOP_HZ = 2_500.0
-_REFINED = "refined F0, version 1"  # in the cache of clips; another version for another refinement
+_REFINING = (excitation, sys.modules[__name__])  # modules that the refined F0 depends on
 
 
 @dataclass(frozen=True)
@@ -42,18 +44,19 @@ class WaveformBatch:
 class WaveformSet:
     """Waveforms of a :class:`~saic.training.training_set.TrainingSet` with stride 1."""
 
-    def __init__(self, training_set: TrainingSet, reconstruct: Callable[[np.ndarray], np.ndarray] | None = None):
-        """``reconstruct``: a model's reconstruction, from a wav (N,) to a log-mel (80, N / 200)."""
+    def __init__(self, training_set: TrainingSet, reconstruct: Callable[[TrainingSet, int], Tensor] | None = None):
+        """``reconstruct``: the log-mel (80, T) that a model reconstructs from a clip, by its index, of a set."""
         self.training_set = training_set
         wavs, pitches, reconstructed = [], [], []
-        for clip, start, length in zip(training_set.clips, training_set.starts, training_set.lengths, strict=True):
+        spans = zip(training_set.starts, training_set.lengths, strict=True)
+        for k, (clip, (start, length)) in enumerate(zip(training_set.clips, spans, strict=True)):
             wav = audio.load(clip.path)[: length * HOP_SAMPLES]
             wav = np.pad(wav, (0, length * HOP_SAMPLES - len(wav)))
             f0 = training_set.f0[start : start + length].numpy().astype(np.float64)
             wavs.append(np.round(wav * (_SHORT - 1)).astype(np.int16))
-            pitches.append(cached(clip.path, _REFINED, partial(_refined, wav, f0))["hz"].numpy())
+            pitches.append(cached(clip.path, "refined F0", partial(_refined, wav, f0), modules=_REFINING)["hz"].numpy())
             if reconstruct is not None:
-                reconstructed.append(torch.from_numpy(reconstruct(wav)).half())
+                reconstructed.append(reconstruct(training_set, k).half())
         self._wav, self._hz = np.concatenate(wavs), np.concatenate(pitches)
         self._reconstructed = torch.cat(reconstructed, dim=1) if reconstructed else None
 
@@ -62,7 +65,7 @@ class WaveformSet:
     ) -> WaveformBatch:
         """Random crops as by :meth:`TrainingSet.sample`, each at a random gain."""
         crops = self.training_set.sample(size, generator)
-        frames = crops.code_rows.numpy()
+        frames = self.training_set.frame_rows(crops).numpy()
         samples = frames[:, :1] * HOP_SAMPLES + np.arange(frames.shape[1] * HOP_SAMPLES)
         gain = torch.from_numpy(10 ** (generator.uniform(*gain_db, size=(size, 1)) / 20)).float()
 
