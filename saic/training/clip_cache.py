@@ -19,13 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from saic.audio import decode, limits, mix
+from saic.audio import decode, headers, limits, mix
 from saic.audio import files as audio_files
 from saic.errors import UsageError
 from saic.signal import f0, filters, masking, mel, vad
 from saic.weights import sha256, write_tensors
 
-MODULES = (audio_files, decode, limits, mix, f0, filters, masking, mel, vad)
+MODULES = (audio_files, decode, headers, limits, mix, f0, filters, masking, mel, vad)
 """Modules that every cached measurement depends on."""
 
 
