@@ -31,7 +31,7 @@ from saic.model.spectral_correction import CorrectionExamples, collect_examples,
 from saic.model.windowed import WINDOW_FRAMES, windows
 from saic.signal.f0 import measure_f0_stats, scale_f0, track_f0, transpose_f0
 from saic.signal.masking import fade, mel_power, mute, quiet_change
-from saic.signal.mel import log_mel, log_mel_of_part
+from saic.signal.mel import FRAMES_PER_S, log_mel, log_mel_of_part
 from saic.signal.mel_statistics import (
     MelTransfer,
     as_mel_statistics,
@@ -49,6 +49,9 @@ from saic.signal.vad import (
 )
 from saic.signal.vtlp import scale_mel
 from saic.spool import Spool
+
+_MIN_KEPT_SHARE = 0.2
+_MOSTLY_SILENT = "Only {:.1f} s of {:.1f} s of sound are kept: the rest is far quieter than the loudest voice."
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,11 @@ class Source:
         speech = speech_frames(wav, power)
         require_speech(wav, speech=speech)
         require_varied(wav, speech)
-        self.kept = torch.from_numpy(main_speech_frames(wav, power)).to(device)
+        kept = main_speech_frames(wav, power)
+        if kept.sum() < _MIN_KEPT_SHARE * speech.sum():
+            seconds = [frames.sum() / FRAMES_PER_S for frames in (kept, speech)]
+            self.notes += (_MOSTLY_SILENT.format(*seconds),)
+        self.kept = torch.from_numpy(kept).to(device)
         self.span = main_speech_span(wav, power)
         self.mel = Spool()
         for start, stop in windows(len(power)):

@@ -1,14 +1,18 @@
 """Speech frames, the main speaker's frames, and recordings without speech."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
-from saic.conversion import muted
+from saic.conversion import Source, muted
 from saic.errors import NotSpeech
 from saic.signal.masking import mel_power, quiet_frames
 from saic.signal.mel import FLOOR, HOP_SAMPLES
 from saic.signal.vad import main_speech_frames, main_speech_span, require_speech, require_varied, speech_frames
+from saic.spool import Spool
+from saic.web.texts import LANGUAGES, translated
 from tests.conftest import RATE, voice
 
 TIME = np.arange(3 * RATE) / RATE
@@ -43,6 +47,16 @@ def test_quiet_voice_after_knocks_is_speech_and_the_knocks_are_not(n_knocks: int
     assert (speech_frames(wav)[start:] == speech_frames(SPEECH)[-len(speech_frames(wav)[start:]) :]).mean() > 0.95
     assert main_speech_frames(wav)[start:].mean() > 0.85
     assert not main_speech_frames(wav)[: start - 12].any()
+
+
+def test_conversion_of_which_little_is_kept_says_so() -> None:
+    other = with_gain(voice(220, 3.0), -50)
+    loud, quiet = with_gain(voice(120, 2.0), -20), [other] * 8
+    assert Source(Spool.of(np.concatenate([loud, *quiet[:1]]))).notes == ()
+    (note,) = Source(Spool.of(np.concatenate([loud, *quiet]))).notes
+    assert re.fullmatch(r"Only 2\.\d s of 1\d\.\d s of sound are kept: .*", note)
+    for texts in LANGUAGES.values():
+        assert (translated(texts, note) == note) == (texts.CODE == "en")
 
 
 def test_short_answers_beside_a_quieter_voice_and_noise_are_no_knocks() -> None:

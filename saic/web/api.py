@@ -111,7 +111,7 @@ def register_endpoints(
         """What `convert` and `anonymize` return."""
         result = converter.measure_words_kept(result, session)
         protected = result.protection.to_dict() | {
-            "notes": {"source": notes, "target": target_notes},
+            "notes": {"source": [*notes, *result.notes], "target": target_notes},
             "report": converter.report(result, notes),
         }
         return *(FileData(path=path) for path in (*result.clips, *converter.pictures(result, session))), protected

@@ -73,6 +73,7 @@ class Result:
     profile, voice_similarity : as in `saic.pipeline.Conversion`
     duration_s : length of the anonymized voice
     protection : the similarities; `words_kept` is measured later
+    notes : on the conversion, as sentences; those on the source's file are with the recording
     """
 
     original: str
@@ -84,6 +85,7 @@ class Result:
     voice_similarity: float | None
     duration_s: float
     protection: Protection
+    notes: tuple[str, ...] = ()
 
     @property
     def clips(self) -> tuple[str, str, str]:
@@ -199,7 +201,13 @@ class Converter:
                 so_far.finish()
                 report()
         clips = paths["original"], paths["swapped"], paths.get("reconstructed"), array_path
-        of = conversion.profile, conversion.voice_similarity, len(conversion) / SAMPLE_RATE, protection
+        of = (
+            conversion.profile,
+            conversion.voice_similarity,
+            len(conversion) / SAMPLE_RATE,
+            protection,
+            conversion.notes,
+        )
         return Result(*clips, replace(new_voice, voice=None, wav=None), *of)
 
     def _compute(
@@ -272,7 +280,7 @@ class Converter:
         return paths
 
     def report(self, result: Result, notes: Iterable[str]) -> dict[str, Any]:
-        """The report of a result, see `saic.file_report`; `notes` are those on the source."""
+        """The report of a result, see `saic.file_report`; `notes` are those on the source's file."""
         try:
             return file_report.build(
                 result.protection,
@@ -282,7 +290,7 @@ class Converter:
                 voice_similarity=result.voice_similarity,
                 threshold=self.pipeline.gallery.threshold,
                 duration_s=result.duration_s,
-                notes=notes,
+                notes=(*notes, *result.notes),
                 weights_sha256=self._weights_sha256,
             )
         except OSError:  # the result has been deleted

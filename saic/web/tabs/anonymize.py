@@ -316,13 +316,14 @@ class Anonymizer:
             self.converter.pace.learn(duration_s, {SHOWING: time.monotonic() - run.ended_at})
             run.ended_at = None
         has_asr, texts = self.converter.measurer.has_asr, texts_for(request)
+        shown = run.notes | {"source": (*run.notes["source"], *run.result.notes)}
         return update_results_area(
             run_id=run.id,
             result=run.result,
             verdict=verdict_html(run.result.protection, texts),
             card=self._card(run.result, "running" if has_asr else "absent", texts),
             reports=None if has_asr else _report_paths(run.result),
-            notes=notes_html({texts.NOTED[of]: notes for of, notes in run.notes.items()}, texts),
+            notes=notes_html({texts.NOTED[of]: notes for of, notes in shown.items()}, texts),
         )
 
     def encode_downloads(self, run: Run | None, request: gr.Request = None) -> tuple | dict:

@@ -239,7 +239,7 @@ class Batcher:
                 for name, data in zip(_FILES, (voice_file, printed.encode(), file_report.to_json(report)), strict=True):
                     self._recordings.write(folder, name, data)
             item.folder, item.verdict, item.state = folder, verdict(result.protection, texts), texts.BATCH_DONE
-            item.notes = tuple(source.notes)
+            item.notes = (*source.notes, *result.notes)
         except SaicError as error:
             item.state = texts.BATCH_STOPPED if batch.dropped else translated(texts, str(error))
         except Exception as error:

@@ -526,6 +526,8 @@ MESSAGES = {
     # notes on a recording
     "damaged": "Nur {decoded} s von {total} s konnten dekodiert werden: Die Datei ist beschädigt.",
     "mixed": "Die {channels} Kanäle enthalten verschiedene Sprecher. Die Kanäle werden zu einem gemischt.",
+    "mostly_silent": "Nur {kept} s von {total} s Ton bleiben erhalten: "
+    "Der Rest ist viel leiser als die lauteste Stimme.",
     # the server
     "upload_stopped": "Das Hochladen brach ab. Versuchen Sie es erneut.",
     "upload_incomplete": "Das Hochladen war unvollständig. Versuchen Sie es erneut, immer nur mit einer Datei.",

@@ -522,6 +522,7 @@ MESSAGES = {
     # notes on a recording
     "damaged": "Only {decoded} s of {total} s could be decoded: the file is damaged.",
     "mixed": "{channels} channels carry different speakers: they are mixed into one.",
+    "mostly_silent": "Only {kept} s of {total} s of sound are kept: the rest is far quieter than the loudest voice.",
     # the server
     "upload_stopped": "The upload stopped. Try again.",
     "upload_incomplete": "The upload was not complete. Try again, with one file at a time.",

@@ -519,6 +519,8 @@ MESSAGES = {
     # notes on a recording
     "damaged": "Solo se pudieron decodificar {decoded} s de {total} s: el archivo está dañado.",
     "mixed": "Los {channels} canales contienen voces de hablantes distintos: se mezclan en uno solo.",
+    "mostly_silent": "Solo se conservan {kept} s de {total} s de sonido: "
+    "el resto es mucho más débil que la voz más fuerte.",
     # the server
     "upload_stopped": "La subida se detuvo. Inténtelo de nuevo.",
     "upload_incomplete": "La subida no estaba completa. Inténtelo de nuevo, con un archivo cada vez.",

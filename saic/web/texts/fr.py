@@ -531,6 +531,8 @@ MESSAGES = {
     # notes on a recording
     "damaged": "Seules {decoded} s sur {total} s ont pu être décodées : le fichier est endommagé.",
     "mixed": "Les {channels} canaux contiennent des voix différentes : ils sont mélangés en un seul.",
+    "mostly_silent": "Seules {kept} s de son sur {total} s sont conservées : "
+    "le reste est bien plus faible que la voix la plus forte.",
     # the server
     "upload_stopped": "L’envoi du fichier s’est arrêté. Réessayez.",
     "upload_incomplete": "L’envoi du fichier n’est pas complet. Réessayez, avec un fichier à la fois.",
