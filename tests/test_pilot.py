@@ -100,7 +100,8 @@ def trial(speaker: str) -> Trial:
     return Trial(speaker, Piece(Path("a"), 0, 1), [], [], [])
 
 
-def test_figures_are_means_over_speakers_and_differences_are_paired() -> None:
+def test_figures_are_means_over_speakers_and_differences_are_paired(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saic.evaluation.metrics.MIN_INTERVAL_SPEAKERS", 2)
     trials = [trial("1/a"), trial("1/a"), trial("1/b"), trial("1/c")]
     first = {"wer_conversion": [Score(1, 10), Score(3, 10), Score(0, 5), Score(0, 0)]}
     second = {"wer_conversion": [Score(2, 10), Score(4, 10), Score(1, 10), Score(1, 2)]}

@@ -31,6 +31,7 @@ def identify(
     from saic.pipeline import Clip, Pipeline
 
     pipeline = Pipeline.from_pretrained(weights, device=device)
+    threshold = pipeline.gallery.threshold if threshold is None else threshold
     probe = audio.read(clip)
     of_clip, of_known = tell_notes(probe.notes, "CLIP"), []
     enrolled: dict[str, list[Clip]] = {}
