@@ -138,7 +138,7 @@ def eer_by_seconds(systems: Mapping[str, Mapping[str, Any]], lengths_s: list[int
     axes.axhline(50, color=_GREY, lw=0.8, zorder=1)
     axes.text(0.98, 50.5, "chance", transform=axes.get_yaxis_transform(), ha="right", fontsize=FONT_PT - 2, color=_GREY)
     axes.set(ylim=(0, 56), xticks=lengths_s)
-    marks = "; lines: the same speakers, hollow: all" if has_same else ""
+    marks = "\nLines: the same speakers at each length; hollow: all" if has_same else ""
     axes.set_xlabel(f"Speech on each side (s){marks}", fontsize=FONT_PT)
     axes.set_ylabel("EER of the strongest attacker (%)", fontsize=FONT_PT)
     axes.tick_params(labelsize=FONT_PT - 1)
