@@ -55,6 +55,7 @@ TABLE = re.compile(r"(?:^\|.*\n)+", re.M)
 _CARD_FIGURES = re.compile(r"(?<=\n)### Strongest attacker\n.*?(?=\n### What that says\n)", re.S)
 _CARD_BEGINS = (
     "Strongest attacker",
+    "Same speakers at all lengths",
     "Strongest attacker on `pseudonym`, by corpus",
     "Strongest attacker on `pseudonym_strict`, by corpus",
     "Against `pseudonym_prosody_kept`",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from saic.errors import SilentAudio
+from saic.errors import NotSpeech, SilentAudio
 from saic.evaluation.data.degradations import DEGRADATIONS, add_noise, add_room, through_opus
 from saic.evaluation.data.trials import Span, SpeakerParts, Trial
 from saic.evaluation.evaluators.evaluators import Evaluators
@@ -124,7 +124,16 @@ VOICES = {"anna": 0, "ben": 1, "carl": 2}
 WORDS = ["apple", "bread", "chair", "desk", "elbow", "flower", "garden", "horse", "island", "jacket"]
 
 
-def _measure(tmp_path, monkeypatch, with_asr: bool = True, seed: int = 0, conditions=None, second=False, language="en"):
+def _measure(
+    tmp_path,
+    monkeypatch,
+    with_asr: bool = True,
+    seed: int = 0,
+    conditions=None,
+    second=False,
+    language="en",
+    refusal=SilentAudio,
+):
     """Measure a fake system; a wav is (voice, words): the number of a voice and the number of words in its transcript.
 
     The system outputs the target's voice with one word fewer. The degradation "worse" adds 97 to the second number: a
@@ -146,7 +155,7 @@ def _measure(tmp_path, monkeypatch, with_asr: bool = True, seed: int = 0, condit
         if source[1] < 100:
             return np.array([reference[0], 9.0])  # one word is deleted
         if source[0] == VOICES["ben"]:
-            raise SilentAudio("rejected")
+            raise refusal("refused")
         return np.array([VOICES["carl"] if source[0] == VOICES["anna"] else reference[0], 6.0])
 
     transcribed: list[int] = []
@@ -191,6 +200,8 @@ def test_robustness_matches_hand_computation(tmp_path, monkeypatch) -> None:
     # Clean sources, their conversions, worse sources, their conversions; equal audio is transcribed once.
     assert len(transcribed) == 3 + 3 + 3 + 2
     assert _measure(tmp_path, monkeypatch)[1:] == (measured, [])  # all transcripts are cached
+    assert _measure(tmp_path, monkeypatch, refusal=NotSpeech)[1] == measured  # noise over speech may count as a hum
+    assert measured["clean"]["target_top1"].low == pytest.approx(100 * 0.025 ** (1 / 3))
 
 
 def test_robustness_without_asr_has_no_wer(tmp_path, monkeypatch) -> None:

@@ -14,6 +14,7 @@ import pytest
 import scipy.signal
 import soundfile
 
+from saic.data import manifest
 from saic.data.manifest import Clip, write
 from saic.errors import DataError, EmptyAudio, InvalidAudio, SaicError, SilentAudio, UsageError
 from saic.evaluation import metrics, overview
@@ -777,9 +778,11 @@ def attacked(tmp_path) -> list[Path]:
 
 def test_privacy_is_measured_on_all_corpora_together_and_heads_the_report(attacked, tmp_path, monkeypatch):
     monkeypatch.setattr("saic.evaluation.linkage.outputs.round_trip", lossless)
-    out, spectrum = tmp_path / "out", SpectrumEmbedder()
+    out, spectrum, read, opened = tmp_path / "out", SpectrumEmbedder(), manifest.read, []
+    monkeypatch.setattr(manifest, "read", lambda path, **options: opened.append(path) or read(path, **options))
     arguments = {"pipeline": TilingPipeline(), "evaluators": Evaluators([]), "evidence": [spectrum], "quick": True}
     report = evaluate(attacked, "attack", out, only=["privacy"], attacked=["pseudonym"], **arguments)
+    assert opened == attacked  # each manifest once
     assert report["corpora"] == {} and set(report["privacy"]["data"]["corpora"]) == {"one", "two"}
     assert reports.headline_system(report["privacy"]) == "pseudonym"
     assert list(report["privacy"]["systems"]) == ["real", "copy_source", "pseudonym"]
@@ -794,19 +797,24 @@ def test_privacy_is_measured_on_all_corpora_together_and_heads_the_report(attack
     assert (out / "plots" / "eer_by_seconds.png").is_file()
 
 
-def _privacy(eer_by_part: dict[str, float]) -> dict:
+def _privacy(eer_by_part: dict[str, float], n: int = 9) -> dict:
     """A report of the linkage evaluation at 15 s with one attacker."""
     figures = {
-        f"fused.eer_15s{part}": {"value": eer, "low": None, "high": None, "n": 9, "unit": "%"}
+        f"fused.eer_15s{part}": {"value": eer, "low": eer - 4, "high": eer + 4, "n": n, "unit": "%"}
         for part, eer in eer_by_part.items()
     }
     return {"systems": {"convert": {"privacy": figures}}, "claims": {"convert": "EER."}}
 
 
 def test_the_weakest_corpus_is_named_beside_the_best():
-    parts = {"": 20.0, "@one": 30.0, "@two": 11.0, "@two, one language": 5.0}
+    parts = {"": 20.0, "@one": 30.0, "@two": 11.0, "@two, one language": 5.0, "@same speakers": 3.0}
     first, second = reports.privacy_claims(_privacy(parts))
-    assert first == "convert: EER." and "Weakest corpus: two" in second and "best: one, 30 %" in second
+    assert first == "convert: EER." and "Weakest corpus: two" in second
+    assert "11 % [7, 15] at 15 s" in second and "best: one, 30 % [26, 34]" in second
+    of_few = _privacy({"@three": 0.0}, n=4)["systems"]["convert"]["privacy"]
+    with_few = _privacy(parts)
+    with_few["systems"]["convert"]["privacy"] |= of_few
+    assert reports.privacy_claims(with_few)[1] == second  # four speakers tell too little
     assert len(reports.privacy_claims(_privacy({"": 20.0}))) == 1
 
 
@@ -853,9 +861,11 @@ def test_cached_outputs_depend_on_weights_and_seed(corpus_folder, tmp_path):
     assert (len(pipeline.calls), len(other.calls), len(unsaved.calls)) == (2, 1, 2)
 
 
-def test_speaker_with_a_silent_part_is_left_out(corpus_folder, tmp_path):
+@pytest.mark.parametrize("sound", ["silence", "hum"])
+def test_speaker_with_a_part_without_speech_is_left_out(corpus_folder, tmp_path, sound):
+    """The pipeline would refuse the part, and the run would end."""
     wav = voice(14, 120, (500, 1500))
-    wav[6 * RATE :] = 0
+    wav[6 * RATE :] = 0 if sound == "silence" else 0.1 * np.sin(np.arange(8 * RATE) / 20)
     soundfile.write(tmp_path / "half.flac", wav, RATE)
     paths = {"anna": corpus_folder / "anna-0.flac", "dave": corpus_folder / "dave-0.flac"}
     paths["half"] = tmp_path / "half.flac"

@@ -12,6 +12,7 @@ import soundfile as sf
 import torch
 
 import saic
+from saic.data import manifest
 from saic.data.manifest import Clip
 from saic.errors import DataError, SaicError, TooShort
 from saic.evaluation import overview
@@ -33,7 +34,7 @@ from saic.evaluation.linkage.material import (
 from saic.evaluation.linkage.measurements import Measurements
 from saic.evaluation.linkage.outputs import RecordingOutputs
 from saic.evaluation.linkage.result import LinkageResult
-from saic.evaluation.linkage.run import LinkageEvaluation, evaluate
+from saic.evaluation.linkage.run import LinkageEvaluation, _top1, evaluate
 from saic.evaluation.linkage.segment import Segment
 from saic.evaluation.metrics import Estimate
 from saic.evaluation.systems import KNOWN_VOICE_SEED, MAIN_SYSTEMS, SYSTEMS
@@ -75,6 +76,13 @@ def test_a_speaker_with_two_sessions_is_enrolled_in_one_and_tested_in_the_other(
     trials = trial_set(Speakers.of({"c": clips}), 15, seed=0)
     assert {r.clip.session for side in trials.enrollments for r, _ in side.segments} == {"1"}
     assert {r.clip.session for side in trials.tests for r, _ in side.segments} == {"2"}
+
+
+def test_clips_without_a_session_are_left_out_where_two_are_stated():
+    """They may be of the session of the other side."""
+    clips = [_clip("a", i, 8.0, session=session) for i, session in enumerate(["1", "2", None, None])]
+    trials = trial_set(Speakers.of({"c": clips}), ALL, seed=0)
+    assert [[clip.session for clip in side.clips] for side in (*trials.enrollments, *trials.tests)] == [["1"], ["2"]]
 
 
 def test_a_speaker_with_too_little_speech_for_a_length_is_left_out_of_it():
@@ -561,21 +569,21 @@ def test_lengths_that_the_attackers_are_not_trained_at_are_left_out(tmp_path):
             sf.write(tmp_path / f"{k}-{i}.wav", wav, RATE)
             facts = {"path": f"{k}-{i}.wav", "utterance": f"{k}-{i}", "speaker": f"s{k}", "sex": "F", "text": None}
             lines.append(json.dumps(facts | {"duration_s": seconds, "split": split}))
-    manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text("\n".join(lines))
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("\n".join(lines))
     arguments = {"pipeline": _Pipeline(), "evidence": [], "cache": tmp_path / "c", "seed": 0, "quick": True}
-    made = LinkageEvaluation([manifest], "test", progress=lambda *_: None, **arguments)
+    made = LinkageEvaluation({"a": manifest.read(path)}, "test", progress=lambda *_: None, **arguments)
     assert list(made.trials["test"]) == list(made.trials["attack"]) == [5]
-    manifest.write_text("\n".join(lines).replace('"test"', '"dev"'))
-    made = LinkageEvaluation([manifest], "dev", progress=lambda *_: None, **arguments)
+    path.write_text("\n".join(lines).replace('"test"', '"dev"'))
+    made = LinkageEvaluation({"a": manifest.read(path)}, "dev", progress=lambda *_: None, **arguments)
     targets = {recording.clip.speaker for recording in made.outputs._targets}
     assert targets == {"s0", "s3", "s6"}  # elsewhere those of dev, which here are to be recognized
     one_woman = [line.replace('"F"', '"M"') if '"s1"' not in line and "attack" in line else line for line in lines]
     one_woman = [line for line in one_woman if '"s7"' not in line]
     for left in (one_woman, [line for line in lines if "attack" not in line]):
-        manifest.write_text("\n".join(left))
+        path.write_text("\n".join(left))
         with pytest.raises(DataError, match="'attack' and 'test'"):
-            LinkageEvaluation([manifest], "test", progress=lambda *_: None, **arguments)
+            LinkageEvaluation({"a": manifest.read(path)}, "test", progress=lambda *_: None, **arguments)
 
 
 def _two_corpora(folder: Path) -> list[Path]:
@@ -614,8 +622,11 @@ def test_report_has_pooled_files_transcripts_inference_and_the_words_of_the_law(
     assert figures["fused.eer_15s@many, two sessions"]["n"] == 8
     assert "fused.eer_15s@one, two sessions" not in figures  # its sessions are not stated
     assert made["data"]["all"] == {"speakers": 16, "median_s": 15.0}
+    assert made["data"]["median_s"] == {"5": 7.5, "15": 15.0}
+    assert not any(name.endswith("@same speakers") for name in figures)  # both lengths have the same
     assert made["data"]["speakers"] == {"5": 16, "15": 16} and made["worst"]["pseudonym"]["all"]
-    assert read["language.eer_15s@one"]["value"] == 50 and read["language.eer_15s@many"]["value"] < 40
+    assert read["language.eer_15s@many"]["value"] < 40
+    assert "language.eer_15s@one" not in read  # all speak one language: it would be 50 % of any speakers
     assert read["text.eer_15s"]["n"] == 16 and read["text.top1_all"]["value"] <= 100
     assert 100 / 12 < read["language.top1_15s"]["value"] < 50
     assert not any(name.startswith(("text.", "language.")) for name in figures)
@@ -632,9 +643,51 @@ def test_report_has_pooled_files_transcripts_inference_and_the_words_of_the_law(
         "In the words of data protection law",
     ):
         assert f"## {heading}\n" in text
-    assert "15 s.\n" in text and "- `pseudonym_known_voice`: as `pseudonym`, with one" in text
+    assert (
+        "15 s.\n" in text
+        and "in the median 7.5 and 15.0 s.\n" in text
+        and "- `pseudonym_known_voice`: as `pseudonym`, with one" in text
+    )
     assert "By envelope, aligned: top-1, %" in text and "- Aligned: by the slope" in text
     assert "pseudonymous, not anonymous" in text and "| `many, one language` |" in text
+
+
+def test_each_length_has_a_figure_of_the_speakers_of_all_lengths(tmp_path, monkeypatch):
+    monkeypatch.setattr("saic.evaluation.metrics.RESAMPLES", 20)
+    clips = {path.name: manifest.read(path) for path in _two_corpora(tmp_path)}
+    clips["one"] = [clip for clip in clips["one"] if clip.utterance not in ("5-2", "5-3")]  # 7.5 s on each side
+    arguments = {"pipeline": _Pipeline(), "evidence": [], "cache": tmp_path / "c", "seed": 0, "quick": True}
+    monkeypatch.setattr("saic.evaluation.linkage.run.QUICK_SPEAKERS", 99)
+    monkeypatch.setattr("saic.evaluation.linkage.run.MAX_TEST_SIDES", 1)
+    evaluation = LinkageEvaluation(clips, "attack", progress=lambda *_: None, **arguments)
+    trials, rng = evaluation.trials["attack"], np.random.default_rng(0)
+    scores = {x: {"fused": rng.random((len(of.enrollments), len(of.tests)))} for x, of in trials.items()}
+    figures = evaluation._estimates(scores)
+    assert [figures[f"fused.eer_{x}s"].n for x in (5, 15)] == [16, 15]
+    assert [figures[f"fused.eer_{x}s@same speakers"].n for x in (5, 15)] == [15, 15]
+    assert figures["fused.eer_15s@same speakers"] == figures["fused.eer_15s"]
+    assert figures["fused.eer_5s@same speakers"].value != figures["fused.eer_5s"].value
+
+
+def test_the_report_has_a_table_of_the_same_speakers_where_lengths_have_others():
+    def rate(value: float, n: int) -> dict:
+        return {"value": value, "low": value - 5, "high": value + 5, "n": n, "unit": "%"}
+
+    figures = {"fused.eer_5s": rate(33, 79), "fused.eer_15s": rate(19, 62)}
+    made = {"seed": 0, "command": "", "data": {"split": "test", "corpora": {}, "training_speakers": 3}}
+    made |= {"systems": {"pseudonym": {"privacy": figures}}}
+    made["systems"]["real"] = made["systems"]["pseudonym"]
+    made["data"]["speakers"] = {"5": 79, "15": 62}
+    text = report.markdown(made)
+    assert "Same speakers" not in text and "in the median" not in text  # a report that does not have them
+    figures |= {"fused.eer_5s@same speakers": rate(30, 62), "fused.eer_15s@same speakers": rate(19, 62)}
+    made["data"]["median_s"] = {"5": 6.2, "15": 16.6}
+    text = report.markdown(made)
+    assert "| `pseudonym` | 30.0 [25.0, 35.0] | 19.0 [14.0, 24.0] | 62 |" in text
+    assert "on the 62 speakers" in text and "median 6.2 and 16.6 s" in text and "`same speakers`" not in text
+    drawn = overview.figure({"privacy": made}, "attackers").axes[0]
+    lines = {line.get_linestyle(): list(line.get_ydata()) for line in drawn.lines if len(line.get_xdata()) == 2}
+    assert list(lines["None"]) == [33, 19] and [30, 19] in lines.values()
 
 
 def test_eer_by_seconds_has_a_line_and_a_marker_for_each_system_but_controls():
@@ -663,7 +716,7 @@ def _open_evaluation(folder: Path, split: str, splits: Iterable[str]) -> None:
     rows = [json.dumps(facts | {"split": name, "utterance": name}) for name in dict.fromkeys(splits)]
     (folder / "manifest.jsonl").write_text("\n".join(rows))
     options = {"pipeline": _Pipeline(), "evidence": [_Loudness()], "cache": folder / "c", "seed": 0, "quick": True}
-    LinkageEvaluation([folder], split, progress=lambda *step: None, **options)
+    LinkageEvaluation({"a": manifest.read(folder)}, split, progress=lambda *step: None, **options)
 
 
 def test_data_without_training_speech_is_refused(tmp_path):
@@ -699,9 +752,11 @@ def test_copies_are_attacked_even_if_another_system_is_named(corpus, tmp_path, m
 
     broken = dataclasses.replace(SYSTEMS["copy_source"], run=noise)
     monkeypatch.setitem(SYSTEMS, "copy_source", broken)
-    arguments = {"pipeline": _Pipeline(), "evidence": [_Spectrum()], "systems": ["pseudonym"], "quick": True}
+    pipeline = _Pipeline()
+    arguments = {"pipeline": pipeline, "evidence": [_Spectrum()], "systems": ["pseudonym"], "quick": True}
     with pytest.raises(SaicError, match="on copies"):
         evaluate([corpus], "attack", tmp_path / "cache", **arguments)
+    assert not pipeline.seeds  # the run ends before hours of attacks on systems
 
 
 def test_an_attacker_who_does_not_recognize_original_speech_stops_the_report():
@@ -720,6 +775,21 @@ def test_the_claim_names_the_worst_attacker_at_15_s_first():
     sentence = report.claim(estimates, [5, 15])
     assert sentence.index("20 % at 15 s (62 speakers, attacker b)") < sentence.index("40 % at 5 s")
     assert "7 % of cases" in sentence
+    bounded = {
+        name: dataclasses.replace(each, low=each.value - 6, high=each.value + 7) for name, each in estimates.items()
+    }
+    same = {"a.eer_5s@same speakers": dataclasses.replace(rate(31.0), n=37), "b.eer_15s@same speakers": rate(20.0)}
+    sentence = report.claim(bounded | same, [5, 15])
+    assert "20 % [14, 27] at 15 s" in sentence
+    assert "lengths have different speakers, for the same 37 it is 31 % at 5 s, 20 % at 15 s;" in sentence
+
+
+def test_a_speaker_who_is_always_named_has_an_interval():
+    speakers = [f"s{k}" for k in range(10)]
+    for size in (None, 5):
+        always, never = (_top1(sign * np.eye(10), speakers, speakers, size, 0) for sign in (1, -1))
+        assert (always.value, never.value) == (100, 0)
+        assert always.low == pytest.approx(100 * 0.025**0.1) and never.high == pytest.approx(100 - always.low)
 
 
 # Who holds the originals
@@ -731,6 +801,7 @@ def test_a_recording_is_found_by_its_envelope_under_any_voice_and_by_its_duratio
     found = database.measure(originals, outputs, [f"s{i}" for i in range(12)], seed=0)
     assert found["database_envelope.top1"].value > 80
     assert found["database_duration.top1"].value == 100
+    assert found["database_duration.top1"].low == pytest.approx(100 * 0.025 ** (1 / 12))  # not 100
     assert found["database_chance.top1"].value == pytest.approx(100 / 12)
 
 
@@ -818,5 +889,5 @@ def test_a_network_is_trained_once_on_three_quarters_of_the_training_speakers(co
 def test_networks_read_their_speakers_in_an_order_that_another_process_has_too(corpus, tmp_path):
     """The order is part of the key of a trained network; that of a set of names differs between processes."""
     arguments = {"pipeline": _Pipeline(), "evidence": [], "cache": tmp_path, "seed": 0, "quick": True}
-    made = LinkageEvaluation([corpus], "attack", progress=lambda *_: None, **arguments)
+    made = LinkageEvaluation({"a": manifest.read(corpus)}, "attack", progress=lambda *_: None, **arguments)
     assert [*made._network_speakers, *made._back_end_speakers] == list(made.train)

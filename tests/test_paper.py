@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from saic import cli
 from saic.data import corpora
 from saic.errors import DataError, UsageError
-from saic.evaluation.paper import PaperSet, evaluate, one_target_each
+from saic.evaluation.paper import PaperSet, _with_speech, evaluate, one_target_each
 from tests.test_evaluation import RATE, SPEAKERS, SpectrumEmbedder, TilingPipeline, systems_of, voice
 
 VOICES = [(f0_hz, formants_hz) for _, f0_hz, formants_hz, _ in SPEAKERS.values()][:5]
@@ -84,6 +84,12 @@ def test_report_is_written_with_notes(voxceleb: Path, tmp_path: Path) -> None:
     text = (tmp_path / "report.md").read_text()
     assert "5 speakers (chance 20 %), 5 trials" in text and "| `convert` | 100.0 |" in text
     assert "96.1 %" in text and "1,251 speakers" in text and "MP3" not in text
+
+
+def test_recordings_of_a_hum_are_no_part() -> None:
+    """The pipeline would refuse them, and the run would end."""
+    hum = 0.1 * np.sin(np.arange(8 * RATE) / 20)
+    assert _with_speech([("a", voice(8.0, *VOICES[0]))]) and not _with_speech([("a", hum)])
 
 
 def test_data_without_identification_splits_raises(voxceleb: Path, tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_classification_of_real_speech():
         "fake": {"top1": 100, "eer": 0, "eer_3s": None},  # its wavs are numbers, too short for pieces
         "constant": {"top1": 0, "eer": 50, "eer_3s": None},  # ties count as errors
     }
-    assert measured["fake"]["top1"].n == 10
+    assert measured["fake"]["top1"].n == 10 and measured["fake"]["top1"].low == pytest.approx(100 * 0.025**0.1)
 
 
 # Outputs of systems --------------------------------------------------------------------------------------

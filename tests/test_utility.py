@@ -22,6 +22,7 @@ from saic.data.manifest import Clip
 from saic.errors import SaicError, SilentAudio, UsageError, WeightsError
 from saic.evaluation.data.codec import lossless
 from saic.evaluation.data.evaluation_set import EvaluationSet, PartitionedSet
+from saic.evaluation.data.trials import assign_targets
 from saic.evaluation.evaluators import distillmos as distillmos_module
 from saic.evaluation.evaluators import evaluators as evaluators_module
 from saic.evaluation.evaluators import moonshine as moonshine_module
@@ -692,6 +693,30 @@ def test_true_text_uses_whole_clips_of_speakers_with_texts(small, measured):
         assert text.split() == [name] * 3 * CLIP_S
     assert measured.estimates["convert"]["wer_true"].n == 3 and measured.estimates["convert"]["wer"].n == 4
     assert utility.whole_clips(dataset, {}) == {}
+
+
+def test_whole_clips_of_a_hum_are_left_out(tmp_path):
+    """The pipeline would refuse them, and the run would end."""
+    dataset, texts, _ = _speakers(tmp_path)
+    assert utility.whole_clips(dataset, texts)
+    dataset.wav = lambda part: 0.1 * np.sin(np.arange(8 * RATE) / 20)
+    assert not utility.whole_clips(dataset, texts)
+
+
+def test_whole_clips_are_coded_only_as_they_are_converted(tmp_path):
+    dataset, texts, _ = _speakers(tmp_path)
+    wav, coded = dataset.wav, []
+    dataset.wav = lambda part: coded.append(part) or wav(part)
+    found = utility.whole_clips(dataset, texts)
+    assert coded == [part for part, _ in found.values()]
+
+
+def test_two_outputs_of_a_speaker_are_measured_whether_or_not_sexes_are_known():
+    for sexes in ({name: "FM"[k % 2] for k, name in enumerate("abcdefgh")}, dict.fromkeys("abcdefgh")):
+        trials = assign_targets(sexes, 2, 0)
+        measured = utility._trials(SimpleNamespace(trials=trials), "convert")
+        assert Counter(trial.source for trial in measured) == dict.fromkeys("abcdefgh", 2)
+        assert len(set(measured)) == 16
 
 
 def test_second_run_uses_the_cache(small, cache, measured):

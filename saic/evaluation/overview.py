@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from saic.evaluation.linkage.report import HEADLINE_S, VARIANTS, strongest
+from saic.evaluation.linkage.result import SAME_SPEAKERS
 from saic.evaluation.measures.words import ADULTS, CHILDREN
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.plots import COLORS, DASHES, save_png
@@ -111,15 +112,25 @@ def _by_attacker(report: Mapping[str, Any]) -> Panel | None:
 
 
 def eer_by_seconds(systems: Mapping[str, Mapping[str, Any]], lengths_s: list[int]) -> Figure:
-    """EER of the strongest attacker over the seconds of speech on each side: one line a system."""
+    """EER of the strongest attacker over the seconds of speech on each side: one line a system.
+
+    A line joins figures of the same speakers, if the report has them. Then hollow marks show those of
+    all speakers with so much speech.
+    """
     figure = Figure(figsize=(WIDTH_IN, 3.6 + 0.21 * len(systems)), layout="constrained", facecolor="white")
-    axes = figure.add_subplot()
+    axes, has_same = figure.add_subplot(), False
     for place, (system, estimates, style) in enumerate(_styled(systems)):
-        found = {length: strongest(estimates, length)[1] for length in lengths_s}
-        points = {length: estimate for length, estimate in found.items() if estimate is not None}
+        everybody, same = (_points(estimates, lengths_s, suffix) for suffix in ("", f"@{SAME_SPEAKERS}"))
+        points = same or everybody
         # Beside each other, so that intervals do not hide each other.
-        x = [length + 0.25 * (place - (len(systems) - 1) / 2) for length in points]
+        shift = 0.25 * (place - (len(systems) - 1) / 2)
+        x = [length + shift for length in points]
         axes.plot(x, [estimate.value for estimate in points.values()], lw=1.8, ms=6, label=system, **style)
+        if same:
+            has_same = True
+            at = [length + shift for length in everybody]
+            hollow = style | {"ls": "none", "mfc": "white"}
+            axes.plot(at, [estimate.value for estimate in everybody.values()], ms=6, **hollow)
         bounded = [(at, e) for at, e in zip(x, points.values(), strict=True) if e.low is not None]
         axes.vlines(
             [at for at, _ in bounded], [e.low for _, e in bounded], [e.high for _, e in bounded], style["color"], lw=1
@@ -127,11 +138,18 @@ def eer_by_seconds(systems: Mapping[str, Mapping[str, Any]], lengths_s: list[int
     axes.axhline(50, color=_GREY, lw=0.8, zorder=1)
     axes.text(0.98, 50.5, "chance", transform=axes.get_yaxis_transform(), ha="right", fontsize=FONT_PT - 2, color=_GREY)
     axes.set(ylim=(0, 56), xticks=lengths_s)
-    axes.set_xlabel("Speech on each side (s)", fontsize=FONT_PT)
+    marks = "\nLines: the same speakers at each length; hollow: all" if has_same else ""
+    axes.set_xlabel(f"Speech on each side (s){marks}", fontsize=FONT_PT)
     axes.set_ylabel("EER of the strongest attacker (%)", fontsize=FONT_PT)
     axes.tick_params(labelsize=FONT_PT - 1)
     figure.legend(loc="outside lower center", fontsize=FONT_PT - 1, frameon=False, handlelength=3.5)
     return figure
+
+
+def _points(estimates: Estimates, lengths_s: list[int], suffix: str) -> dict[int, Estimate]:
+    """Seconds to the EER of the strongest attacker, of all pairs or of a part."""
+    found = {length: strongest(estimates, length, suffix)[1] for length in lengths_s}
+    return {length: estimate for length, estimate in found.items() if estimate is not None}
 
 
 def _attacked(report: Mapping[str, Any]) -> tuple[dict[str, Estimates], list[int]]:

@@ -26,7 +26,7 @@ from saic.data import corpora, manifest
 from saic.data.corpora import TEST, TRAIN
 from saic.data.left_out import LeftOut, reason_of
 from saic.data.manifest import Clip
-from saic.errors import AudioError, DataError, SilentAudio, TooShort
+from saic.errors import AudioError, DataError, NotSpeech, SilentAudio, TooShort
 from saic.evaluation import report, report_parts
 from saic.evaluation.data.codec import lossless
 from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, EvaluationSet, clips_by_speaker
@@ -46,7 +46,7 @@ from saic.evaluation.measures import identity
 from saic.evaluation.metrics import Estimate
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
 from saic.evaluation.systems import SystemOutputs
-from saic.signal.vad import require_speech
+from saic.signal.vad import require_speech, require_varied
 
 MEASURED = ("real", "convert", "replay_target", "copy_source")
 
@@ -254,6 +254,7 @@ def _with_speech(recordings: Iterable[tuple[str, np.ndarray]]) -> Part:
     try:
         if wavs:
             require_speech(np.concatenate(wavs), MIN_SPEECH_S)
-    except (SilentAudio, TooShort):
+            require_varied(np.concatenate(wavs))
+    except (SilentAudio, TooShort, NotSpeech):
         return ()
     return tuple(part)

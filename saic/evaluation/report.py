@@ -32,7 +32,7 @@ from saic.evaluation.evaluators.evaluators import RECOGNIZERS, Evaluators
 from saic.evaluation.linkage import report as linkage_report
 from saic.evaluation.linkage.material import LENGTHS_S, MAX_CHILD_AGE
 from saic.evaluation.linkage.report import HEADLINE_S, strongest
-from saic.evaluation.linkage.result import ONE_LANGUAGE, TWO_SESSIONS
+from saic.evaluation.linkage.result import ONE_LANGUAGE, SAME_SPEAKERS, TWO_SESSIONS
 from saic.evaluation.measures.words import ADULTS, CHILDREN, MAX_COPY_WER, MAX_RECORDINGS_WER
 from saic.evaluation.metrics import MIN_INTERVAL_SPEAKERS, Estimates
 from saic.evaluation.report_parts import SCHEMA, estimates_of, known, table, versions
@@ -183,7 +183,8 @@ _NOTES = {
     "headline": """\
 - Equal error rate (EER) of the strongest of all attackers, who has the seconds of speech that the
   column names on each side of a trial; 50 % is chance. `all`: trials of all corpora; below it each
-  corpus apart, with its own strongest attacker.
+  corpus apart, with its own strongest attacker. It is chosen on these trials, so the EER is too low on
+  average: the attack looks stronger than on new trials, and the more so the fewer speakers there are.
 """,
     "words_by_corpus": """\
 - WER and CER against the recognizer's transcript of the source. Against the true text where the
@@ -242,8 +243,9 @@ _NOTES = {
   not rank voices. Distill-MOS is a second predictor, trained on other listening tests too. The
   other figures compare output and source frame by frame: distance of log-mels, correlation of log
   F0, share of frames that are voiced in one only, F1 of pauses, ratio of speaking time.
-  `pseudonym_strict` changes the timing and `replay_target` has another: their figures by frame are of
-  the few outputs that happen to be as long as the source, and say nothing of the others.
+  `pseudonym_strict` changes the timing and `replay_target` has another. Where most outputs have another
+  length than their source, as there, a system has no figures by frame. Reports up to 0.11 have those of
+  the few outputs that happen to be as long, which say nothing of the others.
 """,
     "classification": """\
 - Real recordings, each compared with the enrollment of every speaker. `saic` is the model's own
@@ -343,18 +345,25 @@ def build(
 
 
 def privacy_claims(privacy: Mapping[str, Any]) -> list[str]:
-    """Sentences on the strongest attacker of pseudonyms, and on the weakest corpus beside the best."""
+    """Sentences on the strongest attacker of pseudonyms, and on the weakest corpus beside the best.
+
+    Only corpora with enough speakers for an interval are compared.
+    """
     system = headline_system(privacy)
     by_corpus = strongest_by_corpus(privacy, system)
     sentences = [f"{system}: {privacy['claims'][system]}"]
     at_headline = {name: of_corpus.get(f"eer_{HEADLINE_S}s") for name, of_corpus in by_corpus.items()}
-    known_eer = {name: eer for name, eer in at_headline.items() if eer is not None and name != ALL_CORPORA}
+    known_eer = {
+        name: eer
+        for name, eer in at_headline.items()
+        if eer is not None and name != ALL_CORPORA and eer.n >= MIN_INTERVAL_SPEAKERS
+    }
     if len(known_eer) > 1:
         weakest, best = (choose(known_eer, key=lambda name: known_eer[name].value) for choose in (min, max))
         sentences.append(
-            f"Weakest corpus: {weakest}, EER of the strongest attacker {known_eer[weakest].value:.0f} % at"
-            f" {HEADLINE_S} s ({known_eer[weakest].n} speakers); best: {best}, {known_eer[best].value:.0f} %"
-            f" ({known_eer[best].n} speakers)."
+            f"Weakest corpus: {weakest}, EER of the strongest attacker {linkage_report.percent(known_eer[weakest])} at"
+            f" {HEADLINE_S} s ({known_eer[weakest].n} speakers); best: {best},"
+            f" {linkage_report.percent(known_eer[best])} ({known_eer[best].n} speakers)."
         )
     return sentences
 
@@ -374,6 +383,7 @@ def strongest_by_corpus(privacy: Mapping[str, Any], system: str) -> dict[str, Es
     """
     estimates = estimates_of(privacy)[system]["privacy"]
     all_parts = {name.partition("@")[2] for name in estimates if "@" in name}
+    all_parts.discard(SAME_SPEAKERS)
     parts = sorted(part for part in all_parts if not part.endswith((f", {ONE_LANGUAGE}", f", {TWO_SESSIONS}")))
     by_corpus: dict[str, Estimates] = {}
     for part in ("", *parts):

@@ -138,6 +138,7 @@ def evaluate(
                 systems=attacked or attacked_systems(pipeline, quick=quick),
                 progress=progress,
                 command=command,
+                clips=clips,
                 **options,
             )
         except DataError as error:

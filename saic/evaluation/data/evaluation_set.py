@@ -8,12 +8,12 @@ import numpy as np
 from saic import audio
 from saic.data.left_out import LeftOut, reason_of
 from saic.data.manifest import Clip
-from saic.errors import AudioError, SilentAudio, TooShort
+from saic.errors import AudioError
 from saic.evaluation.data import trials
 from saic.evaluation.data.codec import round_trip
 from saic.evaluation.evaluators.normalizer import ENGLISH
 from saic.evaluation.protocols import StepCallback
-from saic.signal.vad import require_speech
+from saic.signal.vad import require_speech, require_varied
 
 TARGETS_PER_SEX = 2
 QUICK_SPEAKERS = 12
@@ -67,6 +67,10 @@ class EvaluationSet:
         }
         self.ages = {speaker: of_speaker[0].age for speaker, of_speaker in by_speaker.items()}
 
+    def n_samples(self, utterance: str) -> int:
+        """Length of a clip, which the codec keeps."""
+        return len(audio.load(self._paths[utterance]))
+
     def one_trial_per_source(self) -> list[trials.Trial]:
         """The first trial of each source speaker; its target is of the same sex if that is known."""
         first: dict[str, trials.Trial] = {}
@@ -83,7 +87,7 @@ class PartitionedSet(EvaluationSet):
     """Each speaker's audio is cut into the three parts of :mod:`saic.evaluation.data.trials`.
 
     ``left_out`` counts speakers with too little audio ("short"), and those with a part without
-    speech ("silent").
+    speech or with a steady sound ("silent"), which the pipeline refuses.
 
     Parameters
     ----------
@@ -120,7 +124,8 @@ class PartitionedSet(EvaluationSet):
         try:
             for part in (parts.enrollment, parts.source, parts.reference):
                 require_speech(_join(wavs, part), MIN_SPEECH_S)
-        except (SilentAudio, TooShort):
+                require_varied(self.wav(part))
+        except AudioError:
             self.left_out["silent"] += 1
             return
         self.parts[parts.speaker] = parts

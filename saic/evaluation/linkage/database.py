@@ -92,7 +92,7 @@ def measure(
         "duration": -np.abs(np.subtract.outer(seconds[1], seconds[0])),
     }
     result = {
-        f"database_{name}.top1": metrics.estimate_mean(_found(matrix), speakers, "%", seed=seed)
+        f"database_{name}.top1": metrics.estimate_mean(_found(matrix), speakers, "%", seed=seed, are_hits=True)
         for name, matrix in scores.items()
     }
     chance = metrics.Estimate(100 / len(originals), None, None, len(set(speakers)), "%")

@@ -201,8 +201,8 @@ def trial_set(speakers: Speakers, length: Length, seed: int, n_tests: int = MAX_
     """The trials of one length, with up to ``n_tests`` test sides of each speaker.
 
     The clips of a speaker are divided into two halves of about equal duration, or by session if
-    there are two. Speakers with less than ``length`` in a half are left out. `ALL` takes each half
-    whole, and leaves out speakers with a half that has no recording.
+    there are two; then clips without a session are left out. Speakers with less than ``length`` in a
+    half are left out. `ALL` takes each half whole, and leaves out speakers with a half that has no recording.
     """
     enrollments, tests = [], []
     for speaker in sorted(speakers.clips):
@@ -224,9 +224,7 @@ def folds(speakers: Sequence[str], n_folds: int, seed: int) -> dict[str, int]:
 def _halves(clips: Sequence[Clip], seed: int) -> tuple[list[Clip], list[Clip]]:
     sessions = sorted({clip.session for clip in clips if clip.session is not None})
     if len(sessions) > 1:
-        one, other = (
-            [clip for clip in clips if (clip.session == sessions[0]) is is_first] for is_first in (True, False)
-        )
+        one, other = ([clip for clip in clips if clip.session in of_half] for of_half in (sessions[:1], sessions[1:]))
         return one, other
     rng = np.random.default_rng([seed, zlib.crc32(clips[0].speaker.encode())])
     halves: tuple[list[Clip], list[Clip]] = ([], [])

@@ -4,7 +4,7 @@
 
     {schema, command, seed, weights_sha256, versions,
      data {split, corpora {NAME: manifest_sha256}, training_speakers, speakers {LENGTH: number},
-           all {speakers, median_s}},
+           median_s {LENGTH: seconds of a side}, all {speakers, median_s}},
      attackers [NAME],
      systems {NAME: {privacy: {FIGURE: {value, low, high, n, unit}}}},
      transcripts {FIGURE: {value, low, high, n, unit}},
@@ -14,8 +14,9 @@
 LENGTH is 5, 15, 28 or "all". Figures are ATTACKER.eer_LENGTHs[@PART], ATTACKER.top1_LENGTHs (of 40
 enrolled speakers), fused.top1_of_NUMBER_LENGTHs, fused.gain_LENGTHs (EER less that of the profile
 prosody-kept, in points), database_MATCH.top1, database_chance.top1, inference.ATTRIBUTE and
-inference.ATTRIBUTE_chance; LENGTHs is 5s, 15s, 28s or all. PART is a corpus, its children, or its
-pairs of one language. In ``transcripts`` the attackers are ``text`` and ``language``. The key ``all``
+inference.ATTRIBUTE_chance; LENGTHs is 5s, 15s, 28s or all. PART is a corpus, its children, its
+pairs of one language or of two sessions, or `same speakers`: those who have trials of every length in
+seconds, where a length has others too. In ``transcripts`` the attackers are ``text`` and ``language``. The key ``all``
 is missing if speakers were not pooled, and so are figures that the data do not allow.
 """
 
@@ -31,6 +32,7 @@ from saic.evaluation.linkage.result import (
     INFERENCE_S,
     ONE_LANGUAGE,
     OTHER_GALLERY_SIZES,
+    SAME_SPEAKERS,
     LinkageResult,
 )
 from saic.evaluation.metrics import Estimate, Estimates
@@ -49,12 +51,24 @@ _NOTES = {
     "strongest": """\
 - Equal error rate of the strongest attacker: of all attackers the one with the lowest. 50 % is chance.
   The attacker decides whether two recordings are of one speaker; both are converted, each to a
-  voice of its own. Both sides have the seconds that the column names, of different clips, and of
+  voice of its own. Both sides have the seconds that the column names, or more, of different clips, and of
   different sessions where the corpus states them.
+- The strongest attacker is chosen on the trials that are reported, so the EER is too low on average:
+  the attack looks stronger than on new trials, and the more so the fewer speakers there are. The
+  interval is that of the chosen attacker.
 - Pairs are of one corpus, one sex (or register, where the sex is not stated) and one age group.
 - Top-1: how often an attacker names the right one of {gallery} enrolled speakers of all corpora; that
   of the attacker who does so most often, whose EER may be higher. Chance is {chance:.1f} %.
 - `real` is original speech: what the same attackers reach without anonymization.
+""",
+    "seconds": """\
+- A side ends with a segment: it has at least the seconds that the column names, less half a second, and
+  in the median {medians} s.
+""",
+    "same": """\
+- The strongest attacker on the {n} speakers who have trials of every length, so that columns differ in
+  seconds alone. In the table above, each column has all speakers with so much speech. Others than
+  these may be harder or easier to link.
 """,
     "gain": """\
 - Difference of the EER of the attacker `fused` to that on `{baseline}`. Every recording has the same
@@ -155,6 +169,7 @@ def build(
             "speakers": {
                 str(length): len(trials.enrollments) for length, trials in result.trials.items() if length != ALL
             },
+            "median_s": {str(length): trials.median_s for length, trials in result.trials.items() if length != ALL},
         },
         "attackers": list(attackers),
         "systems": {
@@ -223,10 +238,20 @@ def claim(estimates: Estimates, lengths_s: Sequence[int]) -> str:
     for length in sorted(lengths_s, key=lambda length: (length != HEADLINE_S, length)):
         attacker, estimate = strongest(estimates, length)
         if estimate is not None:
-            parts.append(f"{estimate.value:.0f} % at {length} s ({estimate.n} speakers, attacker {attacker})")
+            parts.append(f"{percent(estimate)} at {length} s ({estimate.n} speakers, attacker {attacker})")
+    same = {x: e for x in sorted(lengths_s) if (e := strongest(estimates, x, f"@{SAME_SPEAKERS}")[1]) is not None}
+    at_lengths = ", ".join(f"{percent(estimate)} at {length} s" for length, estimate in same.items())
+    n_same = min((estimate.n for estimate in same.values()), default=0)
+    alike = f"; lengths have different speakers, for the same {n_same} it is {at_lengths}" if same else ""
     named = best_top1(estimates, HEADLINE_S)
     naming = f"; the right one of {GALLERY_SIZE} people is named in {named.value:.0f} % of cases" if named else ""
-    return f"EER of the strongest attacker: {', '.join(parts)}{naming}."
+    return f"EER of the strongest attacker: {', '.join(parts)}{alike}{naming}."
+
+
+def percent(estimate: Estimate) -> str:
+    """A rate with its interval, if it has one: "19 % [14, 25]"."""
+    interval = "" if estimate.low is None else f" [{estimate.low:.0f}, {estimate.high:.0f}]"
+    return f"{estimate.value:.0f} %{interval}"
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -249,12 +274,21 @@ def markdown(report: Mapping[str, Any]) -> str:
         | {f"top1_{length}s": f"top-1 at {length} s, %" for length in lengths},
         {system: _strongest_row(estimates, lengths) for system, estimates in systems.items()},
         _NOTES["strongest"].format(gallery=GALLERY_SIZE, chance=100 / GALLERY_SIZE)
+        + _seconds_note(data.get("median_s", {}), lengths)
         + "".join(
             f"- `{name}`: {SYSTEMS[name].title.replace('``', '`')}.\n"
             for name in systems
             if name in SYSTEMS and SYSTEMS[name].is_linkage_only
         ),
     )
+    same = {
+        system: {f"eer_{x}s": e for x in lengths if (e := strongest(estimates, x, f"@{SAME_SPEAKERS}")[1])}
+        for system, estimates in systems.items()
+    }
+    if any(same.values()):
+        n_same = min(estimate.n for row in same.values() for estimate in row.values())
+        columns = {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
+        lines += table("Same speakers at all lengths", columns, same, _NOTES["same"].format(n=n_same))
     gains = {f"{FUSED}.gain_{length}s": f"EER at {length} s, points" for length in lengths}
     gained = {
         system: {name: estimates[name] for name in gains if name in estimates} for system, estimates in systems.items()
@@ -315,7 +349,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         columns |= {f"eer_{ALL}": "EER, all, %"} if ALL in shown else {}
         columns |= {"top1": f"top-1 at {HEADLINE_S} s, %", "original": f"On originals, {HEADLINE_S} s: EER, %"}
         lines += table(f"Attackers on `{system}`", columns, rows, _NOTES["attackers"], allowed, first="Attacker")
-        parts = sorted({name.split("@")[1] for name in estimates if "@" in name})
+        parts = sorted({name.split("@")[1] for name in estimates if "@" in name} - {SAME_SPEAKERS})
         by_part = {
             part: {f"eer_{length}s": estimates[key] for length in lengths if (key := _fused(length, part)) in estimates}
             for part in parts
@@ -339,6 +373,14 @@ _FINDERS = {
     "database_duration.top1": "By duration: top-1, %",
     "database_chance.top1": "By chance, %",
 }
+
+
+def _seconds_note(medians: Mapping[str, float], lengths: Sequence[int]) -> str:
+    """What a side has in fact; nothing of a report that does not state it."""
+    if not medians:
+        return ""
+    *first, last = [f"{medians[str(length)]:.1f}" for length in lengths]
+    return _NOTES["seconds"].format(medians=f"{', '.join(first)} and {last}" if first else last)
 
 
 def _of_all(length: Length) -> str:

@@ -14,6 +14,8 @@ FUSED = "fused"
 INFERENCE_S = 15
 ONE_LANGUAGE = "one language"
 TWO_SESSIONS = "two sessions"
+SAME_SPEAKERS = "same speakers"
+"""Part of a figure of the speakers who have trials of every length in seconds."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from saic.data.corpora import ATTACK, DEV, TRAIN
 from saic.data.manifest import Clip
 from saic.errors import DataError
 from saic.evaluation import metrics
-from saic.evaluation.linkage import database, inference, scoring, transcripts
+from saic.evaluation.linkage import database, inference, report, scoring, transcripts
 from saic.evaluation.linkage.evidence import EmbedderEvidence, Evidence, TrainedEvidence
 from saic.evaluation.linkage.material import (
     ALL,
@@ -48,6 +48,7 @@ from saic.evaluation.linkage.result import (
     INFERENCE_S,
     ONE_LANGUAGE,
     OTHER_GALLERY_SIZES,
+    SAME_SPEAKERS,
     TWO_SESSIONS,
     LinkageResult,
 )
@@ -79,7 +80,7 @@ class LinkageEvaluation:
     Parameters
     ----------
     corpora
-        Manifests or folders; each is a corpus of its own.
+        Name of each corpus to the clips of all its splits.
     split
         Split of the trials. If it is not ``attack``, the fusion and the back ends are trained on
         ``attack``; if it is, they are trained by folds of its speakers.
@@ -104,7 +105,7 @@ class LinkageEvaluation:
 
     def __init__(
         self,
-        corpora: Sequence[Path],
+        corpora: Mapping[str, Sequence[Clip]],
         split: str,
         *,
         pipeline: EvaluatedPipeline,
@@ -116,8 +117,8 @@ class LinkageEvaluation:
     ):
         self.split, self._seed, self._progress = split, seed, progress
         self._evidence, self._cache = evidence, cache
-        self.speakers = {name: _read(corpora, name) for name in {split, ATTACK_SPLIT, TRAIN_SPLIT}}
-        targets = self.speakers[TRAIN_SPLIT] if split == TARGET_SPLIT else _read(corpora, TARGET_SPLIT)
+        self.speakers = {name: _of_split(corpora, name) for name in {split, ATTACK_SPLIT, TRAIN_SPLIT}}
+        targets = self.speakers[TRAIN_SPLIT] if split == TARGET_SPLIT else _of_split(corpora, TARGET_SPLIT)
         if not targets.clips:
             targets = self.speakers[TRAIN_SPLIT]
         if not self.speakers[split].clips:
@@ -162,18 +163,23 @@ class LinkageEvaluation:
         self._measurements = Measurements(cache / "measurements.sqlite")
 
     def measure(self, systems: Sequence[str]) -> LinkageResult:
-        """Run all attackers on :data:`CONTROLS` and on the systems."""
-        scores, inferred = {}, {}
+        """Run all attackers on :data:`CONTROLS` and on the systems.
+
+        Raises
+        ------
+        SaicError (a control is out of range; it is raised before the systems are attacked)
+        """
+        scores: dict[str, dict[str, dict[Length, dict[str, np.ndarray]]]] = {}
+        estimates: dict[str, Estimates] = {}
         original: dict[str, scoring.Vectors] = {}
         for system in dict.fromkeys((*CONTROLS, *systems)):
             vectors = self._vectors(system)
             if system == "real":
                 original = vectors
             scores[system] = self._attack(vectors, original)
-            inferred[system] = self._infer(vectors)
-        estimates = {
-            system: self._estimates(of_system[self.split]) | inferred[system] for system, of_system in scores.items()
-        }
+            estimates[system] = self._estimates(scores[system][self.split]) | self._infer(vectors)
+            if system == CONTROLS[-1]:
+                report.require_controls(LinkageResult(estimates, self.trials[self.split]))
         for system in list(scores)[1:]:  # all but the originals themselves
             estimates[system] |= self._find_originals(system)
         own = {system: of_system[self.split] for system, of_system in scores.items()}
@@ -225,7 +231,7 @@ class LinkageEvaluation:
         for length, rows in scores.items():
             trials = self.trials[self.split][length]
             name = length_name(length)
-            masks = self._parts(trials)
+            masks = self._parts(trials) | self._same_speakers(length)
             enrolled, tested = _speakers(trials)
             for attacker, matrix in rows.items():
                 for part, mask in masks.items():
@@ -261,8 +267,8 @@ class LinkageEvaluation:
             texts, languages = transcripts.compare_texts(trials), transcripts.compare_languages(trials)
             for attacker, matrix in (("text", texts), ("language", languages)):
                 for part, mask in masks.items():
-                    if attacker == "language" and part.endswith(ONE_LANGUAGE):
-                        continue  # all scores are equal
+                    if len(np.unique(matrix[mask & ~np.isnan(matrix)])) < 2:
+                        continue  # all scores are equal, so that the EER is 50 % whatever the speakers
                     estimate = self._eer(matrix, mask, trials)
                     if estimate.value is not None:
                         estimates[f"{attacker}.eer_{name}{part}"] = estimate
@@ -320,14 +326,26 @@ class LinkageEvaluation:
             of_part = counts & np.logical_and.outer(rows == name, columns == name)
             within = of_part & in_language
             # Without another speaker of the language, a speaker has no pair to be confused with.
-            has_other = np.isin(_speakers(trials)[0], np.array(_speakers(trials)[0])[(within & ~is_same).any(axis=1)])
-            within &= has_other[:, None]
+            within &= (within & ~is_same).any(axis=1)[:, None]
             if (of_part & ~in_language).any() and (within & is_same).any(axis=1).sum() >= MIN_LANGUAGE_SPEAKERS:
                 parts[f"@{name}, {ONE_LANGUAGE}"] = within
             within = of_part & across_sessions
             if (within & is_same).any(axis=1).sum() >= MIN_SESSION_SPEAKERS:
                 parts[f"@{name}, {TWO_SESSIONS}"] = within
         return parts
+
+    def _same_speakers(self, length: Length) -> dict[str, np.ndarray]:
+        """As :meth:`_parts`: the speakers of all lengths in seconds, if a length has others too."""
+        if length == ALL:
+            return {}
+        by_length = {key: trials for key, trials in self.trials[self.split].items() if key != ALL}
+        names = [{side.speaker for side in trials.enrollments} for trials in by_length.values()]
+        shared = set.intersection(*names)
+        if all(of_length == shared for of_length in names):
+            return {}
+        trials = by_length[length]
+        are_shared = ([name in shared for name in side] for side in _speakers(trials))
+        return {f"@{SAME_SPEAKERS}": self._in_group(trials, self.split) & np.logical_and.outer(*are_shared)}
 
     def _eer(self, scores: np.ndarray, mask: np.ndarray, trials: TrialSet) -> Estimate:
         return metrics.estimate_eer(np.where(mask, scores, np.nan), *_speakers(trials), seed=self._seed)
@@ -369,12 +387,13 @@ class LinkageEvaluation:
         self, system: str, recordings: Sequence[Recording], evidence: Sequence[Evidence], stage: str
     ) -> dict[str, dict[tuple[Recording, int], np.ndarray]]:
         vectors: dict[str, dict[tuple[Recording, int], np.ndarray]] = {each.name: {} for each in evidence}
+        total = sum(recording.n_segments for recording in recordings)
         for done, (recording, index, segment) in enumerate(self._segments(system, recordings), start=1):
             for each in evidence:
                 vector = self._measurements.measure(each, segment)
                 if vector is not None:
                     vectors[each.name][recording, index] = vector
-            self._progress(stage, done, sum(recording.n_segments for recording in recordings))
+            self._progress(stage, done, total)
         return vectors
 
     def _train(self, system: str, evidence: TrainedEvidence) -> None:
@@ -465,17 +484,14 @@ def _top1(scores: np.ndarray, enrolled: Sequence[str], tested: Sequence[str], si
             continue
         rank = metrics.rank(np.nan_to_num(of_test, nan=-np.inf), place[speaker])
         values.append(100 * metrics.top1_among(rank, len(known), len(known) if size is None else size))
-    return metrics.estimate_mean(values, tested, "%", seed=seed)
+    return metrics.estimate_mean(values, tested, "%", seed=seed, are_hits=True)
 
 
-def _read(corpora: Sequence[Path], split: str) -> Speakers:
+def _of_split(corpora: Mapping[str, Sequence[Clip]], split: str) -> Speakers:
     """The speakers of a split of all corpora that have it."""
-    clips = {}
-    for path in corpora:
-        of_corpus = [clip for clip in manifest.read(path) if clip.split == split]
-        if of_corpus:
-            clips[corpus_name(path)] = of_corpus
-    return Speakers.of(clips)
+    return Speakers.of(
+        {name: [clip for clip in of_corpus if clip.split == split] for name, of_corpus in corpora.items()}
+    )
 
 
 def _require_unseen(speakers: Mapping[str, Speakers], split: str) -> None:
@@ -501,6 +517,7 @@ def evaluate(
     quick: bool = False,
     progress: StepCallback | None = None,
     command: str = "",
+    clips: Mapping[str, Sequence[Clip]] | None = None,
 ) -> dict[str, Any]:
     """Attack the systems.
 
@@ -520,6 +537,8 @@ def evaluate(
         Names of :data:`saic.evaluation.systems.SYSTEMS`, beside :data:`CONTROLS`.
     quick
         Few speakers, and 5 and 15 s only: about five minutes on two cores.
+    clips
+        Name of each corpus to its clips, if they have been read already.
 
     Returns
     -------
@@ -530,11 +549,10 @@ def evaluate(
     SaicError
         The data cannot be used, or the control failed.
     """
-    from saic.evaluation.linkage import report
-
-    paths = [Path(path) for path in corpora]
+    paths = {corpus_name(Path(path)): Path(path) for path in corpora}
+    clips = clips or {name: manifest.read(path) for name, path in paths.items()}
     evaluation = LinkageEvaluation(
-        paths,
+        clips,
         split,
         pipeline=pipeline,
         evidence=evidence,
@@ -544,7 +562,6 @@ def evaluate(
         progress=progress or (lambda stage, done, total: None),
     )
     result = evaluation.measure(systems)
-    report.require_controls(result)
     return report.build(
         result,
         attackers=[each.name for each in evidence],
@@ -552,6 +569,6 @@ def evaluate(
         seed=seed,
         weights_sha256=pipeline.info()["sha256"],
         split=split,
-        manifests={corpus_name(path): manifest.fingerprint(path, manifest.read(path)) for path in paths},
+        manifests={name: manifest.fingerprint(path, clips[name]) for name, path in paths.items()},
         n_training=len(evaluation.train),
     )

@@ -66,7 +66,7 @@ def measure(
             for column, speaker in zip(scores.T, trial_speakers, strict=True)
         ]
         measured[embedder.name] = {
-            "top1": metrics.estimate_mean(hits, trial_speakers, "%", seed=seed),
+            "top1": metrics.estimate_mean(hits, trial_speakers, "%", seed=seed, are_hits=True),
             "eer": metrics.estimate_eer(scores, enrolled_speakers, trial_speakers, seed=seed),
             "eer_3s": metrics.estimate_eer(short_scores[embedder.name], *sides, seed=seed),
         }

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from saic.errors import SilentAudio, TooShort
+from saic.errors import NotSpeech, SilentAudio, TooShort
 from saic.evaluation import metrics
 from saic.evaluation.data.degradations import DEGRADATIONS
 from saic.evaluation.data.evaluation_set import EvaluationSet
@@ -102,7 +102,8 @@ def measure(
                 entropy = [seed, zlib.crc32(trial.source.encode()), zlib.crc32(name.encode())]
                 source = DEGRADATIONS[name](clean, np.random.default_rng(entropy))
             output = embedding = None
-            with suppress(SilentAudio, TooShort):  # the pipeline rejects the source, or the output has no speech
+            # The pipeline refuses the source, or the output has no speech.
+            with suppress(SilentAudio, TooShort, NotSpeech):
                 output = outputs.of_audio("convert", source, reference)
                 embedding = embed(output)
             is_target = embedding is not None and metrics.rank(enrolled @ embedding, target) == 1
@@ -139,16 +140,16 @@ def estimate(
     -------
     ``wer``: word errors in % against the recognizer's transcript of the clean source.
     ``target_top1``: share of conversions recognized as the target. ``no_speech``: share of
-    conversions without speech, or whose source is rejected as silent; all their words count as
-    deleted. With ``clean`` also ``wer_rise``, the increase in percentage points;
+    conversions without speech, or whose source the pipeline refuses as no speech; all their words
+    count as deleted. With ``clean`` also ``wer_rise``, the increase in percentage points;
     ``wer_unconverted``, of the degraded recording itself; ``wer_above_unconverted``, ``wer`` minus
     that, paired by speaker, in percentage points; and ``cosine``, between the embeddings of both
     conversions, where both have speech. Each WER is Whisper's, and in ``moonshine_wer`` etc.
     Moonshine's.
     """
 
-    def mean(values: Sequence[float | None], unit: str) -> Estimate:
-        return metrics.estimate_mean(values, speakers, unit, seed=seed)
+    def mean(values: Sequence[float | None], unit: str, *, are_hits: bool = False) -> Estimate:
+        return metrics.estimate_mean(values, speakers, unit, seed=seed, are_hits=are_hits)
 
     result: Estimates = {}
     for prefix in RECOGNIZERS.values():
@@ -161,8 +162,10 @@ def estimate(
             result[f"{prefix}wer_unconverted"] = mean(unconverted, "%")
             pairs = zip(wers, unconverted, strict=True)
             result[f"{prefix}wer_above_unconverted"] = mean([_difference(one, other) for one, other in pairs], "points")
-    result["target_top1"] = mean([100.0 * conversion.is_target for conversion in conversions], "%")
-    result["no_speech"] = mean([100.0 * (conversion.embedding is None) for conversion in conversions], "%")
+    are_targets = [100.0 * conversion.is_target for conversion in conversions]
+    are_silent = [100.0 * (conversion.embedding is None) for conversion in conversions]
+    result["target_top1"] = mean(are_targets, "%", are_hits=True)
+    result["no_speech"] = mean(are_silent, "%", are_hits=True)
     if clean is not None:
         pairs = zip(conversions, clean, strict=True)
         result["cosine"] = mean([_cosine(one.embedding, other.embedding) for one, other in pairs], "cosine")

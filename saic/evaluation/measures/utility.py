@@ -1,9 +1,9 @@
 """Utility of every system: word errors, speech quality and prosody, compared with the source.
 
 An output is compared with the source part that went in, both after the codec. To save time, only
-two outputs of each speaker are measured, one for a same-sex and one for a cross-sex target, or one
-output where a system does not depend on the target. Transcripts and scores are cached on disk, so
-that an interrupted run continues.
+two outputs of each speaker are measured, one for a same-sex and one for a cross-sex target (two for
+any targets where sexes are unknown), or one output where a system does not depend on the target.
+Transcripts and scores are cached on disk, so that an interrupted run continues.
 
 Words: :mod:`saic.evaluation.measures.words`.
 """
@@ -161,13 +161,16 @@ def estimate(rows: Sequence[OutputFigures], *, seed: int) -> Estimates:
 
 
 def _trials(dataset: EvaluationSet, system: str) -> list[Trial]:
-    """One trial per speaker; a same-sex and a cross-sex one if the output depends on the target."""
+    """One trial per speaker; a same-sex and a cross-sex one if the output depends on the target.
+
+    Where sexes are unknown, these are the first two.
+    """
     if "target" not in SYSTEMS[system].depends_on:
         return dataset.one_trial_per_source()
-    first: dict[tuple[str, bool | None], Trial] = {}
+    of_kind: dict[tuple[str, bool | None], list[Trial]] = {}
     for trial in dataset.trials:
-        first.setdefault((trial.source, trial.same_sex), trial)
-    return list(first.values())
+        of_kind.setdefault((trial.source, trial.same_sex), []).append(trial)
+    return [trial for (_, kind), of_source in of_kind.items() for trial in of_source[: 2 if kind is None else 1]]
 
 
 @dataclass(frozen=True)

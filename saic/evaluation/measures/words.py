@@ -10,13 +10,12 @@ of the differences.
 """
 
 import itertools
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from saic.audio import SAMPLE_RATE
-from saic.errors import SaicError, SilentAudio, TooShort
+from saic.errors import NotSpeech, SaicError, SilentAudio, TooShort
 from saic.evaluation import metrics
 from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, EvaluationSet
 from saic.evaluation.data.trials import MAX_PART_S, Part, Span, Trial
@@ -26,7 +25,7 @@ from saic.evaluation.linkage.material import MAX_CHILD_AGE
 from saic.evaluation.measures.text_errors import Edits, character_errors, pool_by_speaker, word_errors
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.systems import MIN_CONTROL_SPEAKERS, SystemOutputs
-from saic.signal.vad import require_speech
+from saic.signal.vad import require_speech, require_varied
 
 MIN_REPLAY_WER = 60.0
 MAX_COPY_WER = 30.0
@@ -34,8 +33,6 @@ MAX_RECORDINGS_WER = 40.0  # against the true text, of a language other than Eng
 CHILDREN, ADULTS = "children", "adults"
 TEXTS = {"": "transcripts", "_true": "true_transcripts"}
 """Suffix of a figure to the attribute of :class:`OutputFigures` that it is computed from."""
-
-_TO_THE_END = sys.maxsize
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ def whole_clips(dataset: EvaluationSet, texts: Mapping[str, str | None]) -> dict
     Source parts are cut within clips, so a clip's text is not the text of the part. Therefore whole
     clips are used here: of the clips that the speaker's parts were cut from, in that order, as many
     as fit into 15 s. They may overlap the speaker's enrollment, which does not matter for WER. A
-    speaker is left out if all those clips are longer, or have too little speech.
+    speaker is left out if all those clips are longer, or have too little speech or a steady sound.
     """
     most = round(MAX_PART_S * SAMPLE_RATE)
     found = {}
@@ -103,12 +100,14 @@ def whole_clips(dataset: EvaluationSet, texts: Mapping[str, str | None]) -> dict
         spans_of_speaker = (*parts.enrollment, *parts.source, *parts.reference)
         for utterance in dict.fromkeys(span.utterance for span in spans_of_speaker):
             if texts.get(utterance):
-                length = len(dataset.wav((Span(utterance, 0, _TO_THE_END),)))
+                length = dataset.n_samples(utterance)
                 if sum(span.stop for span in spans) + length <= most:
                     spans.append(Span(utterance, 0, length))
         if text := normalize(" ".join(texts[span.utterance] for span in spans), dataset.languages[speaker]):
-            with suppress(SilentAudio, TooShort):
-                require_speech(dataset.wav(tuple(spans)), MIN_SPEECH_S)
+            with suppress(SilentAudio, TooShort, NotSpeech):
+                wav = dataset.wav(tuple(spans))
+                require_speech(wav, MIN_SPEECH_S)
+                require_varied(wav)
                 found[speaker] = (tuple(spans), text)
     return found
 
