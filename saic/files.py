@@ -1,14 +1,15 @@
-"""Atomic writes: a file is complete or not there, even if the process is killed."""
+"""Atomic writes: a file is complete or not there, even if the process is killed. Names that UTF-8 lacks."""
 
 import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from saic.errors import UsageError
 
@@ -194,3 +195,19 @@ def _take_name(part: Path, path: Path) -> None:
         if os.path.lexists(path):
             raise FileExistsError from None
         os.rename(part, path)
+
+
+def without_surrogates(value: Any) -> Any:
+    """A JSON value whose strings UTF-8 can encode.
+
+    A byte of a file name that is not UTF-8, which Python gives as a surrogate, becomes its
+    hexadecimal code: "\\xe9".
+    """
+    if isinstance(value, str):
+        value = re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", value)
+        return value.encode(errors="backslashreplace").decode()  # other surrogates, of Windows
+    if isinstance(value, dict):
+        return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_surrogates(item) for item in value]
+    return value

@@ -1,5 +1,7 @@
 """Empty, hidden, broken and text files in a corpus folder are left out and counted by reason."""
 
+import contextlib
+import json
 import logging
 import re
 from pathlib import Path
@@ -168,6 +170,9 @@ def test_evaluation_of_a_folder_leaves_out_unusable_files(folder: Path, tmp_path
 
     add_unusable(folder / "s1")
     flac_with_a_broken_body(folder / "s2" / "body.flac", 10.0)
+    with contextlib.suppress(OSError, UnicodeError):  # the file system has UTF-8 names only
+        (folder / "s0").rename(folder / "caf\udce9")
+        folder = folder.rename(folder.with_name("\udcf6"))
     with caplog.at_level(logging.WARNING):
         report = evaluate(
             [folder],
@@ -177,7 +182,9 @@ def test_evaluation_of_a_folder_leaves_out_unusable_files(folder: Path, tmp_path
             evaluators=Evaluators([SpectrumEmbedder()]),
             quick=True,
         )
-    assert report["corpora"][folder.name]["data"]["gallery_speakers"] == 3
+    ((name, of_corpus),) = json.loads((tmp_path / "out" / "report.json").read_text())["corpora"].items()
+    assert of_corpus == report["corpora"][name] and of_corpus["data"]["gallery_speakers"] == 3
+    assert name in ("\\xf6", folder.name)
     assert "Left out 6 files: 2 broken, 2 empty, 1 hidden, 1 not audio" in caplog.text
     assert "s2/body.flac" in caplog.text and "s1/zero.wav" in caplog.text
 

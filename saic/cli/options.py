@@ -1,7 +1,6 @@
 """Options that several commands take, their progress bar, and how they print results."""
 
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saic.devices import require_device
+from saic.files import without_surrogates
 from saic.profiles import BALANCED, PROSODY_KEPT, STRICT
 
 if TYPE_CHECKING:
@@ -98,23 +98,7 @@ def stage_bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 def printable(name: str) -> str:
     """A name as a terminal may get it: control characters, which could change its state, become "?"."""
-    return "".join(letter if letter.isprintable() else "?" for letter in _without_surrogates(name))
-
-
-def _without_surrogates(value: Any) -> Any:
-    """A JSON value whose strings UTF-8 can encode.
-
-    A byte of a file name that is not UTF-8, which Python gives as a surrogate, becomes its
-    hexadecimal code: "\\xe9".
-    """
-    if isinstance(value, str):
-        value = re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", value)
-        return value.encode(errors="backslashreplace").decode()  # other surrogates, of Windows
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_surrogates(item) for item in value]
-    return value
+    return "".join(letter if letter.isprintable() else "?" for letter in without_surrogates(name))
 
 
 def table(rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> "Table":
@@ -131,7 +115,7 @@ def table(rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> "Table
 def show(as_json: bool, facts: dict[str, Any], text: "str | Table") -> None:
     """Print the facts as one JSON object, or the text."""
     if as_json:
-        print(json.dumps(_without_surrogates(facts)))
+        print(json.dumps(without_surrogates(facts)))
     elif isinstance(text, str):
         print(text)
     else:

@@ -178,7 +178,7 @@ def assign_targets(sexes: Mapping[str, str | None], per_sex: int, seed: int) -> 
 
 def _speaker_generator(seed: int, speaker: str) -> np.random.Generator:
     """Generator of one speaker, independent of the other speakers of the data."""
-    return np.random.default_rng([seed, zlib.crc32(speaker.encode())])
+    return np.random.default_rng([seed, zlib.crc32(speaker.encode(errors="surrogateescape"))])
 
 
 def _shuffled_groups(sexes: Mapping[str, str | None], seed: int) -> dict[str | None, list[str]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saic import files
 from saic.data.manifest import Clip
 
 LENGTHS_S = (5, 15, 28)
@@ -226,7 +227,7 @@ def _halves(clips: Sequence[Clip], seed: int) -> tuple[list[Clip], list[Clip]]:
     if len(sessions) > 1:
         one, other = ([clip for clip in clips if clip.session in of_half] for of_half in (sessions[:1], sessions[1:]))
         return one, other
-    rng = np.random.default_rng([seed, zlib.crc32(clips[0].speaker.encode())])
+    rng = np.random.default_rng([seed, zlib.crc32(clips[0].speaker.encode(errors="surrogateescape"))])
     halves: tuple[list[Clip], list[Clip]] = ([], [])
     seconds = [0.0, 0.0]
     order = [clips[i] for i in rng.permutation(len(clips))]
@@ -253,5 +254,5 @@ def _sides(speaker: str, clips: Sequence[Clip], length: Length) -> list[Side]:
 
 
 def corpus_name(path: Path) -> str:
-    """Name of a corpus: of its folder, which holds the manifest."""
-    return (path if path.is_dir() else path.parent).resolve().name
+    """Name of a corpus: of its folder, which holds the manifest, without bytes that are not UTF-8."""
+    return files.without_surrogates((path if path.is_dir() else path.parent).resolve().name)

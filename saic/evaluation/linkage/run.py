@@ -404,7 +404,7 @@ class LinkageEvaluation:
         for recording, _, segment in self._segments(system, list(of_recording)):
             segments.append(segment)
             speakers.append(of_recording[recording])
-            digest.update(speakers[-1].encode() + segment.wav.tobytes())
+            digest.update(speakers[-1].encode(errors="surrogateescape") + segment.wav.tobytes())
         path = self._cache / "networks" / f"{evidence.name}-{digest.hexdigest()[:32]}.safetensors"
         if path.exists():
             evidence.load(load_file(path))

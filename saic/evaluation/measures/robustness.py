@@ -99,7 +99,7 @@ def measure(
         for name, of_condition in conversions.items():
             source = clean
             if name != CLEAN:
-                entropy = [seed, zlib.crc32(trial.source.encode()), zlib.crc32(name.encode())]
+                entropy = [seed, zlib.crc32(trial.source.encode(errors="surrogateescape")), zlib.crc32(name.encode())]
                 source = DEGRADATIONS[name](clean, np.random.default_rng(entropy))
             output = embedding = None
             # The pipeline refuses the source, or the output has no speech.
