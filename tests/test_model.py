@@ -16,6 +16,7 @@ from saic.migration import (
     REMOVED_KEYS,
     migrate_tensors,
 )
+from saic.model.decoder import steady
 from saic.model.model import Model
 from saic.signal.f0 import (
     measure_f0_stats,
@@ -288,3 +289,16 @@ def test_tensors_of_version_0_9_load_under_the_new_names() -> None:
     ]
     unchanged = Model(Config.from_dict(TINY)).state_dict()
     assert migrate_tensors(unchanged).keys() == unchanged.keys()
+
+
+def test_decoder_output_does_not_alternate_from_frame_to_frame(model: Model) -> None:
+    """The taps remove the highest frequency of the frames and leave slow changes as they are."""
+    alternating = (-1.0) ** torch.arange(40)
+    slow = torch.sin(torch.arange(40) * torch.pi / 40 * 5)
+    assert steady((3 + alternating).expand(1, 80, -1))[..., 2:-2].sub(3).abs().max() < 1e-6
+    assert steady(slow.expand(1, 80, -1)).sub(slow)[..., 2:-2].abs().max() < 0.01
+    made = model.decoder(torch.randn(1, 4, 30), torch.randn(1, 6), torch.zeros(1, 60))
+    middle = made[..., 4:-4]
+    window = torch.hann_window(middle.shape[-1], periodic=False)
+    spectrum = torch.fft.rfft((middle - middle.mean(dim=-1, keepdim=True)) * window).abs()
+    assert spectrum[..., -1].max() < 0.05 * spectrum.max()

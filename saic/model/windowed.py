@@ -22,7 +22,7 @@ from torch import Tensor
 
 from saic.model import phone_encoder
 from saic.model.content_encoder import ContentBlock, ConvolutionFront, PhoneEncoderFront, limit_deviations
-from saic.model.decoder import DecoderBlock, pixel_shuffle
+from saic.model.decoder import STEADY_REACH, DecoderBlock, pixel_shuffle, steady
 from saic.model.layers import Moments, interpolate
 from saic.model.model import Model
 from saic.model.prosody import REACH_CODES, ProsodyPredictor
@@ -120,7 +120,11 @@ def decode(
         harmonics = f0 if i == decoder.last_upsampling else None
         masks = block_mask, downsample_mask(mask, stride)
         x = _decoder_block(block, x, condition, masks, on_window, harmonics, decoder.harmonics)
-    out = _over([x], lambda x: decoder.out(x) * model.mel_std + model.mel_mean, on_window, decoder.out.reach)
+
+    def last(x: Tensor) -> Tensor:
+        return steady(decoder.out(x)) * model.mel_std + model.mel_mean
+
+    out = _over([x], last, on_window, decoder.out.reach + STEADY_REACH)
     return _spooled(_until(out, n_frames))
 
 
