@@ -152,6 +152,8 @@ def _speech_level(wav: Samples, power: np.ndarray) -> tuple[float, np.ndarray]:
     averaged = np.convolve(power, np.full(_LEVEL_FRAMES, 1 / _LEVEL_FRAMES), mode="full")
     left = averaged.copy()
     for _ in range(_MAX_KNOCKS):
+        if left.max() < _ratio(_SILENCE_DB):
+            break
         start, stop = _loudest_burst(left)
         n_frames = stop - start - _LEVEL_FRAMES + 1
         if n_frames > _KNOCK_FRAMES and (n_frames > _LONG_KNOCK_FRAMES or _has_pitch(wav, start, stop)):
