@@ -624,6 +624,12 @@ def _measure(small, cache: Path, evaluators: Evaluators, progress=lambda *step: 
 FEW = ("real", "copy_source", "convert", "pseudonym")
 
 
+@pytest.fixture
+def words_alone(monkeypatch):
+    """No figures of prosody, which take most of the time."""
+    monkeypatch.setattr(utility, "_prosody", lambda source, output: {})
+
+
 def _evaluators(asr=None, dnsmos=None, moonshine=None) -> Evaluators:
     return Evaluators([], asr, dnsmos, moonshine, LoudnessMos())
 
@@ -840,7 +846,7 @@ def test_each_language_has_word_figures_of_its_own(by_language):
     assert real["wer_true@ia"] == Estimate(None, None, None, 0, "%") and "wer@ia" not in vocoder
 
 
-def test_language_that_is_recognized_badly_is_left_out_and_does_not_stop_the_run(tmp_path):
+def test_language_that_is_recognized_badly_is_left_out_and_does_not_stop_the_run(tmp_path, words_alone):
     text = {"berta": "Helt andra ord än de som hörs"}
     small = _speakers(tmp_path, language={"berta": "sv-SE"}, text=text)
     figures = _measure(small, tmp_path, _evaluators(PitchASR(languages=frozenset({"en", "sv"}))), only=FEW)
@@ -853,7 +859,9 @@ def test_language_that_is_recognized_badly_is_left_out_and_does_not_stop_the_run
     assert figures["convert"]["wer_true"].n == 4 and figures["convert"]["wer_true"].value > 10
 
 
-def test_language_whose_copies_have_other_words_is_left_out_if_it_has_enough_speakers(tmp_path, monkeypatch):
+def test_language_whose_copies_have_other_words_is_left_out_if_it_has_enough_speakers(
+    tmp_path, monkeypatch, words_alone
+):
     dataset, texts, outputs = _speakers(tmp_path, language=dict.fromkeys(("berta", "dave", "emil"), "sv-SE"))
     of_trial = outputs.of_trial
 
@@ -876,7 +884,7 @@ def test_language_whose_copies_have_other_words_is_left_out_if_it_has_enough_spe
         measured_with(1)
 
 
-def test_control_of_english_does_not_depend_on_other_languages(tmp_path, monkeypatch):
+def test_control_of_english_does_not_depend_on_other_languages(tmp_path, monkeypatch, words_alone):
     """Silent copies of one English speaker stop the run, although those of three Swedish speakers are perfect."""
     dataset, texts, outputs = _speakers(tmp_path, language=dict.fromkeys(("berta", "dave", "emil"), "sv-SE"))
     of_trial = outputs.of_trial
@@ -900,7 +908,7 @@ def test_speaker_of_two_languages_is_left_out(tmp_path):
     assert base_language("en+sv-SE") not in MoonshineASR.languages
 
 
-def test_children_and_adults_have_word_figures_of_their_own(tmp_path):
+def test_children_and_adults_have_word_figures_of_their_own(tmp_path, words_alone):
     ages = {"anna": 8, "berta": 14, "dave": 15}  # Emil's is unknown
     small = _speakers(tmp_path, age=ages, text={"anna": "Anna anna anna apa"})
     figures = _measure(small, tmp_path, _evaluators(PitchASR(), moonshine=PitchASR("another")))
