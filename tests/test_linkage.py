@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -433,6 +434,26 @@ def test_known_voice_gives_every_recording_one_pseudonym(tmp_path, recordings):
         outputs.wav("pseudonym_known_voice", recording)
     assert pipeline.seeds == [KNOWN_VOICE_SEED, KNOWN_VOICE_SEED]
     assert "pseudonym_known_voice" not in MAIN_SYSTEMS
+
+
+def test_voices_that_are_drawn_again_are_unlike_each_recording_and_follow_its_seed(tmp_path, recordings):
+    drawn, given = [], []
+
+    class Drawing(_Pipeline):
+        def pseudonym(self, *, unlike, seed):
+            drawn.append((len(unlike[0]), seed))
+            return len(drawn)
+
+        def anonymize(self, clip, *, voice):
+            given.append((len(clip[0]), voice))
+            return SimpleNamespace(wav=clip[0])
+
+    for run in ("first", "second"):
+        outputs = RecordingOutputs(Drawing(), recordings, tmp_path / run, seed=0)
+        for recording in recordings:
+            outputs.wav("pseudonym_unlike", recording)
+    assert drawn[:2] == drawn[2:] and drawn[0][1] != drawn[1][1]
+    assert given == [(length, k + 1) for k, (length, _) in enumerate(drawn)]
 
 
 def test_a_recording_that_cannot_be_decoded_has_no_output(tmp_path, recordings):

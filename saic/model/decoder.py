@@ -15,9 +15,9 @@ from saic.model.layers import AdaIN, Conv
 from saic.signal.f0 import HARMONIC_MEL_CHANNELS, harmonic_mel
 from saic.signal.masking import downsample_mask
 
-_STEADY = (-1 / 16, 4 / 16, 10 / 16, 4 / 16, -1 / 16)
-STEADY_REACH = len(_STEADY) // 2
-"""Frames, on each side, that :func:`steady` uses."""
+_TAPS = (-1 / 16, 4 / 16, 10 / 16, 4 / 16, -1 / 16)
+FLICKER_REACH = len(_TAPS) // 2
+"""Frames, on each side, that :func:`remove_flicker` uses."""
 
 
 class DecoderBlock(nn.Module):
@@ -96,21 +96,21 @@ class Decoder(nn.Module):
             x = block(x, condition, block_mask, downsample_mask(mask, stride))
             if i == self.last_upsampling:
                 x = x + self.harmonics(f0)
-        return steady(self.out(x))[..., :n_frames]
+        return remove_flicker(self.out(x))[..., :n_frames]
 
     def harmonics(self, f0: Tensor) -> Tensor:
         """(B, T) F0 in Hz to the (B, channels, T) that is added after the last upsampling."""
         return self.pitch_projection(harmonic_mel(f0))
 
 
-def steady(mel: Tensor) -> Tensor:
+def remove_flicker(mel: Tensor) -> Tensor:
     """Remove what changes from each frame of a (B, 80, T) log-mel to the next and back, at 40 Hz.
 
     No voice has that, but upsampling makes it: its frames come from other channels in turn. Losses that
     pool frames do not see it. The gain is 0 at 40 Hz, 0.75 at 20 Hz and above 0.95 below 12 Hz.
     """
-    taps = torch.tensor(_STEADY, dtype=mel.dtype, device=mel.device)
-    padded = F.pad(mel, (STEADY_REACH, STEADY_REACH), mode="replicate")
+    taps = torch.tensor(_TAPS, dtype=mel.dtype, device=mel.device)
+    padded = F.pad(mel, (FLICKER_REACH, FLICKER_REACH), mode="replicate")
     return sum(tap * padded[..., k : k + mel.shape[-1]] for k, tap in enumerate(taps))
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from saic.model import phone_encoder
 from saic.model.content_encoder import ContentBlock, ConvolutionFront, PhoneEncoderFront, limit_deviations
-from saic.model.decoder import STEADY_REACH, DecoderBlock, pixel_shuffle, steady
+from saic.model.decoder import FLICKER_REACH, DecoderBlock, pixel_shuffle, remove_flicker
 from saic.model.layers import Moments, interpolate
 from saic.model.model import Model
 from saic.model.prosody import REACH_CODES, ProsodyPredictor
@@ -122,9 +122,9 @@ def decode(
         x = _decoder_block(block, x, condition, masks, on_window, harmonics, decoder.harmonics)
 
     def last(x: Tensor) -> Tensor:
-        return steady(decoder.out(x)) * model.mel_std + model.mel_mean
+        return remove_flicker(decoder.out(x)) * model.mel_std + model.mel_mean
 
-    out = _over([x], last, on_window, decoder.out.reach + STEADY_REACH)
+    out = _over([x], last, on_window, decoder.out.reach + FLICKER_REACH)
     return _spooled(_until(out, n_frames))
 
 
