@@ -156,8 +156,32 @@ def test_both_stages_leave_the_encoder_and_the_speaker_codes_as_they_are(
     third.step(0)
     for name, tensor in third.model.speaker_encoder.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    with pytest.raises(UsageError, match="Leave out --speaker"):
-        stage2.main([], tmp_path / "run", init="bundled", speaker=tmp_path)
+
+
+def test_finished_weights_take_another_speaker_encoder(training_set: TrainingSet, tmp_path: Path) -> None:
+    training = SpeakerTraining(training_set, TDNN, random_teacher(training_set))
+    for i in range(30):
+        training.step(i)
+    training.save(tmp_path)
+    weights = Model(TDNN).eval().requires_grad_(False)
+    weights.mel_mean, weights.mel_std = training_set.statistics()
+    own, other = (load_speaker_encoder(tmp_path, TDNN, weights.mel_mean, weights.mel_std) for _ in range(2))
+    rotation = torch.linalg.qr(torch.randn(own.dense.out_features, own.dense.out_features))[0]
+    own.dense.weight, own.dense.bias = (torch.nn.Parameter(rotation @ p) for p in (own.dense.weight, own.dense.bias))
+    weights.speaker_encoder = own.requires_grad_(False)
+    model = Stage2(training_set, TDNN, weights, None, speaker_encoder=other).model.eval()
+
+    def share_of_variance(wanted: torch.Tensor, found: torch.Tensor) -> float:
+        return float((found - wanted).detach().square().mean() / (wanted - wanted.mean(dim=0)).square().mean())
+
+    crops = training_set.sample(20, np.random.default_rng(0))
+    before, after = (of.encode_speaker(crops.mel, crops.mask) for of in (weights, model))
+    assert share_of_variance(before, after) > 0.5
+    assert share_of_variance(weights.decoder.dense(before), model.decoder.dense(after)) < 0.3
+    assert share_of_variance(weights.predict_f0_stats(before)[:, 0], model.predict_f0_stats(after)[:, 0]) < 0.3
+    for name, tensor in weights.state_dict().items():
+        if not name.startswith(("speaker_encoder.", "decoder.dense.0.", "pitch_head.")):
+            assert torch.equal(model.state_dict()[name], tensor), name
 
 
 def test_kept_embeddings_of_the_teacher_depend_on_its_module(corpus: Path, tmp_path: Path, monkeypatch) -> None:

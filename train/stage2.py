@@ -7,8 +7,8 @@
 ``--recognizer DIR`` (output of ``train.recognizer``) adds the phone loss and initializes the phone
 encoder. ``--init WEIGHTS`` instead of ``--stage1`` fine-tunes finished weights on your own corpus.
 ``--init random`` starts from random weights, without stage-1 codes; with ``--content WEIGHTS`` the
-content encoder is that of finished weights. ``--speaker DIR`` is that of stage 1; weights of ``--init``
-have their own.
+content encoder is that of finished weights. ``--speaker DIR`` is that of stage 1. Weights of ``--init``
+have their own speaker encoder, which ``--speaker DIR`` replaces.
 ``--parallel FOLDER`` adds the parallel speech of ``train.kokoro``.
 
 Writes the finished weights to ``DIR/weights``, for the ``--weights`` option of any command.
@@ -87,8 +87,6 @@ def main(
         raise UsageError("Stage 2 starts from --stage1 or from --init: give one of them.")
     if content is not None and init != _RANDOM:
         raise UsageError("--content needs --init random: other starts have a content encoder already.")
-    if speaker is not None and init not in (None, _RANDOM):
-        raise UsageError("The weights of --init have a speaker encoder already. Leave out --speaker.")
     train(
         data,
         run,
@@ -141,7 +139,8 @@ def train(
     if is_finished(run, steps.stop) and (run / WEIGHTS / SUMS).is_file():
         return
     training_set = read_training_set(data, "train", config, parallel)
-    statistics = mel_statistics(training_set, initial if isinstance(initial, Model) else content)
+    starts_from_weights = isinstance(initial, Model)
+    statistics = mel_statistics(training_set, initial if starts_from_weights else content)
     features = load_features(perceptual, config.perceptual.channels, *statistics, device) if perceptual else None
     phones = load_recognizer(recognizer, device) if recognizer else None
     stage = Stage2(
@@ -150,7 +149,7 @@ def train(
         initial,
         features,
         content=content,
-        speaker_encoder=None if isinstance(initial, Model) else speaker_encoder(speaker, config, *statistics),
+        speaker_encoder=None if starts_from_weights and not speaker else speaker_encoder(speaker, config, *statistics),
         recognizer=phones,
         earlier=Model.from_pretrained(earlier / WEIGHTS) if earlier else None,
         first_step=steps.start,

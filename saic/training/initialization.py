@@ -1,6 +1,8 @@
-"""Initial tensors of stage 2: finished weights, and a pretrained phone encoder."""
+"""Initial tensors of stage 2: finished weights, another speaker encoder for them, and a pretrained phone encoder."""
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from saic.errors import UsageError
 from saic.model.model import Model
@@ -9,6 +11,8 @@ from saic.training.training_set import TrainingSet
 
 _CONTENT = ("content_encoder.", "mel_")  # the content encoder, and the statistics of its input
 _FRONT = "content_encoder.front."
+_SPEAKER = ("speaker_encoder.", "decoder.dense.0.", "pitch_head.")  # the speaker encoder, and the layers it feeds
+_RIDGE = 1e-3  # relative to the mean square of an embedding's elements
 
 
 def mel_statistics(training_set: TrainingSet, weights: Model | None) -> tuple[Tensor, Tensor]:
@@ -19,7 +23,7 @@ def mel_statistics(training_set: TrainingSet, weights: Model | None) -> tuple[Te
     return training_set.statistics() if weights is None else (weights.mel_mean, weights.mel_std)
 
 
-def load_weights(model: Model, weights: Model, *, only_content: bool = False) -> None:
+def load_weights(model: Model, weights: Model, *, only_content: bool = False, speaker: bool = True) -> None:
     """Copy the tensors of finished weights.
 
     If the model has a phone encoder and they have none, its whole front end stays as it is.
@@ -28,6 +32,9 @@ def load_weights(model: Model, weights: Model, *, only_content: bool = False) ->
     ----------
     only_content
         Copy the content encoder and the statistics of mels alone.
+    speaker
+        Also copy the speaker encoder and the layers that it feeds; without them,
+        :func:`fit_speaker_layers` follows.
 
     Raises
     ------
@@ -37,7 +44,7 @@ def load_weights(model: Model, weights: Model, *, only_content: bool = False) ->
     adds_phone_encoder = _adds_phone_encoder(model, weights)
 
     def is_copied(name: str) -> bool:
-        if adds_phone_encoder and name.startswith(_FRONT):
+        if (adds_phone_encoder and name.startswith(_FRONT)) or (not speaker and name.startswith(_SPEAKER)):
             return False
         return name.startswith(_CONTENT) or not only_content
 
@@ -50,6 +57,34 @@ def load_weights(model: Model, weights: Model, *, only_content: bool = False) ->
             "The config names other sizes than those of the --init or --content weights: leave them out. Only a phone"
             " encoder may be added."
         ) from None
+
+
+@torch.no_grad()
+def fit_speaker_layers(model: Model, weights: Model, training_set: TrainingSet) -> None:
+    """Make the layers that take speaker embeddings fit another speaker encoder than that of finished weights.
+
+    A linear map from the embeddings of ``model.speaker_encoder`` to those of ``weights`` is fitted to
+    the clips of ``training_set``, by least squares, and multiplied into the first layer of the decoder's
+    dense layers and into the F0 head.
+    """
+    own, wanted, device = [], [], model.mel_mean.device
+    for k in range(len(training_set.clips)):
+        mel, mask = training_set.clip_mel(k)[None], training_set.clip_mask(k)[None]
+        own.append(model.encode_speaker(mel.to(device), mask.to(device)).cpu())
+        wanted.append(weights.encode_speaker(mel, mask))
+    inputs = F.pad(torch.cat(own), (0, 1), value=1.0).double()
+    gram = inputs.T @ inputs
+    ridge = _RIDGE * gram.diagonal()[:-1].mean() * torch.eye(len(gram))
+    ridge[-1, -1] = 0.0
+    fitted = torch.linalg.solve(gram + ridge, inputs.T @ torch.cat(wanted).double()).float()
+    matrix, offset = fitted[:-1].T, fitted[-1]
+    for layer, known in ((model.decoder.dense[0], weights.decoder.dense[0]), (model.pitch_head, weights.pitch_head)):
+        _set(layer, known.weight @ matrix, known.weight @ offset + known.bias)
+
+
+def _set(layer: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    layer.weight.copy_(weight)
+    layer.bias.copy_(bias)
 
 
 def copy_phone_encoder(model: Model, weights: Model | None, recognizer: PhoneRecognizer | None) -> None:

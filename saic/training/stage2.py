@@ -26,7 +26,7 @@ from saic.model.model import Model
 from saic.signal.mel_statistics import match_mel_moments, measure_mel_statistics
 from saic.training.augmentation import Augmentation, degrade
 from saic.training.distributed import average_gradients, gather, shard
-from saic.training.initialization import copy_phone_encoder, load_weights, mel_statistics
+from saic.training.initialization import copy_phone_encoder, fit_speaker_layers, load_weights, mel_statistics
 from saic.training.loop import cosine, generators, precision
 from saic.training.losses import FeatureNetwork, ReconstructionLoss, multi_scale_l1, speaker_style_loss
 from saic.training.phone_recognizer import PhoneRecognizer, phone_loss
@@ -55,7 +55,8 @@ class Stage2:
     speaker_encoder
         Trained speaker encoder (:func:`~saic.training.speaker.load_speaker_encoder`), adapted to
         :func:`~saic.training.initialization.mel_statistics`. None takes that of ``initial``, or random
-        weights. A time-delay network stays as it is; the paper's is trained.
+        weights. If ``initial`` is a model, its layers that take speaker embeddings are fitted to this
+        encoder. A time-delay network stays as it is; the paper's is trained.
     recognizer
         Phone recognizer of the phone loss; None omits it. It also initializes the phone encoder, if
         ``initial`` and ``content`` have none.
@@ -102,7 +103,7 @@ class Stage2:
         self.model.mel_mean.copy_(mean)
         self.model.mel_std.copy_(std)
         if known is not None:
-            load_weights(self.model, known, only_content=known is content)
+            load_weights(self.model, known, only_content=known is content, speaker=speaker_encoder is None)
             if config.stage2.distill_steps:
                 self.teacher = copy.deepcopy(known.content_encoder).to(device)
         copy_phone_encoder(self.model, known, recognizer)
@@ -110,6 +111,8 @@ class Stage2:
             self._start_from_codes(initial)
         if speaker_encoder is not None:
             self.model.speaker_encoder = speaker_encoder.to(device)
+            if isinstance(initial, Model) and earlier is None:
+                fit_speaker_layers(self.model, initial, training_set)
         if earlier is not None:
             load_weights(self.model, earlier)
         self._freeze(content_is_known=known is not None)
