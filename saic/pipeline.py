@@ -26,7 +26,7 @@ from saic.model.prosody import ProsodyPredictor, predicted_f0, slow_contour
 from saic.model.timing import new_timing
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.f0 import REGISTER_HZ, measure_f0_stats
-from saic.signal.loudness import normalize
+from saic.signal.loudness import normalize, normalize_for_rate
 from saic.signal.masking import quiet_frames
 from saic.signal.mel import HOP_SAMPLES, N_MELS, SAMPLE_RATE
 from saic.signal.vad import require_speech, require_varied
@@ -115,9 +115,10 @@ class SpooledConversion:
         """N, the number of samples."""
         return len(self.wavs["converted"])
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """The converted recording in blocks (n,) of float32 at 16 kHz, at -23 LUFS."""
-        return self.wavs["converted"].blocks(_BLOCK_SAMPLES)
+    def blocks(self, rate_hz: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+        """The converted recording in blocks (n,) of float32 at 16 kHz, which have -23 LUFS in a file of ``rate_hz``."""
+        wav = normalize_for_rate(self.wavs["converted"], rate_hz)
+        return (wav[start : start + _BLOCK_SAMPLES] for start in range(0, len(wav), _BLOCK_SAMPLES))
 
     def whole(self) -> Conversion:
         """The conversion in memory, with its mels."""

@@ -302,6 +302,8 @@ def test_blocks_of_a_spooled_conversion_are_the_samples_of_the_conversion(
     assert len(spooled) == len(blocks) and (len(blocks) == 8 * RATE + 33) == (profile != STRICT)
     assert (spooled.profile, spooled.notes) == (whole.profile, whole.notes)
     assert spooled.voice_similarity == pytest.approx(whole.voice_similarity, abs=1e-5)
+    with encode_blocks(spooled.blocks(8_000), "wav", 8_000) as file:
+        assert loudness.loudness_lufs(audio.load(file)) == pytest.approx(-23.0, abs=0.1)
 
 
 def test_stream_gives_the_conversion_of_all_blocks_once_they_have_arrived(pipeline: Pipeline) -> None:

@@ -5,7 +5,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from saic.signal.loudness import loudness_lufs, normalize, normalize_loudness, true_peak
+from saic import audio
+from saic.audio.output import encode
+from saic.signal import loudness
+from saic.signal.loudness import loudness_lufs, normalize, normalize_for_rate, normalize_loudness, true_peak
 from saic.spool import Spool
 from tests.conftest import RATE, voice
 
@@ -62,3 +65,19 @@ def test_memory_does_not_grow_with_the_length(monkeypatch: pytest.MonkeyPatch) -
     finally:
         tracemalloc.stop()
     assert len(made) == len(wav) and peak < 5 * 4 * 60 * RATE  # five of six blocks; all of them and two more before
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 12_000])
+def test_a_file_of_a_lower_rate_has_minus_23_lufs(rate_hz: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    wav = normalize_loudness(voice(140, 3.0) + 0.05 * np.random.default_rng(0).standard_normal(3 * RATE))
+
+    def written(samples: np.ndarray) -> np.ndarray:
+        return audio.load(encode(samples, "wav", rate_hz))
+
+    assert loudness_lufs(written(wav)) < -23.2
+    made = normalize_for_rate(wav, rate_hz)
+    assert len(made) == len(wav)
+    assert loudness_lufs(written(made[:])) == pytest.approx(-23.0, abs=0.1)
+    monkeypatch.setattr(loudness, "_BLOCK_SAMPLES", 9_600)
+    np.testing.assert_allclose(normalize_for_rate(wav, rate_hz)[:], made[:], atol=1e-3)
+    assert normalize_for_rate(wav, 48_000) is wav

@@ -242,7 +242,7 @@ class _Converter:
         began, source_sha256 = time.monotonic(), sha256_of(job.source)  # before it is read: it may change meanwhile
         conversion = self._change(job, lambda stage, share: tell(job, stage, share))
         rate_hz = job.rate_hz or rate_for(job.format, source_rate(job.source))
-        data = encode_blocks(conversion.blocks(), job.format, rate_hz)
+        data = encode_blocks(conversion.blocks(rate_hz), job.format, rate_hz)
         report = None
         if self._reporter is not None:
             tell(job, "Measuring the protection", 0.9)
@@ -297,8 +297,10 @@ class _McAdams:
     def __len__(self) -> int:
         return len(self.wav)
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        yield self.wav
+    def blocks(self, rate_hz: int) -> Iterator[np.ndarray]:
+        from saic.signal.loudness import normalize_for_rate
+
+        yield normalize_for_rate(self.wav, rate_hz)[:]
 
 
 def _mcadams(job: Job, progress: "ProgressCallback") -> _McAdams:

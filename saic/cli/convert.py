@@ -55,7 +55,7 @@ def convert(
     own = [IS_TARGET] if sha256_of(source) in map(sha256_of, target) else []
     rate = rate or rate_for(format_of(output), source_rate(source))
     files.make_folder(output.parent)
-    with audio.encode_blocks(conversion.blocks(), format_of(output, rate), rate) as file:
+    with audio.encode_blocks(conversion.blocks(rate), format_of(output, rate), rate) as file:
         audio.write(output, file, force=force)
     notes = tell_notes_of(conversion, *own)
     duration_s = len(conversion) / audio.SAMPLE_RATE

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import soxr
 import torch
 import torch.nn.functional as F
 from torchaudio import functional as AF
@@ -69,6 +70,26 @@ def normalize(wav: Samples) -> Spool[np.ndarray]:
 def normalize_loudness(wav: np.ndarray) -> np.ndarray:
     """:func:`normalize` of a wav (N,) in memory, (N,) float32."""
     return normalize(wav)[:]
+
+
+def normalize_for_rate(wav: Samples, rate_hz: int) -> Samples:
+    """Bring (N,) normalized samples to the same loudness in a file of ``rate_hz``.
+
+    A rate below 16 kHz keeps less of the spectrum, up to 0.6 dB. What it keeps is brought to -23 LUFS,
+    at 16 kHz. For other rates, the samples are returned as they are.
+    """
+    return normalize(Spool().extend(_band_limited(wav, rate_hz))) if rate_hz < SAMPLE_RATE else wav
+
+
+def _band_limited(wav: Samples, rate_hz: int) -> Iterator[np.ndarray]:
+    """What a file of ``rate_hz`` keeps of (N,) samples: blocks (n,) of N samples in all."""
+    down, up = soxr.ResampleStream(SAMPLE_RATE, rate_hz, 1), soxr.ResampleStream(rate_hz, SAMPLE_RATE, 1)
+    n_left = len(wav)
+    for block in _blocks(wav, 1.0):
+        made = up.resample_chunk(down.resample_chunk(block))
+        n_left -= len(made)
+        yield made
+    yield up.resample_chunk(down.resample_chunk(np.zeros(0, np.float32), last=True), last=True)[:n_left]
 
 
 def _blocks(wav: Samples, gain: float) -> Iterator[np.ndarray]:
