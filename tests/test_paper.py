@@ -139,7 +139,10 @@ def test_speakers_of_one_split_of_several_corpora_are_one_gallery(
         assert of_target["convert"]["n"] == 2 and of_target["real"] is None
     text = (tmp_path / "report.md").read_text()
     assert "| System | one (2), % | other (2), % |" in text
-    assert "Of 4 speakers, one recording is in the enrollment and in another" in text and "MP3 round trip" in text
+    assert (
+        "Of 4 speakers, the enrollment and another part are of one recording, 0.5 s" in text
+        and "MP3 round trip" in text
+    )
     assert ("prepare", 6, 6) in steps and ("identity: convert", 4, 4) in steps
 
 

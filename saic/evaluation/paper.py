@@ -78,10 +78,10 @@ _SEEN = """\
 these speakers too. For speakers that the weights
   have not seen, another figure may be expected"""
 _ONE_SPLIT = f"""\
-Enrollment, source and reference are parts of a speaker's audio of one split, each of at most
-  {MAX_PART_S:g} s and {GAP_S:g} s apart. Of {{one_clip}} speakers, one recording is in the enrollment and in another
-  part; of speakers with less than {THREE_PARTS_S:g} s, source and reference are one part. These are same-session
-  figures. All audio passed an MP3 round trip at {KBPS} kb/s, before and after a conversion."""
+Enrollment, source and reference are parts of a speaker's audio of one split, of at most {MAX_PART_S:g} s each.
+  Of {{one_clip}} speakers, the enrollment and another part are of one recording, {GAP_S:g} s apart. Of speakers
+  with less than {THREE_PARTS_S:g} s, source and reference are one part. These are same-session figures. All audio
+  passed an MP3 round trip at {KBPS} kb/s, before and after a conversion."""
 _CORPORA_TITLE = "Target top-1 by the corpus of the target (trials)"
 _CORPORA_NOTES = """\
 - The trials above, those of each corpus apart. The target is looked for among the speakers of all corpora.
