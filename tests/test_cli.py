@@ -97,7 +97,7 @@ def paper(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     """Replaces the evaluation by the paper's protocol; has the arguments of each call."""
     calls = []
 
-    def evaluate(data: Path, out: Path, **arguments: object) -> dict:
+    def evaluate(data: list[Path], out: Path, **arguments: object) -> dict:
         calls.append({"data": data, "out": out, **arguments})
         out.mkdir()
         (out / "report.md").write_text("# Report\n")
@@ -117,8 +117,33 @@ def test_evaluate_paper_measures_identity_and_prints_the_report(paper: list[dict
     assert done.exit_code == 0 and done.stdout == "# Report\n\n" and done.stderr == ""
     (call,) = paper
     assert call["pipeline"] == ("pipeline", "w", "cpu") and call["embedder"] == "resemblyzer"
-    assert (call["data"], call["seed"]) == (Path("corpus"), 3)
+    assert (call["data"], call["split"], call["seed"]) == ([Path("corpus")], None, 3)
     assert call["command"] == "saic evaluate-paper --data DATA --seed 3"
+
+
+def test_evaluate_paper_takes_several_corpora_and_a_split(paper: list[dict], tmp_path: Path) -> None:
+    arguments = ["evaluate-paper", "--data", "a", "--data", "b", "--split", "train", "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(cli.app, arguments).exit_code == 0
+    assert (paper[0]["data"], paper[0]["split"]) == ([Path("a"), Path("b")], "train")
+    assert paper[0]["command"] == "saic evaluate-paper --data DATA --data DATA --split train --seed 0"
+
+
+def test_long_stage_in_a_log_has_a_line_a_minute_with_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr("saic.cli.options.time.monotonic", lambda: now_s[0])
+    with options.stage_bars(False) as progress:
+        for stage, steps, step_s in (("enroll", 5, 1.0), ("convert", 40, 20.0), ("embed", 2, 1.0)):
+            for done in range(1, steps + 1):
+                now_s[0] += step_s
+                progress(stage, done, steps)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "convert: 4 of 40, 12 min left" and len(lines) == 13
+    with options.stage_bars(True) as progress:
+        now_s[0] += 100
+        progress("embed", 1, 2)
+    assert capsys.readouterr().err == ""
 
 
 def test_protocol_paper_is_a_deprecated_alias_of_evaluate_paper(paper: list[dict], tmp_path: Path) -> None:

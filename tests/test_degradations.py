@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 
 from saic.errors import NotSpeech, SilentAudio
-from saic.evaluation.data.degradations import DEGRADATIONS, add_noise, add_room, through_opus
+from saic.evaluation.data.degradations import DEGRADATIONS, add_noise, add_room, through_opus, through_telephone
 from saic.evaluation.data.trials import Span, SpeakerParts, Trial
 from saic.evaluation.evaluators.evaluators import Evaluators
 from saic.evaluation.measures import robustness
@@ -45,7 +45,7 @@ def test_degradation_keeps_length_and_timing_and_changes_samples(name: str, n_sa
 def test_degradation_depends_on_the_generator_only(name: str, wav: np.ndarray) -> None:
     one, again, other = (DEGRADATIONS[name](wav, rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(one, again)
-    assert np.array_equal(one, other) == (name in ("opus", "quiet", "dc_offset"))
+    assert np.array_equal(one, other) == (name in ("opus", "telephone", "quiet", "dc_offset"))
 
 
 @pytest.mark.parametrize("snr_db", [20.0, 10.0])
@@ -112,6 +112,28 @@ def test_opus_is_encoded_at_the_requested_rate(wav: np.ndarray, monkeypatch: pyt
 @pytest.mark.parametrize("n_samples", [1, 100, 319])
 def test_opus_accepts_less_than_a_frame(n_samples: int) -> None:
     assert through_opus(np.full(n_samples, 0.1, np.float32)).shape == (n_samples,)
+
+
+@pytest.mark.parametrize(("hz", "gain"), [(100, 0), (300, 1), (1000, 1), (3400, 1), (4100, 0), (6000, 0)])
+def test_telephone_passes_300_to_3400_hz(hz: int, gain: float) -> None:
+    tone = 0.3 * np.sin(2 * np.pi * hz / RATE * np.arange(RATE)).astype(np.float32)
+    inner = slice(RATE // 8, -RATE // 8)
+    received = through_telephone(tone)[inner]
+    assert received @ tone[inner] / (tone[inner] @ tone[inner]) == pytest.approx(gain, abs=0.02)
+    assert power(received - gain * tone[inner]) < 10**-3.5 * power(tone)
+
+
+@pytest.mark.parametrize("amplitude", [0.5, 0.05])
+def test_telephone_has_the_noise_of_a_law(amplitude: float) -> None:
+    """G.711 has an SNR that hardly depends on the level; 8 bits without companding would have 46 and 26 dB."""
+    tone = amplitude * np.sin(2 * np.pi * 1013 / RATE * np.arange(RATE)).astype(np.float32)
+    noise = (through_telephone(tone) - tone)[RATE // 8 : -RATE // 8]
+    assert 10 * np.log10(power(tone) / power(noise)) == pytest.approx(38.5, abs=2)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 319])
+def test_telephone_keeps_the_length_of_short_wavs(n_samples: int) -> None:
+    assert through_telephone(np.full(n_samples, 0.1, np.float32)).shape == (n_samples,)
 
 
 def test_quiet_is_20_db_lower(wav: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from saic.data.left_out import LeftOut
 from saic.errors import DataError, UsageError
 from saic.evaluation import paper
 from saic.evaluation.data.evaluation_set import PartitionedSet
+from saic.evaluation.data.paper_set import PaperSet
 from saic.evaluation.evaluators.evaluators import Evaluators
 from saic.evaluation.run import evaluate
 from tests.conftest import RATE, voice
@@ -217,13 +218,13 @@ def test_paper_protocol_takes_other_recordings_for_broken_ones(tmp_path: Path, c
                 sf.write(path, voice(100 + 80 * k, 6.0, seed=i, formant_hz=500 + 400 * k), RATE)
             clips.append(manifest.Clip(path, path.stem, str(k), None, 20.0, None, split))  # three are chosen first
     manifest.write(tmp_path / "manifest.jsonl", clips)
-    dataset = paper.PaperSet(clips, seed=0, progress=lambda *step: None)
+    dataset = PaperSet(clips, seed=0, progress=lambda *step: None)
     assert sorted(dataset.parts) == ["0", "1"] and dataset.left_out == {"one_split": 0, "silent": 1}
     assert all(len(dataset.wav(parts.enrollment)) == 15 * RATE for parts in dataset.parts.values())
     assert {"1-test-5", "2-test-5", "2-test-6"} < set(dataset.unusable["broken"])
     with caplog.at_level(logging.WARNING):
         report = paper.evaluate(
-            tmp_path / "manifest.jsonl", tmp_path / "out", pipeline=TilingPipeline(), embedder=SpectrumEmbedder()
+            [tmp_path / "manifest.jsonl"], tmp_path / "out", pipeline=TilingPipeline(), embedder=SpectrumEmbedder()
         )
     (of_corpus,) = report["corpora"].values()
     assert of_corpus["data"]["gallery_speakers"] == 2

@@ -108,7 +108,7 @@ def evaluate(
                 " --only, --quick, --system, --attacker, --asr."
             )
         print("--protocol paper is deprecated: use saic evaluate-paper.", file=sys.stderr)
-        evaluate_paper(data[0], out, seed, weights, device, force, as_json)
+        evaluate_paper(data, out, None, seed, weights, device, force, as_json)
         return
     if attackers is not None:
         print("--attackers is deprecated and ignored: all attackers run, or those of --attacker.", file=sys.stderr)
@@ -158,16 +158,32 @@ def evaluate(
 
 def evaluate_paper(
     data: Annotated[
-        Path, typer.Option("--data", help="VoxCeleb1, or data with every speaker in the splits 'train' and 'test'.")
+        list[Path],
+        typer.Option(
+            "--data",
+            help="VoxCeleb1, or speakers in 'train' and 'test'; with --split, any data. Repeat it for each corpus.",
+        ),
     ],
     out: OutOption,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            help="Split whose speakers with 8 s are enrolled by one part of their audio and tested on others.",
+            show_default="enrollment is of 'train', trials are of 'test'",
+        ),
+    ] = None,
     seed: SeedOption = 0,
     weights: WeightsOption = None,
     device: DeviceOption = "cpu",
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure identity alone, by the paper's protocol (4.2)."""
+    """Measure identity alone, by the paper's protocol (4.2).
+
+    Each speaker is converted to one other and looked for among all. Several corpora make one gallery;
+    their speakers are kept apart. Each conversion is cached: an interrupted run goes on.
+    """
     _require_free(out, force)
     with _missing_packages_explained():
         from saic.evaluation import paper
@@ -175,15 +191,17 @@ def evaluate_paper(
     from saic.pipeline import Pipeline
 
     pipeline = Pipeline.from_pretrained(weights, device=device)
+    of_split = "" if split is None else f" --split {split}"
     with stage_bars(as_json) as progress:
         report = paper.evaluate(
             data,
             out,
+            split=split,
             pipeline=pipeline,
             embedder=Resemblyzer(),
             seed=seed,
             progress=progress,
-            command=f"saic evaluate-paper --data DATA --seed {seed}",
+            command=f"saic evaluate-paper{' --data DATA' * len(data)}{of_split} --seed {seed}",
         )
     show(as_json, report, (out / "report.md").read_text(encoding="utf-8"))
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from saic.pipeline import Conversion, SpooledConversion
 
+
+_LINE_EVERY_S = 60.0
 
 MAX_SEED = 2**32 - 1
 """Largest seed that scikit-learn takes."""
@@ -84,7 +87,13 @@ def progress_bar(quiet: bool) -> "Progress":
 
 @contextmanager
 def stage_bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress callback (stage, steps done, steps in all) that draws one bar per stage."""
+    """A progress callback (stage, steps done, steps in all).
+
+    It draws one bar per stage on a terminal; elsewhere, as in a log, it prints a line a minute.
+    """
+    if not quiet and not sys.stderr.isatty():
+        yield _stage_lines()
+        return
     with progress_bar(quiet) as progress:
         tasks: dict[str, Any] = {}
 
@@ -94,6 +103,23 @@ def stage_bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
             progress.update(tasks[stage], completed=done)
 
         yield update
+
+
+def _stage_lines() -> Callable[[str, int, int], None]:
+    """Print the steps of a stage, with its time left at the pace since the line before, about every minute."""
+    last_stage, last_done, last_s = "", 0, 0.0
+
+    def update(stage: str, done: int, total: int) -> None:
+        nonlocal last_stage, last_done, last_s
+        now_s = time.monotonic()
+        if stage == last_stage and now_s < last_s + _LINE_EVERY_S:
+            return
+        if stage == last_stage and done > last_done:
+            left_s = (now_s - last_s) / (done - last_done) * (total - done)
+            print(f"{printable(stage)}: {done} of {total}, {left_s / 60:.0f} min left", file=sys.stderr, flush=True)
+        last_stage, last_done, last_s = stage, done, now_s
+
+    return update
 
 
 def printable(name: str) -> str:

@@ -2,12 +2,13 @@
 
 ============================  ==============================================================
 ``run``                       the whole evaluation: :func:`saic.evaluation.run.evaluate`
-``paper``                     the paper's own protocol, on VoxCeleb1
+``paper``                     the paper's own protocol, on VoxCeleb1 or other corpora
 ``systems``                   registry of the evaluated systems: the model, controls, baselines
 ``data.trials``               enrollment, source and reference parts; trials
 ``data.evaluation_set``       the audio of those parts
+``data.paper_set``            the speakers and trials of the paper's protocol
 ``data.codec``                the MP3 round trip that all audio passes
-``data.degradations``         noise, a room, Opus and other degradations of the input
+``data.degradations``         noise, a room, Opus, a telephone line and other degradations
 ``evaluators``                ``embedders``; ``whisper`` and ``moonshine`` (ASR) and the
                               ``normalizer`` of their texts; ``dnsmos`` and ``distillmos``
                               (speech quality)

@@ -17,7 +17,7 @@ from saic.evaluation.evaluators.embedders import OwnEncoder
 from saic.evaluation.evaluators.evaluators import Evaluators
 from saic.evaluation.linkage import run as linkage
 from saic.evaluation.linkage.evidence import Evidence
-from saic.evaluation.linkage.material import corpus_name
+from saic.evaluation.linkage.material import corpus_name, paths_by_name
 from saic.evaluation.measures import classification, disentanglement, identity, robustness, utility
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
@@ -102,9 +102,7 @@ def evaluate(
     """
     progress = progress or (lambda stage, done, total: None)
     out, chosen = Path(out), set(only or MEASURES)
-    paths = {corpus_name(Path(path)): Path(path) for path in corpora}
-    if len(paths) < len(corpora):
-        raise DataError("Two corpora have one name. A corpus is named after its folder: rename one.")
+    paths = paths_by_name(corpora)
     left_out = {name: LeftOut() for name in paths}
     clips = {name: manifest.read(path, left_out=left_out[name]) for name, path in paths.items()}
     of_split = {name: [clip for clip in of_corpus if clip.split == split] for name, of_corpus in clips.items()}

@@ -1,18 +1,21 @@
-"""Seeded degradations of a recording, such as noise and reverberation, that keep length and timing.
+"""Seeded degradations of a recording, such as noise or a telephone line, that keep length and timing.
 
 Each takes a wav (N,) float32 at 16 kHz and a generator, and returns (N,) float32 on the same time
 axis, so that the output can be compared with the clean recording frame by frame. A result that
 would exceed full scale is scaled down as a whole: clipping would be another degradation.
 """
 
+import io
 from collections.abc import Callable
 
 import numpy as np
 import scipy.signal
+import soundfile
 
 from saic import audio
 from saic.audio import SAMPLE_RATE
 from saic.evaluation.data.codec import encode
+from saic.signal.filters import raised_cosine_filter
 from saic.signal.mel import HOP_SAMPLES
 from saic.signal.vad import require_speech, speech_frames
 
@@ -20,7 +23,9 @@ RT60_S = 0.5
 OPUS_KBPS = 16
 DC_OFFSET = 0.05
 QUIET_DB = -20.0
+TELEPHONE_HZ = SAMPLE_RATE // 2
 
+_TELEPHONE_BAND_HZ = (200.0, 300.0, 3_400.0, 4_000.0)
 _LOWEST_NOISE_HZ = 50.0  # pink noise has equal power in each octave; without a lower limit its power is infinite
 
 
@@ -72,6 +77,21 @@ def through_opus(wav: np.ndarray, kbps: int = OPUS_KBPS) -> np.ndarray:
     return np.pad(decoded[: len(wav)], (0, max(0, len(wav) - len(decoded))))
 
 
+def through_telephone(wav: np.ndarray) -> np.ndarray:
+    """A call over a telephone line: 300 to 3,400 Hz, sampled at 8 kHz, coded in A-law (ITU-T G.711) and decoded."""
+    sent = _fit_full_scale(_telephone_band(wav))[::2]  # nothing is left at 4 kHz and above
+    coded = io.BytesIO()
+    soundfile.write(coded, sent, TELEPHONE_HZ, format="WAV", subtype="ALAW")
+    coded.seek(0)
+    received = np.zeros(len(wav), np.float32)
+    received[::2] = 2 * soundfile.read(coded, dtype="float32")[0]
+    return _fit_full_scale(_telephone_band(received))
+
+
+def _telephone_band(wav: np.ndarray) -> np.ndarray:
+    return raised_cosine_filter(wav, _TELEPHONE_BAND_HZ, (0, 1, 1, 0))
+
+
 def _fit_full_scale(wav: np.ndarray) -> np.ndarray:
     return (wav / max(1.0, np.abs(wav).max(initial=0.0))).astype(np.float32)
 
@@ -81,9 +101,12 @@ DEGRADATIONS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]]
     "noise_10_db": lambda wav, rng: add_noise(wav, rng, 10.0),
     "room": add_room,
     "opus": lambda wav, rng: through_opus(wav),
+    "telephone": lambda wav, rng: through_telephone(wav),
     "quiet": lambda wav, rng: (wav * 10 ** (QUIET_DB / 20)).astype(np.float32),
     "dc_offset": lambda wav, rng: _fit_full_scale(wav + DC_OFFSET),
 }
-"""Degradations of the robustness measure: pink noise, a room, Opus at 16 kb/s, -20 dB gain, an
-offset of 0.05.
+"""Degradations of the robustness measure: pink noise, a room, Opus at 16 kb/s, a telephone line, -20 dB
+gain, an offset of 0.05.
+
+A report of an earlier version has no telephone line.
 """

@@ -7,6 +7,7 @@ are of different clips, and of different sessions if the corpus states them.
 """
 
 import math
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 
 from saic import files
 from saic.data.manifest import Clip
+from saic.errors import DataError
 
 LENGTHS_S = (5, 15, 28)
 ALL = "all"
@@ -256,3 +258,17 @@ def _sides(speaker: str, clips: Sequence[Clip], length: Length) -> list[Side]:
 def corpus_name(path: Path) -> str:
     """Name of a corpus: of its folder, which holds the manifest, without bytes that are not UTF-8."""
     return files.without_surrogates((path if path.is_dir() else path.parent).resolve().name)
+
+
+def paths_by_name(corpora: Sequence[str | os.PathLike]) -> dict[str, Path]:
+    """Name of each corpus to its path.
+
+    Raises
+    ------
+    DataError
+        Two corpora have one name.
+    """
+    paths = {corpus_name(Path(path)): Path(path) for path in corpora}
+    if len(paths) < len(corpora):
+        raise DataError("Two corpora have one name. A corpus is named after its folder: rename one.")
+    return paths

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from saic.errors import SaicError, SilentAudio, TooShort
+from saic.errors import NotSpeech, SaicError, SilentAudio, TooShort
 from saic.evaluation import metrics
 from saic.evaluation.data.evaluation_set import EvaluationSet
 from saic.evaluation.data.trials import Trial
@@ -80,7 +80,7 @@ def measure(
         rows: dict[tuple[str, ...], np.ndarray] = {}
         for done, trial in enumerate(trials, start=1):
             if (key := audio_key(system, trial)) not in rows:
-                rows[key] = _scores(enrolled, embed, outputs.of_trial(system, trial))
+                rows[key] = _scores(enrolled, embed, outputs, system, trial)
             progress(f"{stage}: {system}", done, len(trials))
         scores = np.stack([rows[audio_key(system, trial)] for trial in trials])
         estimates[system] = estimate(system, trials, scores, sexes, seed=seed)
@@ -99,7 +99,8 @@ def estimate(
     Parameters
     ----------
     scores
-        (trials, K) cosine to each enrolled speaker; NaN for an output without speech.
+        (trials, K) cosine to each enrolled speaker; NaN for an output without speech, and where the system
+        refuses the audio.
     sexes
         Enrolled speaker, K of them in the order of the scores, to "F", "M" or None.
 
@@ -107,7 +108,7 @@ def estimate(
     -------
     For all systems: ``source_top1``, the share of outputs that are recognized as the source
     speaker; ``source_rank``, the mean rank of the source speaker, 1 = best; ``no_speech``, the
-    share of outputs without speech, in which the speaker has the last rank.
+    share of outputs without speech, or refused, in which the speaker has the last rank.
 
     For systems with a target: ``target_top1`` and ``target_rank``, the same for the target;
     ``target_top1_same_sex`` and ``target_top1_cross_sex``, over the trials of that kind;
@@ -182,8 +183,8 @@ def _enroll(dataset: EvaluationSet, embed: Embed, progress: StepCallback) -> np.
     return np.stack(enrolled)
 
 
-def _scores(enrolled: np.ndarray, embed: Embed, wav: np.ndarray) -> np.ndarray:
-    """(K,) cosine to each enrolled speaker; NaN, which matches nobody, without speech."""
-    with suppress(SilentAudio, TooShort):
-        return enrolled @ embed(wav)
+def _scores(enrolled: np.ndarray, embed: Embed, outputs: SystemOutputs, system: str, trial: Trial) -> np.ndarray:
+    """(K,) cosine to each enrolled speaker; NaN, which matches nobody, without speech or if the system refuses."""
+    with suppress(SilentAudio, TooShort, NotSpeech):
+        return enrolled @ embed(outputs.of_trial(system, trial))
     return np.full(len(enrolled), np.nan)
