@@ -5,7 +5,7 @@
 encoder's input it conceals the speaker. On a target and its reference alike it gives one more
 training speaker.
 
-:func:`degrade` simulates worse recordings: noise, reverberation, band limit.
+:func:`degrade` simulates worse recordings: noise, reverberation, telephone lines.
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,9 @@ _NOISE_SLOPE_DB = (0.0, 6.0)  # per octave: white 0, pink 3, brown 6
 _RT60_S = (0.2, 0.8)
 _DIRECT_TO_REVERBERANT_DB = (-2.0, 12.0)
 _CUTOFF_BINS = (42, 62)  # range of the highest mel bin that passes a band limit: its center is at 1.9 to 3.9 kHz
+_LOWEST_BINS = (0, 9)  # of the lowest: its center is at up to 0.4 kHz
+_CODING_SNR_DB = (20.0, 50.0)  # A-law has 38, codecs of telephones less
+_BINS = torch.arange(N_MELS).view(1, -1, 1)
 
 
 @dataclass(frozen=True)
@@ -75,20 +78,27 @@ class Augmentation:
 def degrade(mel: Tensor, share: float, random: np.random.Generator) -> Tensor:
     """Add reverberation, noise and a band limit, each to a random ``share`` of the clips.
 
+    What passes the band limit also gets noise of coding, which follows the level of the speech.
     ``mel`` and the result are (B, 80, T) log-mels.
     """
     if share == 0:
         return mel
     size, device = len(mel), mel.device
     reverberant, noisy, band_limited = (torch.from_numpy(random.random(size) < share).to(device) for _ in range(3))
-    last = torch.from_numpy(random.integers(*_CUTOFF_BINS, size=size)).view(-1, 1, 1)
-    cut = band_limited.view(-1, 1, 1) & (torch.arange(N_MELS).view(1, -1, 1) > last).to(device)
+    first, last = (
+        torch.from_numpy(random.integers(*bins, size=size)).view(-1, 1, 1) for bins in (_LOWEST_BINS, _CUTOFF_BINS)
+    )
+    below, above = (band_limited.view(-1, 1, 1) & side.to(device) for side in (first > _BINS, last < _BINS))
     power = (2 * mel).exp()
     for chosen, added in ((reverberant, _reverberation), (noisy, _stationary_noise)):
         if chosen.any():
             own = power[chosen]
             power[chosen] = own + added(own, random) * _fluctuation(own, random)
-    return power.masked_fill(cut, 0).clamp_min(FLOOR**2).log() / 2
+    power = power.masked_fill(below | above, 0)
+    if band_limited.any():
+        own = power[band_limited]
+        power[band_limited] = own + _coding_noise(own, random) * _fluctuation(own, random)
+    return power.masked_fill(above, 0).clamp_min(FLOOR**2).log() / 2
 
 
 def _reverberation(power: Tensor, random: np.random.Generator) -> Tensor:
@@ -110,6 +120,12 @@ def _stationary_noise(power: Tensor, random: np.random.Generator) -> Tensor:
     bands = torch.from_numpy(10 ** (-slope_db / 10)).to(power)
     snr = torch.from_numpy(10 ** (random.uniform(*_SNR_DB, size=(size, 1, 1)) / 10)).to(power)
     return bands / bands.mean(dim=1, keepdim=True) * power.mean(dim=(1, 2), keepdim=True) / snr
+
+
+def _coding_noise(power: Tensor, random: np.random.Generator) -> Tensor:
+    """(B, 1, T) mean power of noise in proportion to each frame's power, at a random signal-to-noise ratio."""
+    snr = torch.from_numpy(10 ** (random.uniform(*_CODING_SNR_DB, size=(len(power), 1, 1)) / 10)).to(power)
+    return power.mean(dim=1, keepdim=True) / snr
 
 
 def _fluctuation(power: Tensor, random: np.random.Generator) -> Tensor:
