@@ -33,7 +33,7 @@ from saic.evaluation.cache_keys import code_fingerprint
 from saic.model.model import Model
 from saic.signal.mel import SAMPLE_RATE, log_mel
 from saic.training.clip_cache import cached
-from saic.training.loop import Schedule, latest, load_checkpoint, start
+from saic.training.loop import Schedule, is_finished, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
 from saic.training.phone_recognizer import load_recognizer
 from saic.training.training_set import TrainingSet
@@ -125,7 +125,7 @@ def train(
     settings = config.vocoder_training
     steps = range(settings.steps) if steps is None else steps
     start(run, config, resume=resume)
-    if not _finished(run, steps.stop):
+    if not is_finished(run, steps.stop):
         reconstruct = None if reconstructed_by is None else _reconstructor(reconstructed_by, device)
         unseen = _read(data, "dev", settings.segment_frames)
         stage = VocoderStage(
@@ -164,11 +164,6 @@ def _reconstructor(model: Model, device: str) -> Callable[[TrainingSet, int], to
         return {"mel": reconstruct_mel(model, Speech(mel, mask, tracked_f0=f0))[0].half().cpu()}
 
     return lambda data, clip: cached(data.clips[clip].path, what, partial(measure, data, clip))["mel"]
-
-
-def _finished(run: Path, steps: int) -> bool:
-    newest = latest(run)
-    return newest is not None and load_checkpoint(newest)["step"] >= steps
 
 
 def lossless_clips(data: Sequence[Path], split: str) -> list[Clip]:
