@@ -31,7 +31,7 @@ from gradio_client import Client, handle_file
 
 from saic import audio, file_report, plots, web, weights
 from saic.audio.sandbox import Sandbox
-from saic.errors import DataError, UsageError
+from saic.errors import DataError, NotSpeech, UsageError
 from saic.evaluation import overview, protection
 from saic.evaluation import report as reports
 from saic.evaluation.protection import (
@@ -626,13 +626,15 @@ def test_batch_shows_notes_beside_done(batcher, store: ClipStore) -> None:
     assert len(re.findall(f"</span><br>{DAMAGE}</td>", listed)) == listed.count("Done.") == 2
 
 
+TONE = 0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE).astype(np.float32)
+
+
 def test_tone_is_neither_enrolled_nor_identified(identifier: Identifier, store: ClipStore) -> None:
-    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE).astype(np.float32)
     with pytest.raises(gr.Error, match="not speech"):
-        identifier.enroll("Anna", sent(store, tone), EnrolledVoices(), ME)
+        identifier.enroll("Anna", sent(store, TONE), EnrolledVoices(), ME)
     enrolled, *_ = identifier.enroll("Anna", sent(store, steady(110, 2.0)), EnrolledVoices(), ME)
     with pytest.raises(gr.Error, match="not speech"):
-        identifier.identify_speaker(sent(store, tone), enrolled, ME)
+        identifier.identify_speaker(sent(store, TONE), enrolled, ME)
 
 
 # --- protection ------------------------------------------------------------------------------
@@ -780,7 +782,7 @@ def test_a_voice_is_measured_on_the_first_minutes_of_a_long_recording(recordings
     made.convert(steady(220, 3.0), NewVoice("target", wav=long), "me", BALANCED)
     assert len(Identifier(pipeline, recordings, {}).embed(long, "me"))
     explorer = Explorer(pipeline, recordings)
-    assert explorer.map_points({"0": long}, "me")["speaker"]["recordings"]
+    assert explorer.map_points([long], "me")["speaker"]["recordings"]
     batcher = Batcher(Anonymizer(made, recordings, {}), recordings)
     assert batcher._voice_of("P1", "any", Batch(), long).kind == "random"
 
@@ -1358,6 +1360,20 @@ def test_maps_show_every_voice_and_escaped_clip_labels(recordings: Recordings) -
     points = re.findall(r"translate\(([\d.]+) ([\d.]+)\)", html)
     assert len(points) >= 4 and all(0 <= float(xy) <= 400 for point in points for xy in point)
     assert explorer.show_maps(None, (), ME) == gr.skip()  # already drawn
+
+
+def test_clip_without_a_voice_is_not_mapped_and_the_reason_is_told(recordings: Recordings) -> None:
+    explorer = Explorer(FakePipeline(), recordings)
+    clips = {"Tone": TONE, "Silence": np.zeros(RATE, np.float32), "Anna": voice(110, 2.0)}
+    html = explorer.draw(clips, "me", LANGUAGES["de"])
+    assert re.findall("<strong>(Tone|Silence)[.]</strong> (.+?)</p>", html) == [
+        ("Tone", LANGUAGES["de"].MESSAGES["not_speech"]),
+        ("Silence", LANGUAGES["de"].MESSAGES["silent"]),
+    ]
+    legend = html.split('<ul class="legend">')[1]
+    assert "Anna" in legend and "Tone" not in legend
+    with pytest.raises(NotSpeech):
+        explorer.map_points([voice(110, 2.0), TONE], "me")
 
 
 def test_maps_of_unseen_speakers_say_how_well_they_are_separated_and_by_chance(recordings: Recordings) -> None:

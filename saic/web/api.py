@@ -162,7 +162,7 @@ def register_endpoints(
                 raise UsageError(f"A map shows 1 to {maps.MAX_CLIPS} recordings. Send so many.")
             with inbox.job("map", session):
                 clips = inbox.read_all([_path(file) for file in recordings], session)
-                points = explorer.map_points({str(k): clip.wav for k, clip in enumerate(clips)}, session)
+                points = explorer.map_points([clip.wav for clip in clips], session)
             return points | {"notes": [clip.notes for clip in clips]}
 
     async def delete(request: gr.Request = None) -> str:

@@ -1,6 +1,5 @@
 """The Explore tab: maps of speaker and content embeddings, with the page's clips (paper Fig. 5)."""
 
-import contextlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,11 +12,14 @@ from saic.errors import AudioError
 from saic.pipeline import Embedding
 from saic.web import maps
 from saic.web.failures import gradio_errors
+from saic.web.notes import notes_html
 from saic.web.parts import HEAVY, QUICK
+from saic.web.server.jobs import Job
 from saic.web.server.recordings import VOICE_S, Recordings, session_of
 from saic.web.tabs.anonymize import Run
 from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for
 from saic.web.unseen import UnseenMaps
+from saic.web.voice import embed_voice
 
 
 class Explorer:
@@ -79,14 +81,31 @@ class Explorer:
         return self._recordings.load(path, session)[: VOICE_S * SAMPLE_RATE].copy()
 
     def draw(self, clips: dict[str, np.ndarray], session: str, texts: Texts = ENGLISH) -> str:
-        """HTML of the maps; `clips` has labels and wavs (N,), one or more."""
-        speaker, content = self._map_clips(clips, session)
-        return maps.maps_html(self._gallery, speaker, content, texts)
+        """HTML of the maps; `clips` has labels and wavs (N,), one or more.
 
-    def map_points(self, clips: dict[str, np.ndarray], session: str) -> dict:
-        """The maps as plain values, for the API."""
-        result = {}
-        for name, plane in zip(("speaker", "content"), self._map_clips(clips, session), strict=True):
+        A clip without a voice is not on the maps, and a note says why.
+        """
+        embeddings: dict[str, Embedding] = {}
+        refused: dict[str, tuple[str]] = {}
+        with self._recordings.job("map", session) as job:
+            for label, wav in clips.items():
+                job.check()
+                try:
+                    embeddings[label] = embed_voice(self._pipeline, wav)
+                except AudioError as error:
+                    refused[label] = (str(error),)
+            planes = self._planes(embeddings, job)
+        return notes_html(refused, texts) + maps.maps_html(self._gallery, *planes, texts)
+
+    def map_points(self, clips: list[np.ndarray], session: str) -> dict:
+        """The maps of wavs (N,) as plain values, for the API; AudioError if one of them has no voice."""
+        embeddings, result = {}, {}
+        with self._recordings.job("map", session) as job:
+            for k, wav in enumerate(clips):
+                job.check()
+                embeddings[str(k)] = embed_voice(self._pipeline, wav)
+            planes = self._planes(embeddings, job)
+        for name, plane in zip(("speaker", "content"), planes, strict=True):
             result[name] = {
                 "gallery": {v: xy.round(3).tolist() for v, xy in zip(self._gallery.names, plane.gallery, strict=True)},
                 "recordings": [points.round(3).tolist() for points in plane.clips.values()],
@@ -95,18 +114,12 @@ class Explorer:
             }
         return result
 
-    def _map_clips(self, clips: dict[str, np.ndarray], session: str) -> tuple[plots.Plane, plots.Plane]:
+    def _planes(self, embeddings: dict[str, Embedding], job: Job) -> tuple[plots.Plane, plots.Plane]:
         """Maps of the speaker and of the content embeddings."""
-        with self._recordings.job("map", session) as job:
-            embeddings: dict[str, Embedding] = {}
-            for label, wav in clips.items():
-                job.check()
-                with contextlib.suppress(AudioError):  # too little speech: the clip is not on the maps
-                    embeddings[label] = self._pipeline.embed((wav[: VOICE_S * SAMPLE_RATE], SAMPLE_RATE))
-            job.check()
-            speaker = plots.speaker_plane(self._gallery, embeddings)
-            job.check()
-            return speaker, plots.content_plane(self._gallery, embeddings)
+        job.check()
+        speaker = plots.speaker_plane(self._gallery, embeddings)
+        job.check()
+        return speaker, plots.content_plane(self._gallery, embeddings)
 
     def _gallery_maps(self, texts: Texts) -> str:
         return maps.maps_html(self._gallery, *self._gallery_planes, texts)

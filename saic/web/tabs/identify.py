@@ -7,16 +7,15 @@ from html import escape
 import gradio as gr
 import numpy as np
 
-from saic.audio import SAMPLE_RATE
 from saic.evaluation.protection import TypicalRange, own_verifier
 from saic.pipeline import Match
-from saic.signal.vad import require_varied
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.notes import notes_html
 from saic.web.parts import HEAVY, QUICK, decode_on_change, recorder
-from saic.web.server.recordings import VOICE_S, Recordings, session_of
+from saic.web.server.recordings import Recordings, session_of
 from saic.web.similarity import bands, number, place
 from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for, translated
+from saic.web.voice import embed_voice
 
 MAX_VOICES = 12
 MAX_CLIPS = 12  # of one voice
@@ -187,12 +186,10 @@ class Identifier:
         return known, labels[-1], self._bundled_halves[known[-1]][1]
 
     def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
-        """Speaker embedding (E,) of the first minutes of a wav (N,), as a job of its own; a tone is refused."""
+        """Speaker embedding (E,) of a wav (N,), as a job of its own; errors as for `embed_voice`."""
         with self.recordings.job("identify", session) as job:
             job.check()
-            wav = wav[: VOICE_S * SAMPLE_RATE]
-            require_varied(wav)
-            return self._pipeline.embed((wav, SAMPLE_RATE)).speaker
+            return embed_voice(self._pipeline, wav).speaker
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

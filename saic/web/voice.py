@@ -1,0 +1,20 @@
+"""The voice of a recording, as the tabs Identify and Explore measure it."""
+
+import numpy as np
+
+from saic.audio import SAMPLE_RATE
+from saic.pipeline import Embedding
+from saic.signal.vad import require_varied
+from saic.web.server.recordings import VOICE_S
+
+
+def embed_voice(pipeline, wav: np.ndarray) -> Embedding:
+    """Embeddings of the first minutes of a wav (N,).
+
+    Raises
+    ------
+    AudioError (there is too little speech; NotSpeech for a tone, hum or steady noise)
+    """
+    wav = wav[: VOICE_S * SAMPLE_RATE]
+    require_varied(wav)
+    return pipeline.embed((wav, SAMPLE_RATE))
