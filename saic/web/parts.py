@@ -12,6 +12,9 @@ PRIVATE = {"api_visibility": "private"}
 QUICK = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 HEAVY = {**PRIVATE, "concurrency_id": "heavy", "concurrency_limit": MAX_JOBS}  # `Jobs` assigns the cores
 
+# In the browser, since the visitor may have cleared or replaced the upload while the answer was on its way.
+_TAKE_COPY_JS = "(shown, upload, copy) => (shown?.path === upload ? copy : {__type__: 'update'})"
+
 
 def recorder(label: str, elem_id: str, **options) -> gr.Audio:
     """A player to record, upload, trim and clear a clip.
@@ -34,8 +37,10 @@ def decode_on_change(recordings: Recordings, player: gr.Audio, decode: Callable)
     By default, Gradio keeps a change back while a decoding runs, and then calls all handlers of that
     change again: two changes in a row called each other's handlers for seconds.
     """
+    upload, copy = gr.Textbox(visible=False), gr.Audio(visible=False, type="filepath")
     decoded = player.change(
         decode, player, gr.State(), show_progress="hidden", trigger_mode="multiple", api_visibility="private"
     )
     for ended in (decoded.success, decoded.failure):
-        ended(recordings.update_player, player, player, **QUICK)
+        found = ended(recordings.copy_of, player, [upload, copy], **QUICK)
+        found.success(None, [player, upload, copy], player, js=_TAKE_COPY_JS)

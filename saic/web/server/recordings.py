@@ -162,17 +162,18 @@ class Recordings:
         """Path of a recording now: that of the decoded copy, once an upload has one."""
         return path and str(self.store.current(Path(path)))
 
-    def update_player(self, path: str | None, request: gr.Request = None) -> str | dict | None:
-        """What a player shows once an upload was taken in: its copy, or None if that failed.
+    def copy_of(self, path: str | None, request: gr.Request = None) -> tuple[str, str | None] | dict:
+        """What a player shows instead of an upload that was taken in: its path, and that of its copy, or None if
+        that failed.
 
         Returns `gr.skip()` if the player has another recording by now, also one that is being taken in.
         """
-        if path in self._wanted_copies:
+        if path is None or path in self._wanted_copies:
             return gr.skip()
         current = self.current_path(path)
-        if path and not self.store.may_read(session_of(request), Path(current)):
-            return None
-        return gr.skip() if current == path else current
+        if not self.store.may_read(session_of(request), Path(current)):
+            return path, None
+        return gr.skip() if current == path else (path, current)
 
     def read_bytes(self, path: str, session: str) -> bytes:
         """Content of a file of `write`; UsageError if it is gone or belongs to another session."""

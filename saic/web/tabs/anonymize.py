@@ -227,12 +227,12 @@ class Anonymizer:
         """Drop the run and its result if the page's inputs are no longer those of the run.
 
         `shown_run_id` is the id of the run that the page shows. If it is not that of `run`, the
-        event is older than this run and is ignored. If the server has no run any more, a result
-        that the page still shows is removed.
+        event is older than this run and is ignored. If the run was dropped before, or the server has
+        none any more, a result that the page still shows, since its event was late, is removed.
         """
         if run is not None:
             is_same = self._has_inputs(run, source, target, choice, profile, register, subject)
-            if run.id != shown_run_id or run.dropped or is_same:
+            if run.id != shown_run_id or is_same:
                 return gr.skip()
             self._drop(run, request)
         return self.show_changed(request) if shown_run_id else gr.skip()

@@ -275,7 +275,8 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
     for clip, decode in ((tab.source, anonymizer.decode_source), (tab.target, anonymizer.decode_target)):
         decode_on_change(anonymizer.converter.recordings, clip, decode)
     chosen = [tab.target, tab.consent, tab.pseudonym]
-    tab.choice.input(anonymizer.choose_target, tab.choice, chosen, **QUICK)
+    # By default, Gradio ignores a choice while the answer to the one before is on its way.
+    tab.choice.input(anonymizer.choose_target, tab.choice, chosen, trigger_mode="always_last", **QUICK)
     # In the browser, so that the path is known before any later click.
     tab.consent.input(None, [tab.consent, tab.target], tab.consented, js=_CONSENTED_RECORDING_JS)
     tab.guard.change(None, tab.guard, [tab.own_download, tab.data], js=_ALLOW_JS)

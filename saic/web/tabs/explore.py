@@ -174,4 +174,5 @@ def connect_events(explorer: Explorer, tab: Tab, selected: gr.Tab, run: gr.State
     """Draw the maps when the tab is selected."""
     shown = [tab.maps, tab.drawn]
     selected.select(explorer.show_unseen, tab.is_unseen_drawn, [*tab.unseen, tab.is_unseen_drawn], **QUICK)
-    selected.select(explorer.show_maps, [run, tab.drawn], shown, show_progress_on=tab.maps, **HEAVY)
+    several = {"trigger_mode": "always_last"}  # the maps of an earlier run may still be drawn
+    selected.select(explorer.show_maps, [run, tab.drawn], shown, show_progress_on=tab.maps, **several, **HEAVY)
