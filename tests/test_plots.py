@@ -30,7 +30,7 @@ from saic.plots import (
     speaker_plane,
 )
 from saic.plots.maps import map_to_plane, same_voice_rate, voice_style
-from saic.plots.spectrograms import DIFFERENCE_DB, MAX_COLUMNS, panels, speech_peak
+from saic.plots.spectrograms import DIFFERENCE_DB, MAX_COLUMNS, Columns, panels, speech_peak
 from saic.signal.f0 import track_f0
 from saic.signal.mel import FLOOR, FRAMES_PER_S, log_mel
 from saic.weights import VOICES, resolve
@@ -104,7 +104,7 @@ def test_spectrograms_lie_below_one_another_on_one_time_axis(mel_figure: Figure)
 
 
 def test_level_of_a_recording_does_not_change_its_colors(mels) -> None:
-    loud, quiet = (panels({"original": mel_of(gain * voice(150, 2.0))})[0].level_db for gain in (1.0, 0.1))
+    loud, quiet = (panels(Columns.of({"original": mel_of(gain * voice(150, 2.0))}))[0].level_db for gain in (1.0, 0.1))
     np.testing.assert_allclose(loud, quiet, atol=0.1)
     assert loud.min() == -View().range_db and -15 < loud.max() <= 0
 
@@ -126,7 +126,7 @@ def test_top_of_the_colors_is_near_the_loudest_point_of_clean_speech() -> None:
 
 def test_silence_is_dark_and_muted_pauses_do_not_change_the_colors() -> None:
     silence = np.full((80, 100), np.log(FLOOR))
-    assert (panels({"original": silence})[0].level_db == -View().range_db).all()
+    assert (panels(Columns.of({"original": silence}))[0].level_db == -View().range_db).all()
     mel = mel_of(voice(150, 2.0))
     with_pauses = np.concatenate([mel, np.full((80, 900), np.log(FLOOR), np.float32)], axis=1)
     assert speech_peak(with_pauses) == pytest.approx(speech_peak(mel), abs=0.1)
@@ -136,7 +136,7 @@ def test_silence_is_dark_and_muted_pauses_do_not_change_the_colors() -> None:
 def test_tone_and_f0_lie_at_their_tick(axis) -> None:
     view = View(axis, range_db=90)
     wav = tone(2000, 1.0)
-    (panel,) = panels({"original": mel_of(wav)}, view=view)
+    (panel,) = panels(Columns.of({"original": mel_of(wav)}), view)
     rows, labels = view.ticks
     tick = dict(zip(labels, rows, strict=True))["2,000"]
     assert panel.level_db.mean(axis=1).argmax() == pytest.approx(tick, abs=1)
@@ -154,7 +154,9 @@ def test_difference_view_shows_what_was_amplified() -> None:
     mel = mel_of(voice(150, 2.0))
     louder = mel.copy()
     louder[60:70, 40:80] += TEN_DB
-    original, converted = panels({"original": mel, "converted": louder}, view=View(range_db=120, difference=True))
+    original, converted = panels(
+        Columns.of({"original": mel, "converted": louder}), View(range_db=120, difference=True)
+    )
     assert not original.is_difference and converted.is_difference and "minus original" in converted.title
     changed = converted.level_db[60:70, 40:80]
     assert np.median(changed) == pytest.approx(10, abs=1)
@@ -173,7 +175,7 @@ def test_difference_of_other_lengths_and_unknown_settings_are_refused(mels) -> N
 def test_arrays_rebuild_the_figure(mels, f0_hz) -> None:
     arrays = mel_arrays(mels, f0_hz)
     shown = np.clip((arrays["converted"] - arrays["converted_top"]) * 20 / np.log(10), -View().range_db, 0)
-    np.testing.assert_allclose(shown, panels(mels)[2].level_db, atol=1e-3)
+    np.testing.assert_allclose(shown, panels(Columns.of(mels))[2].level_db, atol=1e-3)
     assert arrays["frequency_hz"].shape == (80,) and arrays["frames_per_s"] == FRAMES_PER_S
     assert np.array_equal(arrays["original_f0_hz"], f0_hz["original"])
 
@@ -190,7 +192,7 @@ def decoded(array: dict) -> np.ndarray:
 def test_plotly_figure_shows_the_levels_on_one_time_axis(mels, f0_hz) -> None:
     figure = json.loads(json.dumps(plotly_figure(mels, f0_hz)))  # plain values
     heatmaps = [trace for trace in figure["data"] if trace["type"] == "heatmap"]
-    for trace, panel in zip(heatmaps, panels(mels), strict=True):
+    for trace, panel in zip(heatmaps, panels(Columns.of(mels), View(range_db=120)), strict=True):
         np.testing.assert_allclose(decoded(trace["z"]), panel.level_db, atol=0.51)
     assert {trace["xaxis"] for trace in figure["data"]} == {"x"}
     assert [trace["yaxis"] for trace in heatmaps] == ["y", "y2", "y3"]
@@ -199,6 +201,28 @@ def test_plotly_figure_shows_the_levels_on_one_time_axis(mels, f0_hz) -> None:
     edges = [edge for domain in domains for edge in domain]
     assert edges == sorted(edges) and edges[0] >= 0 and edges[-1] == pytest.approx(1)
     assert figure["layout"]["xaxis"]["range"] == [0, 3.0]
+
+
+def test_range_and_palette_change_nothing_but_the_color_axis(mels) -> None:
+    """So a browser changes them without new data."""
+    views = View(), View(range_db=30, palette="gray")
+    default, other = (plotly_figure(mels, view=view) for view in views)
+    assert default["data"] == other["data"]
+    axes = [figure["layout"].pop("coloraxis") for figure in (default, other)]
+    assert default["layout"] == other["layout"]
+    palettes = default["layout"]["meta"]["palettes"]
+    for axis, view in zip(axes, views, strict=True):
+        assert axis["cmin"] == -view.range_db and axis["colorscale"] == palettes[view.palette]
+
+
+def test_columns_are_saved_and_give_the_same_figure(mels, f0_hz) -> None:
+    columns = Columns.of(mels, f0_hz)
+    again = Columns.from_arrays(columns.arrays())
+    assert (again.duration_s, again.column_s) == (columns.duration_s, columns.column_s)
+    for view in (View(), View("linear")):
+        for one, other in zip(panels(columns, view), panels(again, view), strict=True):
+            np.testing.assert_allclose(one.level_db, other.level_db, atol=0.05)
+            assert (one.f0_hz is None) == (other.f0_hz is None)
 
 
 def test_plotly_f0_is_in_hertz_with_gaps(mels, f0_hz) -> None:

@@ -443,6 +443,7 @@ def test_result_is_removed_when_an_input_changes(change: dict, run, anonymizer: 
     assert shows_no_result(drop_if_changed(**held | change, shown_run_id=run.id, run=run))
     assert not any(file.exists() for file in files)
     assert drop_if_changed(**held, shown_run_id=run.id, run=run) == gr.skip()
+    assert shows_no_result(drop_if_changed(**held | change, shown_run_id=run.id, run=run))  # it was shown late
     assert anonymizer.show_result(**held, run=run, request=ME) == gr.skip()
     assert list(anonymizer.show_details(run, *VIEW, ME)) == [] and anonymizer.count_words(run, ME) == gr.skip()
     assert shows_no_result(drop_if_changed(**held, shown_run_id=run.id, run=None))  # the server has lost the run
@@ -525,9 +526,9 @@ def test_next_run_drops_the_previous_one(run, anonymizer: Anonymizer) -> None:
 
 def test_late_plain_copy_does_not_replace_newer_recording(anonymizer, recordings, store, upload: Path) -> None:
     copy = anonymizer.decode_source(str(upload), ME)
-    assert recordings.update_player(str(upload), ME) == copy
+    assert recordings.copy_of(str(upload), ME) == (str(upload), copy)
     for path in (copy, sent(store, voice(110, 2.0)), None):
-        assert recordings.update_player(path, ME) == gr.skip()
+        assert recordings.copy_of(path, ME) == gr.skip()
 
 
 def test_failed_upload_leaves_its_player_and_the_server_and_a_newer_one_stays(
@@ -538,14 +539,14 @@ def test_failed_upload_leaves_its_player_and_the_server_and_a_newer_one_stays(
     with pytest.raises(gr.Error, match="busy"):
         anonymizer.decode_source(str(upload), ME)
     assert not upload.exists()
-    assert recordings.update_player(str(upload), ME) is None
-    assert recordings.update_player(newer, ME) == gr.skip()
+    assert recordings.copy_of(str(upload), ME) == (str(upload), None)
+    assert recordings.copy_of(newer, ME) == gr.skip()
 
 
 def test_player_of_an_upload_that_is_being_decoded_stays(recordings, store, upload: Path) -> None:
     recordings._wanted_copies[str(upload)] = "source"
     store.discard(upload)  # its copy is not there yet
-    assert recordings.update_player(str(upload), ME) == gr.skip()
+    assert recordings.copy_of(str(upload), ME) == gr.skip()
 
 
 def test_upload_that_is_being_taken_in_is_not_taken_in_again(recordings, upload: Path) -> None:
@@ -557,6 +558,17 @@ def test_changes_of_a_player_are_not_kept_back(page: gr.Blocks) -> None:
     """Gradio would call all their handlers again, see `decode_on_change`."""
     modes = {fn.name: fn.trigger_mode for fn in page.fns.values() if str(fn.name).startswith("decode_")}
     assert modes == dict.fromkeys(("decode_source", "decode_target", "decode_query"), "multiple")
+
+
+def test_answer_on_a_copy_does_not_replace_what_the_player_shows_by_now(page: gr.Blocks) -> None:
+    """A Clear may come while it is on its way: the browser decides."""
+    answers = [fn for fn in page.fns.values() if fn.name == "copy_of"]
+    assert len(answers) == 6 and not {part.elem_id for fn in answers for part in fn.outputs} - {None}
+
+
+def test_choice_that_changes_twice_at_once_is_the_last_one(page: gr.Blocks) -> None:
+    modes = {fn.name: fn.trigger_mode for fn in page.fns.values() if fn.name in ("choose_target", "show_maps")}
+    assert modes == {"choose_target": "always_last", "show_maps": "always_last"}
 
 
 # --- notes on damaged files -------------------------------------------------------------------------------
@@ -809,7 +821,7 @@ def test_strict_conversion_has_another_length_on_the_same_time_axis(anonymizer: 
         assert f"<strong>{texts.PROFILE_NAMES[profile]}.</strong>" in html
 
 
-def test_spectrograms_follow_their_settings_and_are_the_owners_alone(anonymizer: Anonymizer) -> None:
+def test_spectrograms_follow_their_settings_and_are_the_owners_alone(anonymizer: Anonymizer, monkeypatch) -> None:
     low, high = anonymizer.bundled.values()
     run = Run(low, high, "The high voice", BALANCED)
     assert anonymizer.show_spectrograms(run, *VIEW, ME) == gr.skip()  # it has no result yet
@@ -820,6 +832,11 @@ def test_spectrograms_follow_their_settings_and_are_the_owners_alone(anonymizer:
         assert len(heatmaps) == 3 and heatmaps[-1]["coloraxis"] == color_axis
         assert heatmaps[0]["z"]["shape"].startswith(f"{n_rows},") and figure["layout"]["coloraxis"]["cmin"] == -view[2]
         assert sum(trace["type"] == "scatter" for trace in figure["data"]) == 6  # F0, white over black
+    pictures = anonymizer.converter.pictures(run.result, "me")
+    for name in ("from_arrays", "mel_comparison"):
+        monkeypatch.setattr(plots, name, lambda *arguments: pytest.fail("computed again"))
+    assert json.loads(anonymizer.show_spectrograms(run, *view, ME).plot) == figure
+    assert anonymizer.converter.pictures(run.result, "me") == pictures
     with pytest.raises(gr.Error, match="no longer on the server"):
         anonymizer.show_spectrograms(run, *VIEW, ANOTHER)
     with pytest.raises(gr.Error, match="palette"):
@@ -1324,7 +1341,7 @@ def test_answer_is_removed_when_clip_or_enrolled_voices_change(identifier: Ident
     copy = identifier.decode_query(upload, ME)
     answer = identifier.identify_speaker(upload, enrolled, ME)
     assert identifier.update_answer(copy, enrolled, answer)[1] == answer.html
-    assert identifier.recordings.update_player(upload, ME) == copy
+    assert identifier.recordings.copy_of(upload, ME) == (upload, copy)
 
 
 def test_identify_warns_of_each_missing_input(identifier, store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1647,7 +1664,10 @@ def test_client_converts_identifies_explores_and_deletes(client: Client, files, 
     assert len(maps["speaker"]["gallery"]) == 40 and len(maps["content"]["recordings"]) == 1
     store = page.recordings.store
     kept = lambda: [path for path in store.folder.glob("*/*") if path.parent != store.bundled]  # noqa: E731
-    assert {path.name for path in kept()} == {Path(path).name for path in (*clips, spectrograms)} | {"spectrograms.npz"}
+    assert {path.name for path in kept()} == {Path(path).name for path in (*clips, spectrograms)} | {
+        "spectrograms.npz",
+        "columns.npz",
+    }
     assert client.predict(api_name="/delete") == "Deleted."
     assert not kept()
 

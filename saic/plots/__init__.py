@@ -25,7 +25,7 @@ from saic.plots.maps import (
     planes_from_arrays,
     speaker_plane,
 )
-from saic.plots.spectrograms import PALETTES, PANELS, View, from_arrays, mel_arrays, mel_comparison
+from saic.plots.spectrograms import PALETTES, PANELS, Columns, View, from_arrays, mel_arrays, mel_comparison
 
 __all__ = [
     "DPI",
@@ -33,6 +33,7 @@ __all__ = [
     "PALETTES",
     "PANELS",
     "WIDTH_IN",
+    "Columns",
     "Plane",
     "UnseenSpeakers",
     "View",

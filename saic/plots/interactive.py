@@ -6,6 +6,7 @@ needed. Whoever has it gets its class by ``plotly.graph_objects.Figure(data=...,
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from saic.plots.spectrograms import (
     DIFFERENCE_DB,
     DIFFERENCE_PALETTE,
     PALETTES,
+    Columns,
     Mels,
     Panel,
     View,
@@ -25,21 +27,30 @@ _INK, _LINE = "#14242b", "#c6d2d5"
 _PANEL_PX, _TOP_PX, _BAR_PX = 200, 30, 62
 _AXIS_PX = 44  # of the time axis, with its labels and title
 _GAP = 0.06  # between two panels, for a title
+_ALL_DB = 120.0  # no level is lower
 _COLORS = 33  # of a palette; Plotly interpolates between them
 
 
 def plotly_figure(
-    mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, view: View = DEFAULT_VIEW
+    mels: Mels | Columns, f0_hz: Mapping[str, np.ndarray] | None = None, view: View = DEFAULT_VIEW
 ) -> dict[str, Any]:
     """The spectrograms of :func:`saic.plots.mel_comparison` as a Plotly figure.
 
-    Levels are whole dB.
+    Levels are whole dB. Range and palette can be changed in the figure itself, as ``cmin`` and
+    ``colorscale`` of ``layout.coloraxis``: its levels are not limited to the range, unless it shows a
+    difference, and ``layout.meta.palettes`` has all palettes.
+
+    Parameters
+    ----------
+    mels, f0_hz
+        As for :func:`saic.plots.mel_comparison`, or the columns alone.
 
     Returns
     -------
     ``data``, ``layout`` and ``config`` of a Plotly figure, as plain values for JSON.
     """
-    shown = panels(mels, f0_hz, view)
+    columns = mels if isinstance(mels, Columns) else Columns.of(mels, f0_hz)
+    shown = panels(columns, view if view.difference else replace(view, range_db=_ALL_DB))
     n_bars = 1 + any(panel.is_difference for panel in shown)
     inner_px = _PANEL_PX * len(shown)
     bottom_px = _AXIS_PX + _BAR_PX * n_bars
@@ -55,8 +66,19 @@ def plotly_figure(
         "dragmode": "zoom",
         "hovermode": "closest",
         "annotations": [],
-        "coloraxis": _color_axis(PALETTES[view.palette], -view.range_db, 0.0, "Level (dB, 0 is loud speech)", bars[0]),
-        "coloraxis2": _color_axis(DIFFERENCE_PALETTE, -DIFFERENCE_DB, DIFFERENCE_DB, "Difference (dB)", bars[1]),
+        "meta": {"palettes": {name: _color_scale(palette) for name, palette in PALETTES.items()}},
+        "coloraxis": {
+            "cmin": -view.range_db,
+            "cmax": 0.0,
+            "colorscale": _color_scale(PALETTES[view.palette]),
+            "colorbar": _color_bar("Level (dB, 0 is loud speech)", bars[0]),
+        },
+        "coloraxis2": {
+            "cmin": -DIFFERENCE_DB,
+            "cmax": DIFFERENCE_DB,
+            "colorscale": _color_scale(DIFFERENCE_PALETTE),
+            "colorbar": _color_bar("Difference (dB)", bars[1]),
+        },
         "xaxis": {
             "title": {"text": "Time (s)", "standoff": 4},
             "range": [0, max(panel.duration_s for panel in shown)],
@@ -128,12 +150,15 @@ def _encoded(values: np.ndarray, kind: str) -> dict[str, str]:
     return encoded | ({"shape": ", ".join(map(str, values.shape))} if values.ndim > 1 else {})
 
 
-def _color_axis(palette: str, low: float, high: float, title: str, y: float) -> dict[str, Any]:
+def _color_scale(palette: str) -> list[list[Any]]:
     from matplotlib import colormaps
 
     colors = (255 * colormaps[palette](np.linspace(0, 1, _COLORS))[:, :3]).round().astype(int)
-    scale = [[k / (_COLORS - 1), "rgb({},{},{})".format(*color)] for k, color in enumerate(colors.tolist())]
-    bar = {
+    return [[k / (_COLORS - 1), "rgb({},{},{})".format(*color)] for k, color in enumerate(colors.tolist())]
+
+
+def _color_bar(title: str, y: float) -> dict[str, Any]:
+    return {
         "orientation": "h",
         "thickness": 10,
         "len": 0.8,
@@ -141,7 +166,6 @@ def _color_axis(palette: str, low: float, high: float, title: str, y: float) -> 
         "y": y,
         "title": {"text": title, "side": "bottom"},
     }
-    return {"cmin": low, "cmax": high, "colorscale": scale, "colorbar": bar}
 
 
 def _title(text: str, y: float) -> dict[str, Any]:

@@ -91,14 +91,11 @@ class Panel:
     ----------
     level_db
         (R, C), the lowest frequency first: -range to 0 dB re loud speech of the same recording,
-        or the difference from the original, -30 to 30 dB. Where a column stands for several frames,
-        it has their mean power; a difference, their mean.
+        or the difference from the original, -30 to 30 dB.
     f0_hz
-        (C,) of the middle frame, NaN where unvoiced; None if unknown.
-    column_s
-        Seconds of a column. The last one may stand for less.
-    duration_s
-        Seconds of the recording.
+        (C,), NaN where unvoiced; None if unknown.
+    column_s, duration_s
+        As in `Columns`.
     """
 
     title: str
@@ -121,50 +118,102 @@ def speech_peak(mel: np.ndarray) -> float:
     return float(np.percentile(np.percentile(sounding, 98, axis=1), 85)) + _PEAK_DB / _DB_PER_NEPER
 
 
-def panels(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, view: View = DEFAULT_VIEW) -> list[Panel]:
-    """The spectrograms that a figure shows, in the order of `PANELS`; arguments as for :func:`mel_comparison`."""
-    names = [name for name in PANELS if name in mels]
-    if view.difference and len({mels[name].shape[1] for name in names}) > 1:
+@dataclass(frozen=True)
+class Columns:
+    """Spectrograms in at most `MAX_COLUMNS` columns, from which every view is drawn.
+
+    Attributes
+    ----------
+    level_db
+        Name to (80, C) dB re loud speech of the same recording. Where a column stands for several
+        frames, it has their mean power.
+    f0_hz
+        Name to (C,) of the middle frame, NaN where unvoiced, if it is known.
+    duration_s
+        Name to seconds of the recording.
+    column_s
+        Seconds of a column. The last one may stand for less.
+    """
+
+    level_db: Mapping[str, np.ndarray]
+    f0_hz: Mapping[str, np.ndarray]
+    duration_s: Mapping[str, float]
+    column_s: float
+
+    @classmethod
+    def of(cls, mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None) -> "Columns":
+        """Arguments as for :func:`mel_comparison`."""
+        names, tracks = [name for name in PANELS if name in mels], f0_hz or {}
+        step = -(-max(mels[name].shape[1] for name in names) // MAX_COLUMNS)
+        level_db = {
+            name: _mean_power((mels[name].astype(np.float32) - speech_peak(mels[name])) * _DB_PER_NEPER, step)
+            for name in names
+        }
+        voiced_hz = {name: np.where(tracks[name] > 0, tracks[name], np.nan) for name in names if name in tracks}
+        middle_hz = {name: track[step // 2 :: step] for name, track in voiced_hz.items()}
+        duration_s = {name: mels[name].shape[1] / FRAMES_PER_S for name in names}
+        return cls(level_db, middle_hz, duration_s, step / FRAMES_PER_S)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it as arrays to save; the levels in 16 bits."""
+        halves = {name: level_db.astype(np.float16) for name, level_db in self.level_db.items()}
+        tracks = {f"{name}_f0_hz": track for name, track in self.f0_hz.items()}
+        durations = {f"{name}_s": np.array(duration_s) for name, duration_s in self.duration_s.items()}
+        return halves | tracks | durations | {"column_s": np.array(self.column_s)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Columns":
+        """What :meth:`arrays` gave."""
+        names = [name for name in PANELS if name in arrays]
+        return cls(
+            {name: arrays[name].astype(np.float32) for name in names},
+            {name: arrays[f"{name}_f0_hz"] for name in names if f"{name}_f0_hz" in arrays},
+            {name: float(arrays[f"{name}_s"]) for name in names},
+            float(arrays["column_s"]),
+        )
+
+
+def panels(columns: Columns, view: View = DEFAULT_VIEW) -> list[Panel]:
+    """The spectrograms that a figure shows, in the order of `PANELS`."""
+    if view.difference and len(set(columns.duration_s.values())) > 1:
         raise UsageError("The recordings differ in length, as in the profile strict, so they have no difference.")
-    return list(_panels(names, mels, f0_hz or {}, view))
+    return list(_panels(columns, view))
 
 
-def _panels(names: list[str], mels: Mels, f0_hz: Mapping[str, np.ndarray], view: View) -> Iterator[Panel]:
-    step = -(-max(mels[name].shape[1] for name in names) // MAX_COLUMNS)
-    original = _level_db(mels["original"], view) if view.difference else None
-    for name in names:
+def _panels(columns: Columns, view: View) -> Iterator[Panel]:
+    original = _in_view(columns.level_db["original"], view) if view.difference else None
+    for name, level_db in columns.level_db.items():
         is_difference = view.difference and name != "original"
-        title, level_db, f0 = PANELS[name], _level_db(mels[name], view), f0_hz.get(name)
+        title, shown_db = PANELS[name], _in_view(level_db, view)
         if is_difference:
             title = f"{title} minus original"
-            level_db = np.clip(level_db - original, -DIFFERENCE_DB, DIFFERENCE_DB)
-        if f0 is not None:
-            f0 = np.where(f0 > 0, f0, np.nan)[step // 2 :: step]
-        columns = _columns(level_db, step, of_power=not is_difference)
-        yield Panel(title, columns, f0, is_difference, step / FRAMES_PER_S, level_db.shape[1] / FRAMES_PER_S)
+            shown_db = np.clip(shown_db - original, -DIFFERENCE_DB, DIFFERENCE_DB)
+        place = columns.column_s, columns.duration_s[name]
+        yield Panel(title, shown_db, columns.f0_hz.get(name), is_difference, *place)
 
 
-def _columns(level_db: np.ndarray, step: int, *, of_power: bool) -> np.ndarray:
-    """(R, T) dB to (R, ceil(T / step)): the mean of each ``step`` frames, fewer in the last one."""
+def _mean_power(level_db: np.ndarray, step: int) -> np.ndarray:
+    """(R, T) dB to (R, ceil(T / step)): the mean power of each ``step`` frames, fewer in the last one."""
     if step == 1:
         return level_db
-    values = 10 ** (level_db / 10) if of_power else level_db
-    starts = np.arange(0, values.shape[1], step)
-    means = np.add.reduceat(values, starts, axis=1) / np.diff(np.append(starts, values.shape[1]))
-    return 10 * np.log10(means) if of_power else means
+    power, starts = 10 ** (level_db / 10), np.arange(0, level_db.shape[1], step)
+    n_frames = np.diff(np.append(starts, level_db.shape[1]))
+    return 10 * np.log10(np.add.reduceat(power, starts, axis=1) / n_frames)
 
 
-def _level_db(mel: np.ndarray, view: View) -> np.ndarray:
-    """(R, T) dB re loud speech of a log-mel (80, T), limited to the range of the view."""
-    level_db = np.clip((mel.astype(np.float32) - speech_peak(mel)) * _DB_PER_NEPER, -view.range_db, 0)
+def _in_view(level_db: np.ndarray, view: View) -> np.ndarray:
+    """(80, C) dB to (R, C) on the axis of the view, limited to its range."""
+    limited = np.clip(level_db, -view.range_db, 0)
     if view.axis == "mel":
-        return level_db
+        return limited
     hz = (np.arange(ROWS_LINEAR) + 0.5) * F_MAX_HZ / ROWS_LINEAR
     weights = np.stack([np.interp(hz, mel_frequencies_hz(), band) for band in np.eye(N_MELS)], axis=1)
-    return weights.astype(np.float32) @ level_db
+    return weights.astype(np.float32) @ limited
 
 
-def mel_comparison(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, view: View = DEFAULT_VIEW) -> "Figure":
+def mel_comparison(
+    mels: Mels | Columns, f0_hz: Mapping[str, np.ndarray] | None = None, view: View = DEFAULT_VIEW
+) -> "Figure":
     """Draw spectrograms below one another on one time axis and one color scale (Fig. 4).
 
     Levels are relative to the loud speech of each recording (:func:`speech_peak`), since a
@@ -174,7 +223,7 @@ def mel_comparison(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, vi
     ----------
     mels
         (80, T) ln magnitude for some of ``original``, ``reconstructed``, ``converted``, as in
-        `saic.pipeline.Conversion`; T may differ.
+        `saic.pipeline.Conversion`; T may differ. Or the columns of them and their F0.
     f0_hz
         (T,) for some of them, 0 where unvoiced: drawn as a line.
     view
@@ -188,7 +237,7 @@ def mel_comparison(mels: Mels, f0_hz: Mapping[str, np.ndarray] | None = None, vi
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    shown = panels(mels, f0_hz, view)
+    shown = panels(mels if isinstance(mels, Columns) else Columns.of(mels, f0_hz), view)
     height = 1.1 + _PANEL_IN * len(shown) + 0.55 * view.difference
     figure = Figure(figsize=(WIDTH_IN, height), layout="constrained", facecolor="white")
     axes = figure.subplots(len(shown), 1, sharex=True, sharey=True, squeeze=False)[:, 0]

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ FORMATS = {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "opus": "Opus"}
 
 _WAITING = "Waiting for a free processor core, {before} ahead of you"
 _ARRAYS = "spectrograms.npz"
+_COLUMNS = "columns.npz"  # of them, for the page alone
 _BLOCK_FRAMES = 10_000  # of a mel that are converted to 16 bits at once
 _WARM_UP_S = 10
 _TICK_S = 0.4  # between two updates of the progress bar
@@ -118,6 +120,7 @@ class Converter:
     ) -> None:
         self.pipeline, self.recordings, self.measurer, self.figures = pipeline, recordings, measurer, figures
         self.pace = Pace()
+        self._columns_lock = threading.Lock()  # nobody reads a file that is being written
         self._weights_sha256 = pipeline.info()["sha256"]
 
     @property
@@ -265,19 +268,30 @@ class Converter:
             words_kept = self.measurer.measure_words_kept(original, swapped, job.check)
         return replace(result, protection=replace(result.protection, words_kept=words_kept))
 
-    def spectrograms(self, result: Result, session: str) -> tuple[plots.spectrograms.Mels, Mapping[str, np.ndarray]]:
-        """Mels and F0 of a result, as `saic.plots.mel_comparison` takes them."""
-        npz = self.recordings.read_bytes(result.arrays, session)
-        return plots.from_arrays(np.load(io.BytesIO(npz)))
+    def columns(self, result: Result, session: str) -> plots.Columns:
+        """What the spectrograms of a result are drawn from. The first call computes it and writes it beside them."""
+        path = result.folder / _COLUMNS
+        with self._columns_lock:
+            if path.exists():
+                return plots.Columns.from_arrays(self._load(str(path), session))
+            columns = plots.Columns.of(*plots.from_arrays(self._load(result.arrays, session)))
+            self.recordings.write(result.folder, _COLUMNS, _npz(columns.arrays()))
+            return columns
 
     def pictures(self, result: Result, session: str, kinds: Sequence[str] = ("png",)) -> list[str]:
-        """Draw the spectrograms of a result as PNG and SVG beside its files; returns their paths."""
+        """Draw the spectrograms of a result as PNG and SVG beside its files, once; returns their paths."""
+        paths = {kind: result.folder / f"spectrograms.{kind}" for kind in kinds}
         with self.recordings.job("draw", session) as job:
-            figure, paths = plots.mel_comparison(*self.spectrograms(result, session)), []
-            for kind in kinds:
-                job.check()
-                paths.append(self.recordings.write(result.folder, f"spectrograms.{kind}", plots.to_bytes(figure, kind)))
-        return paths
+            columns = self.columns(result, session)
+            if not all(path.exists() for path in paths.values()):
+                figure = plots.mel_comparison(columns)
+                for kind, path in paths.items():
+                    job.check()
+                    self.recordings.write(result.folder, path.name, plots.to_bytes(figure, kind))
+        return [str(path) for path in paths.values()]
+
+    def _load(self, path: str, session: str) -> Mapping[str, np.ndarray]:
+        return np.load(io.BytesIO(self.recordings.read_bytes(path, session)))
 
     def report(self, result: Result, notes: Iterable[str]) -> dict[str, Any]:
         """The report of a result, see `saic.file_report`; `notes` are those on the source's file."""
@@ -305,6 +319,10 @@ def _arrays_of(conversion: SpooledConversion) -> bytes:
     }
     mels = {name: half.reshape(N_MELS, -1) for name, half in halves.items()}
     f0_hz = {name: track.cpu().numpy() for name, track in conversion.f0_hz.items()}
+    return _npz({name: array.astype(np.float16) for name, array in plots.mel_arrays(mels, f0_hz).items()})
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     file = io.BytesIO()
-    np.savez(file, **{name: array.astype(np.float16) for name, array in plots.mel_arrays(mels, f0_hz).items()})
+    np.savez(file, **arrays)
     return file.getvalue()

@@ -397,8 +397,8 @@ class Anonymizer:
             return gr.skip()
         try:
             with gradio_errors(request), self._recordings.job("draw", session_of(request)):
-                mels = self.converter.spectrograms(run.result, session_of(request))
-                figure = plots.plotly_figure(*mels, plots.View(axis, range_db, palette, difference))
+                columns = self.converter.columns(run.result, session_of(request))
+                figure = plots.plotly_figure(columns, view=plots.View(axis, range_db, palette, difference))
         except Exception:
             if not run.dropped:
                 raise

@@ -1,5 +1,6 @@
 """Layout and events of the Anonymize tab."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,19 @@ _CONSENTED_RECORDING_JS = "(consent, clip) => (consent && clip ? clip.path : nul
 _TO_RESULT_JS = "() => setTimeout(() => document.getElementById('results')?.scrollIntoView({behavior: 'smooth'}), 100)"
 _ALLOW_JS = "(ticked) => Array(2).fill({__type__: 'update', interactive: ticked})"
 
+# A change of range or palette needs no server: see `saic.plots.plotly_figure`. What does is returned, for `drawn_view`.
+# Once more after half a second, in case that the figure is just being drawn.
+_RECOLOR_JS = """(axis, palette, range, difference) => {
+  const recolor = () => {
+    const plot = document.querySelector("#spectrograms .js-plotly-plot"), shown = plot?.layout?.coloraxis;
+    const colors = plot?.layout?.meta?.palettes[palette];
+    if (!colors || (shown.cmin === -range && String(shown.colorscale) === String(colors))) return;
+    Plotly.relayout(plot, {"coloraxis.cmin": -range, "coloraxis.colorscale": colors});
+  };
+  for (const ms of [0, 500]) setTimeout(recolor, ms);
+  return JSON.stringify(difference ? [axis, range] : [axis]);
+}"""
+
 PICTURES = ("png", "svg")
 """Formats in which the spectrograms can be downloaded."""
 
@@ -46,6 +60,7 @@ class Tab:
     own_download, data : of the reconstruction, of the spectrograms as arrays
     pictures : downloads of the spectrograms in `PICTURES`
     view : settings of the spectrograms
+    drawn_view : those that the server draws by; kept by the browser
     consented : path of the recording that the consent was given for; kept by the browser
     requested : the `Run` that was requested last
     run : the `Run` that was started last
@@ -80,6 +95,7 @@ class Tab:
     spectrograms: gr.Plot
     pictures: list[gr.DownloadButton]
     view: list[gr.Component]
+    drawn_view: gr.Textbox
     consented: gr.Textbox
     requested: gr.State
     run: gr.State
@@ -210,10 +226,11 @@ def build_tab(anonymizer: "Anonymizer", texts: PageTexts, reconstruction_top1: f
                     for kind in PICTURES
                 ]
             view = _view_choices(texts)
+            drawn_view = gr.Textbox(json.dumps([plots.View().axis]), visible=False)
     states = gr.Textbox(visible=False), gr.State(None), gr.State(None), gr.Textbox(visible=False)
     inputs = source, choice, target, consent, pseudonym, register, subject, profile
     result = notes, protection, swapped, downloads, measured
-    more = details, original, reconstructed, guard, own_download, data, plot, pictures, view
+    more = details, original, reconstructed, guard, own_download, data, plot, pictures, view, drawn_view
     return Tab(*inputs, convert, cancel, example, intro, progress, results, *result, *more, *states)
 
 
@@ -293,8 +310,10 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
     example = tab.example.click(anonymizer.load_example, tab.profile, filled, **QUICK)
     hidden = {"show_progress": "hidden"}
     drawn = [tab.run, *tab.view]
-    view = [part.change for part in tab.view]
-    gr.on(view, anonymizer.show_spectrograms, drawn, tab.spectrograms, trigger_mode="always_last", **hidden, **HEAVY)
+    recolor = {"fn": None, "inputs": tab.view, "outputs": tab.drawn_view, "js": _RECOLOR_JS}
+    gr.on([part.change for part in tab.view], **recolor)
+    redrawn = tab.drawn_view.change(anonymizer.show_spectrograms, drawn, tab.spectrograms, **hidden, **HEAVY)
+    redrawn.success(**recolor)  # it may have changed again meanwhile
     tab.details.expand(anonymizer.show_details, drawn, tab.detail_parts, **hidden, **HEAVY)
     several = {"trigger_mode": "multiple"}  # a dropped run may still be in its last stage when the next one starts
     for ready in (requested, example):
