@@ -24,7 +24,7 @@ import pytest
 import soundfile as sf
 import soxr
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
@@ -795,6 +795,34 @@ def test_new_recording_after_a_clear_sends_few_requests(open_page, recordings) -
     replace_clip(page, "source", recordings["other"])
     page.wait_for_timeout(3000)
     assert len(sent) < 100  # two changes at once are some 20 requests, on a busy machine up to 50; they were 160
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("elem_id", ["source", "query"])
+def test_cleared_recording_does_not_come_back_with_a_late_answer(
+    elem_id, open_page, served: Served, recordings
+) -> None:
+    """The network delays the answer on the server's plain copy until after a Clear and the next upload."""
+    page, held = open_page(), []
+    if elem_id == "query":
+        open_tab(page, "Identify")
+    handlers = {number for number, fn in served.page.fns.items() if fn.name == "copy_of"}
+
+    def hold_first(route: Route) -> None:
+        is_first = not held and (route.request.post_data_json or {}).get("fn_index") in handlers
+        held.append((route, route.fetch())) if is_first else route.continue_()
+
+    page.route("**/run/**", hold_first)
+    page.locator(f"#{elem_id} input[type=file]").set_input_files(recordings["patient"])
+    while not held:
+        page.wait_for_timeout(50)
+    replace_clip(page, elem_id, recordings["other"])
+    (route, answer), requested = held[0], []
+    page.on("request", lambda request: requested.append(request.url))
+    route.fulfill(response=answer)
+    page.wait_for_timeout(1000)
+    _, copy = answer.json()["data"]
+    assert copy["url"] not in requested and clip_of(page, elem_id).count() == 1
 
 
 def test_new_target_recording_removes_result_and_consent(open_page, watch, recordings) -> None:

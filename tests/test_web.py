@@ -555,9 +555,10 @@ def test_upload_that_is_being_taken_in_is_not_taken_in_again(recordings, upload:
 
 
 def test_changes_of_a_player_are_not_kept_back(page: gr.Blocks) -> None:
-    """Gradio would call all their handlers again, see `decode_on_change`."""
-    modes = {fn.name: fn.trigger_mode for fn in page.fns.values() if str(fn.name).startswith("decode_")}
-    assert modes == dict.fromkeys(("decode_source", "decode_target", "decode_query"), "multiple")
+    """Gradio would call all their handlers again, or ignore the end of a decoding, see `decode_on_change`."""
+    names = "decode_source", "decode_target", "decode_query", "copy_of"
+    modes = {(fn.name, fn.trigger_mode) for fn in page.fns.values() if fn.name in names}
+    assert modes == {(name, "multiple") for name in names}
 
 
 def test_answer_on_a_copy_does_not_replace_what_the_player_shows_by_now(page: gr.Blocks) -> None:
@@ -1440,14 +1441,18 @@ def test_documents_are_read_and_marked_if_of_other_weights(tmp_path: Path) -> No
     assert documents.for_page("# T\n\n## A\n![x](y.png)\n[b](c.md) [d](https://e)") == "### A\nb [d](https://e)"
 
 
-def test_evaluation_has_five_figures_with_their_tables_and_commands() -> None:
+def test_evaluation_has_six_figures_with_their_tables_and_commands() -> None:
     report = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text())
     figures = {BALANCED: Linkage({5: 28.1, 15: 19.9}, 49.0, 96)}
     evaluation = Evaluation(Documents(report, is_of_weights=False), figures, BALANCED)
     html, in_german = evaluation.show(), evaluation.show(GERMAN)
     assert html.startswith(texts.OTHER_WEIGHTS) and f"an EER of 20{NBSP}% with 15 seconds" in html
     assert re.findall(r'id="topic-(\w+)"', html) == list(overview.TOPICS) == list(texts.TOPICS)
-    assert html.count("data:image/svg+xml") == html.count(f"{texts.TOPIC_COMMAND}<code>saic evaluate") == 5
+    assert html.count(f"{texts.TOPIC_COMMAND}<code>saic evaluate") == 5
+    saved = [f"{Path(name).stem}.svg" for name in overview.file_names(report)]
+    assert html.count("data:image/svg+xml") == 6 and re.findall('data-name="(.+?)"', html) == saved
+    title, explanation = texts.EACH_ATTACKER
+    assert f"<h3>{title}</h3>{explanation.format(seconds=15)}" in html.split('id="topic-sound"')[0]
     topics = html.split('<div class="topics">')[1]
     assert topics.count("<table>") == len(re.findall(r"^\| --- ", reports.markdown(report), re.MULTILINE))
     german = LANGUAGES["de"]

@@ -77,18 +77,18 @@ def figure(report: Mapping[str, Any], topic: str) -> Figure:
 
 def file_names(report: Mapping[str, Any]) -> list[str]:
     """Names of the pictures of a report, in their order, in its folder ``plots``."""
-    return [name for topic in topics(report) for name in _figures(report, topic)]
+    return [name for topic in topics(report) for name in figures(report, topic)]
 
 
 def save(report: Mapping[str, Any], folder: Path) -> None:
     """Write the pictures of a report into a folder."""
     for topic in topics(report):
-        for name, draw in _figures(report, topic).items():
+        for name, draw in figures(report, topic).items():
             save_png(draw(), folder / name)
 
 
-def _figures(report: Mapping[str, Any], topic: str) -> dict[str, Callable[[], Figure]]:
-    """File name of each picture of a topic to what draws it."""
+def figures(report: Mapping[str, Any], topic: str) -> dict[str, Callable[[], Figure]]:
+    """File name of each picture of a topic to what draws it; the first is that of :func:`figure`."""
     if topic != "attackers":
         return {f"{topic}.png": partial(figure, report, topic)}
     panel = _by_attacker(report["privacy"])

@@ -35,12 +35,12 @@ def decode_on_change(recordings: Recordings, player: gr.Audio, decode: Callable)
     """Let `decode` take in each upload of a player, which then shows the decoded copy.
 
     By default, Gradio keeps a change back while a decoding runs, and then calls all handlers of that
-    change again: two changes in a row called each other's handlers for seconds.
+    change again: two changes in a row called each other's handlers for seconds. And it ignores the
+    end of a decoding while the answer on the copy of the one before is on its way.
     """
     upload, copy = gr.Textbox(visible=False), gr.Audio(visible=False, type="filepath")
-    decoded = player.change(
-        decode, player, gr.State(), show_progress="hidden", trigger_mode="multiple", api_visibility="private"
-    )
+    several = {"trigger_mode": "multiple"}
+    decoded = player.change(decode, player, gr.State(), show_progress="hidden", **several, **PRIVATE)
     for ended in (decoded.success, decoded.failure):
-        found = ended(recordings.copy_of, player, [upload, copy], **QUICK)
-        found.success(None, [player, upload, copy], player, js=_TAKE_COPY_JS)
+        found = ended(recordings.copy_of, player, [upload, copy], **several, **QUICK)
+        found.success(None, [player, upload, copy], player, js=_TAKE_COPY_JS, **several)

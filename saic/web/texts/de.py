@@ -286,6 +286,13 @@ leise ist oder einen Gleichanteil hat. Gefüllte Zeichen: umgewandelt. Leere Zei
 Aufnahme selbst.</p>""",
     ),
 }
+EACH_ATTACKER = (
+    "Jeder Angreifer für sich",
+    """<p>Dasselbe mit {seconds} Sekunden Sprache in jeder der beiden Aufnahmen, für jeden Angreifer: Einige erkennen
+Stimmen, andere messen nur das Timing, die Energie, die Artikulation, die Melodie, das Rauschen oder Ähnliches.
+<code>fused</code> sind alle zusammen. <code>real</code> ist Originalsprache: Ein Angreifer, der an ihr scheitert,
+beweist nichts.</p>""",
+)
 TOPIC_TABLES = "Tabellen"
 TOPIC_COMMAND = "Gemessen mit "
 SYSTEM_NAMES = "Was die Namen der Systeme bedeuten"

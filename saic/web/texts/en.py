@@ -288,6 +288,12 @@ melody is the source's: the profiles balanced and strict make the melody anew, s
 converted. Hollow marks: the degraded recording itself.</p>""",
     ),
 }
+EACH_ATTACKER = (
+    "Each attacker alone",
+    """<p>The same with {seconds} seconds of speech on each side, for each attacker: some recognize voices, others
+measure only the timing, the energy, the articulation, the melody, the noise or the like. <code>fused</code> is all of
+them together. <code>real</code> is original speech: an attacker that is weak on it proves nothing.</p>""",
+)
 TOPIC_TABLES = "Tables"
 TOPIC_COMMAND = "Measured by "
 SYSTEM_NAMES = "What the names of the systems mean"

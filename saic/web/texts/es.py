@@ -282,6 +282,12 @@ es baja.</p>""",
 Marcas llenas: convertida. Marcas huecas: la propia grabación degradada.</p>""",
     ),
 }
+EACH_ATTACKER = (
+    "Cada atacante por separado",
+    """<p>Lo mismo con {seconds} segundos de habla en cada grabación, para cada atacante: algunos reconocen voces; otros
+miden solo el ritmo, la energía, la articulación, la entonación, el ruido o algo parecido. <code>fused</code> los reúne
+a todos. <code>real</code> es el habla original: un atacante que falla con ella no demuestra nada.</p>""",
+)
 TOPIC_TABLES = "Tablas"
 TOPIC_COMMAND = "Medido por "
 SYSTEM_NAMES = "Qué significan los nombres de los sistemas"

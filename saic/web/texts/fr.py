@@ -290,6 +290,13 @@ faible ou une composante continue. Symboles pleins : converti. Symboles vides 
 lui-même.</p>""",
     ),
 }
+EACH_ATTACKER = (
+    "Chaque attaquant seul",
+    """<p>De même, avec {seconds} secondes de parole dans chacun des deux enregistrements, pour chaque attaquant :
+certains reconnaissent les voix, d’autres ne mesurent que le rythme, l’énergie, l’articulation, la mélodie, le bruit ou
+une grandeur semblable. <code>fused</code> les réunit tous. <code>real</code> est la parole originale : un attaquant qui
+y échoue ne prouve rien.</p>""",
+)
 TOPIC_TABLES = "Tableaux"
 TOPIC_COMMAND = "Mesuré par "
 SYSTEM_NAMES = "Ce que signifient les noms des systèmes"
