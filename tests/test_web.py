@@ -567,9 +567,9 @@ def test_answer_on_a_copy_does_not_replace_what_the_player_shows_by_now(page: gr
     assert len(answers) == 6 and not {part.elem_id for fn in answers for part in fn.outputs} - {None}
 
 
-def test_choice_that_changes_twice_at_once_is_the_last_one(page: gr.Blocks) -> None:
-    modes = {fn.name: fn.trigger_mode for fn in page.fns.values() if fn.name in ("choose_target", "show_maps")}
-    assert modes == {"choose_target": "always_last", "show_maps": "always_last"}
+def test_no_choice_or_opening_is_ignored_while_the_one_before_is_answered(page: gr.Blocks) -> None:
+    expected = {"choose_target": "always_last", "show_maps": "always_last", "show_details": "multiple"}
+    assert {fn.name: fn.trigger_mode for fn in page.fns.values() if fn.name in expected} == expected
 
 
 # --- notes on damaged files -------------------------------------------------------------------------------

@@ -314,8 +314,8 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
     gr.on([part.change for part in tab.view], **recolor)
     redrawn = tab.drawn_view.change(anonymizer.show_spectrograms, drawn, tab.spectrograms, **hidden, **HEAVY)
     redrawn.success(**recolor)  # it may have changed again meanwhile
-    tab.details.expand(anonymizer.show_details, drawn, tab.detail_parts, **hidden, **HEAVY)
     several = {"trigger_mode": "multiple"}  # a dropped run may still be in its last stage when the next one starts
+    tab.details.expand(anonymizer.show_details, drawn, tab.detail_parts, **hidden, **several, **HEAVY)
     for ready in (requested, example):
         started = ready.success(anonymizer.start_run, [tab.requested, tab.run], [tab.run, *area], **several, **QUICK)
         converted = started.success(anonymizer.run_with_progress, tab.run, tab.progress, **hidden, **several, **HEAVY)
