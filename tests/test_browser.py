@@ -389,7 +389,7 @@ def test_every_tab_passes_wcag_without_overflow(size, scheme, open_page, watch: 
             expect(page.locator(".unseen-map .scatterlayer")).to_have_count(2)
         if name == "Evaluation":
             widths = page.locator(".topic img").evaluate_all("all => all.map(one => one.naturalWidth)")
-            assert len(widths) == 5 and min(widths) > 300
+            assert len(widths) == 6 and min(widths) > 300
             page.locator("#topic-attackers summary").first.click()
             page.locator("#topic-attackers details details summary").nth(1).click()
             expect(page.locator("#topic-attackers table").nth(1)).to_be_visible()
