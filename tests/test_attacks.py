@@ -220,7 +220,7 @@ def test_delete_with_a_full_queue_stops_the_job_and_leaves_no_file(page: gr.Bloc
     with browser(page.local_url) as mine, ThreadPoolExecutor(3) as pool:
         upload(mine)  # stays an upload
         outcome, _ = call(mine, "convert", file_data(upload(mine)), None)  # a result of a call without a session
-        assert outcome == "complete" and len(stored(page)) == 6
+        assert outcome == "complete" and len(stored(page)) == 7
         page.pipeline.may_go_on.clear()
         page.pipeline.began.clear()
         running = pool.submit(call, mine, "convert", file_data(upload(mine)), None)
@@ -314,7 +314,7 @@ def test_delete_without_cookie_needs_a_session_hash(page: gr.Blocks) -> None:
     with httpx.Client(base_url=page.local_url) as http:
         assert "session_hash" in http.post("/gradio_api/run/delete", json={"data": []}).json()["error"]
         outcome, _ = call(http, "convert", file_data(upload(http)), None, session="mine")
-        assert outcome == "complete" and len(stored(page)) == 5
+        assert outcome == "complete" and len(stored(page)) == 6
         assert call(http, "delete", session="mine") == ("complete", ["Deleted."]) and stored(page) == []
 
 

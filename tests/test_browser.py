@@ -777,6 +777,7 @@ window.fetch = async (...request) => {
 """
 
 
+@pytest.mark.proof
 def test_event_that_joins_while_the_stream_closes_is_answered(open_page, watch: Watch, recordings) -> None:
     page = open_page(script=LATE_CLOSE)
     for _ in range(2):
@@ -788,6 +789,7 @@ def test_event_that_joins_while_the_stream_closes_is_answered(open_page, watch: 
     assert watch.errors == []
 
 
+@pytest.mark.proof
 def test_new_recording_after_a_clear_sends_few_requests(open_page, recordings) -> None:
     page, sent = open_page(), []
     upload(page, "source", recordings["patient"])

@@ -1,7 +1,5 @@
 """Predicted F0: what of the source's reaches the output, training, and files."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,27 +165,23 @@ def test_command_writes_a_predictor_for_the_weights(corpus_folder: Path, model: 
     clips = [replace(clip, split="dev" if clip.speaker == "speaker0" else "train") for clip in clips]
     manifest.write(tmp_path / "manifest.jsonl", clips)
     model.save_pretrained(tmp_path / "weights")
-    command = [sys.executable, "-m", "train.prosody", "--data", tmp_path / "manifest.jsonl", "--run", tmp_path / "run"]
-    command += ["--init", tmp_path / "weights", "--config", ROOT / "train" / "configs" / "tiny.yaml"]
-    command += ["--weights", tmp_path / "weights"]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    data, run, weights = [tmp_path / "manifest.jsonl"], tmp_path / "run", tmp_path / "weights"
+    tiny = ROOT / "train" / "configs" / "tiny.yaml"
+    prosody.main(data, run, str(weights), weights, config=tiny)
     ProsodyPredictor.load(tmp_path / "run" / PROSODY, CODES, STRIDE)
     assert Pipeline.from_pretrained(tmp_path / "weights").profiles == PROFILES
 
     other = tmp_path / "other"
     torch.manual_seed(9)
     Model(TINY).save_pretrained(other)
-    done = subprocess.run(
-        [*map(str, command[:-1]), str(other), "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 2 and "another model" in done.stderr and not (other / PROSODY).exists()
+    options = {"config": tiny, "resume": True}
+    with pytest.raises(UsageError, match="another model"):
+        prosody.main(data, run, str(weights), other, **options)
+    assert not (other / PROSODY).exists()
 
-    options = {"config": ROOT / "train" / "configs" / "tiny.yaml", "resume": True}
     before = (tmp_path / "run" / PROSODY).stat().st_mtime_ns
     (tmp_path / "weights" / PROSODY).unlink()
     write_sums(tmp_path / "weights")
-    data, run, weights = [tmp_path / "manifest.jsonl"], tmp_path / "run", tmp_path / "weights"
     prosody.main(data, run, str(weights), weights, **options)
     assert (tmp_path / "run" / PROSODY).stat().st_mtime_ns == before  # a finished run stays as it is
     assert (weights / PROSODY).read_bytes() == (run / PROSODY).read_bytes()
