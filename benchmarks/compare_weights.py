@@ -32,7 +32,7 @@ from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES
 
 MIN_S, MAX_S = 4.0, 12.0
-_UNITS = {"OVRL": "MOS", "nearer to the source": "%"}
+_UNITS = {"OVRL": "MOS"}  # of figures that are not in %
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def main() -> None:
             print(f"\n{system}, {weights}")
             own = {key[2:]: value for key, value in rows.items() if key[:2] == (weights, system)}
             base = {key[2:]: value for key, value in rows.items() if key[:2] == (first, system)}
-            for name in next(figures for figures in own.values() if figures):
+            for name in dict.fromkeys(name for figures in own.values() for name in figures):
                 print(f"  {name}: {_line(name, own, None if weights == first else base)}")
 
 
@@ -135,7 +135,7 @@ def _line(name: str, own: dict[tuple[str, str], dict[str, float]], base: dict | 
     parts = []
     for corpus in dict.fromkeys(corpus for corpus, _ in own):
         values = [figures[name] for (of, _), figures in own.items() if of == corpus and name in figures]
-        parts.append(f"{corpus} {np.mean(values):.2f}")
+        parts.append(f"{corpus} {np.mean(values):.2f}" if values else f"{corpus} -")
     keys = [key for key in own if name in own[key] and (base is None or name in base[key])]
     line = ", ".join(parts) + f"; all {_text(_mean(name, [own[key][name] for key in keys], keys))}"
     if base is None:
