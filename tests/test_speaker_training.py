@@ -1,5 +1,6 @@
 """The time-delay network of the speaker encoder: its teacher, its training, and both stages with it."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -182,6 +183,24 @@ def test_finished_weights_take_another_speaker_encoder(training_set: TrainingSet
     for name, tensor in weights.state_dict().items():
         if not name.startswith(("speaker_encoder.", "decoder.dense.0.", "pitch_head.")):
             assert torch.equal(model.state_dict()[name], tensor), name
+
+
+def test_resumed_run_takes_the_fitted_layers_from_its_checkpoint(
+    corpus: Path, training_set: TrainingSet, tmp_path: Path, monkeypatch
+) -> None:
+    SpeakerTraining(training_set, TDNN, random_teacher(training_set)).save(tmp_path)
+    weights, fitted = Model(TDNN).eval().requires_grad_(False), []
+    monkeypatch.setattr("saic.training.stage2._VALIDATION_CROPS", 2)
+    monkeypatch.setattr("saic.training.stage2.fit_speaker_layers", lambda model, *_: fitted.append(model))
+
+    def trained() -> dict[str, torch.Tensor]:
+        stage2.train([corpus], tmp_path / "run", TDNN, weights, speaker=tmp_path, steps=range(1), resume=True)
+        return Model.from_pretrained(tmp_path / "run" / "weights").state_dict()
+
+    first = trained()
+    shutil.rmtree(tmp_path / "run" / "weights")  # as if the run had been killed before it wrote them
+    again = trained()
+    assert len(fitted) == 1 and all(torch.equal(again[name], tensor) for name, tensor in first.items())
 
 
 def test_kept_embeddings_of_the_teacher_depend_on_its_module(corpus: Path, tmp_path: Path, monkeypatch) -> None:
