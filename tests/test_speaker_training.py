@@ -1,6 +1,5 @@
 """The time-delay network of the speaker encoder: its teacher, its training, and both stages with it."""
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import yaml
 from saic.config import Config, SpeakerTdnn
 from saic.data import manifest
 from saic.data.manifest import Clip
-from saic.errors import DataError, SilentAudio, UsageError
+from saic.errors import DataError, SilentAudio, TrainingError, UsageError
 from saic.model.model import Model
 from saic.model.speaker_encoder import TdnnSpeakerEncoder
 from saic.signal.mel import N_MELS
@@ -185,22 +184,23 @@ def test_finished_weights_take_another_speaker_encoder(training_set: TrainingSet
             assert torch.equal(model.state_dict()[name], tensor), name
 
 
-def test_resumed_run_takes_the_fitted_layers_from_its_checkpoint(
-    corpus: Path, training_set: TrainingSet, tmp_path: Path, monkeypatch
+def test_layers_are_fitted_unless_a_checkpoint_is_resumed(
+    training_set: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     SpeakerTraining(training_set, TDNN, random_teacher(training_set)).save(tmp_path)
     weights, fitted = Model(TDNN).eval().requires_grad_(False), []
-    monkeypatch.setattr("saic.training.stage2._VALIDATION_CROPS", 2)
     monkeypatch.setattr("saic.training.stage2.fit_speaker_layers", lambda model, *_: fitted.append(model))
+    monkeypatch.setattr(stage2, "read_training_set", lambda *_: training_set)
 
-    def trained() -> dict[str, torch.Tensor]:
-        stage2.train([corpus], tmp_path / "run", TDNN, weights, speaker=tmp_path, steps=range(1), resume=True)
-        return Model.from_pretrained(tmp_path / "run" / "weights").state_dict()
+    def stop(*_, **__) -> None:
+        raise TrainingError("before its first step")
 
-    first = trained()
-    shutil.rmtree(tmp_path / "run" / "weights")  # as if the run had been killed before it wrote them
-    again = trained()
-    assert len(fitted) == 1 and all(torch.equal(again[name], tensor) for name, tensor in first.items())
+    monkeypatch.setattr(stage2, "run_stage", stop)
+    for newest in (None, tmp_path):
+        monkeypatch.setattr(stage2, "latest", lambda run, newest=newest: newest)
+        with pytest.raises(TrainingError):
+            stage2.train([], tmp_path / "run", TDNN, weights, speaker=tmp_path, resume=True)
+        assert len(fitted) == 1
 
 
 def test_kept_embeddings_of_the_teacher_depend_on_its_module(corpus: Path, tmp_path: Path, monkeypatch) -> None:
