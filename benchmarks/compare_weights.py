@@ -2,13 +2,15 @@
 
 One recording of each of a few speakers of a split is converted to a pseudonym, and to the voice of the
 next speaker of its corpus. Words are compared with the recognizer's own transcript of the recording, and
-the errors of a recording count at most as many as it has words. The differences are paired by speaker:
-each of the other weights against the first, with 95 % intervals of a bootstrap of speakers.
+the errors of a recording count at most as many as it has words. An output without speech counts for the
+words alone; a conversion that is refused does not count. The differences are paired by speaker: each of
+the other weights against the first, with 95 % intervals of a bootstrap of speakers.
 """
 
 import argparse
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,20 +21,25 @@ from tqdm import tqdm
 
 from saic import audio
 from saic.data import manifest
-from saic.errors import AudioError
+from saic.data.manifest import Clip
+from saic.errors import AudioError, DataError
 from saic.evaluation.evaluators.dnsmos import Dnsmos
 from saic.evaluation.evaluators.embedders import Resemblyzer
 from saic.evaluation.evaluators.moonshine import MoonshineASR
 from saic.evaluation.evaluators.normalizer import normalize
 from saic.evaluation.evaluators.whisper import WhisperASR
-from saic.evaluation.linkage.material import corpus_name
+from saic.evaluation.linkage.material import paths_by_name
 from saic.evaluation.measures.text_errors import word_errors
 from saic.evaluation.metrics import Estimate, estimate_mean
 from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES
 
 MIN_S, MAX_S = 4.0, 12.0
-_UNITS = {"OVRL": "MOS"}  # of figures that are not in %
+QUALITY = "OVRL"
+NEARER = "nearer to the source"
+
+Rows = Mapping[tuple[str, str], Mapping[str, float]]
+"""(corpus, speaker) to the figures of that speaker's output."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +53,24 @@ class Recording:
 
 
 def read_recordings(paths: list[Path], split: str, limit: int) -> Iterator[Recording]:
-    """One recording of each of at most ``limit`` speakers of each corpus."""
-    for path in paths:
-        chosen = {}
+    """One recording of each of at most ``limit`` speakers of each corpus.
+
+    Raises
+    ------
+    DataError
+        Two corpora have one name, or one has no two speakers with a recording of 4 to 12 s.
+    """
+    for corpus, path in paths_by_name(paths).items():
+        first: dict[str, Clip] = {}
         for clip in manifest.read(path, [split]):
-            if clip.speaker not in chosen and MIN_S <= clip.duration_s <= MAX_S:
-                chosen[clip.speaker] = audio.load(clip.path)
-        names = sorted(chosen)[:limit]
-        for name, target in zip(names, [*names[1:], *names[:1]], strict=True):
-            yield Recording(corpus_name(path), name, chosen[name], chosen[target])
+            if MIN_S <= clip.duration_s <= MAX_S:
+                first.setdefault(clip.speaker, clip)
+        names = sorted(first)[:limit]
+        if len(names) < 2:
+            raise DataError(f"{corpus}: two speakers with a recording of {MIN_S:g} to {MAX_S:g} s are needed.")
+        wavs = [audio.load(first[name].path) for name in names]
+        for name, wav, target in zip(names, wavs, [*wavs[1:], *wavs[:1]], strict=True):
+            yield Recording(corpus, name, wav, target)
 
 
 class Judges:
@@ -73,16 +89,18 @@ class Judges:
     def figures(
         self, output: np.ndarray, recording: Recording, texts: dict[str, str], *, has_target: bool
     ) -> dict[str, float]:
-        """All figures of an output, against the transcripts of its recording, and its speaker against the target."""
-        found = {"OVRL": self._quality.score(output)["ovrl"]}
+        """The figures of an output: its words against the transcripts of the recording, quality, nearest speaker."""
+        found = {}
         for name, text in self.transcribe(output).items():
             errors = word_errors(texts[name], text)
             if errors.length:
                 found[name] = 100 * min(errors.errors / errors.length, 1.0)
-        if not has_target:
-            return found
-        source, target, own = (self._embedder.embed(wav) for wav in (recording.wav, recording.target, output))
-        return found | {"nearer to the source": 100.0 * float(own @ source > own @ target)}
+        with suppress(AudioError):  # no speech
+            found[QUALITY] = self._quality.score(output)["ovrl"]
+            if has_target:
+                source, target, own = (self._embedder.embed(wav) for wav in (recording.wav, recording.target, output))
+                found[NEARER] = 100.0 * float(own @ source > own @ target)
+        return found
 
 
 def outputs(pipeline: Pipeline, recording: Recording, profile: str, seed: int) -> dict[str, Callable[[], np.ndarray]]:
@@ -120,35 +138,46 @@ def main() -> None:
                 except AudioError:
                     figures = {}
                 rows[weights, system, recording.corpus, recording.speaker] = figures
-    first = arguments.weights[0]
     for system in ("pseudonym", "convert"):
-        for weights in arguments.weights:
+        of_weights = [
+            {key[2:]: figures for key, figures in rows.items() if key[:2] == (weights, system)}
+            for weights in arguments.weights
+        ]
+        for k, (weights, own) in enumerate(zip(arguments.weights, of_weights, strict=True)):
             print(f"\n{system}, {weights}")
-            own = {key[2:]: value for key, value in rows.items() if key[:2] == (weights, system)}
-            base = {key[2:]: value for key, value in rows.items() if key[:2] == (first, system)}
             for name in dict.fromkeys(name for figures in own.values() for name in figures):
-                print(f"  {name}: {_line(name, own, None if weights == first else base)}")
+                print(f"  {name}: {_line(name, own, of_weights[0] if k else None)}")
 
 
-def _line(name: str, own: dict[tuple[str, str], dict[str, float]], base: dict | None) -> str:
-    """Means by corpus, the mean of all, and the paired difference of all to the first weights."""
-    parts = []
-    for corpus in dict.fromkeys(corpus for corpus, _ in own):
-        values = [figures[name] for (of, _), figures in own.items() if of == corpus and name in figures]
-        parts.append(f"{corpus} {np.mean(values):.2f}" if values else f"{corpus} -")
-    keys = [key for key in own if name in own[key] and (base is None or name in base[key])]
-    line = ", ".join(parts) + f"; all {_text(_mean(name, [own[key][name] for key in keys], keys))}"
-    if base is None:
-        return line
-    differences = [own[key][name] - base[key][name] for key in keys]
-    return f"{line}; difference {_text(_mean(name, differences, keys))}"
+def mean(name: str, rows: Rows) -> Estimate:
+    """Mean of a figure over the speakers who have it."""
+    values = {key: figures[name] for key, figures in rows.items() if name in figures}
+    return _estimate(name, values, are_hits=name == NEARER)
 
 
-def _mean(name: str, values: list[float], keys: list[tuple[str, str]]) -> Estimate:
-    return estimate_mean(values, ["/".join(key) for key in keys], _UNITS.get(name, "%"))
+def difference(name: str, own: Rows, base: Rows) -> Estimate:
+    """Mean of a figure of ``own`` less that of ``base``, over the speakers who have both."""
+    shared = [key for key in own if name in own[key] and name in base.get(key, {})]
+    return _estimate(name, {key: own[key][name] - base[key][name] for key in shared})
+
+
+def _estimate(name: str, values: Mapping[tuple[str, str], float], *, are_hits: bool = False) -> Estimate:
+    unit = "MOS" if name == QUALITY else "%"
+    return estimate_mean(list(values.values()), ["/".join(key) for key in values], unit, are_hits=are_hits)
+
+
+def _line(name: str, own: Rows, base: Rows | None) -> str:
+    """The mean of each corpus and of all; with a ``base``, the paired difference from it."""
+    corpora = dict.fromkeys(corpus for corpus, _ in own)
+    means = {corpus: mean(name, {key: own[key] for key in own if key[0] == corpus}).value for corpus in corpora}
+    parts = [f"{corpus} {'-' if value is None else f'{value:.2f}'}" for corpus, value in means.items()]
+    line = f"{', '.join(parts)}; all {_text(mean(name, own))}"
+    return line if base is None else f"{line}; difference {_text(difference(name, own, base))}"
 
 
 def _text(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return "-"
     interval = "" if estimate.low is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
     return f"{estimate.value:.2f}{interval} ({estimate.n} speakers)"
 

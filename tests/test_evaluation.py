@@ -856,6 +856,8 @@ def test_a_corpus_without_the_split_is_not_evaluated_and_two_of_one_name_are_ref
         evaluate(data, "languages", tmp_path / "out", **arguments)
     with pytest.raises(DataError, match="one name"):
         evaluate([corpus_folder, corpus_folder / "small.jsonl"], "test", tmp_path / "out", **arguments)
+    with pytest.raises(DataError, match=r"^Corpus 2: There is no manifest"):
+        evaluate([corpus_folder / "small.jsonl", tmp_path / "gone" / "manifest.jsonl"], "test", tmp_path, **arguments)
 
 
 def test_cached_outputs_depend_on_weights_and_seed(corpus_folder, tmp_path):

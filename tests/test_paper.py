@@ -111,6 +111,7 @@ def test_report_is_written_with_notes(voxceleb: Path, tmp_path: Path) -> None:
     text = (tmp_path / "report.md").read_text()
     assert "5 enrolled speakers (chance 20 %), 5 trials" in text and "| `convert` | 100.0 |" in text
     assert "96.1 %" in text and "1,251 speakers" in text and "MP3" not in text
+    assert "Of 5 speakers with one usable\n  recording in `test`, source and reference are that one." in text
 
 
 def test_speakers_of_one_split_of_several_corpora_are_one_gallery(
@@ -181,6 +182,8 @@ def test_data_without_identification_splits_raises(voxceleb: Path, tmp_path: Pat
     (tmp_path / "folder" / "anna").mkdir(parents=True)
     with pytest.raises(UsageError, match="VoxCeleb1"):
         measure(tmp_path / "folder", tmp_path / "out")
+    with pytest.raises(UsageError, match=r"^Corpus 2: .*VoxCeleb1"):
+        evaluate([voxceleb, tmp_path / "folder"], tmp_path / "out", pipeline=None, embedder=None)
     clips = [clip for clip in corpora.read(voxceleb, identification=True).clips if clip.split == "test"]
     with pytest.raises(DataError, match="--identification"):
         PaperSet(clips, seed=0, progress=lambda *step: None)

@@ -12,7 +12,7 @@ import yaml
 from saic.config import Config, SpeakerTdnn
 from saic.data import manifest
 from saic.data.manifest import Clip
-from saic.errors import DataError, SilentAudio, UsageError
+from saic.errors import DataError, SilentAudio, TrainingError, UsageError
 from saic.model.model import Model
 from saic.model.speaker_encoder import TdnnSpeakerEncoder
 from saic.signal.mel import N_MELS
@@ -182,6 +182,25 @@ def test_finished_weights_take_another_speaker_encoder(training_set: TrainingSet
     for name, tensor in weights.state_dict().items():
         if not name.startswith(("speaker_encoder.", "decoder.dense.0.", "pitch_head.")):
             assert torch.equal(model.state_dict()[name], tensor), name
+
+
+def test_layers_are_fitted_unless_a_checkpoint_is_resumed(
+    training_set: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SpeakerTraining(training_set, TDNN, random_teacher(training_set)).save(tmp_path)
+    weights, fitted = Model(TDNN).eval().requires_grad_(False), []
+    monkeypatch.setattr("saic.training.stage2.fit_speaker_layers", lambda model, *_: fitted.append(model))
+    monkeypatch.setattr(stage2, "read_training_set", lambda *_: training_set)
+
+    def stop(*_, **__) -> None:
+        raise TrainingError("before its first step")
+
+    monkeypatch.setattr(stage2, "run_stage", stop)
+    for newest in (None, tmp_path):
+        monkeypatch.setattr(stage2, "latest", lambda run, newest=newest: newest)
+        with pytest.raises(TrainingError):
+            stage2.train([], tmp_path / "run", TDNN, weights, speaker=tmp_path, resume=True)
+        assert len(fitted) == 1
 
 
 def test_kept_embeddings_of_the_teacher_depend_on_its_module(corpus: Path, tmp_path: Path, monkeypatch) -> None:

@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import re
+import resource
 import runpy
 import socket
 import subprocess
@@ -844,6 +845,19 @@ def test_spectrograms_follow_their_settings_and_are_the_owners_alone(anonymizer:
         anonymizer.show_spectrograms(run, "mel", "jet", 70, False, ME)
     run.dropped = True
     assert anonymizer.show_spectrograms(run, *VIEW, ME) == gr.skip()
+
+
+def test_file_that_cannot_be_written_whole_is_not_there(recordings: Recordings) -> None:
+    """Later calls take a file that is there: half a picture would stay half."""
+    folder, limits = recordings.new("me", "result"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # as a full disk
+    try:
+        with pytest.raises(UsageError):
+            recordings.write(folder, "spectrograms.png", bytes(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(folder.iterdir())
+    assert recordings.read_bytes(recordings.write(folder, "spectrograms.png", b"whole"), "me") == b"whole"
 
 
 def test_weights_without_prosody_predictor_hide_the_choice(anonymizer: Anonymizer) -> None:

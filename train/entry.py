@@ -14,7 +14,7 @@ from saic.data import manifest
 from saic.data.left_out import LeftOut
 from saic.data.manifest import Clip
 from saic.devices import require_device
-from saic.errors import DataError, SaicError, UsageError
+from saic.errors import SaicError, UsageError
 from saic.signal.mel import FRAMES_PER_S
 from saic.training import distributed
 from saic.training.training_set import TrainingSet
@@ -74,12 +74,8 @@ def read_corpora(data: Sequence[Path], splits: Sequence[str] | None = None) -> l
     """
     corpora = []
     for number, path in enumerate(data, start=1):
-        try:
+        with manifest.numbered_errors(number, len(data)):
             corpora.append(manifest.read(path, splits=splits))
-        except DataError as error:
-            if len(data) == 1:
-                raise
-            raise DataError(f"Corpus {number}: {error}") from None
     return corpora
 
 

@@ -26,7 +26,7 @@ from saic.errors import UsageError
 from saic.model.model import Model
 from saic.training import distributed
 from saic.training.initialization import mel_statistics
-from saic.training.loop import Schedule, is_finished, start
+from saic.training.loop import Schedule, is_finished, latest, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import FEATURES, load_features
 from saic.training.phone_recognizer import FILE as RECOGNIZER
@@ -154,6 +154,7 @@ def train(
         earlier=Model.from_pretrained(earlier / WEIGHTS) if earlier else None,
         first_step=steps.start,
         unseen=read_training_set(data, "dev", config),
+        resumed=resume and latest(run) is not None,
         device=device,
     )
     inputs = {

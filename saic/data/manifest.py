@@ -4,12 +4,13 @@ A folder ``speaker/.../clip`` is read like one.
 """
 
 import codecs
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +106,17 @@ def read(
     if left_out is None and own:
         _log.warning("%s", own)
     return clips
+
+
+@contextlib.contextmanager
+def numbered_errors(number: int, n_corpora: int) -> Iterator[None]:
+    """Let a :class:`UsageError` on one of several corpora begin with its number."""
+    try:
+        yield
+    except UsageError as error:
+        if n_corpora == 1:
+            raise
+        raise type(error)(f"Corpus {number}: {error}") from None
 
 
 def write(path: str | os.PathLike, clips: Iterable[Clip]) -> None:

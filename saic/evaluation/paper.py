@@ -73,7 +73,8 @@ _NOTES = """\
 """
 _TWO_SPLITS = f"""\
 Enrollment (up to {MAX_PART_S:g} s of the `train` split), source and reference (one recording each
-  of the `test` split, of at most that length) are different recordings."""
+  of the `test` split, of at most that length) are different recordings. Of {{one_test}} speakers with one usable
+  recording in `test`, source and reference are that one."""
 _SEEN = """\
 these speakers too. For speakers that the weights
   have not seen, another figure may be expected"""
@@ -137,7 +138,10 @@ def evaluate(
     """
     out, progress, left_out = Path(out), progress or (lambda stage, done, total: None), LeftOut()
     paths = paths_by_name(corpora)
-    clips = {name: _read(path, split, left_out) for name, path in paths.items()}
+    clips = {}
+    for number, (name, path) in enumerate(paths.items(), start=1):
+        with manifest.numbered_errors(number, len(paths)):
+            clips[name] = _read(path, split, left_out)
     set_of = PaperSet if split is None else OneSplitSet
     dataset = set_of(_pooled(clips), seed=seed, progress=progress)
     for reason, utterances in dataset.unusable.items():
@@ -216,7 +220,9 @@ def _of_corpora(
 
 def _notes(dataset: EvaluationSet, split: str | None) -> str:
     if split is None:
-        return _NOTES.format(trained_on="the `train` split of the same corpus", parts=_TWO_SPLITS)
+        one_test = sum(parts.source == parts.reference for parts in dataset.parts.values())
+        parts = _TWO_SPLITS.format(one_test=one_test)
+        return _NOTES.format(trained_on="the `train` split of the same corpus", parts=parts)
     one_clip = sum(map(enrolled_and_tested_by_one_clip, dataset.parts.values()))
     return _NOTES.format(trained_on=_SEEN, parts=_ONE_SPLIT.format(one_clip=one_clip))
 

@@ -104,7 +104,10 @@ def evaluate(
     out, chosen = Path(out), set(only or MEASURES)
     paths = paths_by_name(corpora)
     left_out = {name: LeftOut() for name in paths}
-    clips = {name: manifest.read(path, left_out=left_out[name]) for name, path in paths.items()}
+    clips = {}
+    for number, (name, path) in enumerate(paths.items(), start=1):
+        with manifest.numbered_errors(number, len(paths)):
+            clips[name] = manifest.read(path, left_out=left_out[name])
     of_split = {name: [clip for clip in of_corpus if clip.split == split] for name, of_corpus in clips.items()}
     splits = {clip.split for of_corpus in clips.values() for clip in of_corpus}
     if split not in splits:

@@ -174,7 +174,7 @@ class Columns:
 
 
 def panels(columns: Columns, view: View = DEFAULT_VIEW) -> list[Panel]:
-    """The spectrograms that a figure shows, in the order of `PANELS`."""
+    """The spectrograms that a figure shows, in the order of `PANELS`; errors as for :func:`mel_comparison`."""
     if view.difference and len(set(columns.duration_s.values())) > 1:
         raise UsageError("The recordings differ in length, as in the profile strict, so they have no difference.")
     return list(_panels(columns, view))

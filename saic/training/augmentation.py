@@ -25,7 +25,7 @@ _NOISE_SLOPE_DB = (0.0, 6.0)  # per octave: white 0, pink 3, brown 6
 _RT60_S = (0.2, 0.8)
 _DIRECT_TO_REVERBERANT_DB = (-2.0, 12.0)
 _CUTOFF_BINS = (42, 62)  # range of the highest mel bin that passes a band limit: its center is at 1.9 to 3.9 kHz
-_LOWEST_BINS = (0, 9)  # of the lowest: its center is at up to 0.4 kHz
+_LOWEST_BINS = (0, 9)  # of the lowest: its center is at up to 0.33 kHz
 _CODING_SNR_DB = (20.0, 50.0)  # A-law has 38, codecs of telephones less
 _BINS = torch.arange(N_MELS).view(1, -1, 1)
 
@@ -78,7 +78,8 @@ class Augmentation:
 def degrade(mel: Tensor, share: float, random: np.random.Generator) -> Tensor:
     """Add reverberation, noise and a band limit, each to a random ``share`` of the clips.
 
-    What passes the band limit also gets noise of coding, which follows the level of the speech.
+    A band limit is that of a telephone line: it passes speech from a lowest to a highest mel bin. Noise of
+    coding, which follows the level of the speech, is added there and below, and nothing is left above.
     ``mel`` and the result are (B, 80, T) log-mels.
     """
     if share == 0:

@@ -66,6 +66,8 @@ class Stage2:
         Step at which the optimizer starts; the warm-up of the learning rate begins there.
     unseen
         Speakers that are not in training, for :meth:`validate`.
+    resumed
+        Whether :meth:`load_state_dict` follows: then no layers are fitted, which takes all clips and minutes.
     device
         "cpu" or "cuda".
 
@@ -89,6 +91,7 @@ class Stage2:
         earlier: Model | None = None,
         first_step: int = 0,
         unseen: TrainingSet | None = None,
+        resumed: bool = False,
         device: str = "cpu",
     ):
         torch.manual_seed(config.seed)
@@ -111,7 +114,7 @@ class Stage2:
             self._start_from_codes(initial)
         if speaker_encoder is not None:
             self.model.speaker_encoder = speaker_encoder.to(device)
-            if isinstance(initial, Model) and earlier is None:
+            if isinstance(initial, Model) and earlier is None and not resumed:
                 fit_speaker_layers(self.model, initial, training_set)
         if earlier is not None:
             load_weights(self.model, earlier)

@@ -120,7 +120,7 @@ class Converter:
     ) -> None:
         self.pipeline, self.recordings, self.measurer, self.figures = pipeline, recordings, measurer, figures
         self.pace = Pace()
-        self._columns_lock = threading.Lock()  # nobody reads a file that is being written
+        self._columns_lock = threading.Lock()  # two events of a page may need the columns at once
         self._weights_sha256 = pipeline.info()["sha256"]
 
     @property

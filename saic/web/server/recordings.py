@@ -15,7 +15,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
-from saic import audio
+from saic import audio, files
 from saic.audio import SAMPLE_RATE, Limits, Recording
 from saic.audio.sandbox import Sandbox
 from saic.errors import TooLong, UsageError
@@ -163,10 +163,10 @@ class Recordings:
         return path and str(self.store.current(Path(path)))
 
     def copy_of(self, path: str | None, request: gr.Request = None) -> tuple[str, str | None] | dict:
-        """What a player shows instead of an upload that was taken in: its path, and that of its copy, or None if
-        that failed.
+        """Path of an upload that was taken in, and of its copy, which the player then shows.
 
-        Returns `gr.skip()` if the player has another recording by now, also one that is being taken in.
+        The copy is None if the upload could not be taken in. Returns `gr.skip()` if `path` is not of an
+        upload, or if the upload is still being taken in.
         """
         if path is None or path in self._wanted_copies:
             return gr.skip()
@@ -200,25 +200,25 @@ class Recordings:
         return str(path)
 
     def write(self, folder: Path, name: str, data: bytes) -> str:
-        """Write a file into a folder of `new`; returns its path."""
+        """Write a file into a folder of `new`; returns its path, which never names an incomplete file."""
         self.store.reserve(folder, len(data))
         try:
-            (folder / name).write_bytes(data)
+            files.write(folder / name, data, force=True)
         except OSError:  # the folder has been deleted
             raise UsageError(GONE) from None
         return str(folder / name)
 
-    def write_zip(self, folder: Path, name: str, files: Mapping[str, str], session: str) -> str:
+    def write_zip(self, folder: Path, name: str, contents: Mapping[str, str], session: str) -> str:
         """Write files of a session as a ZIP into a folder of `new`, one after the other; returns its path.
 
         Parameters
         ----------
-        files : name in the ZIP to the path of a file
+        contents : name in the ZIP to the path of a file
         """
         path = folder / name
         try:
             with zipfile.ZipFile(path, "w") as archive:  # stored: speech hardly shrinks
-                for inside, file in files.items():
+                for inside, file in contents.items():
                     data = self.read_bytes(file, session)
                     self.store.reserve(folder, len(data) + _ZIP_ENTRY_BYTES + 2 * len(inside.encode()))
                     archive.writestr(inside, data)
