@@ -81,3 +81,9 @@ def test_a_file_of_a_lower_rate_has_minus_23_lufs(rate_hz: int, monkeypatch: pyt
     monkeypatch.setattr(loudness, "_BLOCK_SAMPLES", 9_600)
     np.testing.assert_allclose(normalize_for_rate(wav, rate_hz)[:], made[:], atol=1e-3)
     assert normalize_for_rate(wav, 48_000) is wav
+
+
+@pytest.mark.parametrize(("rate_hz", "n"), [(4_000, 16_001), (4_000, 101), (11_025, 16_001)])
+def test_samples_for_a_low_rate_keep_an_odd_length(rate_hz: int, n: int) -> None:
+    wav = voice(140, 2.0)[:n]
+    assert len(normalize_for_rate(wav, rate_hz)) == n

@@ -89,7 +89,8 @@ def _band_limited(wav: Samples, rate_hz: int) -> Iterator[np.ndarray]:
         made = up.resample_chunk(down.resample_chunk(block))
         n_left -= len(made)
         yield made
-    yield up.resample_chunk(down.resample_chunk(np.zeros(0, np.float32), last=True), last=True)[:n_left]
+    rest = up.resample_chunk(down.resample_chunk(np.zeros(0, np.float32), last=True), last=True)[:n_left]
+    yield np.pad(rest, (0, n_left - len(rest)))  # of an odd number of samples, the resampler may give one less
 
 
 def _blocks(wav: Samples, gain: float) -> Iterator[np.ndarray]:
