@@ -3,11 +3,13 @@
 ``python -m train.voices --data MANIFEST --weights DIR [--parallel FOLDER]``. Its voices are those of
 parallel synthetic speech (train.kokoro), which are nobody's, or without it speakers of the train
 split: 60 of them, or as many as have 10 s of speech, but at least 2. It holds their embeddings,
-content codes and statistics. The threshold of ``identify`` is set on the dev split, whose speakers
-are not in training.
+content codes and statistics. Embeddings of synthetic voices are moved to where those of people are
+(:func:`spread_as_people`). The threshold of ``identify`` is set on the dev split, whose speakers are
+not in training.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -58,10 +60,13 @@ def main(
             measured_clips.append(clips)
     _require_voices(len(measured))
     points = [own for own, _, _ in measured]
+    speaker, sexes = np.stack([[e.speaker for e in p] for p in points]), _sexes(measured_clips)
+    if parallel:
+        speaker = spread_as_people(speaker, sexes, *_embed_people(pipeline, train, left_out))
     gallery = Gallery(
         names=tuple(f"Voice {k + 1:02d}" for k in range(len(measured))),
-        sexes=_sexes(measured_clips),
-        speaker=np.stack([[e.speaker for e in p] for p in points]),
+        sexes=sexes,
+        speaker=speaker,
         content=np.stack([[content_windows(e.content, window)[0] for e in p] for p in points]),
         f0_stats=np.stack([f0_stats for _, f0_stats, _ in measured]),
         mel_statistics=np.stack([statistics for _, _, statistics in measured]),
@@ -97,6 +102,59 @@ def choose(clips: list[Clip]) -> list[list[Clip]]:
     chosen = (women + men + [own for own in ranked if own not in women + men])[:N_VOICES]
     _require_voices(len(chosen))
     return chosen
+
+
+def spread_as_people(
+    voices: np.ndarray, sexes: Sequence[str], people: np.ndarray, sexes_of_people: Sequence[str]
+) -> np.ndarray:
+    """Move synthetic voices to where people's are: embeddings with the mean and the covariance of people's.
+
+    To a speaker encoder, synthetic voices are more alike than people, and all of them are a little unlike people.
+    Within each sex, the principal components of the voices become those of people, in the order of their variance.
+    A voice so keeps its relation to the others, and is still nobody's.
+
+    Parameters
+    ----------
+    voices
+        (K, P, E) embeddings, P of each voice. What differs within a voice stays as it is.
+    sexes
+        K labels.
+    people
+        (S, E), an embedding of each person.
+    sexes_of_people
+        S labels. A sex that fewer than two people have takes all people.
+
+    Returns
+    -------
+    (K, P, E) float32.
+
+    References
+    ----------
+    Turner, Lovisotto and Martinovic 2020 (arXiv:2010.13457) draw embeddings from the distribution of people's.
+    """
+    centers = voices.mean(axis=1, dtype=np.float64)
+    moved = np.empty_like(centers)
+    labels, labels_of_people = np.array(sexes), np.array(sexes_of_people)
+    for sex in set(sexes):
+        own, theirs = labels == sex, labels_of_people == sex
+        goal = people[theirs if theirs.sum() > 1 else slice(None)].astype(np.float64)
+        scores, _, _ = np.linalg.svd(centers[own] - centers[own].mean(axis=0), full_matrices=False)
+        _, sizes, axes = np.linalg.svd(goal - goal.mean(axis=0), full_matrices=False)
+        n = min(own.sum(), len(goal)) - 1  # deviations from a mean have one dimension less
+        deviations = scores[:, :n] * np.sqrt(own.sum()) @ (sizes[:n, None] / np.sqrt(len(goal)) * axes[:n])
+        moved[own] = goal.mean(axis=0) + deviations
+    return (voices + (moved - centers)[:, None]).astype(np.float32)
+
+
+def _embed_people(pipeline: Pipeline, train: list[Clip], left_out: LeftOut) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(S, E) mean embeddings of the speakers of the train split with most audio, and their sexes."""
+    embedded, clips_of_embedded = [], []
+    for clips in tqdm(choose(train), desc="people", unit="speaker"):
+        if (voice := _measure(pipeline, clips, left_out)) is not None:
+            embedded.append(np.mean([part.speaker for part in voice[0]], axis=0))
+            clips_of_embedded.append(clips)
+    _require_voices(len(embedded))
+    return np.stack(embedded), _sexes(clips_of_embedded)
 
 
 def _require_voices(count: int) -> None:
