@@ -81,3 +81,42 @@ def test_threshold_takes_training_speakers_if_dev_has_too_few(tmp_path: Path, we
     voices.main([corpus(tmp_path, "FMFM", 0)], weights)
     assert "were in training" in capsys.readouterr().out
     assert -1 <= Gallery.load(weights / VOICES).threshold <= 1
+
+
+def test_synthetic_voices_take_the_place_of_people_and_keep_their_order() -> None:
+    random = np.random.default_rng(0)
+    sexes, sexes_of_people = "FFFFFFFFFFMMMMMMMMMM", "F" * 40 + "M" * 40
+    shape = np.diag(np.linspace(3, 0.1, 8))
+    people = random.normal(size=(80, 8)) @ shape + np.repeat([[5.0], [-5.0]], 40, axis=0)
+    voices_ = 0.5 * random.normal(size=(20, 4, 8)) + 20
+    moved = voices.spread_as_people(voices_, sexes, people, sexes_of_people)
+    for rows, of_people in ((slice(10), slice(40)), (slice(10, 20), slice(40, 80))):
+        centers = moved[rows].mean(axis=1)
+        np.testing.assert_allclose(centers.mean(axis=0), people[of_people].mean(axis=0), atol=1e-4)
+        np.testing.assert_allclose(np.cov(centers.T, bias=True), np.cov(people[of_people].T, bias=True), atol=1e-3)
+    np.testing.assert_allclose(np.ptp(moved - voices_, axis=1), 0, atol=1e-4)  # within a voice, nothing changes
+    assert np.linalg.norm(moved.mean(axis=1)[:, None] - people, axis=-1).min() > 0.1  # nobody's
+
+
+def test_synthetic_voices_stay_without_people() -> None:
+    voices_ = np.random.default_rng(0).normal(size=(4, 2, 8)).astype(np.float32)
+    np.testing.assert_array_equal(voices.spread_as_people(voices_, "FFMM", np.zeros((1, 8)), "F"), voices_)
+
+
+def test_gallery_of_parallel_speech_has_its_voices_and_embeddings_like_those_of_the_speakers(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voices, "_threshold", lambda *_: 0.5)
+    people, synthetic = corpus(tmp_path / "people", "FFMMF"), corpus(tmp_path / "synthetic", "MMFF", n_dev=0)
+    voices.main([people], weights)
+    of_people = Gallery.load(weights / VOICES)
+    voices.main([people], weights, parallel=synthetic)
+    gallery = Gallery.load(weights / VOICES)
+    assert len(gallery.names) == 4
+    for sex in "FM":
+        own, theirs = (
+            of.speaker.astype(np.float32).mean(axis=1)[np.array(of.sexes) == sex] for of in (gallery, of_people)
+        )
+        np.testing.assert_allclose(own.mean(axis=0), theirs.mean(axis=0), atol=2e-3)
+        np.testing.assert_allclose(np.cov(own.T), np.cov(theirs.T), atol=2e-3)
+    assert not np.array_equal(gallery.mel_statistics, of_people.mel_statistics)

@@ -92,6 +92,13 @@ def choose(clips: list[Clip]) -> list[list[Clip]]:
     DataError
         There are too few.
     """
+    chosen = _with_most_audio(clips)
+    _require_voices(len(chosen))
+    return chosen
+
+
+def _with_most_audio(clips: list[Clip]) -> list[list[Clip]]:
+    """As :func:`choose`, even if there are too few."""
     by_speaker = defaultdict(list)
     for clip in clips:
         by_speaker[clip.speaker].append(clip)
@@ -99,9 +106,7 @@ def choose(clips: list[Clip]) -> list[list[Clip]]:
     ranked = [own for own in ranked if sum(clip.duration_s for clip in own) >= N_POINTS * PART_S]
     half = N_VOICES // 2
     women, men = ([own for own in ranked if own[0].sex == sex][:half] for sex in ("F", "M"))
-    chosen = (women + men + [own for own in ranked if own not in women + men])[:N_VOICES]
-    _require_voices(len(chosen))
-    return chosen
+    return (women + men + [own for own in ranked if own not in women + men])[:N_VOICES]
 
 
 def spread_as_people(
@@ -126,15 +131,18 @@ def spread_as_people(
 
     Returns
     -------
-    (K, P, E) float32.
+    (K, P, E) float32. With fewer than two people, the voices stay where they are.
 
     References
     ----------
-    Turner, Lovisotto and Martinovic 2020 (arXiv:2010.13457) draw embeddings from the distribution of people's.
+    Turner, Lovisotto and Martinovic 2020, "Speaker Anonymization with Distribution-Preserving X-Vector Generation
+    for the VoicePrivacy Challenge 2020", draw embeddings from the distribution of people's.
     """
+    if len(people) < MIN_VOICES:
+        return voices.astype(np.float32)
     centers = voices.mean(axis=1, dtype=np.float64)
     moved = np.empty_like(centers)
-    labels, labels_of_people = np.array(sexes), np.array(sexes_of_people)
+    labels, labels_of_people = np.array(list(sexes)), np.array(list(sexes_of_people))
     for sex in set(sexes):
         own, theirs = labels == sex, labels_of_people == sex
         goal = people[theirs if theirs.sum() > 1 else slice(None)].astype(np.float64)
@@ -148,13 +156,12 @@ def spread_as_people(
 
 def _embed_people(pipeline: Pipeline, train: list[Clip], left_out: LeftOut) -> tuple[np.ndarray, tuple[str, ...]]:
     """(S, E) mean embeddings of the speakers of the train split with most audio, and their sexes."""
-    embedded, clips_of_embedded = [], []
-    for clips in tqdm(choose(train), desc="people", unit="speaker"):
+    embedded, sexes = [], []
+    for clips in tqdm(_with_most_audio(train), desc="people", unit="speaker"):
         if (voice := _measure(pipeline, clips, left_out)) is not None:
             embedded.append(np.mean([part.speaker for part in voice[0]], axis=0))
-            clips_of_embedded.append(clips)
-    _require_voices(len(embedded))
-    return np.stack(embedded), _sexes(clips_of_embedded)
+            sexes.append(clips[0].sex or "?")
+    return np.array(embedded), tuple(sexes)
 
 
 def _require_voices(count: int) -> None:
