@@ -136,7 +136,7 @@ class Gallery:
         return content_windows(content, self.content.shape[-1] // len(content))
 
     def voice(self, name: str) -> Voice:
-        """One voice of the gallery, which is a training speaker's: unlike a pseudonym, somebody's.
+        """One voice of the gallery, not blended. Without parallel speech (train.voices), it is a training speaker's.
 
         Raises
         ------

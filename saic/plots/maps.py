@@ -1,6 +1,6 @@
 """Maps of speaker and content embeddings by PCA and t-SNE (paper Fig. 5).
 
-The gallery's voices are training speakers. How well speakers are separated is therefore measured on
+The gallery's voices are training speakers or synthetic. How well speakers are separated is therefore measured on
 others, if there are any (`UnseenSpeakers`), and the caption says on whom.
 """
 
@@ -130,7 +130,7 @@ def draw_maps(speaker: Plane, content: Plane, unseen: UnseenSpeakers | None = No
         axes.set_title(title, fontsize=FONT_PT)
         axes.set_xlabel(text, fontsize=FONT_PT - 1)
     legend = figure.legend(handles=_legend(speaker, unseen), **_LEGEND_STYLE, ncols=2)
-    of_gallery = f"{len(speaker.gallery)} gallery voices (training speakers)"
+    of_gallery = f"{len(speaker.gallery)} gallery voices"
     legend.set_title("Measured on " + (f"2 s parts of {len(unseen.speaker)} {unseen.name}" if unseen else of_gallery))
     return figure
 
