@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import inspect
 import json
@@ -61,7 +62,7 @@ from saic.web.script import SCRIPT
 from saic.web.server import serve
 from saic.web.server.jobs import MAX_JOBS, Jobs
 from saic.web.server.recordings import Recordings, limits_of
-from saic.web.server.store import GONE, GRACE_S, KEEP_S, UPLOAD_KEEP_S, ClipStore
+from saic.web.server.store import GONE, GRACE_S, KEEP_S, UPLOAD_KEEP_S, ClipStore, StoreFull
 from saic.web.style import CSS
 from saic.web.tabs import anonymize_layout
 from saic.web.tabs.anonymize import Anonymizer, Run
@@ -858,6 +859,23 @@ def test_file_that_cannot_be_written_whole_is_not_there(recordings: Recordings) 
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(folder.iterdir())
     assert recordings.read_bytes(recordings.write(folder, "spectrograms.png", b"whole"), "me") == b"whole"
+
+
+def test_a_full_disk_is_told_as_such_and_leaves_no_half_of_a_zip(
+    recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = recordings.new("me", "result")
+    clip = recordings.write(folder, "clip.wav", bytes(1000))
+    monkeypatch.setattr("saic.files.write", full)
+    with pytest.raises(StoreFull, match="server is full"):
+        recordings.write(folder, "spectrograms.png", bytes(1000))
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(StoreFull, match="server is full"):
+        recordings.write_zip(folder, "all.zip", {"clip.wav": clip}, "me")
+    assert [path.name for path in folder.iterdir()] == ["clip.wav"]
 
 
 def test_weights_without_prosody_predictor_hide_the_choice(anonymizer: Anonymizer) -> None:

@@ -22,7 +22,7 @@ from saic.errors import TooLong, UsageError
 from saic.signal.vad import require_speech
 from saic.spool import Spool
 from saic.web.server.jobs import DEADLINE_S, MAX_JOBS, Job, Jobs, cores
-from saic.web.server.store import GONE, ClipStore
+from saic.web.server.store import FULL, GONE, ClipStore, StoreFull
 
 MAX_MINUTES = 60.0
 """Minutes of one recording on a page that only this computer can open."""
@@ -42,6 +42,12 @@ _NOTES = "notes.json"  # beside the copy of an upload, and deleted with it
 def limits_of(max_minutes: float) -> Limits:
     """The limits on one recording of so many minutes."""
     return Limits(max_bytes=int(_BYTES_PER_MINUTE * max_minutes), max_duration_s=60 * max_minutes)
+
+
+def _refusal(error: OSError) -> UsageError:
+    """Why a file was not written: the disk is full, or else its folder has been deleted."""
+    is_full = isinstance(files.as_usage_error(error, ""), files.DiskError)
+    return StoreFull(FULL) if is_full else UsageError(GONE)
 
 
 def session_of(request: gr.Request | None) -> str:
@@ -204,8 +210,8 @@ class Recordings:
         self.store.reserve(folder, len(data))
         try:
             files.write(folder / name, data, force=True)
-        except OSError:  # the folder has been deleted
-            raise UsageError(GONE) from None
+        except OSError as error:
+            raise _refusal(error) from None
         return str(folder / name)
 
     def write_zip(self, folder: Path, name: str, contents: Mapping[str, str], session: str) -> str:
@@ -222,11 +228,9 @@ class Recordings:
                     data = self.read_bytes(file, session)
                     self.store.reserve(folder, len(data) + _ZIP_ENTRY_BYTES + 2 * len(inside.encode()))
                     archive.writestr(inside, data)
-        except OSError:  # the folder has been deleted
-            raise UsageError(GONE) from None
-        except UsageError:
+        except (OSError, UsageError) as error:
             path.unlink(missing_ok=True)
-            raise
+            raise (_refusal(error) if isinstance(error, OSError) else error) from None
         return str(path)
 
     @contextlib.contextmanager

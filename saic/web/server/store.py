@@ -66,6 +66,7 @@ _PREFIX = "saic-web-"
 _BUNDLED = "bundled"
 _LOCK = ".lock"
 GONE = "This recording is no longer on the server. Add it again."
+FULL = "The server is full. Delete what you no longer need, or try again in half an hour."
 
 _log = logging.getLogger(__name__)
 
@@ -214,7 +215,7 @@ class ClipStore:
             total = sum(size for _, size in self._bytes.values())
             own = sum(size for other, size in self._bytes.values() if other == address)
             if not within_fair_share(own + n_bytes, total - own, self.max_bytes, MAX_ADDRESS_SHARE):
-                raise StoreFull("The server is full. Delete what you no longer need, or try again in half an hour.")
+                raise StoreFull(FULL)
             self._bytes[folder] = address, size + n_bytes
 
     # --- reading ---
