@@ -835,6 +835,11 @@ def test_spectrograms_follow_their_settings_and_are_the_owners_alone(anonymizer:
         assert len(heatmaps) == 3 and heatmaps[-1]["coloraxis"] == color_axis
         assert heatmaps[0]["z"]["shape"].startswith(f"{n_rows},") and figure["layout"]["coloraxis"]["cmin"] == -view[2]
         assert sum(trace["type"] == "scatter" for trace in figure["data"]) == 6  # F0, white over black
+    (run.result.folder / "columns.npz").unlink()
+    with monkeypatch.context() as full:  # of other recordings, so that the columns cannot be kept
+        full.setattr(anonymizer.converter.recordings.store, "max_bytes", 0)
+        shown = json.loads(anonymizer.show_spectrograms(run, *view, ME).plot)
+        assert len(shown["data"]) == len(figure["data"]) and not (run.result.folder / "columns.npz").exists()
     pictures = anonymizer.converter.pictures(run.result, "me")
     for name in ("from_arrays", "mel_comparison"):
         monkeypatch.setattr(plots, name, lambda *arguments: pytest.fail("computed again"))

@@ -25,7 +25,7 @@ from saic.web.linkage import Linkage
 from saic.web.progress import COMPARING, WRITING, Pace, Progress
 from saic.web.server.jobs import Job
 from saic.web.server.recordings import VOICE_S, Recordings
-from saic.web.server.store import GONE
+from saic.web.server.store import GONE, StoreFull
 from saic.web.texts import ENGLISH
 
 OnProgress = Callable[[float, str, float | None], None]
@@ -275,7 +275,8 @@ class Converter:
             if path.exists():
                 return plots.Columns.from_arrays(self._load(str(path), session))
             columns = plots.Columns.of(*plots.from_arrays(self._load(result.arrays, session)))
-            self.recordings.write(result.folder, _COLUMNS, _npz(columns.arrays()))
+            with contextlib.suppress(StoreFull):  # the next call computes it again
+                self.recordings.write(result.folder, _COLUMNS, _npz(columns.arrays()))
             return columns
 
     def pictures(self, result: Result, session: str, kinds: Sequence[str] = ("png",)) -> list[str]:
