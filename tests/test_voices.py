@@ -120,3 +120,13 @@ def test_gallery_of_parallel_speech_has_its_voices_and_embeddings_like_those_of_
         np.testing.assert_allclose(own.mean(axis=0), theirs.mean(axis=0), atol=2e-3)
         np.testing.assert_allclose(np.cov(own.T), np.cov(theirs.T), atol=2e-3)
     assert not np.array_equal(gallery.mel_statistics, of_people.mel_statistics)
+
+
+def test_voices_take_sentences_that_no_other_has_taken() -> None:
+    def clips(speaker: str, texts: str) -> list[manifest.Clip]:
+        return [manifest.Clip(Path("-"), f"{speaker}-{text}", speaker, "F", 3.0, text, "train") for text in texts]
+
+    ordered = voices.own_sentences_first([clips("a", "0123456789"), clips("b", "0123456789"), clips("c", "01234")])
+    assert ["".join(clip.text for clip in own) for own in ordered] == ["0123456789", "4567890123", "01234"]
+    without_text = [manifest.Clip(Path("-"), str(k), "a", "F", 3.0, None, "train") for k in range(5)]
+    assert voices.own_sentences_first([without_text]) == [without_text]

@@ -52,7 +52,7 @@ def main(
     left_out = LeftOut()
     clips = read_clips(data, "train", "dev")
     train, dev = ([clip for clip in clips if clip.split == split] for split in ("train", "dev"))
-    chosen = choose(read_clips([parallel], "train") if parallel else train)
+    chosen = own_sentences_first(choose(read_clips([parallel], "train") if parallel else train))
     measured, measured_clips = [], []
     for clips in tqdm(chosen, desc="voices", unit="voice"):
         if (voice := _measure(pipeline, clips, left_out)) is not None:
@@ -107,6 +107,20 @@ def _with_most_audio(clips: list[Clip]) -> list[list[Clip]]:
     half = N_VOICES // 2
     women, men = ([own for own in ranked if own[0].sex == sex][:half] for sex in ("F", "M"))
     return (women + men + [own for own in ranked if own not in women + men])[:N_VOICES]
+
+
+def own_sentences_first(chosen: list[list[Clip]]) -> list[list[Clip]]:
+    """The clips of each voice, in the order in which they are taken: first those whose text no other voice has taken.
+
+    Parallel speech repeats its sentences. Content codes of one sentence are alike whoever speaks, and would form
+    a cluster in the map of content embeddings.
+    """
+    taken: Counter[str] = Counter()
+    ordered = []
+    for clips in chosen:
+        ordered.append(sorted(clips, key=lambda clip: taken[clip.text] if clip.text else 0))
+        taken.update(clip.text for clip in ordered[-1][:N_POINTS] if clip.text)
+    return ordered
 
 
 def spread_as_people(
