@@ -624,6 +624,22 @@ def _measure(small, cache: Path, evaluators: Evaluators, progress=lambda *step: 
 FEW = ("real", "copy_source", "convert", "pseudonym")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def prosody_once():
+    """The prosody of a source and its output is measured once: it takes most of the time, and many runs share them."""
+    measured, of_output, patch = {}, utility._prosody, pytest.MonkeyPatch()
+
+    def prosody_of(source, output):
+        key = source.wav.tobytes(), output.tobytes()
+        if key not in measured:
+            measured[key] = of_output(source, output)
+        return dict(measured[key])
+
+    patch.setattr(utility, "_prosody", prosody_of)
+    yield
+    patch.undo()
+
+
 @pytest.fixture
 def words_alone(monkeypatch):
     """No figures of prosody, which take most of the time."""
