@@ -858,7 +858,7 @@ def test_file_that_cannot_be_written_whole_is_not_there(recordings: Recordings) 
     folder, limits = recordings.new("me", "result"), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # as a full disk
     try:
-        with pytest.raises(UsageError):
+        with pytest.raises(StoreFull):
             recordings.write(folder, "spectrograms.png", bytes(1000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -877,10 +877,24 @@ def test_a_full_disk_is_told_as_such_and_leaves_no_half_of_a_zip(
     monkeypatch.setattr("saic.files.write", full)
     with pytest.raises(StoreFull, match="server is full"):
         recordings.write(folder, "spectrograms.png", bytes(1000))
+    with pytest.raises(StoreFull, match="server is full"):
+        recordings.save(folder, "recording", np.zeros(1000, np.float32))
     monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
     with pytest.raises(StoreFull, match="server is full"):
         recordings.write_zip(folder, "all.zip", {"clip.wav": clip}, "me")
     assert [path.name for path in folder.iterdir()] == ["clip.wav"]
+
+
+def test_a_result_whose_folder_has_been_deleted_is_told_as_gone(recordings: Recordings) -> None:
+    folder = recordings.new("me", "result")
+    folder.rmdir()
+    for write in (
+        lambda: recordings.write(folder, "spectrograms.png", bytes(10)),
+        lambda: recordings.save(folder, "recording", np.zeros(10, np.float32)),
+        lambda: recordings.write_zip(folder, "all.zip", {}, "me"),
+    ):
+        with pytest.raises(UsageError, match="no longer on the server"):
+            write()
 
 
 def test_weights_without_prosody_predictor_hide_the_choice(anonymizer: Anonymizer) -> None:

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import gradio as gr
 import numpy as np
@@ -45,9 +46,15 @@ def limits_of(max_minutes: float) -> Limits:
 
 
 def _refusal(error: OSError) -> UsageError:
-    """Why a file was not written: the disk is full, or else its folder has been deleted."""
-    is_full = isinstance(files.as_usage_error(error, ""), files.DiskError)
-    return StoreFull(FULL) if is_full else UsageError(GONE)
+    """Why a file was not written: its folder has been deleted, or else the disk takes no more."""
+    return UsageError(GONE) if isinstance(error, FileNotFoundError) else StoreFull(FULL)
+
+
+def _write(path: Path, data: bytes | BinaryIO) -> None:
+    try:
+        files.write(path, data, force=True)
+    except OSError as error:
+        raise _refusal(error) from None
 
 
 def session_of(request: gr.Request | None) -> str:
@@ -202,16 +209,13 @@ class Recordings:
         self.store.reserve(folder, 2 * len(wav) + 100)
         blocks = (wav[start : start + _BLOCK_SAMPLES] for start in range(0, len(wav), _BLOCK_SAMPLES))
         with audio.encode_blocks(blocks, "wav", SAMPLE_RATE) as file:
-            audio.write(path, file)
+            _write(path, file)
         return str(path)
 
     def write(self, folder: Path, name: str, data: bytes) -> str:
         """Write a file into a folder of `new`; returns its path, which never names an incomplete file."""
         self.store.reserve(folder, len(data))
-        try:
-            files.write(folder / name, data, force=True)
-        except OSError as error:
-            raise _refusal(error) from None
+        _write(folder / name, data)
         return str(folder / name)
 
     def write_zip(self, folder: Path, name: str, contents: Mapping[str, str], session: str) -> str:
