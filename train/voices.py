@@ -110,10 +110,10 @@ def _with_most_audio(clips: list[Clip]) -> list[list[Clip]]:
 
 
 def own_sentences_first(chosen: list[list[Clip]]) -> list[list[Clip]]:
-    """The clips of each voice, in the order in which they are taken: first those whose text no other voice has taken.
+    """The clips of each voice, in the order in which they are taken: first those whose text fewest voices have taken.
 
-    Parallel speech repeats its sentences. Content codes of one sentence are alike whoever speaks, and would form
-    a cluster in the map of content embeddings.
+    Parallel speech repeats its sentences, and so do some corpora. Content codes of one sentence are alike whoever
+    speaks, and would form a cluster in the map of content embeddings. Clips without a text keep their order.
     """
     taken: Counter[str] = Counter()
     ordered = []
@@ -129,8 +129,9 @@ def spread_as_people(
     """Move synthetic voices to where people's are: embeddings with the mean and the covariance of people's.
 
     To a speaker encoder, synthetic voices are more alike than people, and all of them are a little unlike people.
-    Within each sex, the principal components of the voices become those of people, in the order of their variance.
-    A voice so keeps its relation to the others, and is still nobody's.
+    Within each sex, the principal components of the voices become those of people, in the order of their variance;
+    their signs are arbitrary. Between two voices, only the scale of each component changes. No voice becomes a
+    person's.
 
     Parameters
     ----------
@@ -141,7 +142,7 @@ def spread_as_people(
     people
         (S, E), an embedding of each person.
     sexes_of_people
-        S labels. A sex that fewer than two people have takes all people.
+        S labels. Voices take people of their sex, or all people if fewer than two have it, or if it is "?".
 
     Returns
     -------
@@ -152,14 +153,14 @@ def spread_as_people(
     Turner, Lovisotto and Martinovic 2020, "Speaker Anonymization with Distribution-Preserving X-Vector Generation
     for the VoicePrivacy Challenge 2020", draw embeddings from the distribution of people's.
     """
-    if len(people) < MIN_VOICES:
+    if len(people) < 2:
         return voices.astype(np.float32)
     centers = voices.mean(axis=1, dtype=np.float64)
     moved = np.empty_like(centers)
     labels, labels_of_people = np.array(list(sexes)), np.array(list(sexes_of_people))
     for sex in set(sexes):
         own, theirs = labels == sex, labels_of_people == sex
-        goal = people[theirs if theirs.sum() > 1 else slice(None)].astype(np.float64)
+        goal = (people if sex == "?" or theirs.sum() < 2 else people[theirs]).astype(np.float64)
         scores, _, _ = np.linalg.svd(centers[own] - centers[own].mean(axis=0), full_matrices=False)
         _, sizes, axes = np.linalg.svd(goal - goal.mean(axis=0), full_matrices=False)
         n = min(own.sum(), len(goal)) - 1  # deviations from a mean have one dimension less
