@@ -2,13 +2,15 @@
 
 Each speaker is enrolled by one clear recording. Another recording of each is identified as it is, and as files
 and lines of low quality leave it. Scores are compared within a corpus, and accepted from the gallery's threshold.
-Resemblyzer, which has no threshold, has its equal error rate (EER) on the same recordings.
+Resemblyzer, which has no threshold, has its equal error rate (EER) on the same recordings. A speaker with a
+recording that cannot be used, in any quality, is left out of all figures and counted.
 """
 
 import argparse
 import io
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -21,14 +23,21 @@ from tqdm import tqdm
 from saic import audio
 from saic.audio import SAMPLE_RATE
 from saic.data import manifest
+from saic.data.left_out import reason_of
+from saic.data.manifest import Clip
+from saic.errors import AudioError, DataError
 from saic.evaluation.data.codec import encode
 from saic.evaluation.data.degradations import TELEPHONE_HZ, through_telephone
 from saic.evaluation.evaluators.embedders import Resemblyzer
-from saic.evaluation.linkage.material import corpus_name
+from saic.evaluation.linkage.material import paths_by_name
 from saic.evaluation.metrics import Estimate, estimate_eer, estimate_mean
 from saic.pipeline import Pipeline
 
 MIN_S = 3.0
+"""Seconds of the shortest recording that is taken."""
+
+Embed = Callable[[np.ndarray], np.ndarray]
+"""(N,) float32 wav at 16 kHz to (E,) speaker embedding; raises AudioError if there is not enough speech."""
 
 
 def as_file(wav: np.ndarray, rate_hz: int, subtype: str) -> np.ndarray:
@@ -54,25 +63,64 @@ QUALITIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 """What a (N,) float32 wav at 16 kHz becomes, at the same rate; a telephone line also loses what is below 300 Hz."""
 
 
-def read_pairs(paths: list[Path], split: str, limit: int) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-    """Corpus and speaker to two recordings of the first ``limit`` speakers of each corpus that have two."""
-    pairs = {}
-    for path in paths:
+def read_clips(paths: list[Path], split: str, limit: int) -> Iterator[tuple[str, str, list[Clip]]]:
+    """Corpus, name and clips of the first ``limit`` speakers of each corpus that have two clips of 3 s.
+
+    Raises
+    ------
+    DataError
+        Two corpora have one name, or one has no two such speakers.
+    """
+    for corpus, path in paths_by_name(paths).items():
         clips = defaultdict(list)
         for clip in manifest.read(path, [split]):
             if clip.duration_s >= MIN_S:
                 clips[clip.speaker].append(clip)
-        with_two = ((name, own[:2]) for name, own in sorted(clips.items()) if len(own) > 1)
-        for name, (first, second) in islice(with_two, limit):
-            pairs[corpus_name(path), name] = audio.load(first.path), audio.load(second.path)
-    return pairs
+        with_two = [(name, own) for name, own in sorted(clips.items()) if len(own) > 1]
+        if len(with_two) < 2:
+            raise DataError(f"{corpus}: two speakers with two recordings of {MIN_S:g} s are needed.")
+        for name, own in islice(with_two, limit):
+            yield corpus, name, own
 
 
-def compare(embed: Callable[[np.ndarray], np.ndarray], enrolled: list[np.ndarray], tried: list[np.ndarray]):
-    """(R, C) cosine similarities of enrolled and tried recordings."""
-    rows, columns = (np.stack([embed(wav) for wav in wavs]).astype(np.float64) for wavs in (enrolled, tried))
-    rows, columns = (matrix / np.linalg.norm(matrix, axis=1, keepdims=True) for matrix in (rows, columns))
-    return rows @ columns.T
+def load_pair(clips: list[Clip]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The first recording, and the next one that is not a copy of it; None if all are."""
+    first = audio.load(clips[0].path)
+    for clip in clips[1:]:
+        if not np.array_equal(second := audio.load(clip.path), first):
+            return first, second
+    return None
+
+
+def embed_speakers(
+    speakers: Sequence[tuple[str, str, list[Clip]]], embedders: Mapping[str, Embed]
+) -> tuple[dict[tuple[str, str], dict[str, np.ndarray]], Counter[str]]:
+    """Embed two recordings of each speaker, the second one in each of the Q qualities.
+
+    Returns
+    -------
+    Corpus and speaker to each embedder's (1 + Q, E), that of the enrolled recording first; how many speakers are
+    left out, by reason.
+    """
+    found, left_out = {}, Counter()
+    for corpus, name, clips in tqdm(speakers, desc="speakers"):
+        try:
+            if (pair := load_pair(clips)) is None:
+                left_out["with copies of one recording"] += 1
+                continue
+            wavs = [pair[0], *(degrade(pair[1]) for degrade in QUALITIES.values())]
+            found[corpus, name] = {
+                embedder: np.stack([embed(wav) for wav in wavs]) for embedder, embed in embedders.items()
+            }
+        except AudioError as error:
+            left_out[reason_of(error)] += 1
+    return found, left_out
+
+
+def cosines(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """(R, C) cosine similarities of (R, E) and (C, E) embeddings."""
+    rows, columns = (matrix.astype(np.float64) for matrix in (rows, columns))
+    return (rows @ columns.T) / np.outer(np.linalg.norm(rows, axis=1), np.linalg.norm(columns, axis=1))
 
 
 def figures(scores: np.ndarray, corpora: list[str], names: list[str], threshold: float | None) -> dict[str, Estimate]:
@@ -105,26 +153,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="manifests, or folders of speaker/clip")
     parser.add_argument("--weights", nargs="+", default=["bundled"], help='folders; "bundled" for the bundled weights')
-    parser.add_argument("--split", default="dev")
+    parser.add_argument("--split", default="dev", help='of manifests; a plain folder is "test"')
     parser.add_argument("--limit", type=int, default=20, help="speakers of each corpus")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    pairs = read_pairs(arguments.data, arguments.split, arguments.limit)
-    corpora, names = [corpus for corpus, _ in pairs], ["/".join(key) for key in pairs]
-    enrolled = [first for first, _ in pairs.values()]
-    judges = {"Resemblyzer": (Resemblyzer().embed, None)}
+    speakers = list(read_clips(arguments.data, arguments.split, arguments.limit))
+    embedders: dict[str, Embed] = {"Resemblyzer": Resemblyzer().embed}
+    thresholds: dict[str, float | None] = {"Resemblyzer": None}
     for weights in arguments.weights:
         pipeline = Pipeline.from_pretrained(None if weights == "bundled" else weights)
-        embed = lambda wav, own=pipeline: own.embed((wav, SAMPLE_RATE)).speaker  # noqa: E731
-        judges[weights] = embed, pipeline.gallery.threshold
-    for quality, degrade in tqdm(QUALITIES.items(), desc="qualities"):
-        tried = [degrade(second) for _, second in pairs.values()]
-        for name, (embed, threshold) in judges.items():
-            found = figures(compare(embed, enrolled, tried), corpora, names, threshold)
-            print(f"{quality}, {name}: " + ", ".join(f"{figure} {_text(value)}" for figure, value in found.items()))
+        embedders[weights], thresholds[weights] = partial(_embed, pipeline), pipeline.gallery.threshold
+    embedded, left_out = embed_speakers(speakers, embedders)
+    print(f"{len(embedded)} speakers" + "".join(f", {n} {reason} left out" for reason, n in left_out.items()))
+    if not embedded:
+        return
+    corpora, names = [corpus for corpus, _ in embedded], ["/".join(key) for key in embedded]
+    for k, quality in enumerate(QUALITIES, 1):
+        for embedder, threshold in thresholds.items():
+            points = np.array([own[embedder] for own in embedded.values()])
+            found = figures(cosines(points[:, 0], points[:, k]), corpora, names, threshold)
+            print(f"{quality}, {embedder}: " + ", ".join(f"{figure} {_text(value)}" for figure, value in found.items()))
+
+
+def _embed(pipeline: Pipeline, wav: np.ndarray) -> np.ndarray:
+    return pipeline.embed((wav, SAMPLE_RATE)).speaker
 
 
 def _text(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return "-"
     interval = "" if estimate.low is None else f" [{estimate.low:.0f}, {estimate.high:.0f}]"
     return f"{estimate.value:.0f} %{interval}"
 

@@ -1,10 +1,17 @@
 """The benchmark of identification in poor recordings: its figures, and recordings of low quality."""
 
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import soundfile
 
-from benchmarks.identification import QUALITIES, compare, figures
+from benchmarks import identification
+from benchmarks.identification import QUALITIES, cosines, figures
 from saic.audio import SAMPLE_RATE
+from saic.errors import DataError, TooShort
 from tests.conftest import voice
 
 CORPORA = ["a"] * 10 + ["b"] * 10
@@ -26,8 +33,54 @@ def test_shares_count_pairs_of_one_corpus_at_the_threshold() -> None:
 
 
 def test_scores_are_cosines() -> None:
-    one, two = np.array([3.0, 4.0], np.float32), np.array([8.0, 6.0], np.float32)
-    np.testing.assert_allclose(compare(lambda wav: wav, [one, two], [one, two]), [[1, 0.96], [0.96, 1]])
+    vectors = np.array([[3.0, 4.0], [8.0, 6.0]], np.float32)
+    np.testing.assert_allclose(cosines(vectors, vectors), [[1, 0.96], [0.96, 1]])
+
+
+def spectrum(wav: np.ndarray) -> np.ndarray:
+    """A stand-in for a speaker embedding, (64,); refuses faint recordings."""
+    if np.abs(wav).max() < 0.01:
+        raise TooShort("There is not enough speech.")
+    return np.log(np.abs(np.fft.rfft(wav[:48_000], 48_000))[:6_400].reshape(64, 100).sum(axis=1)).astype(np.float32)
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, recordings: dict[str, list[np.ndarray]]) -> None:
+    """Run the benchmark on a folder of speaker/clip."""
+    for name, wavs in recordings.items():
+        (folder / name).mkdir(parents=True)
+        for k, wav in enumerate(wavs):
+            soundfile.write(folder / name / f"{k}.wav", wav, SAMPLE_RATE)
+    pipeline = SimpleNamespace(
+        embed=lambda clip: SimpleNamespace(speaker=spectrum(clip[0])), gallery=SimpleNamespace(threshold=0.9)
+    )
+    monkeypatch.setattr(identification, "Resemblyzer", lambda: SimpleNamespace(embed=spectrum))
+    monkeypatch.setattr(identification, "Pipeline", SimpleNamespace(from_pretrained=lambda weights: pipeline))
+    monkeypatch.setattr(identification.torch, "set_num_threads", lambda n: None)
+    monkeypatch.setattr("saic.evaluation.metrics.RESAMPLES", 10)
+    monkeypatch.setattr(sys, "argv", ["identification", "--data", str(folder), "--split", "test"])
+    identification.main()
+
+
+def test_speakers_whose_recordings_cannot_be_used_are_left_out_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = {f"speaker{k}": [voice(90 + 60 * k, 3.0, seed) for seed in (0, 1)] for k in range(3)}
+    recordings["copies"] = [voice(150, 3.0)] * 2
+    recordings["quiet"] = [voice(150, 3.0), 0.01 * voice(150, 3.0, 1)]
+    run(tmp_path / "corpus", monkeypatch, recordings)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "3 speakers, 1 with copies of one recording left out, 1 without speech left out"
+    assert len(lines) == 2 * len(QUALITIES) and lines[1].startswith("clear, bundled: EER ")
+
+
+def test_a_corpus_with_one_speaker_raises_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="two speakers"):
+        run(tmp_path / "corpus", monkeypatch, {"speaker": [voice(120, 3.0, seed) for seed in (0, 1)]})
+
+
+def test_a_figure_without_value_is_a_dash() -> None:
+    found = figures(np.ones((2, 2)), ["a", "b"], ["a/0", "b/1"], 0.5)
+    assert identification._text(found["EER"]) == identification._text(found["others accepted"]) == "-"
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
