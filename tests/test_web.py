@@ -883,6 +883,7 @@ def test_a_full_disk_is_told_as_such_and_leaves_no_half_of_a_zip(
     with pytest.raises(StoreFull, match="server is full"):
         recordings.write_zip(folder, "all.zip", {"clip.wav": clip}, "me")
     assert [path.name for path in folder.iterdir()] == ["clip.wav"]
+    assert recordings.store._bytes[folder][1] == 1000  # what was not written does not count
 
 
 def test_a_result_whose_folder_has_been_deleted_is_told_as_gone(recordings: Recordings) -> None:

@@ -206,16 +206,18 @@ class Recordings:
     def save(self, folder: Path, name: str, wav: np.ndarray | Spool) -> str:
         """Write a wav (N,) as 16-bit PCM into a folder of `new`; returns its path."""
         path = folder / f"{name}.wav"
-        self.store.reserve(folder, 2 * len(wav) + 100)
         blocks = (wav[start : start + _BLOCK_SAMPLES] for start in range(0, len(wav), _BLOCK_SAMPLES))
-        with audio.encode_blocks(blocks, "wav", SAMPLE_RATE) as file:
+        with (
+            self.store.reserved(folder, 2 * len(wav) + 100),
+            audio.encode_blocks(blocks, "wav", SAMPLE_RATE) as file,
+        ):
             _write(path, file)
         return str(path)
 
     def write(self, folder: Path, name: str, data: bytes) -> str:
         """Write a file into a folder of `new`; returns its path, which never names an incomplete file."""
-        self.store.reserve(folder, len(data))
-        _write(folder / name, data)
+        with self.store.reserved(folder, len(data)):
+            _write(folder / name, data)
         return str(folder / name)
 
     def write_zip(self, folder: Path, name: str, contents: Mapping[str, str], session: str) -> str:
@@ -227,10 +229,12 @@ class Recordings:
         """
         path = folder / name
         try:
-            with zipfile.ZipFile(path, "w") as archive:  # stored: speech hardly shrinks
+            # Stored, not compressed: speech hardly shrinks.
+            with contextlib.ExitStack() as counted, zipfile.ZipFile(path, "w") as archive:
                 for inside, file in contents.items():
                     data = self.read_bytes(file, session)
-                    self.store.reserve(folder, len(data) + _ZIP_ENTRY_BYTES + 2 * len(inside.encode()))
+                    size = len(data) + _ZIP_ENTRY_BYTES + 2 * len(inside.encode())
+                    counted.enter_context(self.store.reserved(folder, size))
                     archive.writestr(inside, data)
         except (OSError, UsageError) as error:
             path.unlink(missing_ok=True)

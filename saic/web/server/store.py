@@ -218,6 +218,19 @@ class ClipStore:
                 raise StoreFull(FULL)
             self._bytes[folder] = address, size + n_bytes
 
+    @contextlib.contextmanager
+    def reserved(self, folder: Path, n_bytes: int) -> Iterator[None]:
+        """Bytes of :meth:`reserve`, which no longer count if the body raises: then they were not written."""
+        self.reserve(folder, n_bytes)
+        try:
+            yield
+        except BaseException:
+            with self.mutex:
+                if folder in self._bytes:
+                    address, size = self._bytes[folder]
+                    self._bytes[folder] = address, size - n_bytes
+            raise
+
     # --- reading ---
 
     def may_read(self, session: str, path: Path) -> bool:
