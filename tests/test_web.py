@@ -771,10 +771,12 @@ def test_words_are_counted_in_the_first_five_minutes(store: ClipStore) -> None:
 
 
 class ShortPipeline(FakePipeline):
-    """Refuses to measure a voice on more than five minutes."""
+    """Refuses to measure a voice on more than ``LIMIT_S``."""
+
+    LIMIT_S = 10
 
     def _check(self, clip) -> None:
-        assert len(clip[0]) <= 300 * RATE
+        assert len(clip[0]) <= self.LIMIT_S * RATE
 
     def convert_spooled(self, source, targets, **options):
         self._check(targets)
@@ -790,9 +792,13 @@ class ShortPipeline(FakePipeline):
         return super().pseudonym(**options)
 
 
-def test_a_voice_is_measured_on_the_first_minutes_of_a_long_recording(recordings: Recordings, examples) -> None:
+def test_a_voice_is_measured_on_the_first_minutes_of_a_long_recording(
+    recordings: Recordings, examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for user in ("conversions", "voice", "tabs.batch", "tabs.explore"):
+        monkeypatch.setattr(f"saic.web.{user}.VOICE_S", ShortPipeline.LIMIT_S)  # instead of five minutes
     pipeline = ShortPipeline()
-    long = np.resize(steady(110, 3.0), 301 * RATE)
+    long = np.resize(steady(110, 3.0), (ShortPipeline.LIMIT_S + 1) * RATE)
     made = converter(recordings, pipeline)
     made.convert(steady(220, 3.0), NewVoice("target", wav=long), "me", BALANCED)
     assert len(Identifier(pipeline, recordings, {}).embed(long, "me"))
