@@ -37,6 +37,7 @@ from saic.profiles import BALANCED, PROFILES
 MIN_S, MAX_S = 4.0, 12.0
 QUALITY = "OVRL"
 NEARER = "nearer to the source"
+SIMILARITY = "similarity to the target"
 
 Rows = Mapping[tuple[str, str], Mapping[str, float]]
 """(corpus, speaker) to the figures of that speaker's output."""
@@ -100,6 +101,7 @@ class Judges:
             if has_target:
                 source, target, own = (self._embedder.embed(wav) for wav in (recording.wav, recording.target, output))
                 found[NEARER] = 100.0 * float(own @ source > own @ target)
+                found[SIMILARITY] = float(own @ target)
         return found
 
 
@@ -162,7 +164,7 @@ def difference(name: str, own: Rows, base: Rows) -> Estimate:
 
 
 def _estimate(name: str, values: Mapping[tuple[str, str], float], *, are_hits: bool = False) -> Estimate:
-    unit = "MOS" if name == QUALITY else "%"
+    unit = {QUALITY: "MOS", SIMILARITY: "cosine"}.get(name, "%")
     return estimate_mean(list(values.values()), ["/".join(key) for key in values], unit, are_hits=are_hits)
 
 

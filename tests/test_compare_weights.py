@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 
 from benchmarks import compare_weights
-from benchmarks.compare_weights import NEARER, QUALITY, Judges, Recording, difference, mean, read_recordings
+from benchmarks.compare_weights import NEARER, QUALITY, SIMILARITY, Judges, Recording, difference, mean, read_recordings
 from saic.data import manifest
 from saic.errors import DataError, NotSpeech, SilentAudio
 from tests.conftest import RATE
@@ -64,6 +64,16 @@ def test_output_without_speech_has_lost_its_words() -> None:
     texts = judges.transcribe(recording.wav)
     assert judges.figures(np.zeros(10), recording, texts, has_target=True) == {WORDS: 100.0}
     assert judges.figures(recording.wav, recording, texts, has_target=True) == {WORDS: 0.0}
+
+
+def test_output_is_compared_with_source_and_target_if_it_has_one() -> None:
+    judges = object.__new__(Judges)
+    judges._quality, judges._embedder = SimpleNamespace(score=lambda wav: {"ovrl": 3.0}), SimpleNamespace(embed=np.copy)
+    judges._recognizers = {}
+    recording = Recording("one", "anna", np.array([0.6, 0.8]), np.array([1.0, 0.0]))
+    found = judges.figures(np.array([0.8, 0.6]), recording, {}, has_target=True)
+    assert found == {QUALITY: 3.0, NEARER: 100.0, SIMILARITY: pytest.approx(0.8)}
+    assert judges.figures(np.array([0.8, 0.6]), recording, {}, has_target=False) == {QUALITY: 3.0}
 
 
 def corpus(folder: Path, durations_s: dict[str, float]) -> Path:
