@@ -6,6 +6,7 @@ that quote figures stay as they are, and the tests compare them with the report.
 
 - The model card gets all tables of the report from "Strongest attacker" to the one before "What that
   says", except those of a single attacked system and those that `_NOT_IN_CARD` names.
+- The card's table of goals gets the column "This report"; its other columns are written by hand.
 - The section "Figures" of README gets the tables of `README_TABLES`, with the rows that :func:`readme_rows` chooses.
 """
 
@@ -50,9 +51,69 @@ README_TABLES = {
 }
 """First header of a README table to its other columns, each with the heading of the report's table that has it."""
 
+GOALS = {
+    "WER of the vocoder alone, LibriSpeech, %": ("Words: librispeech", "vocoder", "WER, %"),
+    "WER of conversions, LibriSpeech, %": ("Words: librispeech", "convert", "WER, %"),
+    "WER of pseudonyms, LibriSpeech, %": ("Words: librispeech", "pseudonym", "WER, %"),
+    "WER of conversions above the recording's, Common Voice, points": (
+        "Words: commonvoice",
+        "convert",
+        "WER above the recording's, true text, points",
+    ),
+    "WER of pseudonyms above the recording's, Common Voice, points": (
+        "Words: commonvoice",
+        "pseudonym",
+        "WER above the recording's, true text, points",
+    ),
+    "CER of pseudonyms, speechocean762, adults, %": ("Words of `pseudonym`, by corpus", "speechocean adults", "CER, %"),
+    "CER of pseudonyms, speechocean762, children, %": (
+        "Words of `pseudonym`, by corpus",
+        "speechocean children",
+        "CER, %",
+    ),
+    "WER of conversions above the recording's in noise at 10 dB, LibriSpeech, points": (
+        "Degraded recordings: librispeech",
+        "noise_10_db",
+        "WER above unconverted, points",
+    ),
+    "WER of conversions above the recording's in a room, LibriSpeech, points": (
+        "Degraded recordings: librispeech",
+        "room",
+        "WER above unconverted, points",
+    ),
+    "Target top-1, LibriSpeech, %": ("Identity (Resemblyzer): librispeech", "convert", "Target top-1, %"),
+    "Target top-1, Common Voice, %": ("Identity (Resemblyzer): commonvoice", "convert", "Target top-1, %"),
+    "Source top-1, LibriSpeech, %": ("Identity (Resemblyzer): librispeech", "convert", "Source top-1, %"),
+    "EER of the strongest attacker at 5 s, balanced, %": ("Strongest attacker", "pseudonym", "EER at 5 s, %"),
+    "EER of the strongest attacker at 15 s, balanced, %": ("Strongest attacker", "pseudonym", "EER at 15 s, %"),
+    "EER of the strongest attacker at 28 s, balanced, %": ("Strongest attacker", "pseudonym", "EER at 28 s, %"),
+    "EER of the strongest attacker at 5 s, strict, %": ("Strongest attacker", "pseudonym_strict", "EER at 5 s, %"),
+    "EER of the strongest attacker at 15 s, strict, %": ("Strongest attacker", "pseudonym_strict", "EER at 15 s, %"),
+    "EER of the strongest attacker at 28 s, strict, %": ("Strongest attacker", "pseudonym_strict", "EER at 28 s, %"),
+    "Top-1 of the strongest attacker at 15 s, balanced, %": ("Strongest attacker", "pseudonym", "top-1 at 15 s, %"),
+    "EER of the speaker encoder above Resemblyzer's, 3 s, LibriSpeech, points": (
+        "Speaker recognition on real recordings: librispeech",
+        "saic",
+        "EER of 3 s above Resemblyzer's, points",
+    ),
+    "DNSMOS OVRL of conversions, LibriSpeech": ("Sound and prosody: librispeech", "convert", "DNSMOS OVRL"),
+    "Pauses kept, prosody-kept, LibriSpeech, %": (
+        "Sound and prosody: librispeech",
+        "pseudonym_prosody_kept",
+        "Pauses kept, %",
+    ),
+    "F0 correlation, prosody-kept, LibriSpeech": (
+        "Sound and prosody: librispeech",
+        "pseudonym_prosody_kept",
+        "F0 correlation",
+    ),
+}
+"""First cell of each row of the card's goals to the place of its figure in the report: heading, row, column."""
+
 FIGURES = re.compile(r"(?<=\n)## Figures\n.*?(?=\n## )", re.S)
 TABLE = re.compile(r"(?:^\|.*\n)+", re.M)
 _CARD_FIGURES = re.compile(r"(?<=\n)### Strongest attacker\n.*?(?=\n### What that says\n)", re.S)
+_CARD_GOALS = re.compile(r"(?<=\n)### Goals of version 1\.0\n.*?(?=\n## )", re.S)
 _CARD_BEGINS = (
     "Strongest attacker",
     "Same speakers at all lengths",
@@ -116,7 +177,17 @@ def model_card(document: str, report: str) -> str:
     headings = [*_CARD_BEGINS, *(name for name in found if name.startswith("Words of"))]
     headings += [name for name in found if ": " in name and not name.startswith(_NOT_IN_CARD)]
     written = "\n\n".join(f"### {name}\n\n{found[name]}" for name in headings if name in found)
-    return _CARD_FIGURES.sub(lambda match: f"{written}\n", document)
+    document = _CARD_FIGURES.sub(lambda match: f"{written}\n", document)
+
+    def goals(match: re.Match[str]) -> str:
+        header, rule, *rows = match[0].splitlines()
+        made = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+        for row in made:
+            heading, name, column = GOALS[row[0]]
+            row[2] = cells(found[heading]).get(f"`{name}`", {}).get(column, "-")
+        return "".join(f"{line}\n" for line in (header, rule, *(f"| {' | '.join(row)} |" for row in made)))
+
+    return _CARD_GOALS.sub(lambda section: TABLE.sub(goals, section[0]), document)
 
 
 def _value(cell: str) -> float:

@@ -160,6 +160,7 @@ def test_tables_of_readme_and_model_card_are_those_of_the_report() -> None:
     card, written = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"), documents.tables(report)
     assert documents.readme(README, report) == README
     assert documents.model_card(card, report) == card
+    assert documents.cells(documents.tables(card)["Goals of version 1.0"]).keys() == documents.GOALS.keys()
     assert all(written[heading] in card for heading in written if heading.endswith("by corpus"))
 
 
