@@ -1,10 +1,10 @@
 """What other weights gain: ``python -m benchmarks.compare_weights --data CORPUS... --weights FIRST SECOND...``.
 
 One recording of each of a few speakers of a split is converted to a pseudonym, and to the voice of the
-next speaker of its corpus. Words are compared with the recognizer's own transcript of the recording, and
-the errors of a recording count at most as many as it has words. An output without speech counts for the
-words alone; a conversion that is refused does not count. The differences are paired by speaker: each of
-the other weights against the first, with 95 % intervals of a bootstrap of speakers.
+next speaker of its corpus. Words are compared with the recognizer's own transcript of the recording. The
+WER of a recording counts as 100 % at most. An output without speech counts for the words alone. A conversion
+that is refused does not count. The other weights are compared with the first: differences are paired by
+speaker, with 95 % intervals of a bootstrap of speakers.
 """
 
 import argparse

@@ -49,14 +49,14 @@ _WATCH = """() => {
 
 @dataclass(frozen=True)
 class Run:
-    """One conversion: seconds of the recording, to the result, of the processor; MB; seconds of details; %."""
+    """What the module's docstring says of one conversion."""
 
-    length_s: float
+    length_s: float  # of the recording
     result_s: float
     cpu_s: float
     memory_mb: float
     details_s: float | None
-    errors_percent: list[float]
+    errors_percent: list[float]  # of the promised time, at each change of the bar
 
 
 def main() -> None:

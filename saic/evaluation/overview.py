@@ -229,11 +229,12 @@ def _by_system(
 
     Parts of a corpus by age, if they have the figure, have marks of their own.
     """
+    corpora = _by_corpus(report)
     rows: dict[str, dict[Series, Estimate]] = {}
     for system, about in SYSTEMS.items():
         if (about.is_control and not (recordings and system == "real")) or about.is_vocoder_baseline:
             continue
-        for corpus, systems in _by_corpus(report).items():
+        for corpus, systems in corpora.items():
             figures = systems.get(system, {}).get(group, {})
             for part, is_filled in itertools.product(("", ADULTS, CHILDREN), (True, False)):
                 key = (name if is_filled else hollow) + f"@{part}" * bool(part)

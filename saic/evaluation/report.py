@@ -61,12 +61,14 @@ _WORDS = {
     "insertions_true": "Insertions, true text, %",
     "wer_true_rise": "WER above the recording's, true text, points",
 }
-_SYSTEM_TABLES = {  # table: title, columns
+_SYSTEM_TABLES = {  # table: group, title, columns
     "identity": (
+        "identity",
         "Identity (Resemblyzer)",
         _IDENTITY,
     ),
     "parts": (
+        "identity",
         "Identity by sex of the source and by number of enrolled speakers",
         {
             "target_top1_women": "Target top-1, %: women",
@@ -78,18 +80,22 @@ _SYSTEM_TABLES = {  # table: title, columns
         },
     ),
     "identity_lossless": (
+        "identity_lossless",
         "Identity without the codec",
         {name: label for name, label in _IDENTITY.items() if name != "no_speech"},
     ),
     "words": (
+        "utility",
         "Words",
         _WORDS,
     ),
     "moonshine": (
+        "utility",
         "Words by the second recognizer",
         {f"moonshine_{name}": label for name, label in _WORDS.items()},
     ),
     "price": (
+        "utility",
         "Price of a profile in words",
         {
             "wer_price": "WER, points",
@@ -99,6 +105,7 @@ _SYSTEM_TABLES = {  # table: title, columns
         },
     ),
     "sound": (
+        "utility",
         "Sound and prosody",
         {
             "dnsmos_ovrl": "DNSMOS OVRL",
@@ -113,7 +120,6 @@ _SYSTEM_TABLES = {  # table: title, columns
         },
     ),
 }
-_GROUP_OF_TABLE = {"parts": "identity"} | dict.fromkeys(("words", "moonshine", "price", "sound"), "utility")
 _ROW_TABLES = (  # system, group, title, first column
     ("real", "classification", "Speaker recognition on real recordings", "Embedder"),
     ("convert", "disentanglement", "Speaker probes", "Probed"),
@@ -548,8 +554,7 @@ def _tables(
 ) -> list[str]:
     """The tables on one corpus, or some of them."""
     lines = []
-    for name, (title, columns) in _SYSTEM_TABLES.items():
-        group = _GROUP_OF_TABLE.get(name, name)
+    for name, (group, title, columns) in _SYSTEM_TABLES.items():
         rows = {system: groups[group] for system, groups in systems.items() if group in groups}
         rows = {system: figures for system, figures in rows.items() if known(figures, columns)}
         if rows and (only is None or name in only):

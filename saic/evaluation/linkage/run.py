@@ -339,7 +339,7 @@ class LinkageEvaluation:
         return parts
 
     def _same_speakers(self, length: Length) -> dict[str, np.ndarray]:
-        """As :meth:`_parts`: the speakers of all lengths in seconds, if a length has others too."""
+        """As :meth:`_parts`, of the speakers who have trials of every length in seconds; empty if these are all."""
         if length == ALL:
             return {}
         by_length = {key: trials for key, trials in self.trials[self.split].items() if key != ALL}
