@@ -23,7 +23,7 @@ from saic.evaluation.linkage.result import SAME_SPEAKERS
 from saic.evaluation.measures.words import ADULTS, CHILDREN
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.plots import COLORS, DASHES, save_png
-from saic.evaluation.report_parts import estimates_of
+from saic.evaluation.report_parts import by_part, estimates_of
 from saic.evaluation.systems import SYSTEMS
 from saic.plots import FONT_PT, WIDTH_IN
 
@@ -124,7 +124,8 @@ def eer_by_seconds(privacy: Mapping[str, Any]) -> Figure:
     for place, (system, estimates) in enumerate(systems.items()):
         color, marker = COLORS[place % len(COLORS)], _MARKERS[place % len(_MARKERS)]
         style = {"ls": DASHES[place % len(DASHES)], "color": color, "marker": marker}
-        everybody, same = (strongest_eers(estimates, lengths_s, suffix) for suffix in ("", f"@{SAME_SPEAKERS}"))
+        parts = by_part(estimates)
+        everybody, same = (strongest_eers(parts.get(part, {}), lengths_s) for part in ("", SAME_SPEAKERS))
         points = same or everybody
         # Beside each other, so that intervals do not hide each other.
         shift = 0.25 * (place - (len(systems) - 1) / 2)

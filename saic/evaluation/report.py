@@ -387,15 +387,13 @@ def strongest_by_corpus(privacy: Mapping[str, Any], system: str) -> dict[str, Es
     Corpus (first ``all`` together) to ``eer_5s``, ``eer_15s`` and ``eer_28s``, as far as there are
     speakers with so much speech.
     """
-    estimates = estimates_of(privacy)[system]["privacy"]
-    all_parts = {name.partition("@")[2] for name in estimates if "@" in name}
-    all_parts.discard(SAME_SPEAKERS)
-    parts = sorted(part for part in all_parts if not part.endswith((f", {ONE_LANGUAGE}", f", {TWO_SESSIONS}")))
-    by_corpus: dict[str, Estimates] = {}
-    for part in ("", *parts):
-        suffix = f"@{part}" if part else ""
-        eers = strongest_eers(estimates, LENGTHS_S, suffix)
-        by_corpus[part or ALL_CORPORA] = {f"eer_{length}s": eer for length, eer in eers.items()}
+    parts = by_part(estimates_of(privacy)[system]["privacy"])
+    of_fewer_pairs = f", {ONE_LANGUAGE}", f", {TWO_SESSIONS}"
+    corpora = sorted(part for part in parts.keys() - {"", SAME_SPEAKERS} if not part.endswith(of_fewer_pairs))
+    by_corpus = {
+        part or ALL_CORPORA: {f"eer_{x}s": eer for x, eer in strongest_eers(parts.get(part, {}), LENGTHS_S).items()}
+        for part in ("", *corpora)
+    }
     return {name: figures for name, figures in by_corpus.items() if figures}
 
 

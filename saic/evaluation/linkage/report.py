@@ -214,9 +214,9 @@ def require_controls(result: LinkageResult) -> None:
             )
 
 
-def strongest(estimates: Estimates, length: Length, suffix: str = "") -> tuple[str, Estimate | None]:
+def strongest(estimates: Estimates, length: Length) -> tuple[str, Estimate | None]:
     """The attacker with the lowest EER at a length, and its estimate."""
-    ending = f".eer_{length_name(length)}{suffix}"
+    ending = f".eer_{length_name(length)}"
     rates = {
         name.removesuffix(ending): estimate
         for name, estimate in estimates.items()
@@ -228,9 +228,9 @@ def strongest(estimates: Estimates, length: Length, suffix: str = "") -> tuple[s
     return attacker, rates[attacker]
 
 
-def strongest_eers(estimates: Estimates, lengths: Sequence[Length], suffix: str = "") -> dict[Length, Estimate]:
+def strongest_eers(estimates: Estimates, lengths: Sequence[Length]) -> dict[Length, Estimate]:
     """Length to the EER of the strongest attacker there, for the lengths that have one."""
-    found = {length: strongest(estimates, length, suffix)[1] for length in lengths}
+    found = {length: strongest(estimates, length)[1] for length in lengths}
     return {length: eer for length, eer in found.items() if eer is not None}
 
 
@@ -241,7 +241,7 @@ def claim(estimates: Estimates, lengths_s: Sequence[int]) -> str:
         attacker, estimate = strongest(estimates, length)
         if estimate is not None:
             parts.append(f"{percent(estimate)} at {length} s ({estimate.n} speakers, attacker {attacker})")
-    same = strongest_eers(estimates, sorted(lengths_s), f"@{SAME_SPEAKERS}")
+    same = strongest_eers(by_part(estimates).get(SAME_SPEAKERS, {}), sorted(lengths_s))
     at_lengths = ", ".join(f"{percent(estimate)} at {length} s" for length, estimate in same.items())
     n_same = min((estimate.n for estimate in same.values()), default=0)
     alike = f"; lengths have different speakers, for the same {n_same} it is {at_lengths}" if same else ""
@@ -283,7 +283,8 @@ def markdown(report: Mapping[str, Any]) -> str:
             if name in SYSTEMS and SYSTEMS[name].is_linkage_only
         ),
     )
-    same = {system: _eer_row(estimates, lengths, f"@{SAME_SPEAKERS}") for system, estimates in systems.items()}
+    parts = {system: by_part(estimates) for system, estimates in systems.items()}
+    same = {system: _eer_row(of_system.get(SAME_SPEAKERS, {}), lengths) for system, of_system in parts.items()}
     if any(same.values()):
         n_same = min(estimate.n for row in same.values() for estimate in row.values())
         lines += table("Same speakers at all lengths", eers, same, _NOTES["same"].format(n=n_same))
@@ -332,7 +333,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         weak = {name for name, row in rows.items() if not _counts(row.get("original"))}
         note = _NOTES["attackers"]
         lines += table(f"Attackers on `{system}`", columns, rows, note, first="Attacker", bracketed=weak)
-        of_parts = by_part(estimates)
+        of_parts = parts[system]
         if rows := {part: of_parts[part] for part in sorted(of_parts) if part not in ("", SAME_SPEAKERS)}:
             columns = {f"{FUSED}.{name}": label for name, label in eers.items()}
             lines += table(f"Corpora, `{system}`", columns, rows, _NOTES["corpora"], first="Corpus")
@@ -386,9 +387,8 @@ def _law_rows(systems: Mapping[str, Estimates]) -> dict[str, Estimates]:
     return rows | ({"chance": chances} if chances else {})
 
 
-def _eer_row(estimates: Estimates, lengths: Sequence[Length], suffix: str = "") -> Estimates:
-    eers = strongest_eers(estimates, lengths, suffix)
-    return {f"eer_{length_name(length)}": eer for length, eer in eers.items()}
+def _eer_row(estimates: Estimates, lengths: Sequence[Length]) -> Estimates:
+    return {f"eer_{length_name(length)}": eer for length, eer in strongest_eers(estimates, lengths).items()}
 
 
 def _strongest_row(estimates: Estimates, lengths: Sequence[Length]) -> Estimates:
