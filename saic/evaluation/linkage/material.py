@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -177,7 +178,7 @@ def training_recordings(
     for speaker in rng.permutation(sorted(speakers.clips)).tolist():
         per_clip = [cut_clip(clip) for clip in speakers.clips[speaker]]
         # The first recording of each clip, then the second of each, and so on.
-        in_turn = [r for turn in range(max(map(len, per_clip))) for rs in per_clip for r in rs[turn : turn + 1]]
+        in_turn = [recording for turn in zip_longest(*per_clip) for recording in turn if recording is not None]
         if len(in_turn) >= 2:
             chosen[speaker] = in_turn[:n_recordings]
         if len(chosen) == n_speakers:
