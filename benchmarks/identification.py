@@ -171,14 +171,15 @@ def main() -> None:
         for embedder, threshold in thresholds.items():
             points = np.array([own[embedder] for own in embedded.values()])
             found = figures(cosines(points[:, 0], points[:, k]), corpora, names, threshold)
-            shown = (
-                f"{name} {'-' if estimate.value is None else percent(estimate)}" for name, estimate in found.items()
-            )
-            print(f"{quality}, {embedder}: {', '.join(shown)}")
+            print(f"{quality}, {embedder}: " + ", ".join(f"{figure} {_text(value)}" for figure, value in found.items()))
 
 
 def _embed(pipeline: Pipeline, wav: np.ndarray) -> np.ndarray:
     return pipeline.embed((wav, SAMPLE_RATE)).speaker
+
+
+def _text(estimate: Estimate) -> str:
+    return "-" if estimate.value is None else percent(estimate)
 
 
 if __name__ == "__main__":
