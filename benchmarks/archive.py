@@ -16,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.examples import EXAMPLES
 from saic import audio
 from saic.archive.processes import run_in_processes
 from saic.archive.recipe import Recipe
 from saic.archive.run import run
 from saic.archive.work import Request, opened, plan_work
-
-EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("voice_*.flac"))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """What other weights gain: ``python -m benchmarks.compare_weights --data CORPUS... --weights FIRST SECOND...``.
 
 One recording of each of a few speakers of a split is converted to a pseudonym, and to the voice of the
-next speaker of its corpus. Words are compared with the recognizer's own transcript of the recording, and
-the errors of a recording count at most as many as it has words. An output without speech counts for the
-words alone; a conversion that is refused does not count. The differences are paired by speaker: each of
-the other weights against the first, with 95 % intervals of a bootstrap of speakers.
+next speaker of its corpus. Words are compared with the recognizer's own transcript of the recording. The
+WER of a recording counts as 100 % at most. An output without speech counts for the words alone. A conversion
+that is refused does not count. The other weights are compared with the first: differences are paired by
+speaker, with 95 % intervals of a bootstrap of speakers.
 """
 
 import argparse
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     recordings = list(read_recordings(arguments.data, arguments.split, arguments.limit))
-    judges, rows = Judges(arguments.asr), {}
+    judges, rows = Judges(arguments.asr), defaultdict(dict)
     texts = [judges.transcribe(recording.wav) for recording in tqdm(recordings, desc="recordings")]
     for weights in arguments.weights:
         pipeline = Pipeline.from_pretrained(None if weights == "bundled" else weights)
@@ -139,16 +140,14 @@ def main() -> None:
                     figures = judges.figures(convert(), recording, own_texts, has_target=system == "convert")
                 except AudioError:
                     figures = {}
-                rows[weights, system, recording.corpus, recording.speaker] = figures
+                rows[system, weights][recording.corpus, recording.speaker] = figures
     for system in ("pseudonym", "convert"):
-        of_weights = [
-            {key[2:]: figures for key, figures in rows.items() if key[:2] == (weights, system)}
-            for weights in arguments.weights
-        ]
-        for k, (weights, own) in enumerate(zip(arguments.weights, of_weights, strict=True)):
+        for weights in arguments.weights:
+            own = rows[system, weights]
+            base = None if weights == arguments.weights[0] else rows[system, arguments.weights[0]]
             print(f"\n{system}, {weights}")
             for name in dict.fromkeys(name for figures in own.values() for name in figures):
-                print(f"  {name}: {_line(name, own, of_weights[0] if k else None)}")
+                print(f"  {name}: {_line(name, own, base)}")
 
 
 def mean(name: str, rows: Rows) -> Estimate:

@@ -8,7 +8,7 @@ recording that cannot be used, in any quality, is left out of all figures and co
 
 import argparse
 import io
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -28,8 +28,10 @@ from saic.data.manifest import Clip
 from saic.errors import AudioError, DataError
 from saic.evaluation.data.codec import encode
 from saic.evaluation.data.degradations import TELEPHONE_HZ, through_telephone
+from saic.evaluation.data.evaluation_set import clips_by_speaker
 from saic.evaluation.evaluators.embedders import Resemblyzer
 from saic.evaluation.linkage.material import paths_by_name
+from saic.evaluation.linkage.report import percent
 from saic.evaluation.metrics import Estimate, estimate_eer, estimate_mean
 from saic.pipeline import Pipeline
 
@@ -72,10 +74,7 @@ def read_clips(paths: list[Path], split: str, limit: int) -> Iterator[tuple[str,
         Two corpora have one name, or one has no two such speakers.
     """
     for corpus, path in paths_by_name(paths).items():
-        clips = defaultdict(list)
-        for clip in manifest.read(path, [split]):
-            if clip.duration_s >= MIN_S:
-                clips[clip.speaker].append(clip)
+        clips = clips_by_speaker([clip for clip in manifest.read(path, [split]) if clip.duration_s >= MIN_S])
         with_two = [(name, own) for name, own in sorted(clips.items()) if len(own) > 1]
         if len(with_two) < 2:
             raise DataError(f"{corpus}: two speakers with two recordings of {MIN_S:g} s are needed.")
@@ -180,10 +179,7 @@ def _embed(pipeline: Pipeline, wav: np.ndarray) -> np.ndarray:
 
 
 def _text(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "-"
-    interval = "" if estimate.low is None else f" [{estimate.low:.0f}, {estimate.high:.0f}]"
-    return f"{estimate.value:.0f} %{interval}"
+    return "-" if estimate.value is None else percent(estimate)
 
 
 if __name__ == "__main__":

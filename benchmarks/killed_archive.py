@@ -20,7 +20,6 @@ recordings are cut from the example clips.
 import argparse
 import contextlib
 import hashlib
-import itertools
 import os
 import signal
 import sqlite3
@@ -36,13 +35,13 @@ import numpy as np
 import psutil
 import soundfile as sf
 
+from benchmarks.examples import EXAMPLES, write_repeated
 from saic import audio
 from saic.archive.journal import NAME
 from saic.data import manifest
 from saic.keys import Key
 from saic.pipeline import Pipeline
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("voice_*.flac"))
 SHORTEST_S, LONGEST_S = 2.5, 6.0
 LONG_SUBJECT = "0-long"  # the first in the order of names
 BROKEN = (b"", b"no sound at all\n" * 500, b"RIFF\xff\xff\xff\x7fWAVEfmt ", b"fLaC" + bytes(2_000), bytes(40_000))
@@ -74,19 +73,9 @@ def make_folder(folder: Path, n_files: int, n_broken: int, hours: float, data: P
         else:
             audio.save(path, wav)
     if hours:
-        _write_long(folder / LONG_SUBJECT / "0000.wav", [wav for _, wav in clips], hours)
+        (folder / LONG_SUBJECT).mkdir()
+        write_repeated(folder / LONG_SUBJECT / "0000.wav", [wav for _, wav in clips], 3600 * hours)
     return broken
-
-
-def _write_long(path: Path, wavs: list[np.ndarray], hours: float) -> None:
-    """Write recordings one after the other, again and again, as one of many hours."""
-    path.parent.mkdir()
-    left = int(3600 * hours * audio.SAMPLE_RATE)
-    with sf.SoundFile(path, "w", audio.SAMPLE_RATE, 1, subtype="PCM_16") as file:
-        for wav in itertools.cycle(wavs):
-            file.write(wav[:left])
-            if (left := left - len(wav)) <= 0:
-                break
 
 
 def _clips(data: Path | None, n_files: int):

@@ -39,12 +39,12 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from benchmarks.examples import EXAMPLES, write_repeated
 from benchmarks.measured import measured
 from saic import audio
 from saic.evaluation.external import CHIMERA_PYTHON
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted((ROOT / "assets" / "examples").glob("voice_*.flac"))
 PAPER = ROOT / "train" / "configs" / "paper.yaml"
 NAMES = {
     "saic": "SAIC",
@@ -80,17 +80,6 @@ class Figure:
             f"{self.processor_s / self.length_s:9.4f}{self.processor_s / first.processor_s:8.1f}{self.wall_s:9.1f} s"
             f"{self.memory_mb:8.0f} MB above {self.before_mb:.0f} MB"
         )
-
-
-def make_recording(path: Path, seconds: float) -> None:
-    """Write the example clips, one after the other, as often as they are needed."""
-    clips = [audio.load(clip) for clip in EXAMPLES]
-    n_left, k = round(seconds * audio.SAMPLE_RATE), 0
-    with sf.SoundFile(path, "w", audio.SAMPLE_RATE, 1, format="FLAC", subtype="PCM_16") as file:
-        while n_left > 0:
-            block = clips[k % len(clips)][:n_left]
-            file.write(block)
-            n_left, k = n_left - len(block), k + 1
 
 
 def converter(system: str) -> Convert:
@@ -135,7 +124,7 @@ def world(wav: np.ndarray) -> np.ndarray:
 def measure(system: str, source: Path, length_s: float, folder: Path, threads: int) -> Figure:
     """Convert a recording in this process, with Chimera in another."""
     short, output = folder / "short.flac", folder / "out.wav"
-    make_recording(short, 2.0)
+    write_repeated(short, map(audio.load, EXAMPLES), 2.0)
     if system == "chimera":
         command = [os.environ[CHIMERA_PYTHON], Path(__file__).with_name("measured.py"), short, source, output]
         found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
@@ -211,7 +200,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for length_s in arguments.seconds:
             source = Path(folder) / "source.flac"
-            make_recording(source, length_s)
+            write_repeated(source, map(audio.load, EXAMPLES), length_s)
             for system in arguments.systems:
                 if system != "saic" and length_s > _LONGEST_OTHER_S:
                     continue

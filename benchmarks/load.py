@@ -17,11 +17,9 @@ Exit status 1 if one part fails or recordings are left after the end.
 
 import argparse
 import contextlib
-import os
 import re
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -34,11 +32,10 @@ import httpx
 import numpy as np
 import psutil
 
+from benchmarks.examples import EXAMPLES, write_repeated
+from benchmarks.server import serve
 from saic import audio
-from saic.signal.mel import SAMPLE_RATE
 
-ROOT = Path(__file__).parents[1]
-CLIP = ROOT / "assets" / "examples" / "voice_a.flac"
 WARM_UP = 20  # conversions before the first measurement of the soak: caches fill
 MAX_GROWTH_MB = 60.0
 MAX_FILES_GROWTH = 10
@@ -107,11 +104,12 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--conversions", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each clip")
-    parser.add_argument("--port", type=int, default=7871)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         clip, long_clip = (make_clip(seconds, Path(folder)) for seconds in (arguments.seconds, 300))
-        server, url = start(arguments.port, Path(folder))
+        began = time.monotonic()
+        server, url = serve(environment={"TMPDIR": folder})
+        print(f"page up after {time.monotonic() - began:.1f} s")
         try:
             print(f"one user: {describe([User(url, '127.0.1.1', 'first').convert(clip)])}")
             passed, median_s = burst(url, clip, arguments.users)
@@ -133,26 +131,8 @@ def main() -> None:
 def make_clip(seconds: float, folder: Path) -> bytes:
     """A WAV file of a bundled voice, repeated to the given length."""
     path = folder / f"{seconds:g}.wav"
-    audio.save(path, np.resize(audio.load(CLIP), int(seconds * SAMPLE_RATE)))
+    write_repeated(path, [audio.load(EXAMPLES[0])], seconds)
     return path.read_bytes()
-
-
-def start(port: int, folder: Path) -> tuple[subprocess.Popen, str]:
-    """Start the page in a process and wait until it answers; returns the process and the URL."""
-    began = time.monotonic()
-    environment = os.environ | {"TMPDIR": str(folder)}
-    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
-    server = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    while server.poll() is None:
-        try:
-            httpx.get(url).raise_for_status()
-        except httpx.HTTPError:  # not up yet
-            time.sleep(0.2)
-        else:
-            print(f"page up after {time.monotonic() - began:.1f} s")
-            return server, url
-    raise SystemExit("The page did not start.")
 
 
 def burst(url: str, clip: bytes, n_users: int) -> tuple[bool, float]:

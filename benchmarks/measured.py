@@ -16,8 +16,8 @@ def measured(convert: Callable[[Path, Path], object], short: Path, source: Path,
 
     Returns
     -------
-    Processor seconds of all threads and seconds of the second conversion, and its largest resident
-    size above that before it, and that, in MB.
+    Of the second conversion: ``processor_s`` of all threads, ``wall_s``, ``before_mb``, the resident size
+    before it, and ``memory_mb``, by how much the size grew at most.
     """
     convert(short, output)
     output.unlink()

@@ -20,10 +20,7 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -31,18 +28,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-import numpy as np
 import psutil
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.examples import EXAMPLES, write_repeated
+from benchmarks.server import ROOT, UP_TIMEOUT_S, serve
 from saic import audio
-from saic.signal.mel import SAMPLE_RATE
 from saic.web.server.recordings import MAX_MINUTES
 
-ROOT = Path(__file__).parents[1]
-CLIP = ROOT / "assets" / "examples" / "voice_a.flac"
-UP_TIMEOUT_S = 180.0
 FIRST_S, LONG_S = 1.0, 4.0
 
 _WATCH = """() => {
@@ -56,14 +49,14 @@ _WATCH = """() => {
 
 @dataclass(frozen=True)
 class Run:
-    """One conversion: seconds of the recording, to the result, of the processor; MB; seconds of details; %."""
+    """What the module's docstring says of one conversion."""
 
-    length_s: float
+    length_s: float  # of the recording
     result_s: float
     cpu_s: float
     memory_mb: float
     details_s: float | None
-    errors_percent: list[float]
+    errors_percent: list[float]  # of the promised time, at each change of the bar
 
 
 def main() -> None:
@@ -75,7 +68,9 @@ def main() -> None:
     if max(arguments.lengths) > 60 * MAX_MINUTES:
         parser.error(f"The page takes up to {60 * MAX_MINUTES:g} s.")
     with tempfile.TemporaryDirectory() as folder:
-        clips = {length: _recording(length, Path(folder)) for length in arguments.lengths}
+        clips = {length: Path(folder) / f"{length:g}.wav" for length in arguments.lengths}
+        for length, path in clips.items():
+            write_repeated(path, [audio.load(EXAMPLES[0])], length)
         for tree in (ROOT, *(path.resolve() for path in arguments.tree)):
             measure(tree, clips, arguments.repeat)
 
@@ -83,7 +78,7 @@ def main() -> None:
 def measure(tree: Path, clips: dict[float, Path], repeat: int) -> None:
     """Measure the page of one checkout, and print a table."""
     began = time.monotonic()
-    server, url = _serve(tree)
+    server, url = serve(tree)
     try:
         print(f"{tree.name}: server up after {time.monotonic() - began:.1f} s")
         with sync_playwright() as playwright:
@@ -172,34 +167,6 @@ def _seconds(text: str | None) -> float | None:
         return None
     minutes, seconds = found.groups(default="0")
     return 60 * int(minutes) + int(seconds)
-
-
-def _recording(length_s: float, folder: Path) -> Path:
-    """The bundled clip, repeated to a length."""
-    wav, n_samples = audio.load(CLIP), round(length_s * SAMPLE_RATE)
-    path = folder / f"{length_s:g}.wav"
-    audio.save(path, np.resize(wav, n_samples))
-    return path
-
-
-def _serve(tree: Path) -> tuple[subprocess.Popen, str]:
-    """Start a checkout's page on a free port, and wait until it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    python = sys.executable if tree == ROOT else str(tree / ".venv" / "bin" / "python")
-    command = [python, "app.py", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=tree, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url, end = f"http://127.0.0.1:{port}/", time.monotonic() + UP_TIMEOUT_S
-    while True:
-        try:
-            httpx.get(url).raise_for_status()
-            return server, url
-        except httpx.HTTPError:
-            if server.poll() is not None or time.monotonic() > end:
-                server.kill()
-                raise SystemExit(f"The page of {tree} did not start.") from None
-            time.sleep(0.1)
 
 
 def _cpu_s(pid: int) -> float:

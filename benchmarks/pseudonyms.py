@@ -16,7 +16,7 @@ Intervals are 95 %, from a bootstrap by speaker.
 import argparse
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +27,15 @@ import torch
 from saic import audio
 from saic.data import manifest
 from saic.errors import AudioError
+from saic.evaluation.data.evaluation_set import clips_by_speaker
 from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer
 from saic.evaluation.linkage.material import corpus_name
+from saic.evaluation.metrics import RESAMPLES, interval
 from saic.pipeline import Pipeline
 
 SECONDS = 6
 CONFUSED = 0.05  # share of pairs of real strangers above the threshold
 REGISTERS = ("lower", "higher")
-N_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,8 @@ def read_speakers(paths: Iterable[Path], splits: Sequence[str], limit: int) -> l
     """Speakers of splits with ``SECONDS`` of audio, at most ``limit`` of each corpus and sex."""
     found, size = [], SECONDS * audio.SAMPLE_RATE
     for path in paths:
-        clips, count = defaultdict(list), defaultdict(int)
-        for clip in manifest.read(path, splits):
-            clips[clip.speaker].append(clip)
-        for name, own in sorted(clips.items()):
+        count: Counter[str | None] = Counter()
+        for name, own in sorted(clips_by_speaker(manifest.read(path, splits)).items()):
             if sum(clip.duration_s for clip in own) < SECONDS or count[own[0].sex] >= limit:
                 continue
             wav = np.zeros(0, dtype=np.float32)
@@ -97,9 +96,9 @@ def confusion(similarity: np.ndarray, threshold: float) -> dict[str, float]:
     usable = ~np.isnan(similarity) & ~np.eye(len(similarity), dtype=bool)
     confused = usable & (np.nan_to_num(similarity, nan=-2.0) >= threshold)
     random = np.random.default_rng(0)
-    weights = random.multinomial(len(usable), np.full(len(usable), 1 / len(usable)), N_RESAMPLES)
+    weights = random.multinomial(len(usable), np.full(len(usable), 1 / len(usable)), RESAMPLES)
     rates = [(w @ confused @ w) / (w @ usable @ w) for w in weights.astype(float)]
-    low, high = np.quantile(rates, (0.025, 0.975))
+    low, high = interval(rates)
     return {"rate": confused.sum() / usable.sum(), "low": low, "high": high, "pairs": int(usable.sum() // 2)}
 
 
@@ -138,14 +137,12 @@ def measure(
     if train:
         trained = embed(embedder, (speaker.wav for speaker in train))
         corpora = np.array([speaker.corpus for speaker in train])
-        known = set(corpora)
-        rows = [k for k, speaker in enumerate(speakers) if speaker.corpus in known]
+        rows = [k for k, speaker in enumerate(speakers) if speaker.corpus in corpora]
+        figures["nearest training speaker"] = of_nearest = {}
         for name, own in {"real": real, **embedded}.items():
             nearest = [np.nanmax(trained[corpora == speakers[k].corpus] @ own[k]) for k in rows]
-            quantiles = np.nanquantile(nearest, (0.5, 0.95))
-            figures.setdefault("nearest training speaker", {})[name] = dict(
-                zip(("median", "95 %"), quantiles, strict=True)
-            )
+            median, high = np.nanquantile(nearest, (0.5, 0.95))
+            of_nearest[name] = {"median": median, "95 %": high}
     return figures
 
 

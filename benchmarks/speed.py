@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.examples import EXAMPLES
 from saic import audio
 from saic.conversion import Speech
 from saic.pipeline import Pipeline
@@ -22,15 +23,14 @@ from saic.signal import mcadams
 from saic.signal.f0 import track_f0
 from saic.signal.mel import SAMPLE_RATE, log_mel
 
-CLIP, TARGET = (Path(__file__).parents[1] / "assets" / "examples" / f"voice_{name}.flac" for name in "ae")
 TARGET_S = 10
 
 
-def median_s(action: Callable[[], object], repeats: int = 5) -> float:
-    """Median duration of an action, after one warm-up run."""
+def median_s(action: Callable[[], object]) -> float:
+    """Median duration of an action over five runs, after one to warm up."""
     action()
     durations = []
-    for _ in range(repeats):
+    for _ in range(5):
         began = time.perf_counter()
         action()
         durations.append(time.perf_counter() - began)
@@ -62,9 +62,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     pipeline = Pipeline.from_pretrained(arguments.weights)
     griffin_lim = pipeline.with_griffin_lim().vocoder
-    wav = np.resize(audio.load(CLIP), int(arguments.seconds * SAMPLE_RATE))
+    wav = np.resize(audio.load(EXAMPLES[0]), int(arguments.seconds * SAMPLE_RATE))
     clip, speech = (wav, SAMPLE_RATE), Speech.from_wav(wav)
-    target = np.resize(audio.load(TARGET), TARGET_S * SAMPLE_RATE), SAMPLE_RATE
+    target = np.resize(audio.load(EXAMPLES[4]), TARGET_S * SAMPLE_RATE), SAMPLE_RATE
     voice = pipeline.voice(target)
 
     def encode_and_decode() -> None:

@@ -111,8 +111,7 @@ def estimate_mean(
         reach = 100 * (1 - 0.025 ** (1 / n))
         return Estimate(value, max(0.0, value - reach), min(100.0, value + reach), n, unit)
     drawn = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
-    low, high = np.percentile(means[drawn].mean(axis=1), [2.5, 97.5])
-    return Estimate(value, float(low), float(high), n, unit)
+    return Estimate(value, *interval(means[drawn].mean(axis=1)), n, unit)
 
 
 def estimate_mean_of_pairs(
@@ -126,8 +125,8 @@ def estimate_mean_of_pairs(
 ) -> Estimate:
     """As :func:`estimate_mean`, of values that depend on two speakers each, such as source and target.
 
-    The bootstrap resamples speakers in both roles at once: a trial counts as often as its speaker
-    times as often as the other one is drawn (Owen 2007, "The pigeonhole bootstrap").
+    The bootstrap draws speakers, for both roles at once. A trial counts A times B if its speaker was
+    drawn A times and the other one B times (Owen 2007, "The pigeonhole bootstrap").
 
     Parameters
     ----------
@@ -148,8 +147,13 @@ def estimate_mean_of_pairs(
         weights = times[one] * times[other] / per_speaker
         if weights.any():
             means.append(float(weights @ known / weights.sum()))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Estimate(simple.value, float(low), float(high), simple.n, unit)
+    return Estimate(simple.value, *interval(means), simple.n, unit)
+
+
+def interval(drawn: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Ends of the 95 % interval of the values that a bootstrap has drawn."""
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def det_curve(same: np.ndarray, different: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -182,9 +186,8 @@ def equal_error_rate(same: np.ndarray, different: np.ndarray) -> tuple[float, fl
 
     Returns
     -------
-    rate: 0 to 1, where both rates are equal on the DET curve with its points joined by straight
-    lines. threshold: accept scores >= threshold; of all scores the one where both rates are
-    closest.
+    rate: 0 to 1, where the DET curve, its points joined by straight lines, has equal rates.
+    threshold: the score at which both rates are closest. Scores from it on are accepted.
     """
     false_alarms, misses = det_curve(same, different)
     thresholds = np.unique(np.concatenate([same, different]))
@@ -240,13 +243,13 @@ def estimate_eer_difference(
 
 
 def _eer_estimate(rates: np.ndarray, n_speakers: int) -> Estimate:
-    """Of the rate, followed by the rates of all draws; empty if there is none."""
+    """The estimate from a rate and, after it, the rates of all draws; ``rates`` is empty if there are none."""
     if not len(rates):
         return Estimate(None, None, None, n_speakers, "%")
     if n_speakers < MIN_INTERVAL_SPEAKERS:
         return Estimate(100 * float(rates[0]), None, None, n_speakers, "%")
-    low, high = np.percentile(rates[1:], [2.5, 97.5])
-    return Estimate(100 * float(rates[0]), 100 * float(low), 100 * float(high), n_speakers, "%")
+    low, high = interval(rates[1:])
+    return Estimate(100 * float(rates[0]), 100 * low, 100 * high, n_speakers, "%")
 
 
 def _resampled_eer(
@@ -265,8 +268,8 @@ def _resampled_eer(
         np.searchsorted(speakers, names)[order] for names in (enrolled[rows], trials[columns])
     )
     is_same = row_speaker == column_speaker
-    n_trials = np.unique(trials[np.unique(columns)], return_counts=True)
-    shares = 1 / n_trials[1][np.searchsorted(n_trials[0], trials[columns][order])]
+    n_trials = np.bincount(np.searchsorted(speakers, trials[np.unique(columns)]))
+    shares = 1 / n_trials[column_speaker]
     rate = _crossing(*_error_rates(is_same, ends, shares))
     rng, rates = np.random.default_rng(seed), []
     while len(rates) < RESAMPLES:

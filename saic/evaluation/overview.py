@@ -8,7 +8,7 @@ attacker and a mark for each system.
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from saic.evaluation.linkage.report import HEADLINE_S, VARIANTS, strongest
+from saic.evaluation.linkage.report import HEADLINE_S, VARIANTS, strongest_eers
 from saic.evaluation.linkage.result import SAME_SPEAKERS
 from saic.evaluation.measures.words import ADULTS, CHILDREN
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.plots import COLORS, DASHES, save_png
-from saic.evaluation.report_parts import estimates_of
+from saic.evaluation.report_parts import by_part, estimates_of
 from saic.evaluation.systems import SYSTEMS
 from saic.plots import FONT_PT, WIDTH_IN
 
@@ -40,6 +40,10 @@ _KINDS = {
 """Topic to what a filled and a hollow mark stand for."""
 
 
+Series = tuple[str, bool]
+"""A corpus, or a system, and whether its marks are filled."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """Marks on one axis.
@@ -49,7 +53,7 @@ class Panel:
     title
         What the axis shows, with its unit.
     rows
-        Row to series to estimate; a series is a corpus, and whether its marks are filled.
+        Row to series to estimate.
     chance
         Values of guessing, drawn as lines.
     best
@@ -57,22 +61,21 @@ class Panel:
     """
 
     title: str
-    rows: Mapping[str, Mapping[tuple[str, bool], Estimate]]
+    rows: Mapping[str, Mapping[Series, Estimate]]
     chance: tuple[float, ...] = ()
     best: str = "low"
 
 
 def topics(report: Mapping[str, Any]) -> list[str]:
     """The topics of a report that have figures."""
-    found = [topic for topic, panels_of in _PANELS.items() if panels_of(report)]
-    return [topic for topic in TOPICS if topic in found or (topic == "attackers" and report["privacy"])]
+    return [topic for topic in TOPICS if (report["privacy"] if topic == "attackers" else _panels(report, topic))]
 
 
 def figure(report: Mapping[str, Any], topic: str) -> Figure:
     """Draw one topic of :func:`topics`."""
     if topic == "attackers":
-        return eer_by_seconds(*_attacked(report["privacy"]))
-    return _draw(_PANELS[topic](report), _KINDS.get(topic, ("", "")))
+        return eer_by_seconds(report["privacy"])
+    return _draw(_panels(report, topic), _KINDS.get(topic, ("", "")))
 
 
 def file_names(report: Mapping[str, Any]) -> list[str]:
@@ -92,35 +95,37 @@ def figures(report: Mapping[str, Any], topic: str) -> dict[str, Callable[[], Fig
     if topic != "attackers":
         return {f"{topic}.png": partial(figure, report, topic)}
     panel = _by_attacker(report["privacy"])
-    by_attacker = {"attackers.png": partial(_draw, [panel], ("", ""))} if panel else {}
+    by_attacker = {"attackers.png": partial(_draw, [panel], ("", ""))} if panel.rows else {}
     return {"eer_by_seconds.png": partial(figure, report, topic), **by_attacker}
 
 
-def _by_attacker(report: Mapping[str, Any]) -> Panel | None:
+def _by_attacker(privacy: Mapping[str, Any]) -> Panel:
     """EER of each attacker at 15 s on all systems, the strongest attacker on pseudonyms first."""
     ending, rows = f".eer_{HEADLINE_S}s", {}
-    for system, estimates in _attacked(report)[0].items():
+    for system, estimates in _attacked(privacy).items():
         for name, eer in estimates.items():
             attacker = name.removesuffix(ending)
             if name.endswith(ending) and eer.value is not None and not attacker.endswith(VARIANTS):
                 rows.setdefault(attacker, {})[system, True] = eer
-    if not rows:
-        return None
     first = next((key for row in rows.values() for key in row if key[0] != "real"), ("real", True))
     order = sorted(rows, key=lambda name: rows[name][first].value if first in rows[name] else math.inf)
     return Panel(f"EER at {HEADLINE_S} s (%)", {name: rows[name] for name in order}, (50.0,), best="high")
 
 
-def eer_by_seconds(systems: Mapping[str, Mapping[str, Any]], lengths_s: list[int]) -> Figure:
+def eer_by_seconds(privacy: Mapping[str, Any]) -> Figure:
     """EER of the strongest attacker over the seconds of speech on each side: one line a system.
 
     A line joins figures of the same speakers, if the report has them. Then hollow marks show those of
     all speakers with so much speech.
     """
+    systems, lengths_s = _attacked(privacy), sorted(int(length) for length in privacy["data"]["speakers"])
     figure = Figure(figsize=(WIDTH_IN, 3.6 + 0.21 * len(systems)), layout="constrained", facecolor="white")
     axes, has_same = figure.add_subplot(), False
-    for place, (system, estimates, style) in enumerate(_styled(systems)):
-        everybody, same = (_points(estimates, lengths_s, suffix) for suffix in ("", f"@{SAME_SPEAKERS}"))
+    for place, (system, estimates) in enumerate(systems.items()):
+        color, marker = COLORS[place % len(COLORS)], _MARKERS[place % len(_MARKERS)]
+        style = {"ls": DASHES[place % len(DASHES)], "color": color, "marker": marker}
+        parts = by_part(estimates)
+        everybody, same = (strongest_eers(parts.get(part, {}), lengths_s) for part in ("", SAME_SPEAKERS))
         points = same or everybody
         # Beside each other, so that intervals do not hide each other.
         shift = 0.25 * (place - (len(systems) - 1) / 2)
@@ -146,45 +151,34 @@ def eer_by_seconds(systems: Mapping[str, Mapping[str, Any]], lengths_s: list[int
     return figure
 
 
-def _points(estimates: Estimates, lengths_s: list[int], suffix: str) -> dict[int, Estimate]:
-    """Seconds to the EER of the strongest attacker, of all pairs or of a part."""
-    found = {length: strongest(estimates, length, suffix)[1] for length in lengths_s}
-    return {length: estimate for length, estimate in found.items() if estimate is not None}
-
-
-def _attacked(report: Mapping[str, Any]) -> tuple[dict[str, Estimates], list[int]]:
-    """The systems of a report, controls other than real speech left out, and the seconds of speech."""
-    systems = {
+def _attacked(privacy: Mapping[str, Any]) -> dict[str, Estimates]:
+    """Figures of the attacked systems, without controls other than real speech."""
+    return {
         system: groups["privacy"]
-        for system, groups in estimates_of(report).items()
+        for system, groups in estimates_of(privacy).items()
         if system == "real" or not (system in SYSTEMS and SYSTEMS[system].is_control)
     }
-    return systems, sorted(int(length) for length in report["data"]["speakers"])
 
 
-def _styled(systems: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any], dict[str, Any]]]:
-    """System, its estimates, and a line style of its own."""
-    styles = zip(itertools.cycle(DASHES), itertools.cycle(COLORS), itertools.cycle(_MARKERS), strict=False)
-    for (system, estimates), (dashes, color, marker) in zip(systems.items(), styles, strict=False):
-        yield system, estimates, {"ls": dashes, "color": color, "marker": marker}
+def _panels(report: Mapping[str, Any], topic: str) -> list[Panel]:
+    """The panels of a topic other than the attackers that have marks."""
+    return [panel for panel in _PANELS[topic](report) if panel.rows]
 
 
 def _words(report: Mapping[str, Any]) -> list[Panel]:
     figures = {"wer": "WER, transcript of the source (%)", "wer_true": "WER, true text (%)"}
     return [
-        panel
+        _by_system(report, "utility", name, title, hollow=f"moonshine_{name}", recordings="true" in name)
         for name, title in figures.items()
-        if (panel := _by_system(report, "utility", name, title, hollow=f"moonshine_{name}", recordings="true" in name))
     ]
 
 
 def _identity(report: Mapping[str, Any]) -> list[Panel]:
     chance = tuple(of_corpus["data"]["chance_percent"] for of_corpus in report["corpora"].values())
-    source = _by_system(report, "identity", "source_top1", "Taken for the source speaker (%)", chance=chance)
-    target = _by_system(
-        report, "identity", "target_top1", "Taken for the target speaker (%)", chance=chance, best="high"
-    )
-    return [panel for panel in (source, target) if panel]
+    return [
+        _by_system(report, "identity", "source_top1", "Taken for the source speaker (%)", chance=chance),
+        _by_system(report, "identity", "target_top1", "Taken for the target speaker (%)", chance=chance, best="high"),
+    ]
 
 
 def _sound(report: Mapping[str, Any]) -> list[Panel]:
@@ -193,21 +187,20 @@ def _sound(report: Mapping[str, Any]) -> list[Panel]:
         "distillmos": "Distill-MOS (1 to 5)",
         "f0_correlation": "F0 correlation with the source",
     }
-    panels = (
+    return [
         _by_system(report, "utility", name, title, best="high" if "mos" in name else "", recordings=True)
         for name, title in figures.items()
-    )
-    return [panel for panel in panels if panel]
+    ]
 
 
 def _degraded(report: Mapping[str, Any]) -> list[Panel]:
-    rows: dict[str, dict[tuple[str, bool], Estimate]] = {}
+    rows: dict[str, dict[Series, Estimate]] = {}
     for corpus, systems in _by_corpus(report).items():
         for name, estimate in systems.get("convert", {}).get("robustness", {}).items():
             degradation, figure_name = name.split(".")
             if figure_name in ("wer", "wer_unconverted") and estimate.value is not None:
                 rows.setdefault(degradation, {})[corpus, figure_name == "wer"] = estimate
-    return [Panel("WER, transcript of the clean source (%)", rows)] if rows else []
+    return [Panel("WER, transcript of the clean source (%)", rows)]
 
 
 _PANELS: dict[str, Callable[[Mapping[str, Any]], list[Panel]]] = {
@@ -232,22 +225,23 @@ def _by_system(
     chance: tuple[float, ...] = (),
     best: str = "low",
     recordings: bool = False,
-) -> Panel | None:
+) -> Panel:
     """A row for each system with one of two figures; ``recordings``: also for the recordings themselves.
 
     Parts of a corpus by age, if they have the figure, have marks of their own.
     """
-    rows: dict[str, dict[tuple[str, bool], Estimate]] = {}
+    corpora = _by_corpus(report)
+    rows: dict[str, dict[Series, Estimate]] = {}
     for system, about in SYSTEMS.items():
         if (about.is_control and not (recordings and system == "real")) or about.is_vocoder_baseline:
             continue
-        for corpus, systems in _by_corpus(report).items():
+        for corpus, systems in corpora.items():
             figures = systems.get(system, {}).get(group, {})
             for part, is_filled in itertools.product(("", ADULTS, CHILDREN), (True, False)):
                 key = (name if is_filled else hollow) + f"@{part}" * bool(part)
                 if key in figures and figures[key].value is not None:
                     rows.setdefault(system, {})[f"{corpus} {part}".strip(), is_filled] = figures[key]
-    return Panel(title, rows, chance, best) if rows else None
+    return Panel(title, rows, chance, best)
 
 
 def _draw(panels: list[Panel], kinds: tuple[str, str]) -> Figure:
@@ -271,8 +265,7 @@ def _draw(panels: list[Panel], kinds: tuple[str, str]) -> Figure:
     return drawn
 
 
-def _draw_panel(axes: Axes, panel: Panel, series: Iterable[tuple[str, bool]], corpora: list[str]) -> None:
-    series = list(series)
+def _draw_panel(axes: Axes, panel: Panel, series: list[Series], corpora: list[str]) -> None:
     for place, row in enumerate(panel.rows.values()):
         for number, key in enumerate(series):
             if (estimate := row.get(key)) is None:

@@ -185,7 +185,7 @@ def evaluate(
 
 
 def _read(path: Path, split: str | None, left_out: LeftOut) -> list[Clip]:
-    """The clips of one corpus: of the split, or of those of identification."""
+    """The clips of one corpus: of the split, or without one, of the splits ``train`` and ``test`` of identification."""
     if split is not None:
         return manifest.read(path, [split], left_out=left_out)
     if path.is_file() or (path / manifest.MANIFEST_NAME).is_file():

@@ -5,14 +5,12 @@ dashes and in color, so that they can be distinguished in a black-and-white prin
 """
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -23,7 +21,6 @@ from saic.evaluation.metrics import Estimates
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
 from saic.evaluation.systems import SystemOutputs
 from saic.gallery import content_windows
-from saic.plots import DPI as DPI  # of all figures of a report
 from saic.plots import (
     FONT_PT,
     PANELS,
@@ -43,6 +40,7 @@ from saic.signal.vad import speech_frames
 
 MAP_POINTS = 4  # per speaker, as in the gallery
 MAP_SEGMENT_S = 2.0
+MEL_S = 3.0
 
 # Okabe and Ito's colors, which color-blind readers can distinguish; with the dashes, 12 styles.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -120,7 +118,8 @@ def speaker_bars(per_speaker: Mapping[str, Sequence[float]]) -> Figure:
             mean = f"{known.mean():.1f}"
             axes.axhline(known.mean(), color="black", lw=1.2, ls="--")
         axes.set_title(f"{system}: mean {mean}", fontsize=FONT_PT, loc="left")
-        _hide_top_and_right(axes)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=FONT_PT - 1)
     panels[-1].set(xlim=(0.3, len(order) + 0.7), ylim=(0, 103))
     panels[-1].xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True))
     panels[-1].set_xlabel(f"Speakers, sorted by {first}", fontsize=FONT_PT)
@@ -128,21 +127,21 @@ def speaker_bars(per_speaker: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def conversion_mels(examples: Mapping[str, Mapping[str, np.ndarray]], longest_s: float = 3.0) -> dict[str, Figure]:
+def conversion_mels(examples: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Figure]:
     """Draw the mels of original, reconstructed and converted speech (Fig. 4): a figure per title.
+
+    At most 3 s are shown, from the first speech frame of the original.
 
     Parameters
     ----------
     examples
         Title, such as "Female to male", to the wavs (N,) of ``original``, ``reconstructed`` and
         ``converted``, as they were evaluated: after the vocoder and the codec.
-    longest_s
-        Longest duration shown, from the first speech frame of the original.
     """
     figures = {}
     for title, wavs in examples.items():
         start = int(speech_frames(wavs["original"]).argmax()) * HOP_SAMPLES
-        shown = slice(start, start + round(longest_s * SAMPLE_RATE))
+        shown = slice(start, start + round(MEL_S * SAMPLE_RATE))
         parts = {name: wavs[name][shown].astype(np.float32) for name in PANELS}
         mels = {name: log_mel(torch.from_numpy(part)).numpy() for name, part in parts.items()}
         figures[title] = mel_comparison(mels, {name: track_f0(part) for name, part in parts.items()})
@@ -193,9 +192,8 @@ def _segments(wavs: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [found[k] for k in np.linspace(0, len(found) - 1, MAP_POINTS).round().astype(int)]
 
 
-def save_png(figure: Figure, path: str | os.PathLike) -> None:
+def save_png(figure: Figure, path: Path) -> None:
     """Write a PNG, and its folder; the same figure gives the same bytes. An old file is replaced."""
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(figure, path, force=True)
 
@@ -217,8 +215,3 @@ def _example_wavs(dataset: EvaluationSet, outputs: SystemOutputs) -> dict[str, d
             systems = {"original": "real", "reconstructed": "reconstruction", "converted": "convert"}
             examples[title] = {name: outputs.of_trial(system, trial) for name, system in systems.items()}
     return examples
-
-
-def _hide_top_and_right(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=FONT_PT - 1)

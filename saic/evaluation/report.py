@@ -31,11 +31,11 @@ from saic.evaluation.data.trials import MIN_SPEAKER_S
 from saic.evaluation.evaluators.evaluators import RECOGNIZERS, Evaluators
 from saic.evaluation.linkage import report as linkage_report
 from saic.evaluation.linkage.material import LENGTHS_S, MAX_CHILD_AGE
-from saic.evaluation.linkage.report import HEADLINE_S, strongest
+from saic.evaluation.linkage.report import HEADLINE_S, strongest_eers
 from saic.evaluation.linkage.result import ONE_LANGUAGE, SAME_SPEAKERS, TWO_SESSIONS
 from saic.evaluation.measures.words import ADULTS, CHILDREN, MAX_COPY_WER, MAX_RECORDINGS_WER
 from saic.evaluation.metrics import MIN_INTERVAL_SPEAKERS, Estimates
-from saic.evaluation.report_parts import SCHEMA, estimates_of, known, table, versions
+from saic.evaluation.report_parts import SCHEMA, by_part, estimates_of, known, table, versions, with_values
 from saic.evaluation.systems import COMPARED_PROFILES, MIN_CONTROL_SPEAKERS, SYSTEMS
 from saic.migration import migrate_report
 
@@ -61,12 +61,14 @@ _WORDS = {
     "insertions_true": "Insertions, true text, %",
     "wer_true_rise": "WER above the recording's, true text, points",
 }
-_SYSTEM_TABLES = {  # table: title, columns
+_SYSTEM_TABLES = {  # table: group, title, columns
     "identity": (
+        "identity",
         "Identity (Resemblyzer)",
         _IDENTITY,
     ),
     "parts": (
+        "identity",
         "Identity by sex of the source and by number of enrolled speakers",
         {
             "target_top1_women": "Target top-1, %: women",
@@ -78,18 +80,22 @@ _SYSTEM_TABLES = {  # table: title, columns
         },
     ),
     "identity_lossless": (
+        "identity_lossless",
         "Identity without the codec",
         {name: label for name, label in _IDENTITY.items() if name != "no_speech"},
     ),
     "words": (
+        "utility",
         "Words",
         _WORDS,
     ),
     "moonshine": (
+        "utility",
         "Words by the second recognizer",
         {f"moonshine_{name}": label for name, label in _WORDS.items()},
     ),
     "price": (
+        "utility",
         "Price of a profile in words",
         {
             "wer_price": "WER, points",
@@ -99,6 +105,7 @@ _SYSTEM_TABLES = {  # table: title, columns
         },
     ),
     "sound": (
+        "utility",
         "Sound and prosody",
         {
             "dnsmos_ovrl": "DNSMOS OVRL",
@@ -113,7 +120,6 @@ _SYSTEM_TABLES = {  # table: title, columns
         },
     ),
 }
-_GROUP_OF_TABLE = {"parts": "identity"} | dict.fromkeys(("words", "moonshine", "price", "sound"), "utility")
 _ROW_TABLES = (  # system, group, title, first column
     ("real", "classification", "Speaker recognition on real recordings", "Embedder"),
     ("convert", "disentanglement", "Speaker probes", "Probed"),
@@ -381,15 +387,13 @@ def strongest_by_corpus(privacy: Mapping[str, Any], system: str) -> dict[str, Es
     Corpus (first ``all`` together) to ``eer_5s``, ``eer_15s`` and ``eer_28s``, as far as there are
     speakers with so much speech.
     """
-    estimates = estimates_of(privacy)[system]["privacy"]
-    all_parts = {name.partition("@")[2] for name in estimates if "@" in name}
-    all_parts.discard(SAME_SPEAKERS)
-    parts = sorted(part for part in all_parts if not part.endswith((f", {ONE_LANGUAGE}", f", {TWO_SESSIONS}")))
-    by_corpus: dict[str, Estimates] = {}
-    for part in ("", *parts):
-        suffix = f"@{part}" if part else ""
-        found = {f"eer_{length}s": strongest(estimates, length, suffix)[1] for length in LENGTHS_S}
-        by_corpus[part or ALL_CORPORA] = {name: eer for name, eer in found.items() if eer is not None}
+    parts = by_part(estimates_of(privacy)[system]["privacy"])
+    of_fewer_pairs = f", {ONE_LANGUAGE}", f", {TWO_SESSIONS}"
+    corpora = sorted(part for part in parts.keys() - {"", SAME_SPEAKERS} if not part.endswith(of_fewer_pairs))
+    by_corpus = {
+        part or ALL_CORPORA: {f"eer_{x}s": eer for x, eer in strongest_eers(parts.get(part, {}), LENGTHS_S).items()}
+        for part in ("", *corpora)
+    }
     return {name: figures for name, figures in by_corpus.items() if figures}
 
 
@@ -466,7 +470,7 @@ def _words_by_corpus(corpora: Mapping[str, Mapping[str, Any]]) -> list[str]:
         return []
     title = f"Words of `{HEADLINE_SYSTEM}`, by corpus"
     notes = _NOTES["words_by_corpus"].format(age=MAX_CHILD_AGE)
-    return table(title, _with_values(_WORDS_BY_CORPUS, words), words, notes, first="Corpus")
+    return table(title, with_values(_WORDS_BY_CORPUS, words), words, notes, first="Corpus")
 
 
 def _words(systems: Mapping[str, Mapping[str, Estimates]], part: str) -> Estimates:
@@ -482,46 +486,39 @@ def _words(systems: Mapping[str, Mapping[str, Estimates]], part: str) -> Estimat
 
 def _of_part(groups: Mapping[str, Estimates], part: str) -> Estimates:
     """Figures of utility of a part of the corpus, or of all (""), by their names without the part."""
-    named = {tuple(name.partition("@")[::2]): estimate for name, estimate in groups.get("utility", {}).items()}
-    return {name: estimate for (name, of), estimate in named.items() if of == part}
+    return by_part(groups.get("utility", {})).get(part, {})
 
 
 def _words_by_language(corpus: str, systems: Mapping[str, Mapping[str, Estimates]], notes: dict[str, str]) -> list[str]:
     """A table with a row for each language, and what is left out; nothing if all speak English."""
-    real = systems.get("real", {}).get("utility", {})
-    parts = {name.partition("@")[2] for name in real if name.startswith("wer_true@")} - {CHILDREN, ADULTS}
-    if not parts:
+    parts = {system: by_part(groups.get("utility", {})) for system, groups in systems.items()}
+    real = {part: figures for part, figures in parts.get("real", {}).items() if part and "wer_true" in figures}
+    languages = sorted(real.keys() - {CHILDREN, ADULTS})
+    if not languages:
         return []
-
-    def row(part: str) -> Estimates:
-        of_system = {system: _of_part(groups, part) for system, groups in systems.items()}
-        return {
-            f"{system}.{name}": of_system[system][name]
-            for system, name in _WORDS_BY_LANGUAGE
-            if name in of_system.get(system, {})
-        }
-
-    measured = [
-        part
-        for part in sorted(parts)
-        if any(f"wer_true_rise@{part}" in groups.get("utility", {}) for groups in systems.values())
-    ]
+    measured = [name for name in languages if any("wer_true_rise" in own.get(name, {}) for own in parts.values())]
     columns = {f"{system}.{name}": label for (system, name), label in _WORDS_BY_LANGUAGE.items()}
-    rows = {part: row(part) for part in measured} | {ALL_LANGUAGES: row("")}
+    rows = {
+        part or ALL_LANGUAGES: {
+            f"{system}.{name}": parts[system][part][name]
+            for system, name in _WORDS_BY_LANGUAGE
+            if name in parts.get(system, {}).get(part, {})
+        }
+        for part in (*measured, "")
+    }
     lines = []
     if measured:
         note = notes.pop("languages", "").format(
             recordings=MAX_RECORDINGS_WER, copy=MAX_COPY_WER, speakers=MIN_CONTROL_SPEAKERS
         )
         title = f"Words by language: {corpus}"
-        lines = table(title, _with_values(columns, rows), rows, note, first="Language", level=3)
-    if left_out := [_why_left_out(part, systems) for part in sorted(parts - set(measured))]:
+        lines = table(title, with_values(columns, rows), rows, note, first="Language", level=3)
+    if left_out := [_why_left_out(name, real[name]["wer_true"].value) for name in languages if name not in measured]:
         lines += [f"- Left out of the words of {corpus}: {', '.join(left_out)}.", ""]
     return lines
 
 
-def _why_left_out(language: str, systems: Mapping[str, Mapping[str, Estimates]]) -> str:
-    error = systems["real"]["utility"][f"wer_true@{language}"].value
+def _why_left_out(language: str, error: float | None) -> str:
     if error is None:
         return f"`{language}` (no text, or no recognizer that knows it)"
     if error > MAX_RECORDINGS_WER:
@@ -555,12 +552,11 @@ def _tables(
 ) -> list[str]:
     """The tables on one corpus, or some of them."""
     lines = []
-    for name, (title, columns) in _SYSTEM_TABLES.items():
-        group = _GROUP_OF_TABLE.get(name, name)
+    for name, (group, title, columns) in _SYSTEM_TABLES.items():
         rows = {system: groups[group] for system, groups in systems.items() if group in groups}
         rows = {system: figures for system, figures in rows.items() if known(figures, columns)}
         if rows and (only is None or name in only):
-            lines += table(f"{title}: {corpus}", _with_values(columns, rows), rows, notes.pop(name, ""), level=3)
+            lines += table(f"{title}: {corpus}", with_values(columns, rows), rows, notes.pop(name, ""), level=3)
     if only is None or "languages" in only:
         lines += _words_by_language(corpus, systems, notes)
     for system, group, title, first in _ROW_TABLES:
@@ -579,9 +575,4 @@ def _row_table(figures: Estimates, title: str, first: str, notes: str) -> list[s
     units = {name: next(figures[name].unit for figures in rows.values() if name in figures) for name in columns}
     headings = {name: _LABELS.get(name, name.replace("_", " ").capitalize()) for name in columns}
     headings |= {name: f"{headings[name]}, {unit}" for name, unit in units.items() if unit != name}
-    return table(title, _with_values(headings, rows), rows, notes, first=first, level=3)
-
-
-def _with_values(columns: Mapping[str, str], rows: Mapping[str, Estimates]) -> dict[str, str]:
-    """The columns in which a row has a value."""
-    return {name: label for name, label in columns.items() if any(known(row, [name]) for row in rows.values())}
+    return table(title, with_values(headings, rows), rows, notes, first=first, level=3)

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from saic import __version__
@@ -50,14 +50,24 @@ def estimates_of(report: Mapping[str, Any]) -> dict[str, dict[str, Estimates]]:
     }
 
 
+def by_part(figures: Estimates) -> dict[str, Estimates]:
+    """Figures named FIGURE@PART, by part and by figure; those of the whole are under ""."""
+    parts: dict[str, Estimates] = {}
+    for name, estimate in figures.items():
+        figure, _, part = name.partition("@")
+        parts.setdefault(part, {})[figure] = estimate
+    return parts
+
+
 def table(
     title: str,
     columns: Mapping[str, str],
     rows: Mapping[str, Estimates],
     notes: str,
-    claims: Mapping[str, Mapping[str, bool]] | None = None,
+    *,
     first: str = "System",
     level: int = 2,
+    bracketed: Container[str] = (),
 ) -> list[str]:
     """The lines of a table with its notes.
 
@@ -67,13 +77,12 @@ def table(
         Figure name to heading.
     rows
         Row label to the estimates of its figures.
-    claims
-        Row label to figure name to whether it may support a privacy claim; if not, it is in
-        brackets.
     first
         Heading of the row labels.
     level
         Of the table's heading.
+    bracketed
+        Labels of rows whose figures are in brackets, since they may not support a privacy claim.
     """
     lines = [
         f"{'#' * level} {title}",
@@ -83,15 +92,17 @@ def table(
     ]
     for row, figures in rows.items():
         cells = [_cell(figures.get(name)) for name in columns]
-        if claims is not None:
-            allowed = claims[row]
-            cells = [
-                cell if allowed.get(name, True) else f"({cell})" for name, cell in zip(columns, cells, strict=True)
-            ]
+        if row in bracketed:
+            cells = [f"({cell})" if name in figures else cell for name, cell in zip(columns, cells, strict=True)]
         counts = {estimate.n for estimate in known(figures, columns)} or {0}
         speakers = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
         lines.append(f"| `{row}` | " + " | ".join(cells) + f" | {speakers} |")
     return [*lines, "", *([notes] if notes else [])]
+
+
+def with_values(columns: Mapping[str, str], rows: Mapping[str, Estimates]) -> dict[str, str]:
+    """The columns in which a row has a value."""
+    return {name: label for name, label in columns.items() if any(known(row, [name]) for row in rows.values())}
 
 
 def known(figures: Estimates, columns: Iterable[str]) -> list[Estimate]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from saic.data import manifest
+from saic.data.corpora import ATTACK, TRAIN
 from saic.data.left_out import LeftOut
 from saic.errors import DataError
 from saic.evaluation import overview, plots, report
@@ -129,7 +130,7 @@ def evaluate(
     privacy, claims = None, ["Privacy was not asked for."]
     if "privacy" in chosen:
         try:
-            if missing := [name for name in (linkage.TRAIN_SPLIT, linkage.ATTACK_SPLIT) if name not in splits]:
+            if missing := [name for name in (TRAIN, ATTACK) if name not in splits]:
                 raise DataError(f"Attackers are trained on the splits 'train' and 'attack': no {missing[0]!r} here.")
             privacy = linkage.evaluate(
                 list(paths.values()),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from saic.pipeline import Embedding
 
-# 40 styles: 10 colors that color-blind readers can distinguish (Tol's "muted", a gray), 4 shapes.
+# 60 styles: 10 colors that color-blind readers can distinguish (Tol's "muted", a gray), 6 shapes.
 _COLORS = (
     *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
     *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777"),
@@ -45,9 +45,11 @@ class UnseenSpeakers:
     ----------
     speaker, content
         (U, P, E) and (U, P, D), as in `saic.gallery.Gallery`.
-    content_probe, chance
-        Accuracy in % of a probe that finds the speaker from content codes, on codes that it was not
-        trained on, and that of guessing. The probe may have other speakers than the map.
+    content_probe
+        Accuracy in % of a probe that tells the speaker by content codes that it was not trained on.
+        The probe may have other speakers than the map.
+    chance
+        Accuracy in % of guessing.
     name
         What they are, such as "test speakers".
     """
@@ -69,10 +71,12 @@ class Plane:
         (K, P, 2) and (U, P, 2); K or U may be 0.
     clips
         (n, 2) each.
-    same_voice, chance
-        Share, 0 to 1, of the unseen speakers' points whose nearest neighbor of all points, before
-        t-SNE, belongs to the same speaker, and its value for a random neighbor. Without unseen
-        speakers, it is that of the gallery's points.
+    same_voice
+        Share, 0 to 1, of the unseen speakers' points whose nearest neighbor is of the same speaker.
+        Neighbors are found among all points, before t-SNE. Without unseen speakers, the gallery's
+        points are counted.
+    chance
+        The same for a random neighbor.
     """
 
     gallery: np.ndarray

@@ -1,6 +1,6 @@
 """Mel spectrograms below one another on one time axis, with F0 (paper Fig. 4)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -30,7 +30,6 @@ ROWS_LINEAR = 160  # of 50 Hz each, with a linear frequency axis
 
 MAX_COLUMNS = 4000
 """Columns of a spectrogram: twice what a screen of 1,920 pixels shows, so that a part can be zoomed."""
-
 
 _DB_PER_NEPER = float(20 / np.log(10))  # a mel is ln magnitude
 _PEAK_DB = 10.0  # above the loud mel bands of speech: no color is spent on louder points
@@ -177,19 +176,16 @@ def panels(columns: Columns, view: View = DEFAULT_VIEW) -> list[Panel]:
     """The spectrograms that a figure shows, in the order of `PANELS`; errors as for :func:`mel_comparison`."""
     if view.difference and len(set(columns.duration_s.values())) > 1:
         raise UsageError("The recordings differ in length, as in the profile strict, so they have no difference.")
-    return list(_panels(columns, view))
-
-
-def _panels(columns: Columns, view: View) -> Iterator[Panel]:
-    original = _in_view(columns.level_db["original"], view) if view.difference else None
-    for name, level_db in columns.level_db.items():
-        is_difference = view.difference and name != "original"
-        title, shown_db = PANELS[name], _in_view(level_db, view)
+    shown_db = {name: _in_view(level_db, view) for name, level_db in columns.level_db.items()}
+    shown = []
+    for name, level_db in shown_db.items():
+        title, is_difference = PANELS[name], view.difference and name != "original"
         if is_difference:
             title = f"{title} minus original"
-            shown_db = np.clip(shown_db - original, -DIFFERENCE_DB, DIFFERENCE_DB)
+            level_db = np.clip(level_db - shown_db["original"], -DIFFERENCE_DB, DIFFERENCE_DB)
         place = columns.column_s, columns.duration_s[name]
-        yield Panel(title, shown_db, columns.f0_hz.get(name), is_difference, *place)
+        shown.append(Panel(title, level_db, columns.f0_hz.get(name), is_difference, *place))
+    return shown
 
 
 def _mean_power(level_db: np.ndarray, step: int) -> np.ndarray:

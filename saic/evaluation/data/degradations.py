@@ -71,9 +71,9 @@ def add_room(wav: np.ndarray, rng: np.random.Generator, rt60_s: float = RT60_S) 
     return _fit_full_scale(reverberant * (wanted / max(rms, np.finfo(float).tiny)))
 
 
-def through_opus(wav: np.ndarray, kbps: int = OPUS_KBPS) -> np.ndarray:
-    """Encode as Opus in its mode for calls and decode again; the codec's delay is removed."""
-    decoded = audio.load(encode(wav, "ogg", "libopus", "flt", kbps, {"application": "voip"}))
+def through_opus(wav: np.ndarray) -> np.ndarray:
+    """Encode as Opus at 16 kb/s, in its mode for calls, and decode again; the codec's delay is removed."""
+    decoded = audio.load(encode(wav, "ogg", "libopus", "flt", OPUS_KBPS, {"application": "voip"}))
     return np.pad(decoded[: len(wav)], (0, max(0, len(wav) - len(decoded))))
 
 

@@ -13,6 +13,7 @@ are still disjoint, since a trial takes its source from one speaker and its refe
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -82,9 +83,9 @@ def choose_clips(clips: Sequence[Clip], seed: int) -> list[Clip]:
 
 def choose_speakers(sexes: Mapping[str, str | None], count: int, seed: int) -> list[str]:
     """Choose at most ``count`` speakers by a seed, equally many of each sex if possible."""
-    groups = list(_shuffled_groups(sexes, seed).values())
-    turns = [group[turn] for turn in range(max(map(len, groups), default=0)) for group in groups if turn < len(group)]
-    return sorted(turns[:count])
+    turns = zip_longest(*_shuffled_groups(sexes, seed).values())
+    in_turn = [speaker for turn in turns for speaker in turn if speaker is not None]
+    return sorted(in_turn[:count])
 
 
 def cut_parts(speaker: str, sex: str | None, wavs: Mapping[str, np.ndarray]) -> SpeakerParts:

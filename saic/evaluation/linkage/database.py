@@ -79,9 +79,9 @@ def measure(
 
     Returns
     -------
-    ``database_envelope.top1``, ``database_aligned.top1`` and ``database_duration.top1`` in %; of
-    originals with the same score one is guessed. ``database_chance.top1``: what a guess among all
-    finds.
+    ``database_envelope.top1``, ``database_aligned.top1`` and ``database_duration.top1`` in %. Where
+    several originals have the best score, one of them is guessed. ``database_chance.top1``: by a guess
+    among all.
     """
     before, after = (np.stack([envelope(segment) for segment in side]) for side in (originals, outputs))
     slopes = [np.stack([slope(segment) for segment in side]) for side in (outputs, originals)]

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from saic.evaluation.linkage.material import Recording, Side
-from saic.evaluation.metrics import RESAMPLES, Estimate
+from saic.evaluation.metrics import RESAMPLES, Estimate, interval, speaker_means
 
 MIN_SPEAKERS = 10  # of a class; smaller classes are left out
 _FOLDS = 5
@@ -56,33 +56,28 @@ def infer(
     -------
     Balanced accuracy and chance in %; None with fewer than two classes of ten speakers.
     """
-    known = {speaker: labels[speaker] for speaker in sorted(set(speakers)) if speaker in labels}
     by_class: dict[str, list[str]] = {}
-    for speaker, label in known.items():
-        by_class.setdefault(label, []).append(speaker)
+    for speaker in sorted(labels.keys() & set(speakers)):
+        by_class.setdefault(labels[speaker], []).append(speaker)
     by_class = {label: own for label, own in sorted(by_class.items()) if len(own) >= MIN_SPEAKERS}
     if len(by_class) < 2 or not vectors:
         return None
     rng = np.random.default_rng([seed, 12])
     fold_of = {s: i % _FOLDS for own in by_class.values() for i, s in enumerate(rng.permutation(own).tolist())}
     rows = [i for i, speaker in enumerate(speakers) if speaker in fold_of]
-    blocks, names = [of_evidence[rows] for of_evidence in vectors], [speakers[i] for i in rows]
-    y, fold = np.array([known[name] for name in names]), np.array([fold_of[name] for name in names])
+    blocks, names = [of_evidence[rows] for of_evidence in vectors], np.array([speakers[i] for i in rows])
+    y, fold = np.array([labels[name] for name in names]), np.array([fold_of[name] for name in names])
     is_right = np.zeros(len(rows))
     for held_out in range(_FOLDS):
         test = fold == held_out
         x = np.concatenate([_standardized(of_evidence, ~test) for of_evidence in blocks], axis=1)
         regression = LogisticRegression(C=_C, class_weight="balanced", max_iter=1000)
         is_right[test] = regression.fit(x[~test], y[~test]).predict(x[test]) == y[test]
-    hits: dict[str, list[float]] = {}
-    for name, right in zip(names, is_right, strict=True):
-        hits.setdefault(name, []).append(100 * right)
-    accuracies = [np.array([np.mean(hits[name]) for name in own]) for own in by_class.values()]
+    accuracies = [speaker_means(100 * is_right[y == label], names[y == label]) for label in by_class]
     drawn = [each[rng.integers(len(each), size=(RESAMPLES, len(each)))].mean(axis=1) for each in accuracies]
-    low, high = np.percentile(np.mean(drawn, axis=0), [2.5, 97.5])
     value = float(np.mean([each.mean() for each in accuracies]))
-    n = len(fold_of)
-    return Estimate(value, float(low), float(high), n, "%"), Estimate(100 / len(by_class), None, None, n, "%")
+    accuracy = Estimate(value, *interval(np.mean(drawn, axis=0)), len(fold_of), "%")
+    return accuracy, Estimate(100 / len(by_class), None, None, len(fold_of), "%")
 
 
 def _standardized(x: np.ndarray, train: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,11 @@ class TrialSet:
 
     enrollments: tuple[Side, ...]
     tests: tuple[Side, ...]
+
+    @property
+    def speakers(self) -> tuple[list[str], list[str]]:
+        """The speakers of the (R,) enrollments and of the (C,) tests."""
+        return [side.speaker for side in self.enrollments], [side.speaker for side in self.tests]
 
     @property
     def recordings(self) -> list[Recording]:
@@ -172,7 +178,7 @@ def training_recordings(
     for speaker in rng.permutation(sorted(speakers.clips)).tolist():
         per_clip = [cut_clip(clip) for clip in speakers.clips[speaker]]
         # The first recording of each clip, then the second of each, and so on.
-        in_turn = [r for turn in range(max(map(len, per_clip))) for rs in per_clip for r in rs[turn : turn + 1]]
+        in_turn = [recording for turn in zip_longest(*per_clip) for recording in turn if recording is not None]
         if len(in_turn) >= 2:
             chosen[speaker] = in_turn[:n_recordings]
         if len(chosen) == n_speakers:
@@ -183,13 +189,13 @@ def training_recordings(
 def choose_speakers(speakers: Speakers, n_speakers: int, lengths: Sequence[Length], seed: int) -> Speakers:
     """At most ``n_speakers`` by the seed, for a test run.
 
-    They are of those who have trials of the last of the lengths that ``n_speakers`` have. Each sex of
-    each part has its share, in pairs, since pairs of different speakers count only within a part
-    and sex.
+    They have trials of the longest length that ``n_speakers`` speakers have. Each part, and each sex
+    in it, is represented in proportion. Speakers are taken two at a time, since pairs of different
+    speakers count only within a part and sex.
     """
     able = list(speakers.clips)
     for length in lengths:
-        with_trials = [side.speaker for side in trial_set(speakers, length, seed).enrollments]
+        with_trials, _ = trial_set(speakers, length, seed).speakers
         able = with_trials if len(with_trials) >= n_speakers else able
     groups: dict[tuple[str, str | None], list[str]] = {}
     for speaker in np.random.default_rng([seed, 12]).permutation(sorted(able)).tolist():
@@ -203,9 +209,10 @@ def choose_speakers(speakers: Speakers, n_speakers: int, lengths: Sequence[Lengt
 def trial_set(speakers: Speakers, length: Length, seed: int, n_tests: int = MAX_TEST_SIDES) -> TrialSet:
     """The trials of one length, with up to ``n_tests`` test sides of each speaker.
 
-    The clips of a speaker are divided into two halves of about equal duration, or by session if
-    there are two; then clips without a session are left out. Speakers with less than ``length`` in a
-    half are left out. `ALL` takes each half whole, and leaves out speakers with a half that has no recording.
+    The clips of a speaker are divided into two halves of about equal duration. If they are of two
+    sessions or more, they are divided by session, and clips without one are left out. Speakers with
+    less than ``length`` in a half are left out. `ALL` takes each half whole; then speakers with a half
+    without recordings are left out.
     """
     enrollments, tests = [], []
     for speaker in sorted(speakers.clips):

@@ -20,7 +20,8 @@ seconds, where a length has others too. In ``transcripts`` the attackers are ``t
 is missing if speakers were not pooled, and so are figures that the data do not allow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -36,7 +37,7 @@ from saic.evaluation.linkage.result import (
     LinkageResult,
 )
 from saic.evaluation.metrics import Estimate, Estimates
-from saic.evaluation.report_parts import estimates_of, table, versions
+from saic.evaluation.report_parts import by_part, estimates_of, table, versions, with_values
 from saic.evaluation.systems import MIN_CONTROL_SPEAKERS, PROFILE_BASELINE, SYSTEMS
 
 SCHEMA = 1
@@ -156,40 +157,35 @@ def build(
     n_training
         Number of speakers of ``train`` that the attackers were trained on.
     """
-    report = {
+    in_seconds = {length: trials for length, trials in result.trials.items() if length != ALL}
+    data = {
+        "split": split,
+        "corpora": dict(manifests),
+        "training_speakers": n_training,
+        "speakers": {str(length): len(trials.enrollments) for length, trials in in_seconds.items()},
+        "median_s": {str(length): trials.median_s for length, trials in in_seconds.items()},
+    }
+    if pooled := result.trials.get(ALL):
+        data[ALL] = {"speakers": len(pooled.enrollments), "median_s": pooled.median_s}
+    return {
         "schema": SCHEMA,
         "command": command,
         "seed": seed,
         "weights_sha256": weights_sha256,
         "versions": versions(),
-        "data": {
-            "split": split,
-            "corpora": dict(manifests),
-            "training_speakers": n_training,
-            "speakers": {
-                str(length): len(trials.enrollments) for length, trials in result.trials.items() if length != ALL
-            },
-            "median_s": {str(length): trials.median_s for length, trials in result.trials.items() if length != ALL},
-        },
+        "data": data,
         "attackers": list(attackers),
         "systems": {
             system: {"privacy": {name: asdict(estimate) for name, estimate in estimates.items()}}
             for system, estimates in result.estimates.items()
         },
         "transcripts": {name: asdict(estimate) for name, estimate in result.transcripts.items()},
+        "worst": {
+            system: {str(length): strongest(estimates, length)[0] for length in result.trials}
+            for system, estimates in result.estimates.items()
+        },
+        "claims": {system: claim(estimates, list(in_seconds)) for system, estimates in result.estimates.items()},
     }
-    if ALL in result.trials:
-        pooled = result.trials[ALL]
-        report["data"][ALL] = {"speakers": len(pooled.enrollments), "median_s": pooled.median_s}
-    report["worst"] = {
-        system: {str(length): strongest(estimates, length)[0] for length in result.trials}
-        for system, estimates in result.estimates.items()
-    }
-    report["claims"] = {
-        system: claim(estimates, [length for length in result.trials if length != ALL])
-        for system, estimates in result.estimates.items()
-    }
-    return report
 
 
 def require_controls(result: LinkageResult) -> None:
@@ -218,9 +214,9 @@ def require_controls(result: LinkageResult) -> None:
             )
 
 
-def strongest(estimates: Estimates, length: Length, suffix: str = "") -> tuple[str, Estimate | None]:
+def strongest(estimates: Estimates, length: Length) -> tuple[str, Estimate | None]:
     """The attacker with the lowest EER at a length, and its estimate."""
-    ending = f".eer_{length_name(length)}{suffix}"
+    ending = f".eer_{length_name(length)}"
     rates = {
         name.removesuffix(ending): estimate
         for name, estimate in estimates.items()
@@ -232,6 +228,12 @@ def strongest(estimates: Estimates, length: Length, suffix: str = "") -> tuple[s
     return attacker, rates[attacker]
 
 
+def strongest_eers(estimates: Estimates, lengths: Sequence[Length]) -> dict[Length, Estimate]:
+    """Length to the EER of the strongest attacker there, for the lengths that have one."""
+    found = {length: strongest(estimates, length)[1] for length in lengths}
+    return {length: eer for length, eer in found.items() if eer is not None}
+
+
 def claim(estimates: Estimates, lengths_s: Sequence[int]) -> str:
     """One sentence on the strongest attacker."""
     parts: list[str] = []
@@ -239,7 +241,7 @@ def claim(estimates: Estimates, lengths_s: Sequence[int]) -> str:
         attacker, estimate = strongest(estimates, length)
         if estimate is not None:
             parts.append(f"{percent(estimate)} at {length} s ({estimate.n} speakers, attacker {attacker})")
-    same = {x: e for x in sorted(lengths_s) if (e := strongest(estimates, x, f"@{SAME_SPEAKERS}")[1]) is not None}
+    same = strongest_eers(by_part(estimates).get(SAME_SPEAKERS, {}), sorted(lengths_s))
     at_lengths = ", ".join(f"{percent(estimate)} at {length} s" for length, estimate in same.items())
     n_same = min((estimate.n for estimate in same.values()), default=0)
     alike = f"; lengths have different speakers, for the same {n_same} it is {at_lengths}" if same else ""
@@ -256,10 +258,11 @@ def percent(estimate: Estimate) -> str:
 
 def markdown(report: Mapping[str, Any]) -> str:
     """The report as tables with notes."""
-    systems = {system: groups["privacy"] for system, groups in estimates_of(report).items()}
-    lengths = sorted(int(length) for length in report["data"]["speakers"])
-    counts = ", ".join(f"{report['data']['speakers'][str(length)]} at {length} s" for length in lengths)
     data = report["data"]
+    systems = {system: groups["privacy"] for system, groups in estimates_of(report).items()}
+    lengths = sorted(int(length) for length in data["speakers"])
+    counts = ", ".join(f"{data['speakers'][str(length)]} at {length} s" for length in lengths)
+    eers = {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
     lines = [
         "# Privacy",
         "",
@@ -270,8 +273,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     ]
     lines += table(
         "Strongest attacker",
-        {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
-        | {f"top1_{length}s": f"top-1 at {length} s, %" for length in lengths},
+        eers | {f"top1_{length}s": f"top-1 at {length} s, %" for length in lengths},
         {system: _strongest_row(estimates, lengths) for system, estimates in systems.items()},
         _NOTES["strongest"].format(gallery=GALLERY_SIZE, chance=100 / GALLERY_SIZE)
         + _seconds_note(data.get("median_s", {}), lengths)
@@ -281,82 +283,60 @@ def markdown(report: Mapping[str, Any]) -> str:
             if name in SYSTEMS and SYSTEMS[name].is_linkage_only
         ),
     )
-    same = {
-        system: {f"eer_{x}s": e for x in lengths if (e := strongest(estimates, x, f"@{SAME_SPEAKERS}")[1])}
-        for system, estimates in systems.items()
-    }
+    parts = {system: by_part(estimates) for system, estimates in systems.items()}
+    same = {system: _eer_row(of_system.get(SAME_SPEAKERS, {}), lengths) for system, of_system in parts.items()}
     if any(same.values()):
         n_same = min(estimate.n for row in same.values() for estimate in row.values())
-        columns = {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
-        lines += table("Same speakers at all lengths", columns, same, _NOTES["same"].format(n=n_same))
+        lines += table("Same speakers at all lengths", eers, same, _NOTES["same"].format(n=n_same))
     gains = {f"{FUSED}.gain_{length}s": f"EER at {length} s, points" for length in lengths}
-    gained = {
-        system: {name: estimates[name] for name in gains if name in estimates} for system, estimates in systems.items()
-    }
-    if gained := {system: row for system, row in gained.items() if row}:
+    if gained := _having(systems, gains):
         lines += table(f"Against `{PROFILE_BASELINE}`", gains, gained, _NOTES["gain"].format(baseline=PROFILE_BASELINE))
-    if pooled := report["data"].get(ALL):
+    if pooled := data.get(ALL):
         lines += table(
             "All recordings of a subject",
             {
                 f"eer_{ALL}": "Strongest attacker: EER, %",
                 f"top1_{ALL}": f"top-1 of {GALLERY_SIZE}, %",
                 f"{FUSED}.eer_{ALL}": f"`{FUSED}`: EER, %",
-                _of_all(ALL): "top-1 of all, %",
+                f"{FUSED}.top1_of_all_{ALL}": "top-1 of all, %",
             },
             {system: estimates | _strongest_row(estimates, [ALL]) for system, estimates in systems.items()},
             _NOTES["pooled"].format(speakers=pooled["speakers"], seconds=pooled["median_s"]),
         )
     sizes = {f"{FUSED}.top1_of_{n}_{HEADLINE_S}s": f"of {n}, %" for n in OTHER_GALLERY_SIZES}
     sizes |= {f"{FUSED}.top1_{HEADLINE_S}s": f"of {GALLERY_SIZE}, %"}
-    named = {
-        system: {key: estimates[key] for key in sizes if key in estimates} for system, estimates in systems.items()
-    }
-    if any(named.values()):
-        lines += table(f"Naming one person of several, {HEADLINE_S} s", sizes, named, _NOTES["gallery"])
-    finders = {system: _database_row(estimates) for system, estimates in systems.items()}
-    finders = {system: row for system, row in finders.items() if row and system != "real"}
-    if finders:
-        columns = {name: label for name, label in _FINDERS.items() if any(name in row for row in finders.values())}
+    if _having(systems, sizes):
+        lines += table(f"Naming one person of several, {HEADLINE_S} s", sizes, systems, _NOTES["gallery"])
+    converted = {system: estimates for system, estimates in systems.items() if system != "real"}
+    if found := _having(converted, _FINDERS):
+        columns = with_values(_FINDERS, found)
         note = _NOTES["database"] + _NOTES["aligned"] * (_ALIGNED in columns)
-        lines += table("Finding the original", columns, finders, note)
+        lines += table("Finding the original", columns, found, note)
     if report.get("transcripts"):
-        read = {name: Estimate(**estimate) for name, estimate in report["transcripts"].items()}
         columns = {f"eer_{length_name(length)}": f"EER, {length} s, %" for length in lengths}
         columns |= {f"eer_{ALL}": "EER, all, %", f"top1_{HEADLINE_S}s": f"top-1 at {HEADLINE_S} s, %"}
-        lines += table(
-            "Who only reads",
-            columns,
-            _transcript_rows(read),
-            _NOTES["transcripts"].format(one_language=ONE_LANGUAGE),
-            first="Attacker",
-        )
-    if _first(systems, _of_all(HEADLINE_S)) is not None:
-        columns = {_of_all(HEADLINE_S): "Singling out: top-1 of all, %", "eer": "Linkability: EER, %"}
+        note = _NOTES["transcripts"].format(one_language=ONE_LANGUAGE)
+        lines += table("Who only reads", columns, _transcript_rows(report["transcripts"]), note, first="Attacker")
+    if _having(systems, [_SINGLED_OUT]):
         rows = _law_rows(systems)
-        columns |= {name: label for name, label in _INFERRED.items() if any(name in row for row in rows.values())}
-        n = report["data"]["speakers"][str(HEADLINE_S)]
+        columns = {_SINGLED_OUT: "Singling out: top-1 of all, %", f"eer_{HEADLINE_S}s": "Linkability: EER, %"}
+        columns |= with_values(_INFERRED, rows)
+        n = data["speakers"][str(HEADLINE_S)]
         note = _NOTES["law"].format(n=n, chance=100 / n, seconds=INFERENCE_S)
         lines += table("In the words of data protection law", columns, rows, note)
-    for system, estimates in systems.items():
-        if system == "real":
-            continue
-        names = dict.fromkeys(name.split(".")[0] for name in estimates if ".eer_" in name)
-        shown = [*lengths, ALL] if ALL in report["data"] else lengths
-        rows = {name: _attacker_row(name, estimates, systems["real"], shown) for name in names}
-        allowed = {name: dict.fromkeys(row, _counts(row.get("original"))) for name, row in rows.items()}
-        columns = {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
-        columns |= {f"eer_{ALL}": "EER, all, %"} if ALL in shown else {}
+    for system, estimates in converted.items():
+        shown = [*lengths, ALL] if ALL in data else lengths
+        columns = eers | ({f"eer_{ALL}": "EER, all, %"} if ALL in data else {})
         columns |= {"top1": f"top-1 at {HEADLINE_S} s, %", "original": f"On originals, {HEADLINE_S} s: EER, %"}
-        lines += table(f"Attackers on `{system}`", columns, rows, _NOTES["attackers"], allowed, first="Attacker")
-        parts = sorted({name.split("@")[1] for name in estimates if "@" in name} - {SAME_SPEAKERS})
-        by_part = {
-            part: {f"eer_{length}s": estimates[key] for length in lengths if (key := _fused(length, part)) in estimates}
-            for part in parts
-        }
-        columns = {f"eer_{length}s": f"EER at {length} s, %" for length in lengths}
-        if parts:
-            lines += table(f"Corpora, `{system}`", columns, by_part, _NOTES["corpora"], first="Corpus")
+        names = dict.fromkeys(name.split(".")[0] for name in estimates if ".eer_" in name)
+        rows = {name: _attacker_row(name, estimates, systems["real"], shown) for name in names}
+        weak = {name for name, row in rows.items() if not _counts(row.get("original"))}
+        note = _NOTES["attackers"]
+        lines += table(f"Attackers on `{system}`", columns, rows, note, first="Attacker", bracketed=weak)
+        of_parts = parts[system]
+        if rows := {part: of_parts[part] for part in sorted(of_parts) if part not in ("", SAME_SPEAKERS)}:
+            columns = {f"{FUSED}.{name}": label for name, label in eers.items()}
+            lines += table(f"Corpora, `{system}`", columns, rows, _NOTES["corpora"], first="Corpus")
     return "\n".join(lines)
 
 
@@ -366,6 +346,7 @@ _INFERRED = {
     "inference.corpus": "corpus, %",
     "inference.language": "language, %",
 }
+_SINGLED_OUT = f"{FUSED}.top1_of_all_{HEADLINE_S}s"
 _ALIGNED = "database_aligned.top1"
 _FINDERS = {
     "database_envelope.top1": "By envelope: top-1, %",
@@ -383,46 +364,36 @@ def _seconds_note(medians: Mapping[str, float], lengths: Sequence[int]) -> str:
     return _NOTES["seconds"].format(medians=f"{', '.join(first)} and {last}" if first else last)
 
 
-def _of_all(length: Length) -> str:
-    return f"{FUSED}.top1_of_all_{length_name(length)}"
+def _having(rows: Mapping[str, Estimates], columns: Iterable[str]) -> dict[str, Estimates]:
+    """The rows that have one of the columns."""
+    return {row: figures for row, figures in rows.items() if not figures.keys().isdisjoint(columns)}
 
 
-def _transcript_rows(estimates: Estimates) -> dict[str, Estimates]:
+def _transcript_rows(transcripts: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimates]:
     """Row of the table to its figures: each attacker, then each of its parts."""
     rows: dict[str, Estimates] = {}
-    for name, estimate in estimates.items():
+    for name, estimate in transcripts.items():
         attacker, figure = name.split(".", 1)
         column, _, part = figure.partition("@")
-        rows.setdefault(f"{attacker}, {part}" if part else attacker, {})[column] = estimate
+        rows.setdefault(f"{attacker}, {part}" if part else attacker, {})[column] = Estimate(**estimate)
     return dict(sorted(rows.items()))
 
 
 def _law_rows(systems: Mapping[str, Estimates]) -> dict[str, Estimates]:
-    rows: dict[str, Estimates] = {}
-    for system, estimates in systems.items():
-        row = {name: estimate for name, estimate in estimates.items() if name in (_of_all(HEADLINE_S), *_INFERRED)}
-        if (linked := strongest(estimates, HEADLINE_S)[1]) is not None:
-            row["eer"] = linked
-        rows[system] = row
-    chances = {name: chance for name in _INFERRED if (chance := _first(systems, f"{name}_chance"))}
+    """The figures of each system with the EER of its strongest attacker, then those of chance."""
+    rows = {system: estimates | _eer_row(estimates, [HEADLINE_S]) for system, estimates in systems.items()}
+    figures = ChainMap(*systems.values())  # chance is the same for all systems
+    chances = {name: figures[f"{name}_chance"] for name in _INFERRED if f"{name}_chance" in figures}
     return rows | ({"chance": chances} if chances else {})
 
 
-def _first(systems: Mapping[str, Estimates], name: str) -> Estimate | None:
-    return next((estimates[name] for estimates in systems.values() if name in estimates), None)
-
-
-def _database_row(estimates: Estimates) -> Estimates:
-    return {name: estimates[name] for name in _FINDERS if name in estimates}
-
-
-def _fused(length_s: int, part: str) -> str:
-    return f"{FUSED}.eer_{length_s}s@{part}"
+def _eer_row(estimates: Estimates, lengths: Sequence[Length]) -> Estimates:
+    return {f"eer_{length_name(length)}": eer for length, eer in strongest_eers(estimates, lengths).items()}
 
 
 def _strongest_row(estimates: Estimates, lengths: Sequence[Length]) -> Estimates:
-    row = {f"eer_{length_name(x)}": estimate for x in lengths if (estimate := strongest(estimates, x)[1])}
-    return row | {f"top1_{length_name(x)}": named for x in lengths if (named := best_top1(estimates, x))}
+    top1 = {f"top1_{length_name(length)}": best_top1(estimates, length) for length in lengths}
+    return _eer_row(estimates, lengths) | {name: named for name, named in top1.items() if named is not None}
 
 
 def best_top1(estimates: Estimates, length: Length) -> Estimate | None:

@@ -58,7 +58,6 @@ from saic.evaluation.protocols import EvaluatedPipeline, StepCallback
 from saic.evaluation.systems import COMPARED_PROFILES, PROFILE_BASELINE
 from saic.signal.f0 import REGISTER_HZ
 
-TRAIN_SPLIT, ATTACK_SPLIT, TARGET_SPLIT = TRAIN, ATTACK, DEV
 CONTROLS = ("real", "copy_source")
 """Measured in every run, before all other systems.
 
@@ -91,16 +90,19 @@ class LinkageEvaluation:
     Notes
     -----
     A :class:`TrainedEvidence` is trained on ``train`` alone; its PLDA and the fusion also on ``attack``.
-    On speakers of ``attack`` that a network was trained on, its scores would be too good, and the
-    fusion would give it too much weight. Scores by networks that do not know the speakers of a pair
-    take one network for each pair of the five folds, or for one fold alone: 15 for each attacker and
-    system, at ten minutes each, where a system may take an hour. One more network, only for the trials of
-    another split, would be trained on 323 speakers instead of 225. But its PLDA would have 75 speakers
-    instead of 173, and the fusion would be applied to another network than it was trained on.
+    A network that was trained on speakers of ``attack`` would score them too well, and the fusion
+    would give it too much weight. To avoid that, each pair needs a network that knows neither of its
+    speakers. With five folds these are 15 networks for each attacker and system, at ten minutes each,
+    where a system may take an hour.
+
+    One more network, for the trials of another split alone, could be trained on 323 speakers instead
+    of 225. But its PLDA would have 75 speakers instead of 173, and the fusion would be trained on the
+    scores of another network.
 
     Raises
     ------
-    DataError (speakers of ``split`` are in a split that attackers are trained on, or too few are there)
+    DataError
+        Speakers of ``split`` are in a split that attackers are trained on, or there are too few speakers.
     """
 
     def __init__(
@@ -117,22 +119,22 @@ class LinkageEvaluation:
     ):
         self.split, self._seed, self._progress = split, seed, progress
         self._evidence, self._cache = evidence, cache
-        self.speakers = {name: _of_split(corpora, name) for name in {split, ATTACK_SPLIT, TRAIN_SPLIT}}
-        targets = self.speakers[TRAIN_SPLIT] if split == TARGET_SPLIT else _of_split(corpora, TARGET_SPLIT)
+        self.speakers = {name: _of_split(corpora, name) for name in {split, ATTACK, TRAIN}}
+        targets = self.speakers[TRAIN] if split == DEV else _of_split(corpora, DEV)
         if not targets.clips:
-            targets = self.speakers[TRAIN_SPLIT]
+            targets = self.speakers[TRAIN]
         if not self.speakers[split].clips:
             raise DataError(f"No corpus has the split {split!r}.")
         _require_unseen(self.speakers, split)
         lengths: tuple[Length, ...] = LENGTHS_S[:2] if quick else (*LENGTHS_S, ALL)
-        splits = dict.fromkeys((ATTACK_SPLIT, split))
+        splits = dict.fromkeys((ATTACK, split))
         if quick:
             for name in splits:
                 self.speakers[name] = choose_speakers(self.speakers[name], QUICK_SPEAKERS, lengths, seed)
         n_speakers, n_recordings = (
             (QUICK_TRAIN_SPEAKERS, QUICK_TRAIN_RECORDINGS) if quick else (TRAIN_SPEAKERS, TRAIN_RECORDINGS)
         )
-        self.train = training_recordings(self.speakers[TRAIN_SPLIT], n_speakers, seed, n_recordings)
+        self.train = training_recordings(self.speakers[TRAIN], n_speakers, seed, n_recordings)
         if len(self.train) < 2:
             raise DataError("The attackers need a split 'train' with at least two speakers of two recordings.")
         names, n_first = list(self.train), round(NETWORK_SHARE * len(self.train))
@@ -156,7 +158,7 @@ class LinkageEvaluation:
         ]
         if not shared:
             raise DataError(
-                f"The splits '{ATTACK_SPLIT}' and '{split}' each need two speakers of one corpus, sex and age group"
+                f"The splits '{ATTACK}' and '{split}' each need two speakers of one corpus, sex and age group"
                 f" with two recordings of {LENGTHS_S[0]} s."
             )
         self.trials = {name: {length: trials[length] for length in shared} for name, trials in self.trials.items()}
@@ -167,7 +169,8 @@ class LinkageEvaluation:
 
         Raises
         ------
-        SaicError (a control is out of range; it is raised before the systems are attacked)
+        SaicError
+            A control is out of range. It is raised before the systems are attacked.
         """
         scores: dict[str, dict[str, dict[Length, dict[str, np.ndarray]]]] = {}
         estimates: dict[str, Estimates] = {}
@@ -192,39 +195,40 @@ class LinkageEvaluation:
         self, vectors: Mapping[str, scoring.Vectors], original: Mapping[str, scoring.Vectors]
     ) -> dict[str, dict[Length, dict[str, np.ndarray]]]:
         """Split to length to attacker to (R, C) scores."""
-        fold_of = folds(list(self.speakers[ATTACK_SPLIT].clips), N_FOLDS, self._seed)
-        in_attack = self._recordings(ATTACK_SPLIT)
+        fold_of = folds(list(self.speakers[ATTACK].clips), N_FOLDS, self._seed)
+        known = {each.name: self._known(each, vectors[each.name]) for each in self._evidence}
         result: dict[str, dict[Length, dict[str, np.ndarray]]] = {}
         for split, by_length in self.trials.items():
-            own_folds = fold_of if split == ATTACK_SPLIT else {}
+            own_folds = fold_of if split == ATTACK else {}
             result[split] = {}
             for length, trials in by_length.items():
                 rows: dict[str, np.ndarray] = {}
                 for evidence in self._evidence:
                     name = evidence.name
-                    is_trained = isinstance(evidence, TrainedEvidence)
-                    train = {s: r for s, r in self.train.items() if not is_trained or s in self._back_end_speakers}
-                    known = scoring.TrainingSet.of(train, vectors[name]).joined(
-                        scoring.TrainingSet.of(in_attack, vectors[name])
-                    )
-                    is_network = is_trained or isinstance(evidence, EmbedderEvidence)
+                    is_network = isinstance(evidence, TrainedEvidence | EmbedderEvidence)
                     rows[name] = scoring.compare_by_plda(
-                        trials, vectors[name], known, own_folds, unit_length=is_network
+                        trials, vectors[name], known[name], own_folds, unit_length=is_network
                     )
                     if is_network:
                         rows[f"{name}_cosine"] = scoring.compare_by_cosine(trials, vectors[name], vectors[name])
                     if isinstance(evidence, EmbedderEvidence):
                         rows[f"{name}_ignorant"] = scoring.compare_by_cosine(trials, original[name], vectors[name])
                 result[split][length] = rows
-        for length, trials in self.trials[ATTACK_SPLIT].items():
-            stacked = np.stack(list(result[ATTACK_SPLIT][length].values()))
-            counts = self._in_group(trials, ATTACK_SPLIT)
-            result[ATTACK_SPLIT][length][FUSED] = scoring.fuse_by_folds(trials, stacked, counts, fold_of)
-            if self.split != ATTACK_SPLIT and length in self.trials[self.split]:
+        for length, trials in self.trials[ATTACK].items():
+            stacked = np.stack(list(result[ATTACK][length].values()))
+            counts = self._in_group(trials, ATTACK)
+            result[ATTACK][length][FUSED] = scoring.fuse_by_folds(trials, stacked, counts, fold_of)
+            if self.split != ATTACK and length in self.trials[self.split]:
                 fusion = scoring.Fusion(stacked, scoring.same_speaker(trials), counts)
                 rows = result[self.split][length]
                 rows[FUSED] = fusion.score(np.stack(list(rows.values())))
         return result
+
+    def _known(self, evidence: Evidence, vectors: scoring.Vectors) -> scoring.TrainingSet:
+        """What the PLDA learns from: speakers of ``train`` whom the evidence was not trained on, and ``attack``."""
+        names = self._back_end_speakers if isinstance(evidence, TrainedEvidence) else self.train
+        of_train = scoring.TrainingSet.of({name: self.train[name] for name in names}, vectors)
+        return of_train.joined(scoring.TrainingSet.of(self._recordings(ATTACK), vectors))
 
     def _estimates(self, scores: Mapping[Length, Mapping[str, np.ndarray]]) -> Estimates:
         estimates: dict[str, Estimate] = {}
@@ -232,7 +236,7 @@ class LinkageEvaluation:
             trials = self.trials[self.split][length]
             name = length_name(length)
             masks = self._parts(trials) | self._same_speakers(length)
-            enrolled, tested = _speakers(trials)
+            enrolled, tested = trials.speakers
             for attacker, matrix in rows.items():
                 for part, mask in masks.items():
                     estimates[f"{attacker}.eer_{name}{part}"] = self._eer(matrix, mask, trials)
@@ -252,7 +256,7 @@ class LinkageEvaluation:
         return {
             f"{FUSED}.gain_{length_name(length)}": metrics.estimate_eer_difference(
                 *(np.where(self._in_group(trials, self.split), s[length][FUSED], np.nan) for s in (scores, baseline)),
-                *_speakers(trials),
+                *trials.speakers,
                 seed=self._seed,
             )
             for length, trials in self.trials[self.split].items()
@@ -263,7 +267,7 @@ class LinkageEvaluation:
         estimates: dict[str, Estimate] = {}
         for length, trials in self.trials[self.split].items():
             name, masks = length_name(length), self._parts(trials)
-            enrolled, tested = _speakers(trials)
+            enrolled, tested = trials.speakers
             texts, languages = transcripts.compare_texts(trials), transcripts.compare_languages(trials)
             for attacker, matrix in (("text", texts), ("language", languages)):
                 for part, mask in masks.items():
@@ -313,17 +317,17 @@ class LinkageEvaluation:
     def _parts(self, trials: TrialSet) -> dict[str, np.ndarray]:
         """End of a figure's name to (R, C) bool: the pairs that count for it."""
         speakers, counts = self.speakers[self.split], self._in_group(trials, self.split)
-        rows, columns = (np.array([speakers.part(name) for name in names]) for names in _speakers(trials))
+        rows, columns = (np.array([speakers.part(name) for name in names]) for names in trials.speakers)
         parts = {"": counts}
         names = sorted(set(rows.tolist()))
+        pairs_of = {name: counts & np.logical_and.outer(rows == name, columns == name) for name in names}
         if len(names) > 1:
-            parts |= {f"@{name}": counts & np.logical_and.outer(rows == name, columns == name) for name in names}
+            parts |= {f"@{name}": pairs for name, pairs in pairs_of.items()}
         in_language = counts & (transcripts.compare_languages(trials) == 1)
         is_same = scoring.same_speaker(trials)
-        have_sessions = [np.array([speakers.has_sessions(name) for name in side]) for side in _speakers(trials)]
+        have_sessions = [np.array([speakers.has_sessions(name) for name in side]) for side in trials.speakers]
         across_sessions = counts & np.logical_and.outer(*have_sessions)
-        for name in names:
-            of_part = counts & np.logical_and.outer(rows == name, columns == name)
+        for name, of_part in pairs_of.items():
             within = of_part & in_language
             # Without another speaker of the language, a speaker has no pair to be confused with.
             within &= (within & ~is_same).any(axis=1)[:, None]
@@ -335,7 +339,7 @@ class LinkageEvaluation:
         return parts
 
     def _same_speakers(self, length: Length) -> dict[str, np.ndarray]:
-        """As :meth:`_parts`: the speakers of all lengths in seconds, if a length has others too."""
+        """As :meth:`_parts`, of the speakers who have trials of every length in seconds; empty if these are all."""
         if length == ALL:
             return {}
         by_length = {key: trials for key, trials in self.trials[self.split].items() if key != ALL}
@@ -344,11 +348,11 @@ class LinkageEvaluation:
         if all(of_length == shared for of_length in names):
             return {}
         trials = by_length[length]
-        are_shared = ([name in shared for name in side] for side in _speakers(trials))
+        are_shared = ([name in shared for name in side] for side in trials.speakers)
         return {f"@{SAME_SPEAKERS}": self._in_group(trials, self.split) & np.logical_and.outer(*are_shared)}
 
     def _eer(self, scores: np.ndarray, mask: np.ndarray, trials: TrialSet) -> Estimate:
-        return metrics.estimate_eer(np.where(mask, scores, np.nan), *_speakers(trials), seed=self._seed)
+        return metrics.estimate_eer(np.where(mask, scores, np.nan), *trials.speakers, seed=self._seed)
 
     def _find_originals(self, system: str) -> Estimates:
         """Attack by somebody who holds the originals of the trials."""
@@ -443,33 +447,20 @@ class LinkageEvaluation:
 
     def _register(self, clips: Sequence[Clip]) -> str:
         """ "high" or "low", by the median F0 of the first recordings."""
-        f0 = []
-        for clip in clips[:3]:
-            for recording in cut_clip(clip)[:1]:
-                wav = self.outputs.wav("real", recording)
-                f0.append(np.zeros(0) if wav is None else Segment(wav).f0)
-        voiced = np.concatenate(f0) if f0 else np.zeros(0)
-        voiced = voiced[voiced > 0]
+        wavs = [self.outputs.wav("real", recording) for clip in clips[:3] for recording in cut_clip(clip)[:1]]
+        f0 = np.concatenate([np.zeros(0, np.float32), *(Segment(wav).f0 for wav in wavs if wav is not None)])
+        voiced = f0[f0 > 0]
         return "high" if len(voiced) and np.median(voiced) > REGISTER_HZ else "low"
 
     def _can_train_fusion(self, length: Length) -> bool:
         """Whether ``attack`` has a pair of different speakers that counts."""
-        trials = self.trials[ATTACK_SPLIT][length]
-        return bool((self._in_group(trials, ATTACK_SPLIT) & ~scoring.same_speaker(trials)).any())
+        trials = self.trials[ATTACK][length]
+        return bool((self._in_group(trials, ATTACK) & ~scoring.same_speaker(trials)).any())
 
     def _in_group(self, trials: TrialSet, split: str) -> np.ndarray:
         """(R, C) bool: pairs within a corpus, sex and age group."""
         group = self._groups[split]
-        return np.equal.outer(
-            np.array([group[side.speaker] for side in trials.enrollments]),
-            np.array([group[side.speaker] for side in trials.tests]),
-        )
-
-
-def _speakers(trials: TrialSet) -> tuple[list[str], list[str]]:
-    """The speakers of the (R,) enrollments and of the (C,) tests."""
-    enrolled, tested = ([side.speaker for side in sides] for sides in (trials.enrollments, trials.tests))
-    return enrolled, tested
+        return np.equal.outer(*(np.array([group[name] for name in names]) for names in trials.speakers))
 
 
 def _top1(scores: np.ndarray, enrolled: Sequence[str], tested: Sequence[str], size: int | None, seed: int) -> Estimate:
@@ -496,9 +487,9 @@ def _of_split(corpora: Mapping[str, Sequence[Clip]], split: str) -> Speakers:
 
 def _require_unseen(speakers: Mapping[str, Speakers], split: str) -> None:
     """Raise DataError if speakers of the trials are in another split, on which attackers are trained."""
-    for other in (TRAIN_SPLIT, ATTACK_SPLIT):
+    for other in (TRAIN, ATTACK):
         seen = speakers[split].clips.keys() & speakers[other].clips.keys()
-        if seen and (other != split or split == TRAIN_SPLIT):
+        if seen and (other != split or split == TRAIN):
             raise DataError(
                 f"{len(seen)} speakers of the split '{split}' are in '{other}' too, on which the attackers are trained."
                 " Attacks are measured on unseen speakers: give each speaker one split, as train.prepare does."

@@ -115,10 +115,9 @@ def compare_by_plda(
     Parameters
     ----------
     known
-        Training vectors. Those of the speakers of a pair's folds are left out.
+        Training vectors. A pair is scored without those of the folds of its two speakers.
     fold_of
-        Speaker to fold, of speakers in both the training vectors and the trials; empty if these
-        have no speaker in common.
+        Speaker to fold, for the speakers of the trials. Empty if none of them is in ``known``.
     unit_length
         See :class:`BackEnd`.
     """
@@ -178,18 +177,15 @@ def fuse_by_folds(trials: TrialSet, scores: np.ndarray, counts: np.ndarray, fold
 
 def same_speaker(trials: TrialSet) -> np.ndarray:
     """(R, C) bool: pairs of one speaker."""
-    return np.equal.outer(
-        np.array([side.speaker for side in trials.enrollments], dtype=str),
-        np.array([side.speaker for side in trials.tests], dtype=str),
-    )
+    return np.equal.outer(*(np.array(names, dtype=str) for names in trials.speakers))
 
 
 def _blocks(trials: TrialSet, fold_of: Mapping[str, int]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Each pair of folds, a fold with itself too, and (R, C) which pairs have a speaker in each; all without folds."""
-    rows, columns = (
-        np.array([fold_of[side.speaker] if fold_of else 0 for side in sides])
-        for sides in (trials.enrollments, trials.tests)
-    )
+    """Each two folds, or a fold twice, with (R, C) bool: the trials with one speaker in each of them.
+
+    Without ``fold_of``, all trials are of one fold.
+    """
+    rows, columns = (np.array([fold_of[name] if fold_of else 0 for name in names]) for names in trials.speakers)
     for one, other in combinations_with_replacement(sorted({*rows.tolist(), *columns.tolist()}), 2):
         block = (rows[:, None] == one) & (columns == other) | (rows[:, None] == other) & (columns == one)
         if block.any():
@@ -205,16 +201,15 @@ def _compare(
     compare: Callable[..., np.ndarray],
     enrolled: list[np.ndarray | None],
     tested: list[np.ndarray | None],
-    n_enrolled: Sequence[int] | None = None,
-    n_tested: Sequence[int] | None = None,
+    *counts: Sequence[int],
 ) -> np.ndarray:
-    """Compare the sides that have a vector; NaN for the others."""
+    """Compare the sides that have a vector; NaN for the others. ``counts``: of segments of both, if it takes them."""
     rows, columns = ([i for i, vector in enumerate(side) if vector is not None] for side in (enrolled, tested))
     scores = np.full((len(enrolled), len(tested)), np.nan)
     if rows and columns:
         pair = np.stack([enrolled[i] for i in rows]), np.stack([tested[i] for i in columns])
-        counts = () if n_enrolled is None else ([n_enrolled[i] for i in rows], [n_tested[i] for i in columns])
-        scores[np.ix_(rows, columns)] = compare(*pair, *counts)
+        known = ([of_side[i] for i in places] for of_side, places in zip(counts, (rows, columns), strict=False))
+        scores[np.ix_(rows, columns)] = compare(*pair, *known)
     return scores
 
 

@@ -31,10 +31,13 @@ def measure(
 
     Returns
     -------
-    Name of the embedder to ``top1``, the share of recordings whose best match is their speaker;
-    ``eer``, the equal error rate over all pairs of an enrolled speaker and a recording; ``eer_3s``,
-    the same over all pairs of an enrolled piece and another piece; and ``eer_3s_difference``, this
-    less Resemblyzer's in points, paired by speaker, if it is among the embedders.
+    Name of the embedder to its figures:
+
+    - ``top1``: share of recordings whose best match is their speaker.
+    - ``eer``: equal error rate over all pairs of an enrolled speaker and a recording.
+    - ``eer_3s``: the same over all pairs of an enrolled piece and another piece.
+    - ``eer_3s_difference``: ``eer_3s`` less Resemblyzer's, in points and paired by speaker, if
+      Resemblyzer is among the embedders.
     """
     enrolled_speakers = sorted(dataset.parts)
     # For a speaker with little audio the source part is the reference part: it counts once.

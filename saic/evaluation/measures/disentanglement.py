@@ -16,7 +16,7 @@ arXiv:1610.01644.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -72,20 +72,18 @@ def measure(
     content, mels, embeddings = {}, {}, {}
     for name, wavs in _wavs_by_speaker(dataset, progress):
         content[name] = _speech_codes(pipeline, wavs, stride)
-        mels[name] = _over_speech([_group_means(_mel(wav), stride) for wav in wavs], wavs, stride)
+        log_mels = [log_mel(torch.from_numpy(wav)).numpy() for wav in wavs]
+        mels[name] = _over_speech([_group_means(mel, stride) for mel in log_mels], wavs, stride)
         embeddings[name] = _segment_embeddings(pipeline, wavs)
-    measured: dict[str, Estimates] = {}
-    for name, run in {
-        "content": lambda: probes(content, rate_hz=rate_hz, seed=seed),
-        "log_mel": lambda: probes(mels, rate_hz=rate_hz, seed=seed),
-        # Segments overlap by half. A gap of two segments leaves half a segment between training and
-        # test.
-        "speaker": lambda: frame_probe(embeddings, gap=2, seed=seed),
-    }.items():
-        measured[name] = run()
-        progress("probe", len(measured), 3)
-    _require_control(measured["log_mel"])
-    return measured
+    of_content = probes(content, rate_hz=rate_hz, seed=seed)
+    progress("probe", 1, 3)
+    of_mel = probes(mels, rate_hz=rate_hz, seed=seed)
+    progress("probe", 2, 3)
+    # Segments overlap by half: a gap of two leaves half a segment between training and test.
+    of_speaker = frame_probe(embeddings, gap=2, seed=seed)
+    progress("probe", 3, 3)
+    _require_control(of_mel)
+    return {"content": of_content, "log_mel": of_mel, "speaker": of_speaker}
 
 
 def _require_control(log_mel: Estimates) -> None:
@@ -131,7 +129,8 @@ def probes(codes: Codes, *, rate_hz: float, seed: int) -> Estimates:
     gap, window = round(GAP_S * rate_hz), round(WINDOW_S * rate_hz)
     frame = frame_probe(codes, gap=gap, seed=seed)
     names, train, test = _split(codes, gap, window)
-    by_window = _accuracy(names, _windows(train, window), _windows(test, window), _perceptron, seed)
+    perceptron = _scikit_learn().neural_network.MLPClassifier((_HIDDEN,), alpha=_WEIGHT_DECAY, random_state=seed)
+    by_window = _accuracy(names, _windows(train, window), _windows(test, window), perceptron, seed)
     return {
         "frame": frame["frame"],
         "window": by_window,
@@ -143,15 +142,16 @@ def probes(codes: Codes, *, rate_hz: float, seed: int) -> Estimates:
 def frame_probe(codes: Codes, *, gap: int, seed: int) -> Estimates:
     """Run the frame probe alone, with a gap of ``gap`` codes: ``frame`` and ``chance``."""
     names, train, test = _split(codes, gap, 1)
-    accuracy = _accuracy(names, [x.T for x in train], [x.T for x in test], _logistic, seed)
+    regression = _scikit_learn().linear_model.LogisticRegression(max_iter=300)
+    accuracy = _accuracy(names, [x.T for x in train], [x.T for x in test], regression, seed)
     return {"frame": accuracy, "chance": Estimate(100 / len(names), None, None, len(names), "%")}
 
 
 def _split(codes: Codes, gap: int, least: int) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
     """Names of the speakers that are used, and their codes for training and for testing.
 
-    Equally many codes of every speaker are used, and speakers with fewer codes are left out. The
-    number is that of the speaker for which most codes are used in total.
+    All give the same number of codes, and speakers with fewer are left out. The number is the length
+    of one speaker's codes: the one with which most codes are used in total.
     """
     lengths = np.array([x.shape[1] for x in codes.values()])
     length = max(lengths.tolist(), key=lambda length: length * np.sum(lengths >= length), default=0)
@@ -170,31 +170,18 @@ def _windows(codes: Sequence[np.ndarray], length: int) -> list[np.ndarray]:
 
 
 def _accuracy(
-    names: Sequence[str],
-    train: Sequence[np.ndarray],
-    test: Sequence[np.ndarray],
-    build: Callable[[int], Any],
-    seed: int,
+    names: Sequence[str], train: Sequence[np.ndarray], test: Sequence[np.ndarray], classifier: Any, seed: int
 ) -> Estimate:
-    """Accuracy on each speaker's test items (n, F) of a classifier fitted to the training items."""
+    """Accuracy on each speaker's test items (n, F), once a classifier was fitted to the training items."""
     labels, wanted = (np.repeat(names, [len(x) for x in items]) for items in (train, test))
     train_items, test_items = np.concatenate(train), np.concatenate(test)
     mean, deviation = train_items.mean(axis=0), train_items.std(axis=0)
     deviation[deviation < 1e-8] = 1  # a constant feature
-    classifier = build(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence is not required
         classifier.fit((train_items - mean) / deviation, labels)
     hits = 100.0 * (classifier.predict((test_items - mean) / deviation) == wanted)
     return metrics.estimate_mean(hits, wanted, "%", seed=seed)
-
-
-def _logistic(seed: int) -> Any:
-    return _scikit_learn().linear_model.LogisticRegression(max_iter=300)
-
-
-def _perceptron(seed: int) -> Any:
-    return _scikit_learn().neural_network.MLPClassifier((_HIDDEN,), alpha=_WEIGHT_DECAY, random_state=seed)
 
 
 def _scikit_learn() -> Any:
@@ -222,10 +209,6 @@ def _over_speech(found: Sequence[np.ndarray], wavs: Sequence[np.ndarray], stride
     """The columns of (F, L) of each wav that hold speech, end to end."""
     speech = np.concatenate([_group_means(speech_frames(wav)[None], stride)[0] >= 0.5 for wav in wavs])
     return np.concatenate(found, axis=1)[:, speech]
-
-
-def _mel(wav: np.ndarray) -> np.ndarray:
-    return log_mel(torch.from_numpy(wav)).numpy()
 
 
 def _group_means(frames: np.ndarray, stride: int) -> np.ndarray:

@@ -122,7 +122,7 @@ def estimate(
     speakers, targets = [trial.source for trial in trials], [trial.target for trial in trials]
 
     def mean(values: Sequence[float], unit: str, kept: Sequence[bool] | None = None) -> Estimate:
-        """Of the target in each trial, or of the source; a target is that of several sources."""
+        """Mean over the trials that are kept; with a target, which several sources share, the bootstrap draws both."""
         chosen = [None if kept and not kept[i] else value for i, value in enumerate(values)]
         options = {"seed": seed, "are_hits": unit == "%"}
         if SYSTEMS[system].has_target:

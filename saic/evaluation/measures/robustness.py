@@ -138,14 +138,20 @@ def estimate(
 
     Returns
     -------
-    ``wer``: word errors in % against the recognizer's transcript of the clean source.
-    ``target_top1``: share of conversions recognized as the target. ``no_speech``: share of
-    conversions without speech, or whose source the pipeline refuses as no speech; all their words
-    count as deleted. With ``clean`` also ``wer_rise``, the increase in percentage points;
-    ``wer_unconverted``, of the degraded recording itself; ``wer_above_unconverted``, ``wer`` minus
-    that, paired by speaker, in percentage points; and ``cosine``, between the embeddings of both
-    conversions, where both have speech. Each WER is Whisper's, and in ``moonshine_wer`` etc.
-    Moonshine's.
+    - ``wer``: word errors in % against the recognizer's transcript of the clean source.
+    - ``target_top1``: share of conversions recognized as the target.
+    - ``no_speech``: share of conversions without speech, or whose source the pipeline refuses as no
+      speech. All their words count as deleted.
+
+    With ``clean`` also:
+
+    - ``wer_rise``: ``wer`` minus that of the conversions of the clean source, in percentage points.
+    - ``wer_unconverted``: that of the degraded recording itself.
+    - ``wer_above_unconverted``: ``wer`` minus ``wer_unconverted``, in percentage points. All such
+      differences are paired by speaker.
+    - ``cosine``: between the embeddings of both conversions, where both have speech.
+
+    Each WER is Whisper's; ``moonshine_wer`` etc. are Moonshine's.
     """
 
     def mean(values: Sequence[float | None], unit: str, *, are_hits: bool = False) -> Estimate:
@@ -156,12 +162,11 @@ def estimate(
         wers = [conversion.wer_percent.get(prefix) for conversion in conversions]
         result[f"{prefix}wer"] = mean(wers, "%")
         if clean is not None:
-            pairs = zip(wers, (conversion.wer_percent.get(prefix) for conversion in clean), strict=True)
-            result[f"{prefix}wer_rise"] = mean([_difference(one, other) for one, other in pairs], "points")
+            of_clean = [conversion.wer_percent.get(prefix) for conversion in clean]
             unconverted = [conversion.unconverted_wer_percent.get(prefix) for conversion in conversions]
+            result[f"{prefix}wer_rise"] = mean(_differences(wers, of_clean), "points")
             result[f"{prefix}wer_unconverted"] = mean(unconverted, "%")
-            pairs = zip(wers, unconverted, strict=True)
-            result[f"{prefix}wer_above_unconverted"] = mean([_difference(one, other) for one, other in pairs], "points")
+            result[f"{prefix}wer_above_unconverted"] = mean(_differences(wers, unconverted), "points")
     are_targets = [100.0 * conversion.is_target for conversion in conversions]
     are_silent = [100.0 * (conversion.embedding is None) for conversion in conversions]
     result["target_top1"] = mean(are_targets, "%", are_hits=True)
@@ -182,8 +187,9 @@ def _wer_percent(
     return {prefix: 100 * of_text.errors / of_text.length for prefix, of_text in edits.items()}
 
 
-def _difference(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one - other
+def _differences(values: Sequence[float | None], others: Sequence[float | None]) -> list[float | None]:
+    pairs = zip(values, others, strict=True)
+    return [None if one is None or other is None else one - other for one, other in pairs]
 
 
 def _cosine(one: np.ndarray | None, other: np.ndarray | None) -> float | None:

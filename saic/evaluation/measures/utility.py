@@ -85,13 +85,15 @@ def measure(
 
     Returns
     -------
-    System to figure name to estimate, see :func:`estimate`. ``wer_true_rise``: ``wer_true`` minus
-    that of the recordings, paired; ``wer_price`` and ``wer_true_price`` of
-    :data:`COMPARED_PROFILES`: minus those of :data:`PROFILE_BASELINE`, paired, if it is measured.
-    ``wer@PART``, ``wer_true_rise@PART`` etc.: word figures of a part of the corpus, see
-    :func:`~saic.evaluation.measures.words.parts`. A language that
-    :func:`~saic.evaluation.measures.words.unrecognized` leaves out has the figures that show why, and
-    no others.
+    System to figure name to estimate. Beside the figures of :func:`estimate`:
+
+    - ``wer_true_rise``: ``wer_true`` minus that of the recordings, paired.
+    - ``wer_price``, ``wer_true_price``, for :data:`COMPARED_PROFILES`: ``wer`` and ``wer_true`` minus
+      those of :data:`PROFILE_BASELINE`, paired, if it is measured.
+    - ``wer@PART``, ``wer_true_rise@PART`` etc.: word figures of a part of the corpus, see
+      :func:`~saic.evaluation.measures.words.parts`. A language that
+      :func:`~saic.evaluation.measures.words.unrecognized` leaves out has only the figures that show
+      why.
 
     Raises
     ------
@@ -137,14 +139,18 @@ def estimate(rows: Sequence[OutputFigures], *, seed: int) -> Estimates:
     ``wer``, ``cer``, ``insertions``: word error rate, character error rate and inserted words in %
     of the source's words, against the recognizer's transcript of the source. This needs no true
     text, and an error of the recognizer that is the same in source and output does not count. In a
-    language that is written without spaces all three count characters.
+    language that is written without spaces all three count characters. For the average see
+    :func:`~saic.evaluation.measures.text_errors.pool_by_speaker`.
+
     ``wer_true``, ``cer_true``, ``insertions_true``: the same against the true text, over whole
-    clips of the speakers that have texts. See
-    :func:`~saic.evaluation.measures.text_errors.pool_by_speaker` for the average. These are
-    Whisper's; ``moonshine_wer`` etc. are Moonshine's, whose own transcript of the source is then
-    the reference. ``dnsmos_*``: see :class:`~saic.evaluation.evaluators.dnsmos.Dnsmos`;
-    ``distillmos``: see :class:`~saic.evaluation.evaluators.distillmos.DistillMos`; the others:
-    :mod:`saic.evaluation.measures.prosody`, shares in %. Those that compare frames have no value
+    clips of the speakers that have texts.
+
+    All of these are Whisper's. ``moonshine_wer`` etc. are Moonshine's, with its own transcript of the
+    source as the reference.
+
+    ``dnsmos_*``: see :class:`~saic.evaluation.evaluators.dnsmos.Dnsmos`. ``distillmos``: see
+    :class:`~saic.evaluation.evaluators.distillmos.DistillMos`. The others: see
+    :mod:`saic.evaluation.measures.prosody`; shares are in %. Those that compare frames have no value
     if most outputs have another length than their source.
 
     ``real`` is its own source: its ``wer`` is 0 and its prosody perfect by definition.

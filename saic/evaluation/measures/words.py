@@ -122,9 +122,10 @@ def unrecognized(
 ) -> dict[str, dict[str, Estimates]]:
     """Languages other than English that Whisper does not recognize well enough to measure words in them.
 
-    These are those whose recordings have a WER above 40 % against the true text, or no text or no
-    recognizer to tell, and those of 20 speakers or more in which a copy of the recording has a WER
-    above 30 % against the transcript of the recording: there :func:`check_control` would stop the run.
+    A language is one of them in three cases. Its recordings have a WER above 40 % against the true
+    text. Or that WER is unknown, since there are no texts or no recognizer knows the language. Or it
+    has 20 speakers or more, and a copy of a recording has a WER above 30 % against the transcript of
+    the recording: there :func:`check_control` would stop the run.
 
     Returns
     -------
