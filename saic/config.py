@@ -5,6 +5,7 @@ raises :class:`~saic.errors.ConfigError`, which names the valid keys. Keys of ve
 renamed by :mod:`saic.migration`.
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -295,7 +296,7 @@ class Config(_Section):
             config = cls.model_validate(migrate_config(values) if isinstance(values, dict) else values)
         except ValidationError as error:
             raise ConfigError("\n".join(_explain(cls, e) for e in error.errors())) from None
-        down, up = _product(config.content_encoder.strides), _product(config.decoder.upsampling)
+        down, up = config.content_stride, math.prod(config.decoder.upsampling)
         if down != up:
             raise ConfigError(
                 f"The product of decoder.upsampling is {up}, that of content_encoder.strides {down}: they must agree."
@@ -328,14 +329,7 @@ class Config(_Section):
     @property
     def content_stride(self) -> int:
         """Mel frames per content code."""
-        return _product(self.content_encoder.strides)
-
-
-def _product(values: tuple[int, ...]) -> int:
-    result = 1
-    for value in values:
-        result *= value
-    return result
+        return math.prod(self.content_encoder.strides)
 
 
 def _explain(root: type[BaseModel], error: dict[str, Any]) -> str:

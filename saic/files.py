@@ -22,7 +22,7 @@ _BLOCK_BYTES = 2**20
 
 
 class DiskError(UsageError):
-    """The disk of an output or of temporary files is full, read-only or gone: so it is for later outputs."""
+    """The disk of outputs or of temporary files is full, read-only or gone. Later outputs would fail too."""
 
 
 def as_usage_error(error: OSError | ValueError, what: str) -> UsageError:
@@ -109,7 +109,7 @@ def write(path: Path, data: bytes | BinaryIO, *, force: bool = False, mode: int 
     path
         The file to write, in a folder that exists.
     data
-        All of its content, or an open file that has it.
+        The content, or an open file, which is copied from its start.
     force
         Replace the file if there is one.
     mode
@@ -161,7 +161,7 @@ def temporary_file() -> BinaryIO:
 
 
 def blocks_of(data: bytes | BinaryIO) -> Iterator[bytes]:
-    """The content of a file, of which these are the bytes, or which is open; from its start."""
+    """Blocks of the bytes, or of an open file from its start."""
     if isinstance(data, bytes):
         yield data
         return
@@ -171,7 +171,7 @@ def blocks_of(data: bytes | BinaryIO) -> Iterator[bytes]:
 
 
 def sha256_of(data: bytes | BinaryIO) -> str:
-    """SHA-256 of the content of :func:`blocks_of`, in hex digits."""
+    """SHA-256 of the bytes, or of an open file from its start, in hex digits."""
     digest = hashlib.sha256()
     for block in blocks_of(data):
         digest.update(block)

@@ -16,6 +16,8 @@ from saic.config import Config
 from saic.data import manifest
 from saic.errors import DataError, SilentAudio, UsageError
 from saic.model.model import Model
+from saic.training.loop import latest, load_checkpoint
+from saic.weights import MODEL, sha256
 from tests.conftest import RATE, voice
 from train import pilot
 from train.pilot_report import Score, report, table
@@ -157,6 +159,8 @@ def test_command_trains_configs_measures_weights_and_goes_on_with_resume(
     names = known.content_encoder.state_dict().keys()
     assert all((known.content_encoder.state_dict()[n] == made.content_encoder.state_dict()[n]).all() for n in names)
     assert made.config.vocoder.kind == "neural" and made.config.stage2.steps == 3
+    checkpoint = load_checkpoint(latest(tmp_path / "run" / "frozen"))
+    assert checkpoint["inputs"]["--content"] == sha256(tmp_path / "known" / MODEL)
     monkeypatch.setattr(pilot, "Stage2", None)  # nothing is trained again
     pilot.main(designs, **options, resume=True)
     assert json.loads((tmp_path / "run" / "pilot.json").read_text(encoding="utf-8")) == found
@@ -174,6 +178,8 @@ def test_designs_need_one_budget_and_names_of_their_own(
     options = {"data": [corpus], "run": tmp_path / "run", "speakers": 3}
     with pytest.raises(UsageError, match="equal budgets"):
         pilot.main([str(tmp_path / "tiny.yaml"), str(tmp_path / "larger.yaml")], **options)
+    with pytest.raises(UsageError, match="Corpus 2: There is no manifest"):
+        pilot.main([str(tmp_path / "tiny.yaml")], **options | {"data": [corpus, tmp_path / "none"]})
     with pytest.raises(UsageError, match="names of their own"):
         pilot.main([str(tmp_path / "tiny.yaml"), str(tmp_path / "tiny.yaml")], **options)
 

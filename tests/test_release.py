@@ -255,6 +255,9 @@ def test_what_would_fail_after_hours_is_refused_at_the_start(corpus: Path, confi
     (tmp_path / "config.yaml").write_text("stage1: {steps: 2}\nvocoder_training: {steps: 2}\n")
     with pytest.raises(ConfigError, match=r"no section stage2\..*v1\.yaml"):
         release.main([corpus], run, tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_text("stage1: {}\nstage2: {distill_steps: 2}\nvocoder: {steps: 2}\n")
+    with pytest.raises(ConfigError, match=r"leave out stage2\.distill_steps"):  # vocoder_training, by its old name
+        release.main([corpus], run, tmp_path / "config.yaml")
     with pytest.raises(ConfigError, match=r"leave out stage2\.distill_steps"):
         (tmp_path / "config.yaml").write_text("stage1: {steps: 2}\nstage2: {distill_steps: 2}\nvocoder_training: {}\n")
         release.main([corpus], run, tmp_path / "config.yaml")

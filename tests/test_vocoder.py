@@ -14,7 +14,7 @@ from saic import audio
 from saic.config import Config
 from saic.conversion import Speech
 from saic.data import manifest
-from saic.errors import DataError, WeightsError
+from saic.errors import DataError, UsageError, WeightsError
 from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.signal.f0 import (
@@ -262,6 +262,43 @@ def test_training_from_a_vocoder_copies_its_tensors_and_other_sizes_raise_weight
         torch.testing.assert_close(stage.network.state_dict()[name], tensor, rtol=0, atol=0)
     with pytest.raises(WeightsError, match="other sizes"):
         VocoderStage(waveforms, TINY, SourceFilter(2 * TINY.vocoder.channels, 1, 7, 1).state_dict())
+
+
+def test_run_with_other_data_or_networks_is_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from train import vocoder
+
+    class Stage:
+        def __init__(self, *_: object, **__: object) -> None: ...
+        def step(self, i: int) -> dict[str, float]:
+            return {"loss": 1.0}
+
+        def validate(self) -> dict[str, float]:
+            return {}
+
+        def state_dict(self) -> dict[str, dict]:
+            return {"network": {}}
+
+        def load_state_dict(self, state: dict) -> None: ...
+
+    monkeypatch.setattr(vocoder, "VocoderStage", Stage)
+    monkeypatch.setattr(vocoder, "_write_samples", lambda *_: None)
+
+    def train(stop: int, *, data: str = "data", init: float = 0.0, recognizer: Path | None = None) -> None:
+        training_set = SimpleNamespace(fingerprint=data)
+        monkeypatch.setattr(vocoder, "_read", lambda *_: SimpleNamespace(training_set=training_set))
+        networks = {"init": {"weight": torch.full((1,), init)}, "recognizer": recognizer}
+        vocoder.train([], tmp_path / "run", TINY, **networks, steps=range(stop), resume=stop > 1)
+
+    PhoneRecognizer(5, channels=8, n_blocks=2, kernel=3).save(tmp_path)
+    train(1)
+    for name, changed in {
+        "--data": {"data": "other"},
+        "--init": {"init": 1.0},
+        "--rec": {"recognizer": tmp_path},
+    }.items():
+        with pytest.raises(UsageError, match=f"other inputs, or in another order: {name}"):
+            train(2, **changed)
+    train(2)
 
 
 def test_entry_point_trains_resumes_installs_and_fine_tunes(corpus_folder: Path, tmp_path: Path) -> None:

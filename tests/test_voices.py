@@ -8,6 +8,7 @@ import soundfile as sf
 
 from saic.config import Config
 from saic.data import manifest
+from saic.data.left_out import LeftOut
 from saic.errors import DataError
 from saic.gallery import Gallery
 from saic.model.model import Model
@@ -74,6 +75,16 @@ def test_threshold_takes_training_speakers_if_dev_has_too_few(tmp_path: Path, we
     voices.main([corpus(tmp_path, "FMFM", 0)], weights)
     assert "were in training" in capsys.readouterr().out
     assert -1 <= Gallery.load(weights / VOICES).threshold <= 1
+
+
+def test_speakers_of_the_threshold_are_chosen_once_for_all_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = []
+    monkeypatch.setattr(voices, "_first_speakers", lambda clips, count: lists.append(clips) or set())
+    monkeypatch.setattr(voices, "_embed_parts", lambda *_, **__: [])
+    clips = [manifest.Clip(Path("-"), str(k), "a", "F", 3.0, None, "train") for k in range(5)]
+    with pytest.raises(DataError, match="two speakers"):
+        voices._threshold(None, clips, clips, LeftOut())
+    assert lists == [clips + clips]
 
 
 def test_synthetic_voices_take_the_place_of_people_and_keep_their_order() -> None:

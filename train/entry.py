@@ -1,12 +1,14 @@
 """Options, error handling and data loading of the training entry points."""
 
+import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from torch import Tensor
 from tqdm import tqdm
 
 from saic.config import Config
@@ -120,17 +122,23 @@ def read_training_set(data: Sequence[Path], split: str, config: Config, parallel
         return training_set
     print_broken(training_set)
     minutes = training_set.mel.shape[1] / FRAMES_PER_S / 60
-    print(
-        f"{split}: {len(training_set.clips)} clips, {len(training_set.speakers)} speakers, {minutes:.0f} minutes",
-        end="",
-    )
-    print(f" ({training_set.skipped} clips without a segment of speech left out)" if training_set.skipped else "")
+    n_clips, n_speakers, n_skipped = len(training_set.clips), len(training_set.speakers), training_set.skipped
+    left_out = f" ({n_skipped} clips without a segment of speech left out)" if n_skipped else ""
+    print(f"{split}: {n_clips} clips, {n_speakers} speakers, {minutes:.0f} minutes{left_out}")
     return training_set
 
 
 def hash_of(path: Path | None, name: str) -> str | None:
     """SHA-256 of a file, or of the file ``name`` in a folder; None for no path. For the inputs of a run."""
     return None if path is None else sha256(path if path.is_file() else path / name)
+
+
+def hash_of_tensors(tensors: Iterable[Tensor]) -> str:
+    """SHA-256 of the elements of tensors, in their order. For the inputs of a run."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def print_broken(training_set: TrainingSet) -> None:

@@ -33,7 +33,6 @@ from tqdm import tqdm
 
 from saic.audio import SAMPLE_RATE
 from saic.config import Config
-from saic.data import manifest
 from saic.errors import SilentAudio, TooShort, UsageError
 from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer
 from saic.evaluation.evaluators.evaluators import CachedEvaluators, Evaluators
@@ -46,12 +45,11 @@ from saic.profiles import PROSODY_KEPT
 from saic.training.initialization import mel_statistics
 from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
-from saic.training.phone_recognizer import FILE as RECOGNIZER
-from saic.training.phone_recognizer import load_recognizer
-from saic.training.speaker import FILE as SPEAKER
+from saic.training.phone_recognizer import RECOGNIZER_FILE, load_recognizer
+from saic.training.speaker import SPEAKER_FILE
 from saic.training.stage2 import Stage2
+from saic.weights import MODEL, load, load_vocoder, resolve, save_vocoder, sha256
 from saic.weights import VOCODER as VOCODER_FILE
-from saic.weights import load, load_vocoder, resolve, save_vocoder
 from train.entry import (
     DATA,
     DataOption,
@@ -61,6 +59,7 @@ from train.entry import (
     hash_of,
     named_weights,
     read_config,
+    read_corpora,
     read_training_set,
     run,
 )
@@ -96,7 +95,7 @@ def main(
     """Train the designs, convert clips of dev speakers, and write words and leak."""
     named = _named(designs)
     evaluators = Evaluators(_embedders(), WhisperASR(asr), moonshine=MoonshineASR())
-    trials = choose([manifest.read(path, splits=["dev"]) for path in data], speakers)
+    trials = choose(read_corpora(data, ["dev"]), speakers)
     configs = {name: _config(Path(design), steps) for name, design in named.items() if _is_config(design)}
     if len({config.training.model_dump_json() for config in configs.values()}) > 1:
         raise UsageError("The designs have other sections 'training': equal budgets need equal ones.")
@@ -123,8 +122,9 @@ def main(
             )
             inputs = {
                 DATA: training_set.fingerprint,
-                "--speaker": hash_of(speaker, SPEAKER) if has_tdnn else None,
-                "--recognizer": hash_of(recognizer, RECOGNIZER),
+                "--content": None if known is None else sha256(known.folder / MODEL),
+                "--speaker": hash_of(speaker, SPEAKER_FILE) if has_tdnn else None,
+                "--recognizer": hash_of(recognizer, RECOGNIZER_FILE),
             }
             run_stage(stage, Schedule(steps, _SAVE_EVERY), folder, resume=resume, inputs=inputs)
             _save(stage.model, folder / "weights")

@@ -102,8 +102,7 @@ def main(
 def _read_config(path: Path) -> Config:
     """The config; :class:`ConfigError` if stage 2 needs weights, or a stage has the defaults, which suit no release."""
     settings = read_config(path)
-    stated = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    if missing := [name for name in _SECTIONS if name not in stated]:
+    if missing := [name for name in _SECTIONS if name not in settings.model_fields_set]:
         raise ConfigError(
             f"The config has no section {' and no '.join(missing)}. A release needs the settings of every stage in one"
             " file, as in train/configs/v1.yaml."
@@ -192,11 +191,11 @@ def _chosen(progress: Progress, name: str | None) -> list[Part]:
 def _print_plan(progress: Progress, chosen: Sequence[Part], config: Config, data: Sequence[Path], device: str) -> None:
     """Print every part with its steps, and its time: taken, or of a chosen one estimated from a few steps here."""
     to_do = {part.name for part in chosen if not progress.is_finished(part)}
-    wanted = {part.stage for part in progress.parts if part.stage and part.name in to_do}
+    timed = {part.stage for part in progress.parts if part.name in to_do} - {"", PARALLEL}
     seconds = {PARALLEL: _CLIP_S / (os.cpu_count() or 1)}
-    if wanted := wanted - {PARALLEL}:
-        print(f"Measuring a few steps of: {', '.join(sorted(wanted))}", flush=True)
-        made = stages(config, read_clips(data, "train"), lossless_clips(data, "train"), device, wanted)
+    if timed:
+        print(f"Measuring a few steps of: {', '.join(sorted(timed))}", flush=True)
+        made = stages(config, read_clips(data, "train"), lossless_clips(data, "train"), device, timed)
         seconds |= {name: seconds_per_step(stage) for name, stage in made}
     left_s, long = 0.0, []
     print(f"{'Part':<16}{'Steps':>8}  Time")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from saic.config import Config
+from saic.config import Config, Stage1, Stage2, VocoderTraining
 from saic.data.manifest import MANIFEST_NAME
 from saic.errors import UsageError
 from saic.model.model import Model
 from saic.training.perceptual import FEATURES
-from saic.training.phone_recognizer import FILE as RECOGNIZER_FILE
-from saic.training.speaker import FILE as SPEAKER_FILE
+from saic.training.phone_recognizer import RECOGNIZER_FILE
+from saic.training.speaker import SPEAKER_FILE
 from saic.training.stage1 import CODES, read_codes
 from saic.weights import MODEL, PROSODY, VOCODER, VOICES, save_vocoder
 from train import kokoro, perceptual, prosody, recognizer, speaker, stage1, stage2, vocoder, voices
@@ -120,8 +120,7 @@ class Recipe:
                 device=self.device,
             )
 
-        settings, inputs = self.config.stage1, (PARALLEL, PERCEPTUAL, SPEAKER)
-        return self._cut("stage1", settings.steps, settings.part_steps, CODES, inputs, train)
+        return self._cut("stage1", self.config.stage1, CODES, (PARALLEL, PERCEPTUAL, SPEAKER), train)
 
     def _stage2(self, codes: str) -> list[Part]:
         def train(name: str, steps: range, before: str | None, resume: bool) -> None:
@@ -140,10 +139,8 @@ class Recipe:
                 device=self.device,
             )
 
-        settings = self.config.stage2
         inputs = (PARALLEL, RECOGNIZER, PERCEPTUAL, SPEAKER, codes)
-        file = f"{stage2.WEIGHTS}/{MODEL}"
-        return self._cut("stage2", settings.steps, settings.part_steps, file, inputs, train)
+        return self._cut("stage2", self.config.stage2, f"{stage2.WEIGHTS}/{MODEL}", inputs, train)
 
     def _vocoder(self, model: str) -> list[Part]:
         def train(name: str, steps: range, before: str | None, resume: bool) -> None:
@@ -159,8 +156,7 @@ class Recipe:
                 device=self.device,
             )
 
-        settings = self.config.vocoder_training
-        return self._cut("vocoder", settings.steps, settings.part_steps, VOCODER, (RECOGNIZER, model), train)
+        return self._cut("vocoder", self.config.vocoder_training, VOCODER, (RECOGNIZER, model), train)
 
     def _finish(self, model: str, last_vocoder: str) -> list[Part]:
         """Gallery and prosody predictor, in the folder of the finished weights."""
@@ -185,8 +181,7 @@ class Recipe:
     def _cut(
         self,
         stage: str,
-        n_steps: int,
-        part_steps: int | None,
+        settings: Stage1 | Stage2 | VocoderTraining,
         file: str,
         inputs: tuple[str, ...],
         train: Callable[[str, range, str | None, bool], None],
@@ -195,8 +190,8 @@ class Recipe:
 
         ``train`` gets a part's name, its steps, the name of the part before, and whether it resumes.
         """
-        size = part_steps or n_steps
-        ranges = [range(first, min(first + size, n_steps)) for first in range(0, n_steps, size)]
+        size = settings.part_steps or settings.steps
+        ranges = [range(first, min(first + size, settings.steps)) for first in range(0, settings.steps, size)]
         own = tuple(name for name in inputs if self._is_part(name))
         found: list[Part] = []
         for k, steps in enumerate(ranges, start=1):
@@ -212,7 +207,7 @@ class Recipe:
         return self.run / name if self._is_part(name) else None
 
     def _is_part(self, name: str) -> bool:
-        """Whether the release makes this, which depends on the config for what is not a stage."""
+        """Whether the release has a part of this name. Stages always are; the others depend on the config."""
         optional = {
             PARALLEL: self.sources.kokoro is not None,
             RECOGNIZER: uses_recognizer(self.config),

@@ -27,7 +27,7 @@ from saic.training import teacher as teacher_module
 from saic.training.clip_cache import cached
 from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
-from saic.training.speaker import FILE, SpeakerTraining
+from saic.training.speaker import SPEAKER_FILE, SpeakerTraining
 from saic.training.teacher import DVectors
 from saic.training.training_set import TrainingSet
 from train.entry import (
@@ -56,7 +56,7 @@ def main(
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
     start(run, settings, resume=resume)
-    if is_finished(run, settings.speaker_training.steps) and (run / FILE).is_file():
+    if is_finished(run, settings.speaker_training.steps) and (run / SPEAKER_FILE).is_file():
         return
     training_set = read_training_set(data, "train", settings)
     stage = SpeakerTraining(training_set, settings, teacher_embeddings(training_set.clips), device)

@@ -24,8 +24,7 @@ from saic.training import distributed
 from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import FEATURES, load_features
-from saic.training.speaker import FILE as SPEAKER
-from saic.training.speaker import load_speaker_encoder, speaker_means
+from saic.training.speaker import SPEAKER_FILE, load_speaker_encoder, speaker_means
 from saic.training.stage1 import CODES, Stage1, read_codes
 from train.entry import (
     DATA,
@@ -48,7 +47,6 @@ PerceptualOption = Annotated[
         help="Run folder of train.perceptual, or a file of torchvision's vgg16 weights; without it, mel L1 only.",
     ),
 ]
-
 
 SpeakerOption = Annotated[
     Path | None, typer.Option("--speaker", help="Run folder of train.speaker, for a config with a tdnn.")
@@ -106,7 +104,7 @@ def train(
     inputs = {
         DATA: training_set.fingerprint,
         "--perceptual": hash_of(perceptual, FEATURES),
-        "--speaker": hash_of(speaker, SPEAKER),
+        "--speaker": hash_of(speaker, SPEAKER_FILE),
     }
     stage = Stage1(
         training_set,

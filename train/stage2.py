@@ -14,7 +14,6 @@ have their own speaker encoder, which ``--speaker DIR`` replaces.
 Writes the finished weights to ``DIR/weights``, for the ``--weights`` option of any command.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,9 +28,8 @@ from saic.training.initialization import mel_statistics
 from saic.training.loop import Schedule, is_finished, latest, start
 from saic.training.loop import run as run_stage
 from saic.training.perceptual import FEATURES, load_features
-from saic.training.phone_recognizer import FILE as RECOGNIZER
-from saic.training.phone_recognizer import load_recognizer
-from saic.training.speaker import FILE as SPEAKER
+from saic.training.phone_recognizer import RECOGNIZER_FILE, load_recognizer
+from saic.training.speaker import SPEAKER_FILE
 from saic.training.stage1 import read_codes
 from saic.training.stage2 import Stage2
 from saic.weights import SUMS
@@ -44,6 +42,7 @@ from train.entry import (
     ResumeOption,
     RunOption,
     hash_of,
+    hash_of_tensors,
     named_weights,
     read_config,
     read_training_set,
@@ -162,8 +161,8 @@ def train(
         "--stage1 or --init": _hash_of_weights(initial),
         "--content": _hash_of_weights(content),
         "--perceptual": hash_of(perceptual, FEATURES),
-        "--speaker": hash_of(speaker, SPEAKER),
-        "--recognizer": hash_of(recognizer, RECOGNIZER),
+        "--speaker": hash_of(speaker, SPEAKER_FILE),
+        "--recognizer": hash_of(recognizer, RECOGNIZER_FILE),
     }
     schedule = Schedule(steps.stop, first=steps.start)
     run_stage(stage, schedule, run, resume=resume, validate=stage.validate, inputs=inputs)
@@ -175,11 +174,8 @@ def _hash_of_weights(initial: dict[str, Any] | Model | None) -> str | None:
     """SHA-256 of the tensors that the stage starts from: all of a model, or the content codes of stage 1."""
     if initial is None:
         return None
-    tensors = initial.state_dict().values() if isinstance(initial, Model) else [initial["codes"]["content.weight"]]
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()
+    is_model = isinstance(initial, Model)
+    return hash_of_tensors(initial.state_dict().values() if is_model else [initial["codes"]["content.weight"]])
 
 
 def _weights(init: str) -> Model:

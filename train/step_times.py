@@ -25,8 +25,6 @@ from saic.training.vocoder import VocoderStage
 from saic.training.waveform_set import WaveformSet
 from train import recognizer
 
-PERCEPTUAL, SPEAKER, STAGE1, STAGE2 = "perceptual", "speaker", "stage1", "stage2"
-VOCODER, PROSODY = "vocoder", "prosody"
 _N_CLIPS = 16
 _N_CENTERS = 128
 _TEACHER_SIZE = 256
@@ -99,14 +97,14 @@ def stages(
         return ProsodyTraining(crops, crops, centers, 1.0, config, config.prosody_training.steps, device)
 
     makers: dict[str, Callable[[], Stage]] = {
-        PERCEPTUAL: lambda: PerceptualStage(data(), config, device),
-        SPEAKER: speaker,
-        STAGE1: lambda: Stage1(data(), config, features(), device),
-        STAGE2: lambda: Stage2(data(), config, None, features(), recognizer=phones(), device=device),
-        VOCODER: vocoder,
-        PROSODY: prosody,
+        "perceptual": lambda: PerceptualStage(data(), config, device),
+        "speaker": speaker,
+        "stage1": lambda: Stage1(data(), config, features(), device),
+        "stage2": lambda: Stage2(data(), config, None, features(), recognizer=phones(), device=device),
+        "vocoder": vocoder,
+        "prosody": prosody,
     }
-    has = {PERCEPTUAL: uses_perceptual(config), SPEAKER: config.speaker_encoder.tdnn is not None}
+    has = {"perceptual": uses_perceptual(config), "speaker": config.speaker_encoder.tdnn is not None}
     for name, make in makers.items():
         if has.get(name, True) and (only is None or name in only):
             yield name, make()

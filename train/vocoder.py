@@ -35,18 +35,21 @@ from saic.signal.mel import SAMPLE_RATE, log_mel
 from saic.training.clip_cache import cached
 from saic.training.loop import Schedule, is_finished, latest, load_checkpoint, start
 from saic.training.loop import run as run_stage
-from saic.training.phone_recognizer import load_recognizer
+from saic.training.phone_recognizer import RECOGNIZER_FILE, load_recognizer
 from saic.training.training_set import TrainingSet
 from saic.training.vocoder import VocoderStage
 from saic.training.waveform_set import WaveformSet
 from saic.vocoder.source_filter import NeuralVocoder
 from saic.weights import MODEL, VOCODER, load_vocoder, resolve, save_vocoder, sha256, write_tensors
 from train.entry import (
+    DATA,
     ConfigOption,
     DataOption,
     DeviceOption,
     ResumeOption,
     RunOption,
+    hash_of,
+    hash_of_tensors,
     named_weights,
     print_broken,
     read_clips,
@@ -128,8 +131,9 @@ def train(
     if not is_finished(run, steps.stop):
         reconstruct = None if reconstructed_by is None else _reconstructor(reconstructed_by, device)
         unseen = _read(data, "dev", settings.segment_frames)
+        waveforms = _read(data, "train", settings.segment_frames, reconstruct)
         stage = VocoderStage(
-            _read(data, "train", settings.segment_frames, reconstruct),
+            waveforms,
             config,
             init,
             recognizer=load_recognizer(recognizer, device) if recognizer else None,
@@ -142,14 +146,20 @@ def train(
             _write_samples(run, stage, unseen)
             return stage.validate()
 
+        inputs = {
+            DATA: waveforms.training_set.fingerprint,
+            "--init": None if init is None else hash_of_tensors(init.values()),
+            "--reconstructed-by": None if reconstructed_by is None else sha256(reconstructed_by.folder / MODEL),
+            "--recognizer": hash_of(recognizer, RECOGNIZER_FILE),
+        }
         schedule = Schedule(steps.stop, save_every=500, first=steps.start)
-        run_stage(stage, schedule, run, resume=resume, validate=validate)
+        run_stage(stage, schedule, run, resume=resume, validate=validate, inputs=inputs)
     tensors = load_checkpoint(latest(run))["stage"]["network"]
     write_tensors(run / VOCODER, {name: tensor.half().contiguous() for name, tensor in tensors.items()})
 
 
 def _reconstructor(model: Model, device: str) -> Callable[[TrainingSet, int], torch.Tensor]:
-    """Function from a clip of a set to the log-mel (80, T) that a model of finished weights reconstructs in its voice.
+    """Return a function of a set and the index of a clip: the log-mel (80, T) that finished weights reconstruct.
 
     The mels are kept in the cache.
     """

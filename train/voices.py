@@ -110,7 +110,7 @@ def _with_most_audio(clips: list[Clip]) -> list[list[Clip]]:
 
 
 def own_sentences_first(chosen: list[list[Clip]]) -> list[list[Clip]]:
-    """The clips of each voice, in the order in which they are taken: first those whose text fewest voices have taken.
+    """Sort the clips of each voice: first those whose text the fewest earlier voices have taken.
 
     Parallel speech repeats its sentences, and so do some corpora. Content codes of one sentence are alike whoever
     speaks, and would form a cluster in the map of content embeddings. Clips without a text keep their order.
@@ -245,7 +245,8 @@ def _threshold(pipeline: Pipeline, dev: list[Clip], train: list[Clip], left_out:
     If the dev split is too small for pairs of both kinds, its speakers' clips are joined, and then
     speakers of the train split are added.
     """
-    fewer = [clip for clip in dev + train if clip.speaker in _first_speakers(dev + train, _THRESHOLD_SPEAKERS)]
+    chosen = _first_speakers(dev + train, _THRESHOLD_SPEAKERS)
+    fewer = [clip for clip in dev + train if clip.speaker in chosen]
     for clips, joined in ((dev, False), (dev, True), (fewer, True)):
         embedded = _embed_parts(pipeline, clips, left_out, joined=joined)
         speakers = np.array([speaker for speaker, _ in embedded], dtype=str)

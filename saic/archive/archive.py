@@ -111,9 +111,10 @@ class Archive:
         """What is left to do, and whether an output that is there may be replaced.
 
         A recording is done if its output and report are there, the output has the hash that the
-        journal has, and the recording has not changed. An output may be replaced if it is the
-        journal's own by its hash; with ``force``, or if the run that is resumed began with it and
-        has not come to this output, any may.
+        journal has, and the recording has not changed.
+
+        An output may be replaced if the journal has its hash. With ``force`` any output may. If a run
+        that began with ``force`` is resumed, any output may that it has not come to.
 
         Parameters
         ----------
@@ -166,12 +167,8 @@ class Archive:
         if self._journal is None:
             self._journal = Journal(self.path)
         rows = [Row(item.output_name, source=self.mapping and item.name) for item in self._items]
-        self._journal.begin(
-            self._settings(self._journal.salt),
-            [*rows, *map(Row, self._extras)],
-            anew=self._force,
-            replaces=self._force,
-        )
+        settings = self._settings(self._journal.salt)
+        self._journal.begin(settings, [*rows, *map(Row, self._extras)], anew=self._force)
         if self.mapping is not None:
             pairs = {**self.known_names, **{item.name: item.output_name for item in self._items}}
             names.write_mapping(self.mapping, pairs.items(), force=bool(self._rows))
@@ -202,13 +199,14 @@ class Archive:
         return sha256_of(path) if os.path.isfile(path) else None
 
     def _may_replace(self, name: str) -> bool:
-        """Whether a file of the output folder is as the journal wrote it, or ``force`` still holds for it."""
-        row = self._rows.get(name)
-        if self._force or row is None:
-            return self._force
-        if self._journal.replaces and (row.sha256 is None or row.state == WRITING):
+        """Whether a file of the output folder may be replaced, see :meth:`sort_out`."""
+        if self._force:
             return True
-        return self._hash(name) in {row.sha256, row.before} - {None}
+        row = self._rows.get(name)
+        if row is None:
+            return False
+        is_still_forced = self._journal.replaces and (row.sha256 is None or row.state == WRITING)
+        return is_still_forced or self._hash(name) in {row.sha256, row.before} - {None}
 
     @property
     def _secret(self) -> bytes:

@@ -105,10 +105,8 @@ class Relabeling:
         UsageError
             ``participants.tsv`` cannot be read as a table with the column participant_id.
         """
-        made, left_out = (
-            {},
-            ["JSON sidecars and other tables are not copied: they may hold names, dates or measurements."],
-        )
+        made: dict[str, bytes] = {}
+        left_out = ["JSON sidecars and other tables are not copied: they may hold names, dates or measurements."]
         if os.path.lexists(folder / PARTICIPANTS):
             made[PARTICIPANTS], n_dropped = _participants(_read(folder / PARTICIPANTS), self.labels)
             if n_dropped:

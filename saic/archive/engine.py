@@ -116,7 +116,7 @@ def attempt(convert: Convert, job: Job, tell: Tell = no_tell) -> Result:
 
 
 def unexpected(error: Exception) -> UnexpectedError:
-    """An error with the kind of another and its place, but not its text, which may hold a file name."""
+    """An error that tells the type and the place of another. Its text is left out: it may hold a file name."""
     at = traceback.extract_tb(error.__traceback__)[-1]
     return UnexpectedError(
         f"An unexpected {type(error).__name__} in {Path(at.filename).name}, line {at.lineno}. Please report it."

@@ -154,19 +154,22 @@ class Journal:
                 " that run beside --resume, or name another output folder."
             )
 
-    def begin(
-        self, settings: dict[str, object], rows: Iterable[Row], *, anew: bool = False, replaces: bool = False
-    ) -> None:
+    def begin(self, settings: dict[str, object], rows: Iterable[Row], *, anew: bool = False) -> None:
         """Write the settings of a run, and queue its files, in one step.
 
-        If the run has begun already, only the files are queued that the journal does not know,
-        unless it begins anew.
+        If the run has begun already, only the files are queued that the journal does not know.
+
+        Parameters
+        ----------
+        anew
+            Start over (--force): forget the files of earlier runs, and note that this one may replace
+            outputs that are not its own.
         """
         with self._change():
             if anew:
                 self._db.execute("DELETE FROM files")
             if anew or self.settings is None:
-                self._put({"settings": settings, "replaces": replaces})
+                self._put({"settings": settings, "replaces": anew})
             self._db.executemany(
                 "INSERT OR IGNORE INTO files (output, source, state) VALUES (?, ?, ?)",
                 [(os.fsencode(row.output), row.source and os.fsencode(row.source), QUEUED) for row in rows],

@@ -132,7 +132,7 @@ class Recipe:
 
     @property
     def hashes(self) -> dict[str, str | None]:
-        """Hashes of the weights and their gallery, by the name that a message gives them; none without a model."""
+        """Hashes of the weights and of their gallery, by their names in messages; empty for mcadams."""
         if self.method == MCADAMS:
             return {}
         from saic.weights import VOICES, fingerprint
@@ -156,7 +156,7 @@ class Recipe:
         return replace(self, weights=weights, asr=asr, targets=targets, key_file=key_file, required_hashes=required)
 
     def settings(self, salt: str) -> dict[str, object]:
-        """What must not change while a run goes on, by the name that a message gives it.
+        """What must not change while a run goes on, by its name in messages.
 
         Key, study and seed cannot be read from it: those of the key are keyed by itself, and a seed
         is hashed slowly.
@@ -195,26 +195,25 @@ class Recipe:
         return _Converter(self, self._changer(pipeline), self._reporter(pipeline)).convert
 
     def _changer(self, pipeline: "Pipeline") -> "_Changer":
-        kept = {"profile": self.profile}
+        profile = self.profile
         if self.targets:
             voice = pipeline.voice(list(self.targets))  # measured once for all recordings
-            return lambda job, progress: pipeline.convert_spooled(job.source, voice, **kept, progress=progress)
+            return lambda job, progress: pipeline.convert_spooled(job.source, voice, profile=profile, progress=progress)
+        voices = None  # by subject, unless each recording gets a pseudonym of its own
         if key := self.load_key():
             settings = {"study": self.study, "register": self.voice, "new_voices": self.new_voices}
             voices = {each: pipeline.pseudonym(key=key, subject=each, **settings) for each in self.subjects}
         elif not self.is_register:
             voices = {None: pipeline.gallery.voice(self.voice).to(self.device)}
-        else:
-            if self.voice not in ("any", "same"):
-                pipeline.pseudonym(register=self.voice)  # a gallery without that register is refused now
-            return lambda job, progress: _noted(
-                pipeline.anonymize_spooled(job.source, seed=job.seed, register=self.voice, **kept, progress=progress),
-                pipeline.gallery.threshold,
-            )
-        return lambda job, progress: _noted(
-            pipeline.anonymize_spooled(job.source, voice=voices[job.subject], **kept, progress=progress),
-            pipeline.gallery.threshold,
-        )
+        elif self.voice not in ("any", "same"):
+            pipeline.pseudonym(register=self.voice)  # a gallery without that register is refused now
+
+        def change(job: Job, progress: "ProgressCallback") -> "SpooledConversion":
+            choice = {"seed": job.seed, "register": self.voice} if voices is None else {"voice": voices[job.subject]}
+            conversion = pipeline.anonymize_spooled(job.source, **choice, profile=profile, progress=progress)
+            return _noted(conversion, pipeline.gallery.threshold)
+
+        return change
 
     def _reporter(self, pipeline: "Pipeline") -> "FileReporter | None":
         if not self.reports:

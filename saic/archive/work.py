@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -105,7 +105,7 @@ class Work:
     tasks: Sequence[Task]
     recipe: Recipe
     n_skipped: int = 0
-    left_out: Sequence[str] = field(default_factory=list)
+    left_out: Sequence[str] = ()
 
     @property
     def n_done_before(self) -> int:

@@ -31,7 +31,8 @@ def identify(
     from saic.pipeline import Clip, Pipeline
 
     pipeline = Pipeline.from_pretrained(weights, device=device)
-    threshold = pipeline.gallery.threshold if threshold is None else threshold
+    if threshold is None:
+        threshold = pipeline.gallery.threshold  # refuses weights without a gallery before recordings are read
     probe = audio.read(clip)
     of_clip, of_known = tell_notes(probe.notes, "CLIP"), []
     enrolled: dict[str, list[Clip]] = {}

@@ -56,8 +56,8 @@ def process(
 ) -> Outcome:
     """Convert what is left to do, and print failures and notes on stderr.
 
-    What fails one recording is raised if that is the only one. A DiskError stops the run. Other
-    errors are not caught.
+    The failure of a single recording is raised. Of several, failures are collected, and a DiskError
+    stops the run. Other errors are not caught.
 
     Parameters
     ----------

@@ -196,13 +196,13 @@ def _write(figure: "Figure", arrays: dict[str, Any], output: Path, data: Path | 
 
     from saic import plots
 
-    written = io.BytesIO()
-    np.savez_compressed(written, **arrays)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         plots.save(figure, output, force=force)
         if data is not None:
             data.parent.mkdir(parents=True, exist_ok=True)
+            written = io.BytesIO()
+            np.savez_compressed(written, **arrays)
             files.write(data, written.getvalue(), force=force)
     except OSError as error:
         raise files.as_usage_error(error, "The figure cannot be written") from None

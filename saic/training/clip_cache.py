@@ -3,8 +3,7 @@
 The folder is ``SAIC_CACHE``, or the platform's cache folder. A file is named by a hash of the clip's
 content, of the modules that decode and measure clips (:data:`MODULES` and those of the measurement),
 and of what is kept in it. So a changed clip or a changed mel is measured again, and the folder may be
-copied to another machine.
-Only its owner can read it. Nothing is ever removed from it.
+copied to another machine. Only its owner can read it. Nothing is ever removed from it.
 """
 
 import hashlib

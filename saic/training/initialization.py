@@ -108,5 +108,6 @@ def copy_phone_encoder(model: Model, weights: Model | None, recognizer: PhoneRec
 
 def _adds_phone_encoder(model: Model, weights: Model | None) -> bool:
     """Whether the model has a phone encoder and the weights have none."""
-    has, had = (m is not None and m.config.content_encoder.phone_encoder is not None for m in (model, weights))
+    has = model.config.content_encoder.phone_encoder is not None
+    had = weights is not None and weights.config.content_encoder.phone_encoder is not None
     return has and not had

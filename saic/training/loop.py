@@ -31,6 +31,7 @@ from saic.training import distributed
 _LOG_EVERY = 20  # steps
 _SAVE_EVERY_S = 480.0  # of the ten minutes that a run may lose, two are left for a validation and for writing
 _KEPT = 2  # newest checkpoints
+_WARMUP_STEPS = 200  # of the learning rate
 _STATE = "state.pt"
 
 
@@ -231,13 +232,13 @@ def generators(seed: int, step: int) -> tuple[np.random.Generator, torch.Generat
     return np.random.default_rng([seed, step]), torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
-def cosine(step: int, steps: int, *, warmup: int = 200, first: int = 0) -> float:
+def cosine(step: int, steps: int, *, first: int = 0) -> float:
     """Factor on the learning rate: half a cosine, 1 to 0, times a linear warm-up.
 
     The warm-up begins at step ``first``, where the optimizer starts without moments. It takes at
     most a tenth of the run.
     """
-    warmup = min(warmup, steps // 10 + 1)
+    warmup = min(_WARMUP_STEPS, steps // 10 + 1)
     ramp = min(1.0, (step - first + 1) / warmup)
     return ramp * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 

@@ -21,7 +21,7 @@ from saic.model.phone_encoder import PhoneEncoder
 from saic.training import distributed
 from saic.weights import write_tensors
 
-FILE = "recognizer.safetensors"
+RECOGNIZER_FILE = "recognizer.safetensors"
 _DIVERGENCE_WEIGHT = 0.2  # a wrong phone gives several nats per frame; feature distances are about 1
 
 
@@ -55,7 +55,8 @@ class PhoneRecognizer(PhoneEncoder):
 
     def save(self, folder: Path) -> None:
         """Write the network (float16) to a run folder."""
-        write_tensors(folder / FILE, {name: tensor.half().cpu() for name, tensor in self.state_dict().items()})
+        stored = {name: tensor.half().cpu() for name, tensor in self.state_dict().items()}
+        write_tensors(folder / RECOGNIZER_FILE, stored)
 
     def _with_phones(self, features: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         return features, self.out(features[-1]).float().log_softmax(dim=-1)
@@ -100,7 +101,7 @@ def load_recognizer(folder: Path, device: str = "cpu") -> PhoneRecognizer:
         The folder holds none.
     """
     try:
-        tensors = load_file(folder / FILE)
+        tensors = load_file(folder / RECOGNIZER_FILE)
         n_phones, channels = tensors["out.weight"].shape
         n_blocks = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
         kernel = tensors["blocks.0.convolution.depthwise.weight"].shape[-1]

@@ -27,7 +27,7 @@ from saic.training.loop import cosine, generators
 from saic.training.training_set import Crops, TrainingSet
 from saic.weights import write_tensors
 
-FILE = "speaker.safetensors"
+SPEAKER_FILE = "speaker.safetensors"
 _AUGMENTATION = AugmentationConfig(vtlp_factors=(1.0,), degraded_share=0.3)  # a warp would change the speaker
 _EQUALIZED_SHARE = 0.7
 _GAIN_NEPERS = 0.5  # standard deviation
@@ -149,7 +149,8 @@ class SpeakerTraining:
         """Write the encoder, with the mel statistics of its input, to a run folder."""
         tensors = {f"encoder.{name}": tensor for name, tensor in self.encoder.state_dict().items()}
         tensors |= {"mel_mean": self.mean, "mel_std": self.std}
-        write_tensors(folder / FILE, {name: tensor.float().contiguous().cpu() for name, tensor in tensors.items()})
+        stored = {name: tensor.float().contiguous().cpu() for name, tensor in tensors.items()}
+        write_tensors(folder / SPEAKER_FILE, stored)
 
 
 def load_speaker_encoder(folder: Path, config: Config, mean: Tensor, std: Tensor) -> TdnnSpeakerEncoder:
@@ -168,7 +169,7 @@ def load_speaker_encoder(folder: Path, config: Config, mean: Tensor, std: Tensor
     """
     encoder = build_speaker_encoder(config.speaker_encoder, N_MELS)
     try:
-        tensors = load_file(folder / FILE)
+        tensors = load_file(folder / SPEAKER_FILE)
         own_mean, own_std = tensors.pop("mel_mean"), tensors.pop("mel_std")
         encoder.load_state_dict({name.removeprefix("encoder."): tensor for name, tensor in tensors.items()})
     except (OSError, KeyError, RuntimeError, SafetensorError):

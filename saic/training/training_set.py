@@ -28,11 +28,22 @@ PHONES_NAME = "phones.json"
 class Crops:
     """A batch of crops, all of one length.
 
-    ``mel`` (B, 80, S) log-mel; ``f0`` (B, S) in Hz, 0 where unvoiced; ``f0_stats`` (B, 2) median
-    and spread of log2 F0 over the whole clip, 0 if it has no voiced frame; ``mask`` (B, 1, S) speech
-    frames as 0 and 1;
-    ``speaker`` (B,) indices of speakers; ``clip`` (B,) indices of clips; ``offset`` (B,) first
-    frame within the clip; ``code_rows`` (B, S / stride) rows of the stage-1 code table.
+    Attributes
+    ----------
+    mel
+        (B, 80, S) log-mel.
+    f0
+        (B, S) in Hz, 0 where unvoiced.
+    f0_stats
+        (B, 2) median and spread of log2 F0 over the whole clip, 0 if it has no voiced frame.
+    mask
+        (B, 1, S) of 0 and 1: speech frames.
+    speaker, clip
+        (B,) indices of speakers and of clips.
+    offset
+        (B,) first frame within the clip.
+    code_rows
+        (B, S / stride) rows of the stage-1 code table.
     """
 
     mel: Tensor
