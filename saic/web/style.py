@@ -113,7 +113,7 @@ CSS = """
 .header { align-items: center; flex-wrap: nowrap !important; }
 .title { display: flex; flex-wrap: wrap; align-items: baseline; gap: .1rem 1.2rem; }
 .title .warning { margin: 0 !important; font-size: .82rem; line-height: 1.3; }
-.header > .column, .header > div:first-child { gap: 0; }
+.header > div:first-child { gap: 0; }
 #delete { white-space: nowrap; align-self: center; padding-block: .35rem; flex: none; width: max-content; }
 #batch-zip { flex-grow: 0; }
 .soft { color: var(--body-text-color-subdued); font-size: .9rem; }
@@ -262,7 +262,6 @@ footer .divider { display: none; }
 .about li { margin: .3rem 0; line-height: 1.5; }
 
 .report { contain: inline-size; }
-.report + .report { margin-top: 1.2rem; }
 .report .table { overflow-x: auto; margin: .5rem 0 1rem; }
 .report h3 { margin-top: 1.2rem; }
 .report ul { list-style: disc; padding-left: 1.2rem; }
