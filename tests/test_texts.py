@@ -19,6 +19,7 @@ from saic.plots import PALETTES, Plane
 from saic.web import Documents, build_page, load_examples
 from saic.web.failures import gradio_errors
 from saic.web.linkage import Linkage
+from saic.web.progress import COMPARING, SHOWING, WRITING, Pace, Progress
 from saic.web.server.store import ClipStore
 from saic.web.style import CSS
 from saic.web.texts import ENGLISH, LANGUAGES, PageTexts, Texts, texts_for, texts_of, translated
@@ -103,6 +104,15 @@ def test_each_message_is_one_of_the_library() -> None:
     for name, message in ENGLISH.MESSAGES.items():
         pattern = re.compile(re.sub(r"\\{\w+\\}", ".+?", re.escape(message)))
         assert any(pattern.fullmatch(sentence) for sentence in found), f"{name}: the library no longer says this"
+
+
+def test_every_stage_of_a_conversion_is_translated() -> None:
+    """Also the one that is shown until the pipeline names its first."""
+    shown = []
+    with Progress(Pace(), 1.0).reported(lambda share, stage, left_s: shown.append(stage), every_s=60.0) as report:
+        report()
+    for stage in (*shown, "Converting", WRITING, COMPARING, SHOWING):
+        assert translated(LANGUAGES["de"], stage) != stage
 
 
 def test_messages_are_translated_with_their_values() -> None:

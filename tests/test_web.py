@@ -351,6 +351,15 @@ def test_stopped_measurement_ends_after_its_current_step(
     assert len(processed) == 1 and not recordings.jobs.running
 
 
+def test_recording_without_words_is_told_as_such(run, anonymizer: Anonymizer, monkeypatch) -> None:
+    run, _ = run
+    anonymizer.run_conversion(run, ME, NO_PROGRESS)
+    monkeypatch.setattr(ProtectionMeasurer, "has_asr", True)
+    monkeypatch.setattr(ProtectionMeasurer, "measure_words_kept", lambda *_: None)
+    card, *_ = anonymizer.count_words(run, ME)
+    assert "finds no words" in card and "is installed" not in card
+
+
 def test_missing_input_or_consent_raises_error(anonymizer: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> None:
     warned = []
     monkeypatch.setattr(gr, "Warning", warned.append)
@@ -625,9 +634,10 @@ def test_notes_are_escaped() -> None:
 
 
 def test_identify_shows_notes_on_enrolled_and_query_clips(identifier: Identifier, store: ClipStore) -> None:
-    enrolled, html, *_ = identifier.enroll("Anna <b>", sent_damaged(store, 110), EnrolledVoices(), ME)
+    enrolled = EnrolledVoices()
+    html = enroll(identifier, "Anna <b>", sent_damaged(store, 110), enrolled)
     assert re.search(f"<strong>Anna &lt;b&gt;\\.</strong> {DAMAGE}", html)
-    enrolled, html, *_ = identifier.enroll("Ben", sent(store, steady(220, 2.0)), enrolled, ME)
+    html = enroll(identifier, "Ben", sent(store, steady(220, 2.0)), enrolled)
     assert len(re.findall(DAMAGE, html)) == 1  # as long as Anna is enrolled
     html = identifier.identify_speaker(sent_damaged(store, 110), enrolled, ME).html
     assert re.search(f"The recording in question\\.</strong> {DAMAGE}", html) and "This is <strong>Anna" in html
@@ -645,9 +655,11 @@ TONE = 0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE).astype(np.floa
 
 
 def test_tone_is_neither_enrolled_nor_identified(identifier: Identifier, store: ClipStore) -> None:
+    enrolled = EnrolledVoices()
     with pytest.raises(gr.Error, match="not speech"):
-        identifier.enroll("Anna", sent(store, TONE), EnrolledVoices(), ME)
-    enrolled, *_ = identifier.enroll("Anna", sent(store, steady(110, 2.0)), EnrolledVoices(), ME)
+        enroll(identifier, "Anna", sent(store, TONE), enrolled)
+    assert enrolled == {}
+    enroll(identifier, "Anna", sent(store, steady(110, 2.0)), enrolled)
     with pytest.raises(gr.Error, match="not speech"):
         identifier.identify_speaker(sent(store, TONE), enrolled, ME)
 
@@ -1358,11 +1370,17 @@ def sent(store: ClipStore, wav: np.ndarray) -> str:
     return str(path)
 
 
+def enroll(identifier: Identifier, name: str, clip: str, enrolled: EnrolledVoices) -> str:
+    """Enroll as the page does; returns the list of voices as HTML."""
+    *_, (state, html, *_) = identifier.enroll(name, clip, enrolled, ME)
+    assert state is enrolled
+    return html
+
+
 def test_enrolled_voice_is_identified_and_stranger_is_not(identifier: Identifier, store: ClipStore) -> None:
     enrolled = EnrolledVoices()
     for name, hz in {" Anna  <b> ": 110, "Ben": 230}.items():
-        enrolled, html, emptied, clip = identifier.enroll(name, sent(store, steady(hz, 2.0)), enrolled, ME)
-        assert emptied == "" and clip is None
+        html = enroll(identifier, name, sent(store, steady(hz, 2.0)), enrolled)
     assert list(enrolled) == ["Anna <b>", "Ben"] and "<b>" not in html and "Anna <b>" in unescape(html)
     assert not list(store.folder.glob("*/recording.wav"))  # no audio of enrolled voices is kept
     html = identifier.identify_speaker(sent(store, steady(110, 2.5, seed=3)), enrolled, ME).html
@@ -1371,17 +1389,49 @@ def test_enrolled_voice_is_identified_and_stranger_is_not(identifier: Identifier
     assert identifier.remove_all(enrolled)[0] == {}
 
 
+def test_form_is_free_for_the_next_voice_while_one_is_measured(identifier: Identifier, store: ClipStore, page) -> None:
+    enrolled = EnrolledVoices()
+    voices = {"Anna": 110, "Ben": 230}
+    enrolling = [identifier.enroll(name, sent(store, steady(hz, 2.0)), enrolled, ME) for name, hz in voices.items()]
+    for one in enrolling:
+        assert next(one) == (gr.skip(), gr.skip(), "", None)
+    for one in enrolling:
+        (_, html, *form), *more = one
+        assert form == [gr.skip()] * 2 and not more  # what was typed meanwhile stays
+    assert list(enrolled) == ["Anna", "Ben"] and "Anna" in html and "Ben" in html
+    (event,) = (fn for fn in page.fns.values() if fn.name == "enroll")
+    assert event.trigger_mode == "multiple" and {target for _, target in event.targets} == {"click", "submit"}
+
+
+def test_answer_is_removed_when_a_voice_is_enrolled(identifier: Identifier, store: ClipStore) -> None:
+    enrolled, query = EnrolledVoices(), sent(store, steady(110, 2.0))
+    enroll(identifier, "Anna", sent(store, steady(110, 2.0)), enrolled)
+    answer = identifier.identify_speaker(query, enrolled, ME)
+    assert identifier.update_answer(query, enrolled, answer)[1] == answer.html
+    enroll(identifier, "Ben", sent(store, steady(230, 2.0)), enrolled)
+    assert identifier.update_answer(query, enrolled, answer)[1] == ""
+
+
 def test_enrollment_that_ends_after_remove_all_has_no_effect(identifier: Identifier, store: ClipStore) -> None:
     enrolled, clip = EnrolledVoices(), sent(store, steady(110, 2.0))
     assert identifier.remove_all(enrolled)[0] == {}  # while an enrollment with `enrolled` still runs
-    assert identifier.enroll("Anna", clip, enrolled, ME)[:2] == (gr.skip(), gr.skip())
+    assert list(identifier.enroll("Anna", clip, enrolled, ME)) == [(gr.skip(), gr.skip(), "", None)]
     assert identifier.load_example(enrolled, ME)[:2] == (gr.skip(), gr.skip())
+
+
+def test_enrollment_that_ends_after_the_example_does_not_remove_its_voices(identifier, store: ClipStore) -> None:
+    enrolled = EnrolledVoices()
+    enrolling = identifier.enroll("Anna", sent(store, steady(110, 2.0)), enrolled, ME)
+    next(enrolling)
+    identifier.load_example(enrolled, ME)
+    assert list(enrolling) == []
 
 
 def test_demonstration_of_voices_that_were_removed_meanwhile_says_nothing(identifier: Identifier) -> None:
     enrolled, _, query = identifier.load_example(EnrolledVoices(), ME)
     assert identifier.demonstrate(query, enrolled, ME).enrolled is enrolled
-    for changed in (identifier.remove_all(enrolled)[0], enrolled.with_clip("Anna", np.ones(128))):
+    enrolled.add_clip("Anna", np.ones(128))
+    for changed in (enrolled, identifier.remove_all(enrolled)[0]):
         assert identifier.demonstrate(query, changed, ME) == gr.skip()
 
 
@@ -1408,9 +1458,9 @@ def test_identify_warns_of_each_missing_input(identifier, store, monkeypatch: py
     monkeypatch.setattr(gr, "Warning", warned.append)
     full = {str(k): [np.ones(128)] for k in range(MAX_VOICES)}
     for call in (
-        lambda: identifier.enroll("Anna", None, {}, ME),
-        lambda: identifier.enroll("  ", "clip", {}, ME),
-        lambda: identifier.enroll("Anna", "clip", full, ME),
+        lambda: next(identifier.enroll("Anna", None, {}, ME)),
+        lambda: next(identifier.enroll("  ", "clip", {}, ME)),
+        lambda: next(identifier.enroll("Anna", "clip", full, ME)),
         lambda: identifier.identify_speaker(None, full, ME),
         lambda: identifier.identify_speaker("clip", {}, ME),
     ):

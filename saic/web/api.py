@@ -137,11 +137,11 @@ def register_endpoints(
                 query, *known = inbox.read_all([_path(file) for file in (clip, *recordings)], session)
                 enrolled = EnrolledVoices()
                 for name, recording in zip(names, known, strict=True):
-                    enrolled = enrolled.with_clip(name, identifier.embed(recording.wav, session))
+                    enrolled.add_clip(name, identifier.embed(recording.wav, session))
                 matches = identifier.rank_matches(identifier.embed(query.wav, session), enrolled)
             return {
                 "name": matches[0].name if matches[0].accepted else None,
-                "threshold": identifier.threshold,
+                "threshold": identifier.scale.threshold,
                 "scores": [{"name": match.name, "score": match.score} for match in matches],
                 "notes": {"clip": query.notes, "recordings": [recording.notes for recording in known]},
             }

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -36,11 +35,10 @@ FORMATS = {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "opus": "Opus"}
 
 _WAITING = "Waiting for a free processor core, {before} ahead of you"
 _ARRAYS = "spectrograms.npz"
-_COLUMNS = "columns.npz"  # of them, for the page alone
+_COLUMNS = "columns.npz"  # what the page draws the spectrograms from
 _BLOCK_FRAMES = 10_000  # of a mel that are converted to 16 bits at once
 _WARM_UP_S = 10
 _TICK_S = 0.4  # between two updates of the progress bar
-_NO_FIGURES: Mapping[str, Linkage] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Converter:
     pipeline : a `saic.Pipeline`
     recordings : keeps the results
     measurer : measures what a conversion protects
-    figures : what the evaluation found about linking recordings of each profile
+    figures : what the evaluation found about linking recordings of each profile; None: nothing is known
     """
 
     def __init__(
@@ -116,9 +114,9 @@ class Converter:
         pipeline,
         recordings: Recordings,
         measurer: ProtectionMeasurer,
-        figures: Mapping[str, Linkage] = _NO_FIGURES,
+        figures: Mapping[str, Linkage] | None = None,
     ) -> None:
-        self.pipeline, self.recordings, self.measurer, self.figures = pipeline, recordings, measurer, figures
+        self.pipeline, self.recordings, self.measurer, self.figures = pipeline, recordings, measurer, figures or {}
         self.pace = Pace()
         self._columns_lock = threading.Lock()  # two events of a page may need the columns at once
         self._weights_sha256 = pipeline.info()["sha256"]
@@ -203,15 +201,18 @@ class Converter:
                 array_path = arrays and self.recordings.write(folder, _ARRAYS, arrays)
                 so_far.finish()
                 report()
-        clips = paths["original"], paths["swapped"], paths.get("reconstructed"), array_path
-        of = (
-            conversion.profile,
-            conversion.voice_similarity,
-            len(conversion) / SAMPLE_RATE,
-            protection,
-            conversion.notes,
+        return Result(
+            original=paths["original"],
+            swapped=paths["swapped"],
+            reconstructed=paths.get("reconstructed"),
+            arrays=array_path,
+            new_voice=replace(new_voice, voice=None, wav=None),
+            profile=conversion.profile,
+            voice_similarity=conversion.voice_similarity,
+            duration_s=len(conversion) / SAMPLE_RATE,
+            protection=protection,
+            notes=conversion.notes,
         )
-        return Result(*clips, replace(new_voice, voice=None, wav=None), *of)
 
     def _compute(
         self,

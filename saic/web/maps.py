@@ -68,7 +68,7 @@ def _map_html(title: str, plane: Plane, names: list[str], texts: Texts) -> str:
         for k, voice in enumerate(plane.gallery)
     )
     clips = "".join(
-        f'<g class="clip"><title>{escape(label)}</title>'
+        f"<g><title>{escape(label)}</title>"
         + "".join(f'<g transform="translate({x} {y})">{shape}</g>' for x, y in to_svg(clip))
         + "</g>"
         for (label, clip), shape in zip(plane.clips.items(), _CLIP_SHAPES, strict=False)

@@ -82,11 +82,11 @@ def build_page(
                 anonymize_tab = anonymize_layout.build_tab(anonymizer, texts, documents.reconstruction_top1)
             with gr.Tab(labels["batch"]):
                 batch_tab = batch.build_tab(anonymizer, texts)
-            with gr.Tab(labels["explore"]) as explore_tab:
-                explore_parts = explore.build_tab(explorer, texts)
+            with gr.Tab(labels["explore"]) as explore_label:
+                explore_tab = explore.build_tab(explorer, texts)
             with gr.Tab(labels["identify"]):
                 identify_tab = identify.build_tab(texts)
-            with gr.Tab(labels["evaluation"]) as evaluation_tab:
+            with gr.Tab(labels["evaluation"]) as evaluation_label:
                 topics = evaluation.build_tab(texts)
             with gr.Tab(labels["about"]):
                 about.build_tab(documents.model_card, pipeline.info(), figures.get(default), texts)
@@ -94,12 +94,11 @@ def build_page(
         batch.connect_events(batch.Batcher(anonymizer, recordings), batch_tab)
         page.load(anonymizer.show_times, anonymize_tab.run, anonymize_tab.intro, **QUICK)
         identify.connect_events(identifier, identify_tab)
-        explore.connect_events(explorer, explore_parts, explore_tab, anonymize_tab.run)
-        maps, drawn = explore_parts.maps, explore_parts.drawn
-        evaluation_tab.select(measured.show, None, topics, show_progress="hidden", **PRIVATE)
+        explore.connect_events(explorer, explore_tab, explore_label, anonymize_tab.run)
+        evaluation_label.select(measured.show, None, topics, show_progress="hidden", **PRIVATE)
         changes = [anonymize_tab.shown_run_id.change, anonymize_tab.intro.change]
-        gr.on(changes, explorer.remove_dropped, drawn, [maps, drawn], **QUICK)
-        _connect_delete(page, recordings, anonymizer, delete, anonymize_tab, batch_tab, identify_tab, maps, drawn)
+        gr.on(changes, explorer.remove_dropped, explore_tab.drawn, [explore_tab.maps, explore_tab.drawn], **QUICK)
+        _connect_delete(page, recordings, anonymizer, delete, anonymize_tab, batch_tab, explore_tab, identify_tab)
         page.endpoints = api.register_endpoints(recordings, anonymizer, identifier, explorer)
     page.recordings = recordings  # for `launch`, as `page.endpoints`
     page.i18n_instance = texts.i18n  # Gradio sends it to the browser
@@ -159,9 +158,8 @@ def _connect_delete(
     delete: gr.Button,
     anonymize_tab: anonymize_layout.Tab,
     batch_tab: batch.Tab,
+    explore_tab: explore.Tab,
     identify_tab: identify.Tab,
-    maps: gr.HTML,
-    drawn: gr.State,
 ) -> None:
     """*Delete now*: shown as soon as there is something; deletes everything on the server, then clears the page."""
 
@@ -190,7 +188,8 @@ def _connect_delete(
     enrollment = [identify_tab.enrolled, identify_tab.enrolled_list, identify_tab.clip_to_enroll]
     identified = [*enrollment, identify_tab.query, identify_tab.answer]
     batched = [batch_tab.batch, batch_tab.listed, batch_tab.subject, batch_tab.files, batch_tab.archive]
-    outputs = [*inputs, *tab.results_area, drawn, maps, *identified, *batched, delete]
+    maps = [explore_tab.drawn, explore_tab.maps]
+    outputs = [*inputs, *tab.results_area, *maps, *identified, *batched, delete]
     delete.click(delete_all, [tab.choice, tab.run, batch_tab.batch, identify_tab.enrolled], outputs, **QUICK)
     clips = [tab.source, tab.target, tab.protection, identify_tab.clip_to_enroll, identify_tab.query, batch_tab.files]
     changes = [page.load, *(part.change for part in (*clips, identify_tab.enrolled_list))]

@@ -25,18 +25,18 @@ def recorder(label: str, elem_id: str, **options) -> gr.Audio:
     return gr.Audio(label=label, elem_id=elem_id, waveform_options=WAVEFORM, **common, **options)
 
 
-def player(label: str, *classes: str) -> gr.Audio:
+def player(label: str, elem_class: str) -> gr.Audio:
     """A player without a download button: what may be downloaded has a button of its own."""
     common = {"type": "filepath", "interactive": False, "buttons": [], "min_width": 260}
-    return gr.Audio(label=label, elem_classes=["player", *classes], waveform_options=WAVEFORM, **common)
+    return gr.Audio(label=label, elem_classes=["player", elem_class], waveform_options=WAVEFORM, **common)
 
 
 def decode_on_change(recordings: Recordings, player: gr.Audio, decode: Callable) -> None:
     """Let `decode` take in each upload of a player, which then shows the decoded copy.
 
-    By default, Gradio keeps a change back while a decoding runs, and then calls all handlers of that
-    change again: two changes in a row called each other's handlers for seconds. And it ignores the
-    end of a decoding while the answer on the copy of the one before is on its way.
+    With its default trigger modes, Gradio would hold back a change while a decoding runs, and then call
+    all handlers of that change again: two changes in a row called each other's handlers for seconds. It
+    would also ignore the end of a decoding while the answer on the copy before is on its way.
     """
     upload, copy = gr.Textbox(visible=False), gr.Audio(visible=False, type="filepath")
     several = {"trigger_mode": "multiple"}

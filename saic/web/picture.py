@@ -11,17 +11,17 @@ def picture_html(texts: Texts) -> str:
 _PICTURE = """
 <figure class="picture" tabindex="0" role="group" aria-label="{title}">
 <svg class="wide" viewBox="0 0 900 250" role="img" aria-label="{alt}">
-<g class="box"><rect x="10" y="22" width="150" height="58" rx="8"/><text x="85" y="47">{recording}</text>
+<g><rect x="10" y="22" width="150" height="58" rx="8"/><text x="85" y="47">{recording}</text>
 <text x="85" y="67" class="small">{protected}</text></g>
-<g class="box"><rect x="10" y="168" width="150" height="58" rx="8"/><text x="85" y="193">{target}</text>
+<g><rect x="10" y="168" width="150" height="58" rx="8"/><text x="85" y="193">{target}</text>
 <text x="85" y="213" class="small">{seconds}</text></g>
-<g class="box strong"><rect x="240" y="6" width="170" height="42" rx="8"/>
+<g class="strong"><rect x="240" y="6" width="170" height="42" rx="8"/>
 <text x="325" y="32">{content}</text></g>
-<g class="box strong"><rect x="240" y="62" width="170" height="42" rx="8"/><text x="325" y="88">{pitch}</text></g>
-<g class="box strong"><rect x="240" y="176" width="170" height="42" rx="8"/>
+<g class="strong"><rect x="240" y="62" width="170" height="42" rx="8"/><text x="325" y="88">{pitch}</text></g>
+<g class="strong"><rect x="240" y="176" width="170" height="42" rx="8"/>
 <text x="325" y="202">{speaker}</text></g>
-<g class="box strong"><rect x="560" y="88" width="120" height="58" rx="8"/><text x="620" y="122">{decoder}</text></g>
-<g class="box"><rect x="760" y="88" width="130" height="58" rx="8"/><text x="825" y="113">{swapped}</text>
+<g class="strong"><rect x="560" y="88" width="120" height="58" rx="8"/><text x="620" y="122">{decoder}</text></g>
+<g><rect x="760" y="88" width="130" height="58" rx="8"/><text x="825" y="113">{swapped}</text>
 <text x="825" y="133" class="small">{words}</text></g>
 <defs><marker id="tip" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto">
 <path class="tip" d="M0 0 10 5 0 10z"/></marker></defs>
@@ -36,17 +36,17 @@ _PICTURE = """
 <text x="474" y="212">{speaks}</text><text x="716" y="108">{vocoder}</text></g>
 </svg>
 <svg class="tall" viewBox="0 0 360 390" role="img" aria-label="{alt}">
-<g class="box"><rect x="8" y="6" width="164" height="56" rx="8"/><text x="90" y="30">{recording}</text>
+<g><rect x="8" y="6" width="164" height="56" rx="8"/><text x="90" y="30">{recording}</text>
 <text x="90" y="50" class="small">{protected}</text></g>
-<g class="box"><rect x="188" y="6" width="164" height="56" rx="8"/><text x="270" y="30">{target}</text>
+<g><rect x="188" y="6" width="164" height="56" rx="8"/><text x="270" y="30">{target}</text>
 <text x="270" y="50" class="small">{seconds}</text></g>
-<g class="box strong"><rect x="2" y="112" width="134" height="52" rx="8"/><text x="69" y="133">{content_1}</text>
+<g class="strong"><rect x="2" y="112" width="134" height="52" rx="8"/><text x="69" y="133">{content_1}</text>
 <text x="69" y="153">{content_2}</text></g>
-<g class="box strong"><rect x="146" y="112" width="68" height="52" rx="8"/><text x="180" y="143">{pitch}</text></g>
-<g class="box strong"><rect x="224" y="112" width="134" height="52" rx="8"/><text x="291" y="133">{speaker_1}</text>
+<g class="strong"><rect x="146" y="112" width="68" height="52" rx="8"/><text x="180" y="143">{pitch}</text></g>
+<g class="strong"><rect x="224" y="112" width="134" height="52" rx="8"/><text x="291" y="133">{speaker_1}</text>
 <text x="291" y="153">{speaker_2}</text></g>
-<g class="box strong"><rect x="120" y="226" width="120" height="46" rx="8"/><text x="180" y="255">{decoder}</text></g>
-<g class="box"><rect x="98" y="326" width="164" height="58" rx="8"/><text x="180" y="350">{swapped}</text>
+<g class="strong"><rect x="120" y="226" width="120" height="46" rx="8"/><text x="180" y="255">{decoder}</text></g>
+<g><rect x="98" y="326" width="164" height="58" rx="8"/><text x="180" y="350">{swapped}</text>
 <text x="180" y="371" class="small">{words}</text></g>
 <defs><marker id="tip-tall" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto">
 <path class="tip" d="M0 0 10 5 0 10z"/></marker></defs>

@@ -8,7 +8,7 @@ from typing import Any
 from saic.evaluation.protection import Protection
 from saic.web.protection_card import not_protected, verdict
 from saic.web.similarity import number
-from saic.web.texts import ENGLISH, Texts, decimal, translated
+from saic.web.texts import ENGLISH, Texts, decimal, percent, translated
 
 _STYLE = """
 body { font: 11pt/1.45 system-ui, "Segoe UI", Roboto, Arial, sans-serif; color: #14242b; max-width: 17cm;
@@ -58,7 +58,7 @@ def printed_report(
             name=translated(texts, judge["name"]), basis=translated(texts, judge["basis"])
         )
         + ("" if judge["independent"] else ". " + texts.NOT_INDEPENDENT),
-        "words": texts.PRINTED_NO_WORDS if words is None else texts.PERCENT.format(percent=f"{100 * words:.0f}"),
+        "words": texts.PRINTED_NO_WORDS if words is None else percent(100 * words),
         "weights": report["weights_sha256"] or "-",
         "wav": report["output_sha256"],
     }

@@ -17,6 +17,7 @@ from html import escape
 
 from saic.web.texts import ENGLISH, Texts, percent, translated
 
+STARTING = "Starting"
 WRITING = "Writing the files"
 COMPARING = "Comparing the voices"
 SHOWING = "Showing the result"
@@ -106,7 +107,7 @@ class Progress:
             self._planned[_RECONSTRUCTION] = 0.0
         self._began = self._stage_began = clock()
         self._stage: str | None = None
-        self._shown = "Starting"
+        self._shown = STARTING
         self._taken: dict[str, float] = {}
         self._share = 0.0
 

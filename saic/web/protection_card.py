@@ -6,8 +6,8 @@ from saic.evaluation.protection import Protection, Similarity, SpeakerVerifier, 
 from saic.web.similarity import bands, number, place
 from saic.web.texts import ENGLISH, Texts, translated
 
-AsrStatus = Literal["absent", "running", "stopped"]
-"""Why the share of words kept is missing: there is no ASR, it still runs, or it was stopped."""
+AsrStatus = Literal["absent", "running", "stopped", "wordless"]
+"""Why the share of words kept is missing: there is no ASR, it still runs, it was stopped, or it found no words."""
 
 
 def verdict(protection: Protection, texts: Texts = ENGLISH) -> tuple[str, str]:

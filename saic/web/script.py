@@ -126,16 +126,17 @@ _SCRIPT = r"""
     input.dispatchEvent(new Event("change"));
   }, true);
   // A toast is titled by the first sentence of its message, instead of "Error" or "Warning".
+  const textNode = (element) => [...element.childNodes].find(
+    (child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
   const entitle = () => {
     for (const toast of document.querySelectorAll(".toast-body")) {
       for (const text of toast.querySelectorAll(".toast-message-text")) {
-        const node = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+        const node = textNode(text);
         if (node?.data.startsWith("Invalid file type")) node.data = words.notAudio;
       }
       const title = toast.querySelector(".toast-title"), text = toast.querySelector(".toast-message-text");
       if (!title || !text || title.dataset.entitled) continue;
-      const message = [...text.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
-      const name = [...title.childNodes].find((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+      const message = textNode(text), name = textNode(title);
       if (!message || !name) continue;
       const said = message.data.trim();
       const [, first, rest] = said.match(/^(.*?[.!?])(?:\s+([^]*))?$/) ?? [null, said, ""];

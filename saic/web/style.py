@@ -31,40 +31,28 @@ _ROLES = {
     "body_text_color": _INK,
     "body_text_color_subdued": _SOFT_INK,
     "block_background_fill": _CARD,
-    "block_border_color": _LINE,
     "block_label_background_fill": _RAISED,
-    "block_label_border_color": _LINE,
     "block_label_text_color": _INK,
     "block_title_text_color": _INK,
-    "block_info_text_color": _SOFT_INK,
     "border_color_primary": _LINE,
     "border_color_accent": _ACCENT,
     "color_accent_soft": _RAISED,
     "panel_background_fill": _CARD,
     "input_background_fill": _CARD,
-    "input_border_color": _LINE,
     "input_placeholder_color": _SOFT_INK,
     "link_text_color": _ACCENT,
     "link_text_color_hover": _ACCENT_HOVER,
     "link_text_color_visited": _ACCENT,
     "link_text_color_active": _ACCENT_HOVER,
-    "accordion_text_color": _INK,
     "checkbox_background_color": _CARD,
-    "checkbox_background_color_selected": ("#0b6470", "#0b6470"),  # under a white tick
     "checkbox_border_color": _SOFT_INK,
     "checkbox_border_color_selected": _ACCENT,
-    "checkbox_label_background_fill": _CARD,
-    "checkbox_label_background_fill_hover": _RAISED,
     "checkbox_label_background_fill_selected": _RAISED,
-    "checkbox_label_border_color": _LINE,
     "checkbox_label_border_color_selected": _ACCENT,
-    "checkbox_label_text_color": _INK,
-    "checkbox_label_text_color_selected": _INK,
     "button_primary_background_fill": _ACCENT,
     "button_primary_background_fill_hover": _ACCENT_HOVER,
     "button_primary_border_color": _ACCENT,
     "button_primary_text_color": _ON_ACCENT,
-    "button_primary_text_color_hover": _ON_ACCENT,
     "button_secondary_background_fill": _CARD,
     "button_secondary_background_fill_hover": _RAISED,
     "button_secondary_border_color": _ACCENT,
@@ -125,7 +113,7 @@ CSS = """
 .header { align-items: center; flex-wrap: nowrap !important; }
 .title { display: flex; flex-wrap: wrap; align-items: baseline; gap: .1rem 1.2rem; }
 .title .warning { margin: 0 !important; font-size: .82rem; line-height: 1.3; }
-.header > .column, .header > div:first-child { gap: 0; }
+.header > div:first-child { gap: 0; }
 #delete { white-space: nowrap; align-self: center; padding-block: .35rem; flex: none; width: max-content; }
 #batch-zip { flex-grow: 0; }
 .soft { color: var(--body-text-color-subdued); font-size: .9rem; }
@@ -141,16 +129,16 @@ CSS = """
   border-radius: 10px; padding: .8rem 1rem; gap: .6rem !important; }
 .card > .hide-container { flex-grow: 0; }  /* keep a heading next to its content */
 .actions { align-items: stretch; flex-grow: 0; }
-#choice .wrap:has(label) { display: grid; gap: .3rem; }
+#choice .wrap:has(label) { display: grid; gap: .3rem; grid-template-columns: repeat(6, minmax(0, 1fr)); }
 #choice .wrap > label, #register .wrap > label { padding: .3rem .35rem; white-space: nowrap; }
 #choice .wrap > label > span, #register .wrap > label > span { margin-left: .3rem; }
-#choice .wrap:has(label) { grid-template-columns: repeat(6, minmax(0, 1fr)); }
 #choice .wrap > label { grid-column: span 2; }
 #choice .wrap > label:nth-child(-n+2) { grid-column: span 3; }
-#choice, #register { padding: 0; border: 0 !important; }
-#choice > span { position: absolute; clip-path: inset(50%); }  /* its label: the heading says the same */
+#choice, #register, #profile { padding: 0; border: 0 !important; }
+:is(#choice, #profile) > span { position: absolute; clip-path: inset(50%); }  /* the label: a heading says the same */
 #register .wrap { gap: .3rem; }
-.form:has(> #choice), .form:has(> #register) { border: 0; background: none; gap: .6rem; }
+.form:has(> :is(#choice, #register, #profile)) { border: 0; background: none; }
+.form:has(> :is(#choice, #register)) { gap: .6rem; }
 /* Upload and Record are two equal buttons under the recorder. */
 :is(#source, #target, #voice, #query) .source-selection { display: flex; gap: .5rem; height: auto; padding: .5rem;
   border: 0; }
@@ -164,10 +152,7 @@ CSS = """
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
 #profile .wrap > label { align-items: flex-start; line-height: 1.35; padding: .4rem .5rem; }
 #profile .wrap > label > input { margin-top: .15em; flex: none; }
-#profile { padding: 0; border: 0 !important; }
-#profile > span { position: absolute; clip-path: inset(50%); }  /* its label: the heading says the same */
 .card > .form { flex-grow: 0 !important; }
-.form:has(> #profile) { border: 0; background: none; }
 .empty { border: 1.5px dashed var(--body-text-color-subdued); border-radius: 10px; padding: 2rem 1.25rem;
   text-align: center; }
 .empty p { max-width: 40rem; margin: .25rem auto 0; color: var(--body-text-color-subdued); }
@@ -186,15 +171,12 @@ footer .divider { display: none; }
 
 .verdict { border-radius: 10px; border: 1px solid var(--mark); border-left: 8px solid var(--mark);
   background: var(--block-background-fill); padding: .8rem 1rem; font-size: 1.05rem; margin: 0 !important; }
-.verdict.good { --mark: #1f7a4d; }
-.verdict.some { --mark: #b7791f; }
-.verdict.little { --mark: #b3261e; }
+[class^="mark-"] { border-left: 5px solid var(--mark); padding-left: .5rem; }
+.verdict.good, .mark-good { --mark: #1f7a4d; }
+.verdict.some, .mark-some { --mark: #b7791f; }
+.verdict.little, .mark-little { --mark: #b3261e; }
 .verdict.unknown { --mark: var(--body-text-color-subdued); }
 #guard { align-self: center; }
-[class^="mark-"] { border-left: 5px solid var(--mark); padding-left: .5rem; }
-.mark-good { --mark: #1f7a4d; }
-.mark-some { --mark: #b7791f; }
-.mark-little { --mark: #b3261e; }
 #batch-list td { white-space: normal; }
 
 /* What was measured: a scale from 0 to 1 with two typical ranges as bands, and two marks. */
@@ -280,7 +262,6 @@ footer .divider { display: none; }
 .about li { margin: .3rem 0; line-height: 1.5; }
 
 .report { contain: inline-size; }
-.report + .report { margin-top: 1.2rem; }
 .report .table { overflow-x: auto; margin: .5rem 0 1rem; }
 .report h3 { margin-top: 1.2rem; }
 .report ul { list-style: disc; padding-left: 1.2rem; }

@@ -10,7 +10,7 @@ import numpy as np
 from gradio.components.plot import PlotData
 
 from saic import plots
-from saic.web.texts import Texts, decimal
+from saic.web.texts import Texts, decimal, percent
 
 PICTURE = "fig5.npz"
 """Arrays of the maps of a corpus, in the folder ``plots/CORPUS`` of a report."""
@@ -65,11 +65,13 @@ class UnseenMaps:
 
     def captions(self, texts: Texts) -> dict[str, str]:
         """HTML to be read under the maps, "speaker" and "content"."""
-        number = lambda value: decimal(texts, f"{value:.1f}")  # noqa: E731
+
+        def number(value: float) -> str:
+            return decimal(texts, f"{value:.1f}")
+
         speaker, content = (
             texts.NEAREST.format(
-                rate=texts.PERCENT.format(percent=f"{100 * plane.same_voice:.0f}"),
-                chance=texts.PERCENT.format(percent=number(100 * plane.chance)),
+                rate=percent(100 * plane.same_voice), chance=f"{number(100 * plane.chance)}\N{NO-BREAK SPACE}%"
             )
             for plane in (self.speaker, self.content)
         )

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -200,7 +201,8 @@ class Firewall:
     async def _post(self, scope: Scope, receive: Receive, send: Send, api: str, visitor: Visitor) -> Response | None:
         """Handle a POST with a JSON body: the response to send, or None if Gradio has sent one."""
         try:
-            body = json.loads(await _read_body(receive) or b"{}")
+            limited = uploads.LimitedReceive(receive, _MAX_BODY_BYTES)
+            body = json.loads(await Request(scope, limited).body() or b"{}")
             if not isinstance(body, dict):
                 raise ValueError
             if api.startswith("/call/"):
@@ -210,7 +212,7 @@ class Firewall:
             files = list(_find_files(body))
         except uploads.TooLarge:
             return _json_error("The request is too large.", 413)
-        except uploads.Stalled:
+        except (uploads.Stalled, ClientDisconnect):
             return PlainTextResponse("The request stopped.", 408, {"Connection": "close"})
         except _NoSuchEndpoint:
             return PlainTextResponse(_NOT_FOUND, 404)
@@ -279,23 +281,6 @@ class Firewall:
 
 class _NoSuchEndpoint(UsageError):
     """The API has no endpoint of this name."""
-
-
-async def _read_body(receive: Receive) -> bytes:
-    """The body of a JSON request.
-
-    Raises
-    ------
-    uploads.TooLarge, uploads.Stalled
-    """
-    limited, body = uploads.LimitedReceive(receive, _MAX_BODY_BYTES), b""
-    while True:
-        message = await limited()
-        if message["type"] == "http.disconnect":
-            raise uploads.Stalled
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            return body
 
 
 def _is_get_route(path: str, api: str | None) -> bool:

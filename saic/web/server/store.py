@@ -114,12 +114,11 @@ class ClipStore:
     Parameters
     ----------
     parent : where to make the folder; None: the system's temporary folder
-    keep_s : seconds that clips are kept after their page was closed
     max_bytes : limit on the size of all recordings together
     """
 
-    def __init__(self, parent: str | Path | None = None, *, keep_s: float = KEEP_S, max_bytes: int = MAX_BYTES) -> None:
-        self.keep_s, self.max_bytes, self.upload_keep_s = keep_s, max_bytes, UPLOAD_KEEP_S
+    def __init__(self, parent: str | Path | None = None, *, max_bytes: int = MAX_BYTES) -> None:
+        self.max_bytes, self.upload_keep_s = max_bytes, UPLOAD_KEEP_S
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)).resolve()  # mkdtemp: mode 0700
         self._lock_file = open(self.folder / _LOCK, "wb")  # noqa: SIM115 - open as long as the process runs
         if fcntl:
@@ -220,7 +219,7 @@ class ClipStore:
 
     @contextlib.contextmanager
     def reserved(self, folder: Path, n_bytes: int) -> Iterator[None]:
-        """Bytes of :meth:`reserve`, which no longer count if the body raises: then they were not written."""
+        """`reserve` bytes that the block writes. If it raises, they were not written and no longer count."""
         self.reserve(folder, n_bytes)
         try:
             yield
@@ -330,17 +329,13 @@ class ClipStore:
                 return [session]
             return [name for name, other in self._sessions.items() if other.visitor.token == entry.visitor.token]
 
-    @contextlib.contextmanager
-    def page_open(self, session: str) -> Iterator[None]:
-        """Keep a session's clips while its page is open; `keep_s` starts when it is closed."""
-        with self._counting(session, "open_pages"):
-            yield
+    def page_open(self, session: str) -> contextlib.AbstractContextManager[None]:
+        """Keep a session's clips while its page is open; `KEEP_S` starts when it is closed."""
+        return self._counting(session, "open_pages")
 
-    @contextlib.contextmanager
-    def job_active(self, session: str) -> Iterator[None]:
+    def job_active(self, session: str) -> contextlib.AbstractContextManager[None]:
         """Keep a session while one of its jobs runs or waits."""
-        with self._counting(session, "active_jobs"):
-            yield
+        return self._counting(session, "active_jobs")
 
     @contextlib.contextmanager
     def _counting(self, session: str, counter: str) -> Iterator[None]:
@@ -387,7 +382,7 @@ class ClipStore:
         for other in self.folder.parent.glob(f"{_PREFIX}*"):
             if other != self.folder and _user_id(other) == _user_id(self.folder) and not _is_in_use(other):
                 n_files = sum(path.parent.name != _BUNDLED for path in other.glob("*/*"))
-                if _remove_if_older(other, now - self.keep_s if fcntl is None else now + 1):
+                if _remove_if_older(other, now - KEEP_S if fcntl is None else now + 1):
                     _log.warning("deleted %d files of visitors that a killed server had left", n_files)
 
     def close(self) -> None:
@@ -417,7 +412,7 @@ class ClipStore:
         """Seconds that an inactive session is kept."""
         if not entry.folders:
             return _IDLE_SESSION_S
-        return self.keep_s if entry.named else UNNAMED_KEEP_S
+        return KEEP_S if entry.named else UNNAMED_KEEP_S
 
     def _forget(self, session: str) -> None:
         entry = self._sessions.get(session)

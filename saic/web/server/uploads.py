@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -136,8 +137,7 @@ class Uploads:
 
 def _copy(file, path: Path) -> None:
     with open(path, "xb") as out:
-        while chunk := file.read(2**20):
-            out.write(chunk)
+        shutil.copyfileobj(file, out, 2**20)
 
 
 async def _refusal(error: Exception, limited: LimitedReceive, max_bytes: int) -> tuple[str, int, dict[str, str] | None]:

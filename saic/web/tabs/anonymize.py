@@ -94,6 +94,11 @@ class Run:
             self.running = False
 
 
+def has_result(run: Run | None) -> bool:
+    """Whether a run has a result to show. An event may belong to an earlier run, which was dropped."""
+    return run is not None and run.result is not None and not run.dropped
+
+
 class Anonymizer:
     """Event handlers of the tab.
 
@@ -227,8 +232,8 @@ class Anonymizer:
         """Drop the run and its result if the page's inputs are no longer those of the run.
 
         `shown_run_id` is the id of the run that the page shows. If it is not that of `run`, the
-        event is older than this run and is ignored. If the run was dropped before, or the server has
-        none any more, a result that the page still shows, since its event was late, is removed.
+        event is older than this run and is ignored. The page may still show a result whose run was
+        dropped before, or is lost, because the event that shows it was late. That result is removed.
         """
         if run is not None:
             is_same = self._has_inputs(run, source, target, choice, profile, register, subject)
@@ -306,7 +311,7 @@ class Anonymizer:
         request: gr.Request = None,
     ) -> tuple | dict:
         """Make a new result visible if the page's inputs are still those that it was made from."""
-        if run is None or run.dropped or run.result is None:  # the event belongs to an earlier run
+        if not has_result(run):
             return gr.skip()
         if not self._has_inputs(run, source, target, choice, profile, register, subject):
             self._drop(run, request)
@@ -328,7 +333,7 @@ class Anonymizer:
 
     def encode_downloads(self, run: Run | None, request: gr.Request = None) -> tuple | dict:
         """The downloads of the anonymized voice that are not WAV."""
-        if run is None or run.result is None or run.dropped:  # the event belongs to an earlier run
+        if not has_result(run):
             return gr.skip()
         try:
             with gradio_errors(request):
@@ -340,10 +345,10 @@ class Anonymizer:
 
     def count_words(self, run: Run | None, request: gr.Request = None) -> tuple | dict:
         """The card with the share of words kept, and the downloads of both reports."""
-        if run is None or run.result is None or not self.converter.measurer.has_asr:
+        if not has_result(run):
             return gr.skip()
         with gradio_errors(request), run.in_progress():
-            status: AsrStatus = "absent"
+            status: AsrStatus = "wordless"
             try:
                 run.result = self.converter.measure_words_kept(run.result, session_of(request), _GROUP)
             except UsageError:  # it took too long, or was stopped
@@ -367,7 +372,7 @@ class Anonymizer:
         request: gr.Request = None,
     ) -> Iterator[tuple]:
         """What the details show of a result, in the order of `Tab.detail_parts`."""
-        if run is None or run.result is None or run.dropped:  # the event belongs to an earlier run
+        if not has_result(run):
             return
         figure, result = self.show_spectrograms(run, axis, palette, range_db, difference, request), run.result
         if run.dropped:
@@ -393,7 +398,7 @@ class Anonymizer:
         request: gr.Request = None,
     ) -> PlotData | dict:
         """The spectrograms of a result as a Plotly figure; the other arguments are those of `saic.plots.View`."""
-        if run is None or run.result is None or run.dropped:  # the event belongs to an earlier run
+        if not has_result(run):
             return gr.skip()
         try:
             with gradio_errors(request), self._recordings.job("draw", session_of(request)):

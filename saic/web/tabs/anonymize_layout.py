@@ -13,7 +13,7 @@ from saic.evaluation.linkage.report import HEADLINE_S
 from saic.profiles import STRICT
 from saic.web.conversions import FORMATS, Converter, Result
 from saic.web.parts import HEAVY, PRIVATE, QUICK, decode_on_change, player, recorder
-from saic.web.progress import progress_html
+from saic.web.progress import STARTING, progress_html
 from saic.web.texts import ENGLISH, PageTexts, Texts, decimal, percent, translated
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 
@@ -28,8 +28,8 @@ _CONSENTED_RECORDING_JS = "(consent, clip) => (consent && clip ? clip.path : nul
 _TO_RESULT_JS = "() => setTimeout(() => document.getElementById('results')?.scrollIntoView({behavior: 'smooth'}), 100)"
 _ALLOW_JS = "(ticked) => Array(2).fill({__type__: 'update', interactive: ticked})"
 
-# A change of range or palette needs no server: see `saic.plots.plotly_figure`. What does is returned, for `drawn_view`.
-# Once more after half a second, in case that the figure is just being drawn.
+# The browser itself applies range and palette (see `saic.plots.plotly_figure`), and does so again after half a second,
+# in case that the figure was just being drawn. It returns the settings that only the server draws, for `drawn_view`.
 _RECOLOR_JS = """(axis, palette, range, difference) => {
   const recolor = () => {
     const plot = document.querySelector("#spectrograms .js-plotly-plot"), shown = plot?.layout?.coloraxis;
@@ -56,8 +56,8 @@ class Tab:
     measured : the card
     downloads : of the anonymized voice in `FORMATS`, of the report to print, of the report for programs
     details : what a reader of the result needs second: other clips, spectrograms
-    guard : tick that allows to download what has the speaker's own voice
-    own_download, data : of the reconstruction, of the spectrograms as arrays
+    guard : tick that allows the downloads of what has the speaker's own voice
+    own_download, data : downloads of the reconstruction, and of the spectrograms as arrays
     pictures : downloads of the spectrograms in `PICTURES`
     view : settings of the spectrograms
     drawn_view : those that the server draws by; kept by the browser
@@ -145,7 +145,7 @@ def update_results_area(
     notes : HTML, shown above the result if it isn't empty
     texts : of the page's language
     """
-    bar = {"value": progress_html(texts.STARTING, 0.0, None, texts)} if running else {}
+    bar = {"value": progress_html(STARTING, 0.0, None, texts)} if running else {}
     progress = gr.update(visible=running, **bar)
     state = run_id, gr.update(visible=running), gr.update(value=message), progress, gr.update(visible=bool(result))
     paths = result and result.swapped, *[None] * (len(FORMATS) - 1), *(reports or (None, None))
@@ -174,7 +174,7 @@ def build_tab(anonymizer: "Anonymizer", texts: PageTexts, reconstruction_top1: f
             voices = [(texts.PSEUDONYM, PSEUDONYM), (texts.OWN_RECORDING, OWN_RECORDING)]
             voices += [(texts(lambda texts, name=name: translated(texts, name)), name) for name in anonymizer.bundled]
             choice = gr.Radio(voices, value=PSEUDONYM, label=texts.CHOICE_LABEL, elem_id="choice")
-            with gr.Column(elem_id="pseudonym", elem_classes="flat") as pseudonym:
+            with gr.Column(elem_id="pseudonym") as pseudonym:
                 registers = texts.choices("REGISTERS")
                 register = gr.Radio(registers, value="any", label=texts.REGISTER_LABEL, elem_id="register")
                 subject = gr.Textbox(
@@ -184,7 +184,7 @@ def build_tab(anonymizer: "Anonymizer", texts: PageTexts, reconstruction_top1: f
             consent = gr.Checkbox(label=texts.CONSENT, visible=False, elem_id="consent", container=False)
     profile = _profile_choice(converter, texts, visible=several)
     with gr.Column(elem_classes="always-visible"):
-        starting = texts(lambda texts: progress_html(texts.STARTING, 0.0, None, texts))
+        starting = texts(lambda texts: progress_html(STARTING, 0.0, None, texts))
         progress = gr.HTML(starting, elem_id="progress", visible=False)
         with gr.Row(elem_classes="actions"):
             convert = gr.Button(texts.CONVERT, variant="primary", elem_id="convert", scale=3)
@@ -195,7 +195,7 @@ def build_tab(anonymizer: "Anonymizer", texts: PageTexts, reconstruction_top1: f
         notes = gr.HTML("", elem_id="notes", visible=False)
         protection = gr.HTML("", elem_id="protection")
         swapped = player(texts.ANONYMIZED, "swapped")
-        with gr.Row(elem_classes=["actions", "downloads"]):
+        with gr.Row(elem_classes="actions"):
             downloads = [
                 gr.DownloadButton(label, elem_id=f"download-{name}", min_width=90) for name, label in FORMATS.items()
             ]

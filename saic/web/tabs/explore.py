@@ -16,7 +16,7 @@ from saic.web.notes import notes_html
 from saic.web.parts import HEAVY, QUICK
 from saic.web.server.jobs import Job
 from saic.web.server.recordings import VOICE_S, Recordings, session_of
-from saic.web.tabs.anonymize import Run
+from saic.web.tabs.anonymize import Run, has_result
 from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for
 from saic.web.unseen import UnseenMaps
 from saic.web.voice import embed_voice
@@ -48,7 +48,7 @@ class Explorer:
         run : the run that the Anonymize tab shows
         drawn : what the maps show: a run, () for the gallery alone, None before the first drawing
         """
-        wanted = run if run and run.result and not run.dropped else ()
+        wanted = run if has_result(run) else ()
         if wanted == drawn:
             return gr.skip()
         texts = texts_for(request)
@@ -77,7 +77,7 @@ class Explorer:
             return self.draw({label: self.load(path, session) for label, path in labels.items()}, session, texts)
 
     def load(self, path: str, session: str) -> np.ndarray:
-        """The first minutes of a recording (N,): the points of an hour would hide all others."""
+        """The first minutes of a recording (N,), from which `embed_voice` measures; the rest leaves the memory."""
         return self._recordings.load(path, session)[: VOICE_S * SAMPLE_RATE].copy()
 
     def draw(self, clips: dict[str, np.ndarray], session: str, texts: Texts = ENGLISH) -> str:

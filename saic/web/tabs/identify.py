@@ -1,6 +1,6 @@
 """The Identify tab: open-set speaker identification among a few enrolled voices."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 
@@ -28,20 +28,26 @@ class EnrolledVoices(dict[str, list[np.ndarray]]):
     Attributes
     ----------
     notes : name to what was missing in that person's clips or chosen from them, as sentences
-    removed : set by "Remove all" and "Delete now": an enrollment that still runs must not add its voice again
+    removed : whether the page has others by now: an enrollment that still runs must not bring these back
     """
 
-    def __init__(
-        self, voices: Mapping[str, list[np.ndarray]] | None = None, notes: Mapping[str, tuple[str, ...]] | None = None
-    ) -> None:
+    def __init__(self, voices: Mapping[str, list[np.ndarray]] | None = None) -> None:
         super().__init__(voices or {})
-        self.notes = dict(notes or {})
+        self.notes: dict[str, tuple[str, ...]] = {}
         self.removed = False
 
-    def with_clip(self, name: str, embedding: np.ndarray, notes: tuple[str, ...] = ()) -> "EnrolledVoices":
-        """These voices and one more clip, of a new voice or of one of them."""
-        clips, all_notes = [*self.get(name, []), embedding], (*self.notes.get(name, ()), *notes)
-        return EnrolledVoices(self | {name: clips}, self.notes | {name: all_notes})
+    @property
+    def n_clips(self) -> int:
+        """Number of clips of all voices; it grows with each enrollment."""
+        return sum(len(clips) for clips in tuple(self.values()))
+
+    def add_clip(self, name: str, embedding: np.ndarray, notes: tuple[str, ...] = ()) -> None:
+        """Add a clip, of a new voice or of one of these.
+
+        Another thread may read the voices meanwhile, or add one. So readers iterate over copies.
+        """
+        self.notes[name] = (*self.notes.get(name, ()), *notes)
+        self.setdefault(name, []).append(embedding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +58,13 @@ class Identification:
     ----------
     clip : path of the query clip
     enrolled : the voices that it was compared with
+    n_clips : number of their clips at that time
     html : the answer
     """
 
     clip: str
     enrolled: EnrolledVoices
+    n_clips: int
     html: str
 
 
@@ -73,10 +81,14 @@ class Identifier:
     def __init__(self, pipeline, recordings: Recordings, bundled_halves: dict[str, tuple[str, str]]) -> None:
         self._pipeline, self.recordings, self._bundled_halves = pipeline, recordings, bundled_halves
         self.scale = Scale.of(pipeline)
-        self.threshold = self.scale.threshold
 
-    def enroll(self, name: str, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple:
-        """Add a clip to a voice; returns the voices, their list as HTML, and an empty form."""
+    def enroll(
+        self, name: str, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None
+    ) -> Iterator[tuple]:
+        """Add a clip to a voice; yields the voices, their list as HTML, and the form.
+
+        The form is emptied at once: the next voice is filled in while this one is measured.
+        """
         name, texts = " ".join(name.split())[:MAX_NAME], texts_for(request)
         if clip is None:
             raise missing_input(texts.IDENTIFY_NO_CLIP)
@@ -86,14 +98,14 @@ class Identifier:
             raise missing_input(texts.IDENTIFY_TOO_MANY_VOICES.format(voices=MAX_VOICES))
         if len(enrolled.get(name, [])) >= MAX_CLIPS:
             raise missing_input(texts.IDENTIFY_TOO_MANY_CLIPS.format(clips=MAX_CLIPS))
+        yield gr.skip(), gr.skip(), "", None
         with gradio_errors(request):
             session = session_of(request)
             recording = self.recordings.read(clip, session)
             embedding = self.embed(recording.wav, session)
-        if enrolled.removed:
-            return gr.skip(), gr.skip(), "", None
-        enrolled = enrolled.with_clip(name, embedding, recording.notes)
-        return enrolled, list_html(enrolled, texts), "", None
+        if not enrolled.removed:
+            enrolled.add_clip(name, embedding, recording.notes)
+            yield enrolled, list_html(enrolled, texts), gr.skip(), gr.skip()
 
     def remove_all(self, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple[EnrolledVoices, str, str]:
         """Remove all enrolled voices."""
@@ -122,6 +134,7 @@ class Identifier:
         is_valid = (
             identification
             and identification.enrolled is enrolled
+            and identification.n_clips == enrolled.n_clips
             and self.recordings.current_path(identification.clip) == self.recordings.current_path(clip)
         )
         return note, identification.html if is_valid else ""
@@ -138,16 +151,18 @@ class Identifier:
         with gradio_errors(request):
             session = session_of(request)
             recording = self.recordings.read(clip, session)
-            matches = self.rank_matches(self.embed(recording.wav, session), enrolled)
+            query, n_clips = self.embed(recording.wav, session), enrolled.n_clips
+            matches = self.rank_matches(query, enrolled)
             notes = notes_html({texts.NOTED["query"]: recording.notes}, texts)
             html = notes + answer_html(matches, self.scale, texts) + self.scale.legend(texts)
-            return Identification(clip, enrolled, html)
+            return Identification(clip, enrolled, n_clips, html)
 
     def rank_matches(self, query: np.ndarray, enrolled: EnrolledVoices) -> list[Match]:
         """Matches of a speaker embedding (E,), best first, as from `Pipeline.identify`."""
-        scores = {name: _cosine(query, np.mean(embeddings, axis=0)) for name, embeddings in enrolled.items()}
+        voices = tuple(enrolled.items())
+        scores = {name: _cosine(query, np.mean(embeddings, axis=0)) for name, embeddings in voices}
         best_first = sorted(scores, key=scores.get, reverse=True)
-        return [Match(name, scores[name], scores[name] >= self.threshold) for name in best_first]
+        return [Match(name, scores[name], scores[name] >= self.scale.threshold) for name in best_first]
 
     def load_example(self, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple:
         """Enroll the first half of each of the first bundled voices; query with the second half of one."""
@@ -160,6 +175,7 @@ class Identifier:
                 bundled[translated(texts, label)] = [self.embed(self.recordings.load(first, session), session)]
             if enrolled.removed:
                 return gr.skip(), gr.skip(), query
+            enrolled.removed = True  # replaced
             note = f'<p class="soft">{texts.IDENTIFY_FIRST_HALVES}</p>'
             return bundled, list_html(bundled, texts) + note, query
 
@@ -168,7 +184,7 @@ class Identifier:
     ) -> Identification | dict:
         """Identify a bundled voice that is enrolled, and one that is not."""
         known, stranger, query = self._example_parts()
-        html, texts = "", texts_for(request)
+        html, texts, n_clips = "", texts_for(request), enrolled.n_clips
         if set(enrolled) != {translated(texts, label) for label in known}:  # they were removed meanwhile
             return gr.skip()
         with gradio_errors(request):
@@ -177,7 +193,7 @@ class Identifier:
                 _, second = self._bundled_halves[label]
                 matches = self.rank_matches(self.embed(self.recordings.load(second, session), session), enrolled)
                 html += answer_html(matches, self.scale, texts, title.format(voice=escape(translated(texts, label))))
-        return Identification(query, enrolled, html + self.scale.legend(texts))
+        return Identification(query, enrolled, n_clips, html + self.scale.legend(texts))
 
     def _example_parts(self) -> tuple[list[str], str, str]:
         """The bundled voices to enroll, one that stays a stranger, and the query: the last of the enrolled."""
@@ -204,9 +220,9 @@ def list_html(enrolled: EnrolledVoices, texts: Texts = ENGLISH) -> str:
         f"<li><span>{escape(name)}</span><span class='soft'>"
         + (texts.CLIP if len(clips) == 1 else texts.CLIPS).format(clips=len(clips))
         + "</span></li>"
-        for name, clips in enrolled.items()
+        for name, clips in tuple(enrolled.items())
     )
-    return f'<ul class="enrolled">{items}</ul>{notes_html(enrolled.notes, texts)}'
+    return f'<ul class="enrolled">{items}</ul>{notes_html(dict(enrolled.notes), texts)}'
 
 
 def answer_html(matches: list[Match], scale: "Scale", texts: Texts, title: str = "") -> str:
@@ -253,7 +269,7 @@ class Scale:
             for text, usual in ((texts.USUAL_TWO_PEOPLE, self.different), (texts.USUAL_ONE_PERSON, self.same))
         )
         threshold = number(self.threshold, texts)
-        return f"""<div class="scale-legend"><ul class="key">
+        return f"""<div><ul class="key">
 <li><span class="swatch different"></span>{different}</li><li><span class="swatch same"></span>{same}</li>
 <li><span class="swatch line"></span>{texts.THRESHOLD.format(threshold=threshold)}</li></ul>
 <p class="soft">{texts.IDENTIFY_NOTE.format(threshold=threshold)}</p></div>"""
@@ -318,14 +334,15 @@ def connect_events(identifier: Identifier, tab: Tab) -> None:
     gr.on([part.change for part in shown], identifier.update_answer, shown, [tab.query_note, tab.answer], **QUICK)
     decode_on_change(identifier.recordings, tab.query, identifier.decode_query)
     form = [tab.name, tab.clip_to_enroll]
-    for submitted in (tab.enroll.click, tab.name.submit):
-        submitted(
-            identifier.enroll,
-            [*form, tab.enrolled],
-            [tab.enrolled, tab.enrolled_list, *form],
-            show_progress="hidden",
-            **HEAVY,
-        )
+    gr.on(
+        [tab.enroll.click, tab.name.submit],
+        identifier.enroll,
+        [*form, tab.enrolled],
+        [tab.enrolled, tab.enrolled_list, *form],
+        trigger_mode="multiple",  # the next voice may be enrolled while this one is measured
+        show_progress="hidden",
+        **HEAVY,
+    )
     everything = [tab.enrolled, tab.enrolled_list, tab.answer]
     tab.remove_all.click(identifier.remove_all, tab.enrolled, everything, **QUICK)
     filled = [tab.enrolled, tab.enrolled_list, tab.query]

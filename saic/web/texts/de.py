@@ -14,7 +14,6 @@ TABS = {
     "evaluation": "Zahlen",
     "about": "Info",
 }
-_KEEP_MINUTES = KEEP_S // 60
 
 HEADER = """
 <header class="title"><h1>Sprache anonymisieren</h1>
@@ -110,7 +109,6 @@ DELETE = "Jetzt löschen"
 DELETED = """<div class="empty" role="status"><h2>Gelöscht</h2>
 <p>Auf diesem Server ist nichts mehr von Ihnen gespeichert.</p></div>"""
 
-STARTING = "Wird gestartet"
 PROGRESS_LABEL = "Umwandlung"
 LEFT = "noch {time}"
 ABOUT_SECOND, ABOUT_SECONDS = "etwa {seconds} Sekunde", "etwa {seconds} Sekunden"
@@ -157,7 +155,6 @@ PRINTED_SIMILARITY = "{before} vorher, {after} nachher"
 PRINTED_USUAL = "{same} für Aufnahmen einer Person, {different} für zwei Personen"
 PRINTED_JUDGE = "{name}, an: {basis}"
 PRINTED_NO_WORDS = "nicht gezählt"
-PERCENT = "{percent}\N{NO-BREAK SPACE}%"
 PRINTED_NOTES = "Hinweise zur Aufnahme"
 
 VERDICT_SAME = """<strong>Die Stimme ist kaum geschützt:</strong> Software, die Stimmen erkennt, kann sie noch für die
@@ -195,6 +192,7 @@ WORDS_NOT_COUNTED = {
     "absent": "Nicht gezählt: Auf diesem Server ist keine Spracherkennung installiert.",
     "running": "Die Spracherkennung läuft …",
     "stopped": "Nicht gezählt: Die Spracherkennung wurde abgebrochen.",
+    "wordless": "Nicht gezählt: Die Spracherkennung findet im Original keine Wörter.",
 }
 
 NOT_PROTECTED = """<h3>Was nicht geschützt ist</h3>
@@ -369,7 +367,7 @@ EXPLORE_WAITING = '<div class="empty"><p>Die Karten werden gezeichnet …</p></d
 
 IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Stimmen, die Sie kennen</h2>
 <p>Geben Sie jeder Stimme einen Namen. Einige Sekunden Sprache genügen. Gespeichert wird nur eine Zusammenfassung der
-Stimme in Zahlen, bis Sie die Stimme entfernen, sonst bis {_KEEP_MINUTES} Minuten nach dem Schließen der Seite.</p>"""
+Stimme in Zahlen, bis Sie die Stimme entfernen, sonst bis {KEEP_S // 60} Minuten nach dem Schließen der Seite.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Wer ist das?</h2>
 <p>Eine Aufnahme, in der nur eine Person spricht.</p>"""
@@ -502,6 +500,7 @@ MODEL_CARD = "Modellkarte (englisch)"
 
 MESSAGES = {
     # stages of a conversion
+    "starting": "Wird gestartet",
     "reading": "Die Aufnahme wird gelesen",
     "reading_several": "Die Aufnahmen werden gelesen",
     "analyzing": "Die neue Stimme wird analysiert",

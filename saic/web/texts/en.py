@@ -18,7 +18,6 @@ TABS = {
     "evaluation": "Evaluation",
     "about": "About",
 }
-_KEEP_MINUTES = KEEP_S // 60
 
 HEADER = """
 <header class="title"><h1>Speech anonymizer</h1>
@@ -114,7 +113,6 @@ DELETE = "Delete now"
 DELETED = """<div class="empty" role="status"><h2>Deleted</h2>
 <p>Nothing of yours is left on this server.</p></div>"""
 
-STARTING = "Starting"
 PROGRESS_LABEL = "Conversion"
 LEFT = "{time} left"
 ABOUT_SECOND, ABOUT_SECONDS = "about {seconds} second", "about {seconds} seconds"
@@ -162,7 +160,6 @@ PRINTED_SIMILARITY = "{before} before, {after} after"
 PRINTED_USUAL = "{same} for recordings of one person, {different} for two people"
 PRINTED_JUDGE = "{name} on {basis}"
 PRINTED_NO_WORDS = "not counted"
-PERCENT = "{percent}\N{NO-BREAK SPACE}%"
 PRINTED_NOTES = "Notes on the recording"
 
 VERDICT_SAME = """<strong>The voice is hardly protected:</strong> software that recognizes voices may still take
@@ -199,6 +196,7 @@ WORDS_NOT_COUNTED = {
     "absent": "Not counted: no speech recognizer is installed on this server.",
     "running": "The speech recognizer is running …",
     "stopped": "Not counted: the speech recognizer was stopped.",
+    "wordless": "Not counted: the speech recognizer finds no words in the original.",
 }
 
 NOT_PROTECTED = """<h3>What is not protected</h3>
@@ -369,7 +367,7 @@ EXPLORE_WAITING = '<div class="empty"><p>Drawing the maps …</p></div>'
 
 IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Voices you know</h2>
 <p>Give each a name and a few seconds of speech. Only a numerical summary of the voice is kept, until
-you remove it or {_KEEP_MINUTES} minutes after you close the page.</p>"""
+you remove it or {KEEP_S // 60} minutes after you close the page.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Who is this?</h2>
 <p>A recording of one speaker.</p>"""
@@ -499,6 +497,7 @@ MODEL_CARD = "Model card"
 
 MESSAGES = {
     # stages of a conversion
+    "starting": "Starting",
     "reading": "Reading the recording",
     "reading_several": "Reading the recordings",
     "analyzing": "Analyzing the target voice",

@@ -14,7 +14,6 @@ TABS = {
     "evaluation": "Evaluación",
     "about": "Acerca de",
 }
-_KEEP_MINUTES = KEEP_S // 60
 
 HEADER = """
 <header class="title"><h1>Anonimizar la voz</h1>
@@ -109,7 +108,6 @@ DELETE = "Borrar ahora"
 DELETED = """<div class="empty" role="status"><h2>Borrado</h2>
 <p>No queda nada suyo en este servidor.</p></div>"""
 
-STARTING = "Iniciando"
 PROGRESS_LABEL = "Conversión"
 LEFT = "tiempo restante: {time}"
 ABOUT_SECOND, ABOUT_SECONDS = "cerca de {seconds} segundo", "cerca de {seconds} segundos"
@@ -155,7 +153,6 @@ PRINTED_SIMILARITY = "{before} antes, {after} después"
 PRINTED_USUAL = "{same} para grabaciones de una misma persona, {different} para dos personas"
 PRINTED_JUDGE = "{name}, en {basis}"
 PRINTED_NO_WORDS = "no contadas"
-PERCENT = "{percent}\N{NO-BREAK SPACE}%"
 PRINTED_NOTES = "Notas sobre la grabación"
 
 VERDICT_SAME = """<strong>La voz apenas está protegida:</strong> el software que reconoce voces todavía puede
@@ -191,6 +188,7 @@ WORDS_NOT_COUNTED = {
     "absent": "No contadas: no hay ningún reconocedor de habla instalado en este servidor.",
     "running": "El reconocedor de habla está trabajando…",
     "stopped": "No contadas: se detuvo el reconocedor de habla.",
+    "wordless": "No contadas: el reconocedor de habla no encuentra palabras en el original.",
 }
 
 NOT_PROTECTED = """<h3>Qué no está protegido</h3>
@@ -363,7 +361,7 @@ EXPLORE_WAITING = '<div class="empty"><p>Dibujando los mapas…</p></div>'
 
 IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Voces que usted conoce</h2>
 <p>Dé a cada una un nombre y unos segundos de habla. Solo se guarda un resumen numérico de la voz, hasta que usted lo
-elimine o hasta {_KEEP_MINUTES} minutos después de cerrar la página.</p>"""
+elimine o hasta {KEEP_S // 60} minutos después de cerrar la página.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> ¿Quién es?</h2>
 <p>Una grabación de un solo hablante.</p>"""
@@ -496,6 +494,7 @@ MODEL_CARD = "Ficha del modelo (en inglés)"
 
 MESSAGES = {
     # stages of a conversion
+    "starting": "Iniciando",
     "reading": "Leyendo la grabación",
     "reading_several": "Leyendo las grabaciones",
     "analyzing": "Analizando la voz nueva",

@@ -14,7 +14,6 @@ TABS = {
     "evaluation": "Évaluation",
     "about": "À propos",
 }
-_KEEP_MINUTES = KEEP_S // 60
 
 HEADER = """
 <header class="title"><h1>Anonymiser la parole</h1>
@@ -113,7 +112,6 @@ DELETE = "Tout supprimer"
 DELETED = """<div class="empty" role="status"><h2>Tout est supprimé</h2>
 <p>Aucune de vos données ne reste sur ce serveur.</p></div>"""
 
-STARTING = "Démarrage"
 PROGRESS_LABEL = "Conversion"
 LEFT = "encore {time}"
 ABOUT_SECOND, ABOUT_SECONDS = "environ {seconds} seconde", "environ {seconds} secondes"
@@ -159,7 +157,6 @@ PRINTED_SIMILARITY = "{before} avant, {after} après"
 PRINTED_USUAL = "{same} pour des enregistrements d’une même personne, {different} pour deux personnes"
 PRINTED_JUDGE = "{name}, sur {basis}"
 PRINTED_NO_WORDS = "non comptés"
-PERCENT = "{percent}\N{NO-BREAK SPACE}%"
 PRINTED_NOTES = "Remarques sur l’enregistrement"
 
 VERDICT_SAME = """<strong>La voix n’est guère protégée :</strong> un logiciel qui reconnaît les voix peut encore la
@@ -197,6 +194,7 @@ WORDS_NOT_COUNTED = {
     "absent": "Non comptés : aucun système de reconnaissance de la parole n’est installé sur ce serveur.",
     "running": "La reconnaissance de la parole est en cours…",
     "stopped": "Non comptés : la reconnaissance de la parole a été arrêtée.",
+    "wordless": "Non comptés : la reconnaissance de la parole ne trouve aucun mot dans l’original.",
 }
 
 NOT_PROTECTED = """<h3>Ce qui n’est pas protégé</h3>
@@ -374,7 +372,7 @@ EXPLORE_WAITING = '<div class="empty"><p>Tracé des cartes en cours…</p></div>
 
 IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Les voix que vous connaissez</h2>
 <p>Donnez un nom à chacune et ajoutez quelques secondes de parole. Seul un résumé numérique de la voix est conservé. Il
-est supprimé sur votre demande, ou {_KEEP_MINUTES} minutes après la fermeture de la page.</p>"""
+est supprimé sur votre demande, ou {KEEP_S // 60} minutes après la fermeture de la page.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> Qui est-ce ?</h2>
 <p>Un enregistrement d’un seul locuteur.</p>"""
@@ -508,6 +506,7 @@ MODEL_CARD = "Fiche du modèle (en anglais)"
 
 MESSAGES = {
     # stages of a conversion
+    "starting": "Démarrage",
     "reading": "Lecture de l’enregistrement",
     "reading_several": "Lecture des enregistrements",
     "analyzing": "Analyse de la nouvelle voix",
