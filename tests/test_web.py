@@ -1403,6 +1403,12 @@ def test_form_is_free_for_the_next_voice_while_one_is_measured(identifier: Ident
     assert event.trigger_mode == "multiple" and {target for _, target in event.targets} == {"click", "submit"}
 
 
+@pytest.mark.parametrize(("wav", "message"), [(TONE, "not speech"), (np.zeros(2 * RATE, np.float32), "silent")])
+def test_form_keeps_the_name_if_the_recording_cannot_be_used(identifier, store, wav: np.ndarray, message: str) -> None:
+    with pytest.raises(gr.Error, match=message):
+        next(identifier.enroll("Anna", sent(store, wav), EnrolledVoices(), ME))
+
+
 def test_answer_is_removed_when_a_voice_is_enrolled(identifier: Identifier, store: ClipStore) -> None:
     enrolled, query = EnrolledVoices(), sent(store, steady(110, 2.0))
     enroll(identifier, "Anna", sent(store, steady(110, 2.0)), enrolled)

@@ -15,7 +15,7 @@ from saic.web.parts import HEAVY, QUICK, decode_on_change, recorder
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.similarity import bands, number, place
 from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for, translated
-from saic.web.voice import embed_voice
+from saic.web.voice import embed_voice, require_voice
 
 MAX_VOICES = 12
 MAX_CLIPS = 12  # of one voice
@@ -87,7 +87,8 @@ class Identifier:
     ) -> Iterator[tuple]:
         """Add a clip to a voice; yields the voices, their list as HTML, and the form.
 
-        The form is emptied at once: the next voice is filled in while this one is measured.
+        The form is emptied before the voice is measured, so that the next one can be filled in meanwhile. It stays if
+        the recording cannot be used.
         """
         name, texts = " ".join(name.split())[:MAX_NAME], texts_for(request)
         if clip is None:
@@ -98,10 +99,12 @@ class Identifier:
             raise missing_input(texts.IDENTIFY_TOO_MANY_VOICES.format(voices=MAX_VOICES))
         if len(enrolled.get(name, [])) >= MAX_CLIPS:
             raise missing_input(texts.IDENTIFY_TOO_MANY_CLIPS.format(clips=MAX_CLIPS))
-        yield gr.skip(), gr.skip(), "", None
         with gradio_errors(request):
             session = session_of(request)
             recording = self.recordings.read(clip, session)
+            require_voice(recording.wav)
+        yield gr.skip(), gr.skip(), "", None
+        with gradio_errors(request):
             embedding = self.embed(recording.wav, session)
         if not enrolled.removed:
             enrolled.add_clip(name, embedding, recording.notes)
