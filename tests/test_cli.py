@@ -359,42 +359,44 @@ def test_number_out_of_range_is_a_usage_error(conversions: list[str], arguments:
     assert done.exit_code == 2 and conversions == [] and f"Invalid value for '{arguments[-2]}'" in done.output
 
 
-ASCII = [
-    {"PYTHONIOENCODING": "ascii"},
-    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    {"PYTHONIOENCODING": "utf-8"},
-]
-
-
-# Anonymizes in.wav to each name of the arguments, as text and as JSON; prints a zero byte after each.
+# Anonymizes in.wav to each name, as text and as JSON, with each encoding of stdout; prints a zero byte after each.
 ANONYMIZE_TO_NAMES = """
-import os, runpy, sys
+import itertools, os, runpy, sys
 
-for name in sys.argv[1:]:
-    for options in ([], ["--json"]):
-        sys.argv = ["saic", "anonymize", "in.wav", "--method", "mcadams", "--force", "-o", name, *options]
-        try:
-            runpy.run_module("saic", run_name="__main__")
-        except SystemExit as ended:
-            assert not ended.code
-        sys.stdout.flush()
-        os.write(1, b"\\0")
+encodings, names, errors = sys.argv[1].split(), sys.argv[2:], sys.stdout.errors
+for encoding, name, options in itertools.product(encodings, names, ([], ["--json"])):
+    sys.stdout.reconfigure(encoding=encoding, errors=errors)
+    sys.argv = ["saic", "anonymize", "in.wav", "--method", "mcadams", "--force", "-o", name, *options]
+    try:
+        runpy.run_module("saic", run_name="__main__")
+    except SystemExit as ended:
+        assert not ended.code
+    sys.stdout.flush()
+    os.write(1, b"\\0")
 """
 
 
-@pytest.mark.parametrize("environment", ASCII)
-def test_names_that_the_terminal_cannot_print_end_no_command(environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("environment", "encodings"),
+    [
+        ({"PYTHONIOENCODING": "ascii"}, ["ascii", "utf-8"]),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, ["ascii"]),  # that of file names too
+    ],
+)
+def test_names_that_the_terminal_cannot_print_end_no_command(
+    environment: dict[str, str], encodings: list[str], tmp_path: Path
+) -> None:
     audio.save(tmp_path / "in.wav", voice(120, 1.5))
     names = ["M\u00fcller \u58f0.wav".encode(), b"caf\xe9.wav"]
     done = subprocess.run(
-        [sys.executable, "-c", ANONYMIZE_TO_NAMES, *names],
+        [sys.executable, "-c", ANONYMIZE_TO_NAMES, " ".join(encodings), *names],
         capture_output=True,
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
     )
     assert done.returncode == 0 and done.stderr == b"", done.stderr
     *printed, rest = done.stdout.decode().split("\0")  # UTF-8, also where bytes of the name are not
-    assert len(printed) == 4 and rest == "" and all(".wav" in text for text in printed)
+    assert len(printed) == 4 * len(encodings) and rest == "" and all(".wav" in text for text in printed)
     for text in printed[1::2]:
         json.loads(text)["output"].encode()  # no surrogate, which other readers of JSON refuse
     assert sorted(os.listdir(os.fsencode(tmp_path))) == sorted([*names, b"in.wav"])
