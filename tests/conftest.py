@@ -1,5 +1,6 @@
 """Shared test data: synthetic speech, and a speech corpus small enough to train on in seconds."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,15 @@ def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             wav = voice(90 + 30 * k, 3.0, seed=10 * k + i, formant_hz=500 + 100 * k)
             sf.write(folder / f"speaker{k}" / f"clip{i}.wav", wav, RATE)
     return folder
+
+
+@pytest.fixture(scope="module")
+def quick_reports() -> Iterator[None]:
+    """Bootstrap intervals of fewer resamples, and small figures: whole reports take a quarter of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("saic.evaluation.metrics.RESAMPLES", 100)
+        patch.setattr("saic.plots.figure.DPI", 30)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

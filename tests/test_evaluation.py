@@ -40,6 +40,7 @@ from saic.evaluation.systems import MAIN_SYSTEMS, VOCODER_BASELINES, SystemOutpu
 from saic.migration import migrate_report
 from saic.signal.vad import require_speech, speech_frames
 
+pytestmark = pytest.mark.usefixtures("quick_reports")
 RATE = 16_000
 
 
@@ -70,16 +71,6 @@ SPEAKERS = {  # name: sex, pitch, formants, seconds of each clip
     "franz": ("M", 75.0, (750, 1500, 2100), (16.0,)),
     "shorty": ("M", 110.0, (500, 1500, 2500), (4.0,)),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_reports():
-    """Bootstrap intervals of fewer resamples, and small figures: whole reports take a quarter of the time."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(metrics, "RESAMPLES", 100)
-    patch.setattr("saic.plots.figure.DPI", 30)
-    yield
-    patch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -529,7 +520,13 @@ def systems_of(report: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def whole(corpus_folder, tmp_path_factory):
-    """Output folder, report, pipeline and stages of a complete run."""
+    """Output folder, report, pipeline and stages of a complete run with a codec that is faster than MP3."""
+
+    def ten_bits(wav):
+        return (np.round(511 * wav) / 511).astype(np.float32)
+
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setitem(PartitionedSet.__init__.__kwdefaults__, "codec", ten_bits)
     out, pipeline, stages = tmp_path_factory.mktemp("whole"), TilingPipeline(), Counter()
     report = evaluate(
         [corpus_folder],
@@ -540,6 +537,7 @@ def whole(corpus_folder, tmp_path_factory):
         progress=lambda stage, done, total: stages.update({stage: 1 if done <= total else 99}),
         command="saic evaluate",
     )
+    monkeypatch.undo()
     return out, report, pipeline, stages
 
 
@@ -863,6 +861,7 @@ def test_a_corpus_without_the_split_is_not_evaluated_and_two_of_one_name_are_ref
 def test_cached_outputs_depend_on_weights_and_seed(corpus_folder, tmp_path):
     clips = [Clip(corpus_folder / f"{n}-0.flac", n, n, "F", 12.5, None, "test") for n in ("anna", "dave")]
     dataset = PartitionedSet(clips, seed=0, quick=False, progress=lambda *step: None)
+    assert dataset.codec is round_trip
     pipeline = TilingPipeline()
     other, unsaved = TilingPipeline(), TilingPipeline()
     other.info = lambda: {"sha256": "cd" * 32}

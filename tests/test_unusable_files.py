@@ -21,6 +21,7 @@ from saic.evaluation.run import evaluate
 from tests.conftest import RATE, voice
 from train import prepare
 
+pytestmark = pytest.mark.usefixtures("quick_reports")
 APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(4096)
 
 
