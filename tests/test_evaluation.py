@@ -518,15 +518,20 @@ def systems_of(report: dict) -> dict:
     return of_corpus["systems"]
 
 
-@pytest.fixture(scope="module")
-def whole(corpus_folder, tmp_path_factory):
-    """Output folder, report, pipeline and stages of a complete run with a codec that is faster than MP3."""
+def replace_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples of ten bits instead of MP3, which takes a third of an evaluation's time."""
 
     def ten_bits(wav):
         return (np.round(511 * wav) / 511).astype(np.float32)
 
-    monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setitem(PartitionedSet.__init__.__kwdefaults__, "codec", ten_bits)
+
+
+@pytest.fixture(scope="module")
+def whole(corpus_folder, tmp_path_factory):
+    """Output folder, report, pipeline and stages of a complete run."""
+    monkeypatch = pytest.MonkeyPatch()
+    replace_codec(monkeypatch)
     out, pipeline, stages = tmp_path_factory.mktemp("whole"), TilingPipeline(), Counter()
     report = evaluate(
         [corpus_folder],
@@ -722,6 +727,7 @@ def test_encoders_are_compared_on_pieces_of_three_seconds():
 
 
 def test_interrupted_run_continues_and_gives_the_same_report(corpus_folder, tmp_path, monkeypatch):
+    replace_codec(monkeypatch)
     monkeypatch.setattr("saic.evaluation.run.plots.save_report_plots", lambda *arguments, **options: None)
     monkeypatch.setattr("saic.evaluation.run.overview.save", lambda *arguments, **options: None)
     data, whole_out, parts_out = [corpus_folder / "small.jsonl"], tmp_path / "whole", tmp_path / "parts"
@@ -736,7 +742,8 @@ def test_interrupted_run_continues_and_gives_the_same_report(corpus_folder, tmp_
     assert evaluate(data, "test", parts_out, pipeline=again, evaluators=_evaluators(), **options) == report
 
 
-def test_quick_evaluation_of_a_folder_without_manifest(corpus_folder, tmp_path):
+def test_quick_evaluation_of_a_folder_without_manifest(corpus_folder, tmp_path, monkeypatch):
+    replace_codec(monkeypatch)
     for name in ("anna", "dave", "emil"):
         (tmp_path / "data" / name).mkdir(parents=True)
         clip = (corpus_folder / f"{name}-0.flac").read_bytes()
@@ -752,8 +759,9 @@ def test_quick_evaluation_of_a_folder_without_manifest(corpus_folder, tmp_path):
     assert "| - |" in markdown and "## Words" not in markdown
 
 
-def test_short_lossless_recordings_of_a_few_speakers_do_not_end_the_run(tmp_path):
+def test_short_lossless_recordings_of_a_few_speakers_do_not_end_the_run(tmp_path, monkeypatch):
     """Identity without the codec is left out; everything else is measured."""
+    replace_codec(monkeypatch)
     clips = []
     for name, suffix, duration_s in (("a", "ogg", 13), ("b", "ogg", 13), ("c", "flac", 4), ("d", "flac", 4)):
         path = tmp_path / f"{name}.{suffix}"
@@ -841,7 +849,10 @@ def test_pseudonyms_of_other_profiles_are_measured_if_the_weights_have_them(prof
     assert attacked_systems(pipeline, quick=True) == ("pseudonym",)
 
 
-def test_a_corpus_without_the_split_is_not_evaluated_and_two_of_one_name_are_refused(corpus_folder, tmp_path):
+def test_a_corpus_without_the_split_is_not_evaluated_and_two_of_one_name_are_refused(
+    corpus_folder, tmp_path, monkeypatch
+):
+    replace_codec(monkeypatch)
     (tmp_path / "other").mkdir()
     clips = [Clip(corpus_folder / f"{n}-0.flac", n, n, "F", 12.5, None, "train") for n in ("anna", "dave")]
     write(tmp_path / "other" / "manifest.jsonl", clips)
