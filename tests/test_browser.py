@@ -248,8 +248,9 @@ def speak(page: Page, locale: str) -> None:
 
 
 def use_fingers(page: Page) -> CDPSession:
-    """Make a page one of a touch screen, as ``has_touch`` does for a new context."""
+    """Make a page one of a phone, as ``has_touch`` and ``is_mobile`` do for a new context."""
     chromium = page.context.new_cdp_session(page)
+    chromium.send("Emulation.setDeviceMetricsOverride", {**page.viewport_size, "deviceScaleFactor": 1, "mobile": True})
     chromium.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
     return chromium
 
@@ -1066,10 +1067,12 @@ def test_name_of_a_voice_appears_on_hover_focus_and_tap(open_page) -> None:
     assert shown(page) == ["Voice 01 (female)"] * 2
     page.keyboard.press("ArrowRight")
     assert shown(page) == ["Voice 02 (male)"] * 2
+    page.evaluate("document.activeElement.blur()")
     page.set_viewport_size({"width": 390, "height": 844})
-    finger, voice = use_fingers(page), page.locator("#maps .v39 > :last-child").first
-    voice.scroll_into_view_if_needed()
-    box = voice.bounding_box()
+    finger, dot = use_fingers(page), page.locator("#maps .v39 > :last-child").first
+    dot.scroll_into_view_if_needed()
+    assert shown(page) == []
+    box = dot.bounding_box()
     point = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
     finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
