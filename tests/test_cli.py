@@ -14,7 +14,7 @@ import soundfile as sf
 import typer
 from typer.testing import CliRunner
 
-from saic import __version__, audio, cli
+from saic import __version__, audio, cli, weights
 from saic.cli import options
 from saic.cli.evaluate import Measure
 from saic.errors import UsageError
@@ -419,15 +419,18 @@ def test_names_in_tables_and_json_are_printed_without_markup_control_characters_
     }
 
 
-# Refuses network access, and writing below the library and Python.
+# Refuses network access, and writing below the library and Python. At last, prints what was refused of the network, and
+# whether the Hub's client was imported.
 READ_ONLY = """
-import os, sys
+import json, os, sys
 
 root, *read_only = sys.argv[1], sys.prefix, sys.argv[1]
+refused = []
 
 
 def guard(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        refused.append(event)
         raise OSError(101, "Network is unreachable")
     writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     changes = event in ("os.mkdir", "os.rename", "os.remove") and arguments[-1] == -1  # else relative to a folder
@@ -446,13 +449,15 @@ for command in sys.stdin.read().splitlines():
         main()
     except SystemExit as ended:
         assert not ended.code, command
+print(json.dumps([refused, "huggingface_hub" in sys.modules]))
 """
 
 
-def run_read_only(commands: list[list[str]], tmp_path: Path) -> list[dict[str, Any]]:
+def run_read_only(commands: list[list[str]], tmp_path: Path) -> tuple[list[dict[str, Any]], list[str], bool]:
     """Run commands in one process with a read-only home and library and without a network.
 
-    Returns the JSON objects that they print.
+    Returns the JSON objects that they print, what they tried on the network, and whether they imported the Hub's
+    client.
     """
     unset = {"XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "SAIC_CACHE", "PYTHONDONTWRITEBYTECODE"}
     kept = {name: value for name, value in os.environ.items() if name not in unset}
@@ -465,7 +470,8 @@ def run_read_only(commands: list[list[str]], tmp_path: Path) -> list[dict[str, A
         env=kept | {"HOME": "/proc/nonexistent", "TMPDIR": str(tmp_path)},
     )
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    *results, (tried, has_client) = map(json.loads, done.stdout.splitlines())
+    return results, tried, has_client
 
 
 @pytest.fixture
@@ -481,9 +487,10 @@ def clips(tmp_path: Path) -> dict[str, str]:
 def test_commands_run_with_read_only_home_and_library_and_without_network(clips: dict[str, str], tmp_path) -> None:
     source, target = clips.values()
     key = str(tmp_path / "key")
-    results = run_read_only(
+    results, tried, has_client = run_read_only(
         [
             ["info"],
+            ["info", "--weights", str(weights.resolve())],
             ["convert", source, "--target", target, "-o", str(tmp_path / "a.mp3")],
             ["anonymize", source, "-o", str(tmp_path / "b.opus")],
             ["anonymize", source, "-o", str(tmp_path / "c.wav"), "--method", "mcadams"],
@@ -494,7 +501,8 @@ def test_commands_run_with_read_only_home_and_library_and_without_network(clips:
         ],
         tmp_path,
     )
-    assert len(results) == 8 and results[6]["matches"][0]["name"] == "a"
+    assert len(results) == 9 and results[7]["matches"][0]["name"] == "a"
+    assert tried == [] and not has_client
     outputs = ["a.mp3", "b.opus", "c.wav", "clips", "e.wav", "f.png", "key"]
     assert sorted(path.name for path in tmp_path.iterdir()) == outputs  # no cache is left
 
@@ -505,7 +513,7 @@ def test_evaluation_runs_with_read_only_home_and_library_and_without_network(tmp
     for path in EXAMPLES.glob("*.flac"):
         (data / path.stem).mkdir(parents=True)
         shutil.copy(path, data / path.stem)
-    results = run_read_only(
+    results, _, _ = run_read_only(
         [
             ["plot", "map", str(data), "-o", str(tmp_path / "map.png")],
             ["evaluate", "--data", str(data), "--quick", "--only", "identity", "--out", str(tmp_path / "report")],
