@@ -849,10 +849,7 @@ def test_pseudonyms_of_other_profiles_are_measured_if_the_weights_have_them(prof
     assert attacked_systems(pipeline, quick=True) == ("pseudonym",)
 
 
-def test_a_corpus_without_the_split_is_not_evaluated_and_two_of_one_name_are_refused(
-    corpus_folder, tmp_path, monkeypatch
-):
-    replace_codec(monkeypatch)
+def test_a_corpus_without_the_split_is_not_evaluated_and_two_of_one_name_are_refused(corpus_folder, tmp_path):
     (tmp_path / "other").mkdir()
     clips = [Clip(corpus_folder / f"{n}-0.flac", n, n, "F", 12.5, None, "train") for n in ("anna", "dave")]
     write(tmp_path / "other" / "manifest.jsonl", clips)
