@@ -16,7 +16,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -170,45 +169,37 @@ def use_foreign_hosts_and_origins(url: str) -> Iterator[str]:
 def send_malformed_calls(url: str) -> Iterator[str]:
     """Calls that Gradio cannot read, with a patient's name: no answer may hold a traceback."""
     with httpx.Client(base_url=url, timeout=60) as http:
-        own, name = upload(http), PATIENT_NAME
-        bodies = (
-            b"",
-            b"[]",
-            b"null",
-            name.encode(),
-            b"[" * 100_000,
-            b'{"a":' * 50_000,
-            json.dumps({"data": name}).encode(),
-            json.dumps({"data": [name]}).encode(),
-            json.dumps({"data": [{"path": name, "meta": _META}]}).encode(),
-            json.dumps({"data": [{"path": own, "meta": _META, "size": name}, 5], "fn_index": name}).encode(),
-            json.dumps({"data": [{"path": own, "meta": _META, "is_stream": name}, 5]}).encode(),
-            json.dumps({"data": [{"meta": name}, [name], {name: [name]}]}).encode(),
-            json.dumps({"data": [name], "session_hash": name}).encode(),
-            json.dumps({"data": [name] * 9, "session_hash": "x", "fn_index": 3}).encode(),
-            json.dumps({"data": [[name], {"path": name}], "session_hash": "x", "fn_index": 10**9}).encode(),
-            json.dumps({"data": [5, name, [1]], "session_hash": "x", "event_data": name, "fn_index": 0}).encode(),
-            json.dumps({name: name}).encode(),
-        )
-
-        def send(route: str) -> list[str]:
-            achieved = []
-            for body in bodies:
+        own = f"{upload(http)}"
+        name = PATIENT_NAME
+        for route in ("call/convert", "call/identify", "call/explore", "call/v2/convert", "run/convert", "queue/join"):
+            for body in (
+                b"",
+                b"[]",
+                b"null",
+                name.encode(),
+                b"[" * 100_000,
+                b'{"a":' * 50_000,
+                json.dumps({"data": name}).encode(),
+                json.dumps({"data": [name]}).encode(),
+                json.dumps({"data": [{"path": name, "meta": _META}]}).encode(),
+                json.dumps({"data": [{"path": own, "meta": _META, "size": name}, 5], "fn_index": name}).encode(),
+                json.dumps({"data": [{"path": own, "meta": _META, "is_stream": name}, 5]}).encode(),
+                json.dumps({"data": [{"meta": name}, [name], {name: [name]}]}).encode(),
+                json.dumps({"data": [name], "session_hash": name}).encode(),
+                json.dumps({"data": [name] * 9, "session_hash": "x", "fn_index": 3}).encode(),
+                json.dumps({"data": [[name], {"path": name}], "session_hash": "x", "fn_index": 10**9}).encode(),
+                json.dumps({"data": [5, name, [1]], "session_hash": "x", "event_data": name, "fn_index": 0}).encode(),
+                json.dumps({name: name}).encode(),
+            ):
                 headers = {"Content-Type": "application/json"}
                 try:
                     answer = http.post(f"/gradio_api/{route}", content=body, headers=headers)
                 except httpx.TransportError:  # refused before the whole body was sent
                     continue
                 if "Traceback" in answer.text or "/site-packages/" in answer.text:
-                    achieved.append(f"POST {route}: a traceback")
+                    yield f"POST {route}: a traceback"
                 if answer.status_code == 200 and (event := answer.json().get("event_id")):
                     http.get(f"/gradio_api/call/convert/{event}")
-            return achieved
-
-        routes = ("call/convert", "call/identify", "call/explore", "call/v2/convert", "run/convert", "queue/join")
-        with ThreadPoolExecutor(len(routes)) as pool:  # each answer of the queue takes a tenth of a second
-            for achieved in pool.map(send, routes):
-                yield from achieved
         for file_name in (f"{name}.wav\r\nX: y", "../../../etc/passwd", name * 1000):
             http.post("/gradio_api/upload", files={"files": (file_name, b"x")})
         http.post(
