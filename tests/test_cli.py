@@ -14,7 +14,7 @@ import soundfile as sf
 import typer
 from typer.testing import CliRunner
 
-from saic import __version__, audio, cli
+from saic import __version__, audio, cli, weights
 from saic.cli import options
 from saic.cli.evaluate import Measure
 from saic.errors import UsageError
@@ -359,42 +359,44 @@ def test_number_out_of_range_is_a_usage_error(conversions: list[str], arguments:
     assert done.exit_code == 2 and conversions == [] and f"Invalid value for '{arguments[-2]}'" in done.output
 
 
-ASCII = [
-    {"PYTHONIOENCODING": "ascii"},
-    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    {"PYTHONIOENCODING": "utf-8"},
-]
-
-
-# Anonymizes in.wav to each name of the arguments, as text and as JSON; prints a zero byte after each.
+# Anonymizes in.wav to each name, as text and as JSON, with each encoding of stdout; prints a zero byte after each.
 ANONYMIZE_TO_NAMES = """
-import os, runpy, sys
+import itertools, os, runpy, sys
 
-for name in sys.argv[1:]:
-    for options in ([], ["--json"]):
-        sys.argv = ["saic", "anonymize", "in.wav", "--method", "mcadams", "--force", "-o", name, *options]
-        try:
-            runpy.run_module("saic", run_name="__main__")
-        except SystemExit as ended:
-            assert not ended.code
-        sys.stdout.flush()
-        os.write(1, b"\\0")
+encodings, names, errors = sys.argv[1].split(), sys.argv[2:], sys.stdout.errors
+for encoding, name, options in itertools.product(encodings, names, ([], ["--json"])):
+    sys.stdout.reconfigure(encoding=encoding, errors=errors)
+    sys.argv = ["saic", "anonymize", "in.wav", "--method", "mcadams", "--force", "-o", name, *options]
+    try:
+        runpy.run_module("saic", run_name="__main__")
+    except SystemExit as ended:
+        assert not ended.code
+    sys.stdout.flush()
+    os.write(1, b"\\0")
 """
 
 
-@pytest.mark.parametrize("environment", ASCII)
-def test_names_that_the_terminal_cannot_print_end_no_command(environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("environment", "encodings"),
+    [
+        ({"PYTHONIOENCODING": "ascii"}, ["ascii", "utf-8"]),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, ["ascii"]),  # that of file names too
+    ],
+)
+def test_names_that_the_terminal_cannot_print_end_no_command(
+    environment: dict[str, str], encodings: list[str], tmp_path: Path
+) -> None:
     audio.save(tmp_path / "in.wav", voice(120, 1.5))
     names = ["M\u00fcller \u58f0.wav".encode(), b"caf\xe9.wav"]
     done = subprocess.run(
-        [sys.executable, "-c", ANONYMIZE_TO_NAMES, *names],
+        [sys.executable, "-c", ANONYMIZE_TO_NAMES, " ".join(encodings), *names],
         capture_output=True,
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
     )
     assert done.returncode == 0 and done.stderr == b"", done.stderr
     *printed, rest = done.stdout.decode().split("\0")  # UTF-8, also where bytes of the name are not
-    assert len(printed) == 4 and rest == "" and all(".wav" in text for text in printed)
+    assert len(printed) == 4 * len(encodings) and rest == "" and all(".wav" in text for text in printed)
     for text in printed[1::2]:
         json.loads(text)["output"].encode()  # no surrogate, which other readers of JSON refuse
     assert sorted(os.listdir(os.fsencode(tmp_path))) == sorted([*names, b"in.wav"])
@@ -417,15 +419,18 @@ def test_names_in_tables_and_json_are_printed_without_markup_control_characters_
     }
 
 
-# Refuses network access, and writing below the library and Python.
+# Refuses network access, and writing below the library and Python. At last, prints what was refused of the network, and
+# whether the Hub's client was imported.
 READ_ONLY = """
-import os, sys
+import json, os, sys
 
 root, *read_only = sys.argv[1], sys.prefix, sys.argv[1]
+refused = []
 
 
 def guard(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        refused.append(event)
         raise OSError(101, "Network is unreachable")
     writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     changes = event in ("os.mkdir", "os.rename", "os.remove") and arguments[-1] == -1  # else relative to a folder
@@ -444,13 +449,15 @@ for command in sys.stdin.read().splitlines():
         main()
     except SystemExit as ended:
         assert not ended.code, command
+print(json.dumps([refused, "huggingface_hub" in sys.modules]))
 """
 
 
-def run_read_only(commands: list[list[str]], tmp_path: Path) -> list[dict[str, Any]]:
+def run_read_only(commands: list[list[str]], tmp_path: Path) -> tuple[list[dict[str, Any]], list[str], bool]:
     """Run commands in one process with a read-only home and library and without a network.
 
-    Returns the JSON objects that they print.
+    Returns the JSON objects that they print, what they tried on the network, and whether they imported the Hub's
+    client.
     """
     unset = {"XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "SAIC_CACHE", "PYTHONDONTWRITEBYTECODE"}
     kept = {name: value for name, value in os.environ.items() if name not in unset}
@@ -463,7 +470,8 @@ def run_read_only(commands: list[list[str]], tmp_path: Path) -> list[dict[str, A
         env=kept | {"HOME": "/proc/nonexistent", "TMPDIR": str(tmp_path)},
     )
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    *results, (tried, has_client) = map(json.loads, done.stdout.splitlines())
+    return results, tried, has_client
 
 
 @pytest.fixture
@@ -479,9 +487,10 @@ def clips(tmp_path: Path) -> dict[str, str]:
 def test_commands_run_with_read_only_home_and_library_and_without_network(clips: dict[str, str], tmp_path) -> None:
     source, target = clips.values()
     key = str(tmp_path / "key")
-    results = run_read_only(
+    results, tried, has_client = run_read_only(
         [
             ["info"],
+            ["info", "--weights", str(weights.resolve())],
             ["convert", source, "--target", target, "-o", str(tmp_path / "a.mp3")],
             ["anonymize", source, "-o", str(tmp_path / "b.opus")],
             ["anonymize", source, "-o", str(tmp_path / "c.wav"), "--method", "mcadams"],
@@ -492,7 +501,8 @@ def test_commands_run_with_read_only_home_and_library_and_without_network(clips:
         ],
         tmp_path,
     )
-    assert len(results) == 8 and results[6]["matches"][0]["name"] == "a"
+    assert len(results) == 9 and results[7]["matches"][0]["name"] == "a"
+    assert tried == [] and not has_client
     outputs = ["a.mp3", "b.opus", "c.wav", "clips", "e.wav", "f.png", "key"]
     assert sorted(path.name for path in tmp_path.iterdir()) == outputs  # no cache is left
 
@@ -503,7 +513,7 @@ def test_evaluation_runs_with_read_only_home_and_library_and_without_network(tmp
     for path in EXAMPLES.glob("*.flac"):
         (data / path.stem).mkdir(parents=True)
         shutil.copy(path, data / path.stem)
-    results = run_read_only(
+    results, _, _ = run_read_only(
         [
             ["plot", "map", str(data), "-o", str(tmp_path / "map.png")],
             ["evaluate", "--data", str(data), "--quick", "--only", "identity", "--out", str(tmp_path / "report")],

@@ -1,7 +1,9 @@
-"""Data-parallel training: two processes of ``torchrun`` train the same weights as one process."""
+"""Data-parallel training: two processes train the same weights as one process."""
 
 import json
+import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -52,31 +54,47 @@ def records(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_give_the_losses_gradients_and_weights_of_one(folder: Path) -> None:
+def by_torchrun(folder: Path, runs: Path) -> None:
     command = ["torch.distributed.run", "--nproc-per-node", "2", "-m", "--", "tests.two_processes"]
-    completed = subprocess.run(
-        [sys.executable, "-m", *command, folder, folder / "two"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert completed.returncode == 0, completed.stderr
-    assert completed.stdout.count("train: ") == 1  # only the first process prints
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", *command, folder, runs], cwd=ROOT, env=environment, check=True)
+
+
+def by_fork(folder: Path, runs: Path) -> None:
+    """With the variables that ``torchrun`` sets, without the seconds that it and new processes take to start."""
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [context.Process(target=two_processes.join, args=(rank, port, folder, runs)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        process.kill()
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
+@pytest.mark.parametrize("start", [by_fork, pytest.param(by_torchrun, marks=pytest.mark.proof)])
+def test_two_processes_give_the_losses_gradients_and_weights_of_one(start, folder: Path, capfd) -> None:
+    two_runs = folder / start.__name__
+    start(folder, two_runs)
+    assert capfd.readouterr().out.count("train: ") == 1  # only the first process prints
     for stage, parts in (("stage1", ("codes", "decoder")), ("stage2", ("model",))):
-        one, two = records(folder / "one" / stage), records(folder / "two" / stage)
+        one, two = records(folder / "one" / stage), records(two_runs / stage)
         assert len(one) == len(two) == (1 if stage == "stage1" else 2)
         for expected, found in zip(one, two, strict=True):
             expected.pop("s_per_step", None)
             assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-5)
-        one, two = (torch.load(folder / n / stage / "gradients.pt", weights_only=True) for n in ("one", "two"))
+        one, two = (torch.load(run / stage / "gradients.pt", weights_only=True) for run in (folder / "one", two_runs))
         assert 0.1 < norm(one) < 4.9  # below 5, where clipping would hide a wrong scale
         for name, gradient in one.items():
             torch.testing.assert_close(two[name], gradient, atol=1e-6, rtol=1e-3, msg=f"{stage} {name}")
         # Adam scales each gradient to unit size. Where the exact gradient is 0, as of a bias before
         # normalization, the rounding error becomes a whole step, so that single weights may differ
         # by more than their gradients.
-        one, two = (loop.load_checkpoint(loop.latest(folder / n / stage))["stage"] for n in ("one", "two"))
+        runs = (folder / "one" / stage, two_runs / stage)
+        one, two = (loop.load_checkpoint(loop.latest(run))["stage"] for run in runs)
         for part in parts:
             assert norm({name: two[part][name] - one[part][name] for name in one[part]}) < 1e-3 * norm(one[part]), part
 

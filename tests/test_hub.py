@@ -1,4 +1,7 @@
-"""Downloads from and uploads to a stand-in Hub on loopback: complete and checked, or an error."""
+"""Downloads from and uploads to a stand-in Hub on loopback: complete and checked, or an error.
+
+tests/test_cli.py tests that bundled weights and folders need no Hub.
+"""
 
 import json
 import os
@@ -75,20 +78,6 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- names of weights ----------------------------------------------------------------------------------------
-
-
-def test_bundled_weights_and_folders_open_no_connection_and_import_no_client(folder: Path) -> None:
-    script = (
-        "import socket, sys\n"
-        "def refuse(*_): raise AssertionError('a connection was opened')\n"
-        "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "import saic\n"
-        "saic.Pipeline.from_pretrained()\n"
-        f"saic.Model.from_pretrained({str(folder)!r})\n"
-        "assert 'huggingface_hub' not in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("revision", [None, "main"])

@@ -42,6 +42,8 @@ from saic.evaluation.systems import KNOWN_VOICE_SEED, MAIN_SYSTEMS, SYSTEMS
 from saic.pipeline import Conversion
 from tests.conftest import RATE, voice
 
+pytestmark = pytest.mark.usefixtures("quick_reports")
+
 
 def _clip(speaker: str, number: int, seconds: float, **facts: object) -> Clip:
     name = f"{speaker}-{number}"

@@ -58,7 +58,7 @@ def test_silence_and_clips_shorter_than_a_block_are_unchanged() -> None:
 def test_memory_does_not_grow_with_the_length(monkeypatch: pytest.MonkeyPatch) -> None:
     """All blocks at once would take 0.2 GB for an hour."""
     monkeypatch.setattr(Spool.__init__, "__defaults__", (1_000,))
-    wav = Spool.of(*(voice(140, 60.0) for _ in range(6)))
+    wav = Spool.of(*[voice(140, 60.0)] * 6)
     tracemalloc.start()
     try:
         made, (_, peak) = normalize(wav), tracemalloc.get_traced_memory()

@@ -32,15 +32,20 @@ ROOT = Path(__file__).parents[1]
 TINY = ROOT / "train" / "configs" / "tiny.yaml"
 START_CPU_S = 30
 RUN_COMMANDS = """
-import json, sys
+import contextlib, io, json, sys
 from saic import cli
+name = ""
 for command in json.loads(sys.argv[1]):
-    sys.argv = ["saic", *command]
-    try:
-        cli.main()
-    except SystemExit as ended:
-        if ended.code:
-            raise
+    sys.argv = ["saic", *(word.replace("ORG/NAME@COMMIT", name) for word in command)]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            cli.main()
+        except SystemExit as ended:
+            if ended.code:
+                raise
+    if command[0] == "push":
+        name = json.loads(printed.getvalue())["weights"]
+print(name)
 """
 
 
@@ -62,11 +67,11 @@ def documented(start: str) -> list[str]:
 
 
 def saic(*commands: list[str], environment: dict[str, str], cwd: Path) -> str:
-    """Run commands, one after another in one new process; return what they print."""
+    """Run ``push`` and other commands, one after another in one new process; return the name of the pushed weights."""
     command = [sys.executable, "-c", RUN_COMMANDS, json.dumps(commands)]
     done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -89,24 +94,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shared(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Shared:
-    """Push, load by name in another home folder, upload the Space; then stop the Hub."""
-    home, elsewhere = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("elsewhere")
+    """Push, load by name, upload the Space; then stop the Hub."""
+    home, space_folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("space")
     base = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | {"PYTHONPATH": str(ROOT)}
     with StandInHub() as hub:
-        push = [word.replace("ORG/NAME", "clinic/tuned") for word in documented("saic push")]
-        stdout = saic([*push, "--json"], environment=base | hub.environment(home), cwd=trained)
-        name = json.loads(stdout)["weights"]
-        environment = base | hub.environment(elsewhere)
-        convert = [word.replace("ORG/NAME@COMMIT", name) for word in documented("saic convert")]
-        _, _, *space = documented("python -m saic space")
-        space = [word.replace("ORG/NAME@COMMIT", name).replace("ORG/PAGE", "clinic/page") for word in space]
-        saic(convert, space, environment=environment, cwd=trained)
+        environment = base | hub.environment(home)
+        push = [*(word.replace("ORG/NAME", "clinic/tuned") for word in documented("saic push")), "--json"]
+        _, _, *space = (word.replace("ORG/PAGE", "clinic/page") for word in documented("python -m saic space"))
+        name = saic(push, documented("saic convert"), space, environment=environment, cwd=trained)
         assert (trained / "shared.wav").is_file()
-        space_folder = tmp_path_factory.mktemp("space")
+        repository = hub.repos["model", "clinic/tuned"]
+        assert f"GET /clinic/tuned/resolve/{repository.head}/model.safetensors" in hub.requests
         for path, content in hub.repos["space", "clinic/page"].files.items():
             (space_folder / path).parent.mkdir(parents=True, exist_ok=True)
             (space_folder / path).write_bytes(content)
-        assert hub.repos["model", "clinic/tuned"].private and hub.repos["space", "clinic/page"].private
+        assert repository.private and hub.repos["space", "clinic/page"].private
     return Shared(name, environment, space_folder)
 
 

@@ -21,6 +21,7 @@ from saic.evaluation.run import evaluate
 from tests.conftest import RATE, voice
 from train import prepare
 
+pytestmark = pytest.mark.usefixtures("quick_reports")
 APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(4096)
 
 
@@ -166,9 +167,10 @@ def test_names_that_are_not_utf_8_survive_a_manifest(folder: Path, tmp_path: Pat
     assert manifest.read(folder / "manifest.jsonl") == clips
 
 
-def test_evaluation_of_a_folder_leaves_out_unusable_files(folder: Path, tmp_path: Path, caplog) -> None:
-    from tests.test_evaluation import SpectrumEmbedder, TilingPipeline
+def test_evaluation_of_a_folder_leaves_out_unusable_files(folder: Path, tmp_path: Path, caplog, monkeypatch) -> None:
+    from tests.test_evaluation import SpectrumEmbedder, TilingPipeline, replace_codec
 
+    replace_codec(monkeypatch)
     add_unusable(folder / "s1")
     flac_with_a_broken_body(folder / "s2" / "body.flac", 10.0)
     with contextlib.suppress(OSError, UnicodeError):  # the file system has UTF-8 names only

@@ -589,19 +589,37 @@ class KeepingPipeline:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A set of four speakers, its texts (none for Emil), and the outputs; without the codec, for speed."""
-    folder = tmp_path_factory.mktemp("small")
+def recordings(tmp_path_factory) -> Path:
+    """A folder with the clips of four speakers."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for name, pitch_hz in PITCH_HZ.items():
+        for number in range(CLIPS):
+            soundfile.write(folder / f"{name}-{number}.flac", voice(pitch_hz, CLIP_S, seed=number), RATE)
+    return folder
+
+
+def _speakers(recordings: Path, cache: Path, **about) -> tuple[PartitionedSet, dict, SystemOutputs]:
+    """The set of the recordings, its texts, and the outputs; without the codec, for speed.
+
+    ``about``: attributes of speakers, ``attribute={speaker: value}``.
+    """
     clips = []
     for name, pitch_hz in PITCH_HZ.items():
         for number in range(CLIPS):
-            path = folder / f"{name}-{number}.flac"
-            soundfile.write(path, voice(pitch_hz, CLIP_S, seed=number), RATE)
-            text = None if name == "emil" else " ".join([name.upper()] * CLIP_S)
-            clips.append(Clip(path, path.stem, name, "FM"[pitch_hz < 170], CLIP_S, text, "test"))
+            path = recordings / f"{name}-{number}.flac"
+            values = {attribute: of_speakers.get(name) for attribute, of_speakers in about.items()}
+            text = values.pop("text", None) or " ".join([name.upper()] * CLIP_S)
+            clips.append(Clip(path, path.stem, name, "FM"[pitch_hz < 170], CLIP_S, text, "test", **values))
     dataset = PartitionedSet(clips, seed=0, quick=False, progress=lambda *step: None, codec=lossless)
     texts = {clip.utterance: clip.text for clip in clips}
-    return dataset, texts, SystemOutputs(KeepingPipeline(), dataset, folder / "cache", seed=0)
+    return dataset, texts, SystemOutputs(KeepingPipeline(), dataset, cache, seed=0)
+
+
+@pytest.fixture(scope="module")
+def small(recordings, tmp_path_factory):
+    """The recordings without attributes, and without texts of Emil."""
+    dataset, texts, outputs = _speakers(recordings, tmp_path_factory.mktemp("small"))
+    return dataset, {name: None if name.startswith("emil") else text for name, text in texts.items()}, outputs
 
 
 class LoudnessMos:
@@ -721,16 +739,16 @@ def test_true_text_uses_whole_clips_of_speakers_with_texts(small, measured):
     assert utility.whole_clips(dataset, {}) == {}
 
 
-def test_whole_clips_of_a_hum_are_left_out(tmp_path):
+def test_whole_clips_of_a_hum_are_left_out(recordings, tmp_path):
     """The pipeline would refuse them, and the run would end."""
-    dataset, texts, _ = _speakers(tmp_path)
+    dataset, texts, _ = _speakers(recordings, tmp_path)
     assert utility.whole_clips(dataset, texts)
     dataset.wav = lambda part: 0.1 * np.sin(np.arange(8 * RATE) / 20)
     assert not utility.whole_clips(dataset, texts)
 
 
-def test_whole_clips_are_coded_only_as_they_are_converted(tmp_path):
-    dataset, texts, _ = _speakers(tmp_path)
+def test_whole_clips_are_coded_only_as_they_are_converted(recordings, tmp_path):
+    dataset, texts, _ = _speakers(recordings, tmp_path)
     wav, coded = dataset.wav, []
     dataset.wav = lambda part: coded.append(part) or wav(part)
     found = utility.whole_clips(dataset, texts)
@@ -816,30 +834,16 @@ def test_control_out_of_range_raises(system, percent):
 # Languages and children, with fake evaluators --------------------------------------------------------------
 
 
-def _speakers(folder: Path, **about) -> tuple[PartitionedSet, dict, SystemOutputs]:
-    """The set of ``small`` with other attributes of speakers: ``attribute={speaker: value}``; Emil has a text too."""
-    clips = []
-    for name, pitch_hz in PITCH_HZ.items():
-        for number in range(CLIPS):
-            path = folder / f"{name}-{number}.flac"
-            soundfile.write(path, voice(pitch_hz, CLIP_S, seed=number), RATE)
-            values = {attribute: of_speakers.get(name) for attribute, of_speakers in about.items()}
-            text = values.pop("text", None) or " ".join([name.upper()] * CLIP_S)
-            clips.append(Clip(path, path.stem, name, "FM"[pitch_hz < 170], CLIP_S, text, "test", **values))
-    dataset = PartitionedSet(clips, seed=0, quick=False, progress=lambda *step: None, codec=lossless)
-    texts = {clip.utterance: clip.text for clip in clips}
-    return dataset, texts, SystemOutputs(KeepingPipeline(), dataset, folder / "cache", seed=0)
-
-
 LANGUAGES = {"berta": "sv-SE", "dave": "zh-CN", "emil": "ia"}  # Anna: none is stated, so English
 
 
 @pytest.fixture(scope="module")
-def by_language(tmp_path_factory):
+def by_language(recordings, tmp_path_factory):
     """Figures of four languages. Chinese names are heard right, and nobody knows Interlingua."""
     folder = tmp_path_factory.mktemp("languages")
     asr, moonshine = PitchASR(languages=frozenset({"en", "sv", "zh"})), PitchASR("another")
-    figures = _measure(_speakers(folder, language=LANGUAGES), folder, _evaluators(asr, moonshine=moonshine))
+    speakers = _speakers(recordings, folder, language=LANGUAGES)
+    figures = _measure(speakers, folder, _evaluators(asr, moonshine=moonshine), only=(*FEW, "vocoder"))
     return SimpleNamespace(figures=figures, asr=asr, moonshine=moonshine)
 
 
@@ -862,23 +866,25 @@ def test_each_language_has_word_figures_of_its_own(by_language):
     assert real["wer_true@ia"] == Estimate(None, None, None, 0, "%") and "wer@ia" not in vocoder
 
 
-def test_language_that_is_recognized_badly_is_left_out_and_does_not_stop_the_run(tmp_path, words_alone):
+def test_language_that_is_recognized_badly_is_left_out_and_does_not_stop_the_run(recordings, tmp_path, words_alone):
     text = {"berta": "Helt andra ord än de som hörs"}
-    small = _speakers(tmp_path, language={"berta": "sv-SE"}, text=text)
+    small = _speakers(recordings, tmp_path, language={"berta": "sv-SE"}, text=text)
     figures = _measure(small, tmp_path, _evaluators(PitchASR(languages=frozenset({"en", "sv"}))), only=FEW)
     assert figures["real"]["wer_true@sv-SE"].value > 40 and "wer_true@sv-SE" not in figures["convert"]
     assert "wer@sv-SE" in figures["copy_source"] and "wer@sv-SE" not in figures["pseudonym"]
     assert (figures["convert"]["wer_true"].value, figures["convert"]["wer"].n) == (0, 3)
     # The same words in English are a corpus with many errors: they stay.
-    small = _speakers(tmp_path, text=text)
+    small = _speakers(recordings, tmp_path, text=text)
     figures = _measure(small, tmp_path, _evaluators(PitchASR()), only=FEW)
     assert figures["convert"]["wer_true"].n == 4 and figures["convert"]["wer_true"].value > 10
 
 
 def test_language_whose_copies_have_other_words_is_left_out_if_it_has_enough_speakers(
-    tmp_path, monkeypatch, words_alone
+    recordings, tmp_path, monkeypatch, words_alone
 ):
-    dataset, texts, outputs = _speakers(tmp_path, language=dict.fromkeys(("berta", "dave", "emil"), "sv-SE"))
+    dataset, texts, outputs = _speakers(
+        recordings, tmp_path, language=dict.fromkeys(("berta", "dave", "emil"), "sv-SE")
+    )
     of_trial = outputs.of_trial
 
     def silent_copies(system, trial):
@@ -900,9 +906,11 @@ def test_language_whose_copies_have_other_words_is_left_out_if_it_has_enough_spe
         measured_with(1)
 
 
-def test_control_of_english_does_not_depend_on_other_languages(tmp_path, monkeypatch, words_alone):
+def test_control_of_english_does_not_depend_on_other_languages(recordings, tmp_path, monkeypatch, words_alone):
     """Silent copies of one English speaker stop the run, although those of three Swedish speakers are perfect."""
-    dataset, texts, outputs = _speakers(tmp_path, language=dict.fromkeys(("berta", "dave", "emil"), "sv-SE"))
+    dataset, texts, outputs = _speakers(
+        recordings, tmp_path, language=dict.fromkeys(("berta", "dave", "emil"), "sv-SE")
+    )
     of_trial = outputs.of_trial
 
     def silent_anna(system, trial):
@@ -924,10 +932,10 @@ def test_speaker_of_two_languages_is_left_out(tmp_path):
     assert base_language("en+sv-SE") not in MoonshineASR.languages
 
 
-def test_children_and_adults_have_word_figures_of_their_own(tmp_path, words_alone):
+def test_children_and_adults_have_word_figures_of_their_own(recordings, tmp_path, words_alone):
     ages = {"anna": 8, "berta": 14, "dave": 15}  # Emil's is unknown
-    small = _speakers(tmp_path, age=ages, text={"anna": "Anna anna anna apa"})
-    figures = _measure(small, tmp_path, _evaluators(PitchASR(), moonshine=PitchASR("another")))
+    small = _speakers(recordings, tmp_path, age=ages, text={"anna": "Anna anna anna apa"})
+    figures = _measure(small, tmp_path, _evaluators(PitchASR(), moonshine=PitchASR("another")), only=(*FEW, "vocoder"))
     for system in ("real", "convert"):
         of_system = figures[system]
         assert (of_system["wer_true@children"].value, of_system["wer_true@children"].n) == (12.5, 2)

@@ -1,8 +1,9 @@
-"""Two steps of both training stages, in this process or in each process of ``torchrun``.
+"""Two steps of both training stages, in this process or in each of two.
 
 ``tests/test_distributed.py`` compares the two.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,14 @@ def main(folder: Path, runs: Path) -> None:
         if distributed.is_first():
             torch.save({name: g.to_dense() for name, g in named if g is not None}, run / "gradients.pt")
     distributed.stop()
+
+
+def join(rank: int, port: int, folder: Path, runs: Path) -> None:
+    """:func:`main` in a new process, as one of two that ``torchrun`` starts."""
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    main(folder, runs)
 
 
 if __name__ == "__main__":

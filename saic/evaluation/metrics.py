@@ -255,7 +255,7 @@ def _eer_estimate(rates: np.ndarray, n_speakers: int) -> Estimate:
 def _resampled_eer(
     scores: np.ndarray, enrolled_speakers: Sequence[str], trial_speakers: Sequence[str], seed: int
 ) -> tuple[np.ndarray, int]:
-    """Rates for :func:`_eer_estimate`, and the number of speakers."""
+    """Rates for :func:`_eer_estimate`, of the draws only if there is an interval, and the number of speakers."""
     enrolled, trials = np.array(enrolled_speakers, dtype=str), np.array(trial_speakers, dtype=str)
     counts = ~np.isnan(scores)
     speakers = np.unique(enrolled[np.nonzero(counts & (enrolled[:, None] == trials))[0]])
@@ -272,7 +272,7 @@ def _resampled_eer(
     shares = 1 / n_trials[column_speaker]
     rate = _crossing(*_error_rates(is_same, ends, shares))
     rng, rates = np.random.default_rng(seed), []
-    while len(rates) < RESAMPLES:
+    while len(rates) < RESAMPLES and len(speakers) >= MIN_INTERVAL_SPEAKERS:
         times = np.bincount(rng.integers(len(speakers), size=len(speakers)), minlength=len(speakers))
         weights = shares * times[row_speaker] * np.where(is_same, 1, times[column_speaker])
         if weights[~is_same].any():  # false if all draws are one speaker

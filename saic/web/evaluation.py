@@ -24,14 +24,16 @@ _SAVE_JS = (
 )
 
 
-def evaluation_html(report: Mapping[str, Any], texts: Texts) -> str:
+def evaluation_html(report: Mapping[str, Any], texts: Texts, pictures: dict[str, str]) -> str:
     """The topics of a report of the present schema, and the names of its systems; figures and tables are in English.
+
+    ``pictures`` keeps the figures, as base64, for the next language.
 
     Raises
     ------
     KeyError, TypeError, ValueError, AttributeError (the report has another form)
     """
-    sections = "".join(_section(report, topic, texts) for topic in overview.topics(report))
+    sections = "".join(_section(report, topic, texts, pictures) for topic in overview.topics(report))
     measured = {name for part in (*report["corpora"].values(), report["privacy"] or {}) for name in part["systems"]}
     names = "".join(
         f"<dt><code>{name}</code></dt><dd>{escape(system.title.replace('``', ''))}</dd>"
@@ -42,15 +44,15 @@ def evaluation_html(report: Mapping[str, Any], texts: Texts) -> str:
 <summary>{texts.SYSTEM_NAMES}</summary><dl class="names" lang="en">{names}</dl></details></section></div>"""
 
 
-def _section(report: Mapping[str, Any], topic: str, texts: Texts) -> str:
+def _section(report: Mapping[str, Any], topic: str, texts: Texts, drawn: dict[str, str]) -> str:
     """The figures of a topic, how to read them, their tables, and the command that makes them."""
     title, explanation = texts.TOPICS[topic]
     (first, draw), *others = overview.figures(report, topic).items()
-    pictures = _picture(first, draw, title, texts)
+    pictures = _picture(first, draw, title, texts, drawn)
     for name, draw_other in others:  # the attackers, each alone
         other_title, other_explanation = texts.EACH_ATTACKER
         pictures += f"<h3>{other_title}</h3>{other_explanation.format(seconds=HEADLINE_S)}"
-        pictures += _picture(name, draw_other, other_title, texts)
+        pictures += _picture(name, draw_other, other_title, texts, drawn)
     _, *parts = _HEADING.split(reports.topic_markdown(report, topic))
     tables = "".join(
         f'<details><summary lang="en">{line_to_html(heading)}</summary>{to_html(body)}</details>'
@@ -61,10 +63,11 @@ def _section(report: Mapping[str, Any], topic: str, texts: Texts) -> str:
 <p class="soft">{texts.TOPIC_COMMAND}<code>{escape(reports.topic_command(report, topic))}</code></p></section>"""
 
 
-def _picture(file: str, draw: Callable[[], Figure], title: str, texts: Texts) -> str:
+def _picture(file: str, draw: Callable[[], Figure], title: str, texts: Texts, drawn: dict[str, str]) -> str:
     """A figure, and a button that saves it as SVG."""
-    data = base64.b64encode(plots.to_bytes(draw(), "svg", as_text=True)).decode()
+    if file not in drawn:
+        drawn[file] = base64.b64encode(plots.to_bytes(draw(), "svg", as_text=True)).decode()
     name = f"{Path(file).stem}.svg"
-    return f"""<img src="data:image/svg+xml;base64,{data}" alt="{texts.FIGURE_ALT.format(title=title)}">
+    return f"""<img src="data:image/svg+xml;base64,{drawn[file]}" alt="{texts.FIGURE_ALT.format(title=title)}">
 <button type="button" class="save" data-name="{name}" onclick="{_SAVE_JS}">{texts.SAVE_SVG}</button>
 """

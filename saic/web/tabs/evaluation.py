@@ -11,7 +11,7 @@ from saic.web.texts import PageTexts, Texts, texts_for
 
 
 class Evaluation:
-    """What the tab shows, drawn at its first use in each language.
+    """What the tab shows, made at its first use in each language.
 
     Parameters
     ----------
@@ -24,6 +24,7 @@ class Evaluation:
         self._documents, self._figures, self._default = documents, figures, default
         self._lock = threading.Lock()
         self._html: dict[str, str] = {}
+        self._pictures: dict[str, str] = {}
 
     def show(self, request: gr.Request = None) -> str:
         """HTML of the tab."""
@@ -42,7 +43,7 @@ class Evaluation:
         note = "" if self._documents.is_of_weights else texts.OTHER_WEIGHTS
         try:
             headline = linkage_html(self._figures, self._default, texts)
-            return note + headline + evaluation_html(report, texts)
+            return note + headline + evaluation_html(report, texts, self._pictures)
         except (LookupError, TypeError, ValueError, AttributeError):  # it has the form of no report
             return texts.NO_EVALUATION
 
