@@ -348,7 +348,8 @@ MAPS = {
 SEXES = {"F": "weiblich", "M": "männlich"}
 UNSEEN = """<h2>Sprecher, die unser Training nicht verwendet hat</h2>
 <p>In Farbe: je vier Stücke von zwei Sekunden von {speakers} Sprechern aus {corpus}, Teil {split}. Mit keinem von ihnen
-haben wir trainiert. Die Lauterkennung im Inhalts-Encoder kann einige gehört haben. In Grau: die Stimmen der Galerie.
+haben wir trainiert. Einige sind vielleicht in den unbekannten Trainingsdaten der Lauterkennung, aus der der
+Inhalts-Encoder entstand. In Grau: die Stimmen der Galerie.
 Die Zahlen unter den Karten
 wurden an den farbigen Punkten gemessen, vor PCA und t-SNE. Ziehen Sie über einen Bereich, um ihn zu vergrößern. Ein
 Doppelklick führt zurück. Das Kamerasymbol speichert die Karte (SVG). <code>saic plot map DATA -o map.svg</code>

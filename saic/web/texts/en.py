@@ -348,7 +348,8 @@ MAPS = {
 SEXES = {"F": "female", "M": "male"}
 UNSEEN = """<h2>Speakers that our training did not use</h2>
 <p>In color: four pieces of two seconds of each of {speakers} speakers of {corpus}, split {split}. None of them
-took part in our training. The phone recognizer in the content encoder may have heard some of them. In gray: the
+took part in our training. Some of them may be in the unknown training data of the phone recognizer that the content
+encoder began with. In gray: the
 voices of the gallery. The figures under the maps were measured on the colored points, before PCA and t-SNE. Drag over
 a part to enlarge it, double-click to go back; the camera saves the map (SVG). <code>saic plot map DATA -o
 map.svg</code>

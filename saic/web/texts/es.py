@@ -343,7 +343,8 @@ MAPS = {
 SEXES = {"F": "mujer", "M": "hombre"}
 UNSEEN = """<h2>Hablantes que nuestro entrenamiento no usó</h2>
 <p>En color: cuatro trozos de dos segundos de cada uno de {speakers} hablantes de {corpus}, parte {split}. Ninguno
-participó en nuestro entrenamiento. El reconocedor de fonemas del codificador de contenido puede haber oído a algunos.
+participó en nuestro entrenamiento. Algunos pueden estar en los datos de entrenamiento, desconocidos, del reconocedor
+de fonemas del que partió el codificador de contenido.
 En gris: las voces de la galería. Las cifras bajo los
 mapas se midieron en los puntos de color, antes de PCA y t-SNE. Arrastre sobre una parte para ampliarla, haga doble
 clic para volver; la cámara guarda el mapa (SVG). <code>saic plot map DATA -o map.svg</code> dibuja los dos.</p>"""
