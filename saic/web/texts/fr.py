@@ -355,9 +355,9 @@ UNSEEN = """<h2>Des locuteurs absents de notre entraînement</h2>
 <p>En couleur : quatre morceaux de deux secondes de chacun des {speakers} locuteurs de {corpus}, partie {split}. Aucun
 d’eux n’a servi à notre entraînement. Certains sont peut-être dans les données d’entraînement, inconnues, du système
 de reconnaissance des phonèmes dont est issu l’encodeur de contenu. En gris : les voix de la galerie.
-Les chiffres sous les cartes ont été mesurés sur les points colorés, avant ACP et t-SNE. Faites glisser la souris sur une
-partie pour l’agrandir, double-cliquez pour tout revoir ; l’appareil photo télécharge la carte (SVG). <code>saic plot
-map DATA -o map.svg</code> dessine les deux.</p>"""
+Les chiffres sous les cartes ont été mesurés sur les points colorés, avant ACP et t-SNE. Faites glisser la souris sur
+une partie pour l’agrandir, double-cliquez pour tout revoir ; l’appareil photo télécharge la carte (SVG).
+<code>saic plot map DATA -o map.svg</code> dessine les deux.</p>"""
 UNSEEN_GALLERY, UNSEEN_SPEAKERS, UNSEEN_SPEAKER = (
     "{voices} voix de la galerie",
     "{speakers} locuteurs hors de l’entraînement",
