@@ -523,6 +523,7 @@ MESSAGES = {
     "one channel and try again.",
     "no_sound": "The file has no sound track. Use a recording with sound.",
     "rate": "The sample rate is {rate} Hz. Use {low} to {high} Hz.",
+    "out_of_range": "The samples are far outside [-1, 1]. Scale them so that full scale is 1.",
     "channels": "The recording has {channels} channels. Use 1 to {most}.",
     "not_finite": "The recording has NaN or infinite samples. Export it again.",
     # notes on a recording

@@ -520,6 +520,7 @@ MESSAGES = {
     "o FLAC de un canal e inténtelo de nuevo.",
     "no_sound": "El archivo no tiene pista de sonido. Use una grabación con sonido.",
     "rate": "La frecuencia de muestreo es de {rate} Hz. Use de {low} a {high} Hz.",
+    "out_of_range": "Las muestras están muy fuera de [-1, 1]. Escálelas de modo que el nivel máximo sea 1.",
     "channels": "La grabación tiene {channels} canales. Use de 1 a {most}.",
     "not_finite": "La grabación contiene valores no válidos (NaN o infinitos). Expórtela de nuevo.",
     # notes on a recording

@@ -532,6 +532,7 @@ MESSAGES = {
     "FLAC à un canal et réessayez.",
     "no_sound": "Le fichier n’a pas de piste sonore. Utilisez un enregistrement avec du son.",
     "rate": "La fréquence d’échantillonnage est de {rate} Hz. Utilisez une fréquence de {low} à {high} Hz.",
+    "out_of_range": "Les échantillons sont très en dehors de [-1, 1]. Réduisez-les pour que le niveau maximal soit 1.",
     "channels": "L’enregistrement a {channels} canaux. Il en faut de 1 à {most}.",
     "not_finite": "L’enregistrement contient des échantillons NaN ou infinis. Exportez-le à nouveau.",
     # notes on a recording
