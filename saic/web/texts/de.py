@@ -528,7 +528,8 @@ MESSAGES = {
     "WAV oder FLAC mit einem Kanal und versuchen Sie es erneut.",
     "no_sound": "Die Datei hat keine Tonspur. Verwenden Sie eine Aufnahme mit Ton.",
     "rate": "Die Abtastrate ist {rate} Hz. Verwenden Sie {low} bis {high} Hz.",
-    "out_of_range": "Die Abtastwerte liegen weit außerhalb von [-1, 1]. Skalieren Sie sie so, dass die Vollaussteuerung 1 ist.",
+    "out_of_range": "Die Abtastwerte liegen weit außerhalb von [-1, 1]. Skalieren Sie sie so, dass Vollaussteuerung "
+    "1 ist.",
     "channels": "Die Aufnahme hat {channels} Kanäle. Verwenden Sie 1 bis {most}.",
     "not_finite": "Die Aufnahme enthält NaN oder unendliche Abtastwerte. Exportieren Sie sie erneut.",
     # notes on a recording
