@@ -77,7 +77,7 @@ def test_estimate_eer_is_the_eer_of_all_pairs():
 def test_eer_difference_is_paired():
     scores, enrolled, tested, _ = _matrix(np.linspace(0, 4, 20), 4)
     same = metrics.estimate_eer_difference(scores, scores, enrolled, tested)
-    assert same == Estimate(0, 0, 0, 20, "%")
+    assert same == Estimate(0, 0, 0, 20, "points")
     worse = scores + np.random.default_rng(1).normal(size=scores.shape)
     difference = metrics.estimate_eer_difference(worse, scores, enrolled, tested)
     eers = [metrics.estimate_eer(matrix, enrolled, tested) for matrix in (worse, scores)]

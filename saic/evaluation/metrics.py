@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -239,7 +239,7 @@ def estimate_eer_difference(
         _resampled_eer(np.where(unknown, np.nan, matrix), enrolled_speakers, trial_speakers, seed)
         for matrix in (scores, baseline)
     ]
-    return _eer_estimate(rates[0][0] - rates[1][0], rates[0][1])
+    return replace(_eer_estimate(rates[0][0] - rates[1][0], rates[0][1]), unit="points")
 
 
 def _eer_estimate(rates: np.ndarray, n_speakers: int) -> Estimate:
