@@ -673,6 +673,14 @@ def test_words_of_children_and_adults_have_rows_and_marks(whole, corpus_folder):
     assert set(parts) <= {text.get_text() for text in drawn.legends[0].get_texts()}
 
 
+def test_wide_intervals_do_not_push_the_marks_of_error_rates_together(whole):
+    report = copy.deepcopy(whole[1])
+    systems_of(report)["pseudonym"]["utility"]["wer"] = _percent(50.0) | {"low": 10.0, "high": 900.0}
+    marks = [value for groups in systems_of(report).values() if (value := groups.get("utility", {}).get("wer"))]
+    largest = max(50.0, *(mark["value"] for mark in marks))
+    assert overview.figure(report, "words").axes[0].get_xlim()[1] <= 1.2 * largest < 900
+
+
 def test_markdown_reads_reports_of_schema_2(whole):
     new = whole[1]
     (of_corpus,) = new["corpora"].values()

@@ -288,7 +288,9 @@ def _draw_panel(axes: Axes, panel: Panel, series: list[Series], corpora: list[st
     axes.set_title(panel.title, fontsize=FONT_PT, loc="left")
     axes.set_xlabel(", ".join(filter(None, notes)), fontsize=FONT_PT - 1, color="#555555")
     if panel.best == "low":
-        axes.set_xlim(left=0)
+        # The axis ends soon after the last mark: lines of wide intervals end there, and the marks stay apart.
+        last = max(estimate.value for row in panel.rows.values() for estimate in row.values())
+        axes.set_xlim(0, min(axes.get_xlim()[1], 1.2 * last) or None)
 
 
 def _mark(corpus: int, is_filled: bool) -> dict[str, Any]:
