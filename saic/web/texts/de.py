@@ -280,8 +280,8 @@ die Korrelation dort niedrig.</p>""",
     "degraded": (
         "Gestörte Aufnahmen",
         """<p>Wortfehlerrate (WER), wenn die Aufnahme verrauscht, verhallt, mit einem Codec komprimiert oder zu
-leise ist oder einen Gleichanteil hat. Gefüllte Zeichen: umgewandelt. Leere Zeichen: die gestörte
-Aufnahme selbst.</p>""",
+leise ist, einen Gleichanteil hat oder über eine Telefonleitung kommt. Gefüllte Zeichen:
+umgewandelt. Leere Zeichen: die gestörte Aufnahme selbst.</p>""",
     ),
 }
 EACH_ATTACKER = (

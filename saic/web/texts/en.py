@@ -282,8 +282,8 @@ melody is the source's: the profiles balanced and strict make the melody anew, s
     ),
     "degraded": (
         "Degraded recordings",
-        """<p>WER if the recording has noise, a room's echo, a codec, little level or an offset. Filled marks:
-converted. Hollow marks: the degraded recording itself.</p>""",
+        """<p>WER if the recording has noise, a room's echo, a codec, little level or an offset, or comes over a
+telephone line. Filled marks: converted. Hollow marks: the degraded recording itself.</p>""",
     ),
 }
 EACH_ATTACKER = (

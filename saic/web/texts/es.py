@@ -276,8 +276,8 @@ es baja.</p>""",
     ),
     "degraded": (
         "Grabaciones degradadas",
-        """<p>WER si la grabación tiene ruido, el eco de una sala, un códec, un nivel bajo o una componente continua.
-Marcas llenas: convertida. Marcas huecas: la propia grabación degradada.</p>""",
+        """<p>WER si la grabación tiene ruido, el eco de una sala, un códec, un nivel bajo o una componente continua,
+o llega por una línea telefónica. Marcas llenas: convertida. Marcas huecas: la propia grabación degradada.</p>""",
     ),
 }
 EACH_ATTACKER = (

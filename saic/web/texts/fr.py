@@ -284,8 +284,8 @@ mélodie.</p>""",
     "degraded": (
         "Enregistrements dégradés",
         """<p>WER quand l’enregistrement a du bruit, l’écho d’une pièce, une compression par un codec, un niveau
-faible ou une composante continue. Symboles pleins : converti. Symboles vides : l’enregistrement dégradé
-lui-même.</p>""",
+faible ou une composante continue, ou passe par une ligne téléphonique.
+Symboles pleins : converti. Symboles vides : l’enregistrement dégradé lui-même.</p>""",
     ),
 }
 EACH_ATTACKER = (
