@@ -223,7 +223,7 @@ def test_notebooks_run_with_shared_weights_offline(shared: Shared, kernel: Kerne
     assert n_pictures >= 1
     for output in {
         "01_anonymize": ["original       1.00  same person", "pseudonym"],
-        "02_explore_embeddings": ["speaker (128,)", "chance is 16.7 %"],
+        "02_explore_embeddings": ["speaker (192,)", "chance is 16.7 %"],
         "03_train_your_own": ["train: 4 speakers, 12 clips", "Weights:"],
         "04_evaluate_privacy": ["| `copy_source` |", "25% at a threshold"],
     }[stem]:
