@@ -276,7 +276,7 @@ _NOTES = {
   all trials fail, or all succeed, the interval is the exact binomial one.
 - All audio, before and after a system, passed one MP3 round trip at {kbps} kb/s, because some
   corpora hold some speakers as MP3.
-- In most corpora enrollment, source and reference of a speaker are from one session: these are
+- Where a corpus states no sessions, enrollment, source and reference may be of one session: these are
   same-session figures.
 """,
 }

@@ -52,7 +52,7 @@ _NOTES = {
     "strongest": """\
 - Equal error rate of the strongest attacker: of all attackers the one with the lowest. 50 % is chance.
   The attacker decides whether two recordings are of one speaker; both are converted, each to a
-  voice of its own. Both sides have the seconds that the column names, or more, of different clips, and of
+  voice of its own. Both sides have the seconds that the column names, of different clips, and of
   different sessions where the corpus states them.
 - The strongest attacker is chosen on the trials that are reported, so the EER is too low on average:
   the attack looks stronger than on new trials, and the more so the fewer speakers there are. The
@@ -112,7 +112,7 @@ _NOTES = {
   converted speech of other speakers scores the averages (semi-informed). NAME_cosine: their cosine
   (lazy-informed). NAME_ignorant: cosine with original speech as enrollment. `fused`: logistic
   regression on the scores of all others.
-- In brackets: the attacker's EER on original speech is above 10 %, so it shows nothing when it
+- In parentheses: the attacker's EER on original speech is above 10 %, so it shows nothing when it
   fails. It counts when it succeeds.
 """,
     "gallery": """\
