@@ -134,6 +134,12 @@ class Served:
         return (self.folder / "log").read_text()
 
 
+def take_sighup() -> None:
+    """In a new process: be ended by SIGHUP, where the system has it."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def served(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The app of the Space with the shared weights, a read-only home folder, and proxies that are not there."""
@@ -152,6 +158,7 @@ def served(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             cwd=shared.space,
             stdout=log,
             stderr=log,
+            preexec_fn=take_sighup,  # the tests may run under nohup, whose processes ignore it
         )
     try:
         answer = wait_for_answer(f"http://127.0.0.1:{port}/gradio_api/info", process)
