@@ -673,6 +673,12 @@ def test_report_has_pooled_files_transcripts_inference_and_the_words_of_the_law(
     )
     assert "By envelope, aligned: top-1, %" in text and "- Aligned: by the slope" in text
     assert "pseudonymous, not anonymous" in text and "| `many, one language` |" in text
+    notes = "- `language`: whether both sides", "- Rows `two sessions` have"
+    assert all(note in text for note in notes)
+    for figures in (made["transcripts"], *(groups["privacy"] for groups in made["systems"].values())):
+        for name in [name for name in figures if name.startswith("language") or name.endswith("two sessions")]:
+            del figures[name]
+    assert not any(note in report.markdown(made) for note in notes)
 
 
 def test_each_length_has_a_figure_of_the_speakers_of_all_lengths(tmp_path, monkeypatch):

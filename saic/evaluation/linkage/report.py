@@ -34,6 +34,7 @@ from saic.evaluation.linkage.result import (
     ONE_LANGUAGE,
     OTHER_GALLERY_SIZES,
     SAME_SPEAKERS,
+    TWO_SESSIONS,
     LinkageResult,
 )
 from saic.evaluation.metrics import Estimate, Estimates
@@ -83,10 +84,11 @@ _NOTES = {
 """,
     "transcripts": """\
 - An attacker who only reads the transcripts. `text`: cosine of the character n-grams of both sides.
-  `language`: whether both sides are of one language. A conversion of the voice keeps the words, so
-  that these figures are the same for every system, and no system can take them away. The attackers
-  of the other tables have no transcripts.
-- `language` is the part of the linkage that is the language itself. Where its EER is low, whoever
+  A conversion of the voice keeps the words, so that these figures are the same for every system, and
+  no system can take them away. The attackers of the other tables have no transcripts.
+""",
+    "language": """\
+- `language`: whether both sides are of one language. Where its EER is low, whoever
   tells languages apart links most speakers, in every voice. What the other attackers measure may
   depend on the language as well. Rows `{one_language}`, here and in the table of corpora, have
   pairs of one language only, so that the language tells nothing.
@@ -129,8 +131,10 @@ _NOTES = {
   a conversion changes the timing, this is the comparison that counts.
 """,
     "corpora": """\
-- The attacker `fused`, each corpus apart; children (at most 14 years) apart from adults. Rows
-  `two sessions` have the speakers whose sides are of different sessions.
+- The attacker `fused`, each corpus apart; children (at most 14 years) apart from adults.
+""",
+    "sessions": """\
+- Rows `{two_sessions}` have the speakers whose sides are of different sessions.
 """,
 }
 
@@ -315,8 +319,10 @@ def markdown(report: Mapping[str, Any]) -> str:
     if report.get("transcripts"):
         columns = {f"eer_{length_name(length)}": f"EER, {length} s, %" for length in lengths}
         columns |= {f"eer_{ALL}": "EER, all, %", f"top1_{HEADLINE_S}s": f"top-1 at {HEADLINE_S} s, %"}
-        note = _NOTES["transcripts"].format(one_language=ONE_LANGUAGE)
-        lines += table("Who only reads", columns, _transcript_rows(report["transcripts"]), note, first="Attacker")
+        rows = _transcript_rows(report["transcripts"])
+        has_languages = any(row.startswith("language") for row in rows)
+        note = _NOTES["transcripts"] + _NOTES["language"].format(one_language=ONE_LANGUAGE) * has_languages
+        lines += table("Who only reads", columns, rows, note, first="Attacker")
     if _having(systems, [_SINGLED_OUT]):
         rows = _law_rows(systems)
         columns = {_SINGLED_OUT: "Singling out: top-1 of all, %", f"eer_{HEADLINE_S}s": "Linkability: EER, %"}
@@ -336,7 +342,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         of_parts = parts[system]
         if rows := {part: of_parts[part] for part in sorted(of_parts) if part not in ("", SAME_SPEAKERS)}:
             columns = {f"{FUSED}.{name}": label for name, label in eers.items()}
-            lines += table(f"Corpora, `{system}`", columns, rows, _NOTES["corpora"], first="Corpus")
+            has_sessions = any(part.endswith(TWO_SESSIONS) for part in rows)
+            note = _NOTES["corpora"] + _NOTES["sessions"].format(two_sessions=TWO_SESSIONS) * has_sessions
+            lines += table(f"Corpora, `{system}`", columns, rows, note, first="Corpus")
     return "\n".join(lines)
 
 
