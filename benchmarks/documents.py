@@ -91,6 +91,17 @@ GOALS = {
     "EER of the strongest attacker at 15 s, strict, %": ("Strongest attacker", "pseudonym_strict", "EER at 15 s, %"),
     "EER of the strongest attacker at 28 s, strict, %": ("Strongest attacker", "pseudonym_strict", "EER at 28 s, %"),
     "Top-1 of the strongest attacker at 15 s, balanced, %": ("Strongest attacker", "pseudonym", "top-1 at 15 s, %"),
+    "EER of the attacker `level` at 15 s, balanced, %": ("Attackers on `pseudonym`", "level", "EER at 15 s, %"),
+    "WER of balanced above prosody-kept's, LibriSpeech, points": (
+        "Price of a profile in words: librispeech",
+        "pseudonym",
+        "WER, points",
+    ),
+    "WER of strict above prosody-kept's, LibriSpeech, points": (
+        "Price of a profile in words: librispeech",
+        "pseudonym_strict",
+        "WER, points",
+    ),
     "EER of the speaker encoder above Resemblyzer's, 3 s, LibriSpeech, points": (
         "Speaker recognition on real recordings: librispeech",
         "saic",
