@@ -53,9 +53,11 @@ def read_linkage(folder: Path, weights_sha256: str | None) -> dict[str, Linkage]
 def by_profile(linkage: Mapping[str, Linkage], profiles: Iterable[str], default: str) -> dict[str, Linkage]:
     """The figures of profiles, as far as they were measured, and those of `ORIGINAL`.
 
-    The system ``pseudonym`` has the default profile; the others are named after their profile.
+    The system ``pseudonym`` has the default profile; the others are named after their profile. Without a key,
+    the page draws a voice until it is unlike the speaker: that is ``pseudonym_unlike``, if it was measured.
     """
-    systems = {name: "pseudonym" if name == default else f"pseudonym_{name.replace('-', '_')}" for name in profiles}
+    systems = {name: f"pseudonym_{name.replace('-', '_')}" for name in profiles}
+    systems[default] = "pseudonym_unlike" if "pseudonym_unlike" in linkage else "pseudonym"
     systems[ORIGINAL] = ORIGINAL
     return {name: linkage[system] for name, system in systems.items() if system in linkage}
 
