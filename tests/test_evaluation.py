@@ -30,6 +30,7 @@ from saic.evaluation.data.trials import (
     choose_speakers,
     cut_parts,
 )
+from saic.evaluation.evaluators import embedders
 from saic.evaluation.evaluators.embedders import Resemblyzer
 from saic.evaluation.evaluators.evaluators import Evaluators
 from saic.evaluation.linkage.networks import FineTunedResemblyzer
@@ -376,6 +377,21 @@ def test_resemblyzer_is_more_similar_for_the_same_voice():
     )
     assert np.linalg.norm(one) == pytest.approx(1, abs=1e-5)
     assert one @ again > one @ other
+
+
+def test_resemblyzer_runs_without_librosa(monkeypatch):
+    """The import of librosa compiles code: on a read-only system, in every process."""
+    embedder = Resemblyzer()
+    monkeypatch.setattr(embedders.resemblyzer_package().audio, "librosa", None)
+    assert embedder.embed(voice(1, 210, (850, 1700, 2900))).shape == (256,)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("n_samples", [16_000, 25_600, 36_801, 64_000])
+def test_resemblyzer_embeds_as_its_package_does(n_samples):
+    package, wav = embedders.resemblyzer_package(), voice(4, 210, (850, 1700, 2900))[:n_samples]
+    expected = package.VoiceEncoder("cpu", verbose=False).embed_utterance(package.preprocess_wav(wav))
+    np.testing.assert_allclose(Resemblyzer().embed(wav), expected, atol=2e-6)
 
 
 def test_resemblyzer_raises_silent_audio():

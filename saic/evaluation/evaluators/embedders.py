@@ -2,6 +2,7 @@
 
 import importlib.util
 import warnings
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -9,7 +10,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import nn
 from torchaudio.compliance import kaldi
+from torchaudio.transforms import MelSpectrogram
 
 from saic.audio import SAMPLE_RATE
 from saic.errors import SilentAudio, WeightsError, missing_package
@@ -19,6 +23,8 @@ from saic.signal.vad import require_speech, speech_frames
 from saic.weights import sha256
 
 MIN_SPEECH_S = 0.5
+RESEMBLYZER_HOP = 160  # samples
+RESEMBLYZER_WINDOW = 160  # frames
 
 _KALDI_WINDOW, _KALDI_HOP = 400, 160  # samples
 _CAMPP_SIZE = 192
@@ -69,6 +75,40 @@ def resemblyzer_package() -> ModuleType:
     return resemblyzer
 
 
+@cache
+@torch.inference_mode(False)  # the cached tensors are used in training too
+def _resemblyzer_mels() -> MelSpectrogram:
+    return MelSpectrogram(
+        SAMPLE_RATE,
+        n_fft=400,
+        hop_length=RESEMBLYZER_HOP,
+        n_mels=40,
+        norm="slaney",
+        mel_scale="slaney",
+        pad_mode="constant",
+    )
+
+
+def resemblyzer_mel(wav: np.ndarray) -> torch.Tensor:
+    """Resemblyzer's front end: (N,) wav at 16 kHz to (T, 40) mel power, 100 frames/s.
+
+    The package's own gives the same but for rounding. It loads librosa, whose import compiles code: about
+    15 s of processor time, once where the compiled code can be kept, and in every process on a read-only system.
+    """
+    return _resemblyzer_mels()(torch.from_numpy(wav).float()).T.contiguous()
+
+
+def embed_windows(encoder: nn.Module, mel: torch.Tensor, n_samples: int) -> torch.Tensor:
+    """(256,) mean of the embeddings that a Resemblyzer encoder gives to windows of 1.6 s of a (T, 40) mel.
+
+    The windows are those of the package's ``embed_utterance`` for ``n_samples`` of speech. What the mel
+    has beyond them is left out, and what it lacks is silence.
+    """
+    _, windows = encoder.compute_partial_slices(n_samples, 1.3, 0.75)
+    padded = F.pad(mel, (0, 0, 0, max(0, windows[-1].stop - len(mel))))
+    return encoder(torch.stack([padded[window] for window in windows])).mean(dim=0)
+
+
 class Resemblyzer:
     """The paper's VoiceEncoder (section 4.2), on the CPU; E is 256.
 
@@ -88,6 +128,7 @@ class Resemblyzer:
         self._preprocess = resemblyzer.preprocess_wav
         self._encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
 
+    @torch.inference_mode()
     def embed(self, wav: np.ndarray) -> np.ndarray:
         """See :meth:`Embedder.embed`."""
         require_speech(wav, MIN_SPEECH_S)
@@ -95,10 +136,12 @@ class Resemblyzer:
         # Its voice-activity detector may reject poor synthetic speech; the whole wav is embedded
         # then.
         speech = trimmed if len(trimmed) >= MIN_SPEECH_S * SAMPLE_RATE else wav
-        embedding = self._encoder.embed_utterance(speech)
-        if not np.isfinite(embedding).all():
+        mel = resemblyzer_mel(np.pad(speech, (0, RESEMBLYZER_WINDOW * RESEMBLYZER_HOP)))
+        embedding = embed_windows(self._encoder, mel, len(speech)).numpy()
+        norm = np.linalg.norm(embedding)
+        if not np.isfinite(norm) or norm == 0:
             raise SilentAudio("The recording has no recognizable voice in it.")
-        return embedding
+        return embedding / norm
 
 
 class CamPlusPlus:

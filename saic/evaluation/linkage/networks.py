@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, DataError, TooShort, UsageError, WeightsError
-from saic.evaluation.evaluators.embedders import MIN_SPEECH_S, resemblyzer_package
+from saic.evaluation.evaluators.embedders import (
+    MIN_SPEECH_S,
+    RESEMBLYZER_HOP,
+    RESEMBLYZER_WINDOW,
+    embed_windows,
+    resemblyzer_mel,
+    resemblyzer_package,
+)
 from saic.evaluation.linkage.segment import Segment
 from saic.evaluation.protocols import StepCallback
 from saic.signal.vad import require_speech
@@ -84,7 +91,7 @@ class FineTunedResemblyzer(_TrainedNetwork):
     """Resemblyzer's LSTM, trained further on converted speech.
 
     The embedding of a segment is the mean of those of its windows of 1.6 s, of length 1; E is 256.
-    The front end is the package's own.
+    The front end is Resemblyzer's.
 
     Parameters
     ----------
@@ -101,22 +108,16 @@ class FineTunedResemblyzer(_TrainedNetwork):
 
     def __init__(self, steps: int = 240):
         resemblyzer = resemblyzer_package()
-        audio, hparams = resemblyzer.audio, resemblyzer.hparams
         self._new_encoder = lambda: resemblyzer.VoiceEncoder("cpu", verbose=False)
-        self._preprocess, self._mel = resemblyzer.preprocess_wav, audio.wav_to_mel_spectrogram
-        self._slices = resemblyzer.VoiceEncoder.compute_partial_slices
-        self._window, self._hop = hparams.partials_n_frames, hparams.mel_window_step * SAMPLE_RATE // 1000
-        super().__init__(_Training(steps=steps, crop=self._window, batch_speakers=32, lr=3e-4))
+        self._preprocess = resemblyzer.preprocess_wav
+        super().__init__(_Training(steps=steps, crop=RESEMBLYZER_WINDOW, batch_speakers=32, lr=3e-4))
 
     @torch.inference_mode()
     def measure(self, segment: Segment) -> np.ndarray:
         """(256,) embedding of length 1."""
-        encoder = _require_trained(self._network)
         frames = self._frames(segment)
-        # It counts one frame more than the samples have hops.
-        _, slices = self._slices(len(frames) * self._hop - 1, 1.3, 0.75)
-        frames = F.pad(frames, (0, 0, 0, max(0, slices[-1].stop - len(frames))))
-        return _unit(encoder(torch.stack([frames[window] for window in slices])).mean(dim=0))
+        n_samples = (len(frames) - 1) * RESEMBLYZER_HOP  # a frame more than whole hops
+        return _unit(embed_windows(_require_trained(self._network), frames, n_samples))
 
     def _start(self, material: Mapping[str, Sequence[Tensor]], seed: int) -> nn.Module:
         return self._new_encoder()
@@ -130,8 +131,8 @@ class FineTunedResemblyzer(_TrainedNetwork):
         trimmed = self._preprocess(segment.wav)
         # As Resemblyzer's own embedder does: poor synthetic speech may be rejected as a whole.
         speech = trimmed if len(trimmed) >= MIN_SPEECH_S * SAMPLE_RATE else segment.wav
-        mel = torch.from_numpy(self._mel(speech))
-        return F.pad(mel, (0, 0, 0, max(0, self._window - len(mel))))
+        mel = resemblyzer_mel(speech)
+        return F.pad(mel, (0, 0, 0, max(0, RESEMBLYZER_WINDOW - len(mel))))
 
 
 class CodesNetwork(_TrainedNetwork):
