@@ -679,11 +679,24 @@ def test_microphone_recording_becomes_the_source(open_page, watch: Watch) -> Non
     page = open_page()
     page.locator("#source").get_by_label("Record audio").click()
     page.locator("#source").get_by_role("button", name="Record", exact=True).click()
-    page.wait_for_timeout(1500)
+    expect(page.locator("#source time.duration")).to_have_text("0:01")  # the recorder runs
     with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
         page.locator("#source").get_by_role("button", name="Stop").first.click()
     expect(clip_of(page, "source")).to_have_count(1)
     assert watch.errors == []
+
+
+def test_recording_that_the_browser_cannot_read_back_is_refused_as_silent(open_page) -> None:
+    """As one that is stopped before the encoder of a busy computer has begun."""
+    refuse = (
+        "BaseAudioContext.prototype.decodeAudioData = async () => { throw new DOMException('', 'EncodingError'); };"
+    )
+    page = open_page(script=refuse)
+    page.locator("#source").get_by_label("Record audio").click()
+    page.locator("#source").get_by_role("button", name="Record", exact=True).click()
+    page.locator("#source").get_by_role("button", name="Stop").first.click()
+    expect(page.get_by_text("The recording is silent")).to_be_visible()
+    expect(page.locator("#source").get_by_role("button", name="Record", exact=True)).to_be_visible()
 
 
 def test_unusable_microphone_shows_the_reason(open_page) -> None:

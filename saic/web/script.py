@@ -37,6 +37,12 @@ _SCRIPT = r"""
       }
     };
   }
+  // A recording that was stopped before the browser had any sound of it cannot be decoded, and Gradio stays with an
+  // empty player. A second of silence takes its place, which the server refuses as such.
+  const decode = BaseAudioContext.prototype.decodeAudioData;
+  OfflineAudioContext.prototype.decodeAudioData = function (...options) {
+    return decode.apply(this, options).catch(() => this.createBuffer(1, this.sampleRate, this.sampleRate));
+  };
   // In a map, the arrow keys move the focus from voice to voice.
   document.addEventListener("keydown", (event) => {
     const voice = event.target.closest?.(".map .v");
