@@ -24,12 +24,6 @@ from saic.signal.mel import N_MELS
 from saic.weights import write_tensors
 from saic.weights.tensors import read_tensors
 
-MAX_PSEUDONYM_SIMILARITY = -0.1
-"""Largest cosine similarity between the embeddings of a speaker and of a random pseudonym.
-
-Chosen on the dev splits; 28 % of draws are below it.
-"""
-
 N_COMPONENTS = 3
 """Gallery voices in a pseudonym, fewer if the gallery has fewer of one sex."""
 
@@ -208,10 +202,11 @@ class Gallery:
         return replace(voice, frequency_scale=low + integers.below(SHARES) / SHARES * (high - low))
 
     def distant_pseudonym(self, embedding: torch.Tensor, register: str, draws: Iterator[bytes]) -> Voice:
-        """A pseudonym that is unlike a speaker.
+        """A pseudonym that does not count as a speaker's own voice.
 
-        Pseudonyms are drawn until the cosine similarity of the embeddings is at most
-        `MAX_PSEUDONYM_SIMILARITY`; if none of 50 is that far, the least similar one is taken.
+        Pseudonyms are drawn until the cosine similarity of the embeddings is below `threshold`; if none
+        of 50 is, the least similar one is taken. A lower limit would tell whom a voice is unlike, and
+        so help to find the speaker (EXPERIMENTS, "Pseudonyms drawn again").
 
         Parameters
         ----------
@@ -228,7 +223,7 @@ class Gallery:
             similarity = float(torch.cosine_similarity(embedding.cpu(), voice.embedding))
             if similarity < least:
                 best, least = voice, similarity
-            if least <= MAX_PSEUDONYM_SIMILARITY:
+            if least < self.threshold:
                 break
         return best
 

@@ -298,7 +298,8 @@ class Pipeline:
             A pseudonym from :meth:`pseudonym` or another voice, instead of a new pseudonym.
         seed
             The same seed gives the same pseudonym, whoever speaks, and the same output. None draws
-            pseudonyms until one is unlike the speaker, at most 50; then the least similar is taken.
+            pseudonyms until one does not count as the speaker's own voice, at most 50; then the least
+            similar is taken.
         register
             "lower" gives a pseudonym of men's voices, "higher" of women's, "any" one of the two.
             "same" is "lower" if the median F0 of the recording is below 165 Hz, else "higher".
@@ -399,7 +400,8 @@ class Pipeline:
             Use the key with other weights than those that it was made for: subjects then sound
             different.
         unlike
-            A recording of the speaker. A random pseudonym is drawn again until it is unlike it.
+            A recording of the speaker. A random pseudonym is drawn again while it counts as the speaker's
+            own voice, by the `threshold` of the gallery.
         seed
             Makes the draws of ``unlike`` reproducible, for an evaluation.
 

@@ -156,7 +156,7 @@ def test_run_without_seed_leaves_the_draws_to_the_pipeline_and_a_seed_repeats_it
     anonymize, pipeline: FakePipeline, recordings: Path, tmp_path: Path
 ) -> None:
     assert json.loads(anonymize(recordings, "-o", tmp_path / "a", "--json")[1])["seed"] is None
-    assert pipeline.seeds == [None] * 4  # then a pseudonym is drawn again until it is unlike the speaker
+    assert pipeline.seeds == [None] * 4  # then a pseudonym is drawn again while it counts as the speaker's own voice
     for name in "bc":
         assert json.loads(anonymize(recordings, "-o", tmp_path / name, "--seed", 7, "--json")[1])["seed"] == 7
     assert pipeline.seeds[4:8] == pipeline.seeds[8:] and None not in pipeline.seeds[4:]

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from saic import audio
 from saic.evaluation.protection import ProtectionMeasurer
-from saic.gallery import MAX_PSEUDONYM_SIMILARITY
+from saic.keys import bits_of_seed
 from saic.pipeline import Pipeline
 from saic.profiles import PROFILES
 from saic.web.protection_card import verdict
@@ -35,15 +36,23 @@ def test_f0_of_every_profile_is_as_smooth_as_that_of_speech(bundled: Pipeline, p
 
 
 def test_pseudonyms_of_the_bundled_gallery_are_told_to_be_other_people(bundled: Pipeline) -> None:
-    """By the judge of the page, on the example voices, with pseudonyms that are drawn again while they are near."""
+    """By the judge of the page, on the example voices."""
     pytest.importorskip("resemblyzer")
-    measurer, told, similarities = ProtectionMeasurer(bundled), {}, []
+    measurer, told = ProtectionMeasurer(bundled), {}
     assert measurer.verifier.independent
     for seed, path in enumerate(EXAMPLES):
         wav = audio.load(path)[: 4 * RATE]
         made = bundled.anonymize((wav, RATE), voice=bundled.pseudonym(unlike=(wav, RATE), seed=seed))
         told[path.stem] = verdict(measurer.measure_similarity(wav, made.wav, None))[0]
-        similarities.append(made.voice_similarity)
     assert told == dict.fromkeys(told, "good") and len(told) == 6
-    assert np.median(similarities) <= MAX_PSEUDONYM_SIMILARITY
+    assert made.voice_similarity < bundled.gallery.threshold
     assert verdict(measurer.measure_similarity(wav, wav, None))[0] == "little"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_voice_that_is_drawn_again_tells_hardly_anything_of_the_speaker(bundled: Pipeline, path: Path) -> None:
+    """Until 0.12 three draws of four were refused; which voices were left named the speaker (EXPERIMENTS)."""
+    own = torch.from_numpy(bundled.embed(path).speaker)[None]
+    drawn = [bundled.gallery.pseudonym(bits_of_seed(seed)).embedding for seed in range(100)]
+    kept = [float(torch.cosine_similarity(own, each)) < bundled.gallery.threshold for each in drawn]
+    assert np.mean(kept) > 0.75

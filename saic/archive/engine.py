@@ -27,7 +27,7 @@ class Job:
     source
         Its file.
     seed
-        Of its pseudonym; None draws one that is unlike the speaker.
+        Of its pseudonym; None draws one that does not count as the speaker's own voice.
     subject
         Who speaks, where there is a key.
     format, rate_hz

@@ -193,7 +193,7 @@ def anonymize(
     voice.
 
     Without --key-file every file gets a pseudonym of its own. It is new in every run, and drawn again
-    until it is unlike the speaker. With the same --seed, the same file (by its path in IN) gets the
+    while it counts as the speaker's own voice. With the same --seed, the same file (by its path in IN) gets the
     same pseudonym in every run, whoever speaks. Its outputs can then be linked to each other, and
     whoever knows the seed can draw the same pseudonyms: protect it like the originals.
 

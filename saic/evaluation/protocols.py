@@ -35,7 +35,7 @@ class EvaluatedPipeline(Protocol):
         """Convert a clip to a voice, or to a pseudonym that the seed draws; None takes the default profile."""
 
     def pseudonym(self, *, unlike: Samples, seed: int) -> Voice:
-        """A pseudonym that is unlike the voice of a clip, the same for the same seed."""
+        """A pseudonym that does not count as the voice of a clip, the same for the same seed."""
 
     def resynthesize(self, clip: Samples) -> np.ndarray:
         """(N,) float32: the clip's mel through the vocoder."""

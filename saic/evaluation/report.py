@@ -214,8 +214,8 @@ _NOTES = {
   neither that the words are kept nor that the source speaker is hidden. `mcadams` is VoicePrivacy's
   baseline B2.
 - `pseudonym` is the model with a blend of built-in gallery voices as the target, drawn anew for each
-  recording by a seed. `saic anonymize` without seed and key draws again until the voice is unlike the
-  speaker, so that the voice depends on the speaker; that is not measured.
+  recording by a seed. `saic anonymize` without seed and key draws again while the voice counts as the
+  speaker's own, which happens seldom.
 - Resemblyzer was not used to train this model. It was itself probably trained on VoxCeleb and
   LibriSpeech-other.
 - The paper's 96.1 % is among 1,251 enrolled speakers: not comparable with another number of

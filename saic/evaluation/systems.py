@@ -117,7 +117,7 @@ SYSTEMS: dict[str, System] = {
         ),
         System(
             "pseudonym_unlike",
-            "as ``pseudonym``, drawn again until the voice is unlike the speaker's, as without a seed or a key",
+            "as ``pseudonym``, drawn again while it counts as the speaker's own voice, as without a seed or a key",
             lambda pipeline, source, reference, seed: (
                 pipeline.anonymize(source, voice=pipeline.pseudonym(unlike=source, seed=seed)).wav
             ),

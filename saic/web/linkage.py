@@ -54,7 +54,7 @@ def by_profile(linkage: Mapping[str, Linkage], profiles: Iterable[str], default:
     """The figures of profiles, as far as they were measured, and those of `ORIGINAL`.
 
     The system ``pseudonym`` has the default profile; the others are named after their profile. Without a key,
-    the page draws a voice until it is unlike the speaker: that is ``pseudonym_unlike``, if it was measured.
+    the page draws again while a voice counts as the speaker's own: that is ``pseudonym_unlike``, if it was measured.
     """
     systems = {name: f"pseudonym_{name.replace('-', '_')}" for name in profiles}
     systems[default] = "pseudonym_unlike" if "pseudonym_unlike" in linkage else "pseudonym"

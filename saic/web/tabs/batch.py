@@ -249,7 +249,7 @@ class Batcher:
             tell()
 
     def _voice_of(self, subject: str, register: str, batch: Batch, wav: np.ndarray) -> NewVoice:
-        """The voice of a subject: from the page's key, or drawn once for the batch, unlike the first wav (N,)."""
+        """The voice of a subject: from the page's key, or drawn once for the batch, not that of the first wav (N,)."""
         if self._anonymizer.key is not None:
             return self._anonymizer.pseudonym(register, subject)
         if (subject, register) not in batch.voices:
