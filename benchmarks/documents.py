@@ -1,11 +1,13 @@
-"""Write the figures of a report into README.md and MODEL_CARD.md: ``python -m benchmarks.documents``.
+"""Write the figures of the reports into README.md and MODEL_CARD.md: ``python -m benchmarks.documents``.
 
-The report is ``benchmarks/evaluation/report.json``, which ``saic evaluate`` made. ``report.md`` and
-its five figures are made from it again. Of the documents, only tables are written; the sentences
-that quote figures stay as they are, and the tests compare them with the report.
+The reports are ``benchmarks/evaluation/report.json`` and, of other languages,
+``benchmarks/languages/report.json``, which ``saic evaluate`` made. ``report.md`` and its figures
+are made from each again. Of the documents, only tables are written; the sentences that quote
+figures stay as they are, and the tests compare them with the report.
 
 - The model card gets all tables of the report from "Strongest attacker" to the one before "What that
   says", except those of a single attacked system and those that `_NOT_IN_CARD` names.
+- The card also gets the table of words by language.
 - The card's table of goals gets the column "This report"; its other columns are written by hand.
 - The section "Figures" of README gets the tables of `README_TABLES`, with the rows that :func:`readme_rows` chooses.
 """
@@ -13,6 +15,7 @@ that quote figures stay as they are, and the tests compare them with the report.
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from saic.evaluation import overview
@@ -21,6 +24,8 @@ from saic.evaluation.linkage.report import VARIANTS
 
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "benchmarks" / "evaluation" / "report.json"
+LANGUAGES = ROOT / "benchmarks" / "languages" / "report.json"
+BY_LANGUAGE = "Words by language: commonvoice"
 
 README_TABLES = {
     "System": {
@@ -64,6 +69,16 @@ GOALS = {
         "Words: commonvoice",
         "pseudonym",
         "WER above the recording's, true text, points",
+    ),
+    "WER of conversions above the recording's, other languages, points": (
+        BY_LANGUAGE,
+        "all",
+        "Conversions above the recordings, points",
+    ),
+    "WER of pseudonyms above the recording's, other languages, points": (
+        BY_LANGUAGE,
+        "all",
+        "Pseudonyms above the recordings, points",
     ),
     "CER of pseudonyms, speechocean762, adults, %": ("Words of `pseudonym`, by corpus", "speechocean adults", "CER, %"),
     "CER of pseudonyms, speechocean762, children, %": (
@@ -136,14 +151,17 @@ _NOT_IN_CARD = ("Identity by sex", "Identity without the codec")
 
 
 def main() -> None:
-    """Rewrite the tables of both documents, report.md and its figures."""
-    report = json.loads(REPORT.read_text(encoding="utf-8"))
-    overview.save(report, REPORT.parent / "plots")
-    text = reports.markdown(report)
-    REPORT.with_suffix(".md").write_text(text, encoding="utf-8")
-    for name, rewritten in (("README.md", readme), ("MODEL_CARD.md", model_card)):
+    """Rewrite the tables of both documents, and report.md and figures of both reports."""
+    texts = []
+    for path in (REPORT, LANGUAGES):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        overview.save(report, path.parent / "plots")
+        texts.append(reports.markdown(report))
+        path.with_suffix(".md").write_text(texts[-1], encoding="utf-8")
+    text, languages = texts
+    for name, rewrite in (("README.md", readme), ("MODEL_CARD.md", partial(model_card, languages=languages))):
         path = ROOT / name
-        path.write_text(rewritten(path.read_text(encoding="utf-8"), text), encoding="utf-8")
+        path.write_text(rewrite(path.read_text(encoding="utf-8"), text), encoding="utf-8")
 
 
 def readme(document: str, report: str) -> str:
@@ -182,11 +200,12 @@ def readme_rows(first: str, found: Mapping[str, Mapping[str, Mapping[str, str]]]
     return list(found[next(iter(README_TABLES[first].values()))])
 
 
-def model_card(document: str, report: str) -> str:
-    """The model card with the tables of a report in Markdown."""
+def model_card(document: str, report: str, languages: str) -> str:
+    """The model card with the tables of a report in Markdown, and of that of other languages."""
     found = tables(report)
-    headings = [*_CARD_BEGINS, *(name for name in found if name.startswith("Words of"))]
+    headings = [*_CARD_BEGINS, *(name for name in found if name.startswith("Words of")), BY_LANGUAGE]
     headings += [name for name in found if ": " in name and not name.startswith(_NOT_IN_CARD)]
+    found[BY_LANGUAGE] = tables(languages)[BY_LANGUAGE]
     written = "\n\n".join(f"### {name}\n\n{found[name]}" for name in headings if name in found)
     document = _CARD_FIGURES.sub(lambda match: f"{written}\n", document)
 

@@ -144,23 +144,27 @@ def privacy_report() -> dict:
     return json.loads(REPORT.read_text(encoding="utf-8"))["privacy"]
 
 
-def test_report_is_of_the_bundled_weights_and_report_md_is_that_of_report_json() -> None:
-    report = json.loads(REPORT.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("path", [REPORT, documents.LANGUAGES], ids=lambda path: path.parent.name)
+def test_report_is_of_the_bundled_weights_and_report_md_is_that_of_report_json(path: Path) -> None:
+    report = json.loads(path.read_text(encoding="utf-8"))
     assert report["schema"] == reports.SCHEMA
-    assert report["weights_sha256"] == report["privacy"]["weights_sha256"] == weights.fingerprint(weights.resolve())
-    assert REPORT.with_suffix(".md").read_text(encoding="utf-8") == reports.markdown(report)
+    assert report["weights_sha256"] == weights.fingerprint(weights.resolve())
+    assert (report["privacy"] or report)["weights_sha256"] == report["weights_sha256"]
+    assert path.with_suffix(".md").read_text(encoding="utf-8") == reports.markdown(report)
 
 
-def test_figures_of_the_report_are_those_that_are_made_from_it_again() -> None:
-    report = json.loads(REPORT.read_text(encoding="utf-8"))
-    assert {path.name for path in (REPORT.parent / "plots").glob("*.png")} == set(overview.file_names(report))
+@pytest.mark.parametrize("path", [REPORT, documents.LANGUAGES], ids=lambda path: path.parent.name)
+def test_figures_of_the_report_are_those_that_are_made_from_it_again(path: Path) -> None:
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert {path.name for path in (path.parent / "plots").glob("*.png")} == set(overview.file_names(report))
 
 
 def test_tables_of_readme_and_model_card_are_those_of_the_report() -> None:
     report = REPORT.with_suffix(".md").read_text(encoding="utf-8")
     card, written = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"), documents.tables(report)
     assert documents.readme(README, report) == README
-    assert documents.model_card(card, report) == card
+    languages = documents.LANGUAGES.with_suffix(".md").read_text(encoding="utf-8")
+    assert documents.model_card(card, report, languages) == card
     assert documents.cells(documents.tables(card)["Goals of version 1.0"]).keys() == documents.GOALS.keys()
     assert all(written[heading] in card for heading in written if heading.endswith("by corpus"))
 

@@ -425,8 +425,9 @@ und verwendet keinen anderen Dienst.
 LIMITS_AND_ETHICS = """
 ## Grenzen
 
-- Ein Forschungsprototyp, trainiert mit vorgelesenem Englisch. Andere Sprachen, Kinder, Gesang, mehrere gleichzeitig
-  sprechende Personen und laute Räume wurden nicht geprüft, oder das Ergebnis ist schlechter.
+- Ein Forschungsprototyp, trainiert mit vorgelesenem Englisch. In anderen Sprachen gehen die meisten Wörter verloren.
+  Kinder, Gesang, mehrere gleichzeitig sprechende Personen und laute Räume wurden nicht geprüft, oder das Ergebnis ist
+  schlechter.
 - Das Ergebnis klingt bearbeitet, und Wörter gehen verloren. Wie viele, steht unter „Zahlen“.
 - **Das Ergebnis ist nicht anonym im rechtlichen Sinn.** Es ist der sprechenden Person schwerer zuzuordnen als das
   Original. {linkage} Auch wer die Sprechweise der Person kennt, kann Erfolg haben. Prüfen Sie jede Aufnahme, bevor Sie

@@ -421,8 +421,8 @@ processor of the computer that serves this page, and uses no other service.
 LIMITS_AND_ETHICS = """
 ## Limits
 
-- A research prototype, trained on read English. Other languages, children, singing, several
-  speakers at once and noisy rooms were not tested or work worse.
+- A research prototype, trained on read English. In other languages most words are lost. Children,
+  singing, several speakers at once and noisy rooms were not tested or work worse.
 - The output sounds processed, and words are lost: the evaluation says how many.
 - **The output is not anonymous in the legal sense.** It is harder to link to the speaker than the
   original. {linkage} Someone who knows the speaker's manner of speaking can succeed too.

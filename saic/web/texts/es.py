@@ -417,8 +417,8 @@ servicio.
 LIMITS_AND_ETHICS = """
 ## Límites
 
-- Un prototipo de investigación, entrenado con inglés leído. Con otras lenguas, niños, canto, varias personas que
-  hablan a la vez o salas ruidosas, no se probó o funciona peor.
+- Un prototipo de investigación, entrenado con inglés leído. En otras lenguas se pierde la mayoría de las palabras. Con
+  niños, canto, varias personas que hablan a la vez o salas ruidosas, no se probó o funciona peor.
 - El resultado suena procesado, y se pierden palabras: la evaluación dice cuántas.
 - **El resultado no es anónimo en sentido jurídico.** Es más difícil de vincular a la persona que el original.
   {linkage} Quien conoce la manera de hablar de la persona también puede reconocerla. Compruebe cada grabación antes de

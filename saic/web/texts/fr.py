@@ -427,9 +427,9 @@ n’utilise aucun autre service.
 LIMITS_AND_ETHICS = """
 ## Limites
 
-- Un prototype de recherche, entraîné sur de l’anglais lu. Les autres langues, les enfants, le chant,
-  plusieurs personnes qui parlent en même temps et les pièces bruyantes n’ont pas été testés, ou donnent de moins bons
-  résultats.
+- Un prototype de recherche, entraîné sur de l’anglais lu. Dans les autres langues, la plupart des mots se perdent.
+  Les enfants, le chant, plusieurs personnes qui parlent en même temps et les pièces bruyantes n’ont pas été testés,
+  ou donnent de moins bons résultats.
 - La voix anonymisée paraît artificielle, et des mots se perdent : l’évaluation dit combien.
 - **Le résultat n’est pas anonyme au sens juridique.** Il est plus difficile à relier à la personne que l’original.
   {linkage} Quelqu’un qui connaît la manière de parler de la personne peut aussi la reconnaître. Vérifiez chaque
