@@ -1,5 +1,5 @@
 # make app   open the page with the bundled weights
-# make test  install what the tests need and run the checks, about five minutes on two cores
+# make test  install what the tests need and run the checks, five to six minutes on two cores
 # make proof run what takes long: the full browser matrix, attacks on a served page, the fuzz, killed runs on Ray, load
 VENV ?= .venv
 PYTHON ?= python3.11
