@@ -36,6 +36,7 @@ from saic.profiles import STRICT
 from saic.web import Documents, build_page, launch, load_examples
 from saic.web.server import serve
 from saic.web.server.store import ClipStore
+from saic.web.tabs.anonymize_layout import PICTURES
 from saic.web.texts import LANGUAGES
 from saic.web.texts.en import NOT_AUDIO, OWN_RECORDING, PROFILE_NAMES, PSEUDONYM
 from saic.weights import sha256
@@ -835,6 +836,30 @@ def test_event_that_joins_while_the_stream_closes_is_answered(open_page, watch: 
         wait_for_results(page)
         page.locator("#source").get_by_label("Clear").click()
         expect_no_result(page)
+    assert watch.errors == []
+
+
+# The server's answer that an event has joined its queue is late. What its handler has yielded by then, Gradio's client
+# takes in at once: it applies the later values to the dictionaries of the earlier ones before the page shows these.
+LATE_JOIN = """
+const send = window.fetch;
+window.fetch = async (...request) => {
+  const response = await send(...request);
+  if ((request[0].url ?? String(request[0])).includes("/queue/join"))
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+  return response;
+};
+"""
+
+
+@pytest.mark.proof
+def test_answer_that_comes_before_its_event_has_joined_is_shown(
+    open_page, watch: Watch, recordings, tmp_path: Path
+) -> None:
+    page = open_page(script=LATE_JOIN)
+    convert(page, recordings["patient"])
+    for kind in PICTURES:
+        assert download(page, f"download-{kind}", tmp_path).name == f"spectrograms.{kind}"
     assert watch.errors == []
 
 

@@ -258,8 +258,10 @@ def test_other_session_cannot_use_recording_or_result(anonymizer: Anonymizer, st
         anonymizer.run_conversion(run, ANOTHER, NO_PROGRESS)
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
     with pytest.raises(gr.Error, match="no longer on the server"):
-        next(anonymizer.show_details(run, *VIEW, ANOTHER))
-    *_, (*_, png, svg, _) = anonymizer.show_details(run, *VIEW, ME)
+        anonymizer.show_details(run, *VIEW, ANOTHER)
+    with pytest.raises(gr.Error, match="no longer on the server"):
+        anonymizer.draw_pictures(run, ANOTHER)
+    png, svg = (update["value"] for update in anonymizer.draw_pictures(run, ME))
     assert Path(png).read_bytes().startswith(b"\x89PNG") and b"<svg" in Path(svg).read_bytes()
     with pytest.raises(gr.Error, match="no longer on the server"):
         anonymizer.encode_downloads(run, ANOTHER)
@@ -456,7 +458,8 @@ def test_result_is_removed_when_an_input_changes(change: dict, run, anonymizer: 
     assert drop_if_changed(**held, shown_run_id=run.id, run=run) == gr.skip()
     assert shows_no_result(drop_if_changed(**held | change, shown_run_id=run.id, run=run))  # it was shown late
     assert anonymizer.show_result(**held, run=run, request=ME) == gr.skip()
-    assert list(anonymizer.show_details(run, *VIEW, ME)) == [] and anonymizer.count_words(run, ME) == gr.skip()
+    assert anonymizer.show_details(run, *VIEW, ME) == anonymizer.draw_pictures(run, ME) == gr.skip()
+    assert anonymizer.count_words(run, ME) == gr.skip()
     assert shows_no_result(drop_if_changed(**held, shown_run_id=run.id, run=None))  # the server has lost the run
 
 

@@ -33,7 +33,7 @@ from saic.web.printed_report import printed_report
 from saic.web.progress import SHOWING, about, progress_html
 from saic.web.protection_card import AsrStatus, protection_card, verdict_html
 from saic.web.server.recordings import Recordings, session_of
-from saic.web.tabs.anonymize_layout import HIDDEN, PICTURES, update_results_area
+from saic.web.tabs.anonymize_layout import HIDDEN, PICTURES, offer_files, update_results_area
 from saic.web.texts import ENGLISH, Texts, decimal, texts_for, translated
 from saic.web.texts.en import OWN_RECORDING, PSEUDONYM
 
@@ -341,7 +341,7 @@ class Anonymizer:
         except Exception:
             if not run.dropped:
                 raise
-        return gr.skip() if run.dropped else tuple(gr.update(value=path, interactive=True) for path in paths)
+        return gr.skip() if run.dropped else offer_files(paths)
 
     def count_words(self, run: Run | None, request: gr.Request = None) -> tuple | dict:
         """The card with the share of words kept, and the downloads of both reports."""
@@ -357,10 +357,7 @@ class Anonymizer:
                 self._write_reports(run, texts_for(request))
         if run.dropped:
             return gr.skip()
-        paths = _report_paths(run.result)
-        return self._card(run.result, status, texts_for(request)), *(
-            gr.update(value=path, interactive=True) for path in paths
-        )
+        return self._card(run.result, status, texts_for(request)), *offer_files(_report_paths(run.result))
 
     def show_details(
         self,
@@ -370,23 +367,26 @@ class Anonymizer:
         range_db: float,
         difference: bool,
         request: gr.Request = None,
-    ) -> Iterator[tuple]:
+    ) -> tuple | dict:
         """What the details show of a result, in the order of `Tab.detail_parts`."""
         if not has_result(run):
-            return
+            return gr.skip()
         figure, result = self.show_spectrograms(run, axis, palette, range_db, difference, request), run.result
         if run.dropped:
-            return
-        guarded = result.reconstructed, result.arrays
-        yield result.original, result.reconstructed, *guarded, *[gr.skip()] * len(PICTURES), figure
+            return gr.skip()
+        return result.original, result.reconstructed, result.reconstructed, result.arrays, figure
+
+    def draw_pictures(self, run: Run | None, request: gr.Request = None) -> tuple | dict:
+        """The downloads of the spectrograms, one of each of `PICTURES`."""
+        if not has_result(run):
+            return gr.skip()
         try:
             with gradio_errors(request):
-                pictures = self.converter.pictures(result, session_of(request), PICTURES)
+                paths = self.converter.pictures(run.result, session_of(request), PICTURES)
         except Exception:
             if not run.dropped:
                 raise
-        else:
-            yield *[gr.skip()] * 4, *(gr.skip() if run.dropped else path for path in pictures), gr.skip()
+        return gr.skip() if run.dropped else offer_files(paths)
 
     def show_spectrograms(
         self,

@@ -108,16 +108,20 @@ class Tab:
 
     @property
     def detail_parts(self) -> list[gr.Component]:
-        """Components that are filled when the details are opened."""
-        guarded = [self.own_download, self.data]
-        return [self.original, self.reconstructed, *guarded, *self.pictures, self.spectrograms]
+        """Components that are filled when the details are opened, besides the pictures for download."""
+        return [self.original, self.reconstructed, self.own_download, self.data, self.spectrograms]
 
     @property
     def results_area(self) -> list[gr.Component]:
         """Components below the buttons, in the order of `update_results_area`."""
         state = [self.shown_run_id, self.cancel, self.intro, self.progress, self.results, self.notes]
         result = [self.protection, self.measured, self.swapped, *self.downloads]
-        return [*state, *result, self.details, self.guard, *self.detail_parts]
+        return [*state, *result, self.details, self.guard, *self.detail_parts, *self.pictures]
+
+
+def offer_files(paths: Sequence[str]) -> tuple[dict, ...]:
+    """Updates of download buttons, each for a file that exists now."""
+    return tuple(gr.update(value=path, interactive=True) for path in paths)
 
 
 def update_results_area(
@@ -151,8 +155,8 @@ def update_results_area(
     paths = result and result.swapped, *[None] * (len(FORMATS) - 1), *(reports or (None, None))
     downloads = [gr.update(value=path, interactive=path is not None) for path in paths]
     shown = verdict, card, result and result.swapped, *downloads
-    guarded = [gr.update(value=None, interactive=False)] * 2
-    details = gr.update(open=False), False, None, None, *guarded, *[None] * len(PICTURES), None
+    no_file = gr.update(value=None, interactive=False)
+    details = gr.update(open=False), False, None, None, no_file, no_file, None, *[no_file] * len(PICTURES)
     return *state, gr.update(value=notes, visible=bool(notes)), *shown, *details
 
 
@@ -221,10 +225,7 @@ def build_tab(anonymizer: "Anonymizer", texts: PageTexts, reconstruction_top1: f
             gr.HTML(texts(lambda texts: _mels_caption(texts, converter.profiles)))
             plot = gr.Plot(label=texts.MELS_LABEL, show_label=False, elem_id="spectrograms", container=False)
             with gr.Row(elem_classes="actions"):
-                pictures = [
-                    gr.DownloadButton(texts(partial(_picture_label, kind=kind)), elem_id=f"download-{kind}")
-                    for kind in PICTURES
-                ]
+                pictures = [_picture_download(texts, kind) for kind in PICTURES]
             view = _view_choices(texts)
             drawn_view = gr.Textbox(json.dumps([plots.View().axis]), visible=False)
     states = gr.Textbox(visible=False), gr.State(None), gr.State(None), gr.Textbox(visible=False)
@@ -238,8 +239,9 @@ def _mels_caption(texts: Texts, profiles: Sequence[str]) -> str:
     return texts.MELS.format(strict=texts.MELS_STRICT if STRICT in profiles else "")
 
 
-def _picture_label(texts: Texts, kind: str) -> str:
-    return texts.DOWNLOAD_MELS.format(kind=kind.upper())
+def _picture_download(texts: PageTexts, kind: str) -> gr.DownloadButton:
+    label = texts(lambda texts: texts.DOWNLOAD_MELS.format(kind=kind.upper()))
+    return gr.DownloadButton(label, elem_id=f"download-{kind}", interactive=False)
 
 
 def _view_choices(texts: PageTexts) -> list[gr.Component]:
@@ -315,7 +317,8 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
     redrawn = tab.drawn_view.change(anonymizer.show_spectrograms, drawn, tab.spectrograms, **hidden, **HEAVY)
     redrawn.success(**recolor)  # it may have changed again meanwhile
     several = {"trigger_mode": "multiple"}  # a dropped run may still be in its last stage when the next one starts
-    tab.details.expand(anonymizer.show_details, drawn, tab.detail_parts, **hidden, **several, **HEAVY)
+    opened = tab.details.expand(anonymizer.show_details, drawn, tab.detail_parts, **hidden, **several, **HEAVY)
+    opened.success(anonymizer.draw_pictures, tab.run, tab.pictures, **hidden, **several, **HEAVY)
     for ready in (requested, example):
         started = ready.success(anonymizer.start_run, [tab.requested, tab.run], [tab.run, *area], **several, **QUICK)
         converted = started.success(anonymizer.run_with_progress, tab.run, tab.progress, **hidden, **several, **HEAVY)
