@@ -380,7 +380,7 @@ for encoding, name, options in itertools.product(encodings, names, ([], ["--json
 @pytest.mark.parametrize(
     ("environment", "encodings"),
     [
-        ({"PYTHONIOENCODING": "ascii"}, ["ascii", "utf-8"]),
+        pytest.param({"PYTHONIOENCODING": "ascii"}, ["ascii", "utf-8"], marks=pytest.mark.proof),
         ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, ["ascii"]),  # that of file names too
     ],
 )

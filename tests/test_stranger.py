@@ -218,7 +218,15 @@ def kernel(shared: Shared) -> Iterator[KernelManager]:
     kernel.shutdown_kernel(now=True)
 
 
-@pytest.mark.parametrize("stem", ["01_anonymize", "02_explore_embeddings", "03_train_your_own", "04_evaluate_privacy"])
+@pytest.mark.parametrize(
+    "stem",
+    [
+        "01_anonymize",
+        pytest.param("02_explore_embeddings", marks=pytest.mark.proof),
+        "03_train_your_own",
+        "04_evaluate_privacy",
+    ],
+)
 def test_notebooks_run_with_shared_weights_offline(shared: Shared, kernel: KernelManager, stem: str) -> None:
     settings = {
         "01_anonymize": {"WEIGHTS": shared.name},

@@ -1664,7 +1664,7 @@ def files(tmp_path: Path) -> dict[str, dict]:
     return {path.stem: handle_file(path) for path in tmp_path.iterdir()}
 
 
-@pytest.mark.parametrize("path", ["/", "/saic/"])
+@pytest.mark.parametrize("path", [pytest.param("/", marks=pytest.mark.proof), "/saic/"])
 def test_page_behind_nginx_as_documented(path: str, examples, files, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     monkeypatch.setattr(serve, "warm_up", lambda page: None)
