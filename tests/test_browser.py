@@ -399,7 +399,7 @@ def test_visit_from_two_uploads_to_delete_now(
     assert {path.name for path in own} >= {"recording.wav", "swapped.wav", "report.json"}
     open_tab(page, "Anonymize")
     page.get_by_role("button", name="Delete now").click()
-    expect(page.get_by_text("Nothing of yours is left")).to_be_visible()
+    expect(page.get_by_text("Your recordings and results were removed")).to_be_visible()
     expect(page.locator(".player audio[src], #download-report, #delete")).to_have_count(0)
     assert not own & set(served.clips)
     # An event that names a recording deleted a moment ago is refused with 400.
@@ -520,7 +520,7 @@ def test_delete_is_there_as_soon_as_there_is_something(open_page, recordings) ->
     page.locator("#source input[type=file]").set_input_files(recordings["patient"])
     expect(delete(page)).to_be_visible()
     delete(page).click()
-    expect(page.get_by_text("Nothing of yours is left")).to_be_visible()
+    expect(page.get_by_text("Your recordings and results were removed")).to_be_visible()
     expect(delete(page)).to_have_count(0)
     open_tab(page, "Batch")
     page.locator("#batch-files input[type=file]").set_input_files(recordings["patient"])
@@ -974,7 +974,7 @@ def test_result_and_consent_are_removed_by_a_new_target_and_the_result_after_del
     other = page.context.new_page()
     other.goto(served.url)  # it has nothing itself, but its browser has
     other.get_by_role("button", name="Delete now").click()
-    expect(other.get_by_text("Nothing of yours is left")).to_be_visible()
+    expect(other.get_by_text("Your recordings and results were removed")).to_be_visible()
     page.bring_to_front()
     page.locator("#source").get_by_label("Clear").click()
     expect_no_result(page, toasts=None)  # one tells that the server refused the event

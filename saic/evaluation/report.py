@@ -191,6 +191,7 @@ _NOTES = {
   column names on each side of a trial; 50 % is chance. `all`: trials of all corpora; below it each
   corpus apart, with its own strongest attacker. It is chosen on these trials, so the EER is too low on
   average: the attack looks stronger than on new trials, and the more so the fewer speakers there are.
+  Where a corpus has a row `children`, its own row here has its adults alone.
 """,
     "words_by_corpus": """\
 - WER and CER against the recognizer's transcript of the source. Against the true text where the
@@ -409,7 +410,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     report = migrate_report(report)
     corpora, privacy = report["corpora"], report["privacy"]
     lines = ["# Evaluation", "", *(f"- {sentence}" for sentence in report["claims"]), ""]
-    lines += [f"Command: `{report['command']}`. Seed {report['seed']}.", ""]
+    made_by = f"Weights `{report['weights_sha256'][:12]}`, SAIC {report['versions']['saic']}."
+    lines += [f"{made_by} Command: `{report['command']}`. Seed {report['seed']}.", ""]
     pictures = [f"![{_PICTURES[name]}](plots/{name})" for name in overview.file_names(report)]
     lines += ["## In figures", "", *pictures, ""] if pictures else []
     lines += _attackers_by_corpus(privacy) + _words_by_corpus(corpora)

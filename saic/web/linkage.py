@@ -17,6 +17,9 @@ LENGTHS_S = (5, HEADLINE_S, 28)
 ORIGINAL = "real"
 """The system of the evaluation that is original speech."""
 
+KNOWN_VOICE = "pseudonym_known_voice"
+"""The system whose attacker knows the voice of each output, in the default profile."""
+
 
 @dataclass(frozen=True)
 class Linkage:
@@ -51,14 +54,14 @@ def read_linkage(folder: Path, weights_sha256: str | None) -> dict[str, Linkage]
 
 
 def by_profile(linkage: Mapping[str, Linkage], profiles: Iterable[str], default: str) -> dict[str, Linkage]:
-    """The figures of profiles, as far as they were measured, and those of `ORIGINAL`.
+    """The figures of profiles, as far as they were measured, and those of `ORIGINAL` and `KNOWN_VOICE`.
 
     The system ``pseudonym`` has the default profile; the others are named after their profile. Without a key,
     the page draws again while a voice counts as the speaker's own: that is ``pseudonym_unlike``, if it was measured.
     """
     systems = {name: f"pseudonym_{name.replace('-', '_')}" for name in profiles}
     systems[default] = "pseudonym_unlike" if "pseudonym_unlike" in linkage else "pseudonym"
-    systems[ORIGINAL] = ORIGINAL
+    systems |= {name: name for name in (ORIGINAL, KNOWN_VOICE)}
     return {name: linkage[system] for name, system in systems.items() if system in linkage}
 
 
@@ -91,6 +94,8 @@ def linkage_html(figures: Mapping[str, Linkage], default: str, texts: Texts = EN
         speakers=figures[default].speakers,
     )
     rows = {texts.PROFILE_NAMES[name]: figures[name] for name in texts.PROFILE_NAMES if name in figures}
+    if KNOWN_VOICE in figures:
+        rows[texts.LINKAGE_KNOWN_VOICE.format(profile=texts.PROFILE_NAMES[default])] = figures[KNOWN_VOICE]
     if ORIGINAL in figures:
         rows[texts.LINKAGE_ORIGINAL] = figures[ORIGINAL]
     columns = [texts.LINKAGE_EER.format(seconds=length) for length in LENGTHS_S]

@@ -119,8 +119,8 @@ _NOTES = {
 """,
     "gallery": """\
 - How often the attacker `fused` names the right person, by the number of enrolled people. Chance is
-  one over that number. This is the risk of linkability in the sense of the Article 29 Working Party
-  (Opinion 05/2014): it grows with what an attacker knows and shrinks with the number of people.
+  one over that number. In the sense of the Article 29 Working Party (Opinion 05/2014) this is the risk
+  of singling out: it grows with what an attacker knows and shrinks with the number of people.
 """,
     "database": """\
 - Who holds the original recordings: how often the right one of all is found, by the energy envelope

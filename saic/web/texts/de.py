@@ -76,11 +76,11 @@ PROFILES = {
 }
 PROFILE_FIGURE = "Fehlerrate des Angreifers: {eer}."
 PROFILE_NOTE = """Angreifer: Software, die entscheidet, ob zwei Aufnahmen von {seconds} Sekunden von derselben Person
-stammen. Wer rät, irrt in 50 % der Fälle. Gemessen mit Pseudonymen."""
+stammen. Wer rät, irrt in 50 % der Fälle: je näher daran, desto besser der Schutz. Gemessen mit Pseudonymen."""
 NO_PATIENT = "Nichts davon wurde an Patienten gemessen."
 STAYS = {
     BALANCED: "Rhythmus, Pausen, Betonung, Akzent, Wortwahl und langsame Änderungen der Melodie bleiben.",
-    STRICT: "Akzent, Wortwahl, die Stellen der Pausen und ein Teil des Rhythmus bleiben.",
+    STRICT: "Betonung, Akzent, Wortwahl, die Stellen der längsten Pausen und ein Teil des Rhythmus bleiben.",
     PROSODY_KEPT: "Rhythmus, Pausen, Melodie, Betonung, Akzent und Wortwahl bleiben.",
 }
 
@@ -107,7 +107,7 @@ SERVER_ERROR = "Auf dem Server ist ein Fehler aufgetreten. Versuchen Sie es erne
 
 DELETE = "Jetzt löschen"
 DELETED = """<div class="empty" role="status"><h2>Gelöscht</h2>
-<p>Auf diesem Server ist nichts mehr von Ihnen gespeichert.</p></div>"""
+<p>Ihre Aufnahmen und Ergebnisse wurden von diesem Server gelöscht.</p></div>"""
 
 PROGRESS_LABEL = "Umwandlung"
 LEFT = "noch {time}"
@@ -189,7 +189,8 @@ WORDS_TITLE = "Erhaltene Wörter"
 WORDS_KEPT = """Von den Wörtern, die eine Spracherkennung im Original erkennt, erkennt sie {percent} % auch
 in der anonymisierten Stimme."""
 WORDS_NOT_COUNTED = {
-    "absent": "Nicht gezählt: Auf diesem Server ist keine Spracherkennung installiert.",
+    "absent": "Nicht gezählt: Auf diesem Server ist keine Spracherkennung installiert. Vergleichen Sie das "
+    "Ergebnis mit dem Original, bevor Sie sich auf ein Wort verlassen.",
     "running": "Die Spracherkennung läuft …",
     "stopped": "Nicht gezählt: Die Spracherkennung wurde abgebrochen.",
     "wordless": "Nicht gezählt: Die Spracherkennung findet im Original keine Wörter.",
@@ -202,7 +203,8 @@ NOT_PROTECTED = """<h3>Was nicht geschützt ist</h3>
 <li><strong>Vor Angreifern, die dieses System kennen.</strong> {linkage}</li>
 <li><strong>Vor Menschen, die mehr wissen.</strong> Je mehr Aufnahmen einer Person es gibt, desto leichter
 lassen sie sich einander zuordnen. Wer das Original hat, kann die daraus gemachte anonymisierte Stimme finden.
-Schon die Worte können verraten, wer spricht.</li>
+Wer die neue Stimme kennt und andere Aufnahmen der Person hat, findet die Person leichter. Schon die Worte können
+verraten, wer spricht.</li>
 </ul>"""
 PROFILE_USED = """<h3>Profil</h3>
 <p id="profile-used"><strong>{name}.</strong> {profile}</p>"""
@@ -210,21 +212,23 @@ PROFILE_USED = """<h3>Profil</h3>
 LINKAGE_UNKNOWN = """Wer Software mit Ergebnissen dieses Systems trainiert, kann Aufnahmen öfter als durch Zufall der
 sprechenden Person zuordnen."""
 LINKAGE = """Software, die jemand mit Ergebnissen dieses Systems trainiert, entscheidet, ob zwei Aufnahmen von {seconds}
-Sekunden von derselben Person stammen. Sie irrt nur in {eer} der Fälle{beside}. Wer rät, irrt in 50 % der Fälle."""
+Sekunden, beide in Pseudonyme umgewandelt, von derselben Person stammen. Sie irrt nur in {eer} der Fälle{beside}. Wer
+rät, irrt in 50 % der Fälle."""
 LINKAGE_OTHER_LENGTH = "{eer} bei {seconds} Sekunden"
 LINKAGE_TOP1 = "In {top1} der Fälle nennt die Software unter {people} Personen die richtige."
 
 LINKAGE_TITLE = "Wer eine Aufnahme der sprechenden Person zuordnen kann"
 LINKAGE_HEADLINE = """<strong>Der stärkste Angreifer hat eine EER von {eer} bei {seconds} Sekunden Sprache</strong> je
-Aufnahme{others} ({speakers} Sprecher, neue Pseudonyme, Profil {profile}). 50 % entsprechen dem Zufall."""
+Aufnahme ({speakers} Sprecher){others}. Neue Pseudonyme, Profil {profile}. 50 % entsprechen dem Zufall."""
 LINKAGE_HEADLINE_OTHER = ", {eer} bei {seconds} Sekunden"
 LINKAGE_LABEL, LINKAGE_PROFILE = "Stärkster Angreifer", "Profil"
 LINKAGE_EER, LINKAGE_NAMED = "EER bei {seconds} s, %", "Gefunden unter {people}, %"
 LINKAGE_ORIGINAL = "Originalaufnahmen"
+LINKAGE_KNOWN_VOICE = "{profile}, Angreifer kennt die neue Stimme"
 LINKAGE_NOTE = """EER: Fehlerrate bei der Entscheidung, ob zwei Aufnahmen von derselben Person stammen. Sie gilt für den
 stärksten aller erprobten Angreifer. Die Angreifer kennen dieses System und trainieren mit seinen Ergebnissen. Gefunden:
-wie oft der stärkste Angreifer mit {seconds} Sekunden Sprache die richtige Person findet. Es wurde an keinem Patienten
-gemessen."""
+wie oft der stärkste Angreifer mit {seconds} Sekunden Sprache die richtige Person findet. Ein Angreifer, der die neue
+Stimme kennt, wandelt die Aufnahmen der Kandidaten zuerst in sie um. Es wurde an keinem Patienten gemessen."""
 
 MELS = """<h3>Was sich am Klang geändert hat</h3>
 <p>Die Zeit läuft nach rechts, die Frequenz nach oben. Laute Stellen sind hell. Die weiße Linie ist die Tonhöhe der
@@ -301,7 +305,8 @@ SAVE_SVG = "Abbildung speichern (SVG)"
 
 BATCH_ADD = """<h2><span class="step">1</span> Die Aufnahmen einer Person</h2>
 <p>Geben Sie der Person eine Kennung und fügen Sie ihre Aufnahmen hinzu. Dann folgt die nächste Person. {keyed}
-Verwenden Sie Codes, keine Namen: Die Ergebnisse werden nach Kennung und Nummer benannt.</p>"""
+Verwenden Sie Codes, keine Namen: Die Ergebnisse werden nach Kennung und Nummer benannt. Jeder kann hören,
+dass die Ergebnisse einer Kennung zusammengehören.</p>"""
 BATCH_KEYED = "Der Schlüssel dieser Seite bestimmt die Stimme jeder Kennung."
 BATCH_UNKEYED = "Jede Kennung bekommt eine Stimme, die für diesen Stapel gezogen wird."
 BATCH_CONVERT = """<h2><span class="step">2</span> Alle umwandeln</h2>
@@ -404,8 +409,9 @@ USUAL_TWO_PEOPLE = "zwei Personen: meist {low} bis {high}"
 USUAL_ONE_PERSON = "eine Person: meist {low} bis {high}"
 THRESHOLD = "Schwelle: {threshold}"
 IDENTIFY_NOTE = """Kosinus-Ähnlichkeit von Sprecher-Embeddings. Eine Stimme gilt als erkannt, wenn ihr Wert mindestens
-{threshold} beträgt (die Linie). Bei dieser Schwelle sind zwei Fehler gleich häufig: Eine bekannte Person wird nicht
-erkannt, oder eine fremde wird angenommen. Das gilt für Sprecher, mit denen das Modell nicht trainiert wurde. „Meist“
+{threshold} beträgt (die Linie). Die Schwelle wurde mit vier Sekunden Sprache eingestellt, von Sprechern, mit
+denen das Modell nicht trainiert wurde: Dort wird eine bekannte Person so oft nicht erkannt, wie eine fremde
+angenommen wird. Mit mehr Sprache werden weniger bekannte Personen nicht erkannt. „Meist“
 umfasst die mittleren 90 % der Werte in der eingebauten Galerie. Fremde mit dem Geschlecht der sprechenden Person
 erreichen höhere Werte als andere. Ein Wert ist kein Beweis der Identität."""
 
@@ -426,8 +432,8 @@ LIMITS_AND_ETHICS = """
 ## Grenzen
 
 - Ein Forschungsprototyp, trainiert mit vorgelesenem Englisch. In anderen Sprachen gehen die meisten Wörter verloren.
-  Kinder, Gesang, mehrere gleichzeitig sprechende Personen und laute Räume wurden nicht geprüft, oder das Ergebnis ist
-  schlechter.
+- Kinder sind leichter zuzuordnen als Erwachsene, und von ihren Wörtern gehen mehr verloren. Auch Lärm und Hall
+  kosten Wörter. Gesang und mehrere gleichzeitig sprechende Personen wurden nicht geprüft.
 - Das Ergebnis klingt bearbeitet, und Wörter gehen verloren. Wie viele, steht unter „Zahlen“.
 - **Das Ergebnis ist nicht anonym im rechtlichen Sinn.** Es ist der sprechenden Person schwerer zuzuordnen als das
   Original. {linkage} Auch wer die Sprechweise der Person kennt, kann Erfolg haben. Prüfen Sie jede Aufnahme, bevor Sie
@@ -451,7 +457,7 @@ RETENTION = f"""
 - Eine hochgeladene Datei wird in eine einfache Kopie mit 16 kHz dekodiert, in einem eigenen Prozess mit begrenztem
   Speicher und begrenzter Zeit. Die hochgeladene Datei wird dann sofort gelöscht.
 - Während eine Aufnahme von mehr als neun Minuten umgewandelt wird, liegen Teile von ihr in temporären Dateien, die
-  niemand sonst öffnen kann. Nach der Umwandlung gibt es sie nicht mehr.
+  nur das Konto des Servers öffnen kann. Nach der Umwandlung gibt es sie nicht mehr.
 - Die Kopie, die Ergebnisse und ihr Bericht liegen in einem privaten temporären Ordner, unter Namen, die nicht zu
   erraten sind. Sie bleiben, solange Ihre Seite offen ist. {KEEP_S // 60} Minuten nach dem Schließen der Seite werden
   sie gelöscht. Ein Ergebnis wird früher gelöscht, wenn Sie die Aufnahme, die Stimme oder das Profil ändern. Eine

@@ -80,11 +80,11 @@ PROFILES = {
 }
 PROFILE_FIGURE = "Attacker's error rate: {eer}."
 PROFILE_NOTE = """Attacker: software that decides whether two recordings of {seconds} seconds are of one
-person. A guess is wrong in 50 % of cases. Measured with pseudonyms."""
+person. A guess is wrong in 50 % of cases: the nearer to that, the better the protection. Measured with pseudonyms."""
 NO_PATIENT = "None of it was measured on a patient."
 STAYS = {
     BALANCED: "Rhythm, pauses, emphasis, accent, choice of words and slow changes of the melody stay.",
-    STRICT: "Accent, choice of words, the places of pauses and a part of the rhythm stay.",
+    STRICT: "Emphasis, accent, choice of words, the places of the longest pauses and a part of the rhythm stay.",
     PROSODY_KEPT: "Rhythm, pauses, melody, emphasis, accent and choice of words stay.",
 }
 
@@ -111,7 +111,7 @@ SERVER_ERROR = "Something went wrong on the server. Try again, or report event {
 
 DELETE = "Delete now"
 DELETED = """<div class="empty" role="status"><h2>Deleted</h2>
-<p>Nothing of yours is left on this server.</p></div>"""
+<p>Your recordings and results were removed from this server.</p></div>"""
 
 PROGRESS_LABEL = "Conversion"
 LEFT = "{time} left"
@@ -193,7 +193,8 @@ WORDS_TITLE = "Words kept"
 WORDS_KEPT = """Of the words that a speech recognizer finds in the original, it finds
 {percent}% in the anonymized voice too."""
 WORDS_NOT_COUNTED = {
-    "absent": "Not counted: no speech recognizer is installed on this server.",
+    "absent": "Not counted: no speech recognizer is installed on this server. Compare the "
+    "result with the original before you rely on a word.",
     "running": "The speech recognizer is running …",
     "stopped": "Not counted: the speech recognizer was stopped.",
     "wordless": "Not counted: the speech recognizer finds no words in the original.",
@@ -205,8 +206,9 @@ NOT_PROTECTED = """<h3>What is not protected</h3>
 <li><strong>How it is said.</strong> {stays}</li>
 <li><strong>Against attackers who know this system.</strong> {linkage}</li>
 <li><strong>Against people who know more.</strong> The more recordings of one person there are, the
-easier they are to link. Whoever has the original can find the anonymized voice made from it. The words
-alone can tell who speaks.</li>
+easier they are to link. Whoever has the original can find the anonymized voice made from it. Whoever knows the
+new voice, and has other recordings of the speaker, finds the speaker more easily. The words alone can tell who
+speaks.</li>
 </ul>"""
 PROFILE_USED = """<h3>Profile</h3>
 <p id="profile-used"><strong>{name}.</strong> {profile}</p>"""
@@ -214,21 +216,24 @@ PROFILE_USED = """<h3>Profile</h3>
 LINKAGE_UNKNOWN = """Someone who trains software on its output can link recordings to the speaker more
 often than by chance."""
 LINKAGE = """Software that somebody trains on its output decides whether two recordings of {seconds}
-seconds are of one person. It errs in only {eer} of cases{beside}; a guess errs in 50 % of cases."""
+seconds, both converted to pseudonyms, are of one person. It errs in only {eer} of cases{beside}; a guess errs in 50 %
+of cases."""
 LINKAGE_OTHER_LENGTH = "{eer} with {seconds} seconds"
 LINKAGE_TOP1 = "The software names the right one of {people} people in {top1} of cases."
 
 LINKAGE_TITLE = "Who can link a recording to its speaker"
 LINKAGE_HEADLINE = """<strong>The strongest attacker has an EER of {eer} with {seconds} seconds of
-speech</strong> on each side{others} ({speakers} speakers, new pseudonyms, profile {profile}). 50 %
-is chance."""
+speech</strong> on each side ({speakers} speakers){others}. New pseudonyms, profile {profile}. 50 % is
+chance."""
 LINKAGE_HEADLINE_OTHER = ", {eer} with {seconds}"
 LINKAGE_LABEL, LINKAGE_PROFILE = "Strongest attacker", "Profile"
 LINKAGE_EER, LINKAGE_NAMED = "EER at {seconds} s, %", "Found among {people}, %"
 LINKAGE_ORIGINAL = "Original speech"
+LINKAGE_KNOWN_VOICE = "{profile}, attacker knows the new voice"
 LINKAGE_NOTE = """EER: error rate of the decision whether two recordings are of one person, by the
 strongest of all attackers that were tried. They know this system and train on its output. Found: how
-often the strongest attacker finds the right person with {seconds} seconds of speech. No patient was measured."""
+often the strongest attacker finds the right person with {seconds} seconds of speech. An attacker who
+knows the new voice converts the candidates' recordings to it first. No patient was measured."""
 
 MELS = """<h3>What changed in the sound</h3>
 <p>Time runs to the right, frequency upwards; bright is loud speech. The white line is the pitch of
@@ -302,7 +307,7 @@ SAVE_SVG = "Save the figure (SVG)"
 
 BATCH_ADD = """<h2><span class="step">1</span> The recordings of one person</h2>
 <p>Give the person a label and add the recordings; then the next person. {keyed} Use codes, not names: the
-results are named by label and number.</p>"""
+results are named by label and number. Everybody can hear that the results of one label belong together.</p>"""
 BATCH_KEYED = "The page's key gives each label its voice."
 BATCH_UNKEYED = "Each label gets one voice, drawn for this batch."
 BATCH_CONVERT = """<h2><span class="step">2</span> Convert all</h2>
@@ -400,8 +405,9 @@ USUAL_TWO_PEOPLE = "two people: usually {low} to {high}"
 USUAL_ONE_PERSON = "one person: usually {low} to {high}"
 THRESHOLD = "threshold: {threshold}"
 IDENTIFY_NOTE = """Cosine similarity of speaker embeddings. A voice with a score of {threshold} or
-more (the line) is accepted. At this threshold, on speakers that the model was not trained on,
-it is equally frequent that an enrolled person is missed and that a stranger is accepted. "Usually" covers
+more (the line) is accepted. The threshold was set with four seconds of speech of speakers
+that the model was not trained on: there, an enrolled person is missed as often as a stranger is accepted. With
+more speech, fewer enrolled people are missed. "Usually" covers
 the middle 90 % of the values in the built-in gallery. Strangers of the speaker's sex score higher than others. A
 score is no proof of identity."""
 
@@ -421,8 +427,9 @@ processor of the computer that serves this page, and uses no other service.
 LIMITS_AND_ETHICS = """
 ## Limits
 
-- A research prototype, trained on read English. In other languages most words are lost. Children,
-  singing, several speakers at once and noisy rooms were not tested or work worse.
+- A research prototype, trained on read English. In other languages most words are lost.
+- Children are easier to link than adults, and more of their words are lost. Noise and echo cost words too.
+  Singing and several speakers at once were not tested.
 - The output sounds processed, and words are lost: the evaluation says how many.
 - **The output is not anonymous in the legal sense.** It is harder to link to the speaker than the
   original. {linkage} Someone who knows the speaker's manner of speaking can succeed too.
@@ -445,8 +452,8 @@ RETENTION = f"""
   `.venv/bin/python -m saic anonymize RECORDING --output anonymous.wav` converts a recording to a pseudonym.
 - An upload is decoded to a plain 16 kHz copy, in a separate process with limited memory and time.
   The upload is then removed at once.
-- While a recording of over nine minutes is converted, parts of it are in temporary files that nobody else
-  can open. They are gone when the conversion ends.
+- While a recording of over nine minutes is converted, parts of it are in temporary files that only the
+  account of the server can open. They are gone when the conversion ends.
 - The copy, the results and their report are in a private temporary folder, under names that cannot
   be guessed. They stay while your page is open, and are removed {KEEP_S // 60} minutes after you close
   it. A result is removed earlier if you change the recording, the voice or the profile, and a

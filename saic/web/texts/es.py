@@ -74,12 +74,14 @@ PROFILES = {
 }
 PROFILE_FIGURE = "Tasa de error del atacante: {eer}."
 PROFILE_NOTE = """Atacante: software que decide si dos grabaciones de {seconds} segundos son de una misma persona.
-Quien responde al azar se equivoca en el 50 % de los casos. Medido con seudónimos."""
+Quien responde al azar se equivoca en el 50 % de los casos: cuanto más cerca de ese valor, mejor es la protección.
+Medido con seudónimos."""
 NO_PATIENT = "Nada de esto se midió con pacientes."
 STAYS = {
     BALANCED: "El ritmo, las pausas, el énfasis, el acento, la elección de palabras y los cambios lentos de la "
     "entonación se conservan.",
-    STRICT: "El acento, la elección de palabras, la posición de las pausas y una parte del ritmo se conservan.",
+    STRICT: "El énfasis, el acento, la elección de palabras, la posición de las pausas más largas y una parte del "
+    "ritmo se conservan.",
     PROSODY_KEPT: "El ritmo, las pausas, la entonación, el énfasis, el acento y la elección de palabras se conservan.",
 }
 
@@ -106,7 +108,7 @@ SERVER_ERROR = "Algo falló en el servidor. Inténtelo de nuevo, o comunique el 
 
 DELETE = "Borrar ahora"
 DELETED = """<div class="empty" role="status"><h2>Borrado</h2>
-<p>No queda nada suyo en este servidor.</p></div>"""
+<p>Sus grabaciones y resultados se han borrado de este servidor.</p></div>"""
 
 PROGRESS_LABEL = "Conversión"
 LEFT = "tiempo restante: {time}"
@@ -185,7 +187,8 @@ WORDS_TITLE = "Palabras conservadas"
 WORDS_KEPT = """Un reconocedor de habla encuentra en la voz anonimizada el {percent} % de las palabras que
 encuentra en el original."""
 WORDS_NOT_COUNTED = {
-    "absent": "No contadas: no hay ningún reconocedor de habla instalado en este servidor.",
+    "absent": "No contadas: no hay ningún reconocedor de habla instalado en este servidor. Compare el "
+    "resultado con el original antes de fiarse de una palabra.",
     "running": "El reconocedor de habla está trabajando…",
     "stopped": "No contadas: se detuvo el reconocedor de habla.",
     "wordless": "No contadas: el reconocedor de habla no encuentra palabras en el original.",
@@ -197,31 +200,34 @@ NOT_PROTECTED = """<h3>Qué no está protegido</h3>
 <li><strong>Cómo se dice.</strong> {stays}</li>
 <li><strong>Contra atacantes que conocen este sistema.</strong> {linkage}</li>
 <li><strong>Contra personas que saben más.</strong> Cuantas más grabaciones hay de una persona, más
-fácil es vincularlas entre sí. Quien tiene el original puede encontrar la voz anonimizada que se hizo con él. Las
-palabras por sí solas pueden revelar quién habla.</li>
+fácil es vincularlas entre sí. Quien tiene el original puede encontrar la voz anonimizada que se hizo con él. Quien
+conoce la voz nueva y tiene otras grabaciones de la persona la encuentra con más facilidad. Las palabras por sí solas
+pueden revelar quién habla.</li>
 </ul>"""
 PROFILE_USED = """<h3>Perfil</h3>
 <p id="profile-used"><strong>{name}.</strong> {profile}</p>"""
 
 LINKAGE_UNKNOWN = """Quien entrena software con lo que produce este sistema puede vincular grabaciones a la persona
 con más frecuencia que por azar."""
-LINKAGE = """Un software entrenado con lo que produce este sistema decide si dos grabaciones de {seconds} segundos
-son de una misma persona. Se equivoca solo en el {eer} de los casos{beside}. Quien responde al azar se equivoca en el
-50 % de los casos."""
+LINKAGE = """Un software entrenado con lo que produce este sistema decide si dos grabaciones de {seconds} segundos,
+ambas convertidas a seudónimos, son de una misma persona. Se equivoca solo en el {eer} de los casos{beside}. Quien
+responde al azar se equivoca en el 50 % de los casos."""
 LINKAGE_OTHER_LENGTH = "el {eer} con {seconds} segundos"
 LINKAGE_TOP1 = "En el {top1} de los casos, el software acierta qué persona habla, entre {people} personas."
 
 LINKAGE_TITLE = "Quién puede vincular una grabación a la persona que habla"
 LINKAGE_HEADLINE = """<strong>El atacante más fuerte tiene una EER del {eer} con {seconds} segundos de habla</strong> en
-cada grabación{others} ({speakers} hablantes, seudónimos nuevos, perfil {profile}). El 50 % equivale al azar."""
+cada grabación ({speakers} hablantes){others}. Seudónimos nuevos, perfil {profile}. El 50 % equivale al azar."""
 LINKAGE_HEADLINE_OTHER = ", del {eer} con {seconds}"
 LINKAGE_LABEL, LINKAGE_PROFILE = "Atacante más fuerte", "Perfil"
 LINKAGE_EER, LINKAGE_NAMED = "EER con {seconds} s, %", "Encontrados entre {people}, %"
 LINKAGE_ORIGINAL = "Habla original"
+LINKAGE_KNOWN_VOICE = "{profile}, el atacante conoce la voz nueva"
 LINKAGE_NOTE = """EER: con qué frecuencia se equivoca el atacante más fuerte al decidir si dos grabaciones son de una
 misma persona. Es el más fuerte de todos los que se probaron. Los atacantes conocen este sistema y se entrenan con lo
 que produce. Encontrados: con qué frecuencia el atacante más fuerte encuentra a la persona correcta con {seconds}
-segundos de habla. No se midió con pacientes."""
+segundos de habla. Un atacante que conoce la voz nueva convierte antes a ella las grabaciones de los candidatos. No se
+midió con pacientes."""
 
 MELS = """<h3>Qué cambió en el sonido</h3>
 <p>El tiempo va hacia la derecha, la frecuencia hacia arriba; lo claro es habla fuerte. La línea blanca es el tono de
@@ -296,7 +302,8 @@ SAVE_SVG = "Guardar la figura (SVG)"
 
 BATCH_ADD = """<h2><span class="step">1</span> Las grabaciones de una persona</h2>
 <p>Dé un código a la persona y añada las grabaciones. Después, haga lo mismo con la persona siguiente. {keyed} Use
-códigos, no nombres: el nombre de cada resultado lleva el código y un número.</p>"""
+códigos, no nombres: el nombre de cada resultado lleva el código y un número. Cualquiera puede oír que los resultados
+de un mismo código van juntos.</p>"""
 BATCH_KEYED = "La clave de la página asigna a cada código su voz."
 BATCH_UNKEYED = "Cada código recibe una voz, creada para este lote."
 BATCH_CONVERT = """<h2><span class="step">2</span> Convertir todo</h2>
@@ -396,8 +403,9 @@ USUAL_TWO_PEOPLE = "dos personas: habitualmente de {low} a {high}"
 USUAL_ONE_PERSON = "una persona: habitualmente de {low} a {high}"
 THRESHOLD = "umbral: {threshold}"
 IDENTIFY_NOTE = """Similitud coseno de vectores de hablante. Se acepta una voz con una puntuación de {threshold} o más
-(la línea). Con este umbral, en hablantes con los que no se entrenó el modelo, es igual de frecuente que no se
-reconozca a una persona registrada y que se acepte a un desconocido. «Habitualmente» abarca el 90 % central de los
+(la línea). El umbral se fijó con cuatro segundos de habla de hablantes con los que no se entrenó el modelo: allí no se
+reconoce a una persona registrada con la misma frecuencia con que se acepta a un desconocido. Con más habla, se deja
+de reconocer a menos personas registradas. «Habitualmente» abarca el 90 % central de los
 valores en la galería incorporada. Los desconocidos del mismo sexo que la persona que habla tienen puntuaciones más
 altas que los demás. Una puntuación no es una prueba de identidad."""
 
@@ -417,8 +425,9 @@ servicio.
 LIMITS_AND_ETHICS = """
 ## Límites
 
-- Un prototipo de investigación, entrenado con inglés leído. En otras lenguas se pierde la mayoría de las palabras. Con
-  niños, canto, varias personas que hablan a la vez o salas ruidosas, no se probó o funciona peor.
+- Un prototipo de investigación, entrenado con inglés leído. En otras lenguas se pierde la mayoría de las palabras.
+- Los niños son más fáciles de vincular que los adultos, y se pierden más palabras suyas. El ruido y el eco también
+  cuestan palabras. El canto y varias personas que hablan a la vez no se probaron.
 - El resultado suena procesado, y se pierden palabras: la evaluación dice cuántas.
 - **El resultado no es anónimo en sentido jurídico.** Es más difícil de vincular a la persona que el original.
   {linkage} Quien conoce la manera de hablar de la persona también puede reconocerla. Compruebe cada grabación antes de
@@ -442,8 +451,8 @@ RETENTION = f"""
   seudónimo.
 - Un archivo subido se decodifica en una copia sencilla de 16 kHz, en un proceso aparte con memoria y tiempo
   limitados. El archivo subido se elimina entonces de inmediato.
-- Mientras se convierte una grabación de más de nueve minutos, partes de ella están en archivos temporales que nadie
-  más puede abrir. Desaparecen cuando termina la conversión.
+- Mientras se convierte una grabación de más de nueve minutos, partes de ella están en archivos temporales que solo
+  puede abrir la cuenta del servidor. Desaparecen cuando termina la conversión.
 - La copia, los resultados y su informe están en una carpeta temporal privada, con nombres que no se pueden adivinar.
   Permanecen mientras su página está abierta, y se eliminan {KEEP_S // 60} minutos después de que la cierre. Un
   resultado se elimina antes si usted cambia la grabación, la voz o el perfil, y una grabación, {GRACE_S} segundos

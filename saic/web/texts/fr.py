@@ -76,12 +76,14 @@ PROFILES = {
 }
 PROFILE_FIGURE = "Taux d’erreur de l’attaquant : {eer}."
 PROFILE_NOTE = """Attaquant : logiciel qui décide si deux enregistrements de {seconds} secondes sont d’une même
-personne. Le hasard se trompe dans 50 % des cas. Mesuré avec des pseudonymes."""
+personne. Le hasard se trompe dans 50 % des cas : plus le taux en est proche, meilleure est la protection. Mesuré avec
+des pseudonymes."""
 NO_PATIENT = "Aucune de ces mesures n’a été faite sur des patients."
 STAYS = {
     BALANCED: "Le rythme, les pauses, l’accentuation, l’accent régional ou étranger, le choix des mots et les "
     "changements lents de la mélodie restent.",
-    STRICT: "L’accent régional ou étranger, le choix des mots, la place des pauses et une partie du rythme restent.",
+    STRICT: "L’accentuation, l’accent régional ou étranger, le choix des mots, la place des pauses les plus longues et "
+    "une partie du rythme restent.",
     PROSODY_KEPT: "Le rythme, les pauses, la mélodie, l’accentuation, l’accent régional ou étranger et le choix des "
     "mots restent.",
 }
@@ -110,7 +112,7 @@ SERVER_ERROR = "Une erreur s’est produite sur le serveur. Réessayez, ou signa
 
 DELETE = "Tout supprimer"
 DELETED = """<div class="empty" role="status"><h2>Tout est supprimé</h2>
-<p>Aucune de vos données ne reste sur ce serveur.</p></div>"""
+<p>Vos enregistrements et vos résultats ont été supprimés de ce serveur.</p></div>"""
 
 PROGRESS_LABEL = "Conversion"
 LEFT = "encore {time}"
@@ -191,7 +193,8 @@ WORDS_TITLE = "Mots conservés"
 WORDS_KEPT = """Un système de reconnaissance de la parole retrouve dans la voix anonymisée {percent} % des
 mots qu’il trouve dans l’original."""
 WORDS_NOT_COUNTED = {
-    "absent": "Non comptés : aucun système de reconnaissance de la parole n’est installé sur ce serveur.",
+    "absent": "Non comptés : aucun système de reconnaissance de la parole n’est installé sur ce serveur. "
+    "Comparez le résultat à l’original avant de vous fier à un mot.",
     "running": "La reconnaissance de la parole est en cours…",
     "stopped": "Non comptés : la reconnaissance de la parole a été arrêtée.",
     "wordless": "Non comptés : la reconnaissance de la parole ne trouve aucun mot dans l’original.",
@@ -204,7 +207,8 @@ NOT_PROTECTED = """<h3>Ce qui n’est pas protégé</h3>
 <li><strong>Contre des attaquants qui connaissent ce système.</strong> {linkage}</li>
 <li><strong>Contre des personnes qui en savent plus.</strong> Plus il y a d’enregistrements d’une
 personne, plus il est facile de les relier entre eux. Qui possède l’original peut retrouver la voix anonymisée
-qui en est issue. Les mots seuls peuvent révéler qui parle.</li>
+qui en est issue. Qui connaît la nouvelle voix et possède d’autres enregistrements de la personne la retrouve plus
+facilement. Les mots seuls peuvent révéler qui parle.</li>
 </ul>"""
 PROFILE_USED = """<h3>Profil</h3>
 <p id="profile-used"><strong>{name}.</strong> {profile}</p>"""
@@ -212,21 +216,23 @@ PROFILE_USED = """<h3>Profil</h3>
 LINKAGE_UNKNOWN = """Un attaquant qui entraîne un logiciel sur ce que produit ce système peut relier des
 enregistrements à la personne plus souvent que par hasard."""
 LINKAGE = """Un attaquant peut entraîner un logiciel sur ce que produit ce système. Ce logiciel décide si deux
-enregistrements de {seconds} secondes sont d’une même personne, et ne se trompe que dans {eer} des cas{beside}. Le
-hasard se trompe dans 50 % des cas."""
+enregistrements de {seconds} secondes, convertis l’un et l’autre en pseudonymes, sont d’une même personne, et ne se
+trompe que dans {eer} des cas{beside}. Le hasard se trompe dans 50 % des cas."""
 LINKAGE_OTHER_LENGTH = "{eer} avec {seconds} secondes"
 LINKAGE_TOP1 = "Dans {top1} des cas, ce logiciel trouve la bonne personne parmi {people}."
 
 LINKAGE_TITLE = "Qui peut relier un enregistrement à la personne qui parle"
 LINKAGE_HEADLINE = """<strong>L’attaquant le plus fort a un EER de {eer} avec {seconds} secondes de parole</strong> par
-enregistrement{others} ({speakers} locuteurs, nouveaux pseudonymes, profil {profile}). 50 % correspond au hasard."""
+enregistrement ({speakers} locuteurs){others}. Nouveaux pseudonymes, profil {profile}. 50 % correspond au hasard."""
 LINKAGE_HEADLINE_OTHER = ", {eer} avec {seconds}"
 LINKAGE_LABEL, LINKAGE_PROFILE = "Attaquant le plus fort", "Profil"
 LINKAGE_EER, LINKAGE_NAMED = "EER à {seconds} s, %", "Trouvés parmi {people}, %"
 LINKAGE_ORIGINAL = "Parole originale"
+LINKAGE_KNOWN_VOICE = "{profile}, l’attaquant connaît la nouvelle voix"
 LINKAGE_NOTE = """EER : taux d’erreur du plus fort des attaquants essayés, quand il décide si deux enregistrements sont
 d’une même personne. Ces attaquants connaissent ce système et s’entraînent sur ce qu’il produit. Trouvés : pourcentage
-des cas où l’attaquant le plus fort trouve la bonne personne avec {seconds} secondes de parole. Aucune mesure n’a été
+des cas où l’attaquant le plus fort trouve la bonne personne avec {seconds} secondes de parole. Un attaquant qui
+connaît la nouvelle voix y convertit d’abord les enregistrements des candidats. Aucune mesure n’a été
 faite sur des patients."""
 
 MELS = """<h3>Ce qui a changé dans le son</h3>
@@ -305,7 +311,8 @@ SAVE_SVG = "Télécharger la figure (SVG)"
 
 BATCH_ADD = """<h2><span class="step">1</span> Les enregistrements d’une personne</h2>
 <p>Donnez un code à la personne et ajoutez ses enregistrements ; passez ensuite à la personne suivante. {keyed} Utilisez
-des codes, pas des noms : les résultats sont nommés d’après le code et un numéro.</p>"""
+des codes, pas des noms : les résultats sont nommés d’après le code et un numéro. Chacun peut entendre que les
+résultats d’un même code vont ensemble.</p>"""
 BATCH_KEYED = "La clé de la page donne à chaque code sa voix."
 BATCH_UNKEYED = "Chaque code reçoit une voix, tirée pour ce lot."
 BATCH_CONVERT = """<h2><span class="step">2</span> Tout convertir</h2>
@@ -406,8 +413,9 @@ USUAL_TWO_PEOPLE = "deux personnes : d’habitude de {low} à {high}"
 USUAL_ONE_PERSON = "une personne : d’habitude de {low} à {high}"
 THRESHOLD = "seuil : {threshold}"
 IDENTIFY_NOTE = """Similarité cosinus d’empreintes vocales. Une voix dont le score est d’au moins {threshold} (la ligne)
-est acceptée. À ce seuil, une personne connue est manquée aussi souvent qu’un inconnu est accepté. Cela vaut pour des
-locuteurs avec lesquels le modèle n’a pas été entraîné. « D’habitude » couvre les 90 % centraux des valeurs dans la
+est acceptée. Le seuil a été réglé avec quatre secondes de parole de locuteurs avec lesquels le modèle n’a pas été
+entraîné : une personne connue y est manquée aussi souvent qu’un inconnu est accepté. Avec plus de parole, moins de
+personnes connues sont manquées. « D’habitude » couvre les 90 % centraux des valeurs dans la
 galerie intégrée. Les inconnus du même sexe que la personne qui parle ont des scores plus élevés que les autres. Un
 score n’est pas une preuve d’identité."""
 
@@ -428,8 +436,8 @@ LIMITS_AND_ETHICS = """
 ## Limites
 
 - Un prototype de recherche, entraîné sur de l’anglais lu. Dans les autres langues, la plupart des mots se perdent.
-  Les enfants, le chant, plusieurs personnes qui parlent en même temps et les pièces bruyantes n’ont pas été testés,
-  ou donnent de moins bons résultats.
+- Les enfants sont plus faciles à relier que les adultes, et davantage de leurs mots se perdent. Le bruit et l’écho
+  coûtent aussi des mots. Le chant et plusieurs personnes qui parlent en même temps n’ont pas été testés.
 - La voix anonymisée paraît artificielle, et des mots se perdent : l’évaluation dit combien.
 - **Le résultat n’est pas anonyme au sens juridique.** Il est plus difficile à relier à la personne que l’original.
   {linkage} Quelqu’un qui connaît la manière de parler de la personne peut aussi la reconnaître. Vérifiez chaque
@@ -455,7 +463,7 @@ RETENTION = f"""
 - Un fichier envoyé est décodé en une simple copie à 16 kHz, dans un processus séparé à mémoire et durée limitées.
   Le fichier envoyé est supprimé aussitôt après.
 - Pendant la conversion d’un enregistrement de plus de neuf minutes, des parties de celui-ci sont dans des fichiers
-  temporaires que personne d’autre ne peut ouvrir. Ils disparaissent à la fin de la conversion.
+  temporaires que seul le compte du serveur peut ouvrir. Ils disparaissent à la fin de la conversion.
 - La copie, les résultats et leur rapport sont dans un dossier temporaire privé, sous des noms qui ne peuvent être
   devinés. Ils restent tant que votre page est ouverte, et sont supprimés {KEEP_S // 60} minutes après sa fermeture.
   Un résultat est supprimé plus tôt si vous changez l’enregistrement, la voix ou le profil, et un enregistrement
