@@ -53,7 +53,7 @@ from saic.web import Documents, Example, build_page, conversions, documents, loa
 from saic.web import page as pages
 from saic.web.conversions import Converter, NewVoice
 from saic.web.failures import gradio_errors
-from saic.web.linkage import Linkage, by_profile, linkage_html, linkage_sentence, read_linkage
+from saic.web.linkage import KNOWN_VOICE, Linkage, by_profile, linkage_html, linkage_sentence, read_linkage
 from saic.web.notes import notes_html
 from saic.web.printed_report import printed_report
 from saic.web.progress import COMPARING, SHOWING, WRITING, Pace, Progress
@@ -960,21 +960,24 @@ def test_figures_of_the_worst_attacker_are_read_from_the_report_of_the_loaded_we
     systems = {
         "pseudonym": estimates(**PSEUDONYM_FIGURES),
         "pseudonym_strict": estimates(**{"fused.eer_15s": 31.0}),
+        "pseudonym_known_voice": estimates(**{"fused.eer_15s": 13.0}),
         "convert": estimates(**{"resemblyzer.eer_semi": 41.0}),
     }
     (tmp_path / "report.json").write_text(json.dumps({"privacy": {"weights_sha256": "a", "systems": systems}}))
     assert read_linkage(tmp_path, "b") == {}
     linkage = read_linkage(tmp_path, "a")
     worst = Linkage({5: 28.1, 15: 15.2, 28: 5.5}, 49.0, 96)
-    assert linkage == {"pseudonym": worst, "pseudonym_strict": Linkage({15: 31.0}, None, 96)}
+    strict, known = Linkage({15: 31.0}, None, 96), Linkage({15: 13.0}, None, 96)
+    assert linkage == {"pseudonym": worst, "pseudonym_strict": strict, KNOWN_VOICE: known}
     figures = by_profile(linkage, PROFILES, BALANCED)
-    assert figures == {BALANCED: worst, STRICT: Linkage({15: 31.0}, None, 96)}
-    assert by_profile(linkage, (PROSODY_KEPT,), PROSODY_KEPT) == {PROSODY_KEPT: worst}
+    assert figures == {BALANCED: worst, STRICT: strict, KNOWN_VOICE: known}
+    assert by_profile(linkage, (PROSODY_KEPT,), PROSODY_KEPT) == {PROSODY_KEPT: worst, KNOWN_VOICE: known}
     drawn_again = Linkage({15: 18.0}, 59.0, 62)  # as the page draws voices without a key
     assert by_profile(linkage | {"pseudonym_unlike": drawn_again}, PROFILES, BALANCED)[BALANCED] == drawn_again
     html = linkage_html(figures, BALANCED)
     assert "EER of 15 % with 15 seconds" in " ".join(html.split()) and f"28{NBSP}% with 5, 6{NBSP}% with 28" in html
     assert "<td>31</td>" in html and linkage_html({}, BALANCED) == ""
+    assert html.index("Balanced, attacker knows the new voice") < html.index("<td>13</td>")
     said = " ".join(linkage_sentence(worst).split())
     assert "errs in only 15 % of cases (28 % with 5 seconds, 6 % with 28 seconds)" in said
     assert "right one of 40 people in 49 % of cases" in said
