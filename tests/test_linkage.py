@@ -601,6 +601,10 @@ def test_lengths_that_the_attackers_are_not_trained_at_are_left_out(tmp_path):
     made = LinkageEvaluation({"a": manifest.read(path)}, "dev", progress=lambda *_: None, **arguments)
     targets = {recording.clip.speaker for recording in made.outputs._targets}
     assert targets == {"s0", "s3", "s6"}  # elsewhere those of dev, which here are to be recognized
+    short = {"path": "0-0.wav", "utterance": "short", "speaker": "d", "sex": "F", "text": None}
+    path.write_text("\n".join([*lines, json.dumps(short | {"duration_s": 1.5, "split": "dev"})]))
+    made = LinkageEvaluation({"a": manifest.read(path)}, "test", progress=lambda *_: None, **arguments)
+    assert {recording.clip.speaker for recording in made.outputs._targets} == targets  # no clip of dev is long enough
     one_woman = [line.replace('"F"', '"M"') if '"s1"' not in line and "attack" in line else line for line in lines]
     one_woman = [line for line in one_woman if '"s7"' not in line]
     for left in (one_woman, [line for line in lines if "attack" not in line]):
@@ -751,6 +755,18 @@ def _open_evaluation(folder: Path, split: str, splits: Iterable[str]) -> None:
 def test_data_without_training_speech_is_refused(tmp_path):
     with pytest.raises(DataError, match="need a split 'train'"):
         _open_evaluation(tmp_path, "attack", ["attack"])
+
+
+def test_two_corpora_of_one_name_are_refused(tmp_path):
+    with pytest.raises(DataError, match="one name"):
+        evaluate(
+            [tmp_path / "a" / "x.jsonl", tmp_path / "a" / "y.jsonl"],
+            "test",
+            tmp_path / "cache",
+            pipeline=_Pipeline(),
+            evidence=[],
+            systems=[],
+        )
 
 
 @pytest.mark.parametrize(("split", "other"), [("test", "train"), ("test", "attack"), ("train", "train")])
