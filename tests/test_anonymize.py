@@ -424,6 +424,7 @@ def test_interrupt_leaves_only_complete_files(anonymize, pipeline, recordings, t
         (("in", "-o", "out", "--voice", "lower", "--target", "in/Jones.wav"), "names the voice"),
         (("in", "-o", "out", "--voice", "lower", "--method", "mcadams"), "no voices"),
         (("in", "-o", "out", "--profile", "strict", "--method", "mcadams"), "no profiles"),
+        (("in", "-o", "out", "--weights", "none", "--method", "mcadams"), "has no weights"),
         (("in", "-o", "out", "--voice", "Voice 07", "--seed", "1"), "is one voice"),
         (("in", "-o", "out", "--voice", "Anna"), "no such voice"),
         (("in/Jones.wav", "-o", "out.wav", "--workers", "2"), "about a folder"),

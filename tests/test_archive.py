@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from saic import files
 from saic.archive import bids, journal
 from saic.archive.engine import run_here
 from saic.archive.journal import Journal, JournalError, OtherSettings, Row
@@ -225,6 +226,40 @@ def test_run_killed_while_it_replaces_its_own_output_can_be_resumed(folder: Fold
             list(run(work.tasks, folder.load, run_here, archive))
     assert folder.outputs["ward/2.wav"] == b"voice of content of ward/2.wav"
     assert folder.run(resume=True).n_written == 1 and folder.outputs == expected(folder)
+
+
+def test_run_killed_between_an_output_and_its_report_leaves_no_report_of_an_earlier_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path)
+    folder.add("1.wav")
+
+    def load():
+        convert = folder.load()
+
+        def with_report(job, tell):
+            made = convert(job, tell)
+            return replace(made, report=b"report on " + made.data)
+
+        return with_report
+
+    def killed(path, *arguments, **options):
+        if path.suffix == ".json":
+            raise KeyboardInterrupt
+        write(path, *arguments, **options)
+
+    monkeypatch.setattr(Recipe, "hashes", {})
+    reports, write = folder.output.with_name("reports"), files.write
+    options = {"recipe": Recipe(profile="balanced", reports=True), "reports": reports}
+    folder.run(load=load, **options)
+    folder.add("1.wav", "another content")
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(files, "write", killed)
+        folder.run(load=load, force=True, **options)
+    assert folder.outputs["1.wav"] == b"voice of another content"
+    folder.run(load=load, resume=True, **options)
+    assert (reports / "1.wav.json").read_bytes() == b"report on voice of another content"
+    assert folder.run(load=load, resume=True, **options).n_written == 0
 
 
 def test_resume_needs_a_journal(folder: Folder) -> None:

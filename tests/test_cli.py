@@ -1,8 +1,10 @@
 """The command line: start-up time, help, version, shell completion, deprecated options."""
 
+import errno
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -256,6 +258,25 @@ def test_evaluate_loads_recognizers_only_for_words(
 def test_unknown_system_is_refused_before_the_work(evaluation: list[dict], tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.app, ["evaluate", "--data", "a", "--out", str(tmp_path / "out"), "--system", "x"])
     assert isinstance(done.exception, UsageError) and "'x'" in str(done.exception) and evaluation == []
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/secret.flac"), "No space left"),
+        (sqlite3.DatabaseError("file is not a database"), "not a database"),
+    ],
+)
+def test_disk_that_fails_during_an_evaluation_is_a_usage_error(
+    evaluation: list[dict], error: Exception, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("saic.evaluation.run.evaluate", fail)
+    done = CliRunner().invoke(cli.app, ["evaluate", "--data", "a", "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, UsageError) and message in str(done.exception)
+    assert "secret" not in str(done.exception)
 
 
 def test_hint_on_missing_packages_names_what_a_source_tree_has(monkeypatch: pytest.MonkeyPatch) -> None:

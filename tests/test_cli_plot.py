@@ -1,6 +1,7 @@
 """``saic plot``: figures and arrays from recordings and from a folder of speakers, and refused calls."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +114,21 @@ def test_refused_calls_write_nothing(arguments, message, clips, tmp_path: Path, 
     with pytest.raises(UsageError, match=message):
         CliRunner().invoke(cli.app, ["plot", arguments[0], clips[0], *arguments[1:]], catch_exceptions=False)
     assert set(tmp_path.iterdir()) == before and (tmp_path / "taken.png").read_bytes() == b"mine"
+
+
+def test_map_of_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    arguments = ["plot", "map", "n" * 300, "-o", str(tmp_path / "map.png")]
+    with pytest.raises(UsageError, match="Name a folder"):
+        CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(("figure", "package"), [("mel", "matplotlib"), ("map", "matplotlib"), ("map", "sklearn")])
+def test_missing_package_is_named_before_the_work(figure, package, clips, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(Pipeline, "from_pretrained", lambda *_, **__: pytest.fail("worked"))
+    arguments = ["plot", figure, clips[0], "--target", clips[1], "-o", str(tmp_path / "figure.png")]
+    with pytest.raises(UsageError, match=r"\.\[app\]"):
+        CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
 
 
 def test_options_name_the_axes_and_palettes_that_there_are() -> None:

@@ -126,6 +126,8 @@ def test_missing_lists_are_named_in_the_error(voxceleb: Path, vctk: Path, tmp_pa
         corpora.read(voxceleb)
     with pytest.raises(UsageError, match="Only VoxCeleb1"):
         corpora.read(vctk, identification=True)
+    with pytest.raises(DataError, match="too long"):
+        corpora.read(tmp_path / ("n" * 300))
     (tmp_path / "empty" / "test-clean").mkdir(parents=True)
     with pytest.raises(DataError, match="LibriSpeech"):
         corpora.read(tmp_path / "empty")

@@ -326,7 +326,7 @@ def test_push_refuses_wrong_reports_damaged_weights_and_public_repositories(
     (tmp_path / "damaged" / weights.MODEL).write_bytes(b"-")
     with pytest.raises(WeightsError, match="differs"):
         upload.push(tmp_path / "damaged", NAME)
-    for text in ("[]", "{}", "-"):
+    for text in ("[]", "{}", "-", "[" * 100_000):
         (tmp_path / "other.json").write_text(text)
         with pytest.raises(UsageError, match=r"report\.json"):
             upload.push(folder, NAME, report=tmp_path / "other.json")

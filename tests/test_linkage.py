@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from saic.errors import DataError, SaicError, TooShort
 from saic.evaluation import overview
 from saic.evaluation.cache_keys import run_key
 from saic.evaluation.data.codec import lossless
+from saic.evaluation.data.trials import Span
 from saic.evaluation.linkage import database, inference, report, scoring, transcripts
 from saic.evaluation.linkage.material import (
     ALL,
@@ -38,7 +40,7 @@ from saic.evaluation.linkage.result import LinkageResult
 from saic.evaluation.linkage.run import LinkageEvaluation, _top1, evaluate
 from saic.evaluation.linkage.segment import Segment
 from saic.evaluation.metrics import Estimate
-from saic.evaluation.systems import KNOWN_VOICE_SEED, MAIN_SYSTEMS, SYSTEMS
+from saic.evaluation.systems import KNOWN_VOICE_SEED, MAIN_SYSTEMS, SYSTEMS, SystemOutputs
 from saic.pipeline import Conversion
 from tests.conftest import RATE, voice
 
@@ -429,6 +431,20 @@ def test_a_target_without_speech_is_replaced_by_the_next_one(tmp_path, recording
         RecordingOutputs(_Pipeline(), [silent], tmp_path / "c", seed=0).wav("convert", speech)
 
 
+def test_outputs_are_cached_in_a_folder_whose_name_is_not_utf_8(tmp_path, recordings, monkeypatch):
+    monkeypatch.setattr("saic.evaluation.linkage.outputs.round_trip", lossless)
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/r\xe9port"))
+    outputs = RecordingOutputs(_Pipeline(), recordings, folder, seed=0)
+    first, again = (outputs.wav("pseudonym", recordings[0]) for _ in range(2))
+    assert np.array_equal(first, again)
+    source, trial = Span("0", 0, 16_000), SimpleNamespace(source="a", target="a")
+    parts = SimpleNamespace(source=(source,), reference=(source,))
+    wav = voice(120, 1.0)
+    dataset = SimpleNamespace(codec=lossless, parts={"a": parts}, wav=lambda part: wav)
+    output = SystemOutputs(_Pipeline(), dataset, folder, seed=0).of_trial("copy_source", trial)
+    np.testing.assert_allclose(output, wav, atol=1e-4)
+
+
 def test_known_voice_gives_every_recording_one_pseudonym(tmp_path, recordings):
     pipeline = _Pipeline()
     outputs = RecordingOutputs(pipeline, recordings, tmp_path / "c", seed=0)
@@ -601,6 +617,10 @@ def test_lengths_that_the_attackers_are_not_trained_at_are_left_out(tmp_path):
     made = LinkageEvaluation({"a": manifest.read(path)}, "dev", progress=lambda *_: None, **arguments)
     targets = {recording.clip.speaker for recording in made.outputs._targets}
     assert targets == {"s0", "s3", "s6"}  # elsewhere those of dev, which here are to be recognized
+    short = {"path": "0-0.wav", "utterance": "short", "speaker": "d", "sex": "F", "text": None}
+    path.write_text("\n".join([*lines, json.dumps(short | {"duration_s": 1.5, "split": "dev"})]))
+    made = LinkageEvaluation({"a": manifest.read(path)}, "test", progress=lambda *_: None, **arguments)
+    assert {recording.clip.speaker for recording in made.outputs._targets} == targets  # no clip of dev is long enough
     one_woman = [line.replace('"F"', '"M"') if '"s1"' not in line and "attack" in line else line for line in lines]
     one_woman = [line for line in one_woman if '"s7"' not in line]
     for left in (one_woman, [line for line in lines if "attack" not in line]):
@@ -751,6 +771,18 @@ def _open_evaluation(folder: Path, split: str, splits: Iterable[str]) -> None:
 def test_data_without_training_speech_is_refused(tmp_path):
     with pytest.raises(DataError, match="need a split 'train'"):
         _open_evaluation(tmp_path, "attack", ["attack"])
+
+
+def test_two_corpora_of_one_name_are_refused(tmp_path):
+    with pytest.raises(DataError, match="one name"):
+        evaluate(
+            [tmp_path / "a" / "x.jsonl", tmp_path / "a" / "y.jsonl"],
+            "test",
+            tmp_path / "cache",
+            pipeline=_Pipeline(),
+            evidence=[],
+            systems=[],
+        )
 
 
 @pytest.mark.parametrize(("split", "other"), [("test", "train"), ("test", "attack"), ("train", "train")])

@@ -1,13 +1,15 @@
 """Reading and writing manifests, and reading folders of clips."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from saic.data import manifest
+from saic.data import corpora, manifest
 from saic.errors import DataError
 
 ROW = {
@@ -137,6 +139,19 @@ def test_folder_lists_every_format_that_the_decoder_takes(tmp_path):
         path.parent.mkdir(exist_ok=True)
         soundfile.write(path, np.zeros(16_000), 16_000, format="OGG" if name.endswith("oga") else None)
     assert [clip.utterance for clip in manifest.read(tmp_path)] == ["a/1", "a/2", "a/3", "a/4"]
+
+
+@pytest.mark.parametrize("read", [manifest.read, corpora.read])
+def test_folder_that_cannot_be_read_raises_data_error(read, tmp_path, monkeypatch):
+    """As root can read every folder, a patch stands for the missing right."""
+
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match="Permission denied") as refused:
+        read(tmp_path)
+    assert str(tmp_path) not in str(refused.value)
 
 
 def test_missing_path_raises_data_error(tmp_path):

@@ -184,6 +184,8 @@ def test_data_without_identification_splits_raises(voxceleb: Path, tmp_path: Pat
         measure(tmp_path / "folder", tmp_path / "out")
     with pytest.raises(UsageError, match=r"^Corpus 2: .*VoxCeleb1"):
         evaluate([voxceleb, tmp_path / "folder"], tmp_path / "out", pipeline=None, embedder=None)
+    with pytest.raises(DataError, match="too long"):
+        measure(tmp_path / ("n" * 300), tmp_path / "out")
     clips = [clip for clip in corpora.read(voxceleb, identification=True).clips if clip.split == "test"]
     with pytest.raises(DataError, match="--identification"):
         PaperSet(clips, seed=0, progress=lambda *step: None)

@@ -60,6 +60,8 @@ def test_manifest_that_cannot_be_written_raises_usage_error_before_clips_are_che
 ) -> None:
     monkeypatch.setattr(prepare, "_usable", lambda *_: pytest.fail("checked"))
     (tmp_path / "file").write_text("")
-    for out in (tmp_path / "file" / "manifest.jsonl", tmp_path):
+    for out in (tmp_path / "file" / "manifest.jsonl", tmp_path, tmp_path / ("n" * 300)):
         with pytest.raises(UsageError, match="output"):
-            prepare.main(corpus_folder, out, force=True)
+            prepare.main(corpus_folder, out, force=out == tmp_path)
+    with pytest.raises(DataError, match="too long"):
+        prepare.main(tmp_path / ("n" * 300), tmp_path / "manifest.jsonl")

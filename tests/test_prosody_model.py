@@ -127,6 +127,11 @@ def test_file_gives_the_same_predictor_and_other_codes_raise_weights_error(
     torch.testing.assert_close(loaded(content, mask), predictor(content, mask), atol=0.02, rtol=0)
     with pytest.raises(WeightsError):
         ProsodyPredictor.load(tmp_path / PROSODY, CODES + 1, STRIDE)
+    for centers in (torch.tensor(1.0), torch.zeros(0, CODES)):  # a number, and none
+        embedding = predictor.state_dict()["embedding.weight"][: centers.numel()]
+        write_tensors(tmp_path / PROSODY, predictor.state_dict() | {"centers": centers, "embedding.weight": embedding})
+        with pytest.raises(WeightsError):
+            ProsodyPredictor.load(tmp_path / PROSODY, CODES, STRIDE)
     (tmp_path / PROSODY).write_bytes(b"damaged")
     with pytest.raises(WeightsError):
         ProsodyPredictor.load(tmp_path / PROSODY, CODES, STRIDE)

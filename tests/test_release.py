@@ -198,6 +198,10 @@ def test_run_folder_with_the_config_of_an_earlier_version_is_resumed(corpus: Pat
     values["vocoder_training"]["gain_db"] = [-20.0, 6.0]
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     release._open(tmp_path / "run", CONFIG, sources, resume=True)
+    for damage in (lambda path: path.write_text("{"), Path.unlink):
+        damage(tmp_path / "run" / "data.json")
+        with pytest.raises(UsageError, match=r"data\.json .* is missing or damaged"):
+            release._open(tmp_path / "run", CONFIG, sources, resume=True)
     (tmp_path / "run" / "log.jsonl").write_text("{}\n", encoding="utf-8")
     start(tmp_path / "run", CONFIG, resume=True)  # as the folder of a part is
 

@@ -582,6 +582,16 @@ def test_checkpoints_kept_are_the_last_two(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"step-8", "step-10"}
 
 
+def test_copy_of_a_checkpoint_and_what_a_killed_run_wrote_of_one_are_no_checkpoints(tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    loop.run(Counter(), loop.Schedule(4, save_every=2), tmp_path)
+    (checkpoints / "step-4").rename(checkpoints / "step-4.copy")
+    (checkpoints / ".step-3").mkdir()  # of a checkpoint that ten minutes made, at a step that the next run may not save
+    assert loop.latest(tmp_path).name == "step-2"
+    loop.run(Counter(), loop.Schedule(6, save_every=2), tmp_path, resume=True)
+    assert {path.name for path in checkpoints.iterdir()} == {"step-4", "step-6", "step-4.copy"}
+
+
 def test_largest_seed_of_a_config_seeds_every_step() -> None:
     seed = Config.from_dict({"seed": 2**44 - 1}).seed
     _, generator = loop.generators(seed + 2, 10**6)  # the vocoder adds 2

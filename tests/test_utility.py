@@ -205,12 +205,22 @@ def test_transcribe_uses_fixed_decoding_options(whisper):
     assert asr.transcribe(np.zeros(RATE, dtype=np.float32)) == "Hello there."
     ((folder, loading),) = whisper.loaded
     assert folder == str(whisper.folder)
-    assert loading == {"device": "cpu", "compute_type": "float32", "cpu_threads": torch.get_num_threads()}
+    threads = torch.get_num_threads()
+    on_cpu = {"device": "cpu", "device_index": 0, "compute_type": "float32", "cpu_threads": threads}
+    assert loading == on_cpu
     (options,) = whisper.options
     assert options["language"] == "en" and options["temperature"] == 0.0
     assert options["condition_on_previous_text"] is False and options["vad_filter"] is False
     assert all(options[f"{name}_threshold"] is None for name in ("no_speech", "log_prob", "compression_ratio"))
     assert not whisper.downloads
+
+
+@pytest.mark.parametrize(("device", "index"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1)])
+def test_recognizer_runs_on_the_gpu_of_a_number(whisper, device: str, index: int):
+    """CTranslate2 takes the number apart."""
+    WhisperASR(whisper.folder, device)
+    loading = whisper.loaded[0][1]
+    assert (loading["device"], loading["device_index"], loading["compute_type"]) == ("cuda", index, "float16")
 
 
 def test_decoding_options_exist_in_faster_whisper():
@@ -282,7 +292,9 @@ def test_unreachable_hub_raises_with_a_hint(whisper):
         WhisperASR()
 
 
-@pytest.mark.parametrize("model", ["Systran/faster-whisper-base", "Systran/faster-whisper-base@main", "no-such-folder"])
+@pytest.mark.parametrize(
+    "model", ["Systran/faster-whisper-base", "Systran/faster-whisper-base@main", "no-such-folder", "n" * 300]
+)
 def test_model_that_is_no_folder_and_no_pinned_id_raises(whisper, model):
     with pytest.raises(UsageError, match="ORG/NAME@REVISION"):
         WhisperASR(model)

@@ -392,6 +392,16 @@ def test_samples_of_a_network_on_another_device_are_made_there(waveforms: Wavefo
     assert len(list((tmp_path / "samples").glob("*.flac"))) == vocoder.N_SAMPLES
 
 
+def test_folder_that_is_to_get_the_vocoder_is_checked_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from train import vocoder
+
+    monkeypatch.setattr(vocoder, "train", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(WeightsError):
+        vocoder.main([tmp_path], tmp_path / "run", weights=tmp_path / "none")
+
+
 def test_missing_or_unusable_vocoder_weights_raise_weights_error(tmp_path: Path) -> None:
     """Griffin-Lim does not replace a neural vocoder whose weights are unusable."""
     Model(TINY).save_pretrained(tmp_path)

@@ -8,6 +8,7 @@ drawn for it; with ``--attack``, also for the split attack, on whose speakers th
 ``saic evaluate`` are tried. Files that cannot be used are left out, counted by reason, and listed.
 """
 
+import os
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -59,9 +60,9 @@ def main(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
 ) -> None:
     """List the clips of FOLDER with their speakers in the splits train, dev, test and attack."""
-    if out.exists() and not force:
+    if os.path.exists(out) and not force:
         raise UsageError("The manifest exists. Add --force to replace it, or name another.")
-    if (folder / manifest.MANIFEST_NAME).is_file():
+    if os.path.isfile(folder / manifest.MANIFEST_NAME):
         raise UsageError("The folder has a manifest already: give that to --data as it is.")
     files.require_writable([out])
     left_out = LeftOut()

@@ -157,7 +157,14 @@ def _open(run: Path, config: Config, sources: Sources, *, resume: bool) -> None:
             f"The run folder was made with another config: {', '.join(changed)}. Resume with the same, or name another"
             " folder."
         )
-    if json.loads((run / _DATA_STATE).read_text(encoding="utf-8")) != state:
+    try:
+        known = json.loads((run / _DATA_STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UsageError(
+            f"The {_DATA_STATE} of the run folder, which says what it is made from, is missing or damaged. Name another"
+            " folder."
+        ) from None
+    if known != state:
         raise UsageError(
             "The run folder was made from other data. Give the same --data in the same order and the same parallel"
             " speech, or name another folder."

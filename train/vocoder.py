@@ -40,7 +40,7 @@ from saic.training.training_set import TrainingSet
 from saic.training.vocoder import VocoderStage
 from saic.training.waveform_set import WaveformSet
 from saic.vocoder.source_filter import NeuralVocoder
-from saic.weights import MODEL, VOCODER, load_vocoder, resolve, save_vocoder, sha256, write_tensors
+from saic.weights import MODEL, VOCODER, load_vocoder, resolve, save_vocoder, sha256, verify, write_tensors
 from train.entry import (
     DATA,
     ConfigOption,
@@ -86,6 +86,8 @@ def main(
 ) -> None:
     """Train on the train split, validate on the unseen speakers of the dev split."""
     settings = read_config(config)
+    if weights is not None:
+        verify(weights)  # now, not after the training
     name = reconstructed_by or rebuilt_by
     train(
         data,

@@ -110,8 +110,8 @@ class Archive:
     ) -> dict[Item, bool]:
         """What is left to do, and whether an output that is there may be replaced.
 
-        A recording is done if its output and report are there, the output has the hash that the
-        journal has, and the recording has not changed.
+        A recording is done if its output is there with the hash that the journal has, its report was
+        written after that, and the recording has not changed.
 
         An output may be replaced if the journal has its hash. With ``force`` any output may. If a run
         that began with ``force`` is resumed, any output may that it has not come to.
@@ -141,7 +141,8 @@ class Archive:
             if os.path.lexists(item.output) and not may_replace:
                 foreign.append(item.number)
             has_output = row.state in (DONE, WRITING) and self._hash(item.output_name) == row.sha256
-            has_report = item not in reports or os.path.lexists(reports[item])
+            # A report is written after its output: until the file is done, it may be of an earlier output.
+            has_report = item not in reports or (row.state == DONE and os.path.lexists(reports[item]))
             if not (has_output and has_report) or row.input != self._input_hash(item):
                 left[item] = may_replace
             elif row.subject != self._subject_hash(item):

@@ -83,7 +83,8 @@ class UnexpectedError(SaicError):
 
 
 Tell = Callable[[Job, str, float], None]
-"""Called at the start of each stage of a job with its name and the share done before it, 0 to 1."""
+"""Called with a job, the name of its stage and the share of the job that is done, 0 to 1: at each start of a stage,
+and while it goes on."""
 
 Convert = Callable[[Job, Tell], Made]
 Load = Callable[[], Convert]

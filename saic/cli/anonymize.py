@@ -295,6 +295,7 @@ def _require_compatible(request: "Request", workers: int | None, engine: Engine,
     has_folder_options = workers is not None or on_ray or request.resume or request.rename is not None
     for refused, message in (
         (is_mcadams and recipe.targets, "The method mcadams has no target voice. Leave out --target, or " + _SAIC),
+        (is_mcadams and recipe.weights, "The method mcadams has no weights. Leave out --weights, or " + _SAIC),
         (is_mcadams and recipe.voice != "any", "The method mcadams has no voices. Leave out --voice, or " + _SAIC),
         (is_mcadams and recipe.profile, "The method mcadams has no profiles. Leave out --profile, or " + _SAIC),
         (is_mcadams and keyed, "The method mcadams has no key. Leave out --key-file, or " + _SAIC),

@@ -138,7 +138,7 @@ def evaluate(
             quality=Measure.WORDS in chosen and not quick,
             device=device,
         )
-    with stage_bars(as_json) as progress:
+    with stage_bars(as_json) as progress, _disk_errors_explained():
         report = run_evaluation(
             data,
             split,
@@ -192,7 +192,7 @@ def evaluate_paper(
 
     pipeline = Pipeline.from_pretrained(weights, device=device)
     of_split = "" if split is None else f" --split {split}"
-    with stage_bars(as_json) as progress:
+    with stage_bars(as_json) as progress, _disk_errors_explained():
         report = paper.evaluate(
             data,
             out,
@@ -219,6 +219,22 @@ def _missing_packages_explained() -> Iterator[None]:
         yield
     except ImportError:
         raise missing_package("The evaluation needs more packages.", "eval") from None
+
+
+@contextmanager
+def _disk_errors_explained() -> Iterator[None]:
+    """Turn an error of the disk, such as a full one, into a UsageError without a file name."""
+    import sqlite3
+
+    try:
+        yield
+    except OSError as error:
+        raise files.as_usage_error(error, "A file of the evaluation cannot be read or written") from None
+    except sqlite3.Error as error:
+        raise UsageError(
+            f"The measurements in the folder .cache of --out cannot be read or written: {error}. Free space on the"
+            " disk, or delete that folder."
+        ) from None
 
 
 def _published_command(

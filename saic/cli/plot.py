@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Callable
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,7 +84,7 @@ def mel(
     as_json: JsonOption = False,
 ) -> None:
     """Draw SOURCE, its reconstruction and its conversion as mel spectrograms with F0 (paper Fig. 4)."""
-    plots = _plots_for(output, data, force)
+    plots = _plots_for(output, data, force, "matplotlib")
     view = plots.View(axis.value, range_db, palette.value, difference)
     pipeline = _pipeline(weights, device)
     options: dict[str, Any] = {"profile": profile and profile.value, "seed": seed, "reconstruct": True}
@@ -120,10 +121,10 @@ def map_(
     point's nearest neighbor is the same speaker, and how often a probe finds the speaker in content
     codes. SOURCE with --target: both recordings and the conversion.
     """
-    is_data = data_or_source.is_dir() or data_or_source.suffix == ".jsonl"
+    is_data = os.path.isdir(data_or_source) or data_or_source.suffix == ".jsonl"
     if is_data == (target is not None):
         raise UsageError("Name a folder or a manifest without --target, or a recording with --target.")
-    plots = _plots_for(output, data, force)
+    plots = _plots_for(output, data, force, "matplotlib", "sklearn")
     pipeline = _pipeline(weights, device)
     with stage_bars(as_json) as progress:
         if target is not None:
@@ -175,9 +176,11 @@ def _pipeline(weights: str | None, device: str) -> "Pipeline":
     return Pipeline.from_pretrained(weights, device=device)
 
 
-def _plots_for(output: Path, data: Path | None, force: bool):
-    """:mod:`saic.plots`, once the names of the outputs are known to be good."""
+def _plots_for(output: Path, data: Path | None, force: bool, *packages: str):
+    """:mod:`saic.plots`, once the names of the outputs are known to be good and the packages to be there."""
     try:
+        for package in packages:  # saic.plots imports them only where it draws: after the conversion
+            import_module(package)
         from saic import plots
     except ImportError:
         raise missing_package("Figures need more packages.", "app") from None

@@ -66,12 +66,12 @@ def read(folder: Path, *, identification: bool = False, left_out: LeftOut | None
     Raises
     ------
     DataError
-        A list that the layout needs is missing, there are no recordings, or two have the same utterance.
+        The folder cannot be read, a list that the layout needs is missing, there are no recordings, or two have
+        the same utterance.
     UsageError
         ``identification`` for another corpus than VoxCeleb1.
     """
-    if not folder.is_dir():
-        raise DataError("There is no folder at the path given.")
+    manifest.require_folder(folder)
     own = LeftOut() if left_out is None else left_out
     corpus = _voxceleb(folder, identification, own)
     if identification and corpus is None:

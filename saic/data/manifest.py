@@ -79,8 +79,8 @@ def read(
     Raises
     ------
     DataError
-        An invalid line (with its number), a missing audio file, a folder of another layout, or no
-        clip of these splits.
+        An invalid line (with its number), a missing audio file, a folder of another layout or one that
+        cannot be read, or no clip of these splits.
     """
     path = Path(path_or_folder)
     own = LeftOut() if left_out is None else left_out
@@ -88,6 +88,7 @@ def read(
     if os.path.isdir(path) and os.path.isfile(path / MANIFEST_NAME):
         path = path / MANIFEST_NAME
     if os.path.isdir(path):
+        require_folder(path)
         numbered = _read_folder(path, own)
     elif os.path.isfile(path):
         numbered = _read_lines(path)
@@ -106,6 +107,14 @@ def read(
     if left_out is None and own:
         _log.warning("%s", own)
     return clips
+
+
+def require_folder(folder: Path) -> None:
+    """Raise :class:`DataError` unless there is a folder whose content can be listed."""
+    try:
+        os.scandir(folder).close()
+    except (OSError, ValueError) as error:
+        raise DataError(str(files.as_usage_error(error, "The folder of the corpus cannot be read"))) from None
 
 
 @contextlib.contextmanager

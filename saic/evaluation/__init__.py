@@ -19,6 +19,7 @@
 ``measures.disentanglement``  speaker probes on content codes
 ``measures.classification``   speaker recognition on real recordings
 ``measures.robustness``       conversions of degraded recordings
+``external``                  Chimera, an anonymizer that runs in an environment of its own
 ``protection``                similarity and words kept of one file, for the page and file reports
 ``metrics``                   estimates with confidence intervals, from scores
 ``report``                    report.json and report.md (``report_parts``)

@@ -188,7 +188,7 @@ def _read(path: Path, split: str | None, left_out: LeftOut) -> list[Clip]:
     """The clips of one corpus: of the split, or without one, of the splits ``train`` and ``test`` of identification."""
     if split is not None:
         return manifest.read(path, [split], left_out=left_out)
-    if path.is_file() or (path / manifest.MANIFEST_NAME).is_file():
+    if os.path.isfile(path) or os.path.isfile(path / manifest.MANIFEST_NAME):
         return manifest.read(path, [TRAIN, TEST], left_out=left_out)
     return layouts.read(path, identification=True, left_out=left_out).clips
 

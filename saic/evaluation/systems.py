@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,7 +229,7 @@ class SystemOutputs:
         if not path.exists():
             output = run(self._pipeline, (source, SAMPLE_RATE), (reference, SAMPLE_RATE), self._seed_of(source))
             write_flac(path, self._dataset.codec(output))
-        return soundfile.read(path, dtype="float32")[0]
+        return soundfile.read(os.fsencode(path), dtype="float32")[0]
 
     def _seed_of(self, source: np.ndarray) -> int:
         """Seed of a recording: each has its own (as in VoicePrivacy), the same in every run."""

@@ -123,7 +123,7 @@ class ProsodyPredictor(nn.Module):
                 f"{path.name} is from SAIC 0.10 or older and predicts no voicing. Train it again for these weights, by"
                 " python -m train.prosody with --init and --weights, or install SAIC 0.10."
             )
-        clusters = len(tensors.get("centers", ()))
+        clusters = max(1, tensors.get("centers", torch.empty(0)).numel() // code_channels)
         made = make_network(lambda: cls(code_channels, stride, clusters), tensors, path.name)
         return made.eval().requires_grad_(False)
 

@@ -96,7 +96,7 @@ def read_report(path: Path, weights_sha256: str) -> dict[str, Any]:
     """
     try:
         report = migrate_report(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         raise UsageError("The report cannot be read. Name the report.json of saic evaluate.") from None
     if not report.keys() >= _REQUIRED_KEYS:
         raise UsageError("This version cannot read this report. Run saic evaluate again and name its report.json.")

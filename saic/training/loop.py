@@ -106,11 +106,11 @@ def run(
             _require_same(inputs or {}, stored)
             stage.load_state_dict(stored["stage"])
             first = stored["step"]
-        elif is_first and any(checkpoints.glob("step-*")):
+        elif is_first and _checkpoints(folder):
             print(f"No checkpoint of the run can be read: it starts again from step {first}.", file=sys.stderr)
     if is_first:
         if resume:
-            _drop_checkpoints_after(checkpoints, first)
+            _drop_checkpoints_after(folder, first)
         _drop_lines_after(folder / "log.jsonl", first)
     bar = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, unit="step", disable=not is_first)
     recent: list[Mapping[str, float | Tensor]] = []  # losses since the last log line
@@ -197,7 +197,7 @@ def latest(folder: Path) -> Path | None:
     Damaged ones, as a crash or a full disk leaves them, are reported on stderr.
     """
     damaged = []
-    for path in sorted((folder / "checkpoints").glob("step-*"), key=_step_of, reverse=True):
+    for path in reversed(_checkpoints(folder)):
         if _is_whole(path / _STATE):
             if damaged and distributed.is_first():
                 steps = " and ".join(map(str, damaged))
@@ -256,7 +256,8 @@ def precision(config: Config, device: str) -> torch.autocast:
 def _save(checkpoints: Path, step: int, state: dict[str, Any]) -> None:
     target = checkpoints / f"step-{step}"
     scratch = checkpoints / f".step-{step}"
-    shutil.rmtree(scratch, ignore_errors=True)
+    for left in checkpoints.glob(".step-*"):  # of a run that was killed while it wrote, at any step
+        shutil.rmtree(left, ignore_errors=True)
     scratch.mkdir()
     try:
         with open(scratch / _STATE, "wb") as file:
@@ -270,7 +271,7 @@ def _save(checkpoints: Path, step: int, state: dict[str, Any]) -> None:
         ) from error
     shutil.rmtree(target, ignore_errors=True)
     os.replace(scratch, target)
-    for old in sorted(checkpoints.glob("step-*"), key=_step_of)[:-_KEPT]:
+    for old in _checkpoints(checkpoints.parent)[:-_KEPT]:
         shutil.rmtree(old)
 
 
@@ -293,6 +294,12 @@ def _require_same(inputs: Mapping[str, str | None], stored: dict[str, Any]) -> N
         )
 
 
+def _checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run by step; folders of other names, such as a copy, are none."""
+    found = [path for path in (folder / "checkpoints").glob("step-*") if path.name[len("step-") :].isdecimal()]
+    return sorted(found, key=_step_of)
+
+
 def _step_of(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
@@ -309,7 +316,7 @@ def _is_whole(state: Path) -> bool:
 def _has_begun(folder: Path) -> bool:
     """Whether a run folder holds a checkpoint or a log line."""
     log = folder / "log.jsonl"
-    return any((folder / "checkpoints").glob("step-*")) or (log.is_file() and log.stat().st_size > 0)
+    return bool(_checkpoints(folder)) or (log.is_file() and log.stat().st_size > 0)
 
 
 def _log(folder: Path, record: dict[str, float]) -> None:
@@ -320,9 +327,9 @@ def _log(folder: Path, record: dict[str, float]) -> None:
         raise TrainingError(f"The log cannot be written: {error.strerror}. Correct that, then add --resume.") from None
 
 
-def _drop_checkpoints_after(checkpoints: Path, step: int) -> None:
+def _drop_checkpoints_after(folder: Path, step: int) -> None:
     """Remove the damaged checkpoints after the one that is resumed, since their steps are repeated."""
-    for path in checkpoints.glob("step-*"):
+    for path in _checkpoints(folder):
         if _step_of(path) > step:
             shutil.rmtree(path)
 

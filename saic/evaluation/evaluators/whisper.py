@@ -61,7 +61,7 @@ class WhisperASR:
         pinned as ``ORG/NAME@40-HEX``, or None for :data:`MODEL`. The Hub is contacted here and
         never later.
     device
-        "cpu" (float32) or "cuda" (float16).
+        "cpu" (float32), or "cuda" or "cuda:N" (float16).
     threads
         Number of threads; None: as many as torch.
 
@@ -89,13 +89,18 @@ class WhisperASR:
         folder = _resolve(MODEL if model is None else os.fspath(model), faster_whisper.download_model)
         # int8 results differ between processors: without VNNI instructions, WER on a clean clip
         # after MP3 was 7 % (1 % in float32).
-        compute_type = "float32" if device == "cpu" else "float16"
+        kind, _, index = device.partition(":")
+        compute_type = "float32" if kind == "cpu" else "float16"
         versions = [faster_whisper.__version__, ctranslate2.__version__]
         facts = [_hashes(folder), DECODING, compute_type, versions]
         self.identity = "whisper " + hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         try:
             self._model = faster_whisper.WhisperModel(
-                str(folder), device=device, compute_type=compute_type, cpu_threads=threads or torch.get_num_threads()
+                str(folder),
+                device=kind,
+                device_index=int(index or 0),
+                compute_type=compute_type,
+                cpu_threads=threads or torch.get_num_threads(),
             )
         except Exception as error:  # no narrower type is raised for a broken tokenizer
             raise WeightsError(
@@ -167,7 +172,8 @@ def _resolve(model: str, download: Callable[..., str]) -> Path:
             "The speech recognizer can't be fetched from the Hugging Face Hub. Check the connection, or name a folder"
             " that holds a faster-whisper model: --asr FOLDER."
         ) from error
-    if missing := [name for name in _FILES if not list(folder.glob(name))]:
+    is_folder = os.path.isdir(folder)  # Path.glob raises an error if the name is too long
+    if missing := [name for name in _FILES if not (is_folder and list(folder.glob(name)))]:
         raise UsageError(
             f"The speech recognizer lacks {', '.join(missing)}. Name a folder that holds a faster-whisper model, or a"
             " Hub id with its revision of 40 digits as ORG/NAME@REVISION: --asr FOLDER."

@@ -264,7 +264,7 @@ def _sides(speaker: str, clips: Sequence[Clip], length: Length) -> list[Side]:
 
 def corpus_name(path: Path) -> str:
     """Name of a corpus: of its folder, which holds the manifest, without bytes that are not UTF-8."""
-    return files.without_surrogates((path if path.is_dir() else path.parent).resolve().name)
+    return files.without_surrogates(files.real_path(path if os.path.isdir(path) else path.parent).name)
 
 
 def paths_by_name(corpora: Sequence[str | os.PathLike]) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class RecordingOutputs:
                 path.touch()
             else:
                 write_flac(path, wav)
-        return soundfile.read(path, dtype="float32")[0] if path.stat().st_size else None
+        return soundfile.read(os.fsencode(path), dtype="float32")[0] if path.stat().st_size else None
 
     def _reference(self, seed: int) -> np.ndarray:
         """(M,) the target that a seed chooses, or the next one with speech; DataError if none has any."""

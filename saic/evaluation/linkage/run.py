@@ -33,10 +33,10 @@ from saic.evaluation.linkage.material import (
     Speakers,
     TrialSet,
     choose_speakers,
-    corpus_name,
     cut_clip,
     folds,
     length_name,
+    paths_by_name,
     training_recordings,
     trial_set,
 )
@@ -120,9 +120,6 @@ class LinkageEvaluation:
         self.split, self._seed, self._progress = split, seed, progress
         self._evidence, self._cache = evidence, cache
         self.speakers = {name: _of_split(corpora, name) for name in {split, ATTACK, TRAIN}}
-        targets = self.speakers[TRAIN] if split == DEV else _of_split(corpora, DEV)
-        if not targets.clips:
-            targets = self.speakers[TRAIN]
         if not self.speakers[split].clips:
             raise DataError(f"No corpus has the split {split!r}.")
         _require_unseen(self.speakers, split)
@@ -148,7 +145,8 @@ class LinkageEvaluation:
             }
             for name in splits
         }
-        references = [recording for clips in targets.clips.values() for clip in clips for recording in cut_clip(clip)]
+        targets = [] if split == DEV else _all_recordings(_of_split(corpora, DEV))
+        references = targets or _all_recordings(self.speakers[TRAIN])
         self.outputs = RecordingOutputs(pipeline, references, cache / "outputs", seed=seed)
         self._groups = {name: self._group(self.speakers[name]) for name in splits}
         shared = [
@@ -485,6 +483,10 @@ def _of_split(corpora: Mapping[str, Sequence[Clip]], split: str) -> Speakers:
     )
 
 
+def _all_recordings(speakers: Speakers) -> list[Recording]:
+    return [recording for clips in speakers.clips.values() for clip in clips for recording in cut_clip(clip)]
+
+
 def _require_unseen(speakers: Mapping[str, Speakers], split: str) -> None:
     """Raise DataError if speakers of the trials are in another split, on which attackers are trained."""
     for other in (TRAIN, ATTACK):
@@ -540,7 +542,7 @@ def evaluate(
     SaicError
         The data cannot be used, or the control failed.
     """
-    paths = {corpus_name(Path(path)): Path(path) for path in corpora}
+    paths = paths_by_name(corpora)
     clips = clips or {name: manifest.read(path) for name, path in paths.items()}
     evaluation = LinkageEvaluation(
         clips,
