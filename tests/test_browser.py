@@ -888,6 +888,12 @@ window.fetch = async (...request) => {
 @pytest.mark.proof
 def test_page_goes_on_after_the_connection_was_lost(open_page, served: Served, recordings) -> None:
     page, texts = open_page(script=LOSS), LANGUAGES["en"]
+    expect(page.locator("#source input[type=file]")).to_have_count(1)
+    page.evaluate("window.isDown = true")
+    page.locator("#source input[type=file]").set_input_files(recordings["patient"])
+    expect(page.locator(".toast-body")).to_contain_text("Start again what was running")
+    page.evaluate("window.isDown = false")
+    page.locator(".toast-close").click()
     upload(page, "source", recordings["patient"])
     served.pipeline.slow = True
     page.get_by_role("button", name="Convert").click()

@@ -1428,6 +1428,18 @@ def test_form_is_free_for_the_next_voice_while_one_is_measured(identifier: Ident
     assert event.trigger_mode == "multiple" and {target for _, target in event.targets} == {"click", "submit"}
 
 
+def test_second_click_is_ignored_while_a_recording_is_added(identifier: Identifier, batcher, store: ClipStore) -> None:
+    enrolled, batch, clip = EnrolledVoices(), Batch(), sent(store, steady(110, 2.0))
+    first, second = (identifier.enroll("Anna", clip, enrolled, ME) for _ in range(2))
+    assert next(first)[2:] == ("", None) and list(second) == []
+    list(first)
+    uploads = [sent(store, voice(150, 1.0))]
+    first, second = (batcher.add_recordings("P1", uploads, batch, ME) for _ in range(2))
+    assert next(first)[2:] == ("", None) and list(second) == []
+    list(first)
+    assert enrolled.n_clips == len(batch.items) == 1  # the server has no longer what was sent
+
+
 @pytest.mark.parametrize(("wav", "message"), [(TONE, "not speech"), (np.zeros(2 * RATE, np.float32), "silent")])
 def test_form_keeps_the_name_if_the_recording_cannot_be_used(identifier, store, wav: np.ndarray, message: str) -> None:
     with pytest.raises(gr.Error, match=message):

@@ -165,7 +165,7 @@ _SCRIPT = r"""
         return new Response(body, response);
       } catch {
         keep();
-        showNote(words.offline);
+        if (note.hidden) showNote(words.offline);  // it scrolls
         await pause(2000);
       }
     }
@@ -272,7 +272,8 @@ _SCRIPT = r"""
   };
   window.fetch = (request, options) => {
     const path = new URL(request.url ?? request, location.href).pathname;
-    if (path.endsWith("/gradio_api/upload")) return upload(request, options);
+    if (path.endsWith("/gradio_api/upload"))
+      return upload(request, options).catch(() => new Response(words.lost, {status: 502}));
     const [, root, route] = path.match(/^(.*\/gradio_api)\/(run|queue\/join|queue\/data)\b/) ?? [];
     if (!route) return send(request, options);
     if (route !== "queue/data") session ??= {root, hash: JSON.parse(options.body).session_hash};

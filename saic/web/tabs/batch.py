@@ -76,6 +76,7 @@ class Batch:
 
     Attributes
     ----------
+    uploads : paths of all uploads: an impatient visitor may send them again before the form is empty
     voices : subject and register to the voice that all recordings of that subject get
     running : whether the batch is being converted
     dropped : whether it was cancelled or deleted, or its page closed: the run ends after its present step
@@ -83,6 +84,7 @@ class Batch:
     """
 
     items: list[Item] = field(default_factory=list)
+    uploads: set[str] = field(default_factory=set)
     voices: dict[tuple[str, str], NewVoice] = field(default_factory=dict)
     running: bool = False
     dropped: bool = False
@@ -123,11 +125,14 @@ class Batcher:
         if not paths:
             raise missing_input(texts.BATCH_NO_FILES)
         with self._lock:
+            if batch.uploads.issuperset(paths):
+                return
             if len(batch.items) + len(paths) > MAX_FILES:
                 raise missing_input(texts.BATCH_TOO_MANY.format(files=MAX_FILES))
             n_earlier, reading = sum(item.subject == subject for item in batch.items), texts.MESSAGES["reading"]
             added = [Item(subject, n_earlier + k, None, reading, True) for k in range(1, len(paths) + 1)]
             batch.items += added
+            batch.uploads.update(paths)
         try:
             yield batch, list_html(batch, texts), "", None
             for item, path in zip(added, paths, strict=True):
