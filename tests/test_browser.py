@@ -863,6 +863,55 @@ def test_answer_that_comes_before_its_event_has_joined_is_shown(
     assert watch.errors == []
 
 
+# `lose` breaks the connections that are open, on this side alone, as a change of the network does. While `isDown`, no
+# new one can be made.
+LOSS = """
+const send = window.fetch, open = [];
+window.lose = () => open.splice(0).forEach((controller) => controller.error(new TypeError("network error")));
+window.fetch = async (...request) => {
+  if (window.isDown) throw new TypeError("Failed to fetch");
+  const response = await send(...request);
+  if (!/[/](queue[/]data|heartbeat)/.test(request[0].url ?? String(request[0]))) return response;
+  const reader = response.body.getReader();
+  const body = new ReadableStream({
+    start: (controller) => open.push(controller),
+    pull: async (controller) => {
+      const {done, value} = await reader.read();
+      done ? controller.close() : controller.enqueue(value);
+    },
+  });
+  return new Response(body, response);
+};
+"""
+
+
+@pytest.mark.proof
+def test_page_goes_on_after_the_connection_was_lost(open_page, served: Served, recordings) -> None:
+    page, texts = open_page(script=LOSS), LANGUAGES["en"]
+    expect(page.locator("#source input[type=file]")).to_have_count(1)
+    page.evaluate("window.isDown = true")
+    page.locator("#source input[type=file]").set_input_files(recordings["patient"])
+    expect(page.locator(".toast-body")).to_contain_text("Start again what was running")
+    page.evaluate("window.isDown = false")
+    page.locator(".toast-close").click()
+    upload(page, "source", recordings["patient"])
+    served.pipeline.slow = True
+    page.get_by_role("button", name="Convert").click()
+    expect(page.get_by_text("Converting slowly")).to_be_visible()
+    page.evaluate("window.isDown = true; window.lose()")
+    expect(page.locator(".toast-body")).to_contain_text("Start again what was running")
+    page.get_by_label(PROFILE_NAMES[STRICT]).check()
+    expect(page.locator("#microphone-note")).to_have_text(texts.CONNECTION["offline"])
+    page.evaluate("window.isDown = false")
+    expect(page.locator("#microphone-note")).to_be_hidden()
+    expect_no_result(page, "converted yet", toasts=1)
+    served.pipeline.slow = False
+    page.get_by_role("button", name="Convert").click()
+    wait_for_results(page)
+    open_details(page)
+    expect(page.locator("#profile-used")).to_contain_text("Strict.")
+
+
 @pytest.mark.proof
 def test_new_recording_after_a_clear_sends_few_requests(open_page, recordings) -> None:
     page, sent = open_page(), []

@@ -68,7 +68,7 @@ from saic.web.tabs import anonymize_layout
 from saic.web.tabs.anonymize import Anonymizer, Run
 from saic.web.tabs.batch import Batch, Batcher, Item
 from saic.web.tabs.evaluation import Evaluation
-from saic.web.tabs.explore import Explorer
+from saic.web.tabs.explore import GALLERY, Explorer
 from saic.web.tabs.identify import MAX_VOICES, EnrolledVoices, Identifier
 from saic.web.texts import LANGUAGES, PageTexts
 from saic.web.texts import en as texts
@@ -461,6 +461,15 @@ def test_result_is_removed_when_an_input_changes(change: dict, run, anonymizer: 
     assert anonymizer.show_details(run, *VIEW, ME) == anonymizer.draw_pictures(run, ME) == gr.skip()
     assert anonymizer.count_words(run, ME) == gr.skip()
     assert shows_no_result(drop_if_changed(**held, shown_run_id=run.id, run=None))  # the server has lost the run
+
+
+def test_run_that_was_deleted_before_its_start_or_refused_by_a_full_queue_is_over(run, anonymizer: Anonymizer) -> None:
+    assert anonymizer.start_run(None, None, ME) == gr.skip()
+    run, _ = run
+    _, cancel, _, progress, *_ = anonymizer.show_failure(run, ME)
+    assert not cancel["visible"] and not progress["visible"]
+    with run.in_progress():  # the page has started another one meanwhile
+        assert anonymizer.show_failure(run, ME) == gr.skip()
 
 
 def test_result_after_change_of_input_is_deleted(run, anonymizer: Anonymizer, store: ClipStore) -> None:
@@ -1304,6 +1313,17 @@ def test_batch_without_space_for_its_zip_ends_and_tells_so(batcher, store: ClipS
     assert not list(store.folder.glob("*/anonymized.zip"))
 
 
+def test_page_that_lost_the_connection_follows_its_batch_again_to_the_zip(batcher, store: ClipStore) -> None:
+    batch = two_people(batcher, store)
+    lost = batcher.convert_all(batch, "any", BALANCED, ME)
+    next(lost)  # it converts, and nobody takes what it yields
+    _, cancel = batcher.show_failure(batch, ME)
+    assert cancel["visible"] == batch.running
+    for _ in range(2):  # while it runs, and once it has ended
+        *_, (listed, archive, cancel) = batcher.convert_all(batch, "any", BALANCED, ME)
+        assert listed.count("Done.") == 2 and archive["interactive"] and not cancel["visible"]
+
+
 def test_zip_is_written_a_file_at_a_time(batcher, recordings, store: ClipStore, monkeypatch) -> None:
     batch = Batch([Item("P1", number, None, folder=store.new("me", f"batch {number}")) for number in range(1, 25)])
     for item in batch.items:
@@ -1411,6 +1431,18 @@ def test_form_is_free_for_the_next_voice_while_one_is_measured(identifier: Ident
     assert event.trigger_mode == "multiple" and {target for _, target in event.targets} == {"click", "submit"}
 
 
+def test_second_click_is_ignored_while_a_recording_is_added(identifier: Identifier, batcher, store: ClipStore) -> None:
+    enrolled, batch, clip = EnrolledVoices(), Batch(), sent(store, steady(110, 2.0))
+    first, second = (identifier.enroll("Anna", clip, enrolled, ME) for _ in range(2))
+    assert next(first)[2:] == ("", None) and list(second) == []
+    list(first)
+    uploads = [sent(store, voice(150, 1.0))]
+    first, second = (batcher.add_recordings("P1", uploads, batch, ME) for _ in range(2))
+    assert next(first)[2:] == ("", None) and list(second) == []
+    list(first)
+    assert enrolled.n_clips == len(batch.items) == 1  # the server has no longer what was sent
+
+
 @pytest.mark.parametrize(("wav", "message"), [(TONE, "not speech"), (np.zeros(2 * RATE, np.float32), "silent")])
 def test_form_keeps_the_name_if_the_recording_cannot_be_used(identifier, store, wav: np.ndarray, message: str) -> None:
     with pytest.raises(gr.Error, match=message):
@@ -1499,7 +1531,7 @@ def test_maps_show_every_voice_and_escaped_clip_labels(recordings: Recordings) -
     assert html.count('class="v v') == 2 * 40 and "Your &lt;clip&gt;" in html and "Your <clip>" not in html
     points = re.findall(r"translate\(([\d.]+) ([\d.]+)\)", html)
     assert len(points) >= 4 and all(0 <= float(xy) <= 400 for point in points for xy in point)
-    assert explorer.show_maps(None, (), ME) == gr.skip()  # already drawn
+    assert explorer.show_maps(None, GALLERY, ME) == gr.skip()  # already drawn
 
 
 def test_clip_without_a_voice_is_not_mapped_and_the_reason_is_told(recordings: Recordings) -> None:
@@ -1541,11 +1573,13 @@ def test_dropped_result_is_removed_from_maps(anonymizer: Anonymizer, recordings:
     run = anonymizer.request_run(low, high, "The high voice", BALANCED, "any", "", False, None)
     assert "Anonymized" not in explorer.show_maps(run, None, ME)[0]
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
-    html, drawn = explorer.show_maps(run, (), ME)
-    assert "Anonymized" in html and explorer.show_maps(run, drawn, ME) == explorer.remove_dropped(drawn) == gr.skip()
+    html, drawn = explorer.show_maps(run, GALLERY, ME)
+    assert "Anonymized" in html
+    assert explorer.show_maps(run, drawn, ME) == explorer.remove_dropped(run, drawn) == gr.skip()
+    assert "Anonymized" in explorer.show_maps(run, GALLERY, ME)[0]  # the page has lost the first answer
     anonymizer.cancel(run, ME)
-    for gone, drawn_now in (explorer.remove_dropped(drawn), explorer.show_maps(run, drawn, ME)):
-        assert "Anonymized" not in gone and drawn_now == ()
+    for gone, drawn_now in (explorer.remove_dropped(run, drawn), explorer.show_maps(run, drawn, ME)):
+        assert "Anonymized" not in gone and drawn_now == GALLERY
 
 
 # --- documents --------------------------------------------------------------------------------------------

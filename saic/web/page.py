@@ -96,8 +96,9 @@ def build_page(
         identify.connect_events(identifier, identify_tab)
         explore.connect_events(explorer, explore_tab, explore_label, anonymize_tab.run)
         evaluation_label.select(measured.show, None, topics, show_progress="hidden", **PRIVATE)
-        changes = [anonymize_tab.shown_run_id.change, anonymize_tab.intro.change]
-        gr.on(changes, explorer.remove_dropped, explore_tab.drawn, [explore_tab.maps, explore_tab.drawn], **QUICK)
+        changes = [part.change for part in (anonymize_tab.shown_run_id, anonymize_tab.intro, explore_tab.drawn)]
+        shown = [anonymize_tab.run, explore_tab.drawn]
+        gr.on(changes, explorer.remove_dropped, shown, [explore_tab.maps, explore_tab.drawn], **QUICK)
         _connect_delete(page, recordings, anonymizer, delete, anonymize_tab, batch_tab, explore_tab, identify_tab)
         page.endpoints = api.register_endpoints(recordings, anonymizer, identifier, explorer)
     page.recordings = recordings  # for `launch`, as `page.endpoints`

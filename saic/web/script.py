@@ -153,33 +153,78 @@ _SCRIPT = r"""
     }
   };
   new MutationObserver(entitle).observe(document.body, {childList: true, subtree: true});
+  // Gradio reloads the page if a connection breaks, and all recordings and results would be gone. Here, events that run
+  // then fail with a message. Other requests are sent again until the server answers, and the page says that it waits.
+  const send = window.fetch.bind(window);
+  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const repeat = async (request, options) => {
+    for (;;) {
+      try {
+        const response = await send(request, options), body = await response.arrayBuffer();
+        if (note.textContent === words.offline) note.hidden = true;
+        return new Response(body, response);
+      } catch {
+        keep();
+        if (note.hidden) showNote(words.offline);  // it scrolls
+        await pause(2000);
+      }
+    }
+  };
   // The server ends Gradio's event stream once no event is pending. If an event joins while the message
   // "close_stream" is on its way, Gradio's client counts on the stream that is about to close, and the event
   // stays without an answer. So a stream that ends while an event is pending is replaced by a new one.
-  const send = window.fetch.bind(window);
   const pending = new Set(), completed = new Set();  // ids of events; `completed`: before their join was answered
-  let joining = 0;
+  let joining = 0, broken = 0;  // joins under way, streams that broke
   const join = async (request, options) => {
+    const before = broken;
     joining += 1;
     try {
       const response = await send(request, options);
       const id = response.ok && (await response.clone().json()).event_id;
+      if (id && before !== broken) throw new Error("The event was lost with the stream.");
       if (id && !completed.delete(id)) pending.add(id);
       return response;
+    } catch {
+      return Response.json({detail: words.lost}, {status: 502});
     } finally {
       joining -= 1;
     }
   };
+  // The server sends something every 15 s. A connection that is silent for longer is broken, which the browser notices
+  // late, or never if the computer was asleep.
+  const inTime = (promise) => {
+    let timer;
+    const late = new Promise((_, reject) => timer = setTimeout(reject, 60000, new Error("The stream is silent.")));
+    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+  };
+  // The server keeps the recordings of a page while it has a connection of its own for that. Gradio opens one, and no
+  // other if it breaks.
+  let session = null, isKept = false;
+  const keep = async () => {
+    if (isKept || !session) return;
+    for (isKept = true; ; await pause(5000)) {
+      let reader;
+      try {
+        reader = (await send(`${session.root}/heartbeat/${session.hash}`)).body.getReader();
+        while (!(await inTime(reader.read())).done);
+      } catch {
+        reader?.cancel().catch(() => {});
+      }
+    }
+  };
+  window.addEventListener("online", keep);
   const stream = async (request, options) => {
-    const first = await send(request, options);
-    if (!first.ok) return first;
+    const first = await send(request, options).catch(() => null);
+    if (first && !first.ok) return first;
     const encoder = new TextEncoder();
     const body = new ReadableStream({async start(controller) {
+      const tell = (message) => controller.enqueue(encoder.encode(message));
+      let isClosed = false;
       try {
         for (let part = first; ; part = await send(request, options)) {
           const reader = part.body.pipeThrough(new TextDecoderStream()).getReader();
           let text = "", isReplaced = false;
-          for (let read = await reader.read(); !read.done; read = await reader.read()) {
+          for (let read = await inTime(reader.read()); !read.done; read = await inTime(reader.read())) {
             const searched = Math.max(0, text.length - 1);
             text += read.value;
             for (let end = text.indexOf("\n\n", searched); end >= 0; end = text.indexOf("\n\n")) {
@@ -187,18 +232,29 @@ _SCRIPT = r"""
               text = text.slice(end + 2);
               const id = head.match(/"msg":"process_completed".*?"event_id":"(\w+)"/)?.[1];
               if (id && !pending.delete(id)) completed.add(id);
-              isReplaced = head.includes('"msg":"close_stream"') && (pending.size > 0 || joining > 0);
-              if (!isReplaced) controller.enqueue(encoder.encode(message));
+              const isLast = head.includes('"msg":"close_stream"');
+              isReplaced = isLast && (pending.size > 0 || joining > 0);
+              isClosed = isLast && !isReplaced;
+              if (!isReplaced) tell(message);
             }
           }
           if (!isReplaced) break;
         }
-        controller.close();
-      } catch (error) {
-        controller.error(error);
+      } catch {}
+      if (!isClosed) {
+        keep();
+        broken += 1;
+        if (pending.size) document.getElementById("cancel")?.click();  // the result would not be shown
+        [...pending].forEach((id, k) => {
+          const output = {error: words.lost, visible: k === 0, duration: null};
+          tell(`data: ${JSON.stringify({msg: "process_completed", event_id: id, success: false, output})}\n\n`);
+        });
+        pending.clear();
+        tell('data: {"msg":"close_stream"}\n\n');
       }
+      controller.close();
     }});
-    return new Response(body, {status: first.status, headers: first.headers});
+    return new Response(body, {headers: {"Content-Type": "text/event-stream"}});
   };
   // The server takes one file per upload. Gradio sends several in one request.
   const upload = async (request, options) => {
@@ -216,13 +272,18 @@ _SCRIPT = r"""
   };
   window.fetch = (request, options) => {
     const path = new URL(request.url ?? request, location.href).pathname;
-    if (path.endsWith("/gradio_api/upload")) return upload(request, options);
-    return (path.endsWith("/queue/join") ? join : path.endsWith("/queue/data") ? stream : send)(request, options);
+    if (path.endsWith("/gradio_api/upload"))
+      return upload(request, options).catch(() => new Response(words.lost, {status: 502}));
+    const [, root, route] = path.match(/^(.*\/gradio_api)\/(run|queue\/join|queue\/data)\b/) ?? [];
+    if (!route) return send(request, options);
+    if (route !== "queue/data") session ??= {root, hash: JSON.parse(options.body).session_hash};
+    return {run: repeat, "queue/join": join, "queue/data": stream}[route](request, options);
   };
 }
 """
 
 _TEXTS = {
-    code: {"title": texts.TITLE, "notAudio": texts.NOT_AUDIO, **texts.MICROPHONE} for code, texts in LANGUAGES.items()
+    code: {"title": texts.TITLE, "notAudio": texts.NOT_AUDIO, **texts.CONNECTION, **texts.MICROPHONE}
+    for code, texts in LANGUAGES.items()
 }
 SCRIPT = _SCRIPT.replace("__SUFFIXES__", json.dumps(sorted(SUFFIXES))).replace("__TEXTS__", json.dumps(_TEXTS))

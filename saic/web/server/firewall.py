@@ -14,6 +14,7 @@ does not use. The firewall changes that:
 - recordings are not cached.
 """
 
+import asyncio
 import json
 import os
 import secrets
@@ -97,6 +98,7 @@ class Firewall:
         self._app, self._recordings, self._store, self._backlog = app, recordings, recordings.store, backlog
         self._hosts, self._uploads, self._endpoints = hosts, uploads.Uploads(recordings.store, max_bytes), endpoints
         self._rate = RateLimiter(BURST, REQUESTS_PER_S)
+        self._event_streams: dict[str, _EventStream] = {}  # by session
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -141,8 +143,11 @@ class Firewall:
             return PlainTextResponse(_NOT_FOUND, 404)
         if api == "/queue/data":
             query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-            if refusal := self._refuse_session(query.get("session_hash", [None])[0], visitor, scope):
+            session = query.get("session_hash", [None])[0]
+            if refusal := self._refuse_session(session, visitor, scope):
                 return refusal
+            await self._stream_events(scope, receive, send, session)
+            return None
         if api and api.startswith("/heartbeat/"):
             session = api.removeprefix("/heartbeat/")
             if refusal := self._refuse_session(session, visitor, scope):
@@ -152,6 +157,21 @@ class Firewall:
         else:
             await self._app(scope, receive, send)
         return None
+
+    async def _stream_events(self, scope: Scope, receive: Receive, send: Send, session: str) -> None:
+        """Let Gradio send the events of a session, to its newest connection alone.
+
+        If a page opens another one, the earlier is broken, which this side may notice minutes later. Gradio would give
+        each of them every second message.
+        """
+        if stream := self._event_streams.get(session):
+            await stream.move(receive, send)
+            return
+        stream = self._event_streams[session] = _EventStream(self._event_streams, session, receive, send)
+        try:
+            await self._app(scope, stream.receive, stream.send)
+        finally:
+            stream.end()
 
     def _refuse_file(self, name: str, visitor: Visitor) -> Response | None:
         """The response if a visitor may not download a file; None if it may."""
@@ -277,6 +297,58 @@ class Firewall:
         # that the copy is the session's.
         allowed = self._store.may_download(visitor, Path(path)) or self._store.was_upload(Path(path))
         return None if allowed else _NOT_UPLOADED
+
+
+class _EventStream:
+    """Gradio's event stream of a session, which can move to another connection.
+
+    Parameters
+    ----------
+    streams, session : the streams by session, from which this one removes itself
+    receive, send : of the first connection
+    """
+
+    def __init__(self, streams: dict[str, "_EventStream"], session: str, receive: Receive, send: Send) -> None:
+        self._streams, self._session, self._receive, self._send = streams, session, receive, send
+        self._head: Message | None = None
+        self._ended = asyncio.Event()
+
+    async def move(self, receive: Receive, send: Send) -> None:
+        """Send what comes next to another connection; returns once the stream has ended."""
+        self._receive, self._send = receive, send
+        if self._head is not None:
+            await send(_copy(self._head))
+        await self._ended.wait()
+
+    async def receive(self) -> Message:
+        """The next message from the present connection."""
+        while True:
+            receive = self._receive
+            message = await receive()
+            if receive is self._receive:
+                return message
+
+    async def send(self, message: Message) -> None:
+        """Send to the present connection."""
+        if message["type"] == "http.response.start":
+            self._head = _copy(message)
+        elif not message.get("more_body") or b'"msg":"close_stream"' in message["body"]:
+            self._leave()  # before the page knows: its next connection gets a new stream
+        await self._send(message)
+
+    def end(self) -> None:
+        """Gradio has ended the stream."""
+        self._leave()
+        self._ended.set()
+
+    def _leave(self) -> None:
+        if self._streams.get(self._session) is self:
+            del self._streams[self._session]
+
+
+def _copy(head: Message) -> Message:
+    """A head of a response, to which headers can be added."""
+    return head | {"headers": list(head["headers"])}
 
 
 class _NoSuchEndpoint(UsageError):

@@ -211,8 +211,10 @@ class Anonymizer:
             raise missing_input(texts.SUBJECT_REGISTER)
         return Run(source, self._target_path(target, choice), choice, profile, register, subject)
 
-    def start_run(self, run: Run, previous: Run | None, request: gr.Request = None) -> tuple:
+    def start_run(self, run: Run | None, previous: Run | None, request: gr.Request = None) -> tuple | dict:
         """Make `run` the page's current run; drop the previous one with its files."""
+        if run is None:  # deleted meanwhile
+            return gr.skip()
         if run is not previous:
             self._drop(previous, request)
         return run, *update_results_area(run_id=run.id, running=True, texts=texts_for(request))
@@ -248,8 +250,11 @@ class Anonymizer:
         return update_results_area(message=self.empty_message(texts_for(request)))
 
     def show_failure(self, run: Run | None, request: gr.Request = None) -> tuple | dict:
-        """Show that nothing runs, unless the failed run was dropped and another one has started."""
-        is_over = run is None or run.dropped or run.failed
+        """Show that nothing runs, unless the failed run was dropped and another one has started.
+
+        A run that neither runs nor has a result did not begin: the server had no place for it.
+        """
+        is_over = run is None or run.dropped or run.failed or not (run.running or run.result)
         return update_results_area(message=self.empty_message(texts_for(request))) if is_over else gr.skip()
 
     def run_with_progress(self, run: Run | None, request: gr.Request = None) -> Iterator[str]:

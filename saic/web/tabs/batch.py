@@ -41,6 +41,7 @@ MAX_LABEL = 40
 
 _FILES = ("anonymized.wav", "report.html", "report.json")
 _ZIP = "batch ZIP"
+_FOLLOW_S = 0.4  # between two looks at a batch that another event converts
 _GROUP = "batch"  # of the jobs, so that they and those of the tab Anonymize are stopped apart
 
 
@@ -75,6 +76,7 @@ class Batch:
 
     Attributes
     ----------
+    uploads : paths of all uploads: an impatient visitor may send them again before the form is empty
     voices : subject and register to the voice that all recordings of that subject get
     running : whether the batch is being converted
     dropped : whether it was cancelled or deleted, or its page closed: the run ends after its present step
@@ -82,6 +84,7 @@ class Batch:
     """
 
     items: list[Item] = field(default_factory=list)
+    uploads: set[str] = field(default_factory=set)
     voices: dict[tuple[str, str], NewVoice] = field(default_factory=dict)
     running: bool = False
     dropped: bool = False
@@ -122,11 +125,14 @@ class Batcher:
         if not paths:
             raise missing_input(texts.BATCH_NO_FILES)
         with self._lock:
+            if batch.uploads.issuperset(paths):
+                return
             if len(batch.items) + len(paths) > MAX_FILES:
                 raise missing_input(texts.BATCH_TOO_MANY.format(files=MAX_FILES))
             n_earlier, reading = sum(item.subject == subject for item in batch.items), texts.MESSAGES["reading"]
             added = [Item(subject, n_earlier + k, None, reading, True) for k in range(1, len(paths) + 1)]
             batch.items += added
+            batch.uploads.update(paths)
         try:
             yield batch, list_html(batch, texts), "", None
             for item, path in zip(added, paths, strict=True):
@@ -156,12 +162,16 @@ class Batcher:
     def convert_all(
         self, batch: Batch, register: str, profile: str, request: gr.Request = None
     ) -> Iterator[tuple[str, str | dict, dict]]:
-        """Convert what is not converted yet; yields the list, the ZIP's path and an update of *Cancel*."""
+        """Convert what is not converted yet; yields the list, the ZIP's path and an update of *Cancel*.
+
+        A page whose connection broke calls it again: it follows what still runs, and offers the ZIP of all results.
+        """
         texts = texts_for(request)
-        if not any((item.copy or item.is_reading) and not item.folder for item in batch.items):
+        if not any(item.copy or item.is_reading for item in batch.items):
             raise missing_input(texts.BATCH_EMPTY)
-        if batch.running:
-            return
+        while batch.running:
+            yield list_html(batch, texts), gr.skip(), gr.update(visible=True)
+            time.sleep(_FOLLOW_S)
         updates: queue.SimpleQueue = queue.SimpleQueue()
         session, batch.running, batch.dropped = session_of(request), True, False
         store = self._recordings.store
@@ -198,6 +208,10 @@ class Batcher:
             yield list_html(batch, texts), gr.update(value=None, interactive=False), ended
             raise
         yield list_html(batch, texts), gr.update(value=done, interactive=done is not None), ended
+
+    def show_failure(self, batch: Batch, request: gr.Request = None) -> tuple[str, dict]:
+        """The list, and an update of *Cancel*, after an event that failed: what it yielded last may be lost."""
+        return list_html(batch, texts_for(request)), gr.update(visible=batch.running)
 
     def stop(self, batch: Batch, request: gr.Request = None) -> None:
         """Stop after the present step; what is done stays."""
@@ -371,7 +385,13 @@ def connect_events(batcher: Batcher, tab: Tab) -> None:
     form = [tab.subject, tab.files]
     added = [tab.batch, tab.listed, *form]
     # "multiple": the next subject's recordings may be added while these are decoded
-    tab.add.click(batcher.add_recordings, [*form, tab.batch], added, trigger_mode="multiple", **hidden, **HEAVY)
+    adding = tab.add.click(
+        batcher.add_recordings, [*form, tab.batch], added, trigger_mode="multiple", **hidden, **HEAVY
+    )
     chosen = [tab.batch, tab.register, tab.profile]
-    tab.convert.click(batcher.convert_all, chosen, [tab.listed, tab.archive, tab.cancel], **hidden, **HEAVY)
+    converting = tab.convert.click(
+        batcher.convert_all, chosen, [tab.listed, tab.archive, tab.cancel], **hidden, **HEAVY
+    )
+    for event in (adding, converting):
+        event.failure(batcher.show_failure, tab.batch, [tab.listed, tab.cancel], **QUICK)
     tab.cancel.click(batcher.stop, tab.batch, None, **QUICK)

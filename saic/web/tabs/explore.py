@@ -21,6 +21,9 @@ from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for
 from saic.web.unseen import UnseenMaps
 from saic.web.voice import embed_voice
 
+GALLERY = "gallery"
+"""Instead of a run's id: the maps show the gallery alone."""
+
 
 class Explorer:
     """Event handlers of the tab: maps of clips among the voices of the built-in gallery.
@@ -40,35 +43,37 @@ class Explorer:
         """Draw the maps of the gallery alone."""
         self._gallery_planes  # noqa: B018 - computes and caches it
 
-    def show_maps(self, run: Run | None, drawn: Run | tuple | None, request: gr.Request = None) -> tuple | dict:
+    def show_maps(self, run: Run | None, drawn: str | None, request: gr.Request = None) -> tuple | dict:
         """Draw the maps with the clips of a run, unless they are drawn already.
 
         Parameters
         ----------
         run : the run that the Anonymize tab shows
-        drawn : what the maps show: a run, () for the gallery alone, None before the first drawing
+        drawn : what the maps show: the id of a run, `GALLERY`, or nothing before the first drawing
         """
-        wanted = run if has_result(run) else ()
+        wanted = run.id if has_result(run) else GALLERY
         if wanted == drawn:
             return gr.skip()
         texts = texts_for(request)
-        if not wanted:
-            return self._gallery_maps(texts), ()
+        if wanted == GALLERY:
+            return self._gallery_maps(texts), GALLERY
         with gradio_errors(request):
             try:
                 html = self._draw_run(run, session_of(request), texts)
             except Exception:
                 if not run.dropped:
                     raise
-        return (self._gallery_maps(texts), ()) if run.dropped else (html, run)
+        return (self._gallery_maps(texts), GALLERY) if run.dropped else (html, run.id)
 
     def show_unseen(self, is_drawn: bool, request: gr.Request = None) -> tuple | dict:
         """The maps of unseen speakers, at the first time: a new drawing would undo a zoom."""
         return gr.skip() if is_drawn or self.unseen is None else (*self.unseen.figures(texts_for(request)), True)
 
-    def remove_dropped(self, drawn: Run | tuple | None, request: gr.Request = None) -> tuple | dict:
-        """Remove the clips of a dropped run from the maps."""
-        return (self._gallery_maps(texts_for(request)), ()) if drawn and drawn.dropped else gr.skip()
+    def remove_dropped(self, run: Run | None, drawn: str | None, request: gr.Request = None) -> tuple | dict:
+        """Remove the clips of a dropped run from the maps; parameters as for `show_maps`."""
+        if not drawn or drawn == GALLERY or (has_result(run) and run.id == drawn):
+            return gr.skip()
+        return self._gallery_maps(texts_for(request)), GALLERY
 
     def _draw_run(self, run: Run, session: str, texts: Texts) -> str:
         paths = {"original": run.result.original, "target": run.target, "swapped": run.result.swapped}
@@ -136,13 +141,13 @@ class Tab:
     Attributes
     ----------
     maps : HTML of the maps of clips
-    drawn : what they show, see `Explorer.show_maps`
+    drawn : what they show, see `Explorer.show_maps`; kept by the browser: an answer may be lost
     unseen : the maps of unseen speakers
     is_unseen_drawn : whether they are shown
     """
 
     maps: gr.HTML
-    drawn: gr.State
+    drawn: gr.Textbox
     unseen: tuple[gr.Plot, gr.Plot]
     is_unseen_drawn: gr.State
 
@@ -158,7 +163,7 @@ def build_tab(explorer: Explorer, texts: PageTexts) -> Tab:
         with gr.Row():
             plane_plots = [_plane_plot(name, unseen, texts) for name in ("speaker", "content")]
     gr.HTML(texts.EXPLORE_HELP)
-    return Tab(drawing, gr.State(None), tuple(plane_plots), gr.State(False))
+    return Tab(drawing, gr.Textbox(visible=False), tuple(plane_plots), gr.State(False))
 
 
 def _plane_plot(name: str, unseen: UnseenMaps | None, texts: PageTexts) -> gr.Plot:

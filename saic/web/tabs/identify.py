@@ -28,12 +28,14 @@ class EnrolledVoices(dict[str, list[np.ndarray]]):
     Attributes
     ----------
     notes : name to what was missing in that person's clips or chosen from them, as sentences
+    sent : name and path of each clip: an impatient visitor may send it again before the form is empty
     removed : whether the page has others by now: an enrollment that still runs must not bring these back
     """
 
     def __init__(self, voices: Mapping[str, list[np.ndarray]] | None = None) -> None:
         super().__init__(voices or {})
         self.notes: dict[str, tuple[str, ...]] = {}
+        self.sent: set[tuple[str, str]] = set()
         self.removed = False
 
     @property
@@ -99,10 +101,17 @@ class Identifier:
             raise missing_input(texts.IDENTIFY_TOO_MANY_VOICES.format(voices=MAX_VOICES))
         if len(enrolled.get(name, [])) >= MAX_CLIPS:
             raise missing_input(texts.IDENTIFY_TOO_MANY_CLIPS.format(clips=MAX_CLIPS))
-        with gradio_errors(request):
-            session = session_of(request)
-            recording = self.recordings.read(clip, session)
-            require_voice(recording.wav)
+        if (name, clip) in enrolled.sent:
+            return
+        enrolled.sent.add((name, clip))
+        try:
+            with gradio_errors(request):
+                session = session_of(request)
+                recording = self.recordings.read(clip, session)
+                require_voice(recording.wav)
+        except gr.Error:
+            enrolled.sent.discard((name, clip))
+            raise
         yield gr.skip(), gr.skip(), "", None
         with gradio_errors(request):
             embedding = self.embed(recording.wav, session)

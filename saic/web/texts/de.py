@@ -35,6 +35,10 @@ MICROPHONE = {
     "insecure": "Browser erlauben Aufnahmen nur über https oder auf dem Computer selbst. Öffnen Sie die Seite unter "
     "ihrer https-Adresse, oder laden Sie eine Datei hoch.",
 }
+CONNECTION = {
+    "lost": "Die Verbindung zum Server ist abgebrochen. Starten Sie erneut, was gerade lief.",
+    "offline": "Der Server ist nicht erreichbar. Sobald er es ist, macht diese Seite weiter.",
+}
 NOT_AUDIO = "Diese Datei ist keine Aufnahme: Laden Sie WAV, FLAC, MP3, M4A oder eine andere Ton- oder Videodatei hoch."
 
 # --- Anonymize ---------------------------------------------------------------------------------

@@ -37,6 +37,10 @@ MICROPHONE = {
     "insecure": "Browsers allow recording only over https or on the computer itself. Open the page at its https "
     "address, or upload a file.",
 }
+CONNECTION = {
+    "lost": "The connection to the server broke. Start again what was running.",
+    "offline": "The server cannot be reached. This page goes on once it can.",
+}
 NOT_AUDIO = "This file is not a recording: upload WAV, FLAC, MP3, M4A or another audio or video file."
 
 # --- Anonymize ---------------------------------------------------------------------------------

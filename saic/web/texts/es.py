@@ -33,6 +33,10 @@ MICROPHONE = {
     "insecure": "Los navegadores permiten grabar solo por https o en el propio ordenador. Abra la página en su "
     "dirección https, o suba un archivo.",
 }
+CONNECTION = {
+    "lost": "Se interrumpió la conexión con el servidor. Vuelva a iniciar lo que estaba en curso.",
+    "offline": "No se puede acceder al servidor. Esta página continuará en cuanto responda.",
+}
 NOT_AUDIO = "Este archivo no es una grabación: suba WAV, FLAC, MP3, M4A u otro archivo de audio o vídeo."
 
 # --- Anonymize ---------------------------------------------------------------------------------

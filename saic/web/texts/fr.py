@@ -34,6 +34,10 @@ MICROPHONE = {
     "insecure": "Les navigateurs n’autorisent l’enregistrement qu’en https, ou sur l’ordinateur qui fournit la page. "
     "Ouvrez la page à son adresse https, ou choisissez un fichier.",
 }
+CONNECTION = {
+    "lost": "La connexion au serveur a été interrompue. Relancez ce qui était en cours.",
+    "offline": "Le serveur est injoignable. Cette page continuera dès qu’il répondra.",
+}
 NOT_AUDIO = """Ce fichier n’est pas un enregistrement : choisissez un fichier WAV, FLAC, MP3, M4A ou un autre fichier
 audio ou vidéo."""
 
