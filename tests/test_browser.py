@@ -286,6 +286,8 @@ def open_details(page: Page) -> None:
         expect(player.locator("audio[src]")).to_have_count(1)
     expect(page.locator("#spectrograms .heatmaplayer image")).to_have_count(3)
     expect(page.locator(".player #duration", has_text="0:00")).to_have_count(0)
+    for kind in PICTURES:
+        expect(page.locator(f"#download-{kind}")).to_be_enabled()
 
 
 def replace_clip(page: Page, elem_id: str, path: Path) -> None:

@@ -228,6 +228,16 @@ def test_readme_gives_each_corpus_the_strongest_attacker_that_the_report_has_for
     )
 
 
+def test_readme_gives_the_strongest_attacker_on_other_anonymizers() -> None:
+    systems = report_parts.estimates_of(privacy_report())
+    text = " ".join(README.split("**Other anonymizers**", 1)[1].split("\n- **", 1)[0].split())
+    for system, sentence in zip(("mcadams", "chimera"), text.split("Chimera"), strict=True):
+        figures = systems[system]["privacy"]
+        eers = [f"{privacy_reports.strongest(figures, length)[1].value:.0f}" for length in (5, 15, 28)]
+        assert f"has {eers[0]}, {eers[1]} and {eers[2]} %" in sentence
+        assert f"named in {privacy_reports.best_top1(figures, 15).value:.0f} % of cases at 15 s" in text
+
+
 def test_readme_quotes_the_shares_of_fig5() -> None:
     text = " ".join(README.split("Fig. 5 shows", 1)[1].split("\n\n", 1)[0].split())
     with np.load(REPORT.parent / "plots" / "librispeech" / "fig5.npz") as maps:
