@@ -352,6 +352,8 @@ def test_convert_tells_that_a_copy_of_the_recording_is_a_target(
         (["-o", "in.wav/out.wav"], "cannot be made"),
         (["-o", "n" * 300 + ".wav"], "name too long"),
         (["-o", "in.wav"], "--force"),
+        (["-o", "in.wav", "--force"], "would replace"),
+        (["-o", "other.wav", "--target", "folder.wav/../other.wav", "--force"], "would replace"),
         (["-o", "folder.wav", "--force"], "folder"),
     ],
 )

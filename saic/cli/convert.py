@@ -17,6 +17,7 @@ from saic.cli.options import (
     show,
     tell_notes_of,
 )
+from saic.errors import UsageError
 
 
 def convert(
@@ -41,6 +42,8 @@ def convert(
     from saic.audio.source_rate import source_rate
 
     require_free([Item(1, source, output, source.name, output.name)], rate, force)
+    if files.real_path(output) in map(files.real_path, (source, *target)):
+        raise UsageError("The output would replace a recording that it is made from. Name another output.")
     from saic.pipeline import Pipeline
 
     pipeline = Pipeline.from_pretrained(weights, device=device)
