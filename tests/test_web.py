@@ -60,6 +60,7 @@ from saic.web.progress import COMPARING, SHOWING, WRITING, Pace, Progress
 from saic.web.protection_card import protection_card, verdict_html
 from saic.web.script import SCRIPT
 from saic.web.server import serve
+from saic.web.server.firewall import Firewall
 from saic.web.server.jobs import MAX_JOBS, Jobs
 from saic.web.server.recordings import Recordings, limits_of
 from saic.web.server.store import GONE, GRACE_S, KEEP_S, UPLOAD_KEEP_S, ClipStore, StoreFull
@@ -2005,6 +2006,43 @@ def test_refusals_that_the_page_shows_are_in_its_language(http: httpx.Client) ->
     for language, message in (("de-DE,en", "Laden Sie sie zuerst hoch"), ("en", "Upload it first")):
         answer = http.post("/gradio_api/call/convert", json=call, headers={"Accept-Language": language})
         assert answer.status_code == 400 and message in answer.json()["detail"]
+
+
+def test_events_of_a_page_go_to_its_newest_connection_alone() -> None:
+    """The page opens another one when one broke, which the server may not have noticed."""
+    events: asyncio.Queue[bytes] = asyncio.Queue()
+    received: dict[str, list] = {"broken": [], "newest": []}
+
+    async def app(scope, receive, send) -> None:  # as Gradio
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while event := await events.get():
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def visit() -> None:
+        firewall = SimpleNamespace(_app=app, _event_streams={})
+
+        async def open_stream(name: str) -> None:
+            async def send(message) -> None:
+                received[name].append(message.get("body", message["type"]))
+
+            await Firewall._stream_events(firewall, {}, asyncio.Event().wait, send, "session")
+
+        streams = []
+        for name, sent_events in (("broken", [b"1"]), ("newest", [b"2", b"3", b""])):
+            streams.append(asyncio.create_task(open_stream(name)))
+            await asyncio.sleep(0)
+            for event in sent_events:
+                events.put_nowait(event)
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(asyncio.gather(*streams), 5)
+        assert not firewall._event_streams
+
+    asyncio.run(visit())
+    assert received == {
+        "broken": ["http.response.start", b"1"],
+        "newest": ["http.response.start", b"2", b"3", b""],
+    }
 
 
 def test_every_response_has_security_headers(http: httpx.Client) -> None:
