@@ -332,7 +332,7 @@ class _EventStream:
         """Send to the present connection."""
         if message["type"] == "http.response.start":
             self._head = _copy(message)
-        elif not message.get("more_body") or b'"msg":"close_stream"' in message["body"]:
+        elif not message.get("more_body") or b'"msg":"close_stream"' in message.get("body", b""):
             self._leave()  # before the page knows: its next connection gets a new stream
         await self._send(message)
 
