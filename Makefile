@@ -1,6 +1,6 @@
 # make app   open the page with the bundled weights
-# make test  install what the tests need and run the checks, five to six minutes on two cores
-# make proof run what takes long: the full browser matrix, attacks on a served page, the fuzz, killed runs on Ray, load
+# make test  install what the tests need and run the checks, under five minutes on two cores
+# make proof run what takes long: the full browser matrix, attacks on a served page, the fuzz, runs on Ray, load
 VENV ?= .venv
 PYTHON ?= python3.11
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ app: $(VENV)/.app
 	$(BIN)/python app.py
 
 test: $(VENV)/.dev browser lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 proof: $(VENV)/.dev browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m proof

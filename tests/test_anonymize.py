@@ -774,6 +774,7 @@ def test_neutral_names_and_mapping_by_the_command(anonymize, pipeline, recording
     assert "Jones" not in stdout + stderr
 
 
+@pytest.mark.proof
 def test_workers_of_the_command_convert_with_the_method_mcadams(anonymize, recordings, tmp_path) -> None:
     damage_one(recordings)
     arguments = ("--method", "mcadams", "--seed", 3)

@@ -1231,6 +1231,7 @@ def test_bundled_weights_convert_without_errors_or_other_hosts(
         wait_for_results(visit)
         open_details(visit)
         assert watch.errors == [] and watch.hosts == {urlsplit(server.url).netloc} and served.calls_out == []
+        visit.close()  # the server waits for its visitors' connections
     finally:
         server.close()
 

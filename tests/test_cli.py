@@ -400,10 +400,11 @@ for encoding, name, options in itertools.product(encodings, names, ([], ["--json
 """
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("environment", "encodings"),
     [
-        pytest.param({"PYTHONIOENCODING": "ascii"}, ["ascii", "utf-8"], marks=pytest.mark.proof),
+        ({"PYTHONIOENCODING": "ascii"}, ["ascii", "utf-8"]),
         ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, ["ascii"]),  # that of file names too
     ],
 )

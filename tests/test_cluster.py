@@ -27,7 +27,7 @@ ON_RAY = partial(run_on_ray, n_workers=2)
 
 @pytest.fixture(scope="module")
 def ray():
-    """A cluster of two CPUs for all tests of this file, since its start takes seconds."""
+    """A cluster of two CPUs for all tests of this file that need one, since its start takes seconds."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
     with cluster(n_cpus=2) as connected:
         yield connected
@@ -48,6 +48,7 @@ def converter(monkeypatch: pytest.MonkeyPatch) -> Converter:
     return Converter()
 
 
+@pytest.mark.proof
 def test_broken_files_and_killed_workers_cost_their_own_files_alone_and_ray_learns_no_name(ray, folder: Folder) -> None:
     folder.add("ward/1.wav", "broken")
     folder.add("ward/2.wav", "kill")
@@ -69,6 +70,7 @@ def test_broken_files_and_killed_workers_cost_their_own_files_alone_and_ray_lear
     assert len(logs) > 5 and not any(b"Miller" in path.read_bytes() or b"xxx" in path.read_bytes() for path in logs)
 
 
+@pytest.mark.proof
 def test_cluster_of_this_machine_is_private(ray) -> None:
     folder = Path(ray._private.worker.global_worker.node.get_session_dir_path()).parents[1]
     assert folder.stat().st_mode & 0o077 == 0
@@ -76,6 +78,7 @@ def test_cluster_of_this_machine_is_private(ray) -> None:
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
+@pytest.mark.proof
 def test_blocks_of_an_output_do_not_go_to_the_object_store(ray, folder: Folder) -> None:
     path = folder.source / "long.wav"
     path.write_bytes(3 * BLOCK_BYTES * b"x")
