@@ -410,6 +410,16 @@ def test_refused_calls_do_not_grow_memory(page: gr.Blocks) -> None:
         call(http, "delete")
 
 
+def test_page_whose_connection_broke_keeps_its_state(page: gr.Blocks) -> None:
+    state = next(block for block in page.blocks.values() if isinstance(block, gr.State))
+    session = page.app.state_holder["session"]
+    session[state._id] = "enrolled"
+    session.is_closed, session.STATE_TTL_WHEN_CLOSED = True, 0  # as if it were set an hour ago
+    time.sleep(1.5)  # Gradio deletes once a second
+    assert session.state_data == {state._id: "enrolled"}
+    page.app.state_holder.session_data.clear()
+
+
 def test_unfetched_results_are_limited_and_gradio_state_is_deleted_with_sessions(
     page: gr.Blocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,6 +189,9 @@ def _build_app(page: gr.Blocks, hosts: Hosts, root_path: str) -> Firewall:
         ssr_mode=False,
     )
     page.app = outer.routes[-1].app  # `Server.close` sets its stop_event
+    # Gradio would delete what a page enrolled or listed over an hour ago once a connection of that page breaks, even
+    # if it has opened another. States are deleted with their session (`Backlog.forget`).
+    page.app.state_holder.delete_all_expired_state = lambda: None
     return Firewall(outer, page.recordings, hosts, backlog, page.recordings.limits.max_bytes, page.endpoints)
 
 
