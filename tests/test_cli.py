@@ -255,6 +255,21 @@ def test_evaluate_loads_recognizers_only_for_words(
     assert done.exit_code == 0 and evaluation[0]["evaluators"] == loaded
 
 
+@pytest.mark.parametrize(
+    ("options", "allowed"),
+    [
+        (["--only", "words", "--system", "convert"], "--only privacy"),
+        (["--only", "identity", "--attacker", "level"], "--only privacy"),
+        (["--only", "privacy", "--asr", "a"], "--only words"),
+    ],
+)
+def test_option_of_a_measure_that_does_not_run_is_refused(
+    evaluation: list[dict], tmp_path: Path, options: list[str], allowed: str
+) -> None:
+    done = CliRunner().invoke(cli.app, ["evaluate", "--data", "a", "--out", str(tmp_path / "out"), *options])
+    assert isinstance(done.exception, UsageError) and allowed in str(done.exception) and evaluation == []
+
+
 def test_unknown_system_is_refused_before_the_work(evaluation: list[dict], tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.app, ["evaluate", "--data", "a", "--out", str(tmp_path / "out"), "--system", "x"])
     assert isinstance(done.exception, UsageError) and "'x'" in str(done.exception) and evaluation == []

@@ -125,13 +125,17 @@ def evaluate(
         if name not in SYSTEMS:
             raise UsageError(f"There is no system {name!r}. Systems: {', '.join(SYSTEMS)}.")
     chosen = set(only or Measure)
+    needs_asr = bool(chosen & {Measure.WORDS, Measure.ROBUSTNESS})
+    if (system or attacker) and Measure.PRIVACY not in chosen:
+        raise UsageError("--system and --attacker are for privacy: leave them out, or add --only privacy.")
+    if asr is not None and not needs_asr:
+        raise UsageError("--asr is for words and robustness: leave it out, or add --only words.")
     pipeline = Pipeline.from_pretrained(weights, device=device)
     with _missing_packages_explained():
         names = attacker or (linkage_attackers.QUICK_NAMES if quick else linkage_attackers.NAMES)
         evidence = linkage_attackers.load(names, pipeline) if Measure.PRIVACY in chosen else []
     evaluators = Evaluators([])
     if chosen - {Measure.PRIVACY, Measure.DISENTANGLEMENT}:
-        needs_asr = bool(chosen & {Measure.WORDS, Measure.ROBUSTNESS})
         evaluators = Evaluators.load(
             asr if needs_asr and not (quick and asr is None) else NO_ASR,
             moonshine=needs_asr and not quick,
