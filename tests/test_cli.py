@@ -260,10 +260,11 @@ def test_evaluate_loads_recognizers_only_for_words(
     [
         (["--only", "words", "--system", "convert"], "--only privacy"),
         (["--only", "identity", "--attacker", "level"], "--only privacy"),
-        (["--only", "privacy", "--asr", "a"], "--only words"),
+        (["--quick", "--only", "robustness", "--only", "disentanglement"], "other measures"),
+        (["--system", "chimera"], "SAIC_CHIMERA_PYTHON"),
     ],
 )
-def test_option_of_a_measure_that_does_not_run_is_refused(
+def test_what_cannot_be_measured_is_refused_before_the_work(
     evaluation: list[dict], tmp_path: Path, options: list[str], allowed: str
 ) -> None:
     done = CliRunner().invoke(cli.app, ["evaluate", "--data", "a", "--out", str(tmp_path / "out"), *options])

@@ -93,6 +93,13 @@ def test_speakers_are_cut_to_the_length_that_uses_most_codes():
     assert _values(cut) == _values({name: x[:, :150] for name, x in codes.items()})
 
 
+def test_speakers_with_too_few_codes_do_not_stop_the_probes():
+    """They have more codes in total than those who have enough."""
+    enough = _codes(lambda noise, own, k: noise + 0.3 * own, 4, 400)
+    short = {f"short {k}": enough["0"][:, :50] for k in range(40)}
+    assert _values(enough | short) == _values(enough)
+
+
 @pytest.mark.parametrize(("n_speakers", "length"), [(1, 400), (4, 50), (0, 0)])
 def test_too_few_codes_raise_data_error(n_speakers, length):
     with pytest.raises(DataError, match="at least two speakers"):

@@ -783,6 +783,23 @@ def test_quick_evaluation_of_a_folder_without_manifest(corpus_folder, tmp_path, 
     assert "| - |" in markdown and "## Words" not in markdown
 
 
+def test_corpus_that_cannot_be_measured_does_not_end_the_run(corpus_folder, tmp_path, monkeypatch, caplog):
+    """Nor does a corpus whose speakers speak too little for the probes."""
+    replace_codec(monkeypatch)
+    clips = manifest.read(corpus_folder)
+    few = [clip for clip in clips if clip.speaker == clips[0].speaker]
+    (tmp_path / "few").mkdir()
+    write(tmp_path / "few" / "manifest.jsonl", few)
+    monkeypatch.setattr("saic.evaluation.measures.disentanglement.WINDOW_S", 1000)
+    arguments = {"pipeline": TilingPipeline(), "evaluators": Evaluators([SpectrumEmbedder()])}
+    measures = ["identity", "disentanglement"]
+    report = evaluate([tmp_path / "few", corpus_folder], "test", tmp_path / "out", only=measures, **arguments)
+    assert list(report["corpora"]) == [corpus_folder.name] and "identity" in systems_of(report)["convert"]
+    assert "Corpus few was left out" in caplog.text and "has no speaker probes" in caplog.text
+    with pytest.raises(DataError):
+        evaluate([tmp_path / "few"], "test", tmp_path / "one", only=["identity"], **arguments)
+
+
 def test_short_lossless_recordings_of_a_few_speakers_do_not_end_the_run(tmp_path, monkeypatch):
     """Identity without the codec is left out; everything else is measured."""
     replace_codec(monkeypatch)

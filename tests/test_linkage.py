@@ -370,7 +370,8 @@ class _Pipeline:
         return Conversion(-clip[0], None, {})
 
     def convert(self, source, targets, *, reconstruct: bool) -> Conversion:
-        return Conversion(np.resize(targets[0][0], len(source[0])), None, {})
+        wav = np.resize(targets[0][0], len(source[0]))
+        return Conversion(wav, wav if reconstruct else None, {})
 
 
 @pytest.fixture
@@ -443,6 +444,11 @@ def test_outputs_are_cached_in_a_folder_whose_name_is_not_utf_8(tmp_path, record
     dataset = SimpleNamespace(codec=lossless, parts={"a": parts}, wav=lambda part: wav)
     output = SystemOutputs(_Pipeline(), dataset, folder, seed=0).of_trial("copy_source", trial)
     np.testing.assert_allclose(output, wav, atol=1e-4)
+
+
+def test_reconstruction_needs_no_target(tmp_path, recordings):
+    outputs = RecordingOutputs(_Pipeline(), recordings, tmp_path / "c", seed=0)
+    assert outputs.wav("reconstruction", recordings[0]).any()
 
 
 def test_known_voice_gives_every_recording_one_pseudonym(tmp_path, recordings):
@@ -627,6 +633,10 @@ def test_lengths_that_the_attackers_are_not_trained_at_are_left_out(tmp_path):
         path.write_text("\n".join(left))
         with pytest.raises(DataError, match="'attack' and 'test'"):
             LinkageEvaluation({"a": manifest.read(path)}, "test", progress=lambda *_: None, **arguments)
+    of_test = [line.replace('"F"', '"M"') if '"s5"' in line else line for line in lines if '"s8"' not in line]
+    path.write_text("\n".join(of_test))  # one woman and one man, who are not confused
+    with pytest.raises(DataError, match="'attack' and 'test'"):
+        LinkageEvaluation({"a": manifest.read(path)}, "test", progress=lambda *_: None, **arguments)
 
 
 def _two_corpora(folder: Path) -> list[Path]:

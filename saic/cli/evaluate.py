@@ -116,6 +116,7 @@ def evaluate(
     with _missing_packages_explained():
         from saic.evaluation.evaluators.evaluators import Evaluators
         from saic.evaluation.evaluators.whisper import NO_ASR
+        from saic.evaluation.external import require_environment
         from saic.evaluation.linkage import attackers as linkage_attackers
         from saic.evaluation.run import evaluate as run_evaluation
         from saic.evaluation.systems import SYSTEMS
@@ -124,12 +125,14 @@ def evaluate(
     for name in system or ():
         if name not in SYSTEMS:
             raise UsageError(f"There is no system {name!r}. Systems: {', '.join(SYSTEMS)}.")
+        if SYSTEMS[name].is_external:
+            require_environment()
     chosen = set(only or Measure)
     needs_asr = bool(chosen & {Measure.WORDS, Measure.ROBUSTNESS})
     if (system or attacker) and Measure.PRIVACY not in chosen:
         raise UsageError("--system and --attacker are for privacy: leave them out, or add --only privacy.")
-    if asr is not None and not needs_asr:
-        raise UsageError("--asr is for words and robustness: leave it out, or add --only words.")
+    if quick and chosen <= {Measure.DISENTANGLEMENT, Measure.ROBUSTNESS}:
+        raise UsageError("--quick measures neither disentanglement nor robustness. Name other measures, too.")
     pipeline = Pipeline.from_pretrained(weights, device=device)
     with _missing_packages_explained():
         names = attacker or (linkage_attackers.QUICK_NAMES if quick else linkage_attackers.NAMES)

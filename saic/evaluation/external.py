@@ -44,13 +44,18 @@ def chimera(wav: np.ndarray, *, seed: int) -> np.ndarray:
     Parameters and errors are those of :func:`run_anonymizer`; UsageError also if no interpreter is
     named.
     """
+    return run_anonymizer([require_environment(), "-I", "-c", _CHIMERA, str(seed)], wav)
+
+
+def require_environment() -> str:
+    """The interpreter of the environment that has Chimera; UsageError if none is named."""
     python = os.environ.get(CHIMERA_PYTHON)
     if not python:
         raise UsageError(
             f"Chimera needs an environment of its own. Set {CHIMERA_PYTHON} to the Python of one "
             f"that has chimera-voice {CHIMERA_VERSION}."
         )
-    return run_anonymizer([python, "-I", "-c", _CHIMERA, str(seed)], wav)
+    return python
 
 
 def run_anonymizer(command: Sequence[str], wav: np.ndarray, *, timeout_s: float = TIMEOUT_S) -> np.ndarray:

@@ -410,7 +410,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     report = migrate_report(report)
     corpora, privacy = report["corpora"], report["privacy"]
     lines = ["# Evaluation", "", *(f"- {sentence}" for sentence in report["claims"]), ""]
-    made_by = f"Weights `{report['weights_sha256'][:12]}`, SAIC {report['versions']['saic']}."
+    made_by = f"Weights `{(report['weights_sha256'] or 'unsaved')[:12]}`, SAIC {report['versions']['saic']}."
     lines += [f"{made_by} Command: `{report['command']}`. Seed {report['seed']}.", ""]
     pictures = [f"![{_PICTURES[name]}](plots/{name})" for name in overview.file_names(report)]
     lines += ["## In figures", "", *pictures, ""] if pictures else []
@@ -541,8 +541,10 @@ def _corpus_tables(corpus: str, of_corpus: Mapping[str, Any], notes: dict[str, s
         "",
     ]
     if any("disentanglement" in groups for groups in systems.values()):  # else it was a quick run, without pictures
-        folder = f"plots/{corpus}"
-        lines += [f"Figures 4 and 5 of the paper, and target top-1 of each speaker: [{folder}]({folder}).", ""]
+        folder, drawn = f"plots/{corpus}", "Figure 5 of the paper"
+        if any("identity" in groups for groups in systems.values()):
+            drawn = "Figures 4 and 5 of the paper, and target top-1 of each speaker"
+        lines += [f"{drawn}: [{folder}]({folder}).", ""]
     return lines + _tables(corpus, systems, notes)
 
 

@@ -117,16 +117,23 @@ def evaluate(
     measured = {}
     for name in paths:
         if of_split[name] and chosen - {"privacy"}:
-            measured[name] = _measure_corpus(
-                paths[name],
-                of_split[name],
-                left_out[name],
-                out,
-                chosen=chosen,
-                evaluators=evaluators,
-                progress=lambda stage, done, total, name=name: progress(f"{name}, {stage}", done, total),
-                **options,
-            )
+            try:
+                measured[name] = _measure_corpus(
+                    paths[name],
+                    of_split[name],
+                    left_out[name],
+                    out,
+                    chosen=chosen,
+                    evaluators=evaluators,
+                    progress=lambda stage, done, total, name=name: progress(f"{name}, {stage}", done, total),
+                    **options,
+                )
+            except DataError as error:
+                if len(paths) == 1:
+                    raise
+                _log.warning("Corpus %s was left out but for privacy. %s", name, error)
+    if chosen - {"privacy"} and not measured:
+        raise DataError("None of the corpora can be measured.")
     privacy, claims = None, ["Privacy was not asked for."]
     if "privacy" in chosen:
         try:
@@ -217,8 +224,13 @@ def _measure_corpus(
             dataset, outputs, evaluators=evaluators, only=systems, texts=texts, cache=cache, **options
         )
     if "disentanglement" in chosen and not quick:
-        probes = disentanglement.measure(dataset, pipeline, **options)
-        groups["disentanglement"] = {"convert": _flatten(probes)}
+        try:
+            probes = disentanglement.measure(dataset, pipeline, **options)
+            groups["disentanglement"] = {"convert": _flatten(probes)}
+        except DataError as error:
+            if chosen <= {"disentanglement", "privacy"}:
+                raise
+            _log.warning("Corpus %s has no speaker probes. %s", corpus_name(path), error)
     if "robustness" in chosen and not quick:
         embed = evaluators.embedders[0].embed
         degraded = robustness.measure(dataset, outputs, embed, evaluators, texts=texts, cache=cache, **options)

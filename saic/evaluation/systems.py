@@ -84,7 +84,7 @@ SYSTEMS: dict[str, System] = {
             "reconstruction",
             "the source through the model with its own embedding",
             lambda pipeline, source, reference, seed: (
-                pipeline.convert(source, [reference], reconstruct=True).reconstruction
+                pipeline.convert(source, [source], reconstruct=True).reconstruction  # whatever the target is
             ),
         ),
         System(

@@ -336,7 +336,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         columns |= {"top1": f"top-1 at {HEADLINE_S} s, %", "original": f"On originals, {HEADLINE_S} s: EER, %"}
         names = dict.fromkeys(name.split(".")[0] for name in estimates if ".eer_" in name)
         rows = {name: _attacker_row(name, estimates, systems["real"], shown) for name in names}
-        weak = {name for name, row in rows.items() if not _counts(row.get("original"))}
+        weak = {name for name, row in rows.items() if "original" in row and not _counts(row["original"])}
         note = _NOTES["attackers"]
         lines += table(f"Attackers on `{system}`", columns, rows, note, first="Attacker", bracketed=weak)
         of_parts = parts[system]

@@ -152,9 +152,9 @@ class LinkageEvaluation:
         shared = [
             length
             for length in lengths
-            if all(length in trials for trials in self.trials.values()) and self._can_train_fusion(length)
+            if all(length in trials and self._has_pairs(name, length) for name, trials in self.trials.items())
         ]
-        if not shared:
+        if not set(shared) - {ALL}:
             raise DataError(
                 f"The splits '{ATTACK}' and '{split}' each need two speakers of one corpus, sex and age group"
                 f" with two recordings of {LENGTHS_S[0]} s."
@@ -450,10 +450,10 @@ class LinkageEvaluation:
         voiced = f0[f0 > 0]
         return "high" if len(voiced) and np.median(voiced) > REGISTER_HZ else "low"
 
-    def _can_train_fusion(self, length: Length) -> bool:
-        """Whether ``attack`` has a pair of different speakers that counts."""
-        trials = self.trials[ATTACK][length]
-        return bool((self._in_group(trials, ATTACK) & ~scoring.same_speaker(trials)).any())
+    def _has_pairs(self, split: str, length: Length) -> bool:
+        """Whether a split has a pair of different speakers that counts: fusion is trained on it, an EER needs it."""
+        trials = self.trials[split][length]
+        return bool((self._in_group(trials, split) & ~scoring.same_speaker(trials)).any())
 
     def _in_group(self, trials: TrialSet, split: str) -> np.ndarray:
         """(R, C) bool: pairs within a corpus, sex and age group."""

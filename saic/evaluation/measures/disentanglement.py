@@ -127,7 +127,7 @@ def probes(codes: Codes, *, rate_hz: float, seed: int) -> Estimates:
         Fewer than two speakers, or too few codes for a window on each side of the gap.
     """
     gap, window = round(GAP_S * rate_hz), round(WINDOW_S * rate_hz)
-    frame = frame_probe(codes, gap=gap, seed=seed)
+    frame = frame_probe(codes, gap=gap, seed=seed, least=window)
     names, train, test = _split(codes, gap, window)
     perceptron = _scikit_learn().neural_network.MLPClassifier((_HIDDEN,), alpha=_WEIGHT_DECAY, random_state=seed)
     by_window = _accuracy(names, _windows(train, window), _windows(test, window), perceptron, seed)
@@ -139,9 +139,9 @@ def probes(codes: Codes, *, rate_hz: float, seed: int) -> Estimates:
     }
 
 
-def frame_probe(codes: Codes, *, gap: int, seed: int) -> Estimates:
-    """Run the frame probe alone, with a gap of ``gap`` codes: ``frame`` and ``chance``."""
-    names, train, test = _split(codes, gap, 1)
+def frame_probe(codes: Codes, *, gap: int, seed: int, least: int = 1) -> Estimates:
+    """Run the frame probe alone, on speakers with ``least`` codes on each side of a gap: ``frame`` and ``chance``."""
+    names, train, test = _split(codes, gap, least)
     regression = _scikit_learn().linear_model.LogisticRegression(max_iter=300)
     accuracy = _accuracy(names, [x.T for x in train], [x.T for x in test], regression, seed)
     return {"frame": accuracy, "chance": Estimate(100 / len(names), None, None, len(names), "%")}
@@ -151,15 +151,22 @@ def _split(codes: Codes, gap: int, least: int) -> tuple[list[str], list[np.ndarr
     """Names of the speakers that are used, and their codes for training and for testing.
 
     All give the same number of codes, and speakers with fewer are left out. The number is the length
-    of one speaker's codes: the one with which most codes are used in total.
+    of one speaker's codes: the one with which most codes are used in total. Both parts have ``least`` or more.
     """
     lengths = np.array([x.shape[1] for x in codes.values()])
-    length = max(lengths.tolist(), key=lambda length: length * np.sum(lengths >= length), default=0)
-    names = sorted(name for name, x in codes.items() if x.shape[1] >= length)
-    stop = round(TRAIN_SHARE * (length - gap))
-    if len(names) < 2 or min(stop, length - gap - stop) < least:
+    usable = [length for length in lengths.tolist() if min(_parts(length - gap)) >= least]
+    length = max(usable, key=lambda length: length * np.sum(lengths >= length), default=0)
+    names = sorted(name for name, x in codes.items() if length and x.shape[1] >= length)
+    stop, _ = _parts(length - gap)
+    if len(names) < 2:
         raise DataError("The speaker probes need at least two speakers, with five seconds of speech each.")
     return names, [codes[name][:, :stop] for name in names], [codes[name][:, stop + gap : length] for name in names]
+
+
+def _parts(n_codes: int) -> tuple[int, int]:
+    """Numbers of codes for training and for testing."""
+    n_train = round(TRAIN_SHARE * n_codes)
+    return n_train, n_codes - n_train
 
 
 def _windows(codes: Sequence[np.ndarray], length: int) -> list[np.ndarray]:
