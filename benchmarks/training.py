@@ -77,7 +77,7 @@ def main() -> None:
 
 def measure(stage: Stage, steps: int) -> StepTime:
     """Mean time of some steps, after one that is not counted."""
-    clock = _Clock()
+    clock = _Clock(stage.device)
     optimizers = getattr(stage, "optimizers", None) or {"": stage.optimizer}
     timed: list[tuple[Any, str, str]] = [
         *((TrainingSet, name, _DATA) for name in ("sample", "crops_of", "parallel_crops")),
@@ -92,11 +92,11 @@ def measure(stage: Stage, steps: int) -> StepTime:
     with ExitStack() as patches:
         for owner, name, kind in timed:
             patches.enter_context(patch.object(owner, name, clock.timed(getattr(owner, name), kind)))
-        synchronize()
+        synchronize(stage.device)
         began = time.perf_counter()
         for i in range(1, steps + 1):
             stage.step(i)
-        synchronize()
+        synchronize(stage.device)
         total_s = time.perf_counter() - began
     return StepTime(total_s / steps, *(clock.seconds[kind] / steps for kind in (_DATA, _BACKWARD, _OPTIMIZER)))
 
@@ -104,7 +104,8 @@ def measure(stage: Stage, steps: int) -> StepTime:
 class _Clock:
     """Adds up the time of calls by kind; a call within a timed call is not counted again."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
+        self._device = device
         self.seconds = dict.fromkeys((_DATA, _BACKWARD, _OPTIMIZER), 0.0)
         self._is_running = False
 
@@ -114,12 +115,12 @@ class _Clock:
         def call(*args: Any, **kwargs: Any) -> Any:
             if self._is_running:
                 return function(*args, **kwargs)
-            synchronize()
+            synchronize(self._device)
             self._is_running, began = True, time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
-                synchronize()
+                synchronize(self._device)
                 self.seconds[kind] += time.perf_counter() - began
                 self._is_running = False
 

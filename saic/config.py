@@ -263,6 +263,10 @@ class ParallelSpeech(_Section):
         return self
 
 
+_NETWORKS = ("audio", "content_encoder", "speaker_encoder", "decoder")
+"""Sections of :class:`Config` that set the sizes of the model's tensors."""
+
+
 class Config(_Section):
     """All settings of the networks and of their training."""
 
@@ -321,6 +325,11 @@ class Config(_Section):
         if not isinstance(values, dict):
             raise ConfigError("The config must be a mapping of keys to values.")
         return cls.from_dict(values)
+
+    def with_networks_of(self, other: "Config") -> "Config":
+        """This config, with the networks of another one where it has no section of its own for them."""
+        own = self.model_fields_set
+        return self.model_copy(update={name: getattr(other, name) for name in _NETWORKS if name not in own})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, ready for JSON or YAML."""

@@ -256,6 +256,10 @@ def test_what_would_fail_after_hours_is_refused_at_the_start(corpus: Path, confi
         release.main([data], run, config)
     with pytest.raises(DataError, match="gallery needs at least 2 voices"):
         release.main([corpus], run, config, parallel=data)
+    with_tdnn = in_parts() | {"speaker_encoder": {"tdnn": {}}}
+    (tmp_path / "tdnn.yaml").write_text(yaml.safe_dump(with_tdnn), encoding="utf-8")
+    with pytest.raises(DataError, match="'dev' needs two speakers"):
+        release.main([corpus], run, tmp_path / "tdnn.yaml")
     (tmp_path / "config.yaml").write_text("stage1: {steps: 2}\nvocoder_training: {steps: 2}\n")
     with pytest.raises(ConfigError, match=r"no section stage2\..*v1\.yaml"):
         release.main([corpus], run, tmp_path / "config.yaml")
@@ -318,7 +322,7 @@ def test_step_times_are_measured_for_every_stage_and_sum_to_the_whole(corpus: Pa
         shares = (time.data_s, time.forward_s, time.backward_s, time.optimizer_s)
         assert min(shares) > 0 and sum(shares) == pytest.approx(time.total_s), name
     taken = []
-    assert seconds_per_step(SimpleNamespace(step=lambda i: (taken.append(i), sleep(0.01))), 2) >= 0.01
+    assert seconds_per_step(SimpleNamespace(step=lambda i: (taken.append(i), sleep(0.01)), device="cpu"), 2) >= 0.01
     assert taken == [0, 1, 2]
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import errno
 import json
 import os
 import re
@@ -48,7 +49,7 @@ from saic.training.waveform_set import WaveformSet
 from saic.vocoder import excitation
 from saic.weights import load, load_vocoder, resolve, save_vocoder, write_tensors
 from tests.conftest import RATE, voice
-from train import probe
+from train import entry, probe
 from train.entry import read_clips, read_training_set
 from train.stage2 import train as train_stage2
 
@@ -239,6 +240,10 @@ def test_probe_decodes_the_codes_of_a_stage_1_run_with_detail_and_parallel_clips
     monkeypatch.setattr(probe, "Resemblyzer", Level)
     probe.main([tmp_path / "manifest.jsonl"], run, parallel=tmp_path / "parallel", speakers=4)
     assert "step 2, 4 speakers of 'train', mel L1" in capsys.readouterr().out
+    with monkeypatch.context() as other:
+        other.setattr(probe, "load_checkpoint", lambda path: {"step": 1, "stage": {"network": {}}})
+        with pytest.raises(UsageError, match="another stage"):
+            probe.main([tmp_path / "manifest.jsonl"], run, speakers=4)
 
     class Picky(Level):
         def embed(self, wav: np.ndarray) -> np.ndarray:
@@ -746,6 +751,18 @@ def test_run_whose_only_checkpoint_is_damaged_starts_again_and_says_so(
     assert stage.taken == [0, 1, 2] and "starts again from step 0" in capsys.readouterr().err
 
 
+def test_checkpoint_on_a_disk_that_fails_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop.run(Counter(), loop.Schedule(2), tmp_path)
+
+    def fails(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(loop.zipfile, "ZipFile", fails)
+    with pytest.raises(TrainingError, match="cannot be read: Input/output error"):
+        loop.run(Counter(), loop.Schedule(3), tmp_path, resume=True)
+    assert (tmp_path / "checkpoints" / "step-2" / "state.pt").is_file()
+
+
 @pytest.mark.parametrize("resume", [False, True])
 def test_run_folder_of_a_failed_start_is_used_again(tmp_path: Path, resume: bool) -> None:
     (tmp_path / "empty").mkdir()
@@ -774,6 +791,57 @@ def test_log_that_cannot_be_written_raises_training_error(tmp_path: Path) -> Non
 
     with pytest.raises(TrainingError, match="No space left"):
         loop.run(Full(), loop.Schedule(1), tmp_path)
+
+
+def test_full_disk_ends_a_run_with_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop.run(Counter(), loop.Schedule(1), tmp_path)
+
+    def full(*_: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(loop.files, "write", full)
+    with pytest.raises(TrainingError, match="log cannot be written: No space"):
+        loop.run(Counter(), loop.Schedule(2), tmp_path, resume=True)
+    monkeypatch.undo()
+    make = Path.mkdir
+    monkeypatch.setattr(
+        Path, "mkdir", lambda path, *rest, **options: (full if ".step" in path.name else make)(path, *rest, **options)
+    )
+    with pytest.raises(TrainingError, match="checkpoint of step 2 cannot be written"):
+        loop.run(Counter(), loop.Schedule(2), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("name", ["release", "robust", None])
+def test_config_without_sections_for_the_networks_fits_finished_weights(name: str | None) -> None:
+    config = Config.from_yaml(ROOT / "train" / "configs" / f"{name}.yaml") if name else Config()
+    bundled = Model.from_pretrained()
+    model = Model(config.with_networks_of(bundled.config))
+    model.load_state_dict(bundled.state_dict())
+    wider = Config.from_dict({"decoder": {"channels": 20}}).with_networks_of(bundled.config)
+    assert wider.decoder.channels == 20 and wider.speaker_encoder == bundled.config.speaker_encoder
+
+
+def test_statistics_are_those_of_all_speech_frames(training_set: TrainingSet) -> None:
+    mean, deviation = training_set.statistics()
+    speech = training_set.mel[:, training_set.speech].float()
+    torch.testing.assert_close(mean, speech.mean(dim=1, keepdim=True))
+    torch.testing.assert_close(deviation, speech.std(dim=1, keepdim=True).clamp_min(1e-3))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_process_leaves_the_others_only_if_it_ended_well(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they could wait for it for days, and its error would not be shown."""
+    left = []
+
+    def command() -> None:
+        if fails:
+            raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(sys, "argv", ["command"])
+    monkeypatch.setattr("train.entry.distributed.stop", lambda: left.append(True))
+    with pytest.raises(RuntimeError if fails else SystemExit):
+        entry.run(command)
+    assert left == ([] if fails else [True])
 
 
 def test_tensors_that_cannot_be_written_raise_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

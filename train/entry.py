@@ -57,8 +57,10 @@ def run(command: Callable[..., None], *, parallel: bool = False) -> None:
     except SaicError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    finally:
-        distributed.stop()
+    except SystemExit as end:
+        if not end.code:  # after an error, the others still wait for this process: torchrun ends them
+            distributed.stop()
+        raise
 
 
 def read_config(path: Path | None) -> Config:

@@ -41,6 +41,8 @@ import json
 import multiprocessing
 import re
 import shutil
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +57,7 @@ from tqdm import tqdm
 from saic import files
 from saic.data import manifest
 from saic.data.manifest import Clip
-from saic.errors import DataError, UsageError
+from saic.errors import DataError, TrainingError, UsageError
 from saic.signal.mel import SAMPLE_RATE
 from saic.training.training_set import PHONES_NAME
 from train.entry import run
@@ -315,8 +317,14 @@ def main(
         own_random = np.random.default_rng([seed, k])  # the first sentences do not depend on how many follow
         lead, speed = leads[own_random.integers(len(leads))], float(own_random.uniform(*_SPEED))
         work.append((out / f"s{k:04d}", text, chosen, lead, speed))
-    with multiprocessing.get_context("spawn").Pool(jobs, _open, (model, vocab, voices)) as pool:
-        rows = [row for part in tqdm(pool.imap(_render, work), total=len(work), unit="sentence") for row in part]
+    spawn = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(jobs, spawn, _open, (model, vocab, voices)) as pool:
+            rows = [row for part in tqdm(pool.map(_render, work), total=len(work), unit="sentence") for row in part]
+    except BrokenProcessPool:
+        raise TrainingError(
+            "A process was killed, probably for want of memory. Start again with fewer --jobs: what is made is kept."
+        ) from None
     manifest.write(out / manifest.MANIFEST_NAME, rows)
     print(f"{len(rows)} clips, {sum(row.duration_s for row in rows) / 3600:.2f} h, {len(speakers)} voices")
 

@@ -94,7 +94,11 @@ def _halves(
     ------
     DataError
         Fewer than two speakers have.
+    UsageError
+        The state is not of stage 1 or stage 2.
     """
+    if not {"codes", "model"} & state.keys():
+        raise UsageError("The run is of another stage. Name one of stage 1 or stage 2.")
     model, codes = Model(config).eval(), None
     if "codes" in state:
         codes = Codes(data.n_codes, len(data.speakers), config)

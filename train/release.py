@@ -49,6 +49,7 @@ from train.entry import (
 )
 from train.release_parts import CONFIG, PARALLEL, WEIGHTS, Recipe, Sources
 from train.release_progress import Part, Progress
+from train.speaker import require_pairs
 from train.step_times import seconds_per_step, stages
 from train.vocoder import lossless_clips
 from train.voices import choose
@@ -82,6 +83,8 @@ def main(
     sources = Sources(tuple(data), parallel, kokoro, wordnet)
     sources.check_synthesizer()
     _check_data(data, [parallel] if parallel else data if kokoro is None else (), evaluate=evaluate)
+    if settings.speaker_encoder.tdnn is not None:
+        require_pairs(read_corpora(data, ["dev"]))
     _open(run, settings, sources, resume=resume)
     progress = Progress(run, Recipe(run, sources, settings, device).parts())
     chosen = _chosen(progress, part)

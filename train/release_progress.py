@@ -6,8 +6,10 @@ folder can be copied to another machine between parts.
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,8 @@ class Progress:
             self._records[part.name]["sha256"] = self._hash(part)
         finally:
             self._records[part.name]["seconds"] += time.monotonic() - began
-            self._write()
+            with suppress(OSError) if sys.exc_info()[0] else nullcontext():  # a full disk, which the part has told of
+                self._write()
         shutil.rmtree(self.run / part.name / "checkpoints", ignore_errors=True)
 
     def _inputs(self, part: Part) -> dict[str, str | None]:

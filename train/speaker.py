@@ -11,6 +11,7 @@ error rate of crops of unseen speakers, each pair of two recordings.
 Writes ``DIR/speaker.safetensors``, which ``train.stage1`` and ``train.stage2`` take as ``--speaker``.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -38,12 +39,14 @@ from train.entry import (
     ResumeOption,
     RunOption,
     read_config,
+    read_corpora,
     read_training_set,
     run,
 )
 
 _CROPS_PER_SPEAKER = 8  # for validation
 _SAVE_EVERY = 500
+_NO_PAIRS = "The split 'dev' needs two speakers with two recordings each, for validation of the speaker encoder."
 
 
 def main(
@@ -58,6 +61,7 @@ def main(
     start(run, settings, resume=resume)
     if is_finished(run, settings.speaker_training.steps) and (run / SPEAKER_FILE).is_file():
         return
+    require_pairs(read_corpora(data, ["dev"]))
     training_set = read_training_set(data, "train", settings)
     stage = SpeakerTraining(training_set, settings, teacher_embeddings(training_set.clips), device)
     unseen = read_training_set(data, "dev", settings)
@@ -65,6 +69,13 @@ def main(
     inputs = {DATA: training_set.fingerprint}
     run_stage(stage, schedule, run, resume=resume, validate=partial(validate, stage, unseen), inputs=inputs)
     stage.save(run)
+
+
+def require_pairs(corpora: Sequence[Sequence[Clip]]) -> None:
+    """Raise :class:`DataError` if the clips of the split 'dev' give no pairs for :func:`validate`."""
+    counts = [Counter(clip.speaker for clip in clips) for clips in corpora]
+    if max(map(len, counts)) < 2 or max(max(of_corpus.values(), default=0) for of_corpus in counts) < 2:
+        raise DataError(_NO_PAIRS)
 
 
 def teacher_embeddings(clips: Sequence[Clip]) -> list[np.ndarray | None]:
@@ -101,7 +112,7 @@ def validate(stage: SpeakerTraining, unseen: TrainingSet) -> dict[str, float]:
     counts = (clips[first] != clips[second]) & (corpora[first] == corpora[second])
     scores, same = (units @ units.T)[first, second], speakers[first] == speakers[second]
     if not (counts & same).any() or not (counts & ~same).any():
-        raise DataError("The split 'dev' needs two speakers with two recordings each, for validation.")
+        raise DataError(_NO_PAIRS)
     return {"loss": equal_error_rate(scores[counts & same], scores[counts & ~same])[0]}
 
 

@@ -86,11 +86,16 @@ def main(
         raise UsageError("Stage 2 starts from --stage1 or from --init: give one of them.")
     if content is not None and init != _RANDOM:
         raise UsageError("--content needs --init random: other starts have a content encoder already.")
+    settings, initial = read_config(config), None
+    if init != _RANDOM:
+        initial = _weights(init) if init else read_codes(stage1)
+    if isinstance(initial, Model):
+        settings = settings.with_networks_of(initial.config)
     train(
         data,
         run,
-        read_config(config),
-        None if init == _RANDOM else _weights(init) if init else read_codes(stage1),
+        settings,
+        initial,
         content=_weights(content) if content else None,
         perceptual=perceptual,
         speaker=speaker,

@@ -113,15 +113,15 @@ def stages(
 def seconds_per_step(stage: Stage, steps: int = 3) -> float:
     """Mean time of some steps, after one that is not counted."""
     stage.step(0)
-    synchronize()
+    synchronize(stage.device)
     began = time.perf_counter()
     for i in range(1, steps + 1):
         stage.step(i)
-    synchronize()
+    synchronize(stage.device)
     return (time.perf_counter() - began) / steps
 
 
-def synchronize() -> None:
-    """Wait for the GPU, if there is one: its work is only queued."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+def synchronize(device: str) -> None:
+    """Wait for a GPU, whose work is only queued."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)

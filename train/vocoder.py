@@ -28,7 +28,7 @@ from saic import files
 from saic.config import Config
 from saic.conversion import Speech, reconstruct_mel
 from saic.data.manifest import Clip
-from saic.errors import DataError
+from saic.errors import DataError, TrainingError
 from saic.evaluation.cache_keys import code_fingerprint
 from saic.model.model import Model
 from saic.signal.mel import SAMPLE_RATE, log_mel
@@ -219,8 +219,13 @@ def _write_samples(run: Path, stage: VocoderStage, unseen: WaveformSet) -> None:
         sound, picture = io.BytesIO(), io.BytesIO()
         soundfile.write(sound, wav.numpy(), SAMPLE_RATE, format="FLAC")
         _draw({"Recording": mel, "Vocoder": log_mel(wav)}).savefig(picture, dpi=100)
-        files.write(folder / f"{clip}.flac", sound.getvalue(), force=True)
-        files.write(folder / f"{clip}.png", picture.getvalue(), force=True)
+        try:
+            files.write(folder / f"{clip}.flac", sound.getvalue(), force=True)
+            files.write(folder / f"{clip}.png", picture.getvalue(), force=True)
+        except OSError as error:
+            raise TrainingError(
+                f"The samples cannot be written: {error.strerror}. Correct that, then add --resume."
+            ) from None
     stage.network.train()
 
 

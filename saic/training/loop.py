@@ -5,6 +5,7 @@ step i is seeded by (seed, i), so a resumed run repeats the steps after its last
 Of several processes, only the first shows progress, logs, validates and saves.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -33,6 +34,7 @@ _SAVE_EVERY_S = 480.0  # of the ten minutes that a run may lose, two are left fo
 _KEPT = 2  # newest checkpoints
 _WARMUP_STEPS = 200  # of the learning rate
 _STATE = "state.pt"
+_OF_THE_DISK = (errno.EACCES, errno.EIO, errno.ESTALE)  # errors that do not show that a file is damaged
 
 
 class Stage(Protocol):
@@ -258,8 +260,8 @@ def _save(checkpoints: Path, step: int, state: dict[str, Any]) -> None:
     scratch = checkpoints / f".step-{step}"
     for left in checkpoints.glob(".step-*"):  # of a run that was killed while it wrote, at any step
         shutil.rmtree(left, ignore_errors=True)
-    scratch.mkdir()
     try:
+        scratch.mkdir()
         with open(scratch / _STATE, "wb") as file:
             torch.save(state, file)
             file.flush()
@@ -309,7 +311,10 @@ def _is_whole(state: Path) -> bool:
     try:
         with zipfile.ZipFile(state) as archive:
             return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError):
+    except (OSError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            message = f"A checkpoint cannot be read: {error.strerror}. Correct that, then add --resume."
+            raise TrainingError(message) from None
         return False
 
 
@@ -324,7 +329,11 @@ def _log(folder: Path, record: dict[str, float]) -> None:
         with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
     except OSError as error:
-        raise TrainingError(f"The log cannot be written: {error.strerror}. Correct that, then add --resume.") from None
+        raise _log_error(error) from None
+
+
+def _log_error(error: OSError) -> TrainingError:
+    return TrainingError(f"The log cannot be written: {error.strerror}. Correct that, then add --resume.")
 
 
 def _drop_checkpoints_after(folder: Path, step: int) -> None:
@@ -342,7 +351,10 @@ def _drop_lines_after(log: Path, step: int) -> None:
     if log.exists():
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         kept = "".join(line + "\n" for line in lines if _step_of_line(line) <= step)
-        files.write(log, kept.encode(), force=True)
+        try:
+            files.write(log, kept.encode(), force=True)
+        except OSError as error:
+            raise _log_error(error) from None
 
 
 def _step_of_line(line: str) -> float:

@@ -142,8 +142,9 @@ class TrainingSet:
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Per-bin mean and standard deviation (80, 1) of the speech frames."""
-        speech = self.mel[:, self.speech].float()
-        return speech.mean(dim=1, keepdim=True), speech.std(dim=1, keepdim=True).clamp_min(1e-3)
+        bands = (band[self.speech].float() for band in self.mel)  # one at a time: a corpus may fill the memory
+        means, deviations = zip(*((band.mean(), band.std()) for band in bands), strict=True)
+        return torch.stack(means)[:, None], torch.stack(deviations)[:, None].clamp_min(1e-3)
 
     def sample(self, size: int, generator: np.random.Generator) -> Crops:
         """Random crops, by :meth:`crops_of`, of speakers drawn by the square root of duration."""
