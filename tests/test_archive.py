@@ -9,9 +9,10 @@ import signal
 import stat
 import subprocess
 import threading
+import unicodedata
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -19,6 +20,7 @@ from saic import files
 from saic.archive import bids, journal
 from saic.archive.engine import run_here
 from saic.archive.journal import Journal, JournalError, OtherSettings, Row
+from saic.archive.plan import mirrored
 from saic.archive.processes import run_in_processes
 from saic.archive.recipe import Recipe, sha256_of
 from saic.archive.run import run
@@ -27,6 +29,7 @@ from saic.archive.workers import WorkerLost
 from saic.audio.source_rate import source_rate
 from saic.errors import UsageError, WeightsError
 from saic.files import DiskError
+from saic.keys import Key
 from tests.archive_fakes import POINTS, FailingLoad
 from tests.archive_folder import N_FILES, ROOT, Folder, expected, until
 
@@ -364,6 +367,14 @@ def test_recordings_of_one_stem_get_two_outputs(folder: Folder) -> None:
     assert folder.run(resume=True, format="flac").n_written == 0
 
 
+def test_outputs_differ_in_more_than_case_and_unicode_form() -> None:
+    names = sorted(["REC.WAV", "rec.wav", "Meyer/a.wav", "meyer/a.wav", "M\u00fcller.wav", "Mu\u0308ller.wav", "b.wav"])
+    outputs = mirrored(names, ".flac")
+    assert len({unicodedata.normalize("NFC", output).lower() for output in outputs.values()}) == len(names)
+    assert outputs["REC.WAV"] == "REC.WAV.flac" and outputs["rec.wav"] == "rec.wav.2.flac"
+    assert outputs["b.wav"] == "b.flac"
+
+
 class TestRename:
     """Neutral names, and where the mapping is."""
 
@@ -493,6 +504,15 @@ class TestBids:
             dataset.add(f"sub-x{k}/sub-x{k}_audio.wav")
         with pytest.raises(UsageError, match="another --study"):
             dataset.run()
+
+    def test_labels_are_replaced_where_paths_have_backslashes_too(self, keys, monkeypatch) -> None:
+        monkeypatch.setattr("saic.archive.plan.Path", PureWindowsPath)
+        relabeling = bids.Relabeling(Key.load(keys[0]), "gait")
+        (output,) = relabeling.naming(["sub-01/ses-1/sub-01_ses-1_audio.mp3"], ".wav").values()
+        label = relabeling.labels["01"]
+        assert output == f"sub-{label}/ses-1/sub-{label}_ses-1_audio.wav"
+        with pytest.raises(UsageError, match="keep the label"):
+            relabeling._renamed("01", r"sub-01\sub-01_audio.wav")
 
     @pytest.mark.parametrize("table", ["subject\nsub-01\n", "sex\tparticipant_id\nF\n", ""])
     def test_participants_without_ids_are_refused(self, dataset: Folder, table: str) -> None:

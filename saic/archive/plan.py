@@ -104,19 +104,21 @@ def mirrored(names: Sequence[str], suffix: str) -> dict[str, str]:
     """The naming that keeps folders and names.
 
     Recordings that differ only in their suffix keep it as a part of the name: "a.mp3" and "a.wav"
-    become "a.mp3.flac" and "a.wav.flac".
+    become "a.mp3.flac" and "a.wav.flac". Outputs also differ where the file system does not tell
+    upper from lower case, or NFC from NFD: "A.wav" and "a.wav" become "A.wav.flac" and
+    "a.wav.2.flac".
     """
-    plain = {name: str(Path(name).with_suffix(suffix)) for name in names}
-    count = Counter(plain.values())
-    outputs = {name: output for name, output in plain.items() if count[output] == 1}
-    taken = set(outputs.values())
+    plain = {name: Path(name).with_suffix(suffix).as_posix() for name in names}
+    count = Counter(map(_folded, plain.values()))
+    outputs = {name: output for name, output in plain.items() if count[_folded(output)] == 1}
+    taken = set(map(_folded, outputs.values()))
     for name in names:
         if name in outputs:
             continue
         output, k = name + suffix, 2
-        while output in taken:
+        while _folded(output) in taken:
             output, k = f"{name}.{k}{suffix}", k + 1
-        taken.add(output)
+        taken.add(_folded(output))
         outputs[name] = output
     return outputs
 
@@ -145,6 +147,11 @@ def require_free(items: Sequence[Item], rate_hz: int | None, force: bool) -> Non
             f"{n_existing} of {len(items)} outputs exist already. Add --force to replace them, or name another output."
         )
     files.require_writable(item.output for item in items)
+
+
+def _folded(name: str) -> str:
+    """What paths have in common that are one place in some file systems: their letters without case, in NFC."""
+    return unicodedata.normalize("NFC", normalized(name).casefold())
 
 
 def _require_apart(items: Sequence[Item]) -> None:
