@@ -367,6 +367,18 @@ def test_recordings_of_one_stem_get_two_outputs(folder: Folder) -> None:
     assert folder.run(resume=True, format="flac").n_written == 0
 
 
+def test_recordings_are_not_replaced_under_another_name_of_theirs(folder: Folder, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "mount").symlink_to(folder.source)
+    monkeypatch.setattr(files, "real_path", lambda path: Path(os.path.abspath(path)))  # as of a bind mount
+    recording = folder.source / "ward" / "1.wav"
+    os.link(recording, tmp_path / "linked.wav")
+    with pytest.raises(UsageError, match="would replace"):
+        folder.run(source=recording, output=tmp_path / "linked.wav", force=True)
+    for output in (tmp_path / "mount", tmp_path / "mount" / "new"):
+        with pytest.raises(UsageError, match="lies in IN"):
+            folder.run(output=output, force=True)
+
+
 def test_outputs_differ_in_more_than_case_and_unicode_form() -> None:
     names = sorted(["REC.WAV", "rec.wav", "Meyer/a.wav", "meyer/a.wav", "M\u00fcller.wav", "Mu\u0308ller.wav", "b.wav"])
     outputs = mirrored(names, ".flac")
@@ -427,6 +439,19 @@ class TestRename:
         with pytest.raises(UsageError, match=r"ends in \.csv"):
             folder.run(rename=mapping.with_suffix(".txt"))
         assert mapping.read_bytes() == kept
+
+
+    def test_mapping_in_a_folder_that_turns_out_to_be_that_of_the_outputs_is_refused(self, folder, mapping) -> None:
+        """As private/ and PRIVATE/ are where case does not count."""
+
+        def engine(load, jobs, ready):
+            folder.output.symlink_to(mapping.parent)
+            ready()
+            yield from run_here(load, jobs, lambda: None)
+
+        with pytest.raises(UsageError, match="keep it apart"):
+            folder.run(engine, rename=mapping)
+        assert os.listdir(mapping.parent) == []
 
 
 class TestBids:

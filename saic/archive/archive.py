@@ -165,6 +165,8 @@ class Archive:
         """Make folder and journal if they are not there, queue the files, and write the mapping."""
         files.make_folder(self.path.parent)
         files.make_folder(self.folder)
+        if self.mapping is not None:
+            names.require_apart(self.mapping, self.folder)  # now that both exist, however they are spelled
         if self._journal is None:
             self._journal = Journal(self.path)
         rows = [Row(item.output_name, source=self.mapping and item.name) for item in self._items]

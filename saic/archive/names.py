@@ -43,7 +43,7 @@ def require_apart(mapping: Path, output: Path) -> None:
     ------
     UsageError
     """
-    if files.real_path(mapping).is_relative_to(files.real_path(output)):
+    if files.is_within(mapping, output):
         raise UsageError("The mapping links outputs to recordings: keep it apart. Name a file outside --output.")
     if mapping.suffix.lower() != ".csv":
         raise UsageError("The mapping is a table. Name a file that ends in .csv.")

@@ -87,7 +87,7 @@ def plan_folder(source: Path, output: Path, suffix: str, naming: Naming) -> tupl
     """
     if os.path.exists(output) and not os.path.isdir(output):
         raise UsageError("IN is a folder, so --output must be one too. It is a file.")
-    if files.real_path(output).is_relative_to(files.real_path(source)):
+    if files.is_within(output, source):
         raise UsageError("The output folder lies in IN, where the next run would find it. Name one elsewhere.")
     names, n_skipped = _walk(source)
     outputs = naming(names, suffix)
@@ -155,7 +155,7 @@ def _folded(name: str) -> str:
 
 
 def _require_apart(items: Sequence[Item]) -> None:
-    if {files.real_path(item.source) for item in items} & {files.real_path(item.output) for item in items}:
+    if {files.identity(item.source) for item in items} & {files.identity(item.output) for item in items}:
         raise UsageError("An output would replace a recording of IN. Name another output.")
 
 

@@ -35,8 +35,8 @@ def plan_reports(
     if (report is not None) == is_folder or (report is not None and reports is not None):
         raise UsageError("A recording has one --report FILE.json; a folder has --reports FOLDER.")
     planned = {item: report if report is not None else reports / f"{item.output_name}.json" for item in items}
-    sources = {files.real_path(item.source) for item in items} | {files.real_path(item.output) for item in items}
-    if any(path.suffix.lower() != ".json" or files.real_path(path) in sources for path in planned.values()):
+    sources = {files.identity(path) for item in items for path in (item.source, item.output)}
+    if any(path.suffix.lower() != ".json" or files.identity(path) in sources for path in planned.values()):
         raise UsageError("A report is a file that ends in .json. Name one.")
     if not force and any(os.path.lexists(path) for path in planned.values()):
         raise UsageError("A report exists already. Add --force to replace it, or name another.")
