@@ -60,7 +60,7 @@ def plan_recording(source: Path, output: Path, format: str | None = None) -> Ite
     Raises
     ------
     UsageError
-        No recording, or an output that is a folder, replaces it, or is of another format.
+        No recording, or an output that is a folder, or is of another format.
     """
     if not os.path.isfile(source):
         raise UsageError("IN does not exist, or is neither a file nor a folder. Check the path.")
@@ -69,7 +69,6 @@ def plan_recording(source: Path, output: Path, format: str | None = None) -> Ite
     if format and FORMATS.get(output.suffix.lower()) != format:
         raise UsageError("The suffix of --output chooses the format of a recording. Leave out --format.")
     item = Item(1, source, output, source.name, output.name)
-    _require_apart([item])
     return item
 
 
@@ -83,7 +82,7 @@ def plan_folder(source: Path, output: Path, suffix: str, naming: Naming) -> tupl
     Raises
     ------
     UsageError
-        No recordings, or outputs that would replace recordings.
+        No recordings, or an output folder that is a file, or lies in IN.
     """
     if os.path.exists(output) and not os.path.isdir(output):
         raise UsageError("IN is a folder, so --output must be one too. It is a file.")
@@ -96,7 +95,6 @@ def plan_folder(source: Path, output: Path, suffix: str, naming: Naming) -> tupl
         Item(number, source / name, output / outputs[name], name, outputs[name])
         for number, name in enumerate(kept, start=1)
     ]
-    _require_apart(items)
     return items, n_skipped + len(names) - len(kept)
 
 
@@ -121,6 +119,20 @@ def mirrored(names: Sequence[str], suffix: str) -> dict[str, str]:
         taken.add(_folded(output))
         outputs[name] = output
     return outputs
+
+
+def require_apart(items: Sequence[Item], targets: Sequence[Path]) -> None:
+    """Check that no output is a recording of IN or a target, which ``--force`` would replace.
+
+    Raises
+    ------
+    UsageError
+    """
+    outputs = {files.identity(item.output) for item in items}
+    if outputs & {files.identity(item.source) for item in items}:
+        raise UsageError("An output would replace a recording of IN. Name another output.")
+    if outputs & set(map(files.identity, targets)):
+        raise UsageError("An output would replace a --target. Name another output.")
 
 
 def require_free(items: Sequence[Item], rate_hz: int | None, force: bool) -> None:
@@ -152,11 +164,6 @@ def require_free(items: Sequence[Item], rate_hz: int | None, force: bool) -> Non
 def _folded(name: str) -> str:
     """What paths have in common that are one place in some file systems: their letters without case, in NFC."""
     return unicodedata.normalize("NFC", normalized(name).casefold())
-
-
-def _require_apart(items: Sequence[Item]) -> None:
-    if {files.identity(item.source) for item in items} & {files.identity(item.output) for item in items}:
-        raise UsageError("An output would replace a recording of IN. Name another output.")
 
 
 def _walk(folder: Path) -> tuple[list[str], int]:

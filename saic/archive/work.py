@@ -157,6 +157,7 @@ def plan_work(request: Request, archive: Archive | None) -> Work:
     else:
         naming = plan.mirrored if request.rename is None else names.neutral(archive.known_names)
         items, n_skipped = plan.plan_folder(request.source, request.output, request.suffix, naming)
+    plan.require_apart(items, request.recipe.targets)
     plan.require_free(items, request.rate_hz, may_exist)
     reports = plan_reports(items, request.output, request.report, request.reports, request.recipe, may_exist)
     subjects = _subjects(items, request)
