@@ -265,6 +265,28 @@ def test_run_killed_between_an_output_and_its_report_leaves_no_report_of_an_earl
     assert folder.run(load=load, resume=True, **options).n_written == 0
 
 
+def test_resume_replaces_reports_of_this_run_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder(tmp_path)
+    folder.add("1.wav")
+    folder.add("2.wav", "broken")
+    monkeypatch.setattr(Recipe, "hashes", {})
+    reports = folder.output.with_name("reports")
+    reports.mkdir()
+    options = {"recipe": Recipe(profile="balanced", reports=True), "reports": reports}
+    folder.run(**options)
+    folder.add("2.wav", "repaired")
+    (reports / "2.wav.json").write_text("precious")
+    with pytest.raises(UsageError, match="A report exists"):
+        folder.run(resume=True, **options)
+
+    def stopped(load, jobs, ready):
+        ready()
+        yield from ()
+
+    folder.run(stopped, force=True, **options)
+    assert all(task.replaces_report for task in folder.run(resume=True, **options).work.tasks)
+
+
 def test_resume_needs_a_journal(folder: Folder) -> None:
     with pytest.raises(JournalError, match="no journal"):
         folder.run(resume=True)

@@ -161,6 +161,14 @@ class Archive:
             )
         return left
 
+    def may_replace_report(self, item: Item) -> bool:
+        """Whether a report that is there may be replaced.
+
+        With ``force``, also of the run that is resumed, it may; else if the run has begun to write the file.
+        """
+        row = self._rows.get(item.output_name)
+        return self._force or (row is not None and (row.sha256 is not None or self._journal.replaces))
+
     def begin(self) -> None:
         """Make folder and journal if they are not there, queue the files, and write the mapping."""
         files.make_folder(self.path.parent)
