@@ -168,6 +168,13 @@ def test_engine_may_give_results_in_any_order(folder: Folder) -> None:
     assert folder.run(backwards).n_written == N_FILES and folder.outputs == expected(folder)
 
 
+def test_recording_that_is_done_stays_done_while_it_cannot_be_read(folder: Folder) -> None:
+    folder.run()
+    (folder.source / "ward" / "1.wav").unlink()
+    (folder.source / "ward" / "1.wav").symlink_to("unmounted.wav")
+    assert folder.run(resume=True).work.tasks == [] and folder.rows()["ward/1.wav"][0] == "done"
+
+
 def test_outputs_are_replaced_only_if_they_are_the_journals_own(folder: Folder) -> None:
     folder.run()
     folder.add("ward/1.wav", "another content")

@@ -111,7 +111,8 @@ class Archive:
         """What is left to do, and whether an output that is there may be replaced.
 
         A recording is done if its output is there with the hash that the journal has, its report was
-        written after that, and the recording has not changed.
+        written after that, and the recording has not changed. It stays done if the recording cannot
+        be read now: converted again later, it could get another voice.
 
         An output may be replaced if the journal has its hash. With ``force`` any output may. If a run
         that began with ``force`` is resumed, any output may that it has not come to.
@@ -143,7 +144,7 @@ class Archive:
             has_output = row.state in (DONE, WRITING) and self._hash(item.output_name) == row.sha256
             # A report is written after its output: until the file is done, it may be of an earlier output.
             has_report = item not in reports or (row.state == DONE and os.path.lexists(reports[item]))
-            if not (has_output and has_report) or row.input != self._input_hash(item):
+            if not (has_output and has_report) or self._input_hash(item) not in (None, row.input):
                 left[item] = may_replace
             elif row.subject != self._subject_hash(item):
                 others.append(item.number)
@@ -229,7 +230,7 @@ class Archive:
         try:
             return keyed(self._secret, sha256_of(item.source))
         except UsageError:
-            return None  # it will fail, with its reason
+            return None  # if it is left to do, it will fail, with its reason
 
     def _subject_hash(self, item: Item) -> str | None:
         """A hash of who speaks, another one for each output, so that it links none of them."""
