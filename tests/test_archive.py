@@ -470,6 +470,22 @@ class TestRename:
         assert mapping.read_bytes() == kept
 
 
+    def test_mapping_that_was_changed_stays_and_is_refused_if_it_lacks_recordings(self, tmp_path, mapping) -> None:
+        folder = Folder(tmp_path)
+        folder.add("ward/1.wav")
+        folder.run(rename=mapping)
+        pairs = self.read(mapping)
+        changed = mapping.read_text() + "mine,precious\n"
+        mapping.write_text(changed)
+        assert folder.run(rename=mapping, resume=True).n_written == 0 and mapping.read_text() == changed
+        folder.add("ward/new.wav")
+        with pytest.raises(UsageError, match="Move it away"):
+            folder.run(rename=mapping, resume=True)
+        assert mapping.read_text() == changed and set(folder.outputs) == set(pairs.values())
+        mapping.unlink()
+        folder.run(rename=mapping, resume=True)
+        assert pairs.items() < self.read(mapping).items() and set(folder.outputs) == set(self.read(mapping).values())
+
     def test_mapping_in_a_folder_that_turns_out_to_be_that_of_the_outputs_is_refused(self, folder, mapping) -> None:
         """As private/ and PRIVATE/ are where case does not count."""
 

@@ -183,7 +183,7 @@ class Archive:
         self._journal.begin(settings, [*rows, *map(Row, self._extras)], anew=self._force)
         if self.mapping is not None:
             pairs = {**self.known_names, **{item.name: item.output_name for item in self._items}}
-            names.write_mapping(self.mapping, pairs.items(), force=bool(self._rows))
+            names.write_mapping(self.mapping, pairs.items())
         for name, data in self._extras.items():
             self._journal.writing(Row(name, sha256=hashlib.sha256(data).hexdigest()), 0.0, 0.0)
             output.write(self.folder / name, data, force=True)
