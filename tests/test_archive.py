@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
 import threading
@@ -303,6 +304,26 @@ def test_two_runs_do_not_share_a_journal(folder: Folder) -> None:
     folder.run()
     with Journal(folder.output / journal.NAME), pytest.raises(JournalError, match="Another run"):
         folder.run(resume=True)
+
+
+def test_drive_without_file_locks_is_told_and_keeps_no_empty_journal(tmp_path: Path, monkeypatch) -> None:
+    class Unlocked:
+        def execute(self, _: str) -> None:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("saic.archive.journal.sqlite3.connect", lambda *_, **__: Unlocked())
+    with pytest.raises(JournalError, match="lacks file locks"):
+        Journal(tmp_path / "j")
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "j").touch()
+    with pytest.raises(JournalError):
+        Journal(tmp_path / "j")
+    assert os.listdir(tmp_path) == ["j"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all, but long enough to have a header" * 40])
