@@ -165,7 +165,8 @@ class Archive:
     def may_replace_report(self, item: Item) -> bool:
         """Whether a report that is there may be replaced.
 
-        With ``force``, also of the run that is resumed, it may; else if the run has begun to write the file.
+        With ``force``, or if a run that began with it is resumed, any may; else those of files that the
+        run has begun to write.
         """
         row = self._rows.get(item.output_name)
         return self._force or (row is not None and (row.sha256 is not None or self._journal.replaces))

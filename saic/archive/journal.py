@@ -50,8 +50,8 @@ CREATE TABLE files (
 _COLUMNS = "output, source, state, subject, input, sha256, before"
 _NO_JOURNAL = "The file at the place of the journal is none, or is damaged. Move it away, or name another folder."
 _LOCKED = (
-    "Another run uses this journal: wait for its end. If there is none, its drive lacks file locks, as network drives"
-    " may: name a folder on a local drive."
+    "Another run uses this journal: wait for its end. If there is none, the drive may lack file locks, as network"
+    " drives do: name a folder on a local drive."
 )
 _DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
