@@ -39,6 +39,24 @@ def real_path(path: str | os.PathLike) -> Path:
     return Path(os.path.realpath(path))
 
 
+def identity(path: str | os.PathLike) -> object:
+    """What a file or folder has in common under all of its names: device and inode, or the real path if there is none.
+
+    Names of one file may differ in case or Unicode form, or be hard links or paths through mounts.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        status = os.stat(path)
+        if status.st_ino:  # 0 on drives that have none
+            return status.st_dev, status.st_ino
+    return real_path(path)
+
+
+def is_within(path: str | os.PathLike, folder: str | os.PathLike) -> bool:
+    """Whether a path, which need not exist, is a folder or lies in it, see :func:`identity`."""
+    path = real_path(path)
+    return identity(folder) in map(identity, (path, *path.parents))
+
+
 def require_writable(paths: Iterable[Path]) -> None:
     """Check that files can be written at these paths; missing folders are made and removed again.
 

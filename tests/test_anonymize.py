@@ -385,6 +385,8 @@ def test_interrupt_leaves_only_complete_files(anonymize, pipeline, recordings, t
         (("in", "-o", "in/Jones.wav"), "must be one too"),
         (("in/Jones.wav", "-o", "in/ward"), "must name a file"),
         (("in/Jones.wav", "-o", "in/Jones.wav", "--force"), "replace a recording"),
+        (("in/Jones.wav", "-o", "in/ward/Smith.wav", "--target", "in/ward/Smith.wav", "--force"), "replace a --target"),
+        (("in/ward/ward", "-o", "in/ward", "--target", "in/ward/Smith.wav", "--force"), "replace a --target"),
         (("in/Jones.wav", "-o", "out.txt"), "suffix"),
         (("in/Jones.wav", "-o", "out"), "suffix"),
         (("in/Jones.wav", "-o", "out.wav", "--format", "mp3"), "suffix"),

@@ -6,12 +6,14 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
 import threading
+import unicodedata
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -19,6 +21,7 @@ from saic import files
 from saic.archive import bids, journal
 from saic.archive.engine import run_here
 from saic.archive.journal import Journal, JournalError, OtherSettings, Row
+from saic.archive.plan import mirrored
 from saic.archive.processes import run_in_processes
 from saic.archive.recipe import Recipe, sha256_of
 from saic.archive.run import run
@@ -27,6 +30,7 @@ from saic.archive.workers import WorkerLost
 from saic.audio.source_rate import source_rate
 from saic.errors import UsageError, WeightsError
 from saic.files import DiskError
+from saic.keys import Key
 from tests.archive_fakes import POINTS, FailingLoad
 from tests.archive_folder import N_FILES, ROOT, Folder, expected, until
 
@@ -165,6 +169,13 @@ def test_engine_may_give_results_in_any_order(folder: Folder) -> None:
     assert folder.run(backwards).n_written == N_FILES and folder.outputs == expected(folder)
 
 
+def test_recording_that_is_done_stays_done_while_it_cannot_be_read(folder: Folder) -> None:
+    folder.run()
+    (folder.source / "ward" / "1.wav").unlink()
+    (folder.source / "ward" / "1.wav").symlink_to("unmounted.wav")
+    assert folder.run(resume=True).work.tasks == [] and folder.rows()["ward/1.wav"][0] == "done"
+
+
 def test_outputs_are_replaced_only_if_they_are_the_journals_own(folder: Folder) -> None:
     folder.run()
     folder.add("ward/1.wav", "another content")
@@ -262,6 +273,28 @@ def test_run_killed_between_an_output_and_its_report_leaves_no_report_of_an_earl
     assert folder.run(load=load, resume=True, **options).n_written == 0
 
 
+def test_resume_replaces_reports_of_this_run_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder(tmp_path)
+    folder.add("1.wav")
+    folder.add("2.wav", "broken")
+    monkeypatch.setattr(Recipe, "hashes", {})
+    reports = folder.output.with_name("reports")
+    reports.mkdir()
+    options = {"recipe": Recipe(profile="balanced", reports=True), "reports": reports}
+    folder.run(**options)
+    folder.add("2.wav", "repaired")
+    (reports / "2.wav.json").write_text("precious")
+    with pytest.raises(UsageError, match="A report exists"):
+        folder.run(resume=True, **options)
+
+    def stopped(load, jobs, ready):
+        ready()
+        yield from ()
+
+    folder.run(stopped, force=True, **options)
+    assert all(task.replaces_report for task in folder.run(resume=True, **options).work.tasks)
+
+
 def test_resume_needs_a_journal(folder: Folder) -> None:
     with pytest.raises(JournalError, match="no journal"):
         folder.run(resume=True)
@@ -271,6 +304,26 @@ def test_two_runs_do_not_share_a_journal(folder: Folder) -> None:
     folder.run()
     with Journal(folder.output / journal.NAME), pytest.raises(JournalError, match="Another run"):
         folder.run(resume=True)
+
+
+def test_drive_without_file_locks_is_told_and_keeps_no_empty_journal(tmp_path: Path, monkeypatch) -> None:
+    class Unlocked:
+        def execute(self, _: str) -> None:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("saic.archive.journal.sqlite3.connect", lambda *_, **__: Unlocked())
+    with pytest.raises(JournalError, match="may lack file locks"):
+        Journal(tmp_path / "j")
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "j").touch()
+    with pytest.raises(JournalError):
+        Journal(tmp_path / "j")
+    assert os.listdir(tmp_path) == ["j"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all, but long enough to have a header" * 40])
@@ -364,6 +417,26 @@ def test_recordings_of_one_stem_get_two_outputs(folder: Folder) -> None:
     assert folder.run(resume=True, format="flac").n_written == 0
 
 
+def test_recordings_are_not_replaced_under_another_name_of_theirs(folder: Folder, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "mount").symlink_to(folder.source)
+    monkeypatch.setattr(files, "real_path", lambda path: Path(os.path.abspath(path)))  # as of a bind mount
+    recording = folder.source / "ward" / "1.wav"
+    os.link(recording, tmp_path / "linked.wav")
+    with pytest.raises(UsageError, match="would replace"):
+        folder.run(source=recording, output=tmp_path / "linked.wav", force=True)
+    for output in (tmp_path / "mount", tmp_path / "mount" / "new"):
+        with pytest.raises(UsageError, match="lies in IN"):
+            folder.run(output=output, force=True)
+
+
+def test_outputs_differ_in_more_than_case_and_unicode_form() -> None:
+    names = sorted(["REC.WAV", "rec.wav", "Meyer/a.wav", "meyer/a.wav", "M\u00fcller.wav", "Mu\u0308ller.wav", "b.wav"])
+    outputs = mirrored(names, ".flac")
+    assert len({unicodedata.normalize("NFC", output).lower() for output in outputs.values()}) == len(names)
+    assert outputs["REC.WAV"] == "REC.WAV.flac" and outputs["rec.wav"] == "rec.wav.2.flac"
+    assert outputs["b.wav"] == "b.flac"
+
+
 class TestRename:
     """Neutral names, and where the mapping is."""
 
@@ -416,6 +489,35 @@ class TestRename:
         with pytest.raises(UsageError, match=r"ends in \.csv"):
             folder.run(rename=mapping.with_suffix(".txt"))
         assert mapping.read_bytes() == kept
+
+    def test_mapping_that_was_changed_stays_and_is_refused_if_it_lacks_recordings(self, tmp_path, mapping) -> None:
+        folder = Folder(tmp_path)
+        folder.request = replace(folder.request, seed=None)
+        folder.add("ward/1.wav")
+        folder.run(rename=mapping)
+        pairs = self.read(mapping)
+        changed = mapping.read_text() + "mine,precious\n"
+        mapping.write_text(changed)
+        assert folder.run(rename=mapping, resume=True).n_written == 0 and mapping.read_text() == changed
+        folder.add("ward/new.wav")
+        with pytest.raises(UsageError, match="Move it away"):
+            folder.run(rename=mapping, resume=True)
+        assert mapping.read_text() == changed and set(folder.outputs) == set(pairs.values())
+        mapping.unlink()
+        folder.run(rename=mapping, resume=True)
+        assert pairs.items() < self.read(mapping).items() and set(folder.outputs) == set(self.read(mapping).values())
+
+    def test_mapping_in_a_folder_that_turns_out_to_be_that_of_the_outputs_is_refused(self, folder, mapping) -> None:
+        """As private/ and PRIVATE/ are where case does not count."""
+
+        def engine(load, jobs, ready):
+            folder.output.symlink_to(mapping.parent)
+            ready()
+            yield from run_here(load, jobs, lambda: None)
+
+        with pytest.raises(UsageError, match="keep it apart"):
+            folder.run(engine, rename=mapping)
+        assert os.listdir(mapping.parent) == []
 
 
 class TestBids:
@@ -493,6 +595,15 @@ class TestBids:
             dataset.add(f"sub-x{k}/sub-x{k}_audio.wav")
         with pytest.raises(UsageError, match="another --study"):
             dataset.run()
+
+    def test_labels_are_replaced_where_paths_have_backslashes_too(self, keys, monkeypatch) -> None:
+        monkeypatch.setattr("saic.archive.plan.Path", PureWindowsPath)
+        relabeling = bids.Relabeling(Key.load(keys[0]), "gait")
+        (output,) = relabeling.naming(["sub-01/ses-1/sub-01_ses-1_audio.mp3"], ".wav").values()
+        label = relabeling.labels["01"]
+        assert output == f"sub-{label}/ses-1/sub-{label}_ses-1_audio.wav"
+        with pytest.raises(UsageError, match="keep the label"):
+            relabeling._renamed("01", r"sub-01\sub-01_audio.wav")
 
     @pytest.mark.parametrize("table", ["subject\nsub-01\n", "sex\tparticipant_id\nF\n", ""])
     def test_participants_without_ids_are_refused(self, dataset: Folder, table: str) -> None:

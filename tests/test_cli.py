@@ -369,6 +369,7 @@ def test_convert_tells_that_a_copy_of_the_recording_is_a_target(
         (["-o", "n" * 300 + ".wav"], "name too long"),
         (["-o", "in.wav"], "--force"),
         (["-o", "in.wav", "--force"], "would replace"),
+        (["-o", "linked.wav", "--force"], "would replace"),
         (["-o", "other.wav", "--target", "folder.wav/../other.wav", "--force"], "would replace"),
         (["-o", "folder.wav", "--force"], "folder"),
     ],
@@ -378,10 +379,11 @@ def test_convert_refuses_an_output_that_cannot_be_before_the_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     audio.save("in.wav", voice(120, 1.5))
+    os.link("in.wav", "linked.wav")
     (tmp_path / "folder.wav").mkdir()
     done = CliRunner().invoke(cli.app, ["convert", "in.wav", "--target", "t", *arguments])
     assert isinstance(done.exception, UsageError) and reason in str(done.exception)
-    assert conversions == [] and sorted(os.listdir(tmp_path)) == ["folder.wav", "in.wav"]
+    assert conversions == [] and sorted(os.listdir(tmp_path)) == ["folder.wav", "in.wav", "linked.wav"]
 
 
 @pytest.mark.parametrize(

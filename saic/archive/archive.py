@@ -111,7 +111,8 @@ class Archive:
         """What is left to do, and whether an output that is there may be replaced.
 
         A recording is done if its output is there with the hash that the journal has, its report was
-        written after that, and the recording has not changed.
+        written after that, and the recording has not changed. It stays done if the recording cannot
+        be read now: converted again later, it could get another voice.
 
         An output may be replaced if the journal has its hash. With ``force`` any output may. If a run
         that began with ``force`` is resumed, any output may that it has not come to.
@@ -143,7 +144,7 @@ class Archive:
             has_output = row.state in (DONE, WRITING) and self._hash(item.output_name) == row.sha256
             # A report is written after its output: until the file is done, it may be of an earlier output.
             has_report = item not in reports or (row.state == DONE and os.path.lexists(reports[item]))
-            if not (has_output and has_report) or row.input != self._input_hash(item):
+            if not (has_output and has_report) or self._input_hash(item) not in (None, row.input):
                 left[item] = may_replace
             elif row.subject != self._subject_hash(item):
                 others.append(item.number)
@@ -161,10 +162,21 @@ class Archive:
             )
         return left
 
+    def may_replace_report(self, item: Item) -> bool:
+        """Whether a report that is there may be replaced.
+
+        With ``force``, or if a run that began with it is resumed, any may; else those of files that the
+        run has begun to write.
+        """
+        row = self._rows.get(item.output_name)
+        return self._force or (row is not None and (row.sha256 is not None or self._journal.replaces))
+
     def begin(self) -> None:
         """Make folder and journal if they are not there, queue the files, and write the mapping."""
         files.make_folder(self.path.parent)
         files.make_folder(self.folder)
+        if self.mapping is not None:
+            names.require_apart(self.mapping, self.folder)  # now that both exist, however they are spelled
         if self._journal is None:
             self._journal = Journal(self.path)
         rows = [Row(item.output_name, source=self.mapping and item.name) for item in self._items]
@@ -172,7 +184,7 @@ class Archive:
         self._journal.begin(settings, [*rows, *map(Row, self._extras)], anew=self._force)
         if self.mapping is not None:
             pairs = {**self.known_names, **{item.name: item.output_name for item in self._items}}
-            names.write_mapping(self.mapping, pairs.items(), force=bool(self._rows))
+            names.write_mapping(self.mapping, pairs.items())
         for name, data in self._extras.items():
             self._journal.writing(Row(name, sha256=hashlib.sha256(data).hexdigest()), 0.0, 0.0)
             output.write(self.folder / name, data, force=True)
@@ -219,7 +231,7 @@ class Archive:
         try:
             return keyed(self._secret, sha256_of(item.source))
         except UsageError:
-            return None  # it will fail, with its reason
+            return None  # if it is left to do, it will fail, with its reason
 
     def _subject_hash(self, item: Item) -> str | None:
         """A hash of who speaks, another one for each output, so that it links none of them."""

@@ -89,10 +89,15 @@ class Relabeling:
         self.labels = {subject: new_label(self._key, self._study, subject) for subject in map(subject_of, names)}
         if len(set(self.labels.values())) < len(self.labels):
             raise UsageError("Two subjects happen to have one new label. Name another --study.")
-        return {name: self._renamed(subject_of(name), output) for name, output in mirrored(names, suffix).items()}
+        renamed = {name: self._renamed(subject_of(name), name) for name in names}
+        outputs = mirrored(list(renamed.values()), suffix)
+        return {name: outputs[new] for name, new in renamed.items()}
 
     def _renamed(self, subject: str, path: str) -> str:
-        return re.sub(rf"(^|/)sub-{subject}(?=[/_])", rf"\g<1>sub-{self.labels[subject]}", path)
+        renamed, n = re.subn(rf"(^|/)sub-{subject}(?=[/_])", rf"\g<1>sub-{self.labels[subject]}", path)
+        if n != 2:  # folder and file name
+            raise UsageError("The new name of a recording would keep the label of its subject. Use --rename.")
+        return renamed
 
     def new_files(self, folder: Path) -> tuple[dict[str, bytes], list[str]]:
         """The files of the new dataset besides the recordings, and sentences about what is left out.

@@ -49,6 +49,10 @@ CREATE TABLE files (
 """
 _COLUMNS = "output, source, state, subject, input, sha256, before"
 _NO_JOURNAL = "The file at the place of the journal is none, or is damaged. Move it away, or name another folder."
+_LOCKED = (
+    "Another run uses this journal: wait for its end. If there is none, the drive may lack file locks, as network"
+    " drives do: name a folder on a local drive."
+)
 _DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
@@ -84,15 +88,17 @@ class Journal:
     Raises
     ------
     JournalError
-        Another run uses it, or it is no journal.
+        Another run uses it, its drive has no file locks, or it is no journal.
     DiskError
         The disk is full or cannot be written. All methods raise it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        is_new = False
         with _typed_errors(), contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            is_new = True
         with _typed_errors():
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
@@ -115,6 +121,9 @@ class Journal:
                     raise JournalError("The journal is of another version of saic. Use that version, or start anew.")
         except BaseException:
             self._db.close()
+            with contextlib.suppress(OSError):
+                if is_new and os.path.getsize(path) == 0:  # else another run has begun it
+                    os.remove(path)
             raise
 
     def close(self) -> None:
@@ -241,7 +250,7 @@ def _typed_errors() -> Iterator[None]:
         if code in _DISK_CODES:
             raise DiskError(f"The journal cannot be written: {error}.") from None
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise JournalError("Another run uses this journal. Wait for its end.") from None
+            raise JournalError(_LOCKED) from None
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise JournalError(_NO_JOURNAL) from None
         raise

@@ -60,7 +60,7 @@ def plan_recording(source: Path, output: Path, format: str | None = None) -> Ite
     Raises
     ------
     UsageError
-        No recording, or an output that is a folder, replaces it, or is of another format.
+        No recording, or an output that is a folder, or is of another format.
     """
     if not os.path.isfile(source):
         raise UsageError("IN does not exist, or is neither a file nor a folder. Check the path.")
@@ -69,7 +69,6 @@ def plan_recording(source: Path, output: Path, format: str | None = None) -> Ite
     if format and FORMATS.get(output.suffix.lower()) != format:
         raise UsageError("The suffix of --output chooses the format of a recording. Leave out --format.")
     item = Item(1, source, output, source.name, output.name)
-    _require_apart([item])
     return item
 
 
@@ -83,11 +82,11 @@ def plan_folder(source: Path, output: Path, suffix: str, naming: Naming) -> tupl
     Raises
     ------
     UsageError
-        No recordings, or outputs that would replace recordings.
+        No recordings, or an output folder that is a file, or lies in IN.
     """
     if os.path.exists(output) and not os.path.isdir(output):
         raise UsageError("IN is a folder, so --output must be one too. It is a file.")
-    if files.real_path(output).is_relative_to(files.real_path(source)):
+    if files.is_within(output, source):
         raise UsageError("The output folder lies in IN, where the next run would find it. Name one elsewhere.")
     names, n_skipped = _walk(source)
     outputs = naming(names, suffix)
@@ -96,7 +95,6 @@ def plan_folder(source: Path, output: Path, suffix: str, naming: Naming) -> tupl
         Item(number, source / name, output / outputs[name], name, outputs[name])
         for number, name in enumerate(kept, start=1)
     ]
-    _require_apart(items)
     return items, n_skipped + len(names) - len(kept)
 
 
@@ -104,21 +102,37 @@ def mirrored(names: Sequence[str], suffix: str) -> dict[str, str]:
     """The naming that keeps folders and names.
 
     Recordings that differ only in their suffix keep it as a part of the name: "a.mp3" and "a.wav"
-    become "a.mp3.flac" and "a.wav.flac".
+    become "a.mp3.flac" and "a.wav.flac". Outputs also differ where the file system does not tell
+    upper from lower case, or NFC from NFD: "A.wav" and "a.wav" become "A.wav.flac" and
+    "a.wav.2.flac".
     """
-    plain = {name: str(Path(name).with_suffix(suffix)) for name in names}
-    count = Counter(plain.values())
-    outputs = {name: output for name, output in plain.items() if count[output] == 1}
-    taken = set(outputs.values())
+    plain = {name: Path(name).with_suffix(suffix).as_posix() for name in names}
+    count = Counter(map(_folded, plain.values()))
+    outputs = {name: output for name, output in plain.items() if count[_folded(output)] == 1}
+    taken = set(map(_folded, outputs.values()))
     for name in names:
         if name in outputs:
             continue
         output, k = name + suffix, 2
-        while output in taken:
+        while _folded(output) in taken:
             output, k = f"{name}.{k}{suffix}", k + 1
-        taken.add(output)
+        taken.add(_folded(output))
         outputs[name] = output
     return outputs
+
+
+def require_apart(items: Sequence[Item], targets: Sequence[Path]) -> None:
+    """Check that no output is a recording of IN or a target, which ``--force`` would replace.
+
+    Raises
+    ------
+    UsageError
+    """
+    outputs = {files.identity(item.output) for item in items}
+    if outputs & {files.identity(item.source) for item in items}:
+        raise UsageError("An output would replace a recording of IN. Name another output.")
+    if outputs & set(map(files.identity, targets)):
+        raise UsageError("An output would replace a --target. Name another output.")
 
 
 def require_free(items: Sequence[Item], rate_hz: int | None, force: bool) -> None:
@@ -147,9 +161,9 @@ def require_free(items: Sequence[Item], rate_hz: int | None, force: bool) -> Non
     files.require_writable(item.output for item in items)
 
 
-def _require_apart(items: Sequence[Item]) -> None:
-    if {files.real_path(item.source) for item in items} & {files.real_path(item.output) for item in items}:
-        raise UsageError("An output would replace a recording of IN. Name another output.")
+def _folded(name: str) -> str:
+    """What paths have in common that are one place in some file systems: their letters without case, in NFC."""
+    return unicodedata.normalize("NFC", normalized(name).casefold())
 
 
 def _walk(folder: Path) -> tuple[list[str], int]:

@@ -1,7 +1,7 @@
 """Where the reports of recordings go."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from saic import files
@@ -16,9 +16,14 @@ def plan_reports(
     report: Path | None,
     reports: Path | None,
     recipe: Recipe,
-    force: bool,
+    may_replace: Callable[[Item], bool],
 ) -> dict[Item, Path]:
     """The report of each recording; empty if none is asked for.
+
+    Parameters
+    ----------
+    may_replace
+        Whether a report of this recording may be replaced.
 
     Raises
     ------
@@ -35,10 +40,10 @@ def plan_reports(
     if (report is not None) == is_folder or (report is not None and reports is not None):
         raise UsageError("A recording has one --report FILE.json; a folder has --reports FOLDER.")
     planned = {item: report if report is not None else reports / f"{item.output_name}.json" for item in items}
-    sources = {files.real_path(item.source) for item in items} | {files.real_path(item.output) for item in items}
-    if any(path.suffix.lower() != ".json" or files.real_path(path) in sources for path in planned.values()):
+    sources = {files.identity(path) for item in items for path in (item.source, item.output)}
+    if any(path.suffix.lower() != ".json" or files.identity(path) in sources for path in planned.values()):
         raise UsageError("A report is a file that ends in .json. Name one.")
-    if not force and any(os.path.lexists(path) for path in planned.values()):
+    if any(os.path.lexists(path) and not may_replace(item) for item, path in planned.items()):
         raise UsageError("A report exists already. Add --force to replace it, or name another.")
     files.require_writable(planned.values())
     return planned

@@ -147,7 +147,6 @@ def plan_work(request: Request, archive: Archive | None) -> Work:
     """
     extras: Mapping[str, bytes] = {}
     left_out: list[str] = []
-    may_exist = request.force or request.resume
     if archive is None:
         items, n_skipped = [plan.plan_recording(request.source, request.output, request.format)], 0
     elif request.is_bids:
@@ -157,8 +156,13 @@ def plan_work(request: Request, archive: Archive | None) -> Work:
     else:
         naming = plan.mirrored if request.rename is None else names.neutral(archive.known_names)
         items, n_skipped = plan.plan_folder(request.source, request.output, request.suffix, naming)
-    plan.require_free(items, request.rate_hz, may_exist)
-    reports = plan_reports(items, request.output, request.report, request.reports, request.recipe, may_exist)
+    plan.require_apart(items, request.recipe.targets)
+    plan.require_free(items, request.rate_hz, request.force or request.resume)
+
+    def replaces_report(item: Item) -> bool:
+        return request.force if archive is None else archive.may_replace_report(item)
+
+    reports = plan_reports(items, request.output, request.report, request.reports, request.recipe, replaces_report)
     subjects = _subjects(items, request)
     recipe = replace(request.recipe, subjects=frozenset(subjects.values()) - {None})
     recipe.load_key()
@@ -178,7 +182,7 @@ def plan_work(request: Request, archive: Archive | None) -> Work:
             ),
             reports.get(item),
             replaces,
-            may_exist,
+            replaces_report(item),
         )
         for item, replaces in left.items()
     ]

@@ -160,9 +160,9 @@ def anonymize(
     """Give each recording of IN another voice, keep the words.
 
     Outputs keep the names and folders of the recordings, unless --rename gives them neutral names.
-    Recordings that differ only in their suffix keep it as a part of the name. No tag is copied. A
-    recording that cannot be used is reported by its number in the order of the paths. The others
-    are still processed.
+    Recordings that differ only in their suffix, or in upper and lower case, keep the suffix as a part
+    of the name. No tag is copied. A recording that cannot be used is reported by its number in the
+    order of the paths. The others are still processed.
 
     A folder has a journal, OUTPUT/.saic-journal.sqlite: each file is queued, done, or failed with a
     reason. A run that was killed goes on with --resume and the same options. What has failed is

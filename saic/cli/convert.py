@@ -42,7 +42,7 @@ def convert(
     from saic.audio.source_rate import source_rate
 
     require_free([Item(1, source, output, source.name, output.name)], rate, force)
-    if files.real_path(output) in map(files.real_path, (source, *target)):
+    if files.identity(output) in map(files.identity, (source, *target)):
         raise UsageError("The output would replace a recording that it is made from. Name another output.")
     from saic.pipeline import Pipeline
 
