@@ -710,7 +710,26 @@ def test_mp4_index_cannot_allocate_gigabytes(recordings):
     with pytest.raises(AudioError):
         load(bytes(data))
     with pytest.raises(MemoryError):  # FFmpeg's index would need 24 bytes per sample
-        av.AudioFrame(format="u8", layout="mono", samples=n_samples)
+        av.AudioFrame(format="u8", layout="mono", samples=24 * n_samples)
+
+
+def test_mp4_index_of_twelve_hours_can_be_allocated(recordings):
+    load(recordings["m4a aac"])  # sets the limit
+    av.AudioFrame(format="u8", layout="mono", samples=24 * 12 * 3600 * 48_000 // 1024)
+
+
+def test_file_with_two_sound_tracks_gets_a_note():
+    memory = io.BytesIO()
+    with av.open(memory, "w", format="matroska") as container:
+        tracks = [container.add_stream("pcm_s16le", rate=SAMPLE_RATE, layout="mono") for _ in range(2)]
+        for track, pitch_hz in zip(tracks, (120, 240), strict=True):
+            samples = (32_767 * voice(pitch_hz, 1.0)).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+            frame.sample_rate = SAMPLE_RATE
+            container.mux(track.encode(frame))
+    recording = read(memory.getvalue())
+    assert recording.notes == ("The file has 2 sound tracks: only the first is used.",)
+    assert np.abs(recording.wav - voice(120, 1.0)).max() < 1e-4
 
 
 def damaged(data: bytes) -> bytes:

@@ -71,7 +71,7 @@ _PYAV_OPTIONS = {
     "protocol_whitelist": "",  # the data comes from our file object; FFmpeg itself opens no file
     "max_streams": "16",
 }
-_PYAV_MAX_ALLOC = 16 * 2**20
+_PYAV_MAX_ALLOC = 64 * 2**20  # the index of an MP4 of twelve hours needs 49 MB: 24 bytes for 1,024 samples at 48 kHz
 # These hold no timestamps. FFmpeg counts packets, and guesses the duration from the bit rate of the
 # first frames: it may be far off.
 _PYAV_UNTIMED = {"aac", "amr", "mp3", "wav"}
@@ -95,11 +95,13 @@ class Report:
     stated_s : duration according to the header, 0 if unknown
     end_s : seconds given out, silence in gaps included
     lost_s : seconds of these that are silence in place of damaged data
+    n_tracks : number of sound tracks
     """
 
     stated_s: float = 0.0
     end_s: float = 0.0
     lost_s: float = 0.0
+    n_tracks: int = 1
 
     @property
     def missing_s(self) -> float:
@@ -109,10 +111,14 @@ class Report:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        if not self.missing_s:
-            return ()
-        total_s = max(self.stated_s, self.end_s)
-        return (f"Only {total_s - self.missing_s:.1f} s of {total_s:.1f} s could be decoded: the file is damaged.",)
+        notes = []
+        if self.missing_s:
+            total_s = max(self.stated_s, self.end_s)
+            decoded_s = total_s - self.missing_s
+            notes.append(f"Only {decoded_s:.1f} s of {total_s:.1f} s could be decoded: the file is damaged.")
+        if self.n_tracks > 1:
+            notes.append(f"The file has {self.n_tracks} sound tracks: only the first is used.")
+        return tuple(notes)
 
 
 class _Seekable:
@@ -170,6 +176,7 @@ def pyav_blocks(file: BinaryIO, limits: Limits, report: Report) -> Iterator[Bloc
             stream = _pyav_audio_stream(container, limits)
             place = file.tell()
             report.stated_s = _pyav_stated_s(file, container, stream)
+            report.n_tracks = len(container.streams.audio)
             file.seek(place)
             kind, packer, clock = None, None, _Clock(report, limits)
             silence = np.zeros((0, stream.codec_context.layout.nb_channels), np.float32), stream.sample_rate

@@ -545,6 +545,7 @@ MESSAGES = {
     "not_finite": "Die Aufnahme enthält NaN oder unendliche Abtastwerte. Exportieren Sie sie erneut.",
     # notes on a recording
     "damaged": "Nur {decoded} s von {total} s konnten dekodiert werden: Die Datei ist beschädigt.",
+    "tracks": "Die Datei hat {tracks} Tonspuren: Nur die erste wird verwendet.",
     "mixed": "Die {channels} Kanäle enthalten verschiedene Sprecher. Die Kanäle werden zu einem gemischt.",
     "mostly_silent": "Nur {kept} s von {total} s Ton bleiben erhalten: "
     "Der Rest ist viel leiser als die lauteste Stimme.",

@@ -539,6 +539,7 @@ MESSAGES = {
     "not_finite": "The recording has NaN or infinite samples. Export it again.",
     # notes on a recording
     "damaged": "Only {decoded} s of {total} s could be decoded: the file is damaged.",
+    "tracks": "The file has {tracks} sound tracks: only the first is used.",
     "mixed": "{channels} channels carry different speakers: they are mixed into one.",
     "mostly_silent": "Only {kept} s of {total} s of sound are kept: the rest is far quieter than the loudest voice.",
     # the server

@@ -538,6 +538,7 @@ MESSAGES = {
     "not_finite": "La grabación contiene valores no válidos (NaN o infinitos). Expórtela de nuevo.",
     # notes on a recording
     "damaged": "Solo se pudieron decodificar {decoded} s de {total} s: el archivo está dañado.",
+    "tracks": "El archivo tiene {tracks} pistas de sonido: solo se usa la primera.",
     "mixed": "Los {channels} canales contienen voces de hablantes distintos: se mezclan en uno solo.",
     "mostly_silent": "Solo se conservan {kept} s de {total} s de sonido: "
     "el resto es mucho más débil que la voz más fuerte.",

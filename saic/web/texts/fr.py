@@ -549,6 +549,7 @@ MESSAGES = {
     "not_finite": "L’enregistrement contient des échantillons NaN ou infinis. Exportez-le à nouveau.",
     # notes on a recording
     "damaged": "Seules {decoded} s sur {total} s ont pu être décodées : le fichier est endommagé.",
+    "tracks": "Le fichier a {tracks} pistes sonores : seule la première est utilisée.",
     "mixed": "Les {channels} canaux contiennent des voix différentes : ils sont mélangés en un seul.",
     "mostly_silent": "Seules {kept} s de son sur {total} s sont conservées : "
     "le reste est bien plus faible que la voix la plus forte.",
