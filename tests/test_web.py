@@ -60,6 +60,7 @@ from saic.web.progress import COMPARING, SHOWING, WRITING, Pace, Progress
 from saic.web.protection_card import protection_card, verdict_html
 from saic.web.script import SCRIPT
 from saic.web.server import serve
+from saic.web.server import uploads as server_uploads
 from saic.web.server.firewall import Firewall
 from saic.web.server.jobs import MAX_JOBS, Jobs
 from saic.web.server.recordings import Recordings, limits_of
@@ -781,7 +782,7 @@ def test_words_are_counted_in_the_language_of_the_original(language: str, transc
 
 
 def test_words_are_counted_in_the_first_five_minutes(store: ClipStore) -> None:
-    """And in the same share of an output that got longer."""
+    """And in an output with new timing, which has the same words later or, where pauses went, earlier."""
     heard = []
 
     class ASR(SpokenASR):
@@ -791,8 +792,10 @@ def test_words_are_counted_in_the_first_five_minutes(store: ClipStore) -> None:
 
     measurer = ProtectionMeasurer(FakePipeline(), ASR("en", iter(())))
     measurer.measure_words_kept(np.zeros(600 * RATE, np.float32), np.zeros(660 * RATE, np.float32))
+    measurer.measure_words_kept(np.zeros(600 * RATE, np.float32), np.zeros(320 * RATE, np.float32))
+    measurer.measure_words_kept(np.zeros(600 * RATE, np.float32), np.zeros(600 * RATE, np.float32))
     measurer.measure_words_kept(np.zeros(10 * RATE, np.float32), np.zeros(11 * RATE, np.float32))
-    assert heard == pytest.approx([300, 330, 10, 11])
+    assert heard == pytest.approx([300, 450, 300, 320, 300, 300, 10, 11])
 
 
 class ShortPipeline(FakePipeline):
@@ -915,6 +918,16 @@ def test_a_full_disk_is_told_as_such_and_leaves_no_half_of_a_zip(
         recordings.write_zip(folder, "all.zip", {"clip.wav": clip}, "me")
     assert [path.name for path in folder.iterdir()] == ["clip.wav"]
     assert recordings.store._bytes[folder][1] == 1000  # what was not written does not count
+
+
+def test_upload_to_a_full_disk_is_told_as_such() -> None:
+    class Drained:
+        async def drain(self) -> None:
+            pass
+
+    error = OSError(errno.ENOSPC, "No space left on device")
+    message, status, _ = asyncio.run(server_uploads._refusal(error, Drained(), 1))
+    assert "server is full" in message and status == 507
 
 
 def test_a_result_whose_folder_has_been_deleted_is_told_as_gone(recordings: Recordings) -> None:
@@ -1233,6 +1246,18 @@ def test_batch_can_be_stopped_and_keeps_what_is_done(recordings, examples, store
 @pytest.fixture
 def batcher(recordings, examples) -> Batcher:
     return Batcher(Anonymizer(converter(recordings, DrawingPipeline()), recordings, {}), recordings)
+
+
+def test_recordings_that_cannot_be_read_make_room_in_a_full_batch(batcher, store: ClipStore, monkeypatch) -> None:
+    monkeypatch.setattr("saic.web.tabs.batch.MAX_FILES", 2)
+    broken = store.receive(".wav")
+    broken.write_bytes(b"RIFF" + b"x" * 99)
+    batch = Batch()
+    for path in (sent(store, voice(150, 1.0)), str(broken), sent(store, voice(160, 1.0))):
+        *_, (batch, *_) = batcher.add_recordings("P1", [path], batch, ME)
+    assert len(batch.items) == 2 and all(item.copy for item in batch.items)
+    with pytest.raises(gr.Error, match="reload the page"):
+        next(batcher.add_recordings("P1", [sent(store, voice(110, 1.0))], batch, ME))
 
 
 def two_people(batcher: Batcher, store: ClipStore) -> Batch:

@@ -134,6 +134,15 @@ def test_sessions_over_the_address_share_raise_store_full(store: ClipStore, monk
     assert store.claim("s5", Visitor(None, "10.0.0.1"))
 
 
+def test_page_with_enrolled_voices_and_no_clips_is_kept_as_long_as_one_with_clips(store: ClipStore) -> None:
+    assert store.claim("s", Visitor("token", "10.0.0.1"))
+    store.keep_state("s")
+    store.sweep(ahead_s=KEEP_S - 60)
+    assert "s" in store._sessions
+    store.sweep(ahead_s=KEEP_S + 1)
+    assert "s" not in store._sessions
+
+
 def test_links_pipes_and_paths_outside_the_store_are_refused(store: ClipStore, tmp_path: Path) -> None:
     """Such a path may lead to a file that the server has open for another visitor."""
     own = file_in(store.new("a", "result"))

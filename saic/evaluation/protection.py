@@ -185,7 +185,8 @@ class ProtectionMeasurer:
         The reference is the ASR transcript of the original, in the language that the ASR hears there:
         1 - (S + D) / N with S substitutions, D deletions and N reference words. Unlike in the WER,
         insertions do not count. In languages without spaces, characters count. Of the original, the
-        first five minutes count, and the same share of the anonymized recording.
+        first five minutes count. If the anonymized recording has another length, its timing is new: the
+        same words end after 7.5 minutes at most.
 
         Parameters
         ----------
@@ -198,8 +199,11 @@ class ProtectionMeasurer:
         """
         if self._asr is None:
             return None
-        share = min(1.0, WORDS_S * SAMPLE_RATE / max(len(original), 1))
-        original, swapped = (wav[: round(share * len(wav))] for wav in (original, swapped))
+        longest = WORDS_S * SAMPLE_RATE
+        original, swapped = (
+            original[:longest],
+            swapped[: longest if len(swapped) == len(original) else 3 * longest // 2],
+        )
         language = self._asr.language(original)
         after_step()
         texts = (normalize(self._asr.transcribe(wav, after_step, language), language) for wav in (original, swapped))

@@ -85,11 +85,15 @@ class _Folder:
 
 @dataclass
 class _Session:
-    """The folders of one page or API client. It is kept while a page is open or a job is active."""
+    """The folders of one page or API client. It is kept while a page is open or a job is active.
+
+    ``holds_state``: whether the page has something to lose beside its folders, such as enrolled voices.
+    """
 
     visitor: Visitor
     named: bool = True
     folders: dict[Path, _Folder] = field(default_factory=dict)
+    holds_state: bool = False
     open_pages: int = 0
     active_jobs: int = 0
     last_seen: float = field(default_factory=time.monotonic)
@@ -337,6 +341,11 @@ class ClipStore:
         """Keep a session while one of its jobs runs or waits."""
         return self._counting(session, "active_jobs")
 
+    def keep_state(self, session: str) -> None:
+        """Keep a session as one that has clips: its page has something to lose."""
+        with self.mutex:
+            self._get_or_add(session).holds_state = True
+
     @contextlib.contextmanager
     def _counting(self, session: str, counter: str) -> Iterator[None]:
         with self.mutex:
@@ -410,7 +419,7 @@ class ClipStore:
 
     def _lifetime_s(self, entry: _Session) -> float:
         """Seconds that an inactive session is kept."""
-        if not entry.folders:
+        if not entry.folders and not entry.holds_state:
             return _IDLE_SESSION_S
         return KEEP_S if entry.named else UNNAMED_KEEP_S
 
@@ -420,6 +429,7 @@ class ClipStore:
             self._remove(folder)
         if entry and (entry.open_pages or entry.active_jobs):  # its name still belongs to the visitor
             entry.folders.clear()
+            entry.holds_state = False
         else:
             self._sessions.pop(session, None)
 

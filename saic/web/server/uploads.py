@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from starlette.types import Message, Receive, Scope
 
 from saic.audio import SUFFIXES
 from saic.errors import UsageError
-from saic.web.server.store import ClipStore, StoreFull
+from saic.web.server.store import FULL, ClipStore, StoreFull
 from saic.web.server.visitors import RateLimiter, Visitor
 from saic.web.texts import texts_of, translated
 
@@ -154,6 +155,8 @@ async def _refusal(error: Exception, limited: LimitedReceive, max_bytes: int) ->
             message, status = str(error), 507
         case UsageError():  # its folder was deleted while it came in
             message, status = str(error), 410
+        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message, status = FULL, 507
         case MultiPartException() | ClientDisconnect() | AttributeError() | ValueError() | OSError():
             return "The upload was not complete. Try again, with one file at a time.", 400, None
         case _:

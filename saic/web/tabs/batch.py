@@ -127,6 +127,8 @@ class Batcher:
         with self._lock:
             if batch.uploads.issuperset(paths):
                 return
+            if len(batch.items) + len(paths) > MAX_FILES:  # what could not be read makes room
+                batch.items = [item for item in batch.items if item.copy or item.is_reading]
             if len(batch.items) + len(paths) > MAX_FILES:
                 raise missing_input(texts.BATCH_TOO_MANY.format(files=MAX_FILES))
             n_earlier, reading = sum(item.subject == subject for item in batch.items), texts.MESSAGES["reading"]

@@ -116,6 +116,7 @@ class Identifier:
         with gradio_errors(request):
             embedding = self.embed(recording.wav, session)
         if not enrolled.removed:
+            self.recordings.store.keep_state(session)
             enrolled.add_clip(name, embedding, recording.notes)
             yield enrolled, list_html(enrolled, texts), gr.skip(), gr.skip()
 
@@ -188,6 +189,7 @@ class Identifier:
             if enrolled.removed:
                 return gr.skip(), gr.skip(), query
             enrolled.removed = True  # replaced
+            self.recordings.store.keep_state(session)
             note = f'<p class="soft">{texts.IDENTIFY_FIRST_HALVES}</p>'
             return bundled, list_html(bundled, texts) + note, query
 

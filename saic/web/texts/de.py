@@ -323,8 +323,8 @@ BATCH_NOTHING = '<p class="empty">Noch keine Aufnahmen.</p>'
 BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Bereit", "Fertig.", "Abgebrochen"
 BATCH_NO_SUBJECT = "Geben Sie der sprechenden Person eine Kennung."
 BATCH_NO_FILES = "Wählen Sie zuerst die Aufnahmen dieser Person."
-BATCH_TOO_MANY = """Ein Stapel fasst höchstens {files} Aufnahmen. Wandeln Sie diese zuerst um, oder verwenden Sie saic
-anonymize für einen Ordner."""
+BATCH_TOO_MANY = """Ein Stapel fasst höchstens {files} Aufnahmen. Laden Sie die Seite für die nächsten neu, sobald Sie
+das ZIP dieser Aufnahmen haben, oder verwenden Sie saic anonymize für einen Ordner."""
 BATCH_EMPTY = "Es gibt nichts umzuwandeln. Fügen Sie zuerst Aufnahmen hinzu."
 
 # --- Explore -----------------------------------------------------------------------------------

@@ -324,7 +324,8 @@ BATCH_NOTHING = '<p class="empty">No recordings yet.</p>'
 BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Ready", "Done.", "Stopped"
 BATCH_NO_SUBJECT = "Give a label for the person who speaks."
 BATCH_NO_FILES = "Choose the recordings of this person first."
-BATCH_TOO_MANY = "A batch has up to {files} recordings. Convert these first, or use saic anonymize for a folder."
+BATCH_TOO_MANY = """A batch has up to {files} recordings. Once you have the ZIP of these, reload the page for the next
+ones, or use saic anonymize for a folder."""
 BATCH_EMPTY = "There is nothing to convert. Add recordings first."
 
 # --- Explore -----------------------------------------------------------------------------------

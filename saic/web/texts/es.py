@@ -320,8 +320,8 @@ BATCH_NOTHING = '<p class="empty">Todavía no hay grabaciones.</p>'
 BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Pendiente", "Convertida.", "Detenida"
 BATCH_NO_SUBJECT = "Dé un código a la persona que habla."
 BATCH_NO_FILES = "Elija primero las grabaciones de esta persona."
-BATCH_TOO_MANY = """Un lote admite hasta {files} grabaciones. Convierta primero estas, o use saic anonymize para una
-carpeta."""
+BATCH_TOO_MANY = """Un lote admite hasta {files} grabaciones. Cuando tenga el ZIP de estas, recargue la página para las
+siguientes, o use saic anonymize para una carpeta."""
 BATCH_EMPTY = "No hay nada que convertir. Añada primero grabaciones."
 
 # --- Explore -----------------------------------------------------------------------------------

@@ -329,8 +329,8 @@ BATCH_NOTHING = '<p class="empty">Pas encore d’enregistrements.</p>'
 BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Prêt", "Terminé.", "Arrêté"
 BATCH_NO_SUBJECT = "Donnez un code à la personne qui parle."
 BATCH_NO_FILES = "Choisissez d’abord les enregistrements de cette personne."
-BATCH_TOO_MANY = """Un lot contient jusqu’à {files} enregistrements. Convertissez d’abord ceux-ci, ou utilisez saic
-anonymize pour un dossier."""
+BATCH_TOO_MANY = """Un lot contient jusqu’à {files} enregistrements. Une fois le ZIP de ceux-ci téléchargé, rechargez
+la page pour les suivants, ou utilisez saic anonymize pour un dossier."""
 BATCH_EMPTY = "Il n’y a rien à convertir. Ajoutez d’abord des enregistrements."
 
 # --- Explore -----------------------------------------------------------------------------------
