@@ -214,6 +214,8 @@ class Source:
         (1, 1, T) of 0 and 1: speech frames.
     kept
         (T,) bool: frames of the main speaker.
+    loud
+        (T,) bool: those of them that hold no knock; the loudest give the level of the speech.
     span
         First of them near the speech level, and the frame after the last one.
     power
@@ -252,6 +254,7 @@ class Source:
             self.mel.append(log_mel_of_part(wav, start, stop, device)[None])
             on_window()
         self.mask = torch.from_numpy(speech)[None, None].to(self.mel[:1])
+        self.loud = self.kept & (self.mask[0, 0] > 0)
         self.power = torch.cat([mel_power(part) for part in self.mel.blocks(WINDOW_FRAMES)], dim=-1)
         self.f0 = torch.from_numpy(track_f0(wav, on_window)).to(self.mask)[None]
 
@@ -304,7 +307,13 @@ def _corrected(parts: Iterator[Tensor], corrections: Spool, share: float) -> Ite
         place += part.shape[-1]
 
 
-def muted(parts: Iterator[Tensor], kept: Tensor, source_power: Tensor | None, inside: Tensor | None = None) -> Spool:
+def muted(
+    parts: Iterator[Tensor],
+    kept: Tensor,
+    loud: Tensor,
+    source_power: Tensor | None,
+    inside: Tensor | None = None,
+) -> Spool:
     """A log-mel in parts (1, 80, n) with all but the kept frames at the floor: a spool (80, T).
 
     See :func:`saic.signal.masking.mute`, :func:`~saic.signal.masking.fade` and
@@ -314,6 +323,8 @@ def muted(parts: Iterator[Tensor], kept: Tensor, source_power: Tensor | None, in
     ----------
     kept
         (T,) bool.
+    loud
+        (T,) bool: the frames to whose loudest all levels refer, see :attr:`Source.loud`.
     source_power
         (1, 1, T) :func:`saic.signal.masking.mel_power` of the source, which limits the level of quiet
         frames; None sets no limit.
@@ -325,7 +336,7 @@ def muted(parts: Iterator[Tensor], kept: Tensor, source_power: Tensor | None, in
     for part in parts:
         mel.append(part)
         powers.append(mel_power(part))
-    change = None if source_power is None else quiet_change(torch.cat(powers, dim=-1), source_power, kept)
+    change = None if source_power is None else quiet_change(torch.cat(powers, dim=-1), source_power, loud)
     gain, made = fade(kept), Spool()
     if inside is not None:
         gain = gain * inside

@@ -275,7 +275,7 @@ class Pipeline:
         recording = self._open(source, steps)
         steps.enter("Analyzing the target voice", 0.1)
         voice = targets if isinstance(targets, Voice) else self.voice(targets)
-        return self._convert(recording, voice, profile, seed, reconstruct, steps)
+        return self._convert(recording, voice.to(self.device), profile, seed, reconstruct, steps)
 
     def anonymize(
         self,
@@ -605,19 +605,19 @@ class Pipeline:
         mels, wavs, f0_hz = {"original": source.mel}, {}, {"original": source.f0[0]}
         if reconstruct:
             made = reconstruct_source(self.model, source, content, steps)
-            mels["reconstructed"] = muted(made, kept, source.power)
+            mels["reconstructed"] = muted(made, kept, source.loud, source.power)
             f0_hz["reconstructed"] = source.f0[0] * kept
             steps.enter("Vocoding the reconstruction", 0.35, 0.65, len(windowed.windows(len(kept))))
             wavs["reconstructed"] = self._vocode(mels["reconstructed"], source.f0[0], len(source.wav), steps)
-        power, f0, mask, inside = source.power, source.f0, source.mask, None
+        power, f0, mask, loud, inside = source.power, source.f0, source.mask, source.loud, None
         if profile == STRICT:
             stride = self.prosody.stride
             change = windowed.code_change(content)
             timing = new_timing(change, kept, source.span, stride, float(self.prosody.rate), _random(seed))
             content = windowed.retimed(content, timing, stride)
             inside = timing.inside(len(kept))
-            power, f0, mask, kept = (timing.frames(x) for x in (power, f0, mask, kept))
-            mask, kept = mask * inside, kept & inside
+            power, f0, mask, kept, loud = (timing.frames(x) for x in (power, f0, mask, kept, loud))
+            mask, kept, loud = mask * inside, kept & inside, loud & inside
         if profile != PROSODY_KEPT:
             slow = slow_contour(f0) if profile == BALANCED else None
             prediction = windowed.predict_prosody(self.prosody, content, mask, slow)
@@ -625,8 +625,8 @@ class Pipeline:
         made, f0 = convert_source(self.model, content, f0, mask, voice, steps)
         if profile == STRICT:
             # Quiet frames fade like pauses: at the source's own level they would tell its room.
-            kept, power = kept & ~quiet_frames(power, kept), None
-        mels["converted"] = muted(made, kept, power, inside)
+            kept, power = kept & ~quiet_frames(power, loud), None
+        mels["converted"] = muted(made, kept, loud, power, inside)
         f0_hz["converted"] = f0[0] * kept
         steps.enter("Vocoding the new voice", 0.65 if reconstruct else 0.35, 1.0, len(windowed.windows(len(kept))))
         n_samples = len(kept) * HOP_SAMPLES if profile == STRICT else len(source.wav)

@@ -88,6 +88,16 @@ def test_invalid_line_is_reported_by_number_without_file_name(tmp_path, second_l
     assert "secret" not in str(caught.value)
 
 
+def test_path_on_another_drive_is_absolute(tmp_path, monkeypatch):
+    def other_drive(path, start):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr("os.path.relpath", other_drive)
+    clip = manifest.Clip(tmp_path / "a.wav", "u", "s", None, 1.0, None, "train")
+    (line,) = manifest.to_lines([clip], tmp_path / "elsewhere").splitlines()
+    assert json.loads(line)["path"] == (tmp_path / "a.wav").as_posix()
+
+
 def test_blank_lines_and_extra_keys_are_ignored(tmp_path):
     _wav(tmp_path / "a/1.wav")
     assert len(manifest.read(_manifest(tmp_path, "", ROW | {"note": "x"}, ""))) == 1

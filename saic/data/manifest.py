@@ -128,6 +128,14 @@ def numbered_errors(number: int, n_corpora: int) -> Iterator[None]:
         raise type(error)(f"Corpus {number}: {error}") from None
 
 
+def path_from(path: Path, folder: Path) -> str:
+    """A path relative to a folder, or absolute if it is on another drive of Windows; with slashes."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:
+        return Path(os.path.abspath(path)).as_posix()
+
+
 def write(path: str | os.PathLike, clips: Iterable[Clip]) -> None:
     """Write a manifest at ``path``, atomically, with clip paths relative to its folder.
 
@@ -138,12 +146,12 @@ def write(path: str | os.PathLike, clips: Iterable[Clip]) -> None:
 
 
 def to_lines(clips: Iterable[Clip], folder: Path) -> str:
-    """Text of the manifest, with clip paths relative to ``folder``."""
+    """Text of the manifest, with clip paths relative to ``folder``, or absolute on another drive of Windows."""
     lines = []
     for clip in clips:
         row = {key: getattr(clip, key) for key in _KEYS}
         row |= {key: value for key in _OPTIONAL_KEYS if (value := getattr(clip, key)) is not None}
-        row["path"] = Path(os.path.relpath(clip.path, folder)).as_posix()
+        row["path"] = path_from(clip.path, folder)
         line = json.dumps(row, ensure_ascii=False)
         # A file name that is not UTF-8 is kept by escapes.
         lines.append((line if _is_unicode(line) else json.dumps(row)) + "\n")

@@ -246,7 +246,7 @@ def _log_left_out(left_out: LeftOut, dataset: PartitionedSet, clips: list[manife
     folder, paths = data if data.is_dir() else data.parent, {clip.utterance: clip.path for clip in clips}
     for reason, utterances in dataset.unusable.items():
         for utterance in utterances:
-            left_out.add(reason, Path(os.path.relpath(paths[utterance], folder)).as_posix())
+            left_out.add(reason, manifest.path_from(paths[utterance], folder))
     if left_out:
         _log.warning("%s", left_out.listing())
 

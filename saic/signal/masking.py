@@ -137,15 +137,15 @@ def mel_power(mel: Tensor) -> Tensor:
     return mel.float().mul(2).exp().sum(dim=1, keepdim=True)
 
 
-def quiet_change(power: Tensor, source_power: Tensor, kept: Tensor) -> Tensor:
+def quiet_change(power: Tensor, source_power: Tensor, loud: Tensor) -> Tensor:
     """Change of a log-mel, (B, 1, T), that lets it be no louder than its source where that is quiet.
 
     Where the source is at least 25 dB below its speech, the result is not louder relative to its own
-    speech than the source is, within 50 ms. The arguments are the :func:`mel_power` of both, and the
-    kept frames.
+    speech than the source is, within 50 ms. The arguments are the :func:`mel_power` of both, and (T,)
+    bool, the frames to whose loudest levels refer.
     """
-    allowed = _level_nearby(source_power, kept)
-    excess = (_relative_level(power, kept) - allowed).clamp_min(0)
+    allowed = _level_nearby(source_power, loud)
+    excess = (_relative_level(power, loud) - allowed).clamp_min(0)
     return torch.where(allowed < _QUIET_DB, -excess, 0.0) / _DB_PER_NEPER
 
 
@@ -159,17 +159,17 @@ def fade(kept: Tensor) -> Tensor:
     return gain
 
 
-def quiet_frames(power: Tensor, kept: Tensor) -> Tensor:
+def quiet_frames(power: Tensor, loud: Tensor) -> Tensor:
     """(T,) bool: where a log-mel of (1, 1, T) power is at least 25 dB below its speech, for 50 ms on each side."""
-    return (_level_nearby(power, kept) < _QUIET_DB)[0, 0]
+    return (_level_nearby(power, loud) < _QUIET_DB)[0, 0]
 
 
-def _level_nearby(power: Tensor, kept: Tensor) -> Tensor:
+def _level_nearby(power: Tensor, loud: Tensor) -> Tensor:
     """(B, 1, T) highest relative level within 50 ms."""
-    return F.max_pool1d(_relative_level(power, kept), 2 * _LIMIT_FRAMES + 1, 1, _LIMIT_FRAMES)
+    return F.max_pool1d(_relative_level(power, loud), 2 * _LIMIT_FRAMES + 1, 1, _LIMIT_FRAMES)
 
 
-def _relative_level(power: Tensor, kept: Tensor) -> Tensor:
-    """(B, 1, T) level of every frame in dB re the loudest 100 ms of the kept frames."""
-    speech = F.avg_pool1d(power * kept, _LEVEL_FRAMES, 1, _LEVEL_FRAMES // 2).amax(dim=-1, keepdim=True)
+def _relative_level(power: Tensor, loud: Tensor) -> Tensor:
+    """(B, 1, T) level of every frame in dB re the loudest 100 ms of the loud frames."""
+    speech = F.avg_pool1d(power * loud, _LEVEL_FRAMES, 1, _LEVEL_FRAMES // 2).amax(dim=-1, keepdim=True)
     return 10 * (power / speech.clamp_min(FLOOR**2)).log10()

@@ -16,7 +16,7 @@ _LEVEL_FRAMES = 8  # 100 ms, over which the level is averaged
 _KNOCK_DB = 15.0  # by which knocks exceed the loudest 100 ms of speech
 _KNOCK_FRAMES = 8  # 0.1 s: no word is as short
 _LONG_KNOCK_FRAMES = 40  # 0.5 s: a knock may be as long, but has no pitch
-_MAX_KNOCKS = 100
+_MAX_KNOCKS = 1_000
 _RINGING_FRAMES = 8  # 100 ms
 _HANGOVER_FRAMES = 4  # 50 ms before and after speech, which keep word edges and stop closures
 
@@ -163,8 +163,10 @@ def _speech_level(wav: Samples, power: np.ndarray) -> tuple[float, np.ndarray]:
     limit = level * _ratio(_KNOCK_DB)
     if averaged.max() <= limit or level < _ratio(_SILENCE_DB) or not _has_pitch(wav, *_loudest_burst(left)):
         return averaged.max(), no_knock
-    # A knock also rings in the high-pass filter, before and after it.
-    return averaged[averaged <= limit].max(), _dilate(power > limit, _RINGING_FRAMES, _RINGING_FRAMES)
+    # A knock also rings in the high-pass filter, before and after it, and fades out.
+    is_knock = _dilate(power > limit, _RINGING_FRAMES, _RINGING_FRAMES)
+    quiet = np.convolve(np.where(is_knock, 0.0, power), np.full(_LEVEL_FRAMES, 1 / _LEVEL_FRAMES))
+    return quiet.max(), is_knock
 
 
 def _loudest_burst(averaged: np.ndarray) -> tuple[int, int]:
