@@ -68,8 +68,7 @@ def plan_recording(source: Path, output: Path, format: str | None = None) -> Ite
         raise UsageError("IN is a recording, so --output must name a file. It is a folder.")
     if format and FORMATS.get(output.suffix.lower()) != format:
         raise UsageError("The suffix of --output chooses the format of a recording. Leave out --format.")
-    item = Item(1, source, output, source.name, output.name)
-    return item
+    return Item(1, source, output, source.name, output.name)
 
 
 def plan_folder(source: Path, output: Path, suffix: str, naming: Naming) -> tuple[list[Item], int]:
