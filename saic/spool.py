@@ -63,7 +63,7 @@ class Spool(Generic[Array]):
 
         Raises
         ------
-        DiskError, UsageError
+        DiskError
             The temporary file cannot be written.
         """
         if part.shape[-1] == 0 and self._length:
@@ -110,7 +110,7 @@ class Spool(Generic[Array]):
         try:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115
         except OSError as error:  # on a full disk too, tempfile says that there is no usable folder
-            raise files.DiskError(f"A temporary file cannot be made: {error.strerror}.") from None
+            raise _failure(error) from None
         for part in parts:
             self._write(part)
 
@@ -121,7 +121,7 @@ class Spool(Generic[Array]):
             self._file.seek(0, 2)
             self._file.write(data)
         except OSError as error:
-            raise files.as_usage_error(error, "A temporary file cannot be written") from None
+            raise _failure(error) from None
 
     def _read(self, start: int, stop: int) -> Array:
         data = np.empty((stop - start, *self._frame_shape), dtype=_as_numpy(self._like).dtype)
@@ -130,7 +130,7 @@ class Spool(Generic[Array]):
                 self._file.seek(start * (data.nbytes // (stop - start)))
                 self._file.readinto(data)
         except OSError as error:
-            raise files.as_usage_error(error, "A temporary file cannot be read") from None
+            raise _failure(error) from None
         data = np.ascontiguousarray(np.moveaxis(data, 0, -1))
         if isinstance(self._like, np.ndarray):
             return data
@@ -163,6 +163,10 @@ def share_heaps() -> None:
 def _malloc_trim() -> Callable[[int], int] | None:
     """The function of glibc; None elsewhere."""
     return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+
+
+def _failure(error: OSError) -> files.DiskError:
+    return files.DiskError(f"A temporary file cannot be written or read: {error.strerror}.")
 
 
 def _as_numpy(part: Array) -> np.ndarray:

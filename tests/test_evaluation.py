@@ -853,6 +853,21 @@ def test_privacy_is_measured_on_all_corpora_together_and_heads_the_report(attack
     assert (out / "plots" / "eer_by_seconds.png").is_file()
 
 
+def test_privacy_is_measured_though_no_corpus_can_be_measured_otherwise(attacked, tmp_path, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise DataError("Too few speakers.")
+
+    monkeypatch.setattr("saic.evaluation.linkage.outputs.round_trip", lossless)
+    monkeypatch.setattr("saic.evaluation.run._measure_corpus", fail)
+    arguments = {"pipeline": TilingPipeline(), "evaluators": Evaluators([]), "quick": True, "attacked": ["pseudonym"]}
+    evidence = [SpectrumEmbedder()]
+    report = evaluate(attacked, "attack", tmp_path / "out", evidence=evidence, **arguments)
+    assert report["corpora"] == {} and report["privacy"]["systems"]["pseudonym"]
+    assert caplog.text.count("was left out") == 2
+    with pytest.raises(DataError, match="None of the corpora"):
+        evaluate(attacked, "attack", tmp_path / "none", evidence=evidence, only=["words"], **arguments)
+
+
 def _privacy(eer_by_part: dict[str, float], n: int = 9) -> dict:
     """A report of the linkage evaluation at 15 s with one attacker."""
     figures = {

@@ -1,4 +1,4 @@
-"""External anonymizers: a command's output is read; a command that fails or hangs raises a UsageError."""
+"""External anonymizers: a command's output is read; a command that fails or hangs raises an AudioError."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saic.errors import UndecodableAudio, UsageError
+from saic.errors import AudioError, UndecodableAudio, UsageError
 from saic.evaluation import external
 from saic.evaluation.external import chimera, run_anonymizer
 from tests.conftest import RATE, voice
@@ -47,21 +47,26 @@ def test_no_shell_reads_the_command(tmp_path: Path):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["/no/such/program"], "cannot be started"),
         (script("import no_such_module"), "status 1: ModuleNotFoundError"),
         (script("import sys; sys.exit(open(sys.argv[1] + '.gone'))"), "status 1: FileNotFound"),
         (script("pass"), "no output"),
     ],
 )
-def test_command_that_fails_raises_usage_error(command, message):
-    with pytest.raises(UsageError, match=message) as error:
+def test_command_that_fails_on_a_recording_raises_audio_error(command, message):
+    """The evaluation counts it as an output without speech, and goes on."""
+    with pytest.raises(AudioError, match=message) as error:
         run_anonymizer(command, WAV)
     assert "saic" not in str(error.value).lower() and "/tmp" not in str(error.value)
 
 
+def test_command_that_cannot_be_started_raises_usage_error():
+    with pytest.raises(UsageError, match="cannot be started"):
+        run_anonymizer(["/no/such/program"], WAV)
+
+
 def test_command_that_hangs_is_ended():
     began = time.monotonic()
-    with pytest.raises(UsageError, match=r"longer than 0\.5 s"):
+    with pytest.raises(AudioError, match=r"longer than 0\.5 s"):
         run_anonymizer(script("while True: pass"), WAV, timeout_s=0.5)
     assert time.monotonic() - began < 20
 
@@ -75,6 +80,9 @@ def test_chimera_without_its_environment_raises_usage_error(monkeypatch):
     monkeypatch.delenv(external.CHIMERA_PYTHON, raising=False)
     with pytest.raises(UsageError, match=external.CHIMERA_PYTHON):
         chimera(WAV, seed=0)
+    monkeypatch.setenv(external.CHIMERA_PYTHON, "/no/such/python")
+    with pytest.raises(UsageError, match="cannot be started"):
+        external.require_environment()
     monkeypatch.setenv(external.CHIMERA_PYTHON, sys.executable)
     with pytest.raises(UsageError, match="No module named 'chimera'"):
         chimera(WAV, seed=0)
@@ -97,5 +105,6 @@ def test_chimera_is_called_with_seed_as_key_and_its_strongest_preset(monkeypatch
     monkeypatch.setenv(external.CHIMERA_PYTHON, str(python))
     assert len(chimera(WAV, seed=7)) == RATE
     metadata.write_text(metadata.read_text().replace("0.2.0", "0.3.0"))
+    external._require_chimera.cache_clear()
     with pytest.raises(UsageError, match=r"chimera-voice 0\.3\.0 instead of 0\.2\.0"):
         chimera(WAV, seed=7)

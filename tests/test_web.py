@@ -16,7 +16,7 @@ import sys
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -146,6 +146,23 @@ def anonymizer(recordings: Recordings, examples: list[Example]) -> Anonymizer:
 def converter(recordings: Recordings, pipeline=None, asr=None) -> Converter:
     pipeline = pipeline or FakePipeline()
     return Converter(pipeline, recordings, ProtectionMeasurer(FakePipeline(), asr))
+
+
+@pytest.fixture
+def busy_after_conversion(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it: the server then has no room for another job once a conversion is done."""
+
+    def begin() -> None:
+        convert = Converter.convert
+
+        def convert_and_fill_up(*arguments, **options):
+            result = convert(*arguments, **options)
+            monkeypatch.setattr("saic.web.server.jobs.MAX_JOBS_PER_SESSION", 0)
+            return result
+
+        monkeypatch.setattr(Converter, "convert", convert_and_fill_up)
+
+    return begin
 
 
 @pytest.fixture
@@ -364,6 +381,19 @@ def test_recording_without_words_is_told_as_such(run, anonymizer: Anonymizer, mo
     assert "finds no words" in card and "is installed" not in card
 
 
+def test_reports_come_though_the_words_cannot_be_counted(run, anonymizer: Anonymizer, monkeypatch, caplog) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("/data/jane")
+
+    run, _ = run
+    anonymizer.run_conversion(run, ME, NO_PROGRESS)
+    monkeypatch.setattr(ProtectionMeasurer, "has_asr", True)
+    monkeypatch.setattr(ProtectionMeasurer, "measure_words_kept", fail)
+    card, *reports = anonymizer.count_words(run, ME)
+    assert "recognizer was stopped" in card and all(Path(report["value"]).is_file() for report in reports)
+    assert "MemoryError" in caplog.text and "jane" not in caplog.text
+
+
 def test_missing_input_or_consent_raises_error(anonymizer: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> None:
     warned = []
     monkeypatch.setattr(gr, "Warning", warned.append)
@@ -557,15 +587,32 @@ def test_late_plain_copy_does_not_replace_newer_recording(anonymizer, recordings
 
 
 def test_failed_upload_leaves_its_player_and_the_server_and_a_newer_one_stays(
-    anonymizer: Anonymizer, recordings, store, upload: Path, monkeypatch
+    anonymizer: Anonymizer, recordings, store, upload: Path
 ) -> None:
     newer = sent(store, voice(110, 2.0))
-    monkeypatch.setattr("saic.web.server.jobs.MAX_JOBS_PER_SESSION", 0)
-    with pytest.raises(gr.Error, match="busy"):
+    upload.write_bytes(b"RIFF")
+    with pytest.raises(gr.Error, match="decoded"):
         anonymizer.decode_source(str(upload), ME)
     assert not upload.exists()
     assert recordings.copy_of(str(upload), ME) == (str(upload), None)
     assert recordings.copy_of(newer, ME) == gr.skip()
+
+
+def test_recording_stays_if_the_server_is_busy_and_is_converted_later(
+    anonymizer: Anonymizer, recordings, upload: Path, monkeypatch
+) -> None:
+    with monkeypatch.context() as busy:
+        busy.setattr("saic.web.server.jobs.MAX_JOBS_PER_SESSION", 0)
+        with pytest.raises(gr.Error, match="busy"):
+            anonymizer.decode_source(str(upload), ME)
+    monkeypatch.setattr(recordings.jobs, "deadline_s", 0.0)
+    with pytest.raises(gr.Error, match="too long"):
+        anonymizer.decode_source(str(upload), ME)
+    monkeypatch.undo()
+    assert recordings.copy_of(str(upload), ME) == gr.skip()  # the player keeps it
+    run = Run(str(upload), None, PSEUDONYM, BALANCED)
+    anonymizer.run_conversion(run, ME, NO_PROGRESS)
+    assert run.result is not None and not upload.exists()
 
 
 def test_player_of_an_upload_that_is_being_decoded_stays(recordings, store, upload: Path) -> None:
@@ -1222,6 +1269,27 @@ def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, e
     assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
 
 
+def test_recording_of_a_batch_that_a_busy_server_did_not_take_is_read_later(
+    batcher, store: ClipStore, monkeypatch
+) -> None:
+    path = sent(store, voice(150, 1.0))
+    with monkeypatch.context() as busy:
+        busy.setattr("saic.web.server.jobs.MAX_JOBS_PER_SESSION", 0)
+        *_, (batch, listed, *_) = batcher.add_recordings("P1", [path], Batch(), ME)
+    assert "busy" in listed and batch.items[0].copy is None
+    *_, (listed, archive, _) = batcher.convert_all(batch, "any", BALANCED, ME)
+    assert listed.count("Done.") == 1 and archive["interactive"] and not Path(path).exists()
+
+
+def test_recording_of_a_batch_is_not_lost_once_it_is_converted(
+    batcher, store: ClipStore, busy_after_conversion
+) -> None:
+    *_, (batch, *_) = batcher.add_recordings("P1", [sent(store, voice(150, 1.0))], Batch(), ME)
+    busy_after_conversion()
+    *_, (listed, _, _) = batcher.convert_all(batch, "any", BALANCED, ME)
+    assert listed.count("Done.") == 1
+
+
 def test_batch_can_be_stopped_and_keeps_what_is_done(recordings, examples, store: ClipStore, monkeypatch) -> None:
     warned = []
     monkeypatch.setattr(gr, "Warning", warned.append)
@@ -1862,6 +1930,13 @@ def test_client_converts_identifies_explores_and_deletes(client: Client, files, 
     }
     assert client.predict(api_name="/delete") == "Deleted."
     assert not kept()
+
+
+def test_client_gets_what_was_converted_though_the_server_is_busy_by_then(
+    client: Client, files, busy_after_conversion
+) -> None:
+    busy_after_conversion()
+    assert len(client.predict(files["Jane Doe"], api_name="/anonymize")) == 5
 
 
 def test_client_chooses_a_profile_and_gets_the_report(client: Client, files) -> None:

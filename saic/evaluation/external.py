@@ -6,6 +6,7 @@ It is never imported, because it depends on GPL code. Its environment:
 ``python3.11 -m venv DIR && DIR/bin/pip install chimera-voice==0.2.0``.
 """
 
+import functools
 import os
 import subprocess
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from saic import audio
-from saic.errors import UsageError
+from saic.errors import AudioError, UsageError
 
 CHIMERA_PYTHON = "SAIC_CHIMERA_PYTHON"
 """Environment variable: the interpreter of the environment that has ``chimera-voice``."""
@@ -25,14 +26,18 @@ TIMEOUT_S = 120.0
 
 # "extreme" is the strongest preset, and equals the default. Without n_speakers, Chimera splits every
 # recording into two to eight speakers, and converts the speech of one speaker to several voices.
-_CHIMERA = f"""
+_CHIMERA = """
+import sys
+import chimera
+key, source, output = sys.argv[1:]
+chimera.mask_file(source, output, key=key, preset="extreme", n_speakers=1, subtype="PCM_16")
+"""
+_CHECK = f"""
 import importlib.metadata, sys
 import chimera
 version = importlib.metadata.version("chimera-voice")
 if version != "{CHIMERA_VERSION}":
     sys.exit(f"chimera-voice {{version}} instead of {CHIMERA_VERSION}")
-key, source, output = sys.argv[1:]
-chimera.mask_file(source, output, key=key, preset="extreme", n_speakers=1, subtype="PCM_16")
 """
 
 
@@ -41,21 +46,37 @@ def chimera(wav: np.ndarray, *, seed: int) -> np.ndarray:
 
     The seed is the key. Each recording should have its own: the shift depends on the key alone.
 
-    Parameters and errors are those of :func:`run_anonymizer`; UsageError also if no interpreter is
-    named.
+    Parameters and errors are those of :func:`run_anonymizer`, and of :func:`require_environment`.
     """
     return run_anonymizer([require_environment(), "-I", "-c", _CHIMERA, str(seed)], wav)
 
 
 def require_environment() -> str:
-    """The interpreter of the environment that has Chimera; UsageError if none is named."""
+    """The interpreter of the environment that has Chimera.
+
+    Raises
+    ------
+    UsageError
+        None is named, or its Chimera is missing, broken or of another version.
+    """
     python = os.environ.get(CHIMERA_PYTHON)
     if not python:
         raise UsageError(
             f"Chimera needs an environment of its own. Set {CHIMERA_PYTHON} to the Python of one "
             f"that has chimera-voice {CHIMERA_VERSION}."
         )
+    _require_chimera(python)
     return python
+
+
+@functools.cache
+def _require_chimera(python: str) -> None:
+    try:
+        done = subprocess.run([python, "-I", "-c", _CHECK], capture_output=True, text=True, errors="replace")
+    except (OSError, ValueError):
+        raise UsageError(f"The Python of {CHIMERA_PYTHON} cannot be started. Check its path.") from None
+    if done.returncode:
+        raise UsageError(f"The Chimera of {CHIMERA_PYTHON} cannot be used: {_last_line(done.stderr)}")
 
 
 def run_anonymizer(command: Sequence[str], wav: np.ndarray, *, timeout_s: float = TIMEOUT_S) -> np.ndarray:
@@ -78,9 +99,10 @@ def run_anonymizer(command: Sequence[str], wav: np.ndarray, *, timeout_s: float 
     Raises
     ------
     UsageError
-        The command cannot be started, fails, takes too long, or writes no file.
+        The command cannot be started.
     AudioError
-        The file that it wrote is not a recording.
+        It fails on this recording: it ends with an error, takes too long, or writes no file or one that
+        is not a recording.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, output, log = (Path(folder, name) for name in ("input.wav", "output.wav", "errors.txt"))
@@ -95,12 +117,17 @@ def run_anonymizer(command: Sequence[str], wav: np.ndarray, *, timeout_s: float 
                     timeout=timeout_s,
                 )
             except subprocess.TimeoutExpired:
-                raise UsageError(f"The external anonymizer took longer than {timeout_s:g} s.") from None
+                raise AudioError(f"The external anonymizer took longer than {timeout_s:g} s.") from None
             except (OSError, ValueError):
                 raise UsageError("The command of the external anonymizer cannot be started. Check its path.") from None
         if done.returncode:
-            lines = log.read_text(errors="replace").replace(folder, "").strip().splitlines() or ["no message"]
-            raise UsageError(f"The external anonymizer ended with status {done.returncode}: {lines[-1][:200]}")
+            reason = _last_line(log.read_text(errors="replace").replace(folder, ""))
+            raise AudioError(f"The external anonymizer ended with status {done.returncode}: {reason}")
         if not output.is_file():
-            raise UsageError("The external anonymizer wrote no output.")
+            raise AudioError("The external anonymizer wrote no output.")
         return audio.load(output)
+
+
+def _last_line(errors: str) -> str:
+    """The last line that a process wrote, at most 200 characters of it."""
+    return (errors.strip().splitlines() or ["no message"])[-1][:200]

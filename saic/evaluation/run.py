@@ -132,8 +132,6 @@ def evaluate(
                 if len(paths) == 1:
                     raise
                 _log.warning("Corpus %s was left out but for privacy. %s", name, error)
-    if chosen - {"privacy"} and not measured:
-        raise DataError("None of the corpora can be measured.")
     privacy, claims = None, ["Privacy was not asked for."]
     if "privacy" in chosen:
         try:
@@ -156,6 +154,8 @@ def evaluate(
             claims = [f"Privacy was not measured. {error}"]
         else:
             claims = report.privacy_claims(privacy)
+    if not measured and privacy is None:
+        raise DataError("None of the corpora can be measured.")
     result = report.build(
         measured,
         privacy=privacy,

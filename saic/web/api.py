@@ -68,10 +68,11 @@ def register_endpoints(
         with gradio_errors():
             session, profile = session_of(request), converter.require_profile(profile)
             paths = [_path(source), _path(target) if target else bundled[0]]
-            with converter.job(session):
+            with converter.job(session) as job:  # one for all: none of its steps finds no room
                 voice, other = inbox.read_all(paths, session)
                 result = converter.convert(voice.wav, NewVoice("target", wav=other.wav), session, profile)
-            return described(result, voice.notes, other.notes, session)
+                job.renew()
+                return described(result, voice.notes, other.notes, session)
 
     def anonymize(
         source: FileData,
@@ -102,10 +103,11 @@ def register_endpoints(
             if not isinstance(seed, int | None) or not isinstance(subject, str | None):
                 raise UsageError("A seed is a whole number, and a subject is a text.")
             new_voice = anonymizer.pseudonym(register or "any", (subject or "").strip(), seed)
-            with converter.job(session):
+            with converter.job(session) as job:
                 voice = inbox.read(_path(source), session)
                 result = converter.convert(voice.wav, new_voice, session, profile)
-            return described(result, voice.notes, (), session)
+                job.renew()
+                return described(result, voice.notes, (), session)
 
     def described(result: Result, notes: Sequence[str], target_notes: Sequence[str], session: str) -> tuple:
         """What `convert` and `anonymize` return."""

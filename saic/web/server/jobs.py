@@ -27,7 +27,7 @@ DEADLINE_S = 180.0
 MAX_JOBS = 40
 """Jobs that run or wait at once."""
 
-MAX_JOBS_PER_SESSION = 4
+MAX_JOBS_PER_SESSION = 8
 """Jobs of one page or API client that run or wait at once."""
 
 MAX_ADDRESS_SHARE = 0.25
@@ -41,6 +41,10 @@ _TOO_LONG = "This took too long and was stopped. Try again later, or with a shor
 _BUSY = "The server is busy with other work of yours or of others. Try again in a minute."
 
 _log = logging.getLogger(__name__)
+
+
+class Overloaded(UsageError):
+    """There is no room for another job, or a job is past its deadline."""
 
 
 def cores() -> int:
@@ -63,17 +67,21 @@ class Job:
         """Whether it has had a core."""
         return self.charged_until < math.inf
 
+    def renew(self) -> None:
+        """Move the deadline to that of a job that begins now: the next of several long steps gets the same time."""
+        self._deadline = time.monotonic() + self._jobs.deadline_s
+
     @property
     def left_s(self) -> float:
         """Seconds until the deadline."""
         return max(0.0, self._deadline - time.monotonic())
 
     def check(self) -> None:
-        """Give way to other jobs after a time slice; UsageError if stopped or past the deadline."""
+        """Give way to other jobs after a time slice; UsageError if stopped, Overloaded if past the deadline."""
         if self.stopped:
             raise UsageError(_STOPPED)
         if self.left_s == 0:
-            raise UsageError(_TOO_LONG)
+            raise Overloaded(_TOO_LONG)
         if time.monotonic() - self.charged_until > _TIME_SLICE_S:
             self._jobs.give_way(self)
 
@@ -121,7 +129,7 @@ class Jobs:
 
         Raises
         ------
-        UsageError (stopped, past the deadline, or too many jobs of this session or address)
+        UsageError (stopped), Overloaded (past the deadline, or too many jobs of this session or address)
         """
         if getattr(self._current, "job", None):
             yield self._current.job
@@ -179,7 +187,7 @@ class Jobs:
         self.stop(*{job.session for job in (*self.running, *self.waiting)})
 
     def _admit(self, job: Job) -> None:
-        """Add a job to those that wait; UsageError if its session or address has too many."""
+        """Add a job to those that wait; Overloaded if its session or address has too many."""
         with self._changed:
             admitted = [*self.running, *self.waiting]
             of_session = sum(other.session == job.session for other in admitted)
@@ -188,7 +196,7 @@ class Jobs:
             if of_session >= MAX_JOBS_PER_SESSION or not within_fair_share(
                 of_address + 1, others, MAX_JOBS, MAX_ADDRESS_SHARE
             ):
-                raise UsageError(_BUSY)
+                raise Overloaded(_BUSY)
             self.waiting.append(job)
 
     def _wait_for_core(self, job: Job, on_wait: Callable[[int], None] = lambda n_ahead: None) -> None:
@@ -197,7 +205,7 @@ class Jobs:
                 if job.stopped:
                     raise UsageError(_STOPPED)
                 if job.left_s == 0:
-                    raise UsageError(_TOO_LONG)
+                    raise Overloaded(_TOO_LONG)
                 if self._next() is job:
                     self.waiting.remove(job)
                     self.running.append(job)

@@ -22,7 +22,7 @@ from saic.audio.sandbox import Sandbox
 from saic.errors import TooLong, UsageError
 from saic.signal.vad import require_speech
 from saic.spool import Spool
-from saic.web.server.jobs import DEADLINE_S, MAX_JOBS, Job, Jobs, cores
+from saic.web.server.jobs import DEADLINE_S, MAX_JOBS, Job, Jobs, Overloaded, cores
 from saic.web.server.store import FULL, GONE, ClipStore, StoreFull
 
 MAX_MINUTES = 60.0
@@ -157,8 +157,9 @@ class Recordings:
     def take_in(self, path: str | None, session: str, kind: str) -> str | dict | None:
         """Replace an upload by a 16 kHz WAV of the session; returns its path.
 
-        If that fails, the upload is deleted all the same. Returns `gr.skip()` if the path is not of an
-        upload, or if another call takes it in.
+        If that fails, the upload is deleted all the same, but if there was no room for the job (`Overloaded`):
+        then a later call may take it in. Returns `gr.skip()` if the path is not of an upload, or if another
+        call takes it in.
         """
         if path is None or path in self._wanted_copies or not self.store.is_upload(Path(path)):
             return gr.skip()
@@ -166,9 +167,13 @@ class Recordings:
         try:
             with self.job("take in", session):
                 self.load(path, session)
+        except Overloaded:
+            raise
+        except BaseException:
+            self.store.discard(Path(path))
+            raise
         finally:
             self._wanted_copies.pop(path, None)
-            self.store.discard(Path(path))
         return self.current_path(path)
 
     def current_path(self, path: str | None) -> str | None:
@@ -179,7 +184,7 @@ class Recordings:
         """Path of an upload that was taken in, and of its copy, which the player then shows.
 
         The copy is None if the upload could not be taken in. Returns `gr.skip()` if `path` is not of an
-        upload, or if the upload is still being taken in.
+        upload, or if the upload is still being taken in or may be so later.
         """
         if path is None or path in self._wanted_copies:
             return gr.skip()

@@ -45,7 +45,7 @@ MAX_BYTES = 4 * 2**30
 """Limit on the size of all recordings together."""
 
 UPLOAD_KEEP_S = 10 * 60
-"""Seconds that an upload is kept if no session loads it."""
+"""Seconds that an upload is kept if no session loads it, and its sender has no open page or no cookie."""
 
 UNNAMED_KEEP_S = 5 * 60
 """Seconds that results of calls without session and cookie are kept: nobody can delete them."""
@@ -375,7 +375,7 @@ class ClipStore:
                 for folder in [path for path, about in entry.folders.items() if about.expires_at < now]:
                     del entry.folders[folder]
                     self._remove(folder)
-            for folder in [path for path, sent in self._uploads.items() if sent.received_at < now - self.upload_keep_s]:
+            for folder in [path for path, sent in self._uploads.items() if self._expires_at(sent, now) < now]:
                 self.discard(folder / "recording")
             self._removed_uploads = dict(list(self._removed_uploads.items())[-_MAX_REMOVED_UPLOADS:])
             known = {self.bundled, *self._uploads, *(f for entry in self._sessions.values() for f in entry.folders)}
@@ -422,6 +422,12 @@ class ClipStore:
         if not entry.folders and not entry.holds_state:
             return _IDLE_SESSION_S
         return KEEP_S if entry.named else UNNAMED_KEEP_S
+
+    def _expires_at(self, upload: _Upload, now: float) -> float:
+        """When an upload expires; while its sender has an open page, it may still be added to something there."""
+        entries = () if upload.visitor.token is None else self._sessions.values()
+        seen = [now if entry.open_pages else entry.last_seen for entry in entries if entry.visitor == upload.visitor]
+        return max([upload.received_at, *seen]) + self.upload_keep_s
 
     def _forget(self, session: str) -> None:
         entry = self._sessions.get(session)

@@ -32,6 +32,7 @@ from saic.web.notes import notes_html
 from saic.web.printed_report import printed_report
 from saic.web.progress import SHOWING, about, progress_html
 from saic.web.protection_card import AsrStatus, protection_card, verdict_html
+from saic.web.server.logs import report as report_bug
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.tabs.anonymize_layout import HIDDEN, PICTURES, offer_files, update_results_area
 from saic.web.texts import ENGLISH, Texts, decimal, texts_for, translated
@@ -356,8 +357,10 @@ class Anonymizer:
             status: AsrStatus = "wordless"
             try:
                 run.result = self.converter.measure_words_kept(run.result, session_of(request), _GROUP)
-            except UsageError:  # it took too long, or was stopped
+            except Exception as error:
                 status = "stopped"
+                if not isinstance(error, UsageError):  # it neither took too long nor was stopped
+                    report_bug(error)
             if not run.dropped:
                 self._write_reports(run, texts_for(request))
         if run.dropped:

@@ -27,6 +27,7 @@ from saic.web.parts import HEAVY, QUICK
 from saic.web.printed_report import printed_report
 from saic.web.progress import progress_values
 from saic.web.protection_card import verdict
+from saic.web.server.jobs import Overloaded
 from saic.web.server.logs import report as report_bug
 from saic.web.server.recordings import VOICE_S, Recordings, session_of
 from saic.web.server.store import GONE
@@ -53,6 +54,7 @@ class Item:
     ----------
     subject, number : its speaker's label, and its number among that speaker's recordings
     copy : path of the decoded recording; None before, and if it cannot be used
+    upload : path of a recording that the server had no time to decode; None otherwise
     state : what the page says of it; empty: it is ready
     is_reading : whether it is still to be decoded
     verdict : word and sentence of `saic.web.protection_card.verdict`
@@ -63,11 +65,17 @@ class Item:
     subject: str
     number: int
     copy: str | None
+    upload: str | None = None
     state: str = ""
     is_reading: bool = False
     verdict: tuple[str, str] | None = None
     notes: tuple[str, ...] = ()
     folder: Path | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can be converted, as far as one knows."""
+        return bool(self.copy or self.upload or self.is_reading)
 
 
 @dataclass(eq=False)
@@ -128,11 +136,13 @@ class Batcher:
             if batch.uploads.issuperset(paths):
                 return
             if len(batch.items) + len(paths) > MAX_FILES:  # what could not be read makes room
-                batch.items = [item for item in batch.items if item.copy or item.is_reading]
+                batch.items = [item for item in batch.items if item.is_usable]
             if len(batch.items) + len(paths) > MAX_FILES:
                 raise missing_input(texts.BATCH_TOO_MANY.format(files=MAX_FILES))
             n_earlier, reading = sum(item.subject == subject for item in batch.items), texts.MESSAGES["reading"]
-            added = [Item(subject, n_earlier + k, None, reading, True) for k in range(1, len(paths) + 1)]
+            added = [
+                Item(subject, n_earlier + k, None, state=reading, is_reading=True) for k in range(1, len(paths) + 1)
+            ]
             batch.items += added
             batch.uploads.update(paths)
         try:
@@ -148,12 +158,15 @@ class Batcher:
                     item.is_reading, item.state = False, translated(texts, GONE)
 
     def _read_item(self, item: Item, path: str, session: str, texts: Texts) -> None:
-        """Decode one recording; an error is told in the list."""
+        """Decode one recording; an error is told in the list. *Convert all* tries again if the server had no time."""
+        item.upload = None
         try:
             copy = self._recordings.take_in(path, session, self._kind())
             if not isinstance(copy, str):  # it was chosen too long ago
                 raise UsageError(GONE)
             item.copy, item.state = copy, ""
+        except Overloaded as error:
+            item.upload, item.state = path, translated(texts, str(error))
         except SaicError as error:
             item.state = translated(texts, str(error))
         except Exception as error:
@@ -169,7 +182,7 @@ class Batcher:
         A page whose connection broke calls it again: it follows what still runs, and offers the ZIP of all results.
         """
         texts = texts_for(request)
-        if not any(item.copy or item.is_reading for item in batch.items):
+        if not any(item.is_usable for item in batch.items):
             raise missing_input(texts.BATCH_EMPTY)
         while batch.running:
             yield list_html(batch, texts), gr.skip(), gr.update(visible=True)
@@ -188,6 +201,8 @@ class Batcher:
                 for item in tuple(batch.items):
                     while item.is_reading and not is_over():
                         time.sleep(0.1)
+                    if item.upload and not is_over():
+                        self._read_item(item, item.upload, session, texts)
                     if item.copy and not item.folder and not is_over():
                         self._convert_item(item, batch, register, profile, session, texts, lambda: updates.put(True))
             finally:
@@ -241,15 +256,15 @@ class Batcher:
 
         converter, kind = self._anonymizer.converter, self._kind()
         try:
-            with converter.job(session, progress, _GROUP):
+            with converter.job(session, progress, _GROUP) as job:  # one for all: none of its steps finds no room
                 source = self._recordings.read(item.copy, session)
                 voice = self._voice_of(item.subject, register, batch, source.wav)
                 result = converter.convert(source.wav, voice, session, profile, progress, kind=kind, details=False)
-            result = converter.measure_words_kept(result, session, _GROUP)
-            report = converter.report(result, source.notes)
-            linkage = linkage_sentence(converter.figures.get(profile), texts)
-            printed = printed_report(report, result.protection, linkage, texts)
-            with self._recordings.job("file", session, group=_GROUP):
+                job.renew()
+                result = converter.measure_words_kept(result, session)
+                report = converter.report(result, source.notes)
+                linkage = linkage_sentence(converter.figures.get(profile), texts)
+                printed = printed_report(report, result.protection, linkage, texts)
                 voice_file = self._recordings.read_bytes(result.swapped, session)
                 folder = self._recordings.new(session, self._kind())
                 for name, data in zip(_FILES, (voice_file, printed.encode(), file_report.to_json(report)), strict=True):

@@ -559,6 +559,7 @@ MESSAGES = {
     "full": "Der Server ist voll. Löschen Sie, was Sie nicht mehr brauchen, oder versuchen Sie es in einer halben "
     "Stunde erneut.",
     "visitors": "Der Server hat zu viele Besucher. Versuchen Sie es in einer halben Stunde erneut.",
+    "temporary": "Eine temporäre Datei kann nicht geschrieben oder gelesen werden: {reason}.",
     "not_kept": "Der Server kann gerade keine Aufnahmen aufbewahren. Versuchen Sie es später erneut.",
     "stopped": "Abgebrochen. Von diesem Durchgang wurde nichts gespeichert.",
     "took_too_long": "Das dauerte zu lange und wurde abgebrochen. Versuchen Sie es später erneut oder mit einer "

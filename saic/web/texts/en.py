@@ -552,6 +552,7 @@ MESSAGES = {
     "requests": "Too many requests. Wait a few seconds.",
     "full": "The server is full. Delete what you no longer need, or try again in half an hour.",
     "visitors": "The server has too many visitors. Try again in half an hour.",
+    "temporary": "A temporary file cannot be written or read: {reason}.",
     "not_kept": "The server cannot keep recordings now. Try again later.",
     "stopped": "Stopped. Nothing was kept of this run.",
     "took_too_long": "This took too long and was stopped. Try again later, or with a shorter recording.",

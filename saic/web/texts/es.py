@@ -551,6 +551,7 @@ MESSAGES = {
     "requests": "Demasiadas solicitudes. Espere unos segundos.",
     "full": "El servidor está lleno. Borre lo que ya no necesite, o inténtelo de nuevo dentro de media hora.",
     "visitors": "El servidor tiene demasiados visitantes. Inténtelo de nuevo dentro de media hora.",
+    "temporary": "No se puede escribir o leer un archivo temporal: {reason}.",
     "not_kept": "El servidor no puede guardar grabaciones ahora. Inténtelo más tarde.",
     "stopped": "Detenido. No se guardó nada de este proceso.",
     "took_too_long": "Esto tardó demasiado y se detuvo. Inténtelo más tarde, o con una grabación más corta.",

@@ -243,7 +243,7 @@ MELS = """<h3>Ce qui a changé dans le son</h3>
 <p>Le temps va vers la droite, la fréquence vers le haut ; les zones claires sont de la parole forte. La ligne blanche
 est la hauteur de la voix. Faites glisser la souris sur une partie pour l’agrandir dans les trois images ;
 double-cliquez pour tout revoir. Sur un écran tactile, utilisez les boutons au-dessus de l’image. Pendant la lecture
-d’un enregistrement, une ligne avance. Cliquez dans son spectrogramme pour lire à partir de cet endroit.</p>
+d’un enregistrement, une ligne avance. Cliquez dans son spectrogramme pour aller à cet endroit.</p>
 <p>La reconstruction devrait ressembler à l’original. Dans la voix anonymisée, les fines rayures et la ligne se
 déplacent. Les mots gardent leur place dans le temps{strict}.</p>"""
 MELS_STRICT = ", sauf dans le profil Strict, qui change la durée"
@@ -562,6 +562,7 @@ MESSAGES = {
     "requests": "Trop de requêtes. Attendez quelques secondes.",
     "full": "Le serveur est plein. Supprimez ce dont vous n’avez plus besoin, ou réessayez dans une demi-heure.",
     "visitors": "Le serveur a trop de visiteurs. Réessayez dans une demi-heure.",
+    "temporary": "Un fichier temporaire ne peut pas être écrit ou lu : {reason}.",
     "not_kept": "Le serveur ne peut pas conserver d’enregistrements en ce moment. Réessayez plus tard.",
     "stopped": "Arrêté. Rien n’a été conservé de ce traitement.",
     "took_too_long": "Le traitement a pris trop de temps et a été arrêté. Réessayez plus tard, ou avec un "
