@@ -46,6 +46,7 @@ from saic.signal.vad import (
     require_speech,
     require_varied,
     speech_frames,
+    vowel_frames,
 )
 from saic.signal.vtlp import scale_mel
 from saic.spool import Spool
@@ -96,6 +97,13 @@ class Speech:
         return torch.from_numpy(track_f0(self.wav)).to(self.mel)[None]
 
     @cached_property
+    def vowel_f0(self) -> Tensor:
+        """(B, T) F0 in Hz of the :func:`saic.signal.vad.vowel_frames`, 0 elsewhere; all F0 if it was given."""
+        if self.tracked_f0 is not None:
+            return self.tracked_f0
+        return self.f0 * torch.from_numpy(vowel_frames(self.wav)).to(self.f0)
+
+    @cached_property
     def mel_statistics(self) -> Tensor:
         """(B, 81, 80) mean and covariance of the mel bands over speech."""
         return measure_mel_statistics(self.mel, self.mask)
@@ -137,7 +145,7 @@ class Voice:
         If they have no voiced frame, the F0 statistics are predicted from the embedding.
         """
         embedding = mean_embedding(model, recordings)
-        measured = [measure_f0_stats(speech.f0[0]) for speech in recordings if speech.f0.any()]
+        measured = [measure_f0_stats(speech.vowel_f0[0]) for speech in recordings if speech.vowel_f0.any()]
         f0_stats = torch.stack(measured).mean(dim=0)[None] if measured else model.predict_f0_stats(embedding)
         mel_statistics = torch.stack([speech.mel_statistics for speech in recordings]).mean(dim=0)
         notes = tuple(dict.fromkeys(note for speech in recordings for note in speech.notes))
@@ -222,6 +230,8 @@ class Source:
         (1, 1, T) :func:`saic.signal.masking.mel_power`.
     f0
         (1, T) F0 in Hz, 0 where unvoiced.
+    vowel_f0
+        The same of the :func:`saic.signal.vad.vowel_frames`, 0 elsewhere.
     """
 
     def __init__(
@@ -243,12 +253,13 @@ class Source:
         speech = speech_frames(wav, power)
         require_speech(wav, speech=speech)
         require_varied(wav, speech)
-        kept = main_speech_frames(wav, power)
+        vowels = vowel_frames(wav, power)
+        kept = main_speech_frames(vowels)
         if kept.sum() < _MIN_KEPT_SHARE * speech.sum():
             seconds = [frames.sum() / FRAMES_PER_S for frames in (kept, speech)]
             self.notes += (_MOSTLY_SILENT.format(*seconds),)
         self.kept = torch.from_numpy(kept).to(device)
-        self.span = main_speech_span(wav, power)
+        self.span = main_speech_span(vowels)
         self.mel = Spool()
         for start, stop in windows(len(power)):
             self.mel.append(log_mel_of_part(wav, start, stop, device)[None])
@@ -257,6 +268,7 @@ class Source:
         self.loud = self.kept & (self.mask[0, 0] > 0)
         self.power = torch.cat([mel_power(part) for part in self.mel.blocks(WINDOW_FRAMES)], dim=-1)
         self.f0 = torch.from_numpy(track_f0(wav, on_window)).to(self.mask)[None]
+        self.vowel_f0 = self.f0 * torch.from_numpy(vowels).to(self.mask)
 
     @cached_property
     def mel_statistics(self) -> Tensor:
@@ -272,10 +284,14 @@ def convert_source(
     mask: Tensor,
     voice: Voice,
     on_window: Callable[[], None] = lambda: None,
+    vowel_f0: Tensor | None = None,
 ) -> tuple[Iterator[Tensor], Tensor]:
-    """As :func:`convert_mel` for one recording of any length: the mel in parts (1, 80, n)."""
+    """As :func:`convert_mel` for one recording of any length: the mel in parts (1, 80, n).
+
+    ``vowel_f0`` is as for :func:`saic.signal.f0.transpose_f0`.
+    """
     settings = model.config.conversion
-    f0 = transpose_f0(f0, voice.f0_stats)
+    f0 = transpose_f0(f0, voice.f0_stats, vowel_f0)
     decoded = windowed.decode(model, content, voice.embedding, f0, mask, on_window)
     parts = _transferred(decoded, mask, voice.mel_statistics, settings.correlation_share)
     if voice.examples is not None:

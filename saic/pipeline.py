@@ -340,7 +340,7 @@ class Pipeline:
         own = windowed.encode_speaker(self.model, recording.mel, recording.mask, steps).cpu()
         if voice is None:
             steps.enter("Drawing a pseudonym", 0.1)
-            register = _register_of(recording.f0) if register == "same" else register
+            register = _register_of(recording.vowel_f0) if register == "same" else register
             if seed is None:
                 voice = self.gallery.distant_pseudonym(own, register, iter(random_bits, None))
             else:
@@ -610,6 +610,7 @@ class Pipeline:
             steps.enter("Vocoding the reconstruction", 0.35, 0.65, len(windowed.windows(len(kept))))
             wavs["reconstructed"] = self._vocode(mels["reconstructed"], source.f0[0], len(source.wav), steps)
         power, f0, mask, loud, inside = source.power, source.f0, source.mask, source.loud, None
+        vowel_f0 = source.vowel_f0
         if profile == STRICT:
             stride = self.prosody.stride
             change = windowed.code_change(content)
@@ -619,10 +620,10 @@ class Pipeline:
             power, f0, mask, kept, loud = (timing.frames(x) for x in (power, f0, mask, kept, loud))
             mask, kept, loud = mask * inside, kept & inside, loud & inside
         if profile != PROSODY_KEPT:
-            slow = slow_contour(f0) if profile == BALANCED else None
+            slow = slow_contour(f0 * kept, vowel_f0) if profile == BALANCED else None
             prediction = windowed.predict_prosody(self.prosody, content, mask, slow)
-            f0 = predicted_f0(prediction, mask, voice.f0_stats)
-        made, f0 = convert_source(self.model, content, f0, mask, voice, steps)
+            f0, vowel_f0 = predicted_f0(prediction, mask, voice.f0_stats), None
+        made, f0 = convert_source(self.model, content, f0, mask, voice, steps, vowel_f0)
         if profile == STRICT:
             # Quiet frames fade like pauses: at the source's own level they would tell its room.
             kept, power = kept & ~quiet_frames(power, loud), None
@@ -719,7 +720,7 @@ def _random(seed: int | None) -> np.random.Generator:
 
 
 def _register_of(f0: torch.Tensor) -> str:
-    """The register of a (1, T) F0 track by its median; "any" if no frame is voiced."""
+    """The register of a (1, T) F0 track of vowels by its median; "any" if no frame is voiced."""
     if not f0.any():
         return "any"
     median_hz = 2 ** float(measure_f0_stats(f0[0].cpu())[0])

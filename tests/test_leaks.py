@@ -15,7 +15,7 @@ from saic.pipeline import Conversion, Pipeline
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.loudness import loudness_lufs, true_peak
 from saic.signal.mel import FRAMES_PER_S, HOP_SAMPLES, SAMPLE_RATE
-from saic.signal.vad import main_speech_span
+from saic.signal.vad import main_speech_span, vowel_frames
 
 CLIP = Path(__file__).parents[1] / "assets" / "examples" / "voice_a.flac"
 AUDIBLE_DB = -25.0  # re the loudest frame
@@ -31,7 +31,7 @@ def bundled() -> Pipeline:
 def speech() -> np.ndarray:
     """(N,) speech that begins and ends with a vowel, about 2.8 s."""
     wav = audio.load(CLIP)[: 3 * SAMPLE_RATE]
-    first, last = main_speech_span(wav)
+    first, last = main_speech_span(vowel_frames(wav))
     return wav[first * HOP_SAMPLES : last * HOP_SAMPLES]
 
 

@@ -24,7 +24,7 @@ from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.signal.loudness import loudness_lufs, true_peak
 from saic.signal.mel import log_mel
-from saic.signal.vad import speech_frames
+from saic.signal.vad import speech_frames, vowel_frames
 from saic.signal.vtlp import warp_matrix
 from saic.weights import VOICES, write_sums
 from tests.conftest import RATE, voice
@@ -67,6 +67,21 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (folder / "cut.flac").write_bytes(whole[: len(whole) // 2])
     (folder / "broken.wav").write_bytes(b"no audio at all")
     return {path.stem: path for path in folder.iterdir()}
+
+
+def test_hum_in_pauses_is_not_the_voice(pipeline: Pipeline) -> None:
+    """Its F0 once gave a woman a man's register, and a target the hum's F0."""
+    speech = np.pad(voice(220, 3.0), 3 * RATE)
+    time, random = np.arange(len(speech)) / RATE, np.random.default_rng(0)
+    hum = sum(np.sin(2 * np.pi * hz * time) for hz in (100, 200, 300)) / 3
+    noisy = (speech + 0.01 * hum + 0.001 * random.standard_normal(len(speech))).astype(np.float32)
+    stats, of_noisy = (pipeline.voice((wav, RATE)).f0_stats for wav in (speech, noisy))
+    assert abs(2 ** float(of_noisy[0, 0]) - 2 ** float(stats[0, 0])) < 5
+    same, higher = (pipeline.anonymize((noisy, RATE), seed=3, register=name) for name in ("same", "higher"))
+    assert np.array_equal(same.wav, higher.wav)
+    target = pipeline.gallery.voice("Voice 02")
+    f0_hz = pipeline.convert((noisy, RATE), target).f0_hz["converted"][vowel_frames(speech)]
+    assert np.median(f0_hz[f0_hz > 0]) == pytest.approx(2**6.7, rel=0.1)
 
 
 @pytest.mark.parametrize("n_samples", [16_000, 16_001, 40_199])

@@ -171,7 +171,7 @@ def test_strict_draws_pauses_by_the_seed(pipeline: Pipeline) -> None:
 
 def test_strict_does_not_pass_the_level_of_the_rooms_noise(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where noise between words counts as speech."""
-    monkeypatch.setattr("saic.conversion.main_speech_frames", lambda wav, power: np.ones(len(power), bool))
+    monkeypatch.setattr("saic.conversion.main_speech_frames", lambda vowels: np.ones(len(vowels), bool))
     noise = 10 ** (-40 / 20) * SOURCE[0].std() * np.random.default_rng(0).standard_normal(len(SOURCE[0]))
     noisy = (SOURCE[0] + noise).astype(np.float32), RATE
     mel = pipeline.convert(noisy, TARGET, profile=STRICT, seed=1, reconstruct=False).mels["converted"]

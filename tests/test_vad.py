@@ -10,7 +10,14 @@ from saic.conversion import Source, muted
 from saic.errors import NotSpeech
 from saic.signal.masking import mel_power, quiet_frames
 from saic.signal.mel import FLOOR, HOP_SAMPLES
-from saic.signal.vad import main_speech_frames, main_speech_span, require_speech, require_varied, speech_frames
+from saic.signal.vad import (
+    main_speech_frames,
+    main_speech_span,
+    require_speech,
+    require_varied,
+    speech_frames,
+    vowel_frames,
+)
 from saic.spool import Spool
 from saic.web.texts import LANGUAGES, translated
 from tests.conftest import RATE, voice
@@ -45,8 +52,8 @@ def test_quiet_voice_after_knocks_is_speech_and_the_knocks_are_not(n_knocks: int
     require_speech(wav)
     start = (len(wav) - len(SPEECH)) // HOP_SAMPLES
     assert (speech_frames(wav)[start:] == speech_frames(SPEECH)[-len(speech_frames(wav)[start:]) :]).mean() > 0.95
-    assert main_speech_frames(wav)[start:].mean() > 0.85
-    assert not main_speech_frames(wav)[: start - 12].any()
+    assert main_speech_frames(vowel_frames(wav))[start:].mean() > 0.85
+    assert not main_speech_frames(vowel_frames(wav))[: start - 12].any()
 
 
 def knocked(decay_s: float) -> tuple[np.ndarray, np.ndarray]:
@@ -74,8 +81,8 @@ def test_knock_in_the_middle_of_speech_is_no_reference_for_its_level() -> None:
 def test_speech_level_does_not_hold_the_end_of_a_knock() -> None:
     wav, _ = knocked(0.04)
     quieter = with_gain(voice(140, 3.0), -55)  # the same person, 15 dB quieter
-    kept = main_speech_frames(np.concatenate([wav, quieter]))[-len(quieter) // HOP_SAMPLES :]
-    expected = main_speech_frames(np.concatenate([SPEECH, quieter]))[-len(quieter) // HOP_SAMPLES :]
+    kept = main_speech_frames(vowel_frames(np.concatenate([wav, quieter])))[-len(quieter) // HOP_SAMPLES :]
+    expected = main_speech_frames(vowel_frames(np.concatenate([SPEECH, quieter])))[-len(quieter) // HOP_SAMPLES :]
     assert kept.sum() > 0.95 * expected.sum()
 
 
@@ -95,7 +102,7 @@ def test_short_answers_beside_a_quieter_voice_and_noise_are_no_knocks() -> None:
     other = with_gain(voice(220, 2.0), -45)
     for between in (other, with_gain(np.random.default_rng(1).standard_normal(RATE), -45)):
         wav = np.concatenate([answer, between] * 4)
-        kept = main_speech_frames(wav)
+        kept = main_speech_frames(vowel_frames(wav))
         for k in range(4):
             start = k * (len(answer) + len(between)) // HOP_SAMPLES
             assert kept[start : start + 24].mean() > 0.8
@@ -104,7 +111,7 @@ def test_short_answers_beside_a_quieter_voice_and_noise_are_no_knocks() -> None:
 def test_background_voice_30_db_below_is_not_in_the_main_speakers_frames() -> None:
     background = with_gain(voice(230, 2.0), -70)
     wav = np.concatenate([SPEECH, np.zeros(RATE // 2, np.float32), background, np.zeros(RATE // 2, np.float32), SPEECH])
-    main = main_speech_frames(wav)
+    main = main_speech_frames(vowel_frames(wav))
     first, last = (len(SPEECH) + RATE // 2) // HOP_SAMPLES, (len(SPEECH) + RATE // 2 + len(background)) // HOP_SAMPLES
     assert speech_frames(wav)[first:last].any()  # it is within the 35 dB of a pause
     assert not main[first:last].any()
@@ -112,19 +119,19 @@ def test_background_voice_30_db_below_is_not_in_the_main_speakers_frames() -> No
 
 
 def test_main_speakers_frames_hold_all_louder_frames_and_do_not_change_with_gain() -> None:
-    main = main_speech_frames(SPEECH)
-    np.testing.assert_array_equal(main, main_speech_frames(20 * SPEECH))
-    assert len(main_speech_frames(np.zeros(0, np.float32))) == 0
-    assert not main_speech_frames(np.zeros(RATE, np.float32)).any()
+    main = main_speech_frames(vowel_frames(SPEECH))
+    np.testing.assert_array_equal(main, main_speech_frames(vowel_frames(20 * SPEECH)))
+    assert len(main_speech_frames(vowel_frames(np.zeros(0, np.float32)))) == 0
+    assert not main_speech_frames(vowel_frames(np.zeros(RATE, np.float32))).any()
 
 
 def test_span_of_speech_moves_with_the_silence_before_it_and_not_with_gain() -> None:
-    first, last = main_speech_span(SPEECH)
+    first, last = main_speech_span(vowel_frames(SPEECH))
     for before in (0, 3, 240):  # frames
         silence = np.zeros(before * HOP_SAMPLES, np.float32)
         wav = np.concatenate([silence, 0.1 * SPEECH[first * HOP_SAMPLES : last * HOP_SAMPLES], silence])
-        assert main_speech_span(wav) == (before, before + last - first)
-    assert main_speech_span(np.zeros(RATE, np.float32)) == (0, RATE // HOP_SAMPLES)
+        assert main_speech_span(vowel_frames(wav)) == (before, before + last - first)
+    assert main_speech_span(vowel_frames(np.zeros(RATE, np.float32))) == (0, RATE // HOP_SAMPLES)
 
 
 @pytest.mark.parametrize(

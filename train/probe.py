@@ -127,7 +127,7 @@ def _halves(
         if codes is not None:
             content = codes.content_of(data.code_rows(clip, first, first + size)[None])
             embedding = codes.speaker(torch.tensor([k]))
-            f0_stats = measure_f0_stats(enrolled.f0[0])[None]
+            f0_stats = measure_f0_stats(enrolled.vowel_f0[0])[None]
             voice = Voice(embedding, f0_stats, enrolled.mel_statistics)
         else:
             content, voice = model.encode_content(mel, mask), Voice.from_speech(model, [enrolled])

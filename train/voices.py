@@ -226,7 +226,7 @@ def _measure(
     except AudioError:
         return None
     speech = Speech.from_wav(wav)
-    return embeddings, measure_f0_stats(speech.f0[0]).numpy(), speech.mel_statistics[0].numpy()
+    return embeddings, measure_f0_stats(speech.vowel_f0[0]).numpy(), speech.mel_statistics[0].numpy()
 
 
 def _load(clip: Clip, left_out: LeftOut) -> np.ndarray | None:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saic.errors import WeightsError
-from saic.signal.f0 import F0_MIN_HZ, measure_f0_stats
+from saic.signal.f0 import F0_MIN_HZ, own_f0_stats
 from saic.signal.masking import average_pool, downsample_mask
 from saic.weights import write_tensors
 from saic.weights.tensors import make_network, read_tensors
@@ -141,20 +141,22 @@ def scaled_contour(f0: Tensor) -> Tensor:
     return (octaves / spread.clamp_min(_MIN_SPREAD)).clamp(-_MAX_SCALED, _MAX_SCALED)
 
 
-def slow_contour(f0: Tensor) -> Tensor:
+def slow_contour(f0: Tensor, vowel_f0: Tensor | None = None) -> Tensor:
     """What the predictor may use of a recording's F0: changes below 1 Hz, within ±2 semitones.
 
     Parameters
     ----------
     f0
         (B, T) Hz, 0 where unvoiced.
+    vowel_f0
+        (B, T) Hz, on which the median is measured, as for :func:`saic.signal.f0.transpose_f0`.
 
     Returns
     -------
     (B, 2, T): low-passed log2 F0 relative to its median, in units of 2 semitones; and ones, which say
     that it is given.
     """
-    slow = (_smoothed(_octaves(f0)[0], f0 > 0, _SLOW_FRAMES) / _SLOW_OCTAVES).clamp(-1, 1).unsqueeze(1)
+    slow = (_smoothed(_octaves(f0, vowel_f0)[0], f0 > 0, _SLOW_FRAMES) / _SLOW_OCTAVES).clamp(-1, 1).unsqueeze(1)
     return torch.cat([slow, torch.ones_like(slow)], dim=1)
 
 
@@ -189,7 +191,7 @@ def _smoothed(x: Tensor, voiced: Tensor, deviation: float) -> Tensor:
     return (total / share.clamp_min(1e-3)).squeeze(1)
 
 
-def _octaves(f0: Tensor) -> tuple[Tensor, Tensor]:
+def _octaves(f0: Tensor, vowel_f0: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(B, T) log2 F0 minus its median, 0 where unvoiced, and (B, 1) spread."""
-    median, spread = torch.stack([measure_f0_stats(track) for track in f0.cpu()]).to(f0).unsqueeze(-1).unbind(dim=1)
+    median, spread = own_f0_stats(f0, vowel_f0).unsqueeze(-1).unbind(dim=1)
     return torch.where(f0 > 0, f0.clamp_min(F0_MIN_HZ).log2() - median, 0.0), spread

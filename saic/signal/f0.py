@@ -91,7 +91,14 @@ def measure_f0_stats(f0: Tensor) -> Tensor:
     return torch.stack([median, (high - low) / 2])
 
 
-def transpose_f0(f0: Tensor, f0_stats: Tensor) -> Tensor:
+def own_f0_stats(f0: Tensor, vowel_f0: Tensor | None = None) -> Tensor:
+    """(B, 2) :func:`measure_f0_stats` of (B, T) tracks, measured on vowels alone if ``vowel_f0`` has some."""
+    # On the CPU: the transfer takes less time than many small kernels on a GPU.
+    tracks = zip(f0.cpu(), (f0 if vowel_f0 is None else vowel_f0).cpu(), strict=True)
+    return torch.stack([measure_f0_stats(vowels if vowels.any() else track) for track, vowels in tracks]).to(f0)
+
+
+def transpose_f0(f0: Tensor, f0_stats: Tensor, vowel_f0: Tensor | None = None) -> Tensor:
     """Give an F0 track the median and spread of another voice, by a linear map of log2 F0.
 
     The factor on the spread is limited to 0.7 to 1.4.
@@ -102,14 +109,16 @@ def transpose_f0(f0: Tensor, f0_stats: Tensor) -> Tensor:
         (B, T) Hz, 0 where unvoiced.
     f0_stats
         (B, 2) median and spread of the other voice's log2 F0, from :func:`measure_f0_stats`.
+    vowel_f0
+        (B, T') Hz, on which the track's own median and spread are measured: a hum in pauses is F0 too.
+        None, or one without voiced frames: ``f0`` itself.
 
     Returns
     -------
     (B, T) Hz, 55 to 550 Hz, 0 where unvoiced.
     """
     median, spread = f0_stats.unsqueeze(-1).unbind(dim=1)
-    # On the CPU: the transfer takes less time than many small kernels on a GPU.
-    own = torch.stack([measure_f0_stats(track) for track in f0.cpu()]).to(f0.device).unsqueeze(-1)
+    own = own_f0_stats(f0, vowel_f0).unsqueeze(-1)
     stretch = (spread / own[:, 1].clamp_min(1e-3)).clamp(*_STRETCH)
     moved = 2 ** (median + (f0.clamp_min(F0_MIN_HZ).log2() - own[:, 0]) * stretch)
     return torch.where(f0 > 0, moved.clamp(F0_MIN_HZ, F0_MAX_HZ), 0.0)

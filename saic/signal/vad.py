@@ -57,23 +57,37 @@ def speech_frames(wav: Samples, power: np.ndarray | None = None) -> np.ndarray:
     return _dilate(active, _HANGOVER_FRAMES, _HANGOVER_FRAMES)
 
 
-def main_speech_frames(wav: Samples, power: np.ndarray | None = None) -> np.ndarray:
-    """Find the frames of the main speaker: those around frames near the speech level.
+def vowel_frames(wav: Samples, power: np.ndarray | None = None) -> np.ndarray:
+    """Find the frames near the speech level: vowels and other loud sounds of the main speaker.
+
+    Only these tell the speaker's F0: a hum in pauses or a voice in the background has one too.
+    Arguments and result as for :func:`speech_frames`.
+    """
+    power = frame_power(wav) if power is None else power
+    level, is_knock = _speech_level(wav, power)
+    if level < _ratio(_SILENCE_DB):
+        return np.zeros(len(power), dtype=bool)
+    noise = np.quantile(power, _NOISE_QUANTILE) * _ratio(_ABOVE_NOISE_DB)
+    threshold = np.clip(noise, level * _ratio(-_MAIN_BELOW_LEVEL_DB), level * _ratio(_MAX_NOISE_THRESHOLD_DB))
+    return (power > threshold) & ~is_knock
+
+
+def main_speech_frames(vowels: np.ndarray) -> np.ndarray:
+    """Find the frames of the main speaker, (T,) bool: those around the (T,) :func:`vowel_frames`.
 
     Other frames of a recording hold pauses, noise, and voices in the background, at least 25 dB
-    quieter. Arguments and result as for :func:`speech_frames`.
+    quieter.
     """
-    return _dilate(_vowel_frames(wav, power), MAIN_BEFORE_FRAMES, MAIN_AFTER_FRAMES)
+    return _dilate(vowels, MAIN_BEFORE_FRAMES, MAIN_AFTER_FRAMES)
 
 
-def main_speech_span(wav: Samples, power: np.ndarray | None = None) -> tuple[int, int]:
-    """First frame near the speech level, and the frame after the last one; all frames if none is.
+def main_speech_span(vowels: np.ndarray) -> tuple[int, int]:
+    """First of the (T,) :func:`vowel_frames`, and the frame after the last one; all frames if there is none.
 
-    It does not depend on how much silence a recording has before and after its speech. Arguments as
-    for :func:`speech_frames`.
+    It does not depend on how much silence a recording has before and after its speech.
     """
-    vowels = np.flatnonzero(_vowel_frames(wav, power))
-    return (int(vowels[0]), int(vowels[-1]) + 1) if len(vowels) else (0, -(-len(wav) // HOP_SAMPLES))
+    places = np.flatnonzero(vowels)
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, len(vowels))
 
 
 def require_speech(wav: Samples, min_speech_s: float = 0.5, speech: np.ndarray | None = None) -> None:
@@ -127,17 +141,6 @@ def frame_power(wav: Samples) -> np.ndarray:
         place = start // HOP_SAMPLES
         power[place : place + len(framed)] = np.mean(np.square(framed, dtype=np.float64), axis=1)
     return power
-
-
-def _vowel_frames(wav: Samples, power: np.ndarray | None) -> np.ndarray:
-    """(T,) bool: the main speaker's frames near the speech level."""
-    power = frame_power(wav) if power is None else power
-    level, is_knock = _speech_level(wav, power)
-    if level < _ratio(_SILENCE_DB):
-        return np.zeros(len(power), dtype=bool)
-    noise = np.quantile(power, _NOISE_QUANTILE) * _ratio(_ABOVE_NOISE_DB)
-    threshold = np.clip(noise, level * _ratio(-_MAIN_BELOW_LEVEL_DB), level * _ratio(_MAX_NOISE_THRESHOLD_DB))
-    return (power > threshold) & ~is_knock
 
 
 def _speech_level(wav: Samples, power: np.ndarray) -> tuple[float, np.ndarray]:
