@@ -1,6 +1,7 @@
 """Cache folders where the home folder cannot be written, as in some containers."""
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -18,8 +19,9 @@ _CACHES = {
 def move_if_home_is_read_only(environment: MutableMapping[str, str] = os.environ) -> None:
     """Move the caches of the Hub's client, matplotlib, numba and SAIC to a temporary folder if the home is read-only.
 
-    Call it before these libraries are imported. Variables that are set stay as they are. The temporary folder is
-    deleted when the process ends. Where none can be made, nothing changes: most commands need no cache.
+    Call it before these libraries are imported. Variables that are set stay as they are, and so does a cache that is
+    there: an image may hold weights, or mount it. The temporary folder is deleted when the process ends. Where none can
+    be made, nothing changes: most commands need no cache.
     """
     try:
         with tempfile.TemporaryFile(dir=Path.home()):
@@ -31,4 +33,14 @@ def move_if_home_is_read_only(environment: MutableMapping[str, str] = os.environ
             return
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for variable, name in _CACHES.items():
-        environment.setdefault(variable, str(folder / name))
+        if not _has_own(name, environment):
+            environment.setdefault(variable, str(folder / name))
+
+
+def _has_own(name: str, environment: MutableMapping[str, str]) -> bool:
+    """Whether a cache is in its usual place, or the user has chosen a folder for all of them."""
+    if chosen := environment.get("XDG_CACHE_HOME"):
+        return os.access(chosen, os.W_OK) or Path(chosen, name).is_dir()
+    with contextlib.suppress(OSError, RuntimeError):
+        return (Path.home() / ".cache" / name).is_dir()
+    return False

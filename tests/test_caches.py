@@ -31,6 +31,22 @@ def test_read_only_home_moves_caches_to_a_private_folder(
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("place", ["home", "chosen"])
+def test_cache_in_a_read_only_home_is_used(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an image that holds weights, or with a folder for caches on another disk."""
+
+    def refuse(**_: object) -> None:
+        raise PermissionError
+
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "caches")} if place == "chosen" else {}
+    (tmp_path / ("caches" if place == "chosen" else ".cache") / "huggingface").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("saic.caches.tempfile.TemporaryFile", refuse)
+    caches.move_if_home_is_read_only(environment)
+    assert "HF_HOME" not in environment
+    assert ("SAIC_CACHE" in environment) == (place == "home")
+
+
 def test_no_home_and_no_temporary_folder_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
         raise FileNotFoundError("No usable temporary directory")

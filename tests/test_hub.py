@@ -3,6 +3,7 @@
 tests/test_cli.py tests that bundled weights and folders need no Hub.
 """
 
+import errno
 import json
 import os
 import re
@@ -212,6 +213,26 @@ def test_changed_file_in_the_cache_is_not_used(hub: StandInHub, folder: Path, mo
         with pytest.raises(HubError, match="damaged"):
             weights.resolve(name)
     weights.resolve(name)  # downloaded again
+
+
+@pytest.mark.parametrize("name", [weights.SUMS, weights.MODEL])
+def test_file_in_the_cache_that_cannot_be_read_now_stays(
+    name: str, hub: StandInHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a network drive fails for a moment: without a network it could not be downloaded again."""
+    opened, repo = weights._opened, f"{NAME}@{hub.add(NAME, folder)}"
+
+    def fail(path: Path):
+        if path.name == name:
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(path)
+
+    weights.resolve(repo)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with monkeypatch.context() as failing, pytest.raises(HubError, match="cache cannot be used: Input/output error"):
+        failing.setattr(weights, "_opened", fail)
+        weights.resolve(repo)
+    assert weights.fingerprint(weights.resolve(repo)) == weights.fingerprint(folder)
 
 
 def test_other_files_of_a_repository_are_not_downloaded(hub: StandInHub, folder: Path) -> None:

@@ -621,3 +621,14 @@ def test_identify_refuses_a_bad_gallery(capfd: pytest.CaptureFixture[str], folde
     write_sums(folder)
     clip = Path(__file__).parents[1] / "assets" / "none.wav"
     assert "gallery" in command_error(capfd, "identify", clip, "--enrol", f"anna={clip}", "--weights", folder)
+
+
+def test_gallery_and_prosody_of_other_tensors_go_when_a_model_is_saved_over_them(folder: Path) -> None:
+    model = Model.from_pretrained(folder)
+    model.save_pretrained(folder)
+    assert (folder / VOICES).exists() and (folder / PROSODY).exists()
+    with torch.no_grad():
+        next(model.parameters()).add_(1.0)
+    model.save_pretrained(folder)
+    assert not (folder / VOICES).exists() and not (folder / PROSODY).exists()
+    assert Pipeline.from_pretrained(folder).profiles == ("prosody-kept",)

@@ -86,7 +86,11 @@ class Model(nn.Module):
         return model.to(device).eval().requires_grad_(False)
 
     def save_pretrained(self, folder: str | os.PathLike, *, half: bool = True) -> None:
-        """Write config, tensors (float16 unless ``half`` is false) and hashes to a folder."""
+        """Write config, tensors (float16 unless ``half`` is false) and hashes to a folder.
+
+        A prosody predictor and a gallery there that were made for other tensors are removed;
+        ``python -m train.prosody`` and ``python -m train.voices`` make new ones.
+        """
         save(Path(folder), self.config, self.state_dict(), half=half)
 
     def push_to_hub(

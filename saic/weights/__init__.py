@@ -102,8 +102,8 @@ def listed(folder: Path) -> dict[str, str]:
     """Read a folder's ``SHA256SUMS``: SHA-256 by file name; :class:`WeightsError` if invalid."""
     try:
         lines = _text(folder / SUMS).splitlines()
-    except (OSError, ValueError):
-        raise WeightsError(f"The weights folder has no readable {SUMS}: its files cannot be trusted.") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"The weights folder has no readable {SUMS}: its files cannot be trusted.") from error
     digests = {}
     for line in lines:
         digest, _, name = line.partition("  ")
@@ -124,11 +124,18 @@ def verify(folder: Path) -> None:
     Raises
     ------
     WeightsError
-        A file differs from its hash in ``SHA256SUMS``, or is not listed.
+        A file differs from its hash in ``SHA256SUMS``, is not listed, or cannot be read; the cause is then
+        an OSError.
     """
     digests = listed(folder)
     for name in FILES:
-        if name in digests and _digest(folder / name) != digests[name]:
+        try:
+            is_right = name not in digests or _digest(folder / name) == digests[name]
+        except FileNotFoundError:
+            is_right = False
+        except OSError as error:
+            raise WeightsError(f"{name} cannot be read: {error.strerror}.") from error
+        if not is_right:
             raise WeightsError(f"{name} is missing or differs from its hash: get the weights again.")
         if name not in digests and os.path.lexists(folder / name):
             raise WeightsError(f"{SUMS} does not list {name}. Remove that file, or get the weights again.")
@@ -195,28 +202,30 @@ def _text(path: Path) -> str:
 
 
 def _digest(path: Path) -> str | None:
-    """SHA-256 in hex digits; None if a file is unreadable, not regular or larger than the limit."""
-    try:
-        with _opened(path) as file:
-            left = os.fstat(file.fileno()).st_size
-            if left > MAX_FILE_BYTES:
-                return None
-            digest = hashlib.sha256()
-            while left > 0 and (
-                chunk := file.read(min(left, 2**20))
-            ):  # up to its size: some files in /proc have no end
-                digest.update(chunk)
-                left -= len(chunk)
-            return digest.hexdigest()
-    except OSError:
-        return None
+    """SHA-256 in hex digits; None if a file is larger than the limit. OSError if it cannot be read."""
+    with _opened(path) as file:
+        left = os.fstat(file.fileno()).st_size
+        if left > MAX_FILE_BYTES:
+            return None
+        digest = hashlib.sha256()
+        while left > 0 and (chunk := file.read(min(left, 2**20))):  # up to its size: some files in /proc have no end
+            digest.update(chunk)
+            left -= len(chunk)
+        return digest.hexdigest()
 
 
 def save(folder: Path, config: Config, tensors: dict[str, Tensor], *, half: bool = True) -> None:
-    """Write config, model tensors (float16 unless ``half`` is false) and hashes to a folder."""
+    """Write config, model tensors (float16 unless ``half`` is false) and hashes to a folder.
+
+    A prosody predictor and a gallery of other tensors in that folder are removed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     stored = {name: (t.half() if half else t).contiguous().cpu() for name, t in tensors.items()}
+    before = sha256(folder / MODEL) if (folder / MODEL).is_file() else None
     write_tensors(folder / MODEL, stored)
+    if before not in (None, sha256(folder / MODEL)):
+        for name in (PROSODY, VOICES):
+            (folder / name).unlink(missing_ok=True)
     _write_config(folder, config)
     write_sums(folder)
 

@@ -51,6 +51,8 @@ def fetch(repo: str, commit: str) -> Path:
         except HubError:
             raise
         except WeightsError as error:
+            if isinstance(error.__cause__, OSError):  # it cannot be read now, but may be right
+                raise error.__cause__ from None
             _delete_from_cache(folder)
             raise HubError(f"The weights of {repo} are damaged, in the repository or on the way. {error}") from None
     return folder
