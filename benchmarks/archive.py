@@ -7,6 +7,7 @@ several, in turn. Each worker has one thread. The ratio is of whole runs with jo
 """
 
 import argparse
+import os
 import resource
 import statistics
 import tempfile
@@ -18,7 +19,7 @@ import numpy as np
 
 from benchmarks.examples import EXAMPLES
 from saic import audio
-from saic.archive.processes import run_in_processes
+from saic.archive.processes import THREAD_VARIABLES, run_in_processes
 from saic.archive.recipe import Recipe
 from saic.archive.run import run
 from saic.archive.work import Request, opened, plan_work
@@ -71,6 +72,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     arguments = parser.parse_args()
     timings: dict[int, list[Timing]] = {1: [], arguments.workers: []}
+    # Before a worker starts: it imports this module, and with it numpy, before it can set them itself.
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     with tempfile.TemporaryDirectory() as scratch:
         source, outputs = Path(scratch) / "in", []
         make_folder(source, arguments.files, arguments.seconds)

@@ -42,7 +42,8 @@ import soundfile as sf
 from benchmarks.examples import EXAMPLES, write_repeated
 from benchmarks.measured import measured
 from saic import audio
-from saic.evaluation.external import CHIMERA_PYTHON
+from saic.errors import UsageError
+from saic.evaluation.external import CHIMERA_PYTHON, require_environment
 
 ROOT = Path(__file__).parents[1]
 PAPER = ROOT / "train" / "configs" / "paper.yaml"
@@ -192,8 +193,11 @@ def main() -> None:
         length_s = sf.info(EXAMPLES[0]).duration
         print(f"saic convert: {start_s(arguments.starts):.1f} s for {length_s:.1f} s of speech, start included")
         return
-    if "chimera" in arguments.systems and CHIMERA_PYTHON not in os.environ:
-        parser.error(f"chimera needs {CHIMERA_PYTHON}.")
+    if "chimera" in arguments.systems:
+        try:
+            require_environment()
+        except UsageError as error:
+            parser.error(str(error))
     figures = []
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(arguments.threads))}
     print(f"{'':17}{'length':>10}{'processor':>11}{'RTF':>9}{'ratio':>8}{'wall':>11}{'memory':>11}")

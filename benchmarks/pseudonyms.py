@@ -3,12 +3,12 @@
 One recording of every speaker of the splits is converted to two pseudonyms of its own, one of each
 register. Three questions are asked of two speaker embedders that have no part in the conversion:
 
-- How often are the outputs of two speakers confused? The threshold is the similarity that 5 % of
-  the pairs of real strangers of one sex and one corpus reach.
+- How often are the outputs of two speakers of one corpus confused, as of two subjects of a study? The
+  threshold is the similarity that 5 % of the pairs of real strangers of one sex and one corpus reach.
 - How near is an output to the nearest speaker of the train split of its corpus, beside the real
   recordings of the same unseen speakers?
-- How many of the outputs of one register are mutually distinct, beside as many real speakers of one
-  sex?
+- How many of the real speakers of one sex are mutually distinct, and how many of their outputs of one
+  register?
 
 Intervals are 95 %, from a bootstrap by speaker.
 """
@@ -91,9 +91,9 @@ def embed(embedder: Embedder, wavs: Iterable[np.ndarray | None]) -> np.ndarray:
     return np.stack([np.full(size, np.nan) if e is None else e / np.linalg.norm(e) for e in embedded])
 
 
-def confusion(similarity: np.ndarray, threshold: float) -> dict[str, float]:
-    """Share of pairs (n, n) that reach the threshold, with its interval; NaN is left out."""
-    usable = ~np.isnan(similarity) & ~np.eye(len(similarity), dtype=bool)
+def confusion(similarity: np.ndarray, counted: np.ndarray, threshold: float) -> dict[str, float]:
+    """Share of the ``counted`` pairs, (n, n) bool, that reach the threshold, with its interval; NaN is left out."""
+    usable = counted & ~np.isnan(similarity) & ~np.eye(len(similarity), dtype=bool)
     confused = usable & (np.nan_to_num(similarity, nan=-2.0) >= threshold)
     random = np.random.default_rng(0)
     weights = random.multinomial(len(usable), np.full(len(usable), 1 / len(usable)), RESAMPLES)
@@ -126,14 +126,17 @@ def measure(
         "strangers": {"pairs": int(strangers.sum()), "median": float(np.nanmedian(similarity[strangers]))},
     }
     embedded = {register: embed(embedder, own) for register, own in outputs.items()}
+    corpus = np.array([speaker.corpus for speaker in speakers])
+    of_one_corpus = corpus[:, None] == corpus[None]
     for register, own in embedded.items():
         between = own @ own.T
-        pairs = between[np.triu_indices(len(own), k=1)]
-        figures[register] = {**confusion(between, threshold), "median": float(np.nanmedian(pairs))}
-        figures[register] |= {"distinct": n_distinct(between, threshold), "of": len(own)}
+        pairs = between[of_one_corpus & np.triu(np.ones_like(of_one_corpus), k=1)]
+        figures[register] = {**confusion(between, of_one_corpus, threshold), "median": float(np.nanmedian(pairs))}
     for sex in "FM":
         rows = [k for k, speaker in enumerate(speakers) if speaker.sex == sex]
-        figures[f"real {sex}"] = {"distinct": n_distinct(similarity[np.ix_(rows, rows)], threshold), "of": len(rows)}
+        figures[f"distinct of {len(rows)} {sex}"] = {
+            name: n_distinct(own[rows] @ own[rows].T, threshold) for name, own in {"real": real, **embedded}.items()
+        }
     if train:
         trained = embed(embedder, (speaker.wav for speaker in train))
         corpora = np.array([speaker.corpus for speaker in train])
@@ -148,7 +151,7 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="manifests, or folders of speaker/clip")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="manifests with the split train")
     parser.add_argument("--split", nargs="+", required=True, dest="splits")
     parser.add_argument("--limit", type=int, default=32, help="speakers of each corpus and sex")
     parser.add_argument("--train-limit", type=int, default=100, help="train speakers of each corpus and sex")

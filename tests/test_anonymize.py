@@ -393,6 +393,7 @@ def test_interrupt_leaves_only_complete_files(anonymize, pipeline, recordings, t
         (("in/Jones.wav", "-o", "out.mp3", "--rate", "96000"), "48000"),
         (("in", "-o", "out", "--rate", "44100", "--format", "opus"), "48000"),
         (("in", "-o", "out", "--rate", "12345"), "48000"),
+        (("in", "-o", "out", "--ray-address", "10.0.0.1:6379"), "Add --engine ray"),
         (("in", "-o", "a" * 300), "name too long"),
         (("in/Jones.wav", "-o", "a" * 300 + ".wav"), "name too long"),
         (("in/Jones.wav", "-o", "in/Jones.wav/out.wav"), "cannot be made"),

@@ -1,6 +1,7 @@
 """The command line: start-up time, help, version, shell completion, deprecated options."""
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -565,3 +566,15 @@ def test_evaluation_runs_with_read_only_home_and_library_and_without_network(tmp
     )
     assert len(results) == 2 and list(results[1]["corpora"]) == ["clips"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clips", "map.png", "report"]
+
+
+def test_hash_of_info_is_on_one_line_for_a_program_and_whole_in_a_narrow_terminal(monkeypatch) -> None:
+    whole = CliRunner().invoke(cli.app, ["info"], env={"COLUMNS": "60"}, catch_exceptions=False).stdout
+    digest = weights.fingerprint(weights.resolve())
+    assert any(digest in line for line in whole.splitlines())
+    printed = io.StringIO()
+    printed.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", printed)
+    monkeypatch.setenv("COLUMNS", "60")
+    options.show(False, {}, options.table([("sha256", digest)]))
+    assert digest in "".join(printed.getvalue().split()) and "\N{HORIZONTAL ELLIPSIS}" not in printed.getvalue()

@@ -52,6 +52,13 @@ def test_mel_writes_the_picture_and_the_arrays(clips, tmp_path: Path) -> None:
     assert not np.array_equal(arrays["original"], arrays["converted"])
 
 
+def test_difference_in_the_profile_strict_is_refused_before_the_conversion(clips, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("saic.cli.plot._pipeline", None)  # not called
+    command = ["plot", "mel", clips[0], "-o", str(tmp_path / "mel.png"), "--difference", "--profile", "strict"]
+    error = CliRunner().invoke(cli.app, command).exception
+    assert isinstance(error, UsageError) and "no difference" in str(error)
+
+
 def test_mel_without_a_target_shows_a_pseudonym(clips, tmp_path: Path) -> None:
     run("mel", clips[0], "-o", tmp_path / "mel.png", "--arrays", tmp_path / "mel.npz")
     assert (tmp_path / "mel.png").read_bytes().startswith(b"\x89PNG")

@@ -33,6 +33,14 @@ def run(path: Path, settings: dict[str, object], kernel: KernelManager) -> nbfor
     return NotebookClient(notebook, km=kernel, timeout=300).execute()
 
 
+def setting(path: Path, name: str) -> object:
+    """The value of a setting in the cell with the tag "parameters"."""
+    (cell,) = [cell for cell in nbformat.read(path, 4).cells if "parameters" in cell.metadata.get("tags", [])]
+    values: dict[str, object] = {}
+    exec(cell.source, values)
+    return values[name]
+
+
 def shown(notebook: nbformat.NotebookNode) -> tuple[str, int]:
     """All text output of an executed notebook, and its number of images."""
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]

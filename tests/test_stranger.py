@@ -19,17 +19,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-import yaml
 from jupyter_client.manager import KernelManager
 
 from saic import weights
 from saic.model.model import Model
 from tests.attacks import upload
 from tests.standin_hub import StandInHub
-from tests.test_notebooks import FOLDER, run, shown
+from tests.test_notebooks import FOLDER, run, setting, shown
 
 ROOT = Path(__file__).parents[1]
-TINY = ROOT / "train" / "configs" / "tiny.yaml"
 START_CPU_S = 30
 RUN_COMMANDS = """
 import contextlib, io, json, sys
@@ -79,10 +77,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as after train.release: runs/release/weights with a gallery, runs/release/report/report.json."""
     root = tmp_path_factory.mktemp("stranger")
     folder = root / "runs" / "release" / "weights"
-    shutil.copytree(weights.resolve(), folder)
     model = Model.from_pretrained()
     model.mel_mean += 0.01
     model.save_pretrained(folder)
+    for name in (weights.VOCODER, weights.PROSODY, weights.VOICES):
+        shutil.copyfile(weights.resolve() / name, folder / name)
+    weights.write_sums(folder)
     report = json.loads((ROOT / "benchmarks" / "evaluation" / "report.json").read_text(encoding="utf-8"))
     (folder.parent / "report").mkdir()
     (folder.parent / "report" / "report.json").write_text(
@@ -228,10 +228,11 @@ def kernel(shared: Shared) -> Iterator[KernelManager]:
     ],
 )
 def test_notebooks_run_with_shared_weights_offline(shared: Shared, kernel: KernelManager, stem: str) -> None:
+    few_steps = {stage: {"steps": 2} for stage in ("perceptual", "stage1", "stage2")}
     settings = {
         "01_anonymize": {"WEIGHTS": shared.name},
         "02_explore_embeddings": {"WEIGHTS": shared.name},
-        "03_train_your_own": {"CONFIG": yaml.safe_load(TINY.read_text(encoding="utf-8"))},
+        "03_train_your_own": {"CONFIG": setting(FOLDER / "03_train_your_own.ipynb", "CONFIG") | few_steps},
         "04_evaluate_privacy": {},
     }[stem]
     text, n_pictures = shown(run(FOLDER / f"{stem}.ipynb", settings, kernel))
@@ -243,3 +244,9 @@ def test_notebooks_run_with_shared_weights_offline(shared: Shared, kernel: Kerne
         "04_evaluate_privacy": ["| `copy_source` |", "25% at a threshold"],
     }[stem]:
         assert output in text, text
+
+
+def test_notebook_explains_a_report_without_privacy(kernel: KernelManager) -> None:
+    report = ROOT / "benchmarks" / "languages" / "report.json"
+    text, _ = shown(run(FOLDER / "04_evaluate_privacy.ipynb", {"REPORT": str(report)}, kernel))
+    assert "| `copy_source` |" in text and json.loads(report.read_text(encoding="utf-8"))["claims"][0] in text

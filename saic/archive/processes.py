@@ -14,7 +14,7 @@ from saic.errors import SaicError
 from saic.files import blocks_of
 
 _JOIN_S = 5.0
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _GONE = (EOFError, OSError)  # what a pipe raises whose other end is closed
 
 
@@ -70,7 +70,7 @@ class _Process(Worker):
 def _work(pipe: connection.Connection) -> None:
     """Convert what comes through the pipe until its other end is closed, also by the death of that process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent ends its workers
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))  # before numpy and torch are loaded
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # before numpy and torch are loaded
     with contextlib.suppress(*_GONE):
         convert = load_converter(pipe.recv())
         if isinstance(convert, SaicError):

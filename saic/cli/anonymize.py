@@ -61,6 +61,7 @@ class Format(StrEnum):
 
 
 def anonymize(
+    ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="IN", help="A recording, or a folder with its subfolders.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="File to write: .wav, .flac, .mp3 or .opus; for a folder, a folder.")
@@ -241,6 +242,9 @@ def anonymize(
         resume=resume,
         force=force,
     )
+    address_source = ctx.get_parameter_source("ray_address")  # it may also come from the environment
+    if engine is not Engine.RAY and address_source and address_source.name == "COMMANDLINE":
+        raise UsageError("--ray-address is about a Ray cluster. Add --engine ray, or leave it out.")
     _require_compatible(request, workers, engine, device)
     with opened(request) as archive:
         work = plan_work(request, archive)

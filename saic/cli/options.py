@@ -122,6 +122,9 @@ def _stage_lines() -> Callable[[str, int, int], None]:
     return update
 
 
+_UNLIMITED = 10_000  # columns: a program that reads a table gets each value on one line
+
+
 def printable(name: str) -> str:
     """A name as a terminal may get it: control characters, which could change its state, become "?"."""
     return "".join(letter if letter.isprintable() else "?" for letter in without_surrogates(name))
@@ -134,7 +137,8 @@ def table(rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> "Table
 
     made = Table(*headings, box=None, show_header=bool(headings))
     for row in rows:
-        made.add_row(*(Text(printable(cell)) for cell in row))  # not a str: its brackets would be markup
+        # Not a str: its brackets would be markup.
+        made.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
     return made
 
 
@@ -147,7 +151,7 @@ def show(as_json: bool, facts: dict[str, Any], text: "str | Table") -> None:
     else:
         from rich.console import Console
 
-        Console().print(text)
+        Console(width=None if sys.stdout.isatty() else _UNLIMITED).print(text)
 
 
 def tell_notes(notes: Iterable[str], about: str = "") -> list[str]:

@@ -16,6 +16,7 @@ from saic.cli.options import (
     DeviceOption,
     ForceOption,
     JsonOption,
+    Profile,
     ProfileOption,
     WeightsOption,
     printable,
@@ -85,6 +86,8 @@ def mel(
 ) -> None:
     """Draw SOURCE, its reconstruction and its conversion as mel spectrograms with F0 (paper Fig. 4)."""
     plots = _plots_for(output, data, force, "matplotlib")
+    if difference and profile is Profile.STRICT:
+        raise UsageError(plots.NO_DIFFERENCE)
     view = plots.View(axis.value, range_db, palette.value, difference)
     pipeline = _pipeline(weights, device)
     options: dict[str, Any] = {"profile": profile and profile.value, "seed": seed, "reconstruct": True}

@@ -25,11 +25,21 @@ from saic.plots.maps import (
     planes_from_arrays,
     speaker_plane,
 )
-from saic.plots.spectrograms import PALETTES, PANELS, Columns, View, from_arrays, mel_arrays, mel_comparison
+from saic.plots.spectrograms import (
+    NO_DIFFERENCE,
+    PALETTES,
+    PANELS,
+    Columns,
+    View,
+    from_arrays,
+    mel_arrays,
+    mel_comparison,
+)
 
 __all__ = [
     "DPI",
     "FONT_PT",
+    "NO_DIFFERENCE",
     "PALETTES",
     "PANELS",
     "WIDTH_IN",

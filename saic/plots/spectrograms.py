@@ -24,6 +24,7 @@ PANELS = {"original": "Original", "reconstructed": "Reconstructed", "converted":
 PALETTES = {"magma": "magma", "viridis": "viridis", "cividis": "cividis", "gray": "gray_r"}
 """Palettes by name, as matplotlib calls them. In "gray", for print, loud is black."""
 
+NO_DIFFERENCE = "The recordings differ in length, as in the profile strict, so they have no difference."
 DIFFERENCE_PALETTE = "RdBu_r"
 DIFFERENCE_DB = 30.0  # range of the difference view, on both sides of 0
 ROWS_LINEAR = 160  # of 50 Hz each, with a linear frequency axis
@@ -175,7 +176,7 @@ class Columns:
 def panels(columns: Columns, view: View = DEFAULT_VIEW) -> list[Panel]:
     """The spectrograms that a figure shows, in the order of `PANELS`; errors as for :func:`mel_comparison`."""
     if view.difference and len(set(columns.duration_s.values())) > 1:
-        raise UsageError("The recordings differ in length, as in the profile strict, so they have no difference.")
+        raise UsageError(NO_DIFFERENCE)
     shown_db = {name: _in_view(level_db, view) for name, level_db in columns.level_db.items()}
     shown = []
     for name, level_db in shown_db.items():
