@@ -2,8 +2,8 @@
 
 The reports are ``benchmarks/evaluation/report.json`` and, of other languages,
 ``benchmarks/languages/report.json``, which ``saic evaluate`` made. ``report.md`` and its figures
-are made from each again. Of the documents, only tables are written; the sentences that quote
-figures stay as they are, and the tests compare them with the report.
+are made from each again. Of the documents, only tables are written. The sentences that quote
+figures are written by hand: read them again after a new report. The tests compare some of them with it.
 
 - The model card gets all tables of the report from "Strongest attacker" to the one before "What that
   says", except those of a single attacked system and those that `_NOT_IN_CARD` names.

@@ -139,7 +139,7 @@ def anonymize(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of a folder that ended early.")] = False,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE.json", help="Write how far the voice was protected.")
+        Path | None, typer.Option("--report", metavar="FILE.json", help="Write how alike the two voices are.")
     ] = None,
     reports: Annotated[
         Path | None, typer.Option("--reports", metavar="FOLDER", help="For a folder: write a report on each file.")
