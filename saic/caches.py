@@ -39,8 +39,8 @@ def move_if_home_is_read_only(environment: MutableMapping[str, str] = os.environ
 
 def _has_own(name: str, environment: MutableMapping[str, str]) -> bool:
     """Whether a cache is in its usual place, or the user has chosen a folder for all of them."""
-    if chosen := environment.get("XDG_CACHE_HOME"):
-        return os.access(chosen, os.W_OK) or Path(chosen, name).is_dir()
+    chosen = environment.get("XDG_CACHE_HOME")
     with contextlib.suppress(OSError, RuntimeError):
-        return (Path.home() / ".cache" / name).is_dir()
+        folder = Path(chosen) if chosen else Path.home() / ".cache"
+        return (folder / name).is_dir() or bool(chosen and os.access(chosen, os.W_OK))
     return False

@@ -42,6 +42,7 @@ ProgressCallback = Callable[[str, float], None]
 
 _EVERY_S, _TRIM_EVERY_S = 0.5, 2.0
 _BLOCK_SAMPLES = 60 * SAMPLE_RATE
+_NEAR_FRAMES = 4  # 50 ms
 
 
 @dataclass(frozen=True)
@@ -620,7 +621,7 @@ class Pipeline:
             power, f0, mask, kept, loud = (timing.frames(x) for x in (power, f0, mask, kept, loud))
             mask, kept, loud = mask * inside, kept & inside, loud & inside
         if profile != PROSODY_KEPT:
-            slow = slow_contour(f0 * kept, vowel_f0) if profile == BALANCED else None
+            slow = slow_contour(f0 * _near(vowel_f0), vowel_f0) if profile == BALANCED else None
             prediction = windowed.predict_prosody(self.prosody, content, mask, slow)
             f0, vowel_f0 = predicted_f0(prediction, mask, voice.f0_stats), None
         made, f0 = convert_source(self.model, content, f0, mask, voice, steps, vowel_f0)
@@ -712,6 +713,11 @@ def _load_prosody(model: Model, folder: Path | None, device: str) -> ProsodyPred
         return None
     channels, stride = model.config.content_encoder.code_channels, model.config.content_stride
     return ProsodyPredictor.load(folder / PROSODY, channels, stride).to(device)
+
+
+def _near(f0: torch.Tensor) -> torch.Tensor:
+    """(1, T) of 0 and 1: the frames within 50 ms of voiced ones, which belong to the same sounds."""
+    return F.max_pool1d((f0 > 0).to(f0), 2 * _NEAR_FRAMES + 1, 1, _NEAR_FRAMES)
 
 
 def _random(seed: int | None) -> np.random.Generator:

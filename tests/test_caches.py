@@ -31,6 +31,17 @@ def test_read_only_home_moves_caches_to_a_private_folder(
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+def test_folder_for_caches_that_cannot_be_reached_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bool:
+        raise PermissionError
+
+    monkeypatch.setenv("HOME", os.devnull)
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    environment = {"XDG_CACHE_HOME": "/caches"}
+    caches.move_if_home_is_read_only(environment)
+    assert "HF_HOME" in environment
+
+
 @pytest.mark.parametrize("place", ["home", "chosen"])
 def test_cache_in_a_read_only_home_is_used(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in an image that holds weights, or with a folder for caches on another disk."""

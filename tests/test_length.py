@@ -26,7 +26,7 @@ from saic.model import windowed
 from saic.model.model import Model
 from saic.model.prosody import ProsodyPredictor, predicted_f0, slow_contour
 from saic.model.timing import TimeMap, rate_of_change
-from saic.pipeline import Pipeline
+from saic.pipeline import Pipeline, _near
 from saic.profiles import BALANCED, PROFILES, STRICT
 from saic.signal import f0, filters, loudness, vad
 from saic.signal.masking import RunningStatistics, masked_statistics
@@ -276,7 +276,7 @@ def test_conversion_in_windows_is_that_of_the_whole(
         speech = Speech.from_wav(minute)
         content = pipeline.model.encode_content(speech.mel, speech.mask)
         prediction = pipeline.prosody(
-            content, speech.mask, slow_contour(speech.f0 * torch.from_numpy(kept), speech.vowel_f0)
+            content, speech.mask, slow_contour(speech.f0 * _near(speech.vowel_f0), speech.vowel_f0)
         )
         f0 = predicted_f0(prediction, speech.mask, target.f0_stats)
         direct, track = convert_mel(pipeline.model, content, f0, speech.mask, target)

@@ -610,9 +610,29 @@ def test_recording_stays_if_the_server_is_busy_and_is_converted_later(
         anonymizer.decode_source(str(upload), ME)
     monkeypatch.undo()
     assert recordings.copy_of(str(upload), ME) == gr.skip()  # the player keeps it
-    run = Run(str(upload), None, PSEUDONYM, BALANCED)
-    anonymizer.run_conversion(run, ME, NO_PROGRESS)
-    assert run.result is not None and not upload.exists()
+    for profile in (BALANCED, STRICT):
+        run = Run(str(upload), None, PSEUDONYM, profile)
+        anonymizer.run_conversion(run, ME, NO_PROGRESS)
+        assert run.result is not None and not upload.exists()
+
+
+def test_recording_stays_if_its_reading_is_stopped(batcher, recordings, store: ClipStore, monkeypatch) -> None:
+    path = sent(store, voice(150, 1.0))
+    with monkeypatch.context() as busy:
+        busy.setattr("saic.web.server.jobs.MAX_JOBS_PER_SESSION", 0)
+        *_, (batch, *_) = batcher.add_recordings("P1", [path], Batch(), ME)
+    read = recordings.sandbox.read
+
+    def stop_and_read(file: Path):
+        batcher.stop(batch, ME)
+        return read(file)
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(type(recordings.sandbox), "read", lambda sandbox, file: stop_and_read(file))
+        *_, (listed, _, _) = batcher.convert_all(batch, "any", BALANCED, ME)
+    assert "Stopped" in listed and Path(path).exists()
+    *_, (listed, _, _) = batcher.convert_all(batch, "any", BALANCED, ME)
+    assert listed.count("Done.") == 1 and not Path(path).exists()
 
 
 def test_player_of_an_upload_that_is_being_decoded_stays(recordings, store, upload: Path) -> None:

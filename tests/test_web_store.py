@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 
 from saic import web
 from saic.errors import UsageError
-from saic.web.server.jobs import MAX_ADDRESS_SHARE, MAX_JOBS, MAX_JOBS_PER_SESSION, Jobs, Overloaded
+from saic.web.server.jobs import MAX_ADDRESS_SHARE, MAX_JOBS, MAX_JOBS_PER_SESSION, Jobs, Unfinished
 from saic.web.server.store import GRACE_S, KEEP_S, UNNAMED_KEEP_S, UPLOAD_KEEP_S, ClipStore, StoreFull
 from saic.web.server.visitors import UNKNOWN_VISITOR, Visitor, new_token
 
@@ -91,13 +92,19 @@ def test_upload_stays_while_its_browser_has_an_open_page_and_expires_afterwards(
     """A form may wait for a name, or for the other recordings of a batch."""
     mine, other = (Visitor(new_token(), "10.0.0.1") for _ in range(2))
     store.claim("a", mine)
-    uploads = [store.receive("", visitor) for visitor in (mine, other)]
+    elsewhere = Visitor(mine.token, "10.0.0.2")  # the same browser, from a mobile network
+    uploads = [store.receive("", visitor) for visitor in (mine, elsewhere, other)]
+    store._uploads = {
+        folder: replace(upload, received_at=upload.received_at - UPLOAD_KEEP_S - 1)
+        for folder, upload in store._uploads.items()
+    }
     with store.page_open("a"):
-        store.sweep(ahead_s=UPLOAD_KEEP_S + 1)
-        assert [upload.parent.exists() for upload in uploads] == [True, False]
-    store.sweep(ahead_s=UPLOAD_KEEP_S - 1)  # the page may be loaded anew
+        store.sweep()
+        assert [upload.parent.exists() for upload in uploads] == [True, True, False]
+    store.sweep(ahead_s=30)  # the page may be loaded anew
     assert uploads[0].parent.exists()
-    store.sweep(ahead_s=UPLOAD_KEEP_S + 1)
+    store.sweep(ahead_s=61)  # after which a session without clips is forgotten
+    store.sweep()
     assert not uploads[0].parent.exists()
 
 
@@ -297,11 +304,11 @@ def test_jobs_over_the_session_or_address_limit_are_refused_and_others_admitted(
         return thread
 
     threads = [start_job("a", "10.0.0.1") for _ in range(MAX_JOBS_PER_SESSION)]
-    with pytest.raises(Overloaded, match="busy"), jobs.run("work", "a", "10.0.0.1"):
+    with pytest.raises(Unfinished, match="busy"), jobs.run("work", "a", "10.0.0.1"):
         pass
     n_places = int(MAX_ADDRESS_SHARE * MAX_JOBS)
     threads += [start_job(f"s{k}", "10.0.0.1") for k in range(n_places - MAX_JOBS_PER_SESSION)]
-    with pytest.raises(Overloaded, match="busy"), jobs.run("work", "new", "10.0.0.1"):
+    with pytest.raises(Unfinished, match="busy"), jobs.run("work", "new", "10.0.0.1"):
         pass
     threads += [
         start_job(f"other {k}", f"10.0.1.{k}") for k in range(20)

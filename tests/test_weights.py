@@ -629,6 +629,8 @@ def test_gallery_and_prosody_of_other_tensors_go_when_a_model_is_saved_over_them
     assert (folder / VOICES).exists() and (folder / PROSODY).exists()
     with torch.no_grad():
         next(model.parameters()).add_(1.0)
+    with mock.patch("saic.weights._write_config", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        model.save_pretrained(folder)  # ended in the middle
     model.save_pretrained(folder)
     assert not (folder / VOICES).exists() and not (folder / PROSODY).exists()
     assert Pipeline.from_pretrained(folder).profiles == ("prosody-kept",)

@@ -114,7 +114,7 @@ def evaluate(
     if split not in splits:
         raise DataError(f"No corpus has the split {split!r}. The data has these splits: {', '.join(sorted(splits))}.")
     options = {"pipeline": pipeline, "seed": seed, "quick": quick}
-    measured = {}
+    measured, failure = {}, None
     for name in paths:
         if of_split[name] and chosen - {"privacy"}:
             try:
@@ -129,8 +129,7 @@ def evaluate(
                     **options,
                 )
             except DataError as error:
-                if len(paths) == 1:
-                    raise
+                failure = error
                 _log.warning("Corpus %s was left out but for privacy. %s", name, error)
     privacy, claims = None, ["Privacy was not asked for."]
     if "privacy" in chosen:
@@ -155,7 +154,9 @@ def evaluate(
         else:
             claims = report.privacy_claims(privacy)
     if not measured and privacy is None:
-        raise DataError("None of the corpora can be measured.")
+        if len(paths) == 1 and failure:
+            raise failure
+        raise DataError(f"None of the corpora can be measured. {claims[0]}")
     result = report.build(
         measured,
         privacy=privacy,

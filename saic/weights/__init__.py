@@ -7,6 +7,7 @@ there is no fallback. A folder is untrusted: any file in it is either loaded or 
 :class:`WeightsError`.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -221,7 +222,9 @@ def save(folder: Path, config: Config, tensors: dict[str, Tensor], *, half: bool
     """
     folder.mkdir(parents=True, exist_ok=True)
     stored = {name: (t.half() if half else t).contiguous().cpu() for name, t in tensors.items()}
-    before = sha256(folder / MODEL) if (folder / MODEL).is_file() else None
+    before = None
+    with contextlib.suppress(WeightsError):  # of the list, not of the file: a save before may have been killed
+        before = listed(folder)[MODEL]
     write_tensors(folder / MODEL, stored)
     if before not in (None, sha256(folder / MODEL)):
         for name in (PROSODY, VOICES):

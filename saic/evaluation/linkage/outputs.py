@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from saic.evaluation.systems import SYSTEMS, write_flac
 from saic.signal.vad import require_speech, require_varied
 
 _NO_REFERENCE = np.zeros(0, dtype=np.float32)
+_log = logging.getLogger(__name__)
 
 
 class RecordingOutputs:
@@ -58,6 +60,9 @@ class RecordingOutputs:
         path = self._cache / f"{_digest(f'{self.run_key}|{system}|{made_from}').hex()[:32]}.flac"
         if not path.exists():
             wav = self._make(system, recording, self._reference(seed) if has_target else _NO_REFERENCE, seed)
+            if wav is None and SYSTEMS[system].is_external:  # another run may succeed
+                _log.warning("%s failed on a recording, which then has no output.", system)
+                return None
             if wav is None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()

@@ -43,8 +43,8 @@ _BUSY = "The server is busy with other work of yours or of others. Try again in 
 _log = logging.getLogger(__name__)
 
 
-class Overloaded(UsageError):
-    """There is no room for another job, or a job is past its deadline."""
+class Unfinished(UsageError):
+    """A job had no room, was stopped, or is past its deadline."""
 
 
 def cores() -> int:
@@ -77,11 +77,11 @@ class Job:
         return max(0.0, self._deadline - time.monotonic())
 
     def check(self) -> None:
-        """Give way to other jobs after a time slice; UsageError if stopped, Overloaded if past the deadline."""
+        """Give way to other jobs after a time slice; Unfinished if stopped or past the deadline."""
         if self.stopped:
-            raise UsageError(_STOPPED)
+            raise Unfinished(_STOPPED)
         if self.left_s == 0:
-            raise Overloaded(_TOO_LONG)
+            raise Unfinished(_TOO_LONG)
         if time.monotonic() - self.charged_until > _TIME_SLICE_S:
             self._jobs.give_way(self)
 
@@ -129,7 +129,7 @@ class Jobs:
 
         Raises
         ------
-        UsageError (stopped), Overloaded (past the deadline, or too many jobs of this session or address)
+        Unfinished (stopped, past the deadline, or too many jobs of this session or address)
         """
         if getattr(self._current, "job", None):
             yield self._current.job
@@ -153,10 +153,10 @@ class Jobs:
             _log.info("job %s: %s %s after %.1f s", job.number, name, outcome, time.monotonic() - began)
 
     def check_stopped(self) -> None:
-        """Raise UsageError if the job of this thread was stopped; never waits."""
+        """Raise Unfinished if the job of this thread was stopped; never waits."""
         job = getattr(self._current, "job", None)
         if job and job.stopped:
-            raise UsageError(_STOPPED)
+            raise Unfinished(_STOPPED)
 
     def give_way(self, job: Job) -> None:
         """Let a running job wait again if the owner of a waiting one has less recent core time."""
@@ -187,7 +187,7 @@ class Jobs:
         self.stop(*{job.session for job in (*self.running, *self.waiting)})
 
     def _admit(self, job: Job) -> None:
-        """Add a job to those that wait; Overloaded if its session or address has too many."""
+        """Add a job to those that wait; Unfinished if its session or address has too many."""
         with self._changed:
             admitted = [*self.running, *self.waiting]
             of_session = sum(other.session == job.session for other in admitted)
@@ -196,16 +196,16 @@ class Jobs:
             if of_session >= MAX_JOBS_PER_SESSION or not within_fair_share(
                 of_address + 1, others, MAX_JOBS, MAX_ADDRESS_SHARE
             ):
-                raise Overloaded(_BUSY)
+                raise Unfinished(_BUSY)
             self.waiting.append(job)
 
     def _wait_for_core(self, job: Job, on_wait: Callable[[int], None] = lambda n_ahead: None) -> None:
         while True:
             with self._changed:
                 if job.stopped:
-                    raise UsageError(_STOPPED)
+                    raise Unfinished(_STOPPED)
                 if job.left_s == 0:
-                    raise Overloaded(_TOO_LONG)
+                    raise Unfinished(_TOO_LONG)
                 if self._next() is job:
                     self.waiting.remove(job)
                     self.running.append(job)

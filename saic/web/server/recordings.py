@@ -22,7 +22,7 @@ from saic.audio.sandbox import Sandbox
 from saic.errors import TooLong, UsageError
 from saic.signal.vad import require_speech
 from saic.spool import Spool
-from saic.web.server.jobs import DEADLINE_S, MAX_JOBS, Job, Jobs, Overloaded, cores
+from saic.web.server.jobs import DEADLINE_S, MAX_JOBS, Job, Jobs, Unfinished, cores
 from saic.web.server.store import FULL, GONE, ClipStore, StoreFull
 
 MAX_MINUTES = 60.0
@@ -100,7 +100,8 @@ class Recordings:
     def read(self, path: str | None, session: str) -> Recording:
         """Load a file that a session may read.
 
-        An upload is deleted, whether it can be decoded or not. The notes on it stay with its copy.
+        An upload is deleted, whether it can be decoded or not, but if the job is `Unfinished`. The notes on it
+        stay with its copy.
 
         Raises
         ------
@@ -116,17 +117,27 @@ class Recordings:
                 return self._read_clip(self.store.current(file), session)
             if not self.store.may_read(session, file):
                 raise UsageError(GONE)
+            copy = None
             try:
                 recording = self.sandbox.read(file)
-            finally:
+                if path in self._wanted_copies:  # `take_in` waits for the copy, in this thread or another
+                    copy = self._write_copy(recording, session, self._wanted_copies[path])
+            except Unfinished:  # a later call may read it
+                raise
+            except BaseException:
                 self.store.discard(file)
-            if path in self._wanted_copies:  # `take_in` waits for the copy, in this thread or another
-                require_speech(recording.wav)
-                folder = self.new(session, self._wanted_copies[path])
-                if recording.notes:
-                    self.write(folder, _NOTES, json.dumps(recording.notes).encode())
-                self.store.set_copy(file, Path(self.save(folder, "recording", recording.wav)))
+                raise
+            self.store.discard(file)
+            if copy:
+                self.store.set_copy(file, Path(copy))
             return recording
+
+    def _write_copy(self, recording: Recording, session: str, kind: str) -> str:
+        require_speech(recording.wav)
+        folder = self.new(session, kind)
+        if recording.notes:
+            self.write(folder, _NOTES, json.dumps(recording.notes).encode())
+        return self.save(folder, "recording", recording.wav)
 
     def _read_clip(self, file: Path, session: str) -> Recording:
         if not self.store.may_read(session, file):
@@ -154,20 +165,19 @@ class Recordings:
             recordings.append(recording)
         return recordings
 
-    def take_in(self, path: str | None, session: str, kind: str) -> str | dict | None:
+    def take_in(self, path: str | None, session: str, kind: str, group: str = "") -> str | dict | None:
         """Replace an upload by a 16 kHz WAV of the session; returns its path.
 
-        If that fails, the upload is deleted all the same, but if there was no room for the job (`Overloaded`):
-        then a later call may take it in. Returns `gr.skip()` if the path is not of an upload, or if another
-        call takes it in.
+        If that fails, the upload is deleted all the same, unless the job was `Unfinished`: then a later call may
+        take it in. Returns `gr.skip()` if the path is not of an upload, or if another call takes it in.
         """
         if path is None or path in self._wanted_copies or not self.store.is_upload(Path(path)):
             return gr.skip()
         self._wanted_copies[path] = kind
         try:
-            with self.job("take in", session):
+            with self.job("take in", session, group=group):
                 self.load(path, session)
-        except Overloaded:
+        except Unfinished:
             raise
         except BaseException:
             self.store.discard(Path(path))
@@ -175,6 +185,11 @@ class Recordings:
         finally:
             self._wanted_copies.pop(path, None)
         return self.current_path(path)
+
+    def read_of_page(self, path: str | None, session: str, kind: str) -> Recording:
+        """`read` a recording that a page shows: an upload that no job has taken in yet gets a copy, which stays."""
+        self.take_in(path, session, kind)
+        return self.read(path, session)
 
     def current_path(self, path: str | None) -> str | None:
         """Path of a recording now: that of the decoded copy, once an upload has one."""

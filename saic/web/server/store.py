@@ -425,8 +425,9 @@ class ClipStore:
 
     def _expires_at(self, upload: _Upload, now: float) -> float:
         """When an upload expires; while its sender has an open page, it may still be added to something there."""
-        entries = () if upload.visitor.token is None else self._sessions.values()
-        seen = [now if entry.open_pages else entry.last_seen for entry in entries if entry.visitor == upload.visitor]
+        known = upload.visitor.token is not None
+        pages = (entry for entry in self._sessions.values() if known and entry.visitor.may_be_same(upload.visitor))
+        seen = [now if entry.open_pages else entry.last_seen for entry in pages]  # the page may be loaded anew
         return max([upload.received_at, *seen]) + self.upload_keep_s
 
     def _forget(self, session: str) -> None:

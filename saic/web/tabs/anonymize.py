@@ -294,7 +294,7 @@ class Anonymizer:
         with gradio_errors(request), run.in_progress():
             session = session_of(request)
             with self.converter.job(session, report, _GROUP):
-                source = self._recordings.read(run.source, session)
+                source = self._recordings.read_of_page(run.source, session, "source")
                 new_voice, target_notes = self._new_voice_of(run, session)
                 run.notes = {"source": source.notes, "target": target_notes}
                 result = self.converter.convert(source.wav, new_voice, session, run.profile, report)
@@ -454,7 +454,7 @@ class Anonymizer:
 
     def target_voice(self, path: str, session: str) -> tuple[NewVoice, tuple[str, ...]]:
         """The voice of a recording, and the notes on it. Each bundled voice is measured only once."""
-        recording = self._recordings.read(path, session)
+        recording = self._recordings.read_of_page(path, session, "target")
         if path not in self.bundled.values():
             return NewVoice("target", wav=recording.wav), recording.notes
         if path not in self._bundled_voices:

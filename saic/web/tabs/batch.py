@@ -27,7 +27,7 @@ from saic.web.parts import HEAVY, QUICK
 from saic.web.printed_report import printed_report
 from saic.web.progress import progress_values
 from saic.web.protection_card import verdict
-from saic.web.server.jobs import Overloaded
+from saic.web.server.jobs import Unfinished
 from saic.web.server.logs import report as report_bug
 from saic.web.server.recordings import VOICE_S, Recordings, session_of
 from saic.web.server.store import GONE
@@ -157,15 +157,24 @@ class Batcher:
                 if item.is_reading:  # the page was closed
                     item.is_reading, item.state = False, translated(texts, GONE)
 
-    def _read_item(self, item: Item, path: str, session: str, texts: Texts) -> None:
+    def _read_item(
+        self,
+        item: Item,
+        path: str,
+        session: str,
+        texts: Texts,
+        group: str = "",
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
         """Decode one recording; an error is told in the list. *Convert all* tries again if the server had no time."""
-        item.upload = None
+        item.upload, item.is_reading, item.state = None, True, texts.MESSAGES["reading"]
+        tell()
         try:
-            copy = self._recordings.take_in(path, session, self._kind())
+            copy = self._recordings.take_in(path, session, self._kind(), group)
             if not isinstance(copy, str):  # it was chosen too long ago
                 raise UsageError(GONE)
             item.copy, item.state = copy, ""
-        except Overloaded as error:
+        except Unfinished as error:
             item.upload, item.state = path, translated(texts, str(error))
         except SaicError as error:
             item.state = translated(texts, str(error))
@@ -202,7 +211,7 @@ class Batcher:
                     while item.is_reading and not is_over():
                         time.sleep(0.1)
                     if item.upload and not is_over():
-                        self._read_item(item, item.upload, session, texts)
+                        self._read_item(item, item.upload, session, texts, _GROUP, lambda: updates.put(True))
                     if item.copy and not item.folder and not is_over():
                         self._convert_item(item, batch, register, profile, session, texts, lambda: updates.put(True))
             finally:

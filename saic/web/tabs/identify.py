@@ -163,7 +163,7 @@ class Identifier:
             raise missing_input(texts.IDENTIFY_NOBODY)
         with gradio_errors(request):
             session = session_of(request)
-            recording = self.recordings.read(clip, session)
+            recording = self.recordings.read_of_page(clip, session, "question")
             query, n_clips = self.embed(recording.wav, session), enrolled.n_clips
             matches = self.rank_matches(query, enrolled)
             notes = notes_html({texts.NOTED["query"]: recording.notes}, texts)
