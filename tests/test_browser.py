@@ -887,6 +887,23 @@ window.fetch = async (...request) => {
 """
 
 
+SLEEP = """
+const now = Date.now, every = window.setInterval;
+window.asleepMs = 0;
+Date.now = () => now() + window.asleepMs;
+window.setInterval = (call, ms) => every(call, ms === 30000 ? 200 : ms);
+"""
+
+
+@pytest.mark.proof
+def test_idle_page_is_kept_after_the_computer_was_asleep(open_page, recordings) -> None:
+    """Gradio's own connection may be broken then, and nothing else on the page would notice."""
+    page = open_page(script=SLEEP)
+    upload(page, "source", recordings["patient"])
+    with page.expect_request("**/gradio_api/heartbeat/*"):
+        page.evaluate("window.asleepMs = 600000")
+
+
 @pytest.mark.proof
 def test_page_goes_on_after_the_connection_was_lost(open_page, served: Served, recordings) -> None:
     page, texts = open_page(script=LOSS), LANGUAGES["en"]

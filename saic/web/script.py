@@ -213,6 +213,12 @@ _SCRIPT = r"""
     }
   };
   window.addEventListener("online", keep);
+  // A computer that was asleep may say nothing when it wakes, but its clock has jumped.
+  let ticked = Date.now();
+  setInterval(() => {
+    if (Date.now() - ticked > 90000) keep();
+    ticked = Date.now();
+  }, 30000);
   const stream = async (request, options) => {
     const first = await send(request, options).catch(() => null);
     if (first && !first.ok) return first;
