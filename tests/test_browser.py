@@ -563,6 +563,35 @@ def test_batch_of_several_files_of_two_people(width, open_page, watch: Watch, se
     assert watch.errors == [] and not [path for path in served.clips if path.name == "anonymized.zip"]
 
 
+@pytest.mark.proof
+def test_late_answer_to_add_or_enroll_leaves_what_was_typed_meanwhile(open_page, watch: Watch, recordings) -> None:
+    page = open_page(script=LATE_JOIN)
+    open_tab(page, "Batch")
+    label = page.get_by_label("Subject's label").locator("visible=true")
+    label.fill('P"1 \\ é')
+    page.locator("#batch-files input[type=file]").set_input_files(recordings["patient"])
+    expect(page.locator("#batch-files .file-preview")).to_be_visible()
+    page.locator("#batch-add").click()
+    label.fill("P02")
+    expect(page.locator("#batch-list tbody tr")).to_have_count(1)
+    expect(label).to_have_value("P02")
+    open_tab(page, "Identify")
+    page.get_by_label("Name").fill("Anna")
+    page.locator("#voice input[type=file]").set_input_files(recordings["patient"])
+    expect(clip_of(page, "voice")).to_have_count(1)
+    page.locator("#enroll").click()
+    page.get_by_label("Name").fill("Ben")
+    expect(page.locator("#enrolled li")).to_have_count(1)
+    expect(page.get_by_label("Name")).to_have_value("Ben")
+    page.get_by_label("Name").fill("Anna")
+    page.locator("#voice").get_by_label("Clear").click()
+    page.locator("#voice input[type=file]").set_input_files(recordings["patient"])
+    page.locator("#enroll").click()
+    expect(page.locator("#enrolled li")).to_have_text("Anna2 clips")
+    expect(page.get_by_label("Name")).to_have_value("")  # nothing else was typed
+    assert watch.errors == []
+
+
 def test_files_that_are_dropped_are_all_taken_where_a_field_takes_several(open_page, watch: Watch, recordings) -> None:
     page, data = open_page(), base64.b64encode(recordings["patient"].read_bytes()).decode()
 

@@ -55,6 +55,7 @@ from saic.web.conversions import Converter, NewVoice
 from saic.web.failures import gradio_errors
 from saic.web.linkage import KNOWN_VOICE, Linkage, by_profile, linkage_html, linkage_sentence, read_linkage
 from saic.web.notes import notes_html
+from saic.web.parts import taken
 from saic.web.printed_report import printed_report
 from saic.web.progress import COMPARING, SHOWING, WRITING, Pace, Progress
 from saic.web.protection_card import protection_card, verdict_html
@@ -1259,8 +1260,8 @@ def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, e
     paths["p_1"] = [sent(store, voice(110, 1.0))]
     batch = Batch()
     for subject, uploads in paths.items():
-        *_, (batch, listed, *form) = batcher.add_recordings(subject, uploads, batch, ME)
-        assert form == [gr.skip(), gr.skip()] and not any(Path(path).exists() for path in uploads)
+        *_, (batch, listed, form) = batcher.add_recordings(subject, uploads, batch, ME)
+        assert form == gr.skip() and not any(Path(path).exists() for path in uploads)
     assert listed.count("<tr>") == 1 + 4 and "decoded" in listed
     *updates, (listed, archive, cancel) = batcher.convert_all(batch, "lower", STRICT, ME)
     assert any(re.search(r"\d+\s%, about \d+ second", html) for html, *_ in updates)
@@ -1359,8 +1360,8 @@ def two_people(batcher: Batcher, store: ClipStore) -> Batch:
 def test_form_of_a_batch_is_free_for_the_next_person_while_recordings_are_read(batcher, store: ClipStore) -> None:
     batch, uploads = Batch(), [sent(store, voice(hz, 1.0)) for hz in (150, 160, 110)]
     first = batcher.add_recordings("P1", uploads[:1], batch, ME)
-    _, listed, *form = next(first)
-    assert form == ["", None] and "Reading the recording" in listed and batch.items[0].copy is None
+    _, listed, form = next(first)
+    assert form == taken("P1", uploads[:1]) and "Reading the recording" in listed and batch.items[0].copy is None
     second, other = (batcher.add_recordings(*one, batch, ME) for one in (("P1", uploads[1:2]), ("P2", uploads[2:])))
     for adding in (second, other):
         next(adding)
@@ -1534,12 +1535,13 @@ def test_enrolled_voice_is_identified_and_stranger_is_not(identifier: Identifier
 def test_form_is_free_for_the_next_voice_while_one_is_measured(identifier: Identifier, store: ClipStore, page) -> None:
     enrolled = EnrolledVoices()
     voices = {"Anna": 110, "Ben": 230}
-    enrolling = [identifier.enroll(name, sent(store, steady(hz, 2.0)), enrolled, ME) for name, hz in voices.items()]
+    forms = [(name, sent(store, steady(hz, 2.0))) for name, hz in voices.items()]
+    enrolling = [identifier.enroll(*form, enrolled, ME) for form in forms]
+    for one, (name, clip) in zip(enrolling, forms, strict=True):
+        assert next(one) == (gr.skip(), gr.skip(), taken(name, [clip]))
     for one in enrolling:
-        assert next(one) == (gr.skip(), gr.skip(), "", None)
-    for one in enrolling:
-        (_, html, *form), *more = one
-        assert form == [gr.skip()] * 2 and not more  # what was typed meanwhile stays
+        (_, html, form), *more = one
+        assert form == gr.skip() and not more  # what was typed meanwhile stays
     assert list(enrolled) == ["Anna", "Ben"] and "Anna" in html and "Ben" in html
     (event,) = (fn for fn in page.fns.values() if fn.name == "enroll")
     assert event.trigger_mode == "multiple" and {target for _, target in event.targets} == {"click", "submit"}
@@ -1548,11 +1550,11 @@ def test_form_is_free_for_the_next_voice_while_one_is_measured(identifier: Ident
 def test_second_click_is_ignored_while_a_recording_is_added(identifier: Identifier, batcher, store: ClipStore) -> None:
     enrolled, batch, clip = EnrolledVoices(), Batch(), sent(store, steady(110, 2.0))
     first, second = (identifier.enroll("Anna", clip, enrolled, ME) for _ in range(2))
-    assert next(first)[2:] == ("", None) and list(second) == []
+    assert next(first)[2] == taken("Anna", [clip]) and list(second) == []
     list(first)
     uploads = [sent(store, voice(150, 1.0))]
     first, second = (batcher.add_recordings("P1", uploads, batch, ME) for _ in range(2))
-    assert next(first)[2:] == ("", None) and list(second) == []
+    assert next(first)[2] == taken("P1", uploads) and list(second) == []
     list(first)
     assert enrolled.n_clips == len(batch.items) == 1  # the server has no longer what was sent
 
@@ -1575,7 +1577,7 @@ def test_answer_is_removed_when_a_voice_is_enrolled(identifier: Identifier, stor
 def test_enrollment_that_ends_after_remove_all_has_no_effect(identifier: Identifier, store: ClipStore) -> None:
     enrolled, clip = EnrolledVoices(), sent(store, steady(110, 2.0))
     assert identifier.remove_all(enrolled)[0] == {}  # while an enrollment with `enrolled` still runs
-    assert list(identifier.enroll("Anna", clip, enrolled, ME)) == [(gr.skip(), gr.skip(), "", None)]
+    assert list(identifier.enroll("Anna", clip, enrolled, ME)) == [(gr.skip(), gr.skip(), taken("Anna", [clip]))]
     assert identifier.load_example(enrolled, ME)[:2] == (gr.skip(), gr.skip())
 
 

@@ -1,6 +1,7 @@
 """Components and event options that several tabs use."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 
 import gradio as gr
 
@@ -14,6 +15,12 @@ HEAVY = {**PRIVATE, "concurrency_id": "heavy", "concurrency_limit": MAX_JOBS}  #
 
 # In the browser, since the visitor may have cleared or replaced the upload while the answer was on its way.
 _TAKE_COPY_JS = "(shown, upload, copy) => (shown?.path === upload ? copy : {__type__: 'update'})"
+
+# In the browser, since the visitor may have filled in the next entry while the answer was on its way.
+_EMPTY_JS = """(taken, text, files) => {
+  const sent = JSON.stringify([text, [files ?? []].flat().map((file) => file.path)]), skip = {__type__: "update"};
+  return sent === taken ? ["", null] : [skip, skip];
+}"""
 
 
 def recorder(label: str, elem_id: str, **options) -> gr.Audio:
@@ -44,3 +51,15 @@ def decode_on_change(recordings: Recordings, player: gr.Audio, decode: Callable)
     for ended in (decoded.success, decoded.failure):
         found = ended(recordings.copy_of, player, [upload, copy], **several, **QUICK)
         found.success(None, [player, upload, copy], player, js=_TAKE_COPY_JS, **several)
+
+
+def taken(text: str, paths: Sequence[str]) -> str:
+    """What a handler gives to the component of `empty_when_taken`: the text and the paths as the page sent them."""
+    return json.dumps([text, list(paths)], ensure_ascii=False, separators=(",", ":"))
+
+
+def empty_when_taken(text: gr.Textbox, files: gr.File | gr.Audio) -> gr.Textbox:
+    """A hidden component: once it gets what the form held, the form is emptied, unless it has another entry by now."""
+    sent = gr.Textbox(visible=False)
+    sent.change(None, [sent, text, files], [text, files], js=_EMPTY_JS, trigger_mode="multiple")
+    return sent

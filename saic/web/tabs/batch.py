@@ -23,7 +23,7 @@ from saic.errors import SaicError, UsageError
 from saic.web.conversions import NewVoice
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.linkage import linkage_sentence
-from saic.web.parts import HEAVY, QUICK
+from saic.web.parts import HEAVY, QUICK, empty_when_taken, taken
 from saic.web.printed_report import printed_report
 from saic.web.progress import progress_values
 from saic.web.protection_card import verdict
@@ -122,10 +122,11 @@ class Batcher:
     def add_recordings(
         self, subject: str, paths: list[str] | None, batch: Batch, request: gr.Request = None
     ) -> Iterator[tuple]:
-        """Take in the recordings of one subject; yields the batch, its list and the form.
+        """Take in the recordings of one subject; yields the batch, its list, and `taken`.
 
         The form is emptied at once: the next subject is filled in while these recordings are decoded.
         """
+        form = taken(subject or "", paths or [])
         subject, paths = " ".join((subject or "").split())[:MAX_LABEL], paths or []
         texts, session = texts_for(request), session_of(request)
         if not subject:
@@ -146,12 +147,12 @@ class Batcher:
             batch.items += added
             batch.uploads.update(paths)
         try:
-            yield batch, list_html(batch, texts), "", None
+            yield batch, list_html(batch, texts), form
             for item, path in zip(added, paths, strict=True):
                 self._read_item(item, path, session, texts)
                 if batch.deleted:
                     return
-                yield batch, list_html(batch, texts), gr.skip(), gr.skip()
+                yield batch, list_html(batch, texts), gr.skip()
         finally:
             for item in added:
                 if item.is_reading:  # the page was closed
@@ -409,7 +410,7 @@ def connect_events(batcher: Batcher, tab: Tab) -> None:
     """Connect the events of the tab to their handlers."""
     hidden = {"show_progress": "hidden"}
     form = [tab.subject, tab.files]
-    added = [tab.batch, tab.listed, *form]
+    added = [tab.batch, tab.listed, empty_when_taken(*form)]
     # "multiple": the next subject's recordings may be added while these are decoded
     adding = tab.add.click(
         batcher.add_recordings, [*form, tab.batch], added, trigger_mode="multiple", **hidden, **HEAVY

@@ -11,7 +11,7 @@ from saic.evaluation.protection import TypicalRange, own_verifier
 from saic.pipeline import Match
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.notes import notes_html
-from saic.web.parts import HEAVY, QUICK, decode_on_change, recorder
+from saic.web.parts import HEAVY, QUICK, decode_on_change, empty_when_taken, recorder, taken
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.similarity import bands, number, place
 from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for, translated
@@ -87,11 +87,12 @@ class Identifier:
     def enroll(
         self, name: str, clip: str | None, enrolled: EnrolledVoices, request: gr.Request = None
     ) -> Iterator[tuple]:
-        """Add a clip to a voice; yields the voices, their list as HTML, and the form.
+        """Add a clip to a voice; yields the voices, their list as HTML, and `taken`.
 
         The form is emptied before the voice is measured, so that the next one can be filled in meanwhile. It stays if
         the recording cannot be used.
         """
+        form = taken(name, [clip] if clip else [])
         name, texts = " ".join(name.split())[:MAX_NAME], texts_for(request)
         if clip is None:
             raise missing_input(texts.IDENTIFY_NO_CLIP)
@@ -112,13 +113,13 @@ class Identifier:
         except gr.Error:
             enrolled.sent.discard((name, clip))
             raise
-        yield gr.skip(), gr.skip(), "", None
+        yield gr.skip(), gr.skip(), form
         with gradio_errors(request):
             embedding = self.embed(recording.wav, session)
         if not enrolled.removed:
             self.recordings.store.keep_state(session)
             enrolled.add_clip(name, embedding, recording.notes)
-            yield enrolled, list_html(enrolled, texts), gr.skip(), gr.skip()
+            yield enrolled, list_html(enrolled, texts), gr.skip()
 
     def remove_all(self, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple[EnrolledVoices, str, str]:
         """Remove all enrolled voices."""
@@ -352,7 +353,7 @@ def connect_events(identifier: Identifier, tab: Tab) -> None:
         [tab.enroll.click, tab.name.submit],
         identifier.enroll,
         [*form, tab.enrolled],
-        [tab.enrolled, tab.enrolled_list, *form],
+        [tab.enrolled, tab.enrolled_list, empty_when_taken(*form)],
         trigger_mode="multiple",  # the next voice may be enrolled while this one is measured
         show_progress="hidden",
         **HEAVY,
