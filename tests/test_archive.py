@@ -77,7 +77,8 @@ def test_pipe_is_a_broken_file_and_nobody_waits_for_its_end(tmp_path: Path) -> N
     end.start()
     with pytest.raises(UsageError, match="pipe or a device"):
         sha256_of(tmp_path / "pipe.wav")
-    end.join()
+    end.cancel()
+    os.close(both_ends)
 
 
 def test_recording_that_the_disk_cannot_read_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +293,8 @@ def test_resume_replaces_reports_of_this_run_alone(tmp_path: Path, monkeypatch: 
         yield from ()
 
     folder.run(stopped, force=True, **options)
-    assert all(task.replaces_report for task in folder.run(resume=True, **options).work.tasks)
+    tasks = folder.run(resume=True, **options).work.tasks
+    assert tasks and all(task.replaces_report for task in tasks)
 
 
 def test_resume_needs_a_journal(folder: Folder) -> None:

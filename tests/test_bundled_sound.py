@@ -37,7 +37,6 @@ def test_f0_of_every_profile_is_as_smooth_as_that_of_speech(bundled: Pipeline, p
 
 def test_pseudonyms_of_the_bundled_gallery_are_told_to_be_other_people(bundled: Pipeline) -> None:
     """By the judge of the page, on the example voices."""
-    pytest.importorskip("resemblyzer")
     measurer, told = ProtectionMeasurer(bundled), {}
     assert measurer.verifier.independent
     for seed, path in enumerate(EXAMPLES):

@@ -107,7 +107,6 @@ def paper(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
         (out / "report.md").write_text("# Report\n")
         return {"seed": arguments["seed"]}
 
-    pytest.importorskip("resemblyzer")
     monkeypatch.setattr("saic.evaluation.paper.evaluate", evaluate)
     monkeypatch.setattr("saic.evaluation.evaluators.embedders.Resemblyzer", lambda: "resemblyzer")
     fake = SimpleNamespace(from_pretrained=lambda weights, *, device: ("pipeline", weights, device))
@@ -201,7 +200,6 @@ def evaluation(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
         (out / "report.md").write_text("# Report\n")
         return {"schema": 4}
 
-    pytest.importorskip("resemblyzer")
     monkeypatch.setattr("saic.evaluation.run.evaluate", evaluate)
     load = "saic.evaluation.evaluators.evaluators.Evaluators.load"
     monkeypatch.setattr(load, lambda asr, *, moonshine, **_: f"asr {asr}, moonshine {moonshine}")

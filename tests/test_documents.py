@@ -154,7 +154,7 @@ def test_report_is_of_the_bundled_weights_and_report_md_is_that_of_report_json(p
 
 
 @pytest.mark.parametrize("path", [REPORT, documents.LANGUAGES], ids=lambda path: path.parent.name)
-def test_figures_of_the_report_are_those_that_are_made_from_it_again(path: Path) -> None:
+def test_report_has_each_of_its_figures_and_no_other(path: Path) -> None:
     report = json.loads(path.read_text(encoding="utf-8"))
     assert {path.name for path in (path.parent / "plots").glob("*.png")} == set(overview.file_names(report))
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import jsonschema
 import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from typer.testing import CliRunner
 
 from saic import audio, cli, file_report
 from saic.config import Config
@@ -94,7 +94,7 @@ def test_conversion_has_the_length_of_the_source_and_minus_23_lufs(
     result = pipeline.convert((source, RATE), (voice(220, 2.0), RATE), progress=lambda *report: reports.append(report))
     for wav in (result.wav, result.reconstruction):
         assert wav.shape == source.shape and wav.dtype == np.float32 and np.abs(wav).max() <= 1
-        assert abs(loudness_lufs(wav) + 23) < 0.1 or true_peak(wav) > 0.85  # or limited by its peak
+        assert abs(loudness_lufs(wav) + 23) < 0.1 and true_peak(wav) <= 1
     assert {mel.shape for mel in result.mels.values()} == {(80, -(-n_samples // 200))}
     assert list(result.mels) == list(result.f0_hz) == ["original", "reconstructed", "converted"]
     assert {name: len(track) for name, track in result.f0_hz.items()} == dict.fromkeys(
@@ -111,10 +111,10 @@ def test_background_voice_and_noise_in_pauses_are_not_converted(pipeline: Pipeli
     speech, background = voice(120, 2.0), 0.03 * voice(230, 2.0, seed=1)
     noise = 0.001 * np.random.default_rng(0).standard_normal(6 * RATE).astype(np.float32)
     source = np.concatenate([speech, background, speech]) + noise
-    for wav in vars(pipeline.convert((source, RATE), (voice(220, 2.0), RATE))).values():
-        if isinstance(wav, np.ndarray):
-            pause, spoken = wav[int(2.5 * RATE) : int(3.5 * RATE)], wav[: 2 * RATE]
-            assert np.abs(pause).max() < 1e-5 < np.abs(spoken).max()
+    made = pipeline.convert((source, RATE), (voice(220, 2.0), RATE))
+    for wav in (made.wav, made.reconstruction):
+        pause, spoken = wav[int(2.5 * RATE) : int(3.5 * RATE)], wav[: 2 * RATE]
+        assert np.abs(pause).max() < 1e-5 < np.abs(spoken).max()
 
 
 @pytest.mark.parametrize("role", ["source", "target"])
@@ -430,17 +430,13 @@ def test_identify_and_info_commands_give_results_or_an_exit_code(
 
 
 @pytest.mark.parametrize("device", ["cuda", "gpu"])
-def test_unavailable_device_ends_commands_with_an_error_message(capfd, device: str, clips: dict[str, Path]) -> None:
-    if device == "cuda" and torch.cuda.is_available():
-        pytest.skip("this machine has CUDA")
+def test_unavailable_device_ends_commands_with_an_error_message(
+    capfd, device: str, clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for command in (["info"], ["convert", clips["source"]], ["evaluate", "--data", clips["source"].parent]):
         code, _, stderr = run(capfd, *command, "--device", device)
         assert code == 2 and "no such device" in stderr and "Traceback" not in stderr, command
-
-
-def test_help_lists_the_commands() -> None:
-    text = CliRunner().invoke(cli.app, ["--help"]).output
-    assert all(command in text for command in ("convert", "identify", "evaluate", "info"))
 
 
 @pytest.mark.parametrize("verifier", ["own", "independent"])
@@ -452,7 +448,6 @@ def test_file_report_follows_its_schema_and_names_neither_source_nor_subject(
     if verifier == "own":
         monkeypatch.setattr(protection, "independent_verifier", lambda: None)
     else:
-        pytest.importorskip("resemblyzer")
         monkeypatch.setattr(
             protection, "Resemblyzer", lambda: SimpleNamespace(embed=lambda wav: np.abs(np.fft.rfft(wav)[:256]))
         )
@@ -463,7 +458,7 @@ def test_file_report_follows_its_schema_and_names_neither_source_nor_subject(
     assert code == 0, stderr
     text = report.read_text(encoding="utf-8")
     found = json.loads(text)
-    pytest.importorskip("jsonschema").validate(found, schema)
+    jsonschema.validate(found, schema)
     assert found["judge"]["independent"] == (verifier == "independent")
     assert found["output_sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     assert found["settings"] == {"voice": "key", "register": "any", "rate_hz": RATE} and found["words_kept"] is None

@@ -429,22 +429,24 @@ def test_waiting_job_reports_its_place_in_line_and_stops_at_once() -> None:
 
 def test_stopped_job_raises_at_its_next_check_and_frees_its_core() -> None:
     jobs = Jobs(1)
-    with pytest.raises(UsageError, match="Stopped"), jobs.run("work", "a") as job:
+    with jobs.run("work", "a") as job:
         jobs.stop("b")
         job.check()
         jobs.stop("a")
-        job.check()
+        with pytest.raises(UsageError, match="Stopped"):
+            job.check()
     with jobs.run("work", "a") as job:
         job.check()
 
 
 def test_jobs_of_one_group_are_stopped_and_those_of_others_go_on() -> None:
     jobs = Jobs(1)
-    with pytest.raises(UsageError, match="Stopped"), jobs.run("work", "a", group="batch") as job:
+    with jobs.run("work", "a", group="batch") as job:
         jobs.stop("a", group="")
         job.check()
         jobs.stop("a", group="batch")
-        job.check()
+        with pytest.raises(UsageError, match="Stopped"):
+            job.check()
 
 
 def test_clips_are_deleted_in_time_though_the_clock_is_set_back(

@@ -76,11 +76,11 @@ PROFILE_NAMES = {BALANCED: "Ausgewogen", STRICT: "Streng", PROSODY_KEPT: "Prosod
 PROFILES = {
     BALANCED: "Die Melodie wird neu gebildet; Rhythmus, Lautstärke und Länge bleiben.",
     STRICT: "Melodie neu gebildet, Rhythmus ausgeglichen, die meisten Pausen gekürzt; die Länge ändert sich.",
-    PROSODY_KEPT: "Für Untersuchungen: Melodie, Lautstärke und Rhythmus bleiben; am leichtesten zuzuordnen.",
+    PROSODY_KEPT: "Melodie, Lautstärke und Rhythmus bleiben, für alle, die sie erforschen; am leichtesten zuzuordnen.",
 }
 PROFILE_FIGURE = "Fehlerrate des Angreifers: {eer}."
 PROFILE_NOTE = """Angreifer: Software, die entscheidet, ob zwei Aufnahmen von {seconds} Sekunden von derselben Person
-stammen. Wer rät, irrt in 50 % der Fälle: je näher daran, desto besser der Schutz. Gemessen mit Pseudonymen."""
+stammen. Wer rät, irrt in 50 % der Fälle: je näher daran, desto besser der Schutz. Gemessen mit Pseudonymen."""
 NO_PATIENT = "Nichts davon wurde an Patienten gemessen."
 STAYS = {
     BALANCED: "Rhythmus, Pausen, Betonung, Akzent, Wortwahl und langsame Änderungen der Melodie bleiben.",
@@ -163,9 +163,9 @@ PRINTED_NOTES = "Hinweise zur Aufnahme"
 
 VERDICT_SAME = """<strong>Die Stimme ist kaum geschützt:</strong> Software, die Stimmen erkennt, kann sie noch für die
 der sprechenden Person halten."""
-VERDICT_BETWEEN = """<strong>Die Stimme ist teilweise geschützt:</strong> Ihre Ähnlichkeit mit der sprechenden Person
+VERDICT_BETWEEN = """<strong>Die Stimme ist teilweise geschützt:</strong> Die Ähnlichkeit mit der sprechenden Person
 ist kleiner als meist bei zwei Aufnahmen derselben Person, aber größer als meist bei zwei verschiedenen Personen."""
-VERDICT_DIFFERENT = """<strong>Die Stimme klingt wie die einer anderen Person:</strong> Ihre Ähnlichkeit mit der
+VERDICT_DIFFERENT = """<strong>Die Stimme klingt wie die einer anderen Person:</strong> Die Ähnlichkeit mit der
 sprechenden Person ist nicht größer als meist bei zwei verschiedenen Personen. Die Sprechweise kann die Person
 weiterhin verraten."""
 VERDICT_UNKNOWN = "Die anonymisierte Aufnahme enthält zu wenig Sprache, um die Stimmen zu vergleichen."
@@ -185,12 +185,12 @@ SIMILARITY_LEGEND = """<ul class="key">
 <li><span class="swatch after"></span>anonymisierte Stimme</li></ul>"""
 RANGE = "{low} bis {high}"
 SIMILARITY_NOTE = """Kosinus-Ähnlichkeit von Sprecher-Embeddings: je näher an 1, desto ähnlicher die Stimmen. Gemessen
-mit: {verifier}. „Meist“ umfasst die mittleren 90 % der Werte natürlicher Aufnahmen ({basis}). Beim Original ist es
+mit: {verifier}. „Meist“ umfasst die mittleren 90 % der Werte natürlicher Aufnahmen ({basis}). Beim Original ist es
 die Ähnlichkeit seiner ersten Hälfte mit seiner zweiten."""
 NOT_INDEPENDENT = "Dieses Verfahren war an der Umwandlung beteiligt, daher ist die Messung nicht unabhängig."
 
 WORDS_TITLE = "Erhaltene Wörter"
-WORDS_KEPT = """Von den Wörtern, die eine Spracherkennung im Original erkennt, erkennt sie {percent} % auch
+WORDS_KEPT = """Von den Wörtern, die eine Spracherkennung im Original erkennt, erkennt sie {percent} % auch
 in der anonymisierten Stimme."""
 WORDS_NOT_COUNTED = {
     "absent": "Nicht gezählt: Auf diesem Server ist keine Spracherkennung installiert. Vergleichen Sie das "
@@ -223,7 +223,7 @@ LINKAGE_TOP1 = "In {top1} der Fälle nennt die Software unter {people} Personen 
 
 LINKAGE_TITLE = "Wer eine Aufnahme der sprechenden Person zuordnen kann"
 LINKAGE_HEADLINE = """<strong>Der stärkste Angreifer hat eine EER von {eer} bei {seconds} Sekunden Sprache</strong> je
-Aufnahme ({speakers} Sprecher){others}. Neue Pseudonyme, Profil {profile}. 50 % entsprechen dem Zufall."""
+Aufnahme ({speakers} Sprecher){others}. Neue Pseudonyme, Profil {profile}. 50 % entsprechen dem Zufall."""
 LINKAGE_HEADLINE_OTHER = ", {eer} bei {seconds} Sekunden"
 LINKAGE_LABEL, LINKAGE_PROFILE = "Stärkster Angreifer", "Profil"
 LINKAGE_EER, LINKAGE_NAMED = "EER bei {seconds} s, %", "Gefunden unter {people}, %"
@@ -276,7 +276,7 @@ Sie weiß nichts von diesem System. Ein Angreifer, der es kennt, findet mehr (n�
     "attackers": (
         "Angreifer je nach Dauer der Sprache",
         """<p>Der stärkste aller Angreifer entscheidet, ob zwei Aufnahmen von derselben Person stammen. Er kennt
-dieses System und trainiert mit seinen Ergebnissen. Fehlerrate (EER): 50 % entsprechen dem Zufall, bei 0 % findet er
+dieses System und trainiert mit seinen Ergebnissen. Fehlerrate (EER): 50 % entsprechen dem Zufall, bei 0 % findet er
 jede Person. Je mehr Sprache jede der beiden Aufnahmen enthält, desto besser gelingt es ihm.</p>""",
     ),
     "sound": (
@@ -296,8 +296,8 @@ EACH_ATTACKER = (
     "Jeder Angreifer für sich",
     """<p>Dasselbe mit {seconds} Sekunden Sprache in jeder der beiden Aufnahmen, für jeden Angreifer: Einige erkennen
 Stimmen, andere messen nur das Timing, die Energie, die Artikulation, die Melodie, das Rauschen oder Ähnliches.
-<code>fused</code> sind alle zusammen. <code>real</code> ist Originalsprache: Ein Angreifer, der an ihr scheitert,
-beweist nichts.</p>""",
+<code>fused</code> sind alle zusammen. <code>real</code> sind die Originalaufnahmen: Ein Angreifer, der an ihnen
+scheitert, beweist nichts.</p>""",
 )
 TOPIC_TABLES = "Tabellen"
 TOPIC_COMMAND = "Gemessen mit "
@@ -351,7 +351,7 @@ MAPS = {
     "content": "Inhalts-Embeddings",
     "legend": "{voices} Stimmen der Galerie, jede in eigener Farbe und Form",
     "map": "Karte: {title}. {measured}",
-    "measured": "Nächster Nachbar ist dieselbe Stimme: {same} % (Zufall {chance} %), gemessen an den {speakers} "
+    "measured": "Nächster Nachbar ist dieselbe Stimme: {same} % (Zufall {chance} %), gemessen an den {speakers} "
     "Stimmen der Galerie",
 }
 SEXES = {"F": "weiblich", "M": "männlich"}
@@ -370,7 +370,7 @@ UNSEEN_GALLERY, UNSEEN_SPEAKERS, UNSEEN_SPEAKER = (
 )
 NEAREST = "Der nächste Nachbar ist derselbe Sprecher: <strong>{rate}</strong>, durch Zufall {chance}."
 PROBE = """Ein Prüfprogramm, das lernt, den Sprecher in den Inhaltscodes zu finden, liegt in
-<strong>{accuracy} %</strong> [{low}, {high}] der Fälle richtig, durch Zufall in {chance} % ({speakers} Sprecher)."""
+<strong>{accuracy} %</strong> [{low}, {high}] der Fälle richtig, durch Zufall in {chance} % ({speakers} Sprecher)."""
 EXPLORE_WAITING = '<div class="empty"><p>Die Karten werden gezeichnet …</p></div>'
 
 # --- Identify ----------------------------------------------------------------------------------
@@ -416,7 +416,7 @@ IDENTIFY_NOTE = """Kosinus-Ähnlichkeit von Sprecher-Embeddings. Eine Stimme gil
 {threshold} beträgt (die Linie). Die Schwelle wurde mit vier Sekunden Sprache eingestellt, von Sprechern, mit
 denen das Modell nicht trainiert wurde: Dort wird eine bekannte Person so oft nicht erkannt, wie eine fremde
 angenommen wird. Mit mehr Sprache werden weniger bekannte Personen nicht erkannt. „Meist“
-umfasst die mittleren 90 % der Werte in der eingebauten Galerie. Fremde mit dem Geschlecht der sprechenden Person
+umfasst die mittleren 90 % der Werte in der eingebauten Galerie. Fremde mit dem Geschlecht der sprechenden Person
 erreichen höhere Werte als andere. Ein Wert ist kein Beweis der Identität."""
 
 # --- About -------------------------------------------------------------------------------------
@@ -427,8 +427,8 @@ ABOUT = """
 SAIC zerlegt eine Aufnahme in drei Teile: *was gesagt wird* (Inhalt), *wer spricht* (ein Sprecher-Embedding) und die
 Melodie (Tonhöhe). Es verbindet den Inhalt mit dem Sprecher-Embedding einer anderen Stimme. Die Profile „Ausgewogen“
 und „Streng“ sagen die Melodie aus dem Inhalt vorher. „Prosodie erhalten“ verschiebt sie in den Bereich der neuen
-Stimme. Daraus entsteht eine neue Aufnahme. SAIC beruht auf *SAIC: Integration of Speech Anonymization and Identity
-Classification* (Cheng, Diao, Cheng und Liu). Es läuft auf dem Prozessor des Computers, der diese Seite bereitstellt,
+Stimme. Daraus entsteht eine neue Aufnahme. Das Programm setzt *SAIC: Integration of Speech Anonymization and Identity
+Classification* (Cheng, Diao, Cheng und Liu) um. Es läuft auf dem Prozessor des Computers, der diese Seite bereitstellt,
 und verwendet keinen anderen Dienst.
 """
 
@@ -546,7 +546,7 @@ MESSAGES = {
     # notes on a recording
     "damaged": "Nur {decoded} s von {total} s konnten dekodiert werden: Die Datei ist beschädigt.",
     "tracks": "Die Datei hat {tracks} Tonspuren: Nur die erste wird verwendet.",
-    "mixed": "Die {channels} Kanäle enthalten verschiedene Sprecher. Die Kanäle werden zu einem gemischt.",
+    "mixed": "{channels} Kanäle enthalten verschiedene Sprecher. Die Kanäle werden zu einem gemischt.",
     "mostly_silent": "Nur {kept} s von {total} s Ton bleiben erhalten: "
     "Der Rest ist viel leiser als die lauteste Stimme.",
     # the server

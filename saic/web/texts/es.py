@@ -54,7 +54,7 @@ SOURCE = """<h2><span class="step">1</span> La voz que quiere proteger</h2>
 TARGET = """<h2><span class="step">2</span> La voz nueva</h2>
 <p>Un seudónimo mezcla tres voces de la galería. No es la voz de nadie.</p>"""
 
-REGISTERS = {"any": "Cualquiera", "lower": "Grave", "higher": "Agudo", "same": "Como la persona"}
+REGISTERS = {"any": "Cualquiera", "lower": "Grave", "higher": "Agudo", "same": "Como el de la persona"}
 SUBJECT = "Código de la persona"
 SUBJECT_INFO = (
     "El mismo código con el mismo tono recibe siempre la misma voz, hoy y cualquier otro día. Use un código, no "
@@ -74,11 +74,12 @@ PROFILE_NAMES = {BALANCED: "Equilibrado", STRICT: "Estricto", PROSODY_KEPT: "Pro
 PROFILES = {
     BALANCED: "Entonación nueva; se conservan el ritmo, el volumen y la duración.",
     STRICT: "Entonación nueva, ritmo más uniforme, la mayoría de las pausas acortadas; la duración cambia.",
-    PROSODY_KEPT: "Para estudiarlos: se conservan entonación, volumen y ritmo; es más fácil reconocer a la persona.",
+    PROSODY_KEPT: "Entonación, volumen y ritmo conservados, para quien los estudia; es el perfil más fácil de vincular "
+    "a la persona.",
 }
 PROFILE_FIGURE = "Tasa de error del atacante: {eer}."
 PROFILE_NOTE = """Atacante: software que decide si dos grabaciones de {seconds} segundos son de una misma persona.
-Quien responde al azar se equivoca en el 50 % de los casos: cuanto más cerca de ese valor, mejor es la protección.
+Quien responde al azar se equivoca en el 50 % de los casos: cuanto más cerca de ese valor, mejor es la protección.
 Medido con seudónimos."""
 NO_PATIENT = "Nada de esto se midió con pacientes."
 STAYS = {
@@ -131,7 +132,8 @@ descompone la grabación y la reconstruye. Muestra cuánto pierde el modelo aunq
 ORIGINAL, RECONSTRUCTED, ANONYMIZED = "Original", "Reconstrucción", "Voz anonimizada"
 GUARD = """Sé que la reconstrucción y los datos no son anónimos: contienen la voz de la persona tal como es, y el
 software puede reconocerla."""
-GUARD_MEASURED = " Según el corpus, Resemblyzer acertó la persona en hasta el {share} de las reconstrucciones."
+GUARD_MEASURED = """ Según el corpus, Resemblyzer reconoció a la persona correcta en hasta el {share} de las
+reconstrucciones."""
 GUARDED_DOWNLOADS = {"reconstruction": "Descargar la reconstrucción", "data": "Espectrogramas como datos (NPZ)"}
 DOWNLOAD_REPORTS = {"report": "Informe para imprimir (HTML)", "json": "Informe (JSON)"}
 REPORT = """<p class="soft">Descargue la voz como WAV, FLAC, MP3 u Opus. El informe dice cómo se hizo y qué se midió. No
@@ -167,7 +169,7 @@ VERDICT_BETWEEN = """<strong>La voz está protegida en parte:</strong> se parece
 habitual entre dos grabaciones de una misma persona, pero más de lo habitual entre dos personas distintas."""
 VERDICT_DIFFERENT = """<strong>La voz suena como la de otra persona:</strong> su parecido con la voz de la persona no
 supera lo habitual entre dos personas distintas. La manera de hablar todavía puede identificar a la persona."""
-VERDICT_UNKNOWN = "La grabación anonimizada contiene muy poca habla para comparar las voces."
+VERDICT_UNKNOWN = "La grabación anonimizada contiene demasiado poca habla para comparar las voces."
 
 PSEUDONYM_TARGET = """La voz nueva es un seudónimo. No es de ninguna persona real, así que no hay ninguna grabación
 con que compararla."""
@@ -183,12 +185,12 @@ SIMILARITY_LEGEND = """<ul class="key">
 <li><span class="swatch after"></span>voz anonimizada</li></ul>"""
 RANGE = "de {low} a {high}"
 SIMILARITY_NOTE = """Similitud coseno de vectores de hablante: cuanto más cerca de 1, más se parecen las voces. Medida
-por {verifier}. «Habitualmente» abarca el 90 % central de los valores en grabaciones naturales ({basis}). La similitud
+por {verifier}. «Habitualmente» abarca el 90 % central de los valores en grabaciones naturales ({basis}). La similitud
 del original con la voz de la persona es la de su primera mitad con la segunda."""
 NOT_INDEPENDENT = "Este programa participó en la conversión, así que la medición no es independiente."
 
 WORDS_TITLE = "Palabras conservadas"
-WORDS_KEPT = """Un reconocedor de habla encuentra en la voz anonimizada el {percent} % de las palabras que
+WORDS_KEPT = """Un reconocedor de habla encuentra en la voz anonimizada el {percent} % de las palabras que
 encuentra en el original."""
 WORDS_NOT_COUNTED = {
     "absent": "No contadas: no hay ningún reconocedor de habla instalado en este servidor. Compare el "
@@ -205,8 +207,8 @@ NOT_PROTECTED = """<h3>Qué no está protegido</h3>
 <li><strong>Contra atacantes que conocen este sistema.</strong> {linkage}</li>
 <li><strong>Contra personas que saben más.</strong> Cuantas más grabaciones hay de una persona, más
 fácil es vincularlas entre sí. Quien tiene el original puede encontrar la voz anonimizada que se hizo con él. Quien
-conoce la voz nueva y tiene otras grabaciones de la persona la encuentra con más facilidad. Las palabras por sí solas
-pueden revelar quién habla.</li>
+conoce la voz nueva y tiene otras grabaciones de la persona encuentra a esa persona con más facilidad. Las palabras por
+sí solas pueden revelar quién habla.</li>
 </ul>"""
 PROFILE_USED = """<h3>Perfil</h3>
 <p id="profile-used"><strong>{name}.</strong> {profile}</p>"""
@@ -221,7 +223,7 @@ LINKAGE_TOP1 = "En el {top1} de los casos, el software acierta qué persona habl
 
 LINKAGE_TITLE = "Quién puede vincular una grabación a la persona que habla"
 LINKAGE_HEADLINE = """<strong>El atacante más fuerte tiene una EER del {eer} con {seconds} segundos de habla</strong> en
-cada grabación ({speakers} hablantes){others}. Seudónimos nuevos, perfil {profile}. El 50 % equivale al azar."""
+cada grabación ({speakers} hablantes){others}. Seudónimos nuevos, perfil {profile}. El 50 % equivale al azar."""
 LINKAGE_HEADLINE_OTHER = ", del {eer} con {seconds}"
 LINKAGE_LABEL, LINKAGE_PROFILE = "Atacante más fuerte", "Perfil"
 LINKAGE_EER, LINKAGE_NAMED = "EER con {seconds} s, %", "Encontrados entre {people}, %"
@@ -257,7 +259,7 @@ OTHER_WEIGHTS = "<p><strong>Estas cifras se midieron con pesos del modelo distin
 
 EVALUATION = """<h2>Qué resultados da por término medio</h2>
 <p>Medido en grabaciones de hablantes con los que no se entrenó el modelo. Cada marca es la media de los hablantes; su
-línea, el intervalo del 95 %. No se midió con pacientes.</p>"""
+línea, el intervalo del 95 %. No se midió con pacientes.</p>"""
 EVALUATION_WAITING = '<div class="empty"><p>Dibujando las figuras…</p></div>'
 TOPICS = {
     "words": (
@@ -275,14 +277,14 @@ azar. El reconocedor no conoce este sistema. Un atacante que sí lo conoce acier
     "attackers": (
         "Atacantes según los segundos de habla",
         """<p>El más fuerte de todos los atacantes decide si dos grabaciones son de una misma persona. Conoce este
-sistema y se entrena con lo que produce. Tasa de igual error (EER): con un 50 % acierta como por azar; con un 0 %,
+sistema y se entrena con lo que produce. Tasa de igual error (EER): con un 50 % acierta como por azar; con un 0 %,
 encuentra a todas las personas. Cuanta más habla tiene en cada grabación, más acierta.</p>""",
     ),
     "sound": (
         "Sonido y prosodia",
         """<p>DNSMOS predice cómo valoran los oyentes el sonido, de 1 a 5. La correlación de F0 dice qué parte de la
-entonación viene del original. Los perfiles Equilibrado y Estricto generan la entonación de nuevo, por eso
-es baja.</p>""",
+entonación viene del original. Los perfiles Equilibrado y Estricto generan la entonación de nuevo, por eso la
+correlación es baja en ellos.</p>""",
     ),
     "degraded": (
         "Grabaciones degradadas",
@@ -299,7 +301,7 @@ a todos. <code>real</code> es el habla original: un atacante que falla con ella 
 TOPIC_TABLES = "Tablas"
 TOPIC_COMMAND = "Medido por "
 SYSTEM_NAMES = "Qué significan los nombres de los sistemas"
-FIGURE_ALT = "Figura: {title}. Las tablas de abajo tienen sus valores."
+FIGURE_ALT = "Figura: {title}. Las tablas de abajo contienen sus valores."
 SAVE_SVG = "Guardar la figura (SVG)"
 
 # --- Batch -------------------------------------------------------------------------------------
@@ -348,7 +350,7 @@ MAPS = {
     "content": "Vectores de contenido",
     "legend": "{voices} voces de la galería, cada una con su color y su forma",
     "map": "Mapa: {title}. {measured}",
-    "measured": "El vecino más próximo es la misma voz: {same} % (por azar, {chance} %), medido en las "
+    "measured": "El vecino más próximo es la misma voz: {same} % (por azar, {chance} %), medido en las "
     "{speakers} voces de la galería",
 }
 SEXES = {"F": "mujer", "M": "hombre"}
@@ -366,14 +368,14 @@ UNSEEN_GALLERY, UNSEEN_SPEAKERS, UNSEEN_SPEAKER = (
 )
 NEAREST = "El vecino más próximo es el mismo hablante: <strong>{rate}</strong>, por azar {chance}."
 PROBE = """Un clasificador entrenado para encontrar al hablante en los códigos de contenido acierta en el
-<strong>{accuracy} %</strong> [{low}, {high}] de los casos; por azar, en el {chance} % ({speakers} hablantes)."""
+<strong>{accuracy} %</strong> [{low}, {high}] de los casos; por azar, en el {chance} % ({speakers} hablantes)."""
 EXPLORE_WAITING = '<div class="empty"><p>Dibujando los mapas…</p></div>'
 
 # --- Identify ----------------------------------------------------------------------------------
 
 IDENTIFY_ENROLL = f"""<h2><span class="step">1</span> Voces que usted conoce</h2>
-<p>Dé a cada una un nombre y unos segundos de habla. Solo se guarda un resumen numérico de la voz, hasta que usted lo
-elimine o hasta {KEEP_S // 60} minutos después de cerrar la página.</p>"""
+<p>Dé un nombre a cada una y añada unos segundos de habla. Solo se guarda un resumen numérico de la voz, hasta que usted
+lo elimine o hasta {KEEP_S // 60} minutos después de cerrar la página.</p>"""
 
 IDENTIFY_QUERY = """<h2><span class="step">2</span> ¿Quién es?</h2>
 <p>Una grabación de un solo hablante.</p>"""
@@ -407,9 +409,9 @@ USUAL_TWO_PEOPLE = "dos personas: habitualmente de {low} a {high}"
 USUAL_ONE_PERSON = "una persona: habitualmente de {low} a {high}"
 THRESHOLD = "umbral: {threshold}"
 IDENTIFY_NOTE = """Similitud coseno de vectores de hablante. Se acepta una voz con una puntuación de {threshold} o más
-(la línea). El umbral se fijó con cuatro segundos de habla de hablantes con los que no se entrenó el modelo: allí no se
-reconoce a una persona registrada con la misma frecuencia con que se acepta a un desconocido. Con más habla, se deja
-de reconocer a menos personas registradas. «Habitualmente» abarca el 90 % central de los
+(la línea). El umbral se fijó con cuatro segundos de habla de hablantes con los que no se entrenó el modelo: allí, el
+sistema rechaza a una persona registrada con la misma frecuencia con que acepta a un desconocido. Con más habla,
+rechaza a menos personas registradas. «Habitualmente» abarca el 90 % central de los
 valores en la galería incorporada. Los desconocidos del mismo sexo que la persona que habla tienen puntuaciones más
 altas que los demás. Una puntuación no es una prueba de identidad."""
 
@@ -431,7 +433,7 @@ LIMITS_AND_ETHICS = """
 
 - Un prototipo de investigación, entrenado con inglés leído. En otras lenguas se pierde la mayoría de las palabras.
 - Los niños son más fáciles de vincular que los adultos, y se pierden más palabras suyas. El ruido y el eco también
-  cuestan palabras. El canto y varias personas que hablan a la vez no se probaron.
+  hacen perder palabras. El canto y varias personas que hablan a la vez no se probaron.
 - El resultado suena procesado, y se pierden palabras: la evaluación dice cuántas.
 - **El resultado no es anónimo en sentido jurídico.** Es más difícil de vincular a la persona que el original.
   {linkage} Quien conoce la manera de hablar de la persona también puede reconocerla. Compruebe cada grabación antes de
@@ -480,7 +482,7 @@ decodificador combina los tres en un espectrograma de Mel, y un vocoder lo convi
 PICTURE = {
     "title": "Cómo funciona",
     "recording": "Su grabación",
-    "protected": "la que se protege",
+    "protected": "la voz a proteger",
     "target": "La voz nueva",
     "seconds": "unos segundos de ella",
     "content": "Cod. contenido",
@@ -539,7 +541,7 @@ MESSAGES = {
     # notes on a recording
     "damaged": "Solo se pudieron decodificar {decoded} s de {total} s: el archivo está dañado.",
     "tracks": "El archivo tiene {tracks} pistas de sonido: solo se usa la primera.",
-    "mixed": "Los {channels} canales contienen voces de hablantes distintos: se mezclan en uno solo.",
+    "mixed": "{channels} canales contienen voces de hablantes distintos: se mezclan en uno solo.",
     "mostly_silent": "Solo se conservan {kept} s de {total} s de sonido: "
     "el resto es mucho más débil que la voz más fuerte.",
     # the server

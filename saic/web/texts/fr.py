@@ -56,7 +56,7 @@ SOURCE = """<h2><span class="step">1</span> La voix à protéger</h2>
 TARGET = """<h2><span class="step">2</span> La nouvelle voix</h2>
 <p>Un pseudonyme mêle trois voix de la galerie. Ce n’est la voix de personne.</p>"""
 
-REGISTERS = {"any": "Indifférent", "lower": "Grave", "higher": "Aigu", "same": "Comme la personne"}
+REGISTERS = {"any": "Indifférent", "lower": "Grave", "higher": "Aigu", "same": "Comme celui de la personne"}
 SUBJECT = "Code de la personne"
 SUBJECT_INFO = (
     "Un même code, avec le même registre, donne toujours la même voix, quel que soit le jour. Utilisez un code, pas un "
@@ -76,12 +76,13 @@ PROFILE_NAMES = {BALANCED: "Équilibré", STRICT: "Strict", PROSODY_KEPT: "Proso
 PROFILES = {
     BALANCED: "Mélodie refaite ; rythme, intensité et durée gardés.",
     STRICT: "Mélodie refaite, rythme uniformisé, la plupart des pauses abrégées ; la durée change.",
-    PROSODY_KEPT: "Pour la recherche : mélodie, intensité et rythme gardés ; personne plus facile à retrouver.",
+    PROSODY_KEPT: "Mélodie, intensité et rythme gardés, pour qui les étudie ; la personne y est la plus facile à "
+    "retrouver.",
 }
 PROFILE_FIGURE = "Taux d’erreur de l’attaquant : {eer}."
 PROFILE_NOTE = """Attaquant : logiciel qui décide si deux enregistrements de {seconds} secondes sont d’une même
-personne. Le hasard se trompe dans 50 % des cas : plus le taux en est proche, meilleure est la protection. Mesuré avec
-des pseudonymes."""
+personne. Une réponse au hasard est fausse dans 50 % des cas : plus le taux en est proche, meilleure est la protection.
+Mesuré avec des pseudonymes."""
 NO_PATIENT = "Aucune de ces mesures n’a été faite sur des patients."
 STAYS = {
     BALANCED: "Le rythme, les pauses, l’accentuation, l’accent régional ou étranger, le choix des mots et les "
@@ -155,7 +156,7 @@ PRINTED = {
     "usual": "Similarité habituelle",
     "judge": "Mesuré par",
     "words": "Mots conservés",
-    "weights": "Poids (SHA-256)",
+    "weights": "Poids du modèle (SHA-256)",
     "wav": "Fichier WAV (SHA-256)",
 }
 PRINTED_MADE = "{date}, avec SAIC {version}"
@@ -211,8 +212,8 @@ NOT_PROTECTED = """<h3>Ce qui n’est pas protégé</h3>
 <li><strong>Contre des attaquants qui connaissent ce système.</strong> {linkage}</li>
 <li><strong>Contre des personnes qui en savent plus.</strong> Plus il y a d’enregistrements d’une
 personne, plus il est facile de les relier entre eux. Qui possède l’original peut retrouver la voix anonymisée
-qui en est issue. Qui connaît la nouvelle voix et possède d’autres enregistrements de la personne la retrouve plus
-facilement. Les mots seuls peuvent révéler qui parle.</li>
+qui en est issue. Qui connaît la nouvelle voix et possède d’autres enregistrements de la personne retrouve plus
+facilement cette personne. Les mots seuls peuvent révéler qui parle.</li>
 </ul>"""
 PROFILE_USED = """<h3>Profil</h3>
 <p id="profile-used"><strong>{name}.</strong> {profile}</p>"""
@@ -221,7 +222,7 @@ LINKAGE_UNKNOWN = """Un attaquant qui entraîne un logiciel sur ce que produit c
 enregistrements à la personne plus souvent que par hasard."""
 LINKAGE = """Un attaquant peut entraîner un logiciel sur ce que produit ce système. Ce logiciel décide si deux
 enregistrements de {seconds} secondes, convertis l’un et l’autre en pseudonymes, sont d’une même personne, et ne se
-trompe que dans {eer} des cas{beside}. Le hasard se trompe dans 50 % des cas."""
+trompe que dans {eer} des cas{beside}. Une réponse au hasard est fausse dans 50 % des cas."""
 LINKAGE_OTHER_LENGTH = "{eer} avec {seconds} secondes"
 LINKAGE_TOP1 = "Dans {top1} des cas, ce logiciel trouve la bonne personne parmi {people}."
 
@@ -257,7 +258,8 @@ VIEW_DIFFERENCE = "Montrer ce qui diffère de l’original, en dB"
 
 NO_EVALUATION = """<p>Cette installation ne contient pas l’évaluation. Elle est dans le dépôt, dans
 <code>benchmarks/evaluation/report.md</code> ; <code>saic evaluate</code> la refait.</p>"""
-OTHER_WEIGHTS = "<p><strong>Ces chiffres ont été mesurés avec d’autres poids que ceux qui sont chargés.</strong></p>"
+OTHER_WEIGHTS = """<p><strong>Ces chiffres ont été mesurés avec d’autres poids du modèle que ceux qui sont
+chargés.</strong></p>"""
 
 # --- Evaluation --------------------------------------------------------------------------------
 
@@ -274,7 +276,7 @@ le fournit. <code>real</code> est l’enregistrement lui-même : aucune convers
     ),
     "identity": (
         "Identité",
-        """<p>Combien de fois un système de reconnaissance du locuteur (Resemblyzer) prend le résultat pour le
+        """<p>À quelle fréquence un système de reconnaissance du locuteur (Resemblyzer) prend le résultat pour le
 locuteur source, et pour le locuteur cible, parmi tous les locuteurs du corpus. Le premier cas ne devrait pas être
 plus fréquent que par hasard. Resemblyzer ne sait rien de SAIC : un attaquant qui connaît SAIC trouve davantage de
 personnes (figure suivante).</p>""",
@@ -300,7 +302,7 @@ Symboles pleins : converti. Symboles vides : l’enregistrement dégradé lui-
 }
 EACH_ATTACKER = (
     "Chaque attaquant seul",
-    """<p>De même, avec {seconds} secondes de parole dans chacun des deux enregistrements, pour chaque attaquant :
+    """<p>La même mesure avec {seconds} secondes de parole dans chacun des deux enregistrements, pour chaque attaquant :
 certains reconnaissent les voix, d’autres ne mesurent que le rythme, l’énergie, l’articulation, la mélodie, le bruit ou
 une grandeur semblable. <code>fused</code> les réunit tous. <code>real</code> est la parole originale : un attaquant qui
 y échoue ne prouve rien.</p>""",
@@ -308,7 +310,7 @@ y échoue ne prouve rien.</p>""",
 TOPIC_TABLES = "Tableaux"
 TOPIC_COMMAND = "Mesuré par "
 SYSTEM_NAMES = "Ce que signifient les noms des systèmes"
-FIGURE_ALT = "Figure : {title}. Les tableaux ci-dessous ont ses valeurs."
+FIGURE_ALT = "Figure : {title}. Les tableaux ci-dessous donnent ses valeurs."
 SAVE_SVG = "Télécharger la figure (SVG)"
 
 # --- Batch -------------------------------------------------------------------------------------
@@ -320,7 +322,7 @@ résultats d’un même code vont ensemble.</p>"""
 BATCH_KEYED = "La clé de la page donne à chaque code sa voix."
 BATCH_UNKEYED = "Chaque code reçoit une voix, tirée pour ce lot."
 BATCH_CONVERT = """<h2><span class="step">2</span> Tout convertir</h2>
-<p>Ce qui est fait reste tant que la page est ouverte, même si vous ajoutez autre chose.</p>"""
+<p>Ce qui est fait reste tant que la page est ouverte, même si vous ajoutez d’autres enregistrements.</p>"""
 BATCH_PROFILE = "La manière de parler"
 BATCH_FILES, BATCH_ADD_BUTTON, BATCH_CONVERT_BUTTON = "Enregistrements", "Ajouter", "Tout convertir"
 BATCH_COLUMNS = {"subject": "Personne", "number": "Enregistrement", "state": "État"}
@@ -348,7 +350,7 @@ pour chaque voix. La voix anonymisée devrait se trouver près de la nouvelle vo
 seul nuage mêlé, parce qu’elles ne devraient pas dépendre de la personne qui parle. La voix anonymisée devrait se
 trouver près de l’original.</p>
 <p>Une carte (ACP, puis t-SNE) montre quels points sont voisins. La distance entre deux groupes ne signifie rien. Le
-pourcentage au-dessus de chaque carte est calculé avant ACP et t-SNE.</p></div>"""
+pourcentage au-dessus de chaque carte est calculé avant l’ACP et le t-SNE.</p></div>"""
 
 EXPLORE_CLIPS = {"original": "Votre enregistrement", "target": "Nouvelle voix", "swapped": "Voix anonymisée"}
 MAPS = {
@@ -366,8 +368,8 @@ UNSEEN = """<h2>Des locuteurs absents de notre entraînement</h2>
 <p>En couleur : quatre morceaux de deux secondes de chacun des {speakers} locuteurs de {corpus}, partie {split}. Aucun
 d’eux n’a servi à notre entraînement. Certains sont peut-être dans les données d’entraînement, inconnues, du système
 de reconnaissance des phonèmes dont est issu l’encodeur de contenu. En gris : les voix de la galerie.
-Les chiffres sous les cartes ont été mesurés sur les points colorés, avant ACP et t-SNE. Faites glisser la souris sur
-une partie pour l’agrandir, double-cliquez pour tout revoir ; l’appareil photo télécharge la carte (SVG).
+Les chiffres sous les cartes ont été mesurés sur les points colorés, avant l’ACP et le t-SNE. Faites glisser la souris
+sur une partie pour l’agrandir, double-cliquez pour tout revoir ; l’appareil photo télécharge la carte (SVG).
 <code>saic plot map DATA -o map.svg</code> dessine les deux.</p>"""
 UNSEEN_GALLERY, UNSEEN_SPEAKERS, UNSEEN_SPEAKER = (
     "{voices} voix de la galerie",
@@ -418,8 +420,8 @@ USUAL_ONE_PERSON = "une personne : d’habitude de {low} à {high}"
 THRESHOLD = "seuil : {threshold}"
 IDENTIFY_NOTE = """Similarité cosinus d’empreintes vocales. Une voix dont le score est d’au moins {threshold} (la ligne)
 est acceptée. Le seuil a été réglé avec quatre secondes de parole de locuteurs avec lesquels le modèle n’a pas été
-entraîné : une personne connue y est manquée aussi souvent qu’un inconnu est accepté. Avec plus de parole, moins de
-personnes connues sont manquées. « D’habitude » couvre les 90 % centraux des valeurs dans la
+entraîné : le système y rejette une personne connue aussi souvent qu’il accepte un inconnu. Avec plus de parole, il
+rejette moins de personnes connues. « D’habitude » couvre les 90 % centraux des valeurs dans la
 galerie intégrée. Les inconnus du même sexe que la personne qui parle ont des scores plus élevés que les autres. Un
 score n’est pas une preuve d’identité."""
 
@@ -441,7 +443,7 @@ LIMITS_AND_ETHICS = """
 
 - Un prototype de recherche, entraîné sur de l’anglais lu. Dans les autres langues, la plupart des mots se perdent.
 - Les enfants sont plus faciles à relier que les adultes, et davantage de leurs mots se perdent. Le bruit et l’écho
-  coûtent aussi des mots. Le chant et plusieurs personnes qui parlent en même temps n’ont pas été testés.
+  font aussi perdre des mots. Le chant et plusieurs personnes qui parlent en même temps n’ont pas été testés.
 - La voix anonymisée paraît artificielle, et des mots se perdent : l’évaluation dit combien.
 - **Le résultat n’est pas anonyme au sens juridique.** Il est plus difficile à relier à la personne que l’original.
   {linkage} Quelqu’un qui connaît la manière de parler de la personne peut aussi la reconnaître. Vérifiez chaque
@@ -511,7 +513,7 @@ PICTURE = {
 
 LOADED = "## Modèle chargé\n\n{facts}. Code : Apache-2.0."
 LOADED_PARAMETERS, LOADED_SIZE = "{millions} millions de paramètres", "{megabytes} Mo"
-LOADED_VOCODER, LOADED_WEIGHTS = "vocodeur : {vocoder}", "poids `{weights}`"
+LOADED_VOCODER, LOADED_WEIGHTS = "vocodeur : {vocoder}", "poids du modèle `{weights}`"
 MODEL_CARD = "Fiche du modèle (en anglais)"
 
 # --- sentences from below the page -------------------------------------------------------------
@@ -548,11 +550,11 @@ MESSAGES = {
     "channels": "L’enregistrement a {channels} canaux. Il en faut de 1 à {most}.",
     "not_finite": "L’enregistrement contient des échantillons NaN ou infinis. Exportez-le à nouveau.",
     # notes on a recording
-    "damaged": "Seules {decoded} s sur {total} s ont pu être décodées : le fichier est endommagé.",
+    "damaged": "Durée décodée : seulement {decoded} s sur {total} s. Le fichier est endommagé.",
     "tracks": "Le fichier a {tracks} pistes sonores : seule la première est utilisée.",
-    "mixed": "Les {channels} canaux contiennent des voix différentes : ils sont mélangés en un seul.",
-    "mostly_silent": "Seules {kept} s de son sur {total} s sont conservées : "
-    "le reste est bien plus faible que la voix la plus forte.",
+    "mixed": "{channels} canaux contiennent des voix différentes : ils sont mélangés en un seul.",
+    "mostly_silent": "Durée de son conservée : seulement {kept} s sur {total} s. "
+    "Le reste est bien plus faible que la voix la plus forte.",
     # the server
     "upload_stopped": "L’envoi du fichier s’est arrêté. Réessayez.",
     "upload_incomplete": "L’envoi du fichier n’est pas complet. Réessayez, avec un fichier à la fois.",
@@ -567,7 +569,7 @@ MESSAGES = {
     "stopped": "Arrêté. Rien n’a été conservé de ce traitement.",
     "took_too_long": "Le traitement a pris trop de temps et a été arrêté. Réessayez plus tard, ou avec un "
     "enregistrement plus court.",
-    "busy": "Le serveur est occupé par d’autres tâches, de vous ou d’autres personnes. Réessayez dans une minute.",
+    "busy": "Le serveur est occupé par d’autres tâches, les vôtres ou celles d’autrui. Réessayez dans une minute.",
     # choices that do not go together
     "no_difference": "Les enregistrements n’ont pas la même durée, comme dans le profil Strict. Leur différence ne "
     "peut donc pas être calculée.",
