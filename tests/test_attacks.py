@@ -289,8 +289,8 @@ def test_take_in_returns_the_copy_that_a_concurrent_convert_decoded(tmp_path: Pa
         converted = pool.submit(recordings.load, str(path), "me")
         assert decoding.wait(10)
         taking_in = pool.submit(recordings.take_in, str(path), "me", "source")
-        until(lambda: len(recordings.jobs.running) == 2)
-        time.sleep(0.1)  # `take_in` now waits for the lock
+        until(lambda: recordings.jobs.waiting or len(recordings.jobs.running) == 2)
+        time.sleep(0.1)  # `take_in` now waits, for a core or for the lock
         may_go_on.set()
         copy = taking_in.result(10)
         assert np.array_equal(converted.result(10), audio.load(copy))
