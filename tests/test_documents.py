@@ -320,3 +320,12 @@ def test_readme_begins_with_a_way_in_for_each_reader() -> None:
         (entry,) = re.findall(rf"^- {reader}: (.*?)(?=^- |^$)", first, re.M | re.S)
         linked = "".join(found[heading] for heading in re.findall(r"\]\(#([^)]+)\)", entry))
         assert does in linked and re.search(r"\]\([^#)]", entry + linked)
+
+
+def test_git_changes_no_line_ends_of_files_with_hashes() -> None:
+    """Git for Windows changed those of config.json, and every command refused the weights."""
+    names = [f"saic/weights/default/{name}" for name in weights.listed(weights.resolve())]
+    command = ["git", "check-attr", "eol", "binary", "--", *names]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    safe = {line.split(": ")[0] for line in printed if line.endswith((": eol: lf", ": binary: set"))}
+    assert safe == set(names)
