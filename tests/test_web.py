@@ -2180,13 +2180,21 @@ def test_every_response_has_security_headers(http: httpx.Client) -> None:
         assert headers["referrer-policy"] == "no-referrer" and headers["x-content-type-options"] == "nosniff"
 
 
-def test_original_file_name_does_not_reach_the_endpoint(http: httpx.Client, page: gr.Blocks) -> None:
+def test_original_file_name_does_not_reach_the_endpoint(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradio's client sends the name too; it is removed before anything can log or return it."""
+    received, process_api = [], gr.Blocks.process_api
+
+    async def seen(blocks: gr.Blocks, **options: object) -> dict:
+        received.append(str(options["inputs"]))
+        return await process_api(blocks, **options)
+
+    monkeypatch.setattr(gr.Blocks, "process_api", seen)
     (path,) = http.post("/gradio_api/upload", files={"files": ("Jane Doe.ogg", b"x")}).json()
     file = {"path": path, "orig_name": "Jane Doe.ogg", "meta": {"_type": "gradio.FileData"}}
     event = http.post("/gradio_api/call/convert", json={"data": [file, None]}).json()["event_id"]
     answer = http.get(f"/gradio_api/call/convert/{event}").text
     assert "decoded" in answer and "Jane" not in answer
+    assert len(received) == 1 and path in received[0] and "Jane" not in received[0]
 
 
 def test_app_py_builds_the_page_with_the_given_weights(monkeypatch: pytest.MonkeyPatch) -> None:
