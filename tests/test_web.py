@@ -253,7 +253,8 @@ def test_conversion_gives_three_equally_loud_wavs_and_a_picture(choice: str, ano
     run = Run(low, None if choice == PSEUDONYM else high, choice, BALANCED)
     anonymizer.run_conversion(run, ME, note)
     *clips, mels = map(Path, (*run.result.clips, *anonymizer.converter.pictures(run.result, "me")))
-    assert [clip.name for clip in clips] == ["original.wav", "reconstructed.wav", "swapped.wav"]
+    code = weights.sha256(clips[2])[:6]
+    assert [clip.name for clip in clips] == ["original.wav", "reconstructed.wav", f"anonymized-{code}.wav"]
     for clip in clips:
         info = sf.info(clip)
         assert (info.samplerate, info.channels, info.subtype) == (RATE, 1, "PCM_16")
@@ -288,7 +289,9 @@ def test_other_session_cannot_use_recording_or_result(anonymizer: Anonymizer, st
         anonymizer.encode_downloads(run, ANOTHER)
     anonymizer.encode_downloads(run, ME)
     files = [path for path in Path(run.result.swapped).parent.iterdir()]
-    assert {"report.html", "report.json", "swapped.mp3", "swapped.opus"} <= {path.name for path in files}
+    code = run.result.code
+    expected = {f"report-{code}.html", f"report-{code}.json", f"anonymized-{code}.mp3", f"anonymized-{code}.opus"}
+    assert expected <= {path.name for path in files}
     assert all(store.may_read("me", path) and not store.may_read("another", path) for path in files)
 
 
@@ -520,7 +523,7 @@ DOWNLOADS = slice(9, 15)  # in the order of `Tab.results_area`
 def test_verdict_is_shown_before_the_other_formats_are_encoded(run, anonymizer: Anonymizer, recordings) -> None:
     run, held = run
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
-    assert {path.suffix for path in run.result.folder.glob("swapped.*")} == {".wav"}
+    assert {path.suffix for path in run.result.folder.glob("anonymized-*.*")} == {".wav"}
     shown = anonymizer.show_result(**held, run=run, request=ME)
     assert "verdict" in shown[PROTECTION]
     wav, flac, mp3, opus, *reports = shown[DOWNLOADS]
@@ -528,7 +531,7 @@ def test_verdict_is_shown_before_the_other_formats_are_encoded(run, anonymizer: 
     assert flac == mp3 == opus == gr.update(value=None, interactive=False)
     encoded = anonymizer.encode_downloads(run, ME)
     paths = [Path(button["value"]) for button in encoded if button["interactive"]]
-    assert [path.name for path in paths] == ["swapped.flac", "swapped.mp3", "swapped.opus"]
+    assert [path.name for path in paths] == [f"anonymized-{run.result.code}.{kind}" for kind in ("flac", "mp3", "opus")]
     assert all(path.is_file() for path in paths)
     anonymizer.cancel(run, ME)
     assert not run.result.folder.exists()
@@ -559,14 +562,22 @@ def test_change_of_input_stops_running_conversion_without_error(at, run, anonymi
         change()  # before the conversion has started
     note = lambda share, stage, left_s: stage == at and change()  # noqa: E731
     anonymizer.run_conversion(run, ME, note)
-    assert run.dropped and run.result is None and not list(store.folder.glob("*/swapped.wav"))
+    assert run.dropped and run.result is None and not list(store.folder.glob("*/anonymized-*.wav"))
+
+
+def test_example_does_not_replace_a_recording(run, anonymizer: Anonymizer) -> None:
+    run, _ = run
+    with pytest.raises(gr.Error, match="Clear your recording first"):
+        anonymizer.load_example(run.source, BALANCED, ME)
+    first, *_ = anonymizer.bundled.values()
+    assert anonymizer.load_example(first, BALANCED, ME)[0] == first
 
 
 def test_next_run_drops_the_previous_one(run, anonymizer: Anonymizer) -> None:
     run, held = run
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
     files = list(run.result.folder.iterdir())
-    *_, requested = anonymizer.load_example(BALANCED)
+    *_, requested = anonymizer.load_example(None, BALANCED, ME)
     after, run_id, cancel, intro, progress, results, *_ = anonymizer.start_run(requested, run, ME)
     assert run.dropped and not any(file.exists() for file in files)
     assert cancel["visible"] and progress["visible"] and not results["visible"] and intro["value"] == ""
@@ -723,7 +734,7 @@ def test_identify_shows_notes_on_enrolled_and_query_clips(identifier: Identifier
     html = enroll(identifier, "Ben", sent(store, steady(220, 2.0)), enrolled)
     assert len(re.findall(DAMAGE, html)) == 1  # as long as Anna is enrolled
     html = identifier.identify_speaker(sent_damaged(store, 110), enrolled, ME).html
-    assert re.search(f"The recording in question\\.</strong> {DAMAGE}", html) and "This is <strong>Anna" in html
+    assert re.search(f"The recording in question\\.</strong> {DAMAGE}", html) and "likely <strong>Anna" in html
     assert "Only" not in identifier.identify_speaker(sent(store, steady(220, 2.0)), enrolled, ME).html
     assert identifier.remove_all(enrolled)[0].notes == {}
 
@@ -1097,7 +1108,7 @@ def test_page_shows_the_figures_of_the_bundled_report(examples, store: ClipStore
     assert english[guard["label"].key].endswith(f"86{NBSP}% of reconstructions.")
     assert [value for _, value in choice["choices"]] == [BALANCED, STRICT, PROSODY_KEPT]
     labels = [english[label.key] for label, _ in choice["choices"]]
-    assert [(f"20{NBSP}%" in label, "error rate" in label) for label in labels] == [(True,) * 2, *[(False,) * 2] * 2]
+    assert [(f"20{NBSP}%" in label, "attacker errs" in label) for label in labels] == [(True,) * 2, *[(False,) * 2] * 2]
     values = [part["props"].get("value") for part in components]
     keys = [found[0] for value in values if (found := re.search(r"saic-[^\"]+", str(value)))]
     shown = [" ".join(english[key].split()) for key in keys]
@@ -1125,7 +1136,7 @@ def test_reports_follow_their_schema_and_are_deleted_with_the_result(
     target = None if choice == PSEUDONYM else bundled[choice]
     run = Run(anonymizer.decode_source(str(upload), ME), target, choice, STRICT, "higher")
     anonymizer.run_conversion(run, ME, NO_PROGRESS)
-    printed, path = (run.result.folder / f"report.{suffix}" for suffix in ("html", "json"))
+    printed, path = (run.result.folder / f"report-{run.result.code}.{suffix}" for suffix in ("html", "json"))
     shown = anonymizer.show_result(run.source, target, choice, STRICT, "higher", "", run, ME)
     assert (gr.update(value=str(path), interactive=True) in shown) == (asr == "absent") == path.exists()
     if asr != "absent":
@@ -1150,7 +1161,7 @@ def test_reports_follow_their_schema_and_are_deleted_with_the_result(
         f"100{NBSP}%" if words_kept else "not counted",
     ):
         assert fact in html
-    assert texts.NO_PATIENT in html and str(store.folder) not in html and "<script" not in html
+    assert texts.PRINTED_NO_PATIENT in html and str(store.folder) not in html and "<script" not in html
     anonymizer.cancel(run, ME)
     assert not path.exists() and not printed.exists()
     with pytest.raises(UsageError, match="no longer on the server"):
@@ -1209,7 +1220,7 @@ def test_subject_gets_its_voice_from_the_key_of_the_page(recordings: Recordings,
         anonymizer.run_conversion(run, ME, NO_PROGRESS)
         assert pipeline.given == given
         assert run.result.new_voice == NewVoice("key" if subject else "random", register=register)
-        assert "P01" not in (run.result.folder / "report.json").read_text()
+        assert "P01" not in (run.result.folder / f"report-{run.result.code}.json").read_text()
     changed = partial(anonymizer.drop_if_changed, source, None, PSEUDONYM, BALANCED, run=run, request=ME)
     assert changed("higher", " ", shown_run_id=run.id) == gr.skip()
     assert shows_no_result(changed("higher", "P02", shown_run_id=run.id))
@@ -1262,9 +1273,11 @@ def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, e
         *_, (batch, listed, form) = batcher.add_recordings(subject, uploads, batch, ME)
         assert form == gr.skip() and not any(Path(path).exists() for path in uploads)
     assert listed.count("<tr>") == 1 + 4 and "decoded" in listed
+    assert listed.count("<td>0:01</td>") == 3 and "0 of 4 done" in listed
     *updates, (listed, archive, cancel) = batcher.convert_all(batch, "lower", STRICT, ME)
     assert any(re.search(r"\d+\s%, about \d+ second", html) for html, *_ in updates)
     assert listed.count("Done.") == 3 and archive["interactive"] and not cancel["visible"]
+    assert "3 of 4 done" in listed and listed.count(texts.VERDICT_DIFFERENT) == 1  # under the table, once for all
     first, again, other = pipeline.given
     assert first == again != other and first.endswith("lower")
     assert [len(wav) / rate_hz for wav, rate_hz in pipeline.unlike] == [1.0, 1.0]  # once a subject
@@ -1287,6 +1300,21 @@ def test_batch_gives_each_subject_one_voice_and_a_zip_with_reports(recordings, e
     assert len(pipeline.given) == 4 and pipeline.given[-1] == first  # what was done stays, with its voice
     recordings.delete("me")
     assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
+
+
+def test_cleared_batch_keeps_voices_and_numbers_and_deletes_its_files(recordings, store: ClipStore) -> None:
+    pipeline, batch = DrawingPipeline(), Batch()
+    batcher = Batcher(Anonymizer(converter(recordings, pipeline), recordings, {}), recordings)
+    for numbers in ([1, 2], [3]):
+        uploads = [sent(store, voice(150 + k, 1.0)) for k in numbers]
+        *_, (batch, *_) = batcher.add_recordings("P1", uploads, batch, ME)
+        assert [item.number for item in batch.items] == numbers
+        *_, (_, archive, _) = batcher.convert_all(batch, "any", BALANCED, ME)
+        assert Path(archive["value"]).exists()
+        listed, download = batcher.clear(batch, ME)
+        assert listed == texts.BATCH_NOTHING and not download["interactive"]
+        assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
+    assert len(set(pipeline.given)) == 1 and len(pipeline.unlike) == 1
 
 
 def test_recording_of_a_batch_that_a_busy_server_did_not_take_is_read_later(
@@ -1349,8 +1377,8 @@ def test_recordings_that_cannot_be_read_make_room_in_a_full_batch(batcher, store
     batch = Batch()
     for path in (sent(store, voice(150, 1.0)), str(broken), sent(store, voice(160, 1.0))):
         *_, (batch, *_) = batcher.add_recordings("P1", [path], batch, ME)
-    assert len(batch.items) == 2 and all(item.copy for item in batch.items)
-    with pytest.raises(gr.Error, match="reload the page"):
+    assert [(item.number, bool(item.copy)) for item in batch.items] == [(1, True), (3, True)]  # two have one name
+    with pytest.raises(gr.Error, match="clear the list"):
         next(batcher.add_recordings("P1", [sent(store, voice(110, 1.0))], batch, ME))
 
 
@@ -1532,7 +1560,7 @@ def test_enrolled_voice_is_identified_and_stranger_is_not(identifier: Identifier
     assert list(enrolled) == ["Anna <b>", "Ben"] and "<b>" not in html and "Anna <b>" in unescape(html)
     assert not list(store.folder.glob("*/recording.wav"))  # no audio of enrolled voices is kept
     html = identifier.identify_speaker(sent(store, steady(110, 2.5, seed=3)), enrolled, ME).html
-    assert "This is <strong>Anna &lt;b&gt;" in html
+    assert "likely <strong>Anna &lt;b&gt;" in html
     assert "None of these voices" in identifier.identify_speaker(sent(store, steady(310, 2.0)), enrolled, ME).html
     assert identifier.remove_all(enrolled)[0] == {}
 
@@ -1584,6 +1612,15 @@ def test_enrollment_that_ends_after_remove_all_has_no_effect(identifier: Identif
     assert identifier.remove_all(enrolled)[0] == {}  # while an enrollment with `enrolled` still runs
     assert list(identifier.enroll("Anna", clip, enrolled, ME)) == [(gr.skip(), gr.skip(), taken("Anna", [clip]))]
     assert identifier.load_example(enrolled, ME)[:2] == (gr.skip(), gr.skip())
+
+
+def test_example_does_not_replace_enrolled_voices(identifier: Identifier) -> None:
+    bundled, _, _ = identifier.load_example(EnrolledVoices(), ME)
+    again, _, _ = identifier.load_example(bundled, ME)
+    assert set(again) == set(bundled)
+    again.add_clip("Anna", np.ones(128))
+    with pytest.raises(gr.Error, match="Remove your voices first"):
+        identifier.load_example(again, ME)
 
 
 def test_enrollment_that_ends_after_the_example_does_not_remove_its_voices(identifier, store: ClipStore) -> None:
@@ -1937,7 +1974,7 @@ def test_api_has_its_endpoint_and_parameter_names(client: Client) -> None:
 
 def test_client_converts_identifies_explores_and_deletes(client: Client, files, page: gr.Blocks, tmp_path) -> None:
     *clips, spectrograms, protected = client.predict(files["Jane Doe"], files["Other"], api_name="/convert")
-    assert [Path(path).name for path in clips] == ["original.wav", "reconstructed.wav", "swapped.wav"]
+    assert [Path(path).stem.partition("-")[0] for path in clips] == ["original", "reconstructed", "anonymized"]
     assert sf.info(clips[2]).frames == 2 * RATE and Path(spectrograms).suffix == ".png"
     assert protected["similarity_to_source"]["after"] < protected["usual_similarity"]["same_person"]["low"]
     assert len(client.predict(files["Jane Doe"], api_name="/convert")) == 5  # to a bundled voice
@@ -1951,10 +1988,8 @@ def test_client_converts_identifies_explores_and_deletes(client: Client, files, 
     assert len(maps["speaker"]["gallery"]) == 40 and len(maps["content"]["recordings"]) == 1
     store = page.recordings.store
     kept = lambda: [path for path in store.folder.glob("*/*") if path.parent != store.bundled]  # noqa: E731
-    assert {path.name for path in kept()} == {Path(path).name for path in (*clips, spectrograms)} | {
-        "spectrograms.npz",
-        "columns.npz",
-    }
+    kinds = {re.sub(r"-\w{6}\.", ".", Path(path).name) for path in (*clips, spectrograms)}
+    assert {re.sub(r"-\w{6}\.", ".", path.name) for path in kept()} == kinds | {"spectrograms.npz", "columns.npz"}
     assert client.predict(api_name="/delete") == "Deleted."
     assert not kept()
 
@@ -2025,7 +2060,7 @@ def test_readme_example_runs(page: gr.Blocks, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "assets").symlink_to(ROOT / "assets")
     names = {}
     exec(compile(example.replace("http://127.0.0.1:7860", page.local_url), "README.md", "exec"), names)
-    assert Path(names["swapped"]).name == "swapped.wav" and names["protected"]["similarity_to_target"]
+    assert Path(names["swapped"]).name.startswith("anonymized-") and names["protected"]["similarity_to_target"]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from saic.web.server.jobs import Job
 from saic.web.server.recordings import VOICE_S, Recordings
 from saic.web.server.store import GONE, StoreFull
 from saic.web.texts import ENGLISH
+from saic.weights import sha256
 
 OnProgress = Callable[[float, str, float | None], None]
 """Called with the share done, 0 to 1, the stage, and the seconds left (None: not known)."""
@@ -35,6 +36,7 @@ FORMATS = {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "opus": "Opus"}
 
 _WAITING = "Waiting for a free processor core, {before} ahead of you"
 _ARRAYS = "spectrograms.npz"
+_CODE_DIGITS = 6
 _COLUMNS = "columns.npz"  # what the page draws the spectrograms from
 _BLOCK_FRAMES = 10_000  # of a mel that are converted to 16 bits at once
 _WARM_UP_S = 10
@@ -86,6 +88,11 @@ class Result:
     duration_s: float
     protection: Protection
     notes: tuple[str, ...] = ()
+
+    @property
+    def code(self) -> str:
+        """What the names of the files for download end in: the first digits of the WAV's SHA-256, as in the report."""
+        return Path(self.swapped).stem.rpartition("-")[2]
 
     @property
     def clips(self) -> tuple[str, str, str]:
@@ -203,7 +210,7 @@ class Converter:
                 report()
         return Result(
             original=paths["original"],
-            swapped=paths["swapped"],
+            swapped=str(_with_code(Path(paths["swapped"]))),
             reconstructed=paths.get("reconstructed"),
             arrays=array_path,
             new_voice=replace(new_voice, voice=None, wav=None),
@@ -256,7 +263,7 @@ class Converter:
             for name in list(FORMATS)[1:]:
                 job.check()
                 data = encode(wav, name, SAMPLE_RATE)
-                paths.append(self.recordings.write(result.folder, f"swapped.{name}", data))
+                paths.append(self.recordings.write(result.folder, f"anonymized-{result.code}.{name}", data))
         return paths
 
     def measure_words_kept(self, result: Result, session: str, group: str = "") -> Result:
@@ -311,6 +318,14 @@ class Converter:
             )
         except OSError:  # the result has been deleted
             raise UsageError(GONE) from None
+
+
+def _with_code(wav: Path) -> Path:
+    """Rename the anonymized WAV, so that it and its report are found together among others."""
+    try:
+        return wav.rename(wav.with_name(f"anonymized-{sha256(wav)[:_CODE_DIGITS]}.wav"))
+    except OSError:  # the result has been deleted
+        raise UsageError(GONE) from None
 
 
 def _arrays_of(conversion: SpooledConversion) -> bytes:

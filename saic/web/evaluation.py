@@ -25,7 +25,7 @@ _SAVE_JS = (
 
 
 def evaluation_html(report: Mapping[str, Any], texts: Texts, pictures: dict[str, str]) -> str:
-    """The topics of a report of the present schema, and the names of its systems; figures and tables are in English.
+    """The names of the systems of a report of the present schema, and its topics; figures and tables are in English.
 
     ``pictures`` keeps the figures, as base64, for the next language.
 
@@ -40,8 +40,8 @@ def evaluation_html(report: Mapping[str, Any], texts: Texts, pictures: dict[str,
         for name, system in SYSTEMS.items()
         if name in measured
     )
-    return f"""<div class="topics">{sections}<section class="card topic"><details>
-<summary>{texts.SYSTEM_NAMES}</summary><dl class="names" lang="en">{names}</dl></details></section></div>"""
+    return f"""<section class="card topic"><details><summary>{texts.SYSTEM_NAMES}</summary>
+<dl class="names" lang="en">{names}</dl></details></section><div class="topics">{sections}</div>"""
 
 
 def _section(report: Mapping[str, Any], topic: str, texts: Texts, drawn: dict[str, str]) -> str:

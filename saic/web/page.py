@@ -99,7 +99,8 @@ def build_page(
         changes = [part.change for part in (anonymize_tab.shown_run_id, anonymize_tab.intro, explore_tab.drawn)]
         shown = [anonymize_tab.run, explore_tab.drawn]
         gr.on(changes, explorer.remove_dropped, shown, [explore_tab.maps, explore_tab.drawn], **QUICK)
-        _connect_delete(page, recordings, anonymizer, delete, anonymize_tab, batch_tab, explore_tab, identify_tab)
+        tabs = anonymize_tab, batch_tab, explore_tab, identify_tab
+        _connect_delete(page, recordings, anonymizer, explorer, delete, *tabs)
         page.endpoints = api.register_endpoints(recordings, anonymizer, identifier, explorer)
     page.recordings = recordings  # for `launch`, as `page.endpoints`
     page.i18n_instance = texts.i18n  # Gradio sends it to the browser
@@ -156,6 +157,7 @@ def _connect_delete(
     page: gr.Blocks,
     recordings: Recordings,
     anonymizer: Anonymizer,
+    explorer: Explorer,
     delete: gr.Button,
     anonymize_tab: anonymize_layout.Tab,
     batch_tab: batch.Tab,
@@ -168,7 +170,12 @@ def _connect_delete(
         return gr.update(visible=bool(enrolled) or recordings.store.has_clips(session_of(request)))
 
     async def delete_all(
-        choice: str, run: Run | None, many: batch.Batch, enrolled: EnrolledVoices, request: gr.Request
+        choice: str,
+        run: Run | None,
+        many: batch.Batch,
+        enrolled: EnrolledVoices,
+        drawn: str | None,
+        request: gr.Request,
     ) -> tuple:
         # async: it needs none of the threads, which may all be in use
         if run is not None:
@@ -182,16 +189,17 @@ def _connect_delete(
         identified = EnrolledVoices(), identify.list_html(EnrolledVoices(), texts), None, None, ""
         batched = batch.Batch(), batch.list_html(batch.Batch(), texts), "", None
         batched += (gr.update(value=None, interactive=False),)
-        return *anonymized, None, texts.EXPLORE_WAITING, *identified, *batched, gr.update(visible=False)
+        return *anonymized, *explorer.without_clips(drawn, texts), *identified, *batched, gr.update(visible=False)
 
     tab = anonymize_tab
     inputs = [tab.source, tab.target, tab.consent, tab.pseudonym, tab.consented]
     enrollment = [identify_tab.enrolled, identify_tab.enrolled_list, identify_tab.clip_to_enroll]
     identified = [*enrollment, identify_tab.query, identify_tab.answer]
     batched = [batch_tab.batch, batch_tab.listed, batch_tab.subject, batch_tab.files, batch_tab.archive]
-    maps = [explore_tab.drawn, explore_tab.maps]
+    maps = [explore_tab.maps, explore_tab.drawn]
     outputs = [*inputs, *tab.results_area, *maps, *identified, *batched, delete]
-    delete.click(delete_all, [tab.choice, tab.run, batch_tab.batch, identify_tab.enrolled], outputs, **QUICK)
+    held = [tab.choice, tab.run, batch_tab.batch, identify_tab.enrolled, explore_tab.drawn]
+    delete.click(delete_all, held, outputs, **QUICK)
     clips = [tab.source, tab.target, tab.protection, identify_tab.clip_to_enroll, identify_tab.query, batch_tab.files]
     changes = [page.load, *(part.change for part in (*clips, identify_tab.enrolled_list))]
     gr.on(changes, show_delete, identify_tab.enrolled, delete, trigger_mode="always_last", **QUICK)

@@ -76,7 +76,7 @@ def printed_report(
 <table>{rows}</table>
 {f"<h2>{texts.PRINTED_NOTES}</h2><ul>{noted}</ul>" if notes else ""}
 {not_protected(report["profile"], linkage, texts).replace("h3>", "h2>")}
-<p>{texts.NO_PATIENT}</p>
+<p>{texts.PRINTED_NO_PATIENT}</p>
 </body></html>
 """
 

@@ -23,9 +23,10 @@ def verdict(protection: Protection, texts: Texts = ENGLISH) -> tuple[str, str]:
 
 
 def verdict_html(protection: Protection, texts: Texts = ENGLISH) -> str:
-    """HTML of the verdict."""
+    """HTML of the verdict, and what to do next."""
     word, sentence = verdict(protection, texts)
-    return f'<p class="verdict {word}" role="status">{sentence}</p>'
+    next_step = f" {texts.VERDICT_NEXT[word]}" if word in texts.VERDICT_NEXT else ""
+    return f'<p class="verdict {word}" role="status">{sentence}{next_step}</p>'
 
 
 def protection_card(
@@ -47,6 +48,7 @@ def protection_card(
         parts.append(f'<p class="soft">{texts.PSEUDONYM_TARGET}</p>')
     else:
         parts.append(_similarity_scale(texts.SIMILARITY_TARGET, protection.target, verifier, texts))
+        parts.append(f'<p class="soft">{texts.KNOWN_TARGET}</p>')
     return f"""<section class="card protection"><h2>{texts.SIMILARITY_TITLE}</h2>
 <div class="columns"><div>{"".join(parts)}{_legend(verifier, texts)}</div>
 <div>{_words_kept(protection.words_kept, asr_status, texts)}{_profile_used(profile, texts)}

@@ -39,6 +39,8 @@ _ROLES = {
     "color_accent_soft": _RAISED,
     "panel_background_fill": _CARD,
     "input_background_fill": _CARD,
+    "input_border_color": _SOFT_INK,
+    "input_border_color_focus": _ACCENT,
     "input_placeholder_color": _SOFT_INK,
     "link_text_color": _ACCENT,
     "link_text_color_hover": _ACCENT_HOVER,
@@ -115,7 +117,10 @@ CSS = """
 .title .warning { margin: 0 !important; font-size: .82rem; line-height: 1.3; }
 .header > div:first-child { gap: 0; }
 #delete { white-space: nowrap; align-self: center; padding-block: .35rem; flex: none; width: max-content; }
-#batch-zip { flex-grow: 0; }
+.gradio-container :is(input, textarea, select):focus-visible {
+  box-shadow: 0 0 0 3px var(--border-color-accent) !important; }
+.gradio-container label:has(> input:focus-visible) { outline: 2px solid var(--border-color-accent);
+  outline-offset: 2px; }
 .soft { color: var(--body-text-color-subdued); font-size: .9rem; }
 .sr-only { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .note-warning { border: 1px solid var(--error-border-color); background: var(--error-background-fill);
@@ -241,9 +246,8 @@ footer .divider { display: none; }
 .score { font-variant-numeric: tabular-nums; text-align: right; }
 
 /* Evaluation: figures are on white in both modes */
-.topics { display: grid; gap: 1rem; margin-top: 1rem; align-items: start;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
-.topic { min-width: 0; }
+.topics { columns: 26rem; column-gap: 1rem; }  /* as a grid, a short topic beside a long one would leave a hole */
+.topic { min-width: 0; margin-top: 1rem; break-inside: avoid; }
 .topic img { display: block; width: 100%; max-width: 32rem; height: auto; background: #fff; padding: .6rem;
   border: 1px solid var(--border-color-primary); border-radius: 8px; margin-bottom: .5rem; }
 .topic details { margin-top: .5rem; contain: inline-size; }

@@ -68,6 +68,7 @@ _NOT_FOUND = "There is nothing here."
 _URL_REFUSED = "A web address cannot be used as a recording. Upload the file itself."
 _NOT_UPLOADED = "This recording is not on the server. Upload it first."
 _OTHER_VISITOR = "This page is out of date. Reload it."
+_TOO_MANY_FILES = f"Up to {MAX_FILES} recordings can be sent at once. Send fewer."
 _TOO_MANY_REQUESTS = "Too many requests. Wait a few seconds."
 _TOO_MANY_RESULTS = "The results of too many calls were not fetched yet. Fetch them, or try again in a minute."
 _MALFORMED = "The request is not one that this page or its API makes."
@@ -239,7 +240,7 @@ class Firewall:
         except (ValueError, RecursionError):
             return _json_error(_MALFORMED, 400)
         if len(files) > MAX_FILES:
-            return _json_error(f"A call takes up to {MAX_FILES} recordings. Send fewer.", 400)
+            return _json_error(_in_language(_TOO_MANY_FILES, scope), 400)
         if named := body.get("session_hash") is not None:
             session = body["session_hash"]
         else:

@@ -36,6 +36,7 @@ VOICE_S = 300
 
 _BYTES_PER_MINUTE = 12 * 2**20  # 16-bit WAV of two channels at 48 kHz, and a twentieth more
 _BLOCK_SAMPLES = 60 * SAMPLE_RATE
+_WAV_HEADER_BYTES = 44
 _ZIP_ENTRY_BYTES = 100  # of a file in a ZIP, besides its content and twice its name
 _NOTES = "notes.json"  # beside the copy of an upload, and deleted with it
 
@@ -194,6 +195,12 @@ class Recordings:
     def current_path(self, path: str | None) -> str | None:
         """Path of a recording now: that of the decoded copy, once an upload has one."""
         return path and str(self.store.current(Path(path)))
+
+    def length_s(self, path: str) -> float:
+        """Seconds of a WAV of `save`; 0 if it is gone."""
+        with contextlib.suppress(OSError):
+            return (Path(path).stat().st_size - _WAV_HEADER_BYTES) / (2 * SAMPLE_RATE)
+        return 0.0
 
     def copy_of(self, path: str | None, request: gr.Request = None) -> tuple[str, str | None] | dict:
         """Path of an upload that was taken in, and of its copy, which the player then shows.

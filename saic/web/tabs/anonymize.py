@@ -148,8 +148,13 @@ class Anonymizer:
         """Untick the consent box if `target` is not the recording that it was ticked for."""
         return gr.update(value=False) if consent and not self._is_same_recording(target, consented) else gr.skip()
 
-    def load_example(self, profile: str) -> tuple:
-        """Request a run from the first bundled voice to the last, and fill the tab with both."""
+    def load_example(self, shown: str | None, profile: str, request: gr.Request = None) -> tuple:
+        """Request a run from the first bundled voice to the last, and fill the tab with both.
+
+        A recording that the page shows is not replaced.
+        """
+        if shown and self._recordings.current_path(shown) not in self.bundled.values():
+            raise missing_input(texts_for(request).NO_OVERWRITE)
         source, *_, target = self.bundled
         run = Run(self.bundled[source], self.bundled[target], target, profile)
         return self.bundled[source], target, *self.choose_target(target), run
@@ -513,4 +518,4 @@ def _in_language(figure: Any, texts: Texts) -> Any:
 
 def _report_paths(result: Result) -> list[str]:
     """Paths of the reports of a result: to print, and for programs."""
-    return [str(result.folder / "report.html"), str(result.folder / "report.json")]
+    return [str(result.folder / f"report-{result.code}.{kind}") for kind in ("html", "json")]

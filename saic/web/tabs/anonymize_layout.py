@@ -199,6 +199,7 @@ def build_tab(anonymizer: "Anonymizer", texts: PageTexts, reconstruction_top1: f
         notes = gr.HTML("", elem_id="notes", visible=False)
         protection = gr.HTML("", elem_id="protection")
         swapped = player(texts.ANONYMIZED, "swapped")
+        gr.HTML(texts.REPORT)
         with gr.Row(elem_classes="actions"):
             downloads = [
                 gr.DownloadButton(label, elem_id=f"download-{name}", min_width=90) for name, label in FORMATS.items()
@@ -207,7 +208,6 @@ def build_tab(anonymizer: "Anonymizer", texts: PageTexts, reconstruction_top1: f
                 gr.DownloadButton(label, elem_id=f"download-{name}", interactive=False, min_width=190)
                 for label, name in texts.choices("DOWNLOAD_REPORTS")
             ]
-        gr.HTML(texts.REPORT)
         measured = gr.HTML("", elem_id="measured")
         with gr.Accordion(texts.DETAILS, open=False, elem_id="details") as details:
             gr.HTML(texts.LISTEN)
@@ -309,8 +309,8 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
         **PRIVATE,
     )
     filled = [tab.source, tab.choice, *chosen, tab.requested]
-    example = tab.example.click(anonymizer.load_example, tab.profile, filled, **QUICK)
     hidden = {"show_progress": "hidden"}
+    example = tab.example.click(anonymizer.load_example, [tab.source, tab.profile], filled, **hidden, **PRIVATE)
     drawn = [tab.run, *tab.view]
     recolor = {"fn": None, "inputs": tab.view, "outputs": tab.drawn_view, "js": _RECOLOR_JS}
     gr.on([part.change for part in tab.view], **recolor)

@@ -9,6 +9,7 @@ import queue
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html import escape
@@ -54,6 +55,8 @@ class Item:
     ----------
     subject, number : its speaker's label, and its number among that speaker's recordings
     copy : path of the decoded recording; None before, and if it cannot be used
+    length_s : of the decoded recording
+    kinds : of the folders that it has in the store
     upload : path of a recording that the server had no time to decode; None otherwise
     state : what the page says of it; empty: it is ready
     is_reading : whether it is still to be decoded
@@ -65,6 +68,8 @@ class Item:
     subject: str
     number: int
     copy: str | None
+    length_s: float | None = None
+    kinds: list[str] = field(default_factory=list)
     upload: str | None = None
     state: str = ""
     is_reading: bool = False
@@ -86,6 +91,7 @@ class Batch:
     ----------
     uploads : paths of all uploads: an impatient visitor may send them again before the form is empty
     voices : subject and register to the voice that all recordings of that subject get
+    numbers : subject to the number of its last recording: no two recordings get one number
     running : whether the batch is being converted
     dropped : whether it was cancelled or deleted, or its page closed: the run ends after its present step
     deleted : whether it was deleted: nothing of it is shown or added any more
@@ -94,6 +100,7 @@ class Batch:
     items: list[Item] = field(default_factory=list)
     uploads: set[str] = field(default_factory=set)
     voices: dict[tuple[str, str], NewVoice] = field(default_factory=dict)
+    numbers: Counter[str] = field(default_factory=Counter)
     running: bool = False
     dropped: bool = False
     deleted: bool = False
@@ -103,6 +110,7 @@ class Batch:
         self.dropped = self.deleted = True
         self.items.clear()
         self.voices.clear()
+        self.numbers.clear()
 
 
 class Batcher:
@@ -140,10 +148,9 @@ class Batcher:
                 batch.items = [item for item in batch.items if item.is_usable]
             if len(batch.items) + len(paths) > MAX_FILES:
                 raise missing_input(texts.BATCH_TOO_MANY.format(files=MAX_FILES))
-            n_earlier, reading = sum(item.subject == subject for item in batch.items), texts.MESSAGES["reading"]
-            added = [
-                Item(subject, n_earlier + k, None, state=reading, is_reading=True) for k in range(1, len(paths) + 1)
-            ]
+            first, reading = batch.numbers[subject] + 1, texts.MESSAGES["reading"]
+            batch.numbers[subject] += len(paths)
+            added = [Item(subject, first + k, None, state=reading, is_reading=True) for k in range(len(paths))]
             batch.items += added
             batch.uploads.update(paths)
         try:
@@ -171,10 +178,10 @@ class Batcher:
         item.upload, item.is_reading, item.state = None, True, texts.MESSAGES["reading"]
         tell()
         try:
-            copy = self._recordings.take_in(path, session, self._kind(), group)
+            copy = self._recordings.take_in(path, session, self._kind(item), group)
             if not isinstance(copy, str):  # it was chosen too long ago
                 raise UsageError(GONE)
-            item.copy, item.state = copy, ""
+            item.copy, item.length_s, item.state = copy, self._recordings.length_s(copy), ""
         except Unfinished as error:
             item.upload, item.state = path, translated(texts, str(error))
         except SaicError as error:
@@ -246,6 +253,15 @@ class Batcher:
             batch.dropped = True
             self._recordings.jobs.stop(session_of(request), group=_GROUP)
 
+    def clear(self, batch: Batch, request: gr.Request = None) -> tuple[str, dict]:
+        """Empty the list, and delete its recordings and results; the voices of the labels stay."""
+        self.stop(batch, request)
+        session, items = session_of(request), tuple(batch.items)
+        batch.items.clear()
+        for kind in [_ZIP, *(kind for item in items for kind in item.kinds)]:
+            self._recordings.withdraw(session, kind)
+        return list_html(batch, texts_for(request)), gr.update(value=None, interactive=False)
+
     def _convert_item(
         self,
         item: Item,
@@ -264,7 +280,7 @@ class Batcher:
             item.state = f"{translated(texts, stage)}, {progress_values(share, left_s, texts)}"
             tell()
 
-        converter, kind = self._anonymizer.converter, self._kind()
+        converter, kind = self._anonymizer.converter, self._kind(item)
         try:
             with converter.job(session, progress, _GROUP) as job:  # one for all: none of its steps finds no room
                 source = self._recordings.read(item.copy, session)
@@ -276,7 +292,7 @@ class Batcher:
                 linkage = linkage_sentence(converter.figures.get(profile), texts)
                 printed = printed_report(report, result.protection, linkage, texts)
                 voice_file = self._recordings.read_bytes(result.swapped, session)
-                folder = self._recordings.new(session, self._kind())
+                folder = self._recordings.new(session, self._kind(item))
                 for name, data in zip(_FILES, (voice_file, printed.encode(), file_report.to_json(report)), strict=True):
                     self._recordings.write(folder, name, data)
             item.folder, item.verdict, item.state = folder, verdict(result.protection, texts), texts.BATCH_DONE
@@ -318,8 +334,10 @@ class Batcher:
             self._recordings.withdraw(session, _ZIP)
             raise
 
-    def _kind(self) -> str:
-        return f"batch {next(self._numbers)}"
+    def _kind(self, item: Item) -> str:
+        """A kind of its own for the next folder of a recording."""
+        item.kinds.append(f"batch {next(self._numbers)}")
+        return item.kinds[-1]
 
 
 def folder_names(subjects: set[str]) -> dict[str, str]:
@@ -334,17 +352,31 @@ def folder_names(subjects: set[str]) -> dict[str, str]:
 
 
 def list_html(batch: Batch, texts: Texts = ENGLISH) -> str:
-    """HTML table of the recordings and what became of them."""
-    if not batch.items:
+    """HTML table of the recordings and what became of them, and what the verdicts in it mean."""
+    items = tuple(batch.items)
+    if not items:
         return texts.BATCH_NOTHING
     rows = "".join(
-        f"<tr><th scope='row'>{escape(item.subject)}</th><td>{item.number}</td><td>{_state_html(item, texts)}</td></tr>"
-        for item in batch.items
+        f"<tr><th scope='row'>{escape(item.subject)}</th><td>{item.number}</td><td>{_length(item)}</td>"
+        f"<td>{_state_html(item, texts)}</td></tr>"
+        for item in items
     )
     head = "".join(f'<th scope="col">{column}</th>' for column in texts.BATCH_COLUMNS.values())
-    return f"""<div class="report"><div class="table" tabindex="0" role="group" aria-label="{texts.BATCH_FILES}"><table>
+    count = texts.BATCH_COUNT.format(done=sum(item.folder is not None for item in items), all=len(items))
+    verdicts = dict.fromkeys(item.verdict for item in items if item.verdict)
+    meanings = "".join(f'<p><span class="mark-{word}">{sentence}</span></p>' for word, sentence in verdicts)
+    return f"""<p id="batch-count">{count}</p>
+<div class="report"><div class="table" tabindex="0" role="group" aria-label="{texts.BATCH_FILES}"><table>
 <thead><tr>{head}</tr></thead>
-<tbody>{rows}</tbody></table></div></div>"""
+<tbody>{rows}</tbody></table></div>{meanings}</div>"""
+
+
+def _length(item: Item) -> str:
+    """Minutes and seconds."""
+    if item.length_s is None:
+        return ""
+    minutes, seconds = divmod(round(item.length_s), 60)
+    return f"{minutes}:{seconds:02d}"
 
 
 def _state_html(item: Item, texts: Texts) -> str:
@@ -352,7 +384,13 @@ def _state_html(item: Item, texts: Texts) -> str:
         return escape(item.state or texts.BATCH_READY)
     word, sentence = item.verdict
     notes = "".join(f"<br>{escape(translated(texts, note))}" for note in item.notes)
-    return f'<span class="mark-{word}">{escape(item.state)} {sentence}</span>{notes}'
+    return f'<span class="mark-{word}">{escape(item.state)} {_first_words(sentence)}</span>{notes}'
+
+
+def _first_words(sentence: str) -> str:
+    """What a verdict says in bold type; all of a verdict without it."""
+    bold = re.search("<strong>(.*?)[\\s:]*</strong>", sentence)
+    return f"{bold[1]}." if bold else sentence
 
 
 @dataclass(frozen=True)
@@ -369,6 +407,7 @@ class Tab:
     convert: gr.Button
     cancel: gr.Button
     archive: gr.DownloadButton
+    clear: gr.Button
 
 
 def build_tab(anonymizer: Anonymizer, texts: PageTexts) -> Tab:
@@ -376,7 +415,7 @@ def build_tab(anonymizer: Anonymizer, texts: PageTexts) -> Tab:
     batch, converter, has_key = gr.State(Batch()), anonymizer.converter, anonymizer.key is not None
 
     def add_html(texts: Texts) -> str:
-        return texts.BATCH_ADD.format(keyed=texts.BATCH_KEYED if has_key else texts.BATCH_UNKEYED)
+        return texts.BATCH_ADD.format(keyed=texts.BATCH_KEYED if has_key else texts.BATCH_UNKEYED, files=MAX_FILES)
 
     with gr.Row(equal_height=True, elem_classes="pair"):
         with gr.Column(elem_classes="card"):
@@ -401,9 +440,11 @@ def build_tab(anonymizer: Anonymizer, texts: PageTexts) -> Tab:
                     texts.BATCH_CONVERT_BUTTON, variant="primary", elem_id="batch-convert", min_width=120
                 )
                 cancel = gr.Button(texts.CANCEL, elem_id="batch-cancel", visible=False, min_width=90)
-            archive = gr.DownloadButton(texts.BATCH_ZIP, elem_id="batch-zip", interactive=False)
+            with gr.Row(elem_classes="actions"):
+                archive = gr.DownloadButton(texts.BATCH_ZIP, elem_id="batch-zip", interactive=False, scale=3)
+                clear = gr.Button(texts.BATCH_CLEAR, elem_id="batch-clear", min_width=120, scale=1)
     listed = gr.HTML(texts.BATCH_NOTHING, elem_id="batch-list")
-    return Tab(batch, subject, files, add, listed, register, profile, convert, cancel, archive)
+    return Tab(batch, subject, files, add, listed, register, profile, convert, cancel, archive, clear)
 
 
 def connect_events(batcher: Batcher, tab: Tab) -> None:
@@ -422,3 +463,4 @@ def connect_events(batcher: Batcher, tab: Tab) -> None:
     for event in (adding, converting):
         event.failure(batcher.show_failure, tab.batch, [tab.listed, tab.cancel], **QUICK)
     tab.cancel.click(batcher.stop, tab.batch, None, **QUICK)
+    tab.clear.click(batcher.clear, tab.batch, [tab.listed, tab.archive], **QUICK)

@@ -73,7 +73,11 @@ class Explorer:
         """Remove the clips of a dropped run from the maps; parameters as for `show_maps`."""
         if not drawn or drawn == GALLERY or (has_result(run) and run.id == drawn):
             return gr.skip()
-        return self._gallery_maps(texts_for(request)), GALLERY
+        return self.without_clips(drawn, texts_for(request))
+
+    def without_clips(self, drawn: str | None, texts: Texts) -> tuple[str, str | None]:
+        """The maps of a page whose recordings were deleted; `drawn` as for `remove_dropped`."""
+        return (self._gallery_maps(texts), GALLERY) if drawn else (texts.EXPLORE_WAITING, None)
 
     def _draw_run(self, run: Run, session: str, texts: Texts) -> str:
         paths = {"original": run.result.original, "target": run.target, "swapped": run.result.swapped}

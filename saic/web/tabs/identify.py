@@ -181,8 +181,11 @@ class Identifier:
     def load_example(self, enrolled: EnrolledVoices, request: gr.Request = None) -> tuple:
         """Enroll the first half of each of the first bundled voices; query with the second half of one."""
         known, _, query = self._example_parts()
+        texts = texts_for(request)
+        if not set(enrolled) <= {translated(texts, label) for label in known}:
+            raise missing_input(texts.IDENTIFY_NO_OVERWRITE)
         with gradio_errors(request):
-            session, texts = session_of(request), texts_for(request)
+            session = session_of(request)
             bundled = EnrolledVoices()
             for label in known:
                 first, _ = self._bundled_halves[label]
@@ -248,13 +251,15 @@ def answer_html(matches: list[Match], scale: "Scale", texts: Texts, title: str =
     score, threshold = number(best.score, texts), number(scale.threshold, texts)
     why = reason.format(name=escape(best.name), score=score, threshold=threshold)
     rows = "".join(
-        f"""<li class="{"accepted" if match.accepted else ""}"><span class="who">{escape(match.name)}</span>
+        f"""<li{' class="accepted"' if match is best and match.accepted else ""}>
+<span class="who">{escape(match.name)}</span>
 <span class="scale" aria-hidden="true">{bands(scale.same, scale.different)}<i style="left:{place(scale.threshold)}"></i>
 <span class="mark after" style="left:{place(match.score)}"></span></span>
 <span class="score">{number(match.score, texts)}</span></li>"""
         for match in matches
     )
-    return f"""<section class="answer">{title}<h3>{answer}</h3><p>{why}</p><ol class="scores">{rows}</ol></section>"""
+    return f"""<section class="answer">{title}<h3>{answer}</h3><p>{why} {texts.NO_PROOF}</p>
+<ol class="scores">{rows}</ol></section>"""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ SOURCE = """<h2><span class="step">1</span> Die zu schützende Stimme</h2>
 <p>Bis zu {minutes} min aufnehmen oder hochladen. Einige Sätze genügen.</p>"""
 
 TARGET = """<h2><span class="step">2</span> Die neue Stimme</h2>
-<p>Ein Pseudonym ist aus drei Stimmen der Galerie gemischt. Es gehört niemandem.</p>"""
+<p>Ein Pseudonym ist aus drei Stimmen der Galerie gemischt. Es gehört niemandem. Die Stimmen mit
+Buchstaben hat jeder.</p>"""
 
 REGISTERS = {"any": "Beliebig", "lower": "Tief", "higher": "Hoch", "same": "Wie im Original"}
 SUBJECT = "Kennung der Person"
@@ -78,9 +79,10 @@ PROFILES = {
     STRICT: "Melodie neu gebildet, Rhythmus ausgeglichen, die meisten Pausen gekürzt; die Länge ändert sich.",
     PROSODY_KEPT: "Melodie, Lautstärke und Rhythmus bleiben, für alle, die sie erforschen; am leichtesten zuzuordnen.",
 }
-PROFILE_FIGURE = "Fehlerrate des Angreifers: {eer}."
+PROFILE_FIGURE = "Ein Angreifer irrt in {eer} der Fälle."
 PROFILE_NOTE = """Angreifer: Software, die entscheidet, ob zwei Aufnahmen von {seconds} Sekunden von derselben Person
-stammen. Wer rät, irrt in 50 % der Fälle: je näher daran, desto besser der Schutz. Gemessen mit Pseudonymen."""
+stammen. Wer rät, irrt in 50 % der Fälle: je näher daran, desto besser der Schutz. Mit mehr Sprache
+irren Angreifer seltener. Gemessen mit Pseudonymen."""
 NO_PATIENT = "Nichts davon wurde an Patienten gemessen."
 STAYS = {
     BALANCED: "Rhythmus, Pausen, Betonung, Akzent, Wortwahl und langsame Änderungen der Melodie bleiben.",
@@ -99,6 +101,7 @@ EMPTY = """<div class="empty">
 TIMES = """ Auf diesem Server dauert die Umwandlung von zehn Sekunden Sprache {ten}, von fünf Minuten {five}, wenn
 gerade niemand sonst umwandelt."""
 
+NO_OVERWRITE = "Entfernen Sie zuerst Ihre Aufnahme: Das Beispiel würde sie ersetzen."
 NO_SOURCE = "Nehmen Sie zuerst die zu schützende Stimme auf oder laden Sie sie hoch."
 NO_TARGET = "Nehmen Sie die Stimme der anderen Person auf, laden Sie sie hoch oder wählen Sie ein Pseudonym."
 SUBJECT_REGISTER = """Mit einer Kennung ist „Wie im Original“ nicht möglich: Die Stimme gilt für alle Aufnahmen der
@@ -136,8 +139,9 @@ GUARDED_DOWNLOADS = {"reconstruction": "Rekonstruktion herunterladen", "data": "
 DOWNLOAD_REPORTS = {"report": "Bericht zum Drucken (HTML)", "json": "Bericht (JSON)"}
 REPORT = """<p class="soft">Laden Sie die Stimme als WAV, FLAC, MP3 oder Opus herunter. Im Bericht steht, wie sie
 entstanden ist und was gemessen wurde. Er enthält keinen Namen und keinen Dateinamen. Die Ähnlichkeitswerte darin sind
-Messwerte einer Person: Bewahren Sie ihn beim Original auf.</p>"""
-PRINTED_TITLE = "Anonymisierte Aufnahme"
+Messwerte einer Person: Bewahren Sie ihn beim Original auf. Mit den sechs Stellen in den Dateinamen beginnt der SHA-256
+im Bericht.</p>"""
+PRINTED_TITLE = "Bericht über eine Stimmumwandlung"
 PRINTED_NOTE = """Dieser Bericht enthält keinen Namen und keinen Dateinamen. Die Ähnlichkeitswerte darin sind Messwerte
 einer Person: Bewahren Sie ihn beim Original auf, nicht bei der anonymisierten Aufnahme."""
 
@@ -160,6 +164,7 @@ PRINTED_USUAL = "{same} für Aufnahmen einer Person, {different} für zwei Perso
 PRINTED_JUDGE = "{name}, an: {basis}"
 PRINTED_NO_WORDS = "nicht gezählt"
 PRINTED_NOTES = "Hinweise zur Aufnahme"
+PRINTED_NO_PATIENT = "Die Angaben zu Angreifern wurden nicht an Patienten gemessen."
 
 VERDICT_SAME = """<strong>Die Stimme ist kaum geschützt:</strong> Software, die Stimmen erkennt, kann sie noch für die
 der sprechenden Person halten."""
@@ -169,9 +174,16 @@ VERDICT_DIFFERENT = """<strong>Die Stimme klingt wie die einer anderen Person:</
 sprechenden Person ist nicht größer als meist bei zwei verschiedenen Personen. Die Sprechweise kann die Person
 weiterhin verraten."""
 VERDICT_UNKNOWN = "Die anonymisierte Aufnahme enthält zu wenig Sprache, um die Stimmen zu vergleichen."
+VERDICT_NEXT = {
+    "little": "Wandeln Sie die Aufnahme vor der Weitergabe noch einmal um: Jedes Pseudonym ist eine andere Stimme.",
+    "some": "Wandeln Sie die Aufnahme vor der Weitergabe noch einmal um: Jedes Pseudonym ist eine andere Stimme.",
+    "unknown": "Verwenden Sie eine längere Aufnahme.",
+}
 
 PSEUDONYM_TARGET = """Die neue Stimme ist ein Pseudonym. Sie gehört keiner wirklichen Person, daher gibt es keine
 Aufnahme zum Vergleich."""
+KNOWN_TARGET = """Wer die Aufnahme der neuen Stimme hat, kann die Ergebnisse häufiger der sprechenden Person zuordnen.
+Ein Pseudonym schützt besser."""
 
 SIMILARITY_TITLE = "Was gemessen wurde und was nicht geschützt ist"
 SIMILARITY_SOURCE = "Ähnlichkeit mit der sprechenden Person"
@@ -202,6 +214,8 @@ WORDS_NOT_COUNTED = {
 
 NOT_PROTECTED = """<h3>Was nicht geschützt ist</h3>
 <ul class="plain">
+<li><strong>Im rechtlichen Sinn ist das Ergebnis nicht anonym.</strong> Behandeln Sie es als
+personenbezogene Daten.</li>
 <li><strong>Was gesagt wird.</strong> Namen, Datumsangaben, Orte und alles andere, was gesprochen wird.</li>
 <li><strong>Wie es gesagt wird.</strong> {stays}</li>
 <li><strong>Vor Angreifern, die dieses System kennen.</strong> {linkage}</li>
@@ -282,8 +296,8 @@ jede Person. Je mehr Sprache jede der beiden Aufnahmen enthält, desto besser ge
     "sound": (
         "Klang und Prosodie",
         """<p>DNSMOS sagt vorher, wie Menschen den Klang bewerten würden, von 1 bis 5. Die Korrelation von F0 sagt,
-wie viel von der Melodie des Originals bleibt. Die Profile „Ausgewogen“ und „Streng“ bilden die Melodie neu, daher ist
-die Korrelation dort niedrig.</p>""",
+wie viel von der Melodie des Originals bleibt. „Ausgewogen“ bildet die Melodie neu, behält aber ihre langsamen
+Änderungen. „Streng“ ändert den zeitlichen Verlauf, daher gibt es dort keinen Wert.</p>""",
     ),
     "degraded": (
         "Gestörte Aufnahmen",
@@ -308,23 +322,24 @@ SAVE_SVG = "Abbildung speichern (SVG)"
 # --- Batch -------------------------------------------------------------------------------------
 
 BATCH_ADD = """<h2><span class="step">1</span> Die Aufnahmen einer Person</h2>
-<p>Geben Sie der Person eine Kennung und fügen Sie ihre Aufnahmen hinzu. Dann folgt die nächste Person. {keyed}
-Verwenden Sie Codes, keine Namen: Die Ergebnisse werden nach Kennung und Nummer benannt. Jeder kann hören,
-dass die Ergebnisse einer Kennung zusammengehören.</p>"""
+<p>Geben Sie der Person eine Kennung und fügen Sie ihre Aufnahmen hinzu, dann die nächste Person: insgesamt bis zu
+{files} Aufnahmen. {keyed} Verwenden Sie Codes, keine Namen: Die Ergebnisse werden nach Kennung und Nummer benannt, in
+der Reihenfolge der Dateiliste. Jeder kann hören, dass die Ergebnisse einer Kennung zusammengehören.</p>"""
 BATCH_KEYED = "Der Schlüssel dieser Seite bestimmt die Stimme jeder Kennung."
 BATCH_UNKEYED = "Jede Kennung bekommt eine Stimme, die für diesen Stapel gezogen wird."
 BATCH_CONVERT = """<h2><span class="step">2</span> Alle umwandeln</h2>
 <p>Fertige Ergebnisse bleiben, solange die Seite offen ist, auch wenn Sie weitere Aufnahmen hinzufügen.</p>"""
 BATCH_PROFILE = "Die Sprechweise"
 BATCH_FILES, BATCH_ADD_BUTTON, BATCH_CONVERT_BUTTON = "Aufnahmen", "Hinzufügen", "Alle umwandeln"
-BATCH_COLUMNS = {"subject": "Kennung", "number": "Aufnahme", "state": "Status"}
-BATCH_ZIP = "Alle Stimmen und Berichte herunterladen (ZIP)"
+BATCH_COLUMNS = {"subject": "Kennung", "number": "Aufnahme", "length": "Länge", "state": "Status"}
+BATCH_COUNT = "{done} von {all} fertig"
+BATCH_ZIP, BATCH_CLEAR = "Alle Stimmen und Berichte herunterladen (ZIP)", "Liste leeren"
 BATCH_NOTHING = '<p class="empty">Noch keine Aufnahmen.</p>'
 BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Bereit", "Fertig.", "Abgebrochen"
 BATCH_NO_SUBJECT = "Geben Sie der sprechenden Person eine Kennung."
 BATCH_NO_FILES = "Wählen Sie zuerst die Aufnahmen dieser Person."
-BATCH_TOO_MANY = """Ein Stapel fasst höchstens {files} Aufnahmen. Laden Sie die Seite für die nächsten neu, sobald Sie
-das ZIP dieser Aufnahmen haben, oder verwenden Sie saic anonymize für einen Ordner."""
+BATCH_TOO_MANY = """Ein Stapel fasst höchstens {files} Aufnahmen. Wandeln Sie diese um, speichern Sie das ZIP und leeren
+Sie die Liste: Die Stimmen der Kennungen bleiben. Oder verwenden Sie saic anonymize für einen Ordner."""
 BATCH_EMPTY = "Es gibt nichts umzuwandeln. Fügen Sie zuerst Aufnahmen hinzu."
 
 # --- Explore -----------------------------------------------------------------------------------
@@ -332,18 +347,18 @@ BATCH_EMPTY = "Es gibt nichts umzuwandeln. Fügen Sie zuerst Aufnahmen hinzu."
 EXPLORE = """<h2>Wer spricht und was gesagt wird</h2>
 <p>Jeder Punkt ist ein kurzes Stück Sprache einer Stimme der eingebauten Galerie. Jede Stimme hat ihre eigene
 Kombination von Farbe und Form. Zeigen Sie auf einen Punkt oder wählen Sie eine Stimme, um sie in beiden Karten
-hervorzuheben. Ihre Aufnahme, die anonymisierte Stimme und, wenn sie eine Aufnahme ist, die neue Stimme sind markiert.
-Verwendet werden jeweils nur die ersten fünf Minuten.</p>"""
+hervorzuheben. Wandeln Sie auf der Seite Anonymisieren eine Aufnahme um, um sie hier zu sehen, mit der anonymisierten
+Stimme und, wenn sie eine Aufnahme ist, der neuen Stimme. Verwendet werden jeweils nur die ersten fünf Minuten.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Sprecher-Embeddings</strong> beschreiben, wer spricht. Sie sollten für jede Stimme eine Gruppe bilden. Die
-anonymisierte Stimme sollte bei der neuen Stimme liegen, weg vom Original.</p>
+anonymisierte Stimme sollte bei der neuen Stimme liegen und nicht in der Gruppe des Originals.</p>
 <p><strong>Inhalts-Embeddings</strong> beschreiben, was gesagt wird. Sie sollten eine gemischte Wolke bilden, weil sie
 nicht davon abhängen sollten, wer spricht. Die anonymisierte Stimme sollte beim Original liegen.</p>
 <p>Eine Karte (PCA, dann t-SNE) zeigt, welche Punkte Nachbarn sind. Der Abstand zweier Gruppen bedeutet nichts. Der
 Prozentwert über jeder Karte wird vor PCA und t-SNE berechnet.</p></div>"""
 
-EXPLORE_CLIPS = {"original": "Ihre Aufnahme", "target": "Neue Stimme", "swapped": "Anonymisiert"}
+EXPLORE_CLIPS = {"original": "Original", "target": "Neue Stimme", "swapped": "Anonymisiert"}
 MAPS = {
     "highlight": "Stimme hervorheben",
     "all": "alle",
@@ -395,12 +410,14 @@ IDENTIFY_TOO_MANY_VOICES = (
     "Alle {voices} Plätze für Stimmen sind belegt. Entfernen Sie die Stimmen, um neu zu beginnen."
 )
 IDENTIFY_TOO_MANY_CLIPS = "Von dieser Stimme gibt es schon {clips} Aufnahmen. Weitere würden nicht helfen."
+IDENTIFY_NO_OVERWRITE = "Entfernen Sie zuerst Ihre Stimmen: Das Beispiel würde sie ersetzen."
 IDENTIFY_NO_QUERY = "Nehmen Sie zuerst die fragliche Aufnahme auf oder laden Sie sie hoch."
 IDENTIFY_NOBODY = "Fügen Sie zuerst mindestens eine Stimme hinzu."
 IDENTIFY_SECOND_HALF = "Die zweite Hälfte von {voice}."
 IDENTIFY_FIRST_HALVES = "Jeweils die erste Hälfte."
 CLIP, CLIPS = "{clips} Aufnahme", "{clips} Aufnahmen"
-MATCH = "Das ist <strong>{name}</strong>."
+MATCH = "Am wahrscheinlichsten <strong>{name}</strong>."
+NO_PROOF = "Ein Wert ist kein Beweis der Identität."
 NOBODY_ENROLLED = '<p class="empty">Noch ist keine Stimme hinzugefügt.</p>'
 NO_MATCH = "<strong>Keine dieser Stimmen.</strong>"
 WHY_ACCEPTED = "{name} hat den höchsten Wert, {score}. Er liegt nicht unter der Schwelle von {threshold}."
@@ -417,7 +434,7 @@ IDENTIFY_NOTE = """Kosinus-Ähnlichkeit von Sprecher-Embeddings. Eine Stimme gil
 denen das Modell nicht trainiert wurde: Dort wird eine bekannte Person so oft nicht erkannt, wie eine fremde
 angenommen wird. Mit mehr Sprache werden weniger bekannte Personen nicht erkannt. „Meist“
 umfasst die mittleren 90 % der Werte in der eingebauten Galerie. Fremde mit dem Geschlecht der sprechenden Person
-erreichen höhere Werte als andere. Ein Wert ist kein Beweis der Identität."""
+erreichen höhere Werte als andere."""
 
 # --- About -------------------------------------------------------------------------------------
 
@@ -555,6 +572,7 @@ MESSAGES = {
     "gone": "Diese Aufnahme ist nicht mehr auf dem Server. Fügen Sie sie erneut hinzu.",
     "not_uploaded": "Diese Aufnahme ist nicht auf dem Server. Laden Sie sie zuerst hoch.",
     "out_of_date": "Diese Seite ist veraltet. Laden Sie sie neu.",
+    "files": "Es können höchstens {files} Aufnahmen auf einmal gesendet werden. Senden Sie weniger.",
     "requests": "Zu viele Anfragen. Warten Sie einige Sekunden.",
     "full": "Der Server ist voll. Löschen Sie, was Sie nicht mehr brauchen, oder versuchen Sie es in einer halben "
     "Stunde erneut.",

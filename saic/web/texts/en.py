@@ -56,7 +56,7 @@ SOURCE = """<h2><span class="step">1</span> The voice to protect</h2>
 <p>Record or upload up to {minutes} min. A few sentences are enough.</p>"""
 
 TARGET = """<h2><span class="step">2</span> The new voice</h2>
-<p>A pseudonym blends three voices of the gallery. It is nobody's voice.</p>"""
+<p>A pseudonym blends three voices of the gallery. It is nobody's voice. Everybody has the voices with a letter.</p>"""
 
 REGISTERS = {"any": "Any", "lower": "Low", "higher": "High", "same": "Like the speaker's"}
 SUBJECT = "Subject's label"
@@ -82,9 +82,10 @@ PROFILES = {
     STRICT: "The melody is made anew, the rhythm evened, most pauses shortened; the length changes.",
     PROSODY_KEPT: "Melody, loudness and rhythm as they were, for those who study them; easiest to link.",
 }
-PROFILE_FIGURE = "Attacker's error rate: {eer}."
+PROFILE_FIGURE = "An attacker errs in {eer} of cases."
 PROFILE_NOTE = """Attacker: software that decides whether two recordings of {seconds} seconds are of one
-person. A guess is wrong in 50 % of cases: the nearer to that, the better the protection. Measured with pseudonyms."""
+person. A guess is wrong in 50 % of cases: the nearer to that, the better the protection. With more speech, attackers
+err less. Measured with pseudonyms."""
 NO_PATIENT = "None of it was measured on a patient."
 STAYS = {
     BALANCED: "Rhythm, pauses, emphasis, accent, choice of words and slow changes of the melody stay.",
@@ -103,6 +104,7 @@ EMPTY = """<div class="empty">
 TIMES = """ On this server, ten seconds of speech take {ten}, five minutes {five}, if nobody else
 converts at that moment."""
 
+NO_OVERWRITE = "Clear your recording first: the example would replace it."
 NO_SOURCE = "Record or upload the voice to protect first."
 NO_TARGET = "Record or upload the other person's voice, or choose a pseudonym."
 SUBJECT_REGISTER = "A subject has one voice, which cannot follow each recording. Choose low, high or any."
@@ -140,8 +142,8 @@ GUARDED_DOWNLOADS = {"reconstruction": "Download the reconstruction", "data": "S
 DOWNLOAD_REPORTS = {"report": "Report to print (HTML)", "json": "Report (JSON)"}
 REPORT = """<p class="soft">Download the voice as WAV, FLAC, MP3 or Opus. The report says how it was made and what was
 measured. It has no name and no file name. Its similarities are measurements of a person: keep it with the
-original.</p>"""
-PRINTED_TITLE = "Anonymized recording"
+original. The six digits in the file names begin the SHA-256 in the report.</p>"""
+PRINTED_TITLE = "Report of a voice conversion"
 PRINTED_NOTE = """This report has no name and no file name. Its similarities are measurements of a person: keep
 it with the original, not with the anonymized recording."""
 
@@ -165,6 +167,7 @@ PRINTED_USUAL = "{same} for recordings of one person, {different} for two people
 PRINTED_JUDGE = "{name} on {basis}"
 PRINTED_NO_WORDS = "not counted"
 PRINTED_NOTES = "Notes on the recording"
+PRINTED_NO_PATIENT = "The figures about attackers were not measured on patients."
 
 VERDICT_SAME = """<strong>The voice is hardly protected:</strong> software that recognizes voices may still take
 it for the speaker's."""
@@ -173,9 +176,17 @@ recordings of one person usually are, but more similar than two people usually a
 VERDICT_DIFFERENT = """<strong>The voice sounds like another person's:</strong> it is no more similar to the speaker
 than two people usually are to each other. The way of speaking can still identify the speaker."""
 VERDICT_UNKNOWN = "The anonymized recording has too little speech to compare the voices."
+VERDICT_NEXT = {
+    "little": "Convert it again before you pass it on: each pseudonym is another voice.",
+    "some": "Convert it again before you pass it on: each pseudonym is another voice.",
+    "unknown": "Use a longer recording.",
+}
+"""What to do next, by the word of a verdict."""
 
 PSEUDONYM_TARGET = """The new voice is a pseudonym. It belongs to no real person, so there is no
 recording to compare it with."""
+KNOWN_TARGET = """Whoever has the recording of the new voice links the results to the speaker more often. A
+pseudonym protects better."""
 
 SIMILARITY_TITLE = "What was measured, and what is not protected"
 SIMILARITY_SOURCE, SIMILARITY_TARGET = "Similarity to the speaker", "Similarity to the new voice"
@@ -206,6 +217,7 @@ WORDS_NOT_COUNTED = {
 
 NOT_PROTECTED = """<h3>What is not protected</h3>
 <ul class="plain">
+<li><strong>It is not anonymous in the legal sense.</strong> Treat the result as personal data.</li>
 <li><strong>What is said.</strong> Names, dates, places and anything else that is spoken.</li>
 <li><strong>How it is said.</strong> {stays}</li>
 <li><strong>Against attackers who know this system.</strong> {linkage}</li>
@@ -287,7 +299,8 @@ side, the better it succeeds.</p>""",
     "sound": (
         "Sound and prosody",
         """<p>DNSMOS predicts how listeners rate the sound, from 1 to 5. The correlation of F0 says how much of the
-melody is the source's: the profiles balanced and strict make the melody anew, so that it is low.</p>""",
+melody is the source's. Balanced makes the melody anew, but keeps its slow changes. Strict changes the timing, so
+that it has no value.</p>""",
     ),
     "degraded": (
         "Degraded recordings",
@@ -310,22 +323,24 @@ SAVE_SVG = "Save the figure (SVG)"
 # --- Batch -------------------------------------------------------------------------------------
 
 BATCH_ADD = """<h2><span class="step">1</span> The recordings of one person</h2>
-<p>Give the person a label and add the recordings; then the next person. {keyed} Use codes, not names: the
-results are named by label and number. Everybody can hear that the results of one label belong together.</p>"""
+<p>Give the person a label and add the recordings, then the next person: up to {files} recordings in all. {keyed} Use
+codes, not names: the results are named by label and number, in the order of the file list. Everybody can hear that
+the results of one label belong together.</p>"""
 BATCH_KEYED = "The page's key gives each label its voice."
 BATCH_UNKEYED = "Each label gets one voice, drawn for this batch."
 BATCH_CONVERT = """<h2><span class="step">2</span> Convert all</h2>
 <p>What is done stays while the page is open, also if you add more.</p>"""
 BATCH_PROFILE = "The way of speaking"
 BATCH_FILES, BATCH_ADD_BUTTON, BATCH_CONVERT_BUTTON = "Recordings", "Add", "Convert all"
-BATCH_COLUMNS = {"subject": "Subject", "number": "Recording", "state": "State"}
-BATCH_ZIP = "Download all voices and reports (ZIP)"
+BATCH_COLUMNS = {"subject": "Subject", "number": "Recording", "length": "Length", "state": "State"}
+BATCH_COUNT = "{done} of {all} done"
+BATCH_ZIP, BATCH_CLEAR = "Download all voices and reports (ZIP)", "Clear the list"
 BATCH_NOTHING = '<p class="empty">No recordings yet.</p>'
 BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Ready", "Done.", "Stopped"
 BATCH_NO_SUBJECT = "Give a label for the person who speaks."
 BATCH_NO_FILES = "Choose the recordings of this person first."
-BATCH_TOO_MANY = """A batch has up to {files} recordings. Once you have the ZIP of these, reload the page for the next
-ones, or use saic anonymize for a folder."""
+BATCH_TOO_MANY = """A batch has up to {files} recordings. Convert these, save the ZIP and clear the list: the voices of
+the labels stay. Or use saic anonymize for a folder."""
 BATCH_EMPTY = "There is nothing to convert. Add recordings first."
 
 # --- Explore -----------------------------------------------------------------------------------
@@ -333,18 +348,18 @@ BATCH_EMPTY = "There is nothing to convert. Add recordings first."
 EXPLORE = """<h2>Who speaks, and what is said</h2>
 <p>Each dot is a short piece of speech of one voice of the built-in gallery. Each voice has its own
 combination of color and shape. Point at a dot, or choose a voice, to highlight that voice in both
-maps. Your clip, the anonymized voice and, if it is a recording, the new voice are marked. Only the first five
-minutes of each are used.</p>"""
+maps. Convert a recording on the tab Anonymize to see it here, with the anonymized voice and, if it is a recording,
+the new voice. Only the first five minutes of each are used.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Speaker embeddings</strong> describe who speaks. They should form one cluster for each
-voice. The anonymized voice should lie near the new voice, away from the original.</p>
+voice. The anonymized voice should lie near the new voice, and not in the cluster of the original.</p>
 <p><strong>Content embeddings</strong> describe what is said. They should form one mixed cloud,
 because they should not depend on who speaks. The anonymized voice should lie near the original.</p>
 <p>A map (PCA, then t-SNE) shows which points are neighbors. The distance between two clusters means
 nothing. The percentage above each map is computed before PCA and t-SNE.</p></div>"""
 
-EXPLORE_CLIPS = {"original": "Your clip", "target": "New voice", "swapped": "Anonymized"}
+EXPLORE_CLIPS = {"original": "Original", "target": "New voice", "swapped": "Anonymized"}
 MAPS = {
     "highlight": "Voice to highlight",
     "all": "all",
@@ -394,12 +409,14 @@ IDENTIFY_NO_CLIP = "Record or upload the voice first."
 IDENTIFY_NO_NAME = "Give the voice a name."
 IDENTIFY_TOO_MANY_VOICES = "All {voices} places for voices are taken. Remove the voices to start again."
 IDENTIFY_TOO_MANY_CLIPS = "{clips} clips of this voice are enrolled. More would not help."
+IDENTIFY_NO_OVERWRITE = "Remove your voices first: the example would replace them."
 IDENTIFY_NO_QUERY = "Record or upload the recording in question first."
 IDENTIFY_NOBODY = "Enroll at least one voice first."
 IDENTIFY_SECOND_HALF = "The second half of {voice}."
 IDENTIFY_FIRST_HALVES = "The first half of each."
 CLIP, CLIPS = "{clips} clip", "{clips} clips"
-MATCH = "This is <strong>{name}</strong>."
+MATCH = "Most likely <strong>{name}</strong>."
+NO_PROOF = "A score is no proof of identity."
 NOBODY_ENROLLED = '<p class="empty">Nobody is enrolled yet.</p>'
 NO_MATCH = "<strong>None of these voices.</strong>"
 WHY_ACCEPTED = "The score of {name} is {score}: not below the threshold of {threshold}, and the highest."
@@ -413,8 +430,7 @@ IDENTIFY_NOTE = """Cosine similarity of speaker embeddings. A voice with a score
 more (the line) is accepted. The threshold was set with four seconds of speech of speakers
 that the model was not trained on: there, an enrolled person is missed as often as a stranger is accepted. With
 more speech, fewer enrolled people are missed. "Usually" covers
-the middle 90 % of the values in the built-in gallery. Strangers of the speaker's sex score higher than others. A
-score is no proof of identity."""
+the middle 90 % of the values in the built-in gallery. Strangers of the speaker's sex score higher than others."""
 
 # --- About -------------------------------------------------------------------------------------
 
@@ -549,6 +565,7 @@ MESSAGES = {
     "gone": "This recording is no longer on the server. Add it again.",
     "not_uploaded": "This recording is not on the server. Upload it first.",
     "out_of_date": "This page is out of date. Reload it.",
+    "files": "Up to {files} recordings can be sent at once. Send fewer.",
     "requests": "Too many requests. Wait a few seconds.",
     "full": "The server is full. Delete what you no longer need, or try again in half an hour.",
     "visitors": "The server has too many visitors. Try again in half an hour.",

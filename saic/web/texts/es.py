@@ -52,7 +52,8 @@ SOURCE = """<h2><span class="step">1</span> La voz que quiere proteger</h2>
 <p>Grabe o suba hasta {minutes} min. Bastan unas frases.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La voz nueva</h2>
-<p>Un seudónimo mezcla tres voces de la galería. No es la voz de nadie.</p>"""
+<p>Un seudónimo mezcla tres voces de la galería. No es la voz de nadie. Las voces con
+letra las tiene todo el mundo.</p>"""
 
 REGISTERS = {"any": "Cualquiera", "lower": "Grave", "higher": "Agudo", "same": "Como el de la persona"}
 SUBJECT = "Código de la persona"
@@ -77,10 +78,10 @@ PROFILES = {
     PROSODY_KEPT: "Entonación, volumen y ritmo conservados, para quien los estudia; es el perfil más fácil de vincular "
     "a la persona.",
 }
-PROFILE_FIGURE = "Tasa de error del atacante: {eer}."
+PROFILE_FIGURE = "Un atacante se equivoca en el {eer} de los casos."
 PROFILE_NOTE = """Atacante: software que decide si dos grabaciones de {seconds} segundos son de una misma persona.
 Quien responde al azar se equivoca en el 50 % de los casos: cuanto más cerca de ese valor, mejor es la protección.
-Medido con seudónimos."""
+Con más habla, los atacantes se equivocan menos. Medido con seudónimos."""
 NO_PATIENT = "Nada de esto se midió con pacientes."
 STAYS = {
     BALANCED: "El ritmo, las pausas, el énfasis, el acento, la elección de palabras y los cambios lentos de la "
@@ -101,6 +102,7 @@ EMPTY = """<div class="empty">
 TIMES = """ En este servidor, convertir diez segundos de habla tarda {ten}, y cinco minutos, {five}, si nadie más
 convierte en ese momento."""
 
+NO_OVERWRITE = "Quite primero su grabación: el ejemplo la reemplazaría."
 NO_SOURCE = "Grabe o suba primero la voz que quiere proteger."
 NO_TARGET = "Grabe o suba la voz de la otra persona, o elija un seudónimo."
 SUBJECT_REGISTER = """Con un código, el tono de la voz nueva no puede depender de cada grabación. Elija «Grave», «Agudo»
@@ -138,8 +140,8 @@ GUARDED_DOWNLOADS = {"reconstruction": "Descargar la reconstrucción", "data": "
 DOWNLOAD_REPORTS = {"report": "Informe para imprimir (HTML)", "json": "Informe (JSON)"}
 REPORT = """<p class="soft">Descargue la voz como WAV, FLAC, MP3 u Opus. El informe dice cómo se hizo y qué se midió. No
 contiene nombres de personas ni de archivos. Sus valores de similitud son medidas tomadas a una persona: guarde el
-informe con el original.</p>"""
-PRINTED_TITLE = "Grabación anonimizada"
+informe con el original. Con los seis dígitos de los nombres de archivo empieza el SHA-256 del informe.</p>"""
+PRINTED_TITLE = "Informe de una conversión de voz"
 PRINTED_NOTE = """Este informe no contiene nombres de personas ni de archivos. Sus valores de similitud son medidas
 tomadas a una persona: guarde el informe con el original, no con la grabación anonimizada."""
 
@@ -162,6 +164,7 @@ PRINTED_USUAL = "{same} para grabaciones de una misma persona, {different} para 
 PRINTED_JUDGE = "{name}, en {basis}"
 PRINTED_NO_WORDS = "no contadas"
 PRINTED_NOTES = "Notas sobre la grabación"
+PRINTED_NO_PATIENT = "Las cifras sobre atacantes no se midieron con pacientes."
 
 VERDICT_SAME = """<strong>La voz apenas está protegida:</strong> el software que reconoce voces todavía puede
 atribuirla a la persona."""
@@ -170,9 +173,16 @@ habitual entre dos grabaciones de una misma persona, pero más de lo habitual en
 VERDICT_DIFFERENT = """<strong>La voz suena como la de otra persona:</strong> su parecido con la voz de la persona no
 supera lo habitual entre dos personas distintas. La manera de hablar todavía puede identificar a la persona."""
 VERDICT_UNKNOWN = "La grabación anonimizada contiene demasiado poca habla para comparar las voces."
+VERDICT_NEXT = {
+    "little": "Conviértala otra vez antes de entregarla: cada seudónimo es otra voz.",
+    "some": "Conviértala otra vez antes de entregarla: cada seudónimo es otra voz.",
+    "unknown": "Use una grabación más larga.",
+}
 
 PSEUDONYM_TARGET = """La voz nueva es un seudónimo. No es de ninguna persona real, así que no hay ninguna grabación
 con que compararla."""
+KNOWN_TARGET = """Quien tiene la grabación de la voz nueva vincula los resultados con la persona más a menudo. Un
+seudónimo protege mejor."""
 
 SIMILARITY_TITLE = "Qué se midió, y qué no está protegido"
 SIMILARITY_SOURCE, SIMILARITY_TARGET = "Similitud con la voz de la persona", "Similitud con la voz nueva"
@@ -202,6 +212,7 @@ WORDS_NOT_COUNTED = {
 
 NOT_PROTECTED = """<h3>Qué no está protegido</h3>
 <ul class="plain">
+<li><strong>El resultado no es anónimo en sentido legal.</strong> Trátelo como datos personales.</li>
 <li><strong>Lo que se dice.</strong> Nombres, fechas, lugares y todo lo demás que se dice.</li>
 <li><strong>Cómo se dice.</strong> {stays}</li>
 <li><strong>Contra atacantes que conocen este sistema.</strong> {linkage}</li>
@@ -283,8 +294,8 @@ encuentra a todas las personas. Cuanta más habla tiene en cada grabación, más
     "sound": (
         "Sonido y prosodia",
         """<p>DNSMOS predice cómo valoran los oyentes el sonido, de 1 a 5. La correlación de F0 dice qué parte de la
-entonación viene del original. Los perfiles Equilibrado y Estricto generan la entonación de nuevo, por eso la
-correlación es baja en ellos.</p>""",
+entonación viene del original. Equilibrado genera la entonación de nuevo, pero conserva sus cambios lentos. Estricto
+cambia el ritmo, por eso no tiene ningún valor.</p>""",
     ),
     "degraded": (
         "Grabaciones degradadas",
@@ -307,42 +318,43 @@ SAVE_SVG = "Guardar la figura (SVG)"
 # --- Batch -------------------------------------------------------------------------------------
 
 BATCH_ADD = """<h2><span class="step">1</span> Las grabaciones de una persona</h2>
-<p>Dé un código a la persona y añada las grabaciones. Después, haga lo mismo con la persona siguiente. {keyed} Use
-códigos, no nombres: el nombre de cada resultado lleva el código y un número. Cualquiera puede oír que los resultados
-de un mismo código van juntos.</p>"""
+<p>Dé un código a la persona y añada las grabaciones. Después, haga lo mismo con la persona siguiente: hasta {files}
+grabaciones en total. {keyed} Use códigos, no nombres: el nombre de cada resultado lleva el código y un número, en el
+orden de la lista de archivos. Cualquiera puede oír que los resultados de un mismo código van juntos.</p>"""
 BATCH_KEYED = "La clave de la página asigna a cada código su voz."
 BATCH_UNKEYED = "Cada código recibe una voz, creada para este lote."
 BATCH_CONVERT = """<h2><span class="step">2</span> Convertir todo</h2>
 <p>Lo ya convertido se conserva mientras la página esté abierta, aunque añada más grabaciones.</p>"""
 BATCH_PROFILE = "La manera de hablar"
 BATCH_FILES, BATCH_ADD_BUTTON, BATCH_CONVERT_BUTTON = "Grabaciones", "Añadir", "Convertir todo"
-BATCH_COLUMNS = {"subject": "Persona", "number": "Grabación", "state": "Estado"}
-BATCH_ZIP = "Descargar todas las voces e informes (ZIP)"
+BATCH_COLUMNS = {"subject": "Persona", "number": "Grabación", "length": "Duración", "state": "Estado"}
+BATCH_COUNT = "{done} de {all} convertidas"
+BATCH_ZIP, BATCH_CLEAR = "Descargar todas las voces e informes (ZIP)", "Vaciar la lista"
 BATCH_NOTHING = '<p class="empty">Todavía no hay grabaciones.</p>'
 BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Pendiente", "Convertida.", "Detenida"
 BATCH_NO_SUBJECT = "Dé un código a la persona que habla."
 BATCH_NO_FILES = "Elija primero las grabaciones de esta persona."
-BATCH_TOO_MANY = """Un lote admite hasta {files} grabaciones. Cuando tenga el ZIP de estas, recargue la página para las
-siguientes, o use saic anonymize para una carpeta."""
+BATCH_TOO_MANY = """Un lote admite hasta {files} grabaciones. Convierta estas, guarde el ZIP y vacíe la lista: las voces
+de los códigos se conservan. O use saic anonymize para una carpeta."""
 BATCH_EMPTY = "No hay nada que convertir. Añada primero grabaciones."
 
 # --- Explore -----------------------------------------------------------------------------------
 
 EXPLORE = """<h2>Quién habla, y qué se dice</h2>
 <p>Cada punto es un breve trozo de habla de una voz de la galería incorporada. Cada voz tiene su propia combinación de
-color y forma. Señale un punto, o elija una voz, para resaltar esa voz en los dos mapas. Están marcadas su
-grabación, la voz anonimizada y, si es una grabación, la voz nueva. De cada una se usan solo los primeros cinco
-minutos.</p>"""
+color y forma. Señale un punto, o elija una voz, para resaltar esa voz en los dos mapas. Convierta una grabación en la
+pestaña Anonimizar para verla aquí, con la voz anonimizada y, si es una grabación, la voz nueva. De cada una se usan
+solo los primeros cinco minutos.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Los vectores de hablante</strong> describen quién habla. Deberían formar un grupo por cada voz. La voz
-anonimizada debería estar cerca de la voz nueva, lejos del original.</p>
+anonimizada debería estar cerca de la voz nueva, y no en el grupo del original.</p>
 <p><strong>Los vectores de contenido</strong> describen qué se dice. Deberían formar una sola nube mezclada, porque no
 deberían depender de quién habla. La voz anonimizada debería estar cerca del original.</p>
 <p>Un mapa (PCA, después t-SNE) muestra qué puntos son vecinos. La distancia entre dos grupos no significa nada. El
 porcentaje sobre cada mapa se calcula antes de PCA y t-SNE.</p></div>"""
 
-EXPLORE_CLIPS = {"original": "Su grabación", "target": "Voz nueva", "swapped": "Voz anonimizada"}
+EXPLORE_CLIPS = {"original": "Original", "target": "Voz nueva", "swapped": "Voz anonimizada"}
 MAPS = {
     "highlight": "Resaltar una voz",
     "all": "todas",
@@ -391,12 +403,14 @@ IDENTIFY_NO_CLIP = "Grabe o suba primero la voz."
 IDENTIFY_NO_NAME = "Dé un nombre a la voz."
 IDENTIFY_TOO_MANY_VOICES = "Ya hay {voices} voces registradas, el máximo. Elimínelas para empezar de nuevo."
 IDENTIFY_TOO_MANY_CLIPS = "Ya hay {clips} grabaciones registradas de esta voz. Añadir más no ayudaría."
+IDENTIFY_NO_OVERWRITE = "Quite primero sus voces: el ejemplo las reemplazaría."
 IDENTIFY_NO_QUERY = "Grabe o suba primero la voz que quiere identificar."
 IDENTIFY_NOBODY = "Registre primero al menos una voz."
 IDENTIFY_SECOND_HALF = "La segunda mitad de {voice}."
 IDENTIFY_FIRST_HALVES = "La primera mitad de cada una."
 CLIP, CLIPS = "{clips} grabación", "{clips} grabaciones"
-MATCH = "Es <strong>{name}</strong>."
+MATCH = "Lo más probable: <strong>{name}</strong>."
+NO_PROOF = "Una puntuación no es una prueba de identidad."
 NOBODY_ENROLLED = '<p class="empty">Todavía no hay ninguna voz registrada.</p>'
 NO_MATCH = "<strong>Ninguna de estas voces.</strong>"
 WHY_ACCEPTED = "La puntuación de {name} es {score}. Alcanza el umbral de {threshold} y es la más alta."
@@ -413,7 +427,7 @@ IDENTIFY_NOTE = """Similitud coseno de vectores de hablante. Se acepta una voz c
 sistema rechaza a una persona registrada con la misma frecuencia con que acepta a un desconocido. Con más habla,
 rechaza a menos personas registradas. «Habitualmente» abarca el 90 % central de los
 valores en la galería incorporada. Los desconocidos del mismo sexo que la persona que habla tienen puntuaciones más
-altas que los demás. Una puntuación no es una prueba de identidad."""
+altas que los demás."""
 
 # --- About -------------------------------------------------------------------------------------
 
@@ -550,6 +564,7 @@ MESSAGES = {
     "gone": "Esta grabación ya no está en el servidor. Añádala de nuevo.",
     "not_uploaded": "Esta grabación no está en el servidor. Súbala primero.",
     "out_of_date": "Esta página no está al día. Vuelva a cargarla.",
+    "files": "Se pueden enviar hasta {files} grabaciones a la vez. Envíe menos.",
     "requests": "Demasiadas solicitudes. Espere unos segundos.",
     "full": "El servidor está lleno. Borre lo que ya no necesite, o inténtelo de nuevo dentro de media hora.",
     "visitors": "El servidor tiene demasiados visitantes. Inténtelo de nuevo dentro de media hora.",

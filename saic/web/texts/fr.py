@@ -54,7 +54,8 @@ SOURCE = """<h2><span class="step">1</span> La voix à protéger</h2>
 <p>Enregistrez la voix au micro, ou choisissez un fichier : {minutes} min au plus. Quelques phrases suffisent.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La nouvelle voix</h2>
-<p>Un pseudonyme mêle trois voix de la galerie. Ce n’est la voix de personne.</p>"""
+<p>Un pseudonyme mêle trois voix de la galerie. Ce n’est la voix de personne. Les voix
+désignées par une lettre sont publiques.</p>"""
 
 REGISTERS = {"any": "Indifférent", "lower": "Grave", "higher": "Aigu", "same": "Comme celui de la personne"}
 SUBJECT = "Code de la personne"
@@ -79,10 +80,10 @@ PROFILES = {
     PROSODY_KEPT: "Mélodie, intensité et rythme gardés, pour qui les étudie ; la personne y est la plus facile à "
     "retrouver.",
 }
-PROFILE_FIGURE = "Taux d’erreur de l’attaquant : {eer}."
+PROFILE_FIGURE = "Un attaquant se trompe dans {eer} des cas."
 PROFILE_NOTE = """Attaquant : logiciel qui décide si deux enregistrements de {seconds} secondes sont d’une même
 personne. Une réponse au hasard est fausse dans 50 % des cas : plus le taux en est proche, meilleure est la protection.
-Mesuré avec des pseudonymes."""
+Avec plus de parole, les attaquants se trompent moins. Mesuré avec des pseudonymes."""
 NO_PATIENT = "Aucune de ces mesures n’a été faite sur des patients."
 STAYS = {
     BALANCED: "Le rythme, les pauses, l’accentuation, l’accent régional ou étranger, le choix des mots et les "
@@ -104,6 +105,7 @@ enregistrements de plus de {minutes} min sont refusés : coupez-les d’abord e
 TIMES = """ Sur ce serveur, dix secondes de parole demandent {ten}, cinq minutes {five}, si personne d’autre ne
 convertit à ce moment."""
 
+NO_OVERWRITE = "Retirez d’abord votre enregistrement : l’exemple le remplacerait."
 NO_SOURCE = "Enregistrez d’abord la voix à protéger, ou choisissez un fichier."
 NO_TARGET = """Enregistrez la voix de l’autre personne ou choisissez un fichier. Sinon, choisissez un
 pseudonyme."""
@@ -141,8 +143,8 @@ GUARDED_DOWNLOADS = {"reconstruction": "Télécharger la reconstruction", "data"
 DOWNLOAD_REPORTS = {"report": "Rapport à imprimer (HTML)", "json": "Rapport (JSON)"}
 REPORT = """<p class="soft">Téléchargez la voix en WAV, FLAC, MP3 ou Opus. Le rapport dit comment elle a été faite et ce
 qui a été mesuré. Il ne contient ni nom ni nom de fichier. Ses similarités ont été mesurées sur une personne :
-conservez-le avec l’original.</p>"""
-PRINTED_TITLE = "Enregistrement anonymisé"
+conservez-le avec l’original. Le SHA-256 du rapport commence par les six chiffres des noms de fichiers.</p>"""
+PRINTED_TITLE = "Rapport d’une conversion de voix"
 PRINTED_NOTE = """Ce rapport ne contient ni nom ni nom de fichier. Ses similarités ont été mesurées sur une personne :
 conservez-le avec l’original, pas avec l’enregistrement anonymisé."""
 
@@ -165,6 +167,7 @@ PRINTED_USUAL = "{same} pour des enregistrements d’une même personne, {differ
 PRINTED_JUDGE = "{name}, sur {basis}"
 PRINTED_NO_WORDS = "non comptés"
 PRINTED_NOTES = "Remarques sur l’enregistrement"
+PRINTED_NO_PATIENT = "Les chiffres sur les attaquants n’ont pas été mesurés sur des patients."
 
 VERDICT_SAME = """<strong>La voix n’est guère protégée :</strong> un logiciel qui reconnaît les voix peut encore la
 prendre pour la voix d’origine."""
@@ -175,9 +178,16 @@ VERDICT_DIFFERENT = """<strong>La voix semble être celle d’une autre personne
 voix d’origine que les voix de deux personnes ne se ressemblent d’habitude. La manière de parler peut encore faire
 reconnaître la personne."""
 VERDICT_UNKNOWN = "L’enregistrement anonymisé contient trop peu de parole pour comparer les voix."
+VERDICT_NEXT = {
+    "little": "Convertissez-le encore avant de le transmettre : chaque pseudonyme est une autre voix.",
+    "some": "Convertissez-le encore avant de le transmettre : chaque pseudonyme est une autre voix.",
+    "unknown": "Utilisez un enregistrement plus long.",
+}
 
 PSEUDONYM_TARGET = """La nouvelle voix est un pseudonyme. Elle n’appartient à aucune personne réelle. Il n’y a donc pas
 d’enregistrement auquel la comparer."""
+KNOWN_TARGET = """Qui possède l’enregistrement de la nouvelle voix relie plus souvent les résultats à la personne. Un
+pseudonyme protège mieux."""
 
 SIMILARITY_TITLE = "Ce qui a été mesuré, et ce qui n’est pas protégé"
 SIMILARITY_SOURCE, SIMILARITY_TARGET = "Similarité avec la voix d’origine", "Similarité avec la nouvelle voix"
@@ -207,6 +217,7 @@ WORDS_NOT_COUNTED = {
 
 NOT_PROTECTED = """<h3>Ce qui n’est pas protégé</h3>
 <ul class="plain">
+<li><strong>Le résultat n’est pas anonyme au sens de la loi.</strong> Traitez-le comme une donnée personnelle.</li>
 <li><strong>Ce qui est dit.</strong> Les noms, les dates, les lieux et tout autre mot prononcé.</li>
 <li><strong>La manière de parler.</strong> {stays}</li>
 <li><strong>Contre des attaquants qui connaissent ce système.</strong> {linkage}</li>
@@ -290,8 +301,8 @@ ce système et s’entraîne sur ce que le système produit. Taux d’égale err
     "sound": (
         "Son et prosodie",
         """<p>DNSMOS prédit comment des auditeurs notent le son, de 1 à 5. La corrélation de F0 dit quelle part de la
-mélodie est celle de la source. Cette corrélation est faible dans les profils Équilibré et Strict, qui refont la
-mélodie.</p>""",
+mélodie est celle de la source. Équilibré refait la mélodie, mais en garde les changements lents. Strict change le
+rythme et n’a donc pas de valeur.</p>""",
     ),
     "degraded": (
         "Enregistrements dégradés",
@@ -316,23 +327,25 @@ SAVE_SVG = "Télécharger la figure (SVG)"
 # --- Batch -------------------------------------------------------------------------------------
 
 BATCH_ADD = """<h2><span class="step">1</span> Les enregistrements d’une personne</h2>
-<p>Donnez un code à la personne et ajoutez ses enregistrements ; passez ensuite à la personne suivante. {keyed} Utilisez
-des codes, pas des noms : les résultats sont nommés d’après le code et un numéro. Chacun peut entendre que les
-résultats d’un même code vont ensemble.</p>"""
+<p>Donnez un code à la personne et ajoutez ses enregistrements, puis passez à la personne suivante : jusqu’à {files}
+enregistrements en tout. {keyed} Utilisez des codes, pas des noms : les résultats sont nommés d’après le code et un
+numéro, dans l’ordre de la liste des fichiers. Chacun peut entendre que les résultats d’un même code vont
+ensemble.</p>"""
 BATCH_KEYED = "La clé de la page donne à chaque code sa voix."
 BATCH_UNKEYED = "Chaque code reçoit une voix, tirée pour ce lot."
 BATCH_CONVERT = """<h2><span class="step">2</span> Tout convertir</h2>
 <p>Ce qui est fait reste tant que la page est ouverte, même si vous ajoutez d’autres enregistrements.</p>"""
 BATCH_PROFILE = "La manière de parler"
 BATCH_FILES, BATCH_ADD_BUTTON, BATCH_CONVERT_BUTTON = "Enregistrements", "Ajouter", "Tout convertir"
-BATCH_COLUMNS = {"subject": "Personne", "number": "Enregistrement", "state": "État"}
-BATCH_ZIP = "Télécharger toutes les voix et tous les rapports (ZIP)"
+BATCH_COLUMNS = {"subject": "Personne", "number": "Enregistrement", "length": "Durée", "state": "État"}
+BATCH_COUNT = "{done} sur {all} terminés"
+BATCH_ZIP, BATCH_CLEAR = "Télécharger toutes les voix et tous les rapports (ZIP)", "Vider la liste"
 BATCH_NOTHING = '<p class="empty">Pas encore d’enregistrements.</p>'
 BATCH_READY, BATCH_DONE, BATCH_STOPPED = "Prêt", "Terminé.", "Arrêté"
 BATCH_NO_SUBJECT = "Donnez un code à la personne qui parle."
 BATCH_NO_FILES = "Choisissez d’abord les enregistrements de cette personne."
-BATCH_TOO_MANY = """Un lot contient jusqu’à {files} enregistrements. Une fois le ZIP de ceux-ci téléchargé, rechargez
-la page pour les suivants, ou utilisez saic anonymize pour un dossier."""
+BATCH_TOO_MANY = """Un lot contient jusqu’à {files} enregistrements. Convertissez ceux-ci, enregistrez le ZIP et videz
+la liste : les voix des codes restent. Ou utilisez saic anonymize pour un dossier."""
 BATCH_EMPTY = "Il n’y a rien à convertir. Ajoutez d’abord des enregistrements."
 
 # --- Explore -----------------------------------------------------------------------------------
@@ -340,19 +353,20 @@ BATCH_EMPTY = "Il n’y a rien à convertir. Ajoutez d’abord des enregistremen
 EXPLORE = """<h2>Qui parle, et ce qui est dit</h2>
 <p>Chaque point est un court morceau de parole d’une voix de la galerie intégrée. Chaque voix a sa propre combinaison
 de couleur et de forme. Placez le pointeur sur un point, ou choisissez une voix, pour mettre cette voix en évidence sur
-les deux cartes. Votre enregistrement, la voix anonymisée et, si c’est un enregistrement, la nouvelle voix sont
-marqués. Seules les cinq premières minutes de chacun sont utilisées.</p>"""
+les deux cartes. Convertissez un enregistrement sous l’onglet Anonymiser pour le voir ici, avec la voix anonymisée et,
+si c’est un enregistrement, la nouvelle voix. Seules les cinq premières minutes de chacun sont utilisées.</p>"""
 
 EXPLORE_HELP = """<div class="columns">
 <p><strong>Les empreintes vocales</strong> (speaker embeddings) décrivent qui parle. Elles devraient former un groupe
-pour chaque voix. La voix anonymisée devrait se trouver près de la nouvelle voix, loin de l’original.</p>
+pour chaque voix. La voix anonymisée devrait se trouver près de la nouvelle voix, et pas dans le groupe de
+l’original.</p>
 <p><strong>Les empreintes de contenu</strong> (content embeddings) décrivent ce qui est dit. Elles devraient former un
 seul nuage mêlé, parce qu’elles ne devraient pas dépendre de la personne qui parle. La voix anonymisée devrait se
 trouver près de l’original.</p>
 <p>Une carte (ACP, puis t-SNE) montre quels points sont voisins. La distance entre deux groupes ne signifie rien. Le
 pourcentage au-dessus de chaque carte est calculé avant l’ACP et le t-SNE.</p></div>"""
 
-EXPLORE_CLIPS = {"original": "Votre enregistrement", "target": "Nouvelle voix", "swapped": "Voix anonymisée"}
+EXPLORE_CLIPS = {"original": "Original", "target": "Nouvelle voix", "swapped": "Voix anonymisée"}
 MAPS = {
     "highlight": "Voix à mettre en évidence",
     "all": "toutes",
@@ -401,12 +415,14 @@ IDENTIFY_NO_CLIP = "Enregistrez d’abord la voix, ou choisissez un fichier."
 IDENTIFY_NO_NAME = "Donnez un nom à la voix."
 IDENTIFY_TOO_MANY_VOICES = "Les {voices} places pour des voix sont prises. Supprimez les voix pour recommencer."
 IDENTIFY_TOO_MANY_CLIPS = "Cette voix a déjà {clips} enregistrements. D’autres n’aideraient pas."
+IDENTIFY_NO_OVERWRITE = "Retirez d’abord vos voix : l’exemple les remplacerait."
 IDENTIFY_NO_QUERY = "Enregistrez d’abord la voix à identifier, ou choisissez un fichier."
 IDENTIFY_NOBODY = "Ajoutez d’abord au moins une voix."
 IDENTIFY_SECOND_HALF = "La seconde moitié de {voice}."
 IDENTIFY_FIRST_HALVES = "La première moitié de chacune."
 CLIP, CLIPS = "{clips} enregistrement", "{clips} enregistrements"
-MATCH = "C’est <strong>{name}</strong>."
+MATCH = "Le plus probable : <strong>{name}</strong>."
+NO_PROOF = "Un score n’est pas une preuve d’identité."
 NOBODY_ENROLLED = '<p class="empty">Aucune voix n’a encore été ajoutée.</p>'
 NO_MATCH = "<strong>Aucune de ces voix.</strong>"
 WHY_ACCEPTED = "Le score de {name} est {score}. C’est le plus élevé, et il atteint le seuil de {threshold}."
@@ -422,8 +438,7 @@ IDENTIFY_NOTE = """Similarité cosinus d’empreintes vocales. Une voix dont le 
 est acceptée. Le seuil a été réglé avec quatre secondes de parole de locuteurs avec lesquels le modèle n’a pas été
 entraîné : le système y rejette une personne connue aussi souvent qu’il accepte un inconnu. Avec plus de parole, il
 rejette moins de personnes connues. « D’habitude » couvre les 90 % centraux des valeurs dans la
-galerie intégrée. Les inconnus du même sexe que la personne qui parle ont des scores plus élevés que les autres. Un
-score n’est pas une preuve d’identité."""
+galerie intégrée. Les inconnus du même sexe que la personne qui parle ont des scores plus élevés que les autres."""
 
 # --- About -------------------------------------------------------------------------------------
 
@@ -561,6 +576,7 @@ MESSAGES = {
     "gone": "Cet enregistrement n’est plus sur le serveur. Ajoutez-le à nouveau.",
     "not_uploaded": "Cet enregistrement n’est pas sur le serveur. Envoyez-le d’abord.",
     "out_of_date": "Cette page n’est plus à jour. Rechargez-la.",
+    "files": "Jusqu’à {files} enregistrements peuvent être envoyés à la fois. Envoyez-en moins.",
     "requests": "Trop de requêtes. Attendez quelques secondes.",
     "full": "Le serveur est plein. Supprimez ce dont vous n’avez plus besoin, ou réessayez dans une demi-heure.",
     "visitors": "Le serveur a trop de visiteurs. Réessayez dans une demi-heure.",
