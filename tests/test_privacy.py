@@ -89,7 +89,8 @@ def test_eer_difference_is_paired():
 
 def test_speaker_drawn_twice_gives_no_different_speaker_pair():
     scores, enrolled, tested, _ = _matrix(np.full(8, 100.0), 2)
-    assert metrics.estimate_eer(scores, enrolled, tested) == Estimate(0, 0, 0, 8, "%")
+    reach = 100 * (1 - 0.025 ** (1 / 8))  # the exact interval of 0 in 8
+    assert metrics.estimate_eer(scores, enrolled, tested) == Estimate(0, 0, pytest.approx(reach), 8, "%")
     few, *sides, _ = _matrix(np.full(7, 100.0), 2)
     assert metrics.estimate_eer(few, *sides) == Estimate(0, None, None, 7, "%")
 
@@ -99,6 +100,19 @@ def test_a_speaker_of_many_trials_counts_as_one_of_few():
     repeated = np.concatenate([scores, *[scores[:, :1]] * 9], axis=1)
     more = metrics.estimate_eer(repeated, enrolled, [*tested, *tested[:1] * 9])
     assert more.value == pytest.approx(metrics.estimate_eer(scores, enrolled, tested).value)
+
+
+def test_a_speaker_of_many_enrolled_pieces_counts_as_one_of_few():
+    scores, enrolled, tested, _ = _matrix(np.linspace(0, 4, 10), 1)
+    repeated = np.concatenate([scores, *[scores[:1]] * 9])
+    more = metrics.estimate_eer(repeated, [*enrolled, *enrolled[:1] * 9], tested)
+    assert more.value == pytest.approx(metrics.estimate_eer(scores, enrolled, tested).value)
+
+
+def test_interval_of_few_failures_is_at_least_that_of_none():
+    hits = [0.0] * 34 + [100.0]
+    none, one = (metrics.estimate_mean(own, range(35), "%", are_hits=True) for own in ([0.0] * 35, hits))
+    assert none.high == pytest.approx(10.0, abs=0.05) and one.high >= none.high and one.low == 0
 
 
 def test_more_trials_per_speaker_do_not_narrow_the_interval():

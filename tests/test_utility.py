@@ -7,6 +7,7 @@ import shutil
 import sys
 import unicodedata
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -523,6 +524,7 @@ def test_pauses_and_rate_match_hand_computation():
     assert prosody.pauses_kept(source, _bursts(3)) == 0
     assert prosody.pauses_kept(source, np.zeros_like(source)) == pytest.approx(2 * 72 / (72 + 240), abs=0.02)
     assert prosody.pauses_kept(_bursts(3), _bursts(3)) is None
+    assert prosody.pauses_kept(_bursts(3), source) is None  # none to keep
     rates = prosody.rate_kept(source, _bursts(3)), prosody.rate_kept(_bursts(3), source)
     assert rates[0] == rates[1] == pytest.approx(168 / 240, abs=0.02)
     assert prosody.rate_kept(source, np.zeros_like(source)) == 0
@@ -768,10 +770,20 @@ def test_whole_clips_are_coded_only_as_they_are_converted(recordings, tmp_path):
 
 def test_two_outputs_of_a_speaker_are_measured_whether_or_not_sexes_are_known():
     for sexes in ({name: "FM"[k % 2] for k, name in enumerate("abcdefgh")}, dict.fromkeys("abcdefgh")):
-        trials = assign_targets(sexes, 2, 0)
-        measured = utility._trials(SimpleNamespace(trials=trials), "convert")
+        parts = {name: SimpleNamespace(sex=sex) for name, sex in sexes.items()}
+        dataset = SimpleNamespace(trials=assign_targets(sexes, 2, 0), parts=parts)
+        measured = utility._trials(dataset, "convert")
         assert Counter(trial.source for trial in measured) == dict.fromkeys("abcdefgh", 2)
         assert len(set(measured)) == 16
+        assert {trial.target for trial in measured} == set("abcdefgh")
+
+
+def test_interval_of_conversions_counts_that_several_have_one_target():
+    rows = [OutputFigures(str(k), {"dnsmos_ovrl": float(k % 2)}, target=str(k % 2)) for k in range(20)]
+    of_pairs, alone = (
+        utility.estimate(own, seed=0)["dnsmos_ovrl"] for own in (rows, [replace(r, target="") for r in rows])
+    )
+    assert of_pairs.value == alone.value and of_pairs.high - of_pairs.low > 1.2 * (alone.high - alone.low)
 
 
 def test_second_run_uses_the_cache(small, cache, measured):

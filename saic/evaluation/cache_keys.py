@@ -10,6 +10,7 @@ import numpy as np
 
 import saic
 from saic.evaluation.protocols import EvaluatedPipeline
+from saic.evaluation.report_parts import package_versions
 
 _OUTPUT_CODE = (
     *("audio", "signal", "model", "vocoder", "weights"),
@@ -35,4 +36,6 @@ def run_key(pipeline: EvaluatedPipeline, codec: Callable[[np.ndarray], np.ndarra
     """
     info = pipeline.info()
     unique = info["sha256"] or secrets.token_hex()
-    return json.dumps([info, unique, code_fingerprint(*_OUTPUT_CODE), seed, codec.__name__], sort_keys=True)
+    return json.dumps(
+        [info, unique, code_fingerprint(*_OUTPUT_CODE), package_versions(), seed, codec.__name__], sort_keys=True
+    )

@@ -96,8 +96,8 @@ def estimate_mean(
     seed
         Seed of the bootstrap.
     are_hits
-        Values are 0 or 100 %, of trials that fail or succeed. If all speakers have the same one, the
-        bootstrap has no width, and the interval is the exact one (Clopper and Pearson 1934).
+        Values are 0 or 100 %, of trials that fail or succeed. Near these ends the bootstrap is too narrow: the
+        interval reaches at least as far as the exact one of no success or no failure (Clopper and Pearson 1934).
     """
     known = [(value, speaker) for value, speaker in zip(values, speakers, strict=True) if value is not None]
     means = speaker_means([value for value, _ in known], [speaker for _, speaker in known])
@@ -107,11 +107,9 @@ def estimate_mean(
     value = float(means.mean())
     if n < MIN_INTERVAL_SPEAKERS:
         return Estimate(value, None, None, n, unit)
-    if are_hits and value in (0.0, 100.0):
-        reach = 100 * (1 - 0.025 ** (1 / n))
-        return Estimate(value, max(0.0, value - reach), min(100.0, value + reach), n, unit)
     drawn = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
-    return Estimate(value, *interval(means[drawn].mean(axis=1)), n, unit)
+    found = Estimate(value, *interval(means[drawn].mean(axis=1)), n, unit)
+    return _reaching(found) if are_hits else found
 
 
 def estimate_mean_of_pairs(
@@ -147,7 +145,18 @@ def estimate_mean_of_pairs(
         weights = times[one] * times[other] / per_speaker
         if weights.any():
             means.append(float(weights @ known / weights.sum()))
-    return Estimate(simple.value, *interval(means), simple.n, unit)
+    found = Estimate(simple.value, *interval(means), simple.n, unit)
+    return _reaching(found) if are_hits else found
+
+
+def _reaching(found: Estimate) -> Estimate:
+    """An estimate whose interval is at least the exact one of a rate that was 0 or 100 % in all n speakers."""
+    return replace(found, low=min(found.low, 100 - _reach(found.n)), high=max(found.high, _reach(found.n)))
+
+
+def _reach(n: int) -> float:
+    """Upper end, in %, of the exact 95 % interval of a rate that was 0 in n speakers (Clopper and Pearson 1934)."""
+    return 100 * (1 - 0.025 ** (1 / n))
 
 
 def interval(drawn: Sequence[float] | np.ndarray) -> tuple[float, float]:
@@ -198,7 +207,7 @@ def equal_error_rate(same: np.ndarray, different: np.ndarray) -> tuple[float, fl
 def estimate_eer(
     scores: np.ndarray, enrolled_speakers: Sequence[str], trial_speakers: Sequence[str], *, seed: int = 0
 ) -> Estimate:
-    """Equal error rate of a score matrix, in %, in which each trial speaker counts equally.
+    """Equal error rate of a score matrix, in %, in which speakers count equally, on each side, whatever their pieces.
 
     The bootstrap resamples speakers with all their rows and columns. The copies of a speaker that
     is drawn twice form no different-speaker pair: both sides are the same person.
@@ -216,9 +225,11 @@ def estimate_eer(
     Returns
     -------
     n is the number of speakers with a same-speaker pair; the others are left out. Without pairs of
-    both kinds there is no value.
+    both kinds there is no value. Near 0 the bootstrap is too narrow: the interval reaches at least as far
+    as the exact one of a rate that was 0 in n speakers.
     """
-    return _eer_estimate(*_resampled_eer(scores, enrolled_speakers, trial_speakers, seed))
+    found = _eer_estimate(*_resampled_eer(scores, enrolled_speakers, trial_speakers, seed))
+    return found if found.high is None else replace(found, high=max(found.high, _reach(found.n)))
 
 
 def estimate_eer_difference(
@@ -268,8 +279,11 @@ def _resampled_eer(
         np.searchsorted(speakers, names)[order] for names in (enrolled[rows], trials[columns])
     )
     is_same = row_speaker == column_speaker
-    n_trials = np.bincount(np.searchsorted(speakers, trials[np.unique(columns)]))
-    shares = 1 / n_trials[column_speaker]
+    n_enrolled, n_trials = (
+        np.bincount(np.searchsorted(speakers, names[np.unique(places)]), minlength=len(speakers))
+        for names, places in ((enrolled, rows), (trials, columns))
+    )
+    shares = 1 / (n_enrolled[row_speaker] * n_trials[column_speaker])
     rate = _crossing(*_error_rates(is_same, ends, shares))
     rng, rates = np.random.default_rng(seed), []
     while len(rates) < RESAMPLES and len(speakers) >= MIN_INTERVAL_SPEAKERS:

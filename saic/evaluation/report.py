@@ -273,8 +273,8 @@ _NOTES = {
 """,
     "all": """\
 - Averages over source speakers, with 95 % intervals from a bootstrap by speaker; with fewer than
-  {least} speakers there is none. Where a trial has a target, sources and targets are both drawn. If
-  all trials fail, or all succeed, the interval is the exact binomial one.
+  {least} speakers there is none. In identity, where a trial has a target, sources and targets are
+  both drawn. If all trials fail, or all succeed, the interval is the exact binomial one.
 - All audio, before and after a system, passed one MP3 round trip at {kbps} kb/s, because some
   corpora hold some speakers as MP3.
 - Where a corpus states no sessions, enrollment, source and reference may be of one session: these are

@@ -31,7 +31,12 @@ _TWO_DIGIT_UNITS = ("MOS", "r", "cosine")
 
 def versions() -> dict[str, str | None]:
     """Versions that figures may depend on; None for a package that is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version(), "saic": __version__}
+    return {"python": platform.python_version(), "saic": __version__} | package_versions()
+
+
+def package_versions() -> dict[str, str | None]:
+    """Of :func:`versions`, those of other packages."""
+    found: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

@@ -1,6 +1,7 @@
 """Measurements of segments, cached in one SQLite file."""
 
 import hashlib
+import json
 import sqlite3
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from saic.errors import AudioError
 from saic.evaluation.cache_keys import code_fingerprint
 from saic.evaluation.linkage.evidence import Evidence
 from saic.evaluation.linkage.segment import Segment
+from saic.evaluation.report_parts import package_versions
 
 _CODE = (
     *("signal", "evaluation/evaluators/embedders.py"),
@@ -30,7 +32,7 @@ class Measurements:
     """
 
     def __init__(self, path: Path):
-        self.code = code_fingerprint(*_CODE)
+        self.code = code_fingerprint(*_CODE) + json.dumps(package_versions(), sort_keys=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")

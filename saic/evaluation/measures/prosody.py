@@ -64,12 +64,11 @@ def pauses_kept(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:
 
     Returns
     -------
-    None if neither has a pause.
+    None if the source has no pause.
     """
     a = ~speech_frames(wav_a)
     b = ~_fit(speech_frames(wav_b), len(a))
-    total = a.sum() + b.sum()
-    return float(2 * (a & b).sum() / total) if total else None
+    return float(2 * (a & b).sum() / (a.sum() + b.sum())) if a.any() else None
 
 
 def rate_kept(wav_a: np.ndarray, wav_b: np.ndarray) -> float | None:

@@ -8,6 +8,7 @@ Transcripts and scores are cached on disk, so that an interrupted run continues.
 Words: :mod:`saic.evaluation.measures.words`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,27 +157,40 @@ def estimate(rows: Sequence[OutputFigures], *, seed: int) -> Estimates:
     ``real`` is its own source: its ``wer`` is 0 and its prosody perfect by definition.
     """
     result = estimate_words(rows, seed=seed)
-    speakers = [row.speaker for row in rows]
+    speakers, targets = [row.speaker for row in rows], [row.target for row in rows]
     for name, unit in UNITS.items():
         scale = 100 if unit == "%" else 1
         values = [None if (value := row.values.get(name)) is None else scale * value for row in rows]
         if name in _BY_FRAME and sum(value is not None for value in values) < len(values) / 2:
             values = [None] * len(values)  # the few outputs of the source's length stand for no others
-        result[name] = metrics.estimate_mean(values, speakers, unit, seed=seed)
+        if any(targets):
+            result[name] = metrics.estimate_mean_of_pairs(values, speakers, targets, unit, seed=seed)
+        else:
+            result[name] = metrics.estimate_mean(values, speakers, unit, seed=seed)
     return result
 
 
 def _trials(dataset: EvaluationSet, system: str) -> list[Trial]:
     """One trial per speaker; a same-sex and a cross-sex one if the output depends on the target.
 
-    Where sexes are unknown, these are the first two.
+    A source has several of each kind. Sources take the first and the next in turn, so that most speakers are
+    targets. Where sexes are unknown, these are the first two.
     """
     if "target" not in SYSTEMS[system].depends_on:
         return dataset.one_trial_per_source()
     of_kind: dict[tuple[str, bool | None], list[Trial]] = {}
     for trial in dataset.trials:
         of_kind.setdefault((trial.source, trial.same_sex), []).append(trial)
-    return [trial for (_, kind), of_source in of_kind.items() for trial in of_source[: 2 if kind is None else 1]]
+    chosen: list[Trial] = []
+    turns: Counter[tuple[str | None, bool | None]] = Counter()
+    for (source, kind), of_source in of_kind.items():
+        if kind is None:
+            chosen += of_source[:2]
+            continue
+        group = dataset.parts[source].sex, kind
+        chosen.append(of_source[turns[group] % len(of_source)])
+        turns[group] += 1
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -202,9 +216,11 @@ def _measure_output(
 ) -> OutputFigures:
     output = outputs.of_trial(system, trial)
     values = _prosody(source, output) | evaluators.quality(output)
+    target = trial.target if "target" in SYSTEMS[system].depends_on else ""
     if not source.is_recognized:
-        return OutputFigures(trial.source, values, language=dataset.languages[trial.source])
-    return replace(transcribe(dataset, outputs, system, trial, source.whole, evaluators), values=values)
+        return OutputFigures(trial.source, values, language=dataset.languages[trial.source], target=target)
+    words = transcribe(dataset, outputs, system, trial, source.whole, evaluators)
+    return replace(words, values=values, target=target)
 
 
 def _estimate_parts(

@@ -54,6 +54,8 @@ class OutputFigures:
         them.
     language
         Code of the language of all these texts.
+    target
+        Target speaker; empty if the output depends on none.
     """
 
     speaker: str
@@ -61,6 +63,7 @@ class OutputFigures:
     transcripts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     true_transcripts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     language: str = ENGLISH
+    target: str = ""
 
 
 def transcribe(
