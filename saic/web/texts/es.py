@@ -52,8 +52,8 @@ SOURCE = """<h2><span class="step">1</span> La voz que quiere proteger</h2>
 <p>Grabe o suba hasta {minutes} min. Bastan unas frases.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La voz nueva</h2>
-<p>Un seudónimo mezcla tres voces de la galería. No es la voz de nadie. Las voces con
-letra las tiene todo el mundo.</p>"""
+<p>Un seudónimo mezcla tres voces de la galería. No es la voz de nadie. Las voces con una
+letra son públicas.</p>"""
 
 REGISTERS = {"any": "Cualquiera", "lower": "Grave", "higher": "Agudo", "same": "Como el de la persona"}
 SUBJECT = "Código de la persona"
