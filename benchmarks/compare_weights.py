@@ -113,7 +113,7 @@ def outputs(pipeline: Pipeline, recording: Recording, profile: str, seed: int) -
     source, target = ((wav, audio.SAMPLE_RATE) for wav in (recording.wav, recording.target))
 
     def converted(to: object) -> np.ndarray:
-        return pipeline.convert(source, to, profile=profile, reconstruct=False).wav
+        return pipeline.convert(source, to, profile=profile).wav
 
     return {"pseudonym": partial(converted, voice), "convert": partial(converted, target)}
 

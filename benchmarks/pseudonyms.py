@@ -73,7 +73,7 @@ def convert(pipeline: Pipeline, speakers: list[Speaker], seed: int) -> dict[str,
             bits = hashlib.sha256(f"{seed}/{register}/{speaker.corpus}/{speaker.name}".encode()).digest()
             voice = pipeline.gallery.pseudonym(bits, register).to(pipeline.device)
             try:
-                own.append(pipeline.convert((speaker.wav, audio.SAMPLE_RATE), voice, reconstruct=False).wav)
+                own.append(pipeline.convert((speaker.wav, audio.SAMPLE_RATE), voice).wav)
             except AudioError:
                 own.append(None)
     return outputs

@@ -186,7 +186,12 @@ class Pipeline:
 
     @classmethod
     def from_pretrained(
-        cls, weights: str | os.PathLike | None = None, *, revision: str | None = None, device: str = "cpu"
+        cls,
+        weights: str | os.PathLike | None = None,
+        *,
+        revision: str | None = None,
+        device: str = "cpu",
+        limits: audio.Limits = audio.LONG,
     ) -> "Pipeline":
         """Load the bundled weights, those of a folder, or those of the Hub.
 
@@ -196,6 +201,8 @@ class Pipeline:
             None, a folder, or ``ORG/NAME@COMMIT``: see :func:`saic.weights.resolve`.
         revision
             The commit, if ``weights`` is ``ORG/NAME`` without one.
+        device, limits
+            As for :class:`Pipeline`.
 
         Raises
         ------
@@ -204,7 +211,7 @@ class Pipeline:
             provide them.
         """
         folder = resolve(weights, revision)
-        return cls(Model.from_pretrained(folder), folder=folder, device=device)
+        return cls(Model.from_pretrained(folder), folder=folder, device=device, limits=limits)
 
     def convert(
         self,
@@ -213,7 +220,7 @@ class Pipeline:
         *,
         profile: str | None = None,
         seed: int | None = None,
-        reconstruct: bool = True,
+        reconstruct: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Conversion:
         """Convert a recording to a target voice (paper Fig. 2).
@@ -230,7 +237,7 @@ class Pipeline:
         seed
             The profile strict draws pauses at random: the same seed gives the same ones.
         reconstruct
-            Whether to return the reconstruction too, which about doubles the time.
+            Whether to return the reconstruction too, which about doubles the time. Without, it is None.
         progress
             Called before each stage, and at least every few seconds in between. An error that it
             raises ends the conversion.
@@ -260,7 +267,6 @@ class Pipeline:
     ) -> SpooledConversion:
         """:meth:`convert` for recordings of hours: what is long is in temporary files.
 
-        By default there is no reconstruction.
 
         >>> conversion = pipeline.convert_spooled("consultation.mp3", "other.wav")
         >>> with saic.audio.encode_blocks(conversion.blocks(), "flac", 16_000) as file:
@@ -556,11 +562,6 @@ class Pipeline:
         if self._gallery is None:
             self._gallery = self._load_gallery()
         return self._gallery
-
-    @property
-    def voices(self) -> Gallery:
-        """The old name, until 0.9, of :attr:`gallery`."""
-        return self.gallery
 
     def _load_gallery(self) -> Gallery:
         remedy = "Make one with python -m train.voices."

@@ -100,7 +100,7 @@ class FakePipeline:
             wavs["reconstructed"] = Spool.of(reconstruction)
         return SpooledConversion(profile, (), None, wavs, mels, f0_hz)
 
-    def convert(self, source: Clip, targets: Clip | list[Clip], *, reconstruct: bool = True, **options) -> Conversion:
+    def convert(self, source: Clip, targets: Clip | list[Clip], *, reconstruct: bool = False, **options) -> Conversion:
         """As in the real pipeline."""
         return self.convert_spooled(source, targets, reconstruct=reconstruct, **options).whole()
 

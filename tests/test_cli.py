@@ -149,27 +149,6 @@ def test_long_stage_in_a_log_has_a_line_a_minute_with_the_time_left(
     assert capsys.readouterr().err == ""
 
 
-def test_protocol_paper_is_a_deprecated_alias_of_evaluate_paper(paper: list[dict], tmp_path: Path) -> None:
-    options = ["--data", "corpus", "--seed", "3", "--json"]
-    for name, arguments in (("old", ["evaluate", "--protocol", "paper"]), ("new", ["evaluate-paper"])):
-        done = CliRunner().invoke(cli.app, [*arguments, *options, "--out", str(tmp_path / name)])
-        assert done.exit_code == 0 and json.loads(done.stdout) == {"seed": 3}
-        assert done.stderr.count("\n") == (name == "old") and ("saic evaluate-paper" in done.stderr) == (name == "old")
-    old, new = ({key: value for key, value in call.items() if key not in ("out", "progress")} for call in paper)
-    assert old == new
-    assert "--protocol" not in CliRunner().invoke(cli.app, ["evaluate", "--help"]).output
-
-
-@pytest.mark.parametrize(
-    "option",
-    [["--quick"], ["--split", "dev"], ["--attackers", "all"], ["--asr", "none"], ["--only", "words"], ["--data", "b"]],
-)
-def test_protocol_paper_refuses_options_of_the_full_evaluation(option: list[str], tmp_path: Path) -> None:
-    arguments = ["evaluate", "--protocol", "paper", "--data", "corpus", "--out", str(tmp_path), *option]
-    done = CliRunner().invoke(cli.app, arguments)
-    assert isinstance(done.exception, UsageError) and "identity alone" in str(done.exception)
-
-
 @pytest.mark.parametrize("command", ["evaluate", "evaluate-paper"])
 def test_existing_report_is_refused_without_force(command: str, tmp_path: Path) -> None:
     (tmp_path / "report.json").touch()
@@ -214,10 +193,9 @@ def test_evaluate_measures_everything_on_several_corpora(evaluation: list[dict],
     from saic.evaluation.run import MEASURES
 
     assert tuple(Measure) == MEASURES
-    arguments = ["evaluate", "--data", "a", "--data", "b", "--out", str(tmp_path / "out"), "--attackers", "all"]
+    arguments = ["evaluate", "--data", "a", "--data", "b", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(cli.app, arguments)
     assert done.exit_code == 0 and done.stdout == "# Report\n\n"
-    assert done.stderr.count("\n") == 1 and "--attacker." in done.stderr
     (call,) = evaluation
     assert call["data"] == [Path("a"), Path("b")] and call["split"] == "test" and call["only"] == ()
     assert call["evaluators"] == "asr None, moonshine True" and call["evidence"] == list(NAMES)

@@ -108,7 +108,7 @@ class TilingPipeline:
         spectrum = np.abs(np.fft.rfft(clip[0][: len(clip[0]) // 512 * 512].reshape(-1, 512))).mean(axis=0)
         return SimpleNamespace(speaker=spectrum[:64], content=(codes + noise).astype(np.float32))
 
-    def convert(self, source, targets, *, reconstruct):
+    def convert(self, source, targets, *, reconstruct=False):
         self._call("reconstruct" if reconstruct else "convert")
         return SimpleNamespace(wav=np.resize(targets[0][0], len(source[0])), reconstruction=source[0])
 

@@ -41,7 +41,7 @@ def silence(duration_s: float) -> np.ndarray:
 
 def converted(pipeline: Pipeline, wav: np.ndarray, profile: str) -> Conversion:
     voice = pipeline.gallery.voice(pipeline.gallery.names[0])
-    return pipeline.convert((wav, SAMPLE_RATE), voice, profile=profile, seed=0, reconstruct=False)
+    return pipeline.convert((wav, SAMPLE_RATE), voice, profile=profile, seed=0)
 
 
 def levels_db(wav: np.ndarray) -> np.ndarray:

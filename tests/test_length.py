@@ -23,6 +23,7 @@ from saic.errors import EmptyAudio, TooLong
 from saic.files import DiskError
 from saic.keys import Key
 from saic.model import windowed
+from saic.model.layers import interpolate
 from saic.model.model import Model
 from saic.model.prosody import ProsodyPredictor, predicted_f0, slow_contour
 from saic.model.timing import TimeMap, rate_of_change
@@ -227,7 +228,7 @@ def test_prosody_and_timing_in_windows_are_those_of_the_whole(monkeypatch: pytes
     slow = torch.randn(1, 2, 501)
     whole = [predictor(content, mask, None), predictor(content, mask, slow)]
     timing = TimeMap((0.9 * torch.arange(556, dtype=torch.float64)).clamp_max(500))
-    retimed = timing.codes(content, 2)
+    retimed = interpolate(content, timing.code_places(content.shape[-1], 2))
     monkeypatch.setattr(windowed, "WINDOW_FRAMES", 60)
     spool = Spool.of(content)
     for expected, given in zip(whole, (None, slow), strict=True):
@@ -269,10 +270,10 @@ def test_conversion_in_windows_is_that_of_the_whole(
     target = dataclasses.replace(pipeline.voice((audio.load(EXAMPLES[2]), RATE)), frequency_scale=1.1)
     with monkeypatch.context() as patch:
         _with_windows(patch, pipeline, 0.5)
-        in_windows = pipeline.convert((minute, RATE), target)
+        in_windows = pipeline.convert((minute, RATE), target, reconstruct=True)
     with monkeypatch.context() as patch:
         _with_windows(patch, pipeline, 1000)
-        whole = pipeline.convert((minute, RATE), target)
+        whole = pipeline.convert((minute, RATE), target, reconstruct=True)
         speech = Speech.from_wav(minute)
         content = pipeline.model.encode_content(speech.mel, speech.mask)
         prediction = pipeline.prosody(

@@ -91,7 +91,8 @@ def test_conversion_has_the_length_of_the_source_and_minus_23_lufs(
 ) -> None:
     source = gain * voice(120, 3.0)[:n_samples]
     reports: list[tuple[str, float]] = []
-    result = pipeline.convert((source, RATE), (voice(220, 2.0), RATE), progress=lambda *report: reports.append(report))
+    options = {"reconstruct": True, "progress": lambda *report: reports.append(report)}
+    result = pipeline.convert((source, RATE), (voice(220, 2.0), RATE), **options)
     for wav in (result.wav, result.reconstruction):
         assert wav.shape == source.shape and wav.dtype == np.float32 and np.abs(wav).max() <= 1
         assert abs(loudness_lufs(wav) + 23) < 0.1 and true_peak(wav) <= 1
@@ -111,7 +112,7 @@ def test_background_voice_and_noise_in_pauses_are_not_converted(pipeline: Pipeli
     speech, background = voice(120, 2.0), 0.03 * voice(230, 2.0, seed=1)
     noise = 0.001 * np.random.default_rng(0).standard_normal(6 * RATE).astype(np.float32)
     source = np.concatenate([speech, background, speech]) + noise
-    made = pipeline.convert((source, RATE), (voice(220, 2.0), RATE))
+    made = pipeline.convert((source, RATE), (voice(220, 2.0), RATE), reconstruct=True)
     for wav in (made.wav, made.reconstruction):
         pause, spoken = wav[int(2.5 * RATE) : int(3.5 * RATE)], wav[: 2 * RATE]
         assert np.abs(pause).max() < 1e-5 < np.abs(spoken).max()
@@ -140,10 +141,10 @@ def test_notes_on_the_recordings_of_a_target_are_kept_once(
     pipeline: Pipeline, clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     targets = [clips["cut"], clips["target"], clips["cut"]]
-    conversion = pipeline.convert(clips["source"], targets, reconstruct=False)
+    conversion = pipeline.convert(clips["source"], targets)
     assert conversion.notes == () and len(conversion.target_notes) == 1 and "damaged" in conversion.target_notes[0]
     assert pipeline.voice(targets).to("cpu").notes == conversion.target_notes
-    assert pipeline.convert(clips["cut"], clips["target"], reconstruct=False).target_notes == ()
+    assert pipeline.convert(clips["cut"], clips["target"]).target_notes == ()
     read = audio.spool_array
     monkeypatch.setattr(audio, "spool_array", lambda *clip, **kept: replace(read(*clip, **kept), notes=("A note.",)))
     assert pipeline.voice((voice(220, 2.0), RATE)).notes == ("A note.",)
@@ -231,7 +232,7 @@ def test_pseudonyms_deviate_by_the_chosen_multiples_and_scales() -> None:
 def test_frequency_scale_moves_formants_and_f0_alike(pipeline: Pipeline) -> None:
     clip, target = (voice(140, 2.0), RATE), pipeline.gallery.voice("Voice 02")
     scaled = dataclasses.replace(target, frequency_scale=1.2)
-    plain, higher = (pipeline.convert(clip, v, reconstruct=False) for v in (target, scaled))
+    plain, higher = (pipeline.convert(clip, v) for v in (target, scaled))
     f0, moved = plain.f0_hz["converted"], higher.f0_hz["converted"]
     np.testing.assert_allclose(moved[f0 > 0], 1.2 * f0[f0 > 0], rtol=1e-5)
     # A band's frequency is a share of the mel axis; 1.2 times as high it has the level of the band before.
@@ -306,7 +307,7 @@ def test_conversion_has_the_long_term_spectrum_of_the_target(pipeline: Pipeline,
     def spectrum(mel, wav):
         return mel[:, speech_frames(wav)].mean(axis=1)
 
-    result = pipeline.convert(clips["source"], clips["target"])
+    result = pipeline.convert(clips["source"], clips["target"], reconstruct=True)
     source, target = audio.load(clips["source"]), audio.load(clips["target"])
     source_spectrum, target_spectrum = (spectrum(log_mel(torch.from_numpy(x)).numpy(), x) for x in (source, target))
     for name, expected in (("converted", target_spectrum), ("reconstructed", source_spectrum)):
@@ -324,7 +325,7 @@ def test_spectral_correction_brings_a_conversion_to_the_own_voice_nearer_to_the_
         model = Model.from_pretrained(weights)
         settings = model.config.conversion.model_copy(update={"spectral_correction_share": share})
         model.config = model.config.model_copy(update={"conversion": settings})
-        mels = Pipeline(model).convert(clips["source"], clips["source"], reconstruct=False).mels
+        mels = Pipeline(model).convert(clips["source"], clips["source"]).mels
         distances.append(np.abs(mels["converted"] - mels["original"])[:, 10:-10].mean())
     assert distances[1] < 0.98 * distances[0]
 
@@ -369,9 +370,8 @@ def test_unusable_source_or_target_raises_its_error(pipeline: Pipeline, samples:
 
 def test_weights_without_a_gallery_raise_weights_error_with_the_command_that_makes_one(tmp_path: Path) -> None:
     Model(Config.from_yaml(TINY)).save_pretrained(tmp_path)
-    for name in ("gallery", "voices"):  # "voices" is the name until 0.9
-        with pytest.raises(WeightsError, match=r"train\.voices"):
-            getattr(Pipeline.from_pretrained(tmp_path), name)
+    with pytest.raises(WeightsError, match=r"train\.voices"):
+        Pipeline.from_pretrained(tmp_path).gallery  # noqa: B018
 
 
 def run(capfd, *arguments: str | Path) -> tuple[int, str, str]:

@@ -8,12 +8,14 @@ import torch
 
 from saic.config import Config
 from saic.errors import UsageError, WeightsError
+from saic.model import windowed
 from saic.model.model import Model
 from saic.model.prosody import ProsodyPredictor
 from saic.model.timing import TimeMap, new_timing, rate_of_change
 from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
 from saic.signal.mel import FLOOR, FRAMES_PER_S, HOP_SAMPLES
+from saic.spool import Spool
 from saic.weights import PROSODY, fingerprint, write_sums
 from tests.conftest import RATE, voice
 
@@ -39,8 +41,9 @@ def test_time_map_of_all_frames_changes_nothing() -> None:
     codes, x = torch.randn(1, 4, 51), torch.randn(1, 80, 101)
     same = TimeMap(torch.arange(101.0))
     torch.testing.assert_close(same.frames(x), x)
-    torch.testing.assert_close(same.codes(codes, STRIDE)[..., :50], codes[..., :50], atol=1e-5, rtol=0)
-    assert same.codes(codes, STRIDE).shape == codes.shape
+    retimed = windowed.retimed(Spool.of(codes), same, STRIDE)[:]
+    torch.testing.assert_close(retimed[..., :50], codes[..., :50], atol=1e-5, rtol=0)
+    assert retimed.shape == codes.shape
 
 
 def test_pauses_of_the_output_do_not_depend_on_those_of_the_source() -> None:
@@ -146,7 +149,7 @@ TARGET = voice(220, 2.0), RATE
 
 def test_balanced_is_the_default_and_only_strict_changes_the_length(pipeline: Pipeline) -> None:
     assert pipeline.profiles == PROFILES and pipeline.default_profile == BALANCED
-    results = {p: pipeline.convert(SOURCE, TARGET, profile=p, seed=1, reconstruct=False) for p in (None, *PROFILES)}
+    results = {p: pipeline.convert(SOURCE, TARGET, profile=p, seed=1) for p in (None, *PROFILES)}
     assert [result.profile for result in results.values()] == [BALANCED, *PROFILES]
     np.testing.assert_array_equal(results[None].wav, results[BALANCED].wav)
     n = len(SOURCE[0])
@@ -162,8 +165,7 @@ def test_balanced_is_the_default_and_only_strict_changes_the_length(pipeline: Pi
 
 def test_strict_draws_pauses_by_the_seed(pipeline: Pipeline) -> None:
     first, same, other, free, free_again = (
-        pipeline.convert(SOURCE, TARGET, profile=STRICT, seed=seed, reconstruct=False).wav
-        for seed in (-1, -1, 2, None, None)
+        pipeline.convert(SOURCE, TARGET, profile=STRICT, seed=seed).wav for seed in (-1, -1, 2, None, None)
     )
     np.testing.assert_array_equal(first, same)
     assert len({len(wav) for wav in (first, other, free, free_again)}) > 1
@@ -174,13 +176,13 @@ def test_strict_does_not_pass_the_level_of_the_rooms_noise(pipeline: Pipeline, m
     monkeypatch.setattr("saic.conversion.main_speech_frames", lambda vowels: np.ones(len(vowels), bool))
     noise = 10 ** (-40 / 20) * SOURCE[0].std() * np.random.default_rng(0).standard_normal(len(SOURCE[0]))
     noisy = (SOURCE[0] + noise).astype(np.float32), RATE
-    mel = pipeline.convert(noisy, TARGET, profile=STRICT, seed=1, reconstruct=False).mels["converted"]
+    mel = pipeline.convert(noisy, TARGET, profile=STRICT, seed=1).mels["converted"]
     middle = mel[:, mel.shape[1] // 2 - 20 : mel.shape[1] // 2 + 20]
     np.testing.assert_allclose(middle, np.log(FLOOR), atol=1e-4)
 
 
 def test_reconstruction_keeps_prosody_in_every_profile(pipeline: Pipeline) -> None:
-    made = [pipeline.convert(SOURCE, TARGET, profile=profile).reconstruction for profile in PROFILES]
+    made = [pipeline.convert(SOURCE, TARGET, profile=profile, reconstruct=True).reconstruction for profile in PROFILES]
     for other in made[1:]:
         np.testing.assert_array_equal(made[0], other)
 
@@ -188,7 +190,7 @@ def test_reconstruction_keeps_prosody_in_every_profile(pipeline: Pipeline) -> No
 def test_weights_without_predictor_keep_prosody_and_refuse_other_profiles(weights: Path) -> None:
     pipeline = Pipeline.from_pretrained(weights)
     assert pipeline.profiles == (PROSODY_KEPT,)
-    assert pipeline.convert(SOURCE, TARGET, reconstruct=False).profile == PROSODY_KEPT
+    assert pipeline.convert(SOURCE, TARGET).profile == PROSODY_KEPT
     with pytest.raises(WeightsError, match=r"train\.prosody"):
         pipeline.convert(SOURCE, TARGET, profile=STRICT)
 

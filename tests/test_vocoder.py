@@ -1,7 +1,6 @@
 """Neural vocoder: excitation, filters, training, and errors without its weights."""
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -321,7 +320,10 @@ def test_entry_point_trains_resumes_installs_and_fine_tunes(corpus_folder: Path,
     assert pipeline.info()["vocoder"] == "neural" and fingerprint(weights) != before
     assert isinstance(pipeline.vocoder, NeuralVocoder) and isinstance(pipeline.with_griffin_lim().vocoder, GriffinLim)
     source = voice(120, 2.0)[:-77]
-    conversions = [p.convert((source, RATE), (voice(200, 2.0), RATE)) for p in (pipeline, pipeline.with_griffin_lim())]
+    conversions = [
+        p.convert((source, RATE), (voice(200, 2.0), RATE), reconstruct=True)
+        for p in (pipeline, pipeline.with_griffin_lim())
+    ]
     for conversion in conversions:
         for wav in (conversion.wav, conversion.reconstruction, pipeline.resynthesize((source, RATE))):
             assert wav.shape == source.shape
@@ -333,19 +335,6 @@ def test_entry_point_trains_resumes_installs_and_fine_tunes(corpus_folder: Path,
     main([data], tmp_path / "fine_tuned", tiny, **options)
     steps = [json.loads(line) for line in (tmp_path / "fine_tuned" / "log.jsonl").read_text().splitlines()]
     assert any("phone_loss" in step for step in steps)
-
-
-def test_option_that_reconstructs_clips_has_its_old_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from train import entry, vocoder
-
-    given = []
-    monkeypatch.setattr(vocoder.Model, "from_pretrained", lambda name: name)
-    monkeypatch.setattr(vocoder, "train", lambda *_, **options: given.append(options["reconstructed_by"]))
-    for option in ("--reconstructed-by", "--rebuilt-by"):
-        monkeypatch.setattr(sys, "argv", ["vocoder", "--data", "d", "--run", str(tmp_path), option, "folder"])
-        with pytest.raises(SystemExit, match="0"):
-            entry.run(vocoder.main)
-    assert given == ["folder", "folder"]
 
 
 def test_short_clip_that_training_takes_is_reconstructed_too_once_for_each_model(

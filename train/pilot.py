@@ -157,7 +157,7 @@ def measure(
         pipeline, figures = Pipeline.from_pretrained(folder), defaultdict(list)
         for k, trial in enumerate(tqdm(trials, desc=name, leave=False)):
             reference = [(piece.wav(), SAMPLE_RATE) for piece in trial.reference]
-            conversion = pipeline.convert((wavs[k], SAMPLE_RATE), reference, profile=PROSODY_KEPT)
+            conversion = pipeline.convert((wavs[k], SAMPLE_RATE), reference, profile=PROSODY_KEPT, reconstruct=True)
             outputs = {"reconstruction": conversion.reconstruction, "conversion": conversion.wav}
             for kind, wav in outputs.items():
                 for prefix, text in cached.transcripts(wav).items():

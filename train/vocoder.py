@@ -66,9 +66,6 @@ InitOption = Annotated[
 ReconstructedOption = Annotated[
     str | None, typer.Option("--reconstructed-by", help='Weights that reconstruct the clips: a folder, or "bundled".')
 ]
-OldReconstructedOption = Annotated[
-    str | None, typer.Option("--rebuilt-by", hidden=True, help="The name of --reconstructed-by until 0.11.")
-]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of weights that gets the vocoder.")]
 
 
@@ -79,7 +76,6 @@ def main(
     weights: WeightsOption = None,
     init: InitOption = None,
     reconstructed_by: ReconstructedOption = None,
-    rebuilt_by: OldReconstructedOption = None,
     recognizer: RecognizerOption = None,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
@@ -88,13 +84,12 @@ def main(
     settings = read_config(config)
     if weights is not None:
         verify(weights)  # now, not after the training
-    name = reconstructed_by or rebuilt_by
     train(
         data,
         run,
         settings,
         init=None if init is None else load_vocoder(resolve(named_weights(init))),
-        reconstructed_by=None if name is None else Model.from_pretrained(named_weights(name)),
+        reconstructed_by=None if reconstructed_by is None else Model.from_pretrained(named_weights(reconstructed_by)),
         recognizer=recognizer,
         resume=resume,
         device=device,

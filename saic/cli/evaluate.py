@@ -1,7 +1,6 @@
 """``saic evaluate`` and ``evaluate-paper``: figures of a set of weights, as a report."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -30,25 +29,12 @@ class Measure(StrEnum):
     ROBUSTNESS = "robustness"
 
 
-class Protocol(StrEnum):
-    """Protocol of :func:`evaluate`.
-
-    "paper" is deprecated: :func:`evaluate_paper` is a command of its own.
-    """
-
-    FULL = "full"
-    PAPER = "paper"
-
-
 def evaluate(
     data: Annotated[
         list[Path],
         typer.Option("--data", help="Manifest, or a folder of speaker/clip audio; repeat it for each corpus."),
     ],
     out: OutOption,
-    protocol: Annotated[
-        Protocol, typer.Option("--protocol", hidden=True, help="Deprecated: use saic evaluate-paper.")
-    ] = Protocol.FULL,
     split: Annotated[str, typer.Option("--split", help="Split of the manifest; a plain folder is 'test'.")] = "test",
     only: Annotated[
         list[Measure] | None,
@@ -72,9 +58,6 @@ def evaluate(
     attacker: Annotated[
         list[str] | None,
         typer.Option("--attacker", help="What attackers measure; repeat it.", show_default="everything"),
-    ] = None,
-    attackers: Annotated[
-        str | None, typer.Option("--attackers", hidden=True, help="Deprecated: use --attacker.")
     ] = None,
     asr: Annotated[
         str | None,
@@ -101,17 +84,6 @@ def evaluate(
     Identity is measured as in section 4.2 of the paper. The report also has the figures of
     controls.
     """
-    if protocol is Protocol.PAPER:
-        if split != "test" or quick or only or system or attacker or attackers or asr or len(data) > 1:
-            raise UsageError(
-                "The paper's protocol measures identity alone, on one corpus: name one --data, and leave out --split,"
-                " --only, --quick, --system, --attacker, --asr."
-            )
-        print("--protocol paper is deprecated: use saic evaluate-paper.", file=sys.stderr)
-        evaluate_paper(data, out, None, seed, weights, device, force, as_json)
-        return
-    if attackers is not None:
-        print("--attackers is deprecated and ignored: all attackers run, or those of --attacker.", file=sys.stderr)
     _require_free(out, force)
     with _missing_packages_explained():
         from saic.evaluation.evaluators.evaluators import Evaluators

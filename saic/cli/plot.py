@@ -131,7 +131,7 @@ def map_(
     pipeline = _pipeline(weights, device)
     with stage_bars(as_json) as progress:
         if target is not None:
-            converted = pipeline.convert(data_or_source, target, seed=seed, reconstruct=False)
+            converted = pipeline.convert(data_or_source, target, seed=seed)
             unseen, clips = None, _embedded(pipeline, data_or_source, target, converted)
         else:
             converted, unseen, clips = None, _unseen(pipeline, data_or_source, split, seed, progress), {}

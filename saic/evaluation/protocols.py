@@ -26,7 +26,7 @@ class EvaluatedPipeline(Protocol):
     def default_profile(self) -> str:
         """The profile of :meth:`anonymize` if none is named."""
 
-    def convert(self, source: Samples, targets: list[Samples], *, reconstruct: bool) -> Conversion:
+    def convert(self, source: Samples, targets: list[Samples], *, reconstruct: bool = False) -> Conversion:
         """Convert the source to the voice of the target recordings."""
 
     def anonymize(

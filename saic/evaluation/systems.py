@@ -90,7 +90,7 @@ SYSTEMS: dict[str, System] = {
         System(
             "convert",
             "the source through the model with the target's embedding",
-            lambda pipeline, source, reference, seed: pipeline.convert(source, [reference], reconstruct=False).wav,
+            lambda pipeline, source, reference, seed: pipeline.convert(source, [reference]).wav,
             depends_on=("source", "target"),
             has_target=True,
         ),
@@ -161,9 +161,7 @@ SYSTEMS: dict[str, System] = {
         System(
             "convert_griffin_lim",
             "as ``convert``, with Griffin-Lim",
-            lambda pipeline, source, reference, seed: (
-                pipeline.with_griffin_lim().convert(source, [reference], reconstruct=False).wav
-            ),
+            lambda pipeline, source, reference, seed: pipeline.with_griffin_lim().convert(source, [reference]).wav,
             depends_on=("source", "target"),
             has_target=True,
             is_vocoder_baseline=True,

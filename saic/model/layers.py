@@ -36,7 +36,7 @@ class BatchNorm(nn.BatchNorm1d):
         self.num_batches_tracked = None
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest) -> None:
-        # Tensors of an old version of the layer would get a count.
+        # Tensors from safetensors have no version: torch takes them for version 1, and adds a count.
         super()._load_from_state_dict(state_dict, prefix, {**local_metadata, "version": 2}, *rest)
 
 

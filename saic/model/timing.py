@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from saic.model.layers import interpolate
 from saic.signal.mel import FRAMES_PER_S
 from saic.signal.vad import MAIN_AFTER_FRAMES, MAIN_BEFORE_FRAMES
 
@@ -52,10 +51,6 @@ class TimeMap:
         padded = F.pad(self.positions[None, None], (0, -len(self.positions) % stride), mode="replicate")
         centers = (padded[0, 0].unflatten(0, (-1, stride)).mean(dim=1) - (stride - 1) / 2) / stride
         return centers.clamp(0, n_codes - 1)
-
-    def codes(self, content: Tensor, stride: int) -> Tensor:
-        """(B, C, ceil(T / stride)) codes to (B, C, ceil(T' / stride)), interpolated linearly."""
-        return interpolate(content, self.code_places(content.shape[-1], stride))
 
 
 def rate_of_change(content: Tensor) -> Tensor:

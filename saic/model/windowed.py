@@ -146,7 +146,7 @@ def code_change(content: Spool) -> Tensor:
 
 
 def retimed(content: Spool, timing: TimeMap, stride: int) -> Spool:
-    """Content codes with a new timing; see :meth:`TimeMap.codes`."""
+    """(1, C, L) content codes with a new timing, interpolated linearly at :meth:`TimeMap.code_places`."""
     places = timing.code_places(len(content), stride)
     return _spooled(_interpolated(content, places[a:b]) for a, b in windows(len(places)))
 

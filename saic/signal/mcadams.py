@@ -10,7 +10,7 @@
 Patino et al., "Speaker anonymisation using the McAdams coefficient", Interspeech 2021
 (arXiv:2011.01130). Complex poles model formants. An angle of 1 radian, 2,546 Hz, is unchanged;
 lower formants move up, higher ones down. F0 and timing are unchanged, so an attacker who knows the
-method still recognizes the speaker. It serves as a control, and where no model can run.
+method still recognizes the speaker. It serves as a control.
 """
 
 import numpy as np
