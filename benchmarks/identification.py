@@ -32,7 +32,7 @@ from saic.evaluation.data.evaluation_set import clips_by_speaker
 from saic.evaluation.evaluators.embedders import Resemblyzer
 from saic.evaluation.linkage.material import paths_by_name
 from saic.evaluation.linkage.report import percent
-from saic.evaluation.metrics import Estimate, estimate_eer, estimate_mean
+from saic.evaluation.metrics import Estimate, estimate_eer, estimate_mean, estimate_mean_of_pairs
 from saic.pipeline import Pipeline
 
 MIN_S = 3.0
@@ -140,11 +140,11 @@ def figures(scores: np.ndarray, corpora: list[str], names: list[str], threshold:
         return found
     accepted = 100.0 * (scores >= threshold)
     others = counts & ~np.eye(len(names), dtype=bool)
-    by_recording = [accepted[others[:, k], k].mean() for k in range(len(names)) if others[:, k].any()]
-    tried = [name for k, name in enumerate(names) if others[:, k].any()]
+    enrolled, tried = np.nonzero(others)
+    sides = [[names[k] for k in side] for side in (tried, enrolled)]
     return found | {
         "own accepted": estimate_mean(accepted.diagonal(), names, "%", are_hits=True),
-        "others accepted": estimate_mean(by_recording, tried, "%"),
+        "others accepted": estimate_mean_of_pairs(accepted[enrolled, tried], *sides, "%", are_hits=True),
     }
 
 
@@ -152,8 +152,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="manifests, or folders of speaker/clip")
     parser.add_argument("--weights", nargs="+", default=["bundled"], help='folders; "bundled" for the bundled weights')
-    parser.add_argument("--split", default="dev", help='of manifests; a plain folder is "test"')
-    parser.add_argument("--limit", type=int, default=20, help="speakers of each corpus")
+    parser.add_argument("--split", default="test", help="of manifests; the threshold was set on dev")
+    parser.add_argument("--limit", type=int, default=40, help="speakers of each corpus")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     speakers = list(read_clips(arguments.data, arguments.split, arguments.limit))

@@ -91,15 +91,32 @@ def embed(embedder: Embedder, wavs: Iterable[np.ndarray | None]) -> np.ndarray:
     return np.stack([np.full(size, np.nan) if e is None else e / np.linalg.norm(e) for e in embedded])
 
 
-def confusion(similarity: np.ndarray, counted: np.ndarray, threshold: float) -> dict[str, float]:
-    """Share of the ``counted`` pairs, (n, n) bool, that reach the threshold, with its interval; NaN is left out."""
+def threshold_of(real: np.ndarray, strangers: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Similarity that `CONFUSED` of the pairs of ``strangers``, (n, n) bool, reach in ``real``; NaN is left out.
+
+    ``weights`` (n,) says how often each speaker counts.
+    """
+    i, j = np.nonzero(strangers & ~np.isnan(real))
+    own = None if weights is None else weights[i] * weights[j]
+    return float(np.quantile(real[i, j], 1 - CONFUSED, weights=own, method="inverted_cdf"))
+
+
+def confusion(similarity: np.ndarray, counted: np.ndarray, real: np.ndarray, strangers: np.ndarray) -> dict[str, float]:
+    """Share of the ``counted`` pairs, (n, n) bool, that reach the threshold, with its interval; NaN is left out.
+
+    The threshold is that of the speakers that the bootstrap draws.
+    """
     usable = counted & ~np.isnan(similarity) & ~np.eye(len(similarity), dtype=bool)
-    confused = usable & (np.nan_to_num(similarity, nan=-2.0) >= threshold)
-    random = np.random.default_rng(0)
-    weights = random.multinomial(len(usable), np.full(len(usable), 1 / len(usable)), RESAMPLES)
-    rates = [(w @ confused @ w) / (w @ usable @ w) for w in weights.astype(float)]
-    low, high = interval(rates)
-    return {"rate": confused.sum() / usable.sum(), "low": low, "high": high, "pairs": int(usable.sum() // 2)}
+    known = np.nan_to_num(similarity, nan=-2.0)
+
+    def rate(weights: np.ndarray) -> float:
+        confused = usable & (known >= threshold_of(real, strangers, weights))
+        return float((weights @ confused @ weights) / (weights @ usable @ weights))
+
+    n, random = len(usable), np.random.default_rng(0)
+    drawn = random.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(float)
+    low, high = interval([rate(weights) for weights in drawn])
+    return {"rate": rate(np.ones(n)), "low": low, "high": high, "pairs": int(usable.sum() // 2)}
 
 
 def n_distinct(similarity: np.ndarray, threshold: float) -> int:
@@ -120,7 +137,7 @@ def measure(
     strangers = (group[:, None] == group[None]) & np.triu(np.ones((len(group),) * 2, dtype=bool), k=1)
     strangers &= np.array([speaker.sex is not None for speaker in speakers])[:, None]
     similarity = real @ real.T
-    threshold = float(np.nanquantile(similarity[strangers], 1 - CONFUSED))
+    threshold = threshold_of(similarity, strangers)
     figures: dict[str, object] = {
         "threshold": threshold,
         "strangers": {"pairs": int(strangers.sum()), "median": float(np.nanmedian(similarity[strangers]))},
@@ -131,7 +148,10 @@ def measure(
     for register, own in embedded.items():
         between = own @ own.T
         pairs = between[of_one_corpus & np.triu(np.ones_like(of_one_corpus), k=1)]
-        figures[register] = {**confusion(between, of_one_corpus, threshold), "median": float(np.nanmedian(pairs))}
+        figures[register] = {
+            **confusion(between, of_one_corpus, similarity, strangers),
+            "median": float(np.nanmedian(pairs)),
+        }
     for sex in "FM":
         rows = [k for k, speaker in enumerate(speakers) if speaker.sex == sex]
         figures[f"distinct of {len(rows)} {sex}"] = {
@@ -154,7 +174,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="manifests with the split train")
     parser.add_argument("--split", nargs="+", required=True, dest="splits")
     parser.add_argument("--limit", type=int, default=32, help="speakers of each corpus and sex")
-    parser.add_argument("--train-limit", type=int, default=100, help="train speakers of each corpus and sex")
+    parser.add_argument("--train-limit", type=int, default=1000, help="train speakers of each corpus and sex")
     parser.add_argument("--weights")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
