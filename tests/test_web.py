@@ -64,7 +64,7 @@ from saic.web.script import SCRIPT
 from saic.web.server import serve
 from saic.web.server import uploads as server_uploads
 from saic.web.server.firewall import Firewall
-from saic.web.server.jobs import MAX_JOBS, Jobs
+from saic.web.server.jobs import MAX_JOBS, Busy, Jobs
 from saic.web.server.recordings import Recordings, limits_of
 from saic.web.server.store import GONE, GRACE_S, KEEP_S, UPLOAD_KEEP_S, ClipStore, StoreFull
 from saic.web.style import CSS
@@ -1614,6 +1614,23 @@ def test_enrollment_that_ends_after_remove_all_has_no_effect(identifier: Identif
     assert identifier.load_example(enrolled, ME)[:2] == (gr.skip(), gr.skip())
 
 
+def test_enrolled_recording_is_not_lost_on_a_busy_server(identifier: Identifier, store, monkeypatch) -> None:
+    monkeypatch.setattr("saic.web.tabs.identify._WAIT_S", 0)
+    enrolled = EnrolledVoices()
+    enrolling = identifier.enroll("Anna", sent(store, steady(110, 2.0)), enrolled, ME)
+    next(enrolling)
+    embed, calls = Identifier.embed, []
+
+    def busy_at_first(self: Identifier, wav: np.ndarray, session: str) -> np.ndarray:
+        calls.append(session)
+        if len(calls) < 3:
+            raise Busy("The server is busy.")
+        return embed(self, wav, session)
+
+    monkeypatch.setattr(Identifier, "embed", busy_at_first)
+    assert [list(voices) for voices, *_ in enrolling] == [["Anna"]]
+
+
 def test_example_does_not_replace_enrolled_voices(identifier: Identifier) -> None:
     bundled, _, _ = identifier.load_example(EnrolledVoices(), ME)
     again, _, _ = identifier.load_example(bundled, ME)
@@ -2035,7 +2052,8 @@ def test_client_gets_notes_on_damaged_files(client: Client, files, tmp_path: Pat
 def test_delete_now_leaves_no_enrolled_voice_and_allows_to_enroll_again(page: gr.Blocks) -> None:
     (delete_all,) = (fn for fn in page.fns.values() if fn.name == "delete_all")
     batch, old = Batch([Item("P1", 1, None)]), EnrolledVoices()
-    updates = asyncio.run(delete_all.fn("The high voice", None, batch, old, ME))
+    updates = asyncio.run(delete_all.fn("The high voice", None, batch, old, "1a2b3c4d", ME))
+    assert GALLERY in updates  # maps that were drawn are of the gallery alone
     assert old.removed and batch.deleted and batch.items == []
     (enrolled,) = (update for update in updates if isinstance(update, EnrolledVoices))
     assert enrolled == {} and not enrolled.removed and len(updates) == len(delete_all.outputs)

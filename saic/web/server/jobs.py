@@ -47,6 +47,10 @@ class Unfinished(UsageError):
     """A job had no room, was stopped, or is past its deadline."""
 
 
+class Busy(Unfinished):
+    """Its session or address has too many jobs: it may begin in a moment."""
+
+
 def cores() -> int:
     """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -187,7 +191,7 @@ class Jobs:
         self.stop(*{job.session for job in (*self.running, *self.waiting)})
 
     def _admit(self, job: Job) -> None:
-        """Add a job to those that wait; Unfinished if its session or address has too many."""
+        """Add a job to those that wait; Busy if its session or address has too many."""
         with self._changed:
             admitted = [*self.running, *self.waiting]
             of_session = sum(other.session == job.session for other in admitted)
@@ -196,7 +200,7 @@ class Jobs:
             if of_session >= MAX_JOBS_PER_SESSION or not within_fair_share(
                 of_address + 1, others, MAX_JOBS, MAX_ADDRESS_SHARE
             ):
-                raise Unfinished(_BUSY)
+                raise Busy(_BUSY)
             self.waiting.append(job)
 
     def _wait_for_core(self, job: Job, on_wait: Callable[[int], None] = lambda n_ahead: None) -> None:

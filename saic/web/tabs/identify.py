@@ -1,6 +1,8 @@
 """The Identify tab: open-set speaker identification among a few enrolled voices."""
 
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 
@@ -12,6 +14,7 @@ from saic.pipeline import Match
 from saic.web.failures import gradio_errors, missing_input
 from saic.web.notes import notes_html
 from saic.web.parts import HEAVY, QUICK, decode_on_change, empty_when_taken, recorder, taken
+from saic.web.server.jobs import Busy
 from saic.web.server.recordings import Recordings, session_of
 from saic.web.similarity import bands, number, place
 from saic.web.texts import ENGLISH, PageTexts, Texts, texts_for, translated
@@ -20,6 +23,7 @@ from saic.web.voice import embed_voice, require_voice
 MAX_VOICES = 12
 MAX_CLIPS = 12  # of one voice
 MAX_NAME = 40  # characters
+_TRIES, _WAIT_S = 30, 1.0
 
 
 class EnrolledVoices(dict[str, list[np.ndarray]]):
@@ -115,7 +119,7 @@ class Identifier:
             raise
         yield gr.skip(), gr.skip(), form
         with gradio_errors(request):
-            embedding = self.embed(recording.wav, session)
+            embedding = self._embed_once_free(recording.wav, session)
         if not enrolled.removed:
             self.recordings.store.keep_state(session)
             enrolled.add_clip(name, embedding, recording.notes)
@@ -218,6 +222,14 @@ class Identifier:
         labels = list(self._bundled_halves)
         known = labels[: len(labels) // 2]
         return known, labels[-1], self._bundled_halves[known[-1]][1]
+
+    def _embed_once_free(self, wav: np.ndarray, session: str) -> np.ndarray:
+        """As `embed`, of a recording that is nowhere else by now: a busy server is asked again for half a minute."""
+        for _ in range(_TRIES):
+            with suppress(Busy):
+                return self.embed(wav, session)
+            time.sleep(_WAIT_S)
+        return self.embed(wav, session)
 
     def embed(self, wav: np.ndarray, session: str) -> np.ndarray:
         """Speaker embedding (E,) of a wav (N,), as a job of its own; errors as for `embed_voice`."""
