@@ -22,14 +22,13 @@ from tqdm import tqdm
 
 from saic import audio
 from saic.data import manifest
-from saic.data.manifest import Clip
+from saic.data.manifest import Clip, paths_by_name
 from saic.errors import AudioError, DataError
 from saic.evaluation.evaluators.dnsmos import Dnsmos
 from saic.evaluation.evaluators.embedders import Resemblyzer
 from saic.evaluation.evaluators.moonshine import MoonshineASR
 from saic.evaluation.evaluators.normalizer import normalize
 from saic.evaluation.evaluators.whisper import WhisperASR
-from saic.evaluation.linkage.material import paths_by_name
 from saic.evaluation.measures.text_errors import word_errors
 from saic.evaluation.metrics import Estimate, estimate_mean
 from saic.pipeline import Pipeline

@@ -24,13 +24,11 @@ from saic import audio
 from saic.audio import SAMPLE_RATE
 from saic.data import manifest
 from saic.data.left_out import reason_of
-from saic.data.manifest import Clip
+from saic.data.manifest import Clip, clips_by_speaker, paths_by_name
 from saic.errors import AudioError, DataError
 from saic.evaluation.data.codec import encode
 from saic.evaluation.data.degradations import TELEPHONE_HZ, through_telephone
-from saic.evaluation.data.evaluation_set import clips_by_speaker
 from saic.evaluation.evaluators.embedders import Resemblyzer
-from saic.evaluation.linkage.material import paths_by_name
 from saic.evaluation.linkage.report import percent
 from saic.evaluation.metrics import Estimate, estimate_eer, estimate_mean, estimate_mean_of_pairs
 from saic.pipeline import Pipeline

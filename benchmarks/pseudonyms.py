@@ -26,10 +26,9 @@ import torch
 
 from saic import audio
 from saic.data import manifest
+from saic.data.manifest import clips_by_speaker, corpus_name
 from saic.errors import AudioError
-from saic.evaluation.data.evaluation_set import clips_by_speaker
 from saic.evaluation.evaluators.embedders import CamPlusPlus, Embedder, Resemblyzer
-from saic.evaluation.linkage.material import corpus_name
 from saic.evaluation.metrics import RESAMPLES, interval
 from saic.pipeline import Pipeline
 

@@ -20,7 +20,6 @@ from saic import __version__, audio, files
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.evaluation.protection import Protection, ProtectionMeasurer
 from saic.pipeline import Conversion, Pipeline
-from saic.weights import sha256
 
 SCHEMA = "saic-file-report-1"
 
@@ -141,7 +140,7 @@ def build(
         "notes": list(dict.fromkeys(notes)),
         "versions": {"saic": __version__, "python": platform.python_version(), "torch": version("torch")},
         "weights_sha256": weights_sha256,
-        "output_sha256": sha256(output) if isinstance(output, Path) else files.sha256_of(output),
+        "output_sha256": files.sha256(output),
     }
 
 

@@ -188,8 +188,11 @@ def blocks_of(data: bytes | BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-def sha256_of(data: bytes | BinaryIO) -> str:
-    """SHA-256 of the bytes, or of an open file from its start, in hex digits."""
+def sha256(data: Path | bytes | BinaryIO) -> str:
+    """SHA-256 of a file, of the bytes, or of an open file from its start, in hex digits."""
+    if isinstance(data, Path):
+        with open(data, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
     for block in blocks_of(data):
         digest.update(block)

@@ -24,7 +24,8 @@ from typing import NoReturn
 
 from saic import files
 from saic.errors import UsageError, WeightsError
-from saic.weights import VOICES, fingerprint, resolve, sha256
+from saic.files import sha256
+from saic.weights import VOICES, fingerprint, resolve
 
 VERSION = 2
 """Version of the draw of a subject's voice, in saic.gallery: another version gives other voices."""

@@ -31,6 +31,7 @@ from playwright.sync_api import expect as playwright_expect
 
 from saic import audio
 from saic.evaluation import protection
+from saic.files import sha256
 from saic.pipeline import Pipeline
 from saic.profiles import STRICT
 from saic.web import Documents, build_page, launch, load_examples
@@ -39,7 +40,6 @@ from saic.web.server.store import ClipStore
 from saic.web.tabs.anonymize_layout import PICTURES
 from saic.web.texts import LANGUAGES
 from saic.web.texts.en import NOT_AUDIO, OWN_RECORDING, PROFILE_NAMES, PSEUDONYM
-from saic.weights import sha256
 from tests.conftest import RATE, voice
 from tests.fakes import STRICT_STRETCH, FakePipeline
 

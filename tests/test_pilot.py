@@ -15,9 +15,10 @@ from saic import audio
 from saic.config import Config
 from saic.data import manifest
 from saic.errors import DataError, SilentAudio, UsageError
+from saic.files import sha256
 from saic.model.model import Model
 from saic.training.loop import latest, load_checkpoint
-from saic.weights import MODEL, sha256
+from saic.weights import MODEL
 from tests.conftest import RATE, voice
 from train import pilot
 from train.pilot_report import Score, report, table

@@ -25,13 +25,13 @@ from saic.config import Config
 from saic.data import manifest
 from saic.data.manifest import Clip
 from saic.errors import ConfigError, DataError, UsageError
+from saic.files import sha256
 from saic.pipeline import Pipeline
 from saic.training.loop import Schedule, start
 from saic.training.perceptual import PerceptualStage
 from saic.training.stage1 import Stage1
 from saic.training.stage2 import Stage2
 from saic.training.vocoder import VocoderStage
-from saic.weights import sha256
 from tests.conftest import RATE, voice
 from train import release, release_parts, stage2
 from train.release_parts import Recipe, Sources

@@ -32,7 +32,7 @@ import pytest
 import soundfile as sf
 from gradio_client import Client, handle_file
 
-from saic import audio, file_report, plots, web, weights
+from saic import audio, file_report, plots, web
 from saic.audio.sandbox import Sandbox
 from saic.errors import DataError, NotSpeech, UsageError
 from saic.evaluation import overview, protection
@@ -45,6 +45,7 @@ from saic.evaluation.protection import (
     TypicalRange,
     independent_verifier,
 )
+from saic.files import sha256
 from saic.keys import Key, OtherVoices
 from saic.pipeline import Pipeline
 from saic.profiles import BALANCED, PROFILES, PROSODY_KEPT, STRICT
@@ -253,7 +254,7 @@ def test_conversion_gives_three_equally_loud_wavs_and_a_picture(choice: str, ano
     run = Run(low, None if choice == PSEUDONYM else high, choice, BALANCED)
     anonymizer.run_conversion(run, ME, note)
     *clips, mels = map(Path, (*run.result.clips, *anonymizer.converter.pictures(run.result, "me")))
-    code = weights.sha256(clips[2])[:6]
+    code = sha256(clips[2])[:6]
     assert [clip.name for clip in clips] == ["original.wav", "reconstructed.wav", f"anonymized-{code}.wav"]
     for clip in clips:
         info = sf.info(clip)
@@ -1149,7 +1150,7 @@ def test_reports_follow_their_schema_and_are_deleted_with_the_result(
     words_kept = 1.0 if asr == "measured" else None
     assert report["profile"] == STRICT and report["words_kept"] == words_kept
     assert report["duration_s"] == pytest.approx(2.0 * STRICT_STRETCH)
-    assert report["output_sha256"] == weights.sha256(Path(run.result.swapped))
+    assert report["output_sha256"] == sha256(Path(run.result.swapped))
     kind, register, similarity = ("random", "higher", 0.25) if choice == PSEUDONYM else ("target", None, None)
     assert report["settings"] == {"voice": kind, "register": register, "rate_hz": RATE}
     assert report["voice_similarity"]["value"] == similarity
@@ -2022,7 +2023,7 @@ def test_client_chooses_a_profile_and_gets_the_report(client: Client, files) -> 
     *_, swapped, _, protected = client.predict(files["Jane Doe"], files["Other"], "strict", api_name="/convert")
     assert sf.info(swapped).frames == 2 * RATE * STRICT_STRETCH
     assert protected["report"]["profile"] == "strict" and "Jane" not in json.dumps(protected)
-    assert protected["report"]["output_sha256"] == weights.sha256(Path(swapped))
+    assert protected["report"]["output_sha256"] == sha256(Path(swapped))
     for endpoint, target in (("/convert", [None]), ("/anonymize", [])):
         with pytest.raises(Exception, match=r"There is no such profile\. Use one of these: balanced, strict,"):
             client.predict(files["Jane Doe"], *target, "loud", api_name=endpoint)

@@ -17,10 +17,10 @@ from saic.data.left_out import LeftOut
 from saic.data.manifest import Clip
 from saic.devices import require_device
 from saic.errors import SaicError, UsageError
+from saic.files import sha256
 from saic.signal.mel import FRAMES_PER_S
 from saic.training import distributed
 from saic.training.training_set import TrainingSet
-from saic.weights import sha256
 
 DATA = "--data or --parallel"  # name of the training set among the inputs of a run
 

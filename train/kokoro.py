@@ -35,7 +35,6 @@ One hour of speech takes about one hour on one core. Runs on one machine give th
 another processor may round a few of them differently.
 """
 
-import hashlib
 import io
 import json
 import multiprocessing
@@ -107,7 +106,7 @@ class Kokoro:
     """
 
     def __init__(self, model: Path, vocab: Path, voices: Path) -> None:
-        if hashlib.sha256(model.read_bytes()).hexdigest() != MODEL_SHA256:
+        if files.sha256(model) != MODEL_SHA256:
             raise DataError("The joined model is not the expected one: join the four part.bin in order.")
         try:
             import onnx

@@ -39,6 +39,7 @@ from saic.evaluation.evaluators.evaluators import CachedEvaluators, Evaluators
 from saic.evaluation.evaluators.moonshine import MoonshineASR
 from saic.evaluation.evaluators.whisper import WhisperASR
 from saic.evaluation.measures.text_errors import word_errors
+from saic.files import sha256
 from saic.model.model import Model
 from saic.pipeline import Pipeline
 from saic.profiles import PROSODY_KEPT
@@ -48,7 +49,7 @@ from saic.training.loop import run as run_stage
 from saic.training.phone_recognizer import RECOGNIZER_FILE, load_recognizer
 from saic.training.speaker import SPEAKER_FILE
 from saic.training.stage2 import Stage2
-from saic.weights import MODEL, load, load_vocoder, resolve, save_vocoder, sha256
+from saic.weights import MODEL, load, load_vocoder, resolve, save_vocoder
 from saic.weights import VOCODER as VOCODER_FILE
 from train.entry import (
     DATA,

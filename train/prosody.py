@@ -18,12 +18,13 @@ import typer
 
 from saic.config import Config
 from saic.errors import UsageError
+from saic.files import sha256
 from saic.model.model import Model
 from saic.model.prosody import ProsodyPredictor
 from saic.training.loop import Schedule, is_finished, start
 from saic.training.loop import run as run_stage
 from saic.training.prosody import ProsodySet, ProsodyTraining, cluster_centers, encode_clips, typical_rate
-from saic.weights import MODEL, PROSODY, sha256, verify, write_sums
+from saic.weights import MODEL, PROSODY, verify, write_sums
 from train.entry import (
     DATA,
     ConfigOption,

@@ -16,8 +16,8 @@ from typing import Any
 
 from saic import files
 from saic.errors import UsageError
+from saic.files import sha256
 from saic.training.loop import latest
-from saic.weights import sha256
 
 _STATE = "parts.json"
 

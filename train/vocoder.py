@@ -30,6 +30,7 @@ from saic.conversion import Speech, reconstruct_mel
 from saic.data.manifest import Clip
 from saic.errors import DataError, TrainingError
 from saic.evaluation.cache_keys import code_fingerprint
+from saic.files import sha256
 from saic.model.model import Model
 from saic.signal.mel import SAMPLE_RATE, log_mel
 from saic.training.clip_cache import cached
@@ -40,7 +41,7 @@ from saic.training.training_set import TrainingSet
 from saic.training.vocoder import VocoderStage
 from saic.training.waveform_set import WaveformSet
 from saic.vocoder.source_filter import NeuralVocoder
-from saic.weights import MODEL, VOCODER, load_vocoder, resolve, save_vocoder, sha256, verify, write_tensors
+from saic.weights import MODEL, VOCODER, load_vocoder, resolve, save_vocoder, verify, write_tensors
 from train.entry import (
     DATA,
     ConfigOption,

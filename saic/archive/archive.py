@@ -196,7 +196,7 @@ class Archive:
             item.output_name,
             subject=self._subject_hash(item),
             input=keyed(self._secret, made.source_sha256),
-            sha256=files.sha256_of(made.data),
+            sha256=files.sha256(made.data),
         )
         self._journal.writing(row, made.duration_s, made.seconds)
 

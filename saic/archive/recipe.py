@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from saic import audio
+from saic import audio, files
 from saic.archive.engine import Convert, Job, Made, Tell
 from saic.audio.output import encode_blocks, rate_for
 from saic.audio.source_rate import source_rate
@@ -270,8 +270,7 @@ def sha256_of(path: Path) -> str:
     try:
         if os.path.exists(path) and not os.path.isfile(path):  # a pipe would block
             raise UsageError("A recording is a folder, a pipe or a device. Name a file.")
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return files.sha256(path)
     except OSError as error:  # no DiskError, which would end a run: other files may be readable
         raise UsageError(f"A file cannot be read: {error.strerror}.") from None
 

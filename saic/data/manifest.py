@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -294,3 +294,30 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def clips_by_speaker(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
+    """Speaker to clips."""
+    by_speaker: dict[str, list[Clip]] = {}
+    for clip in clips:
+        by_speaker.setdefault(clip.speaker, []).append(clip)
+    return by_speaker
+
+
+def corpus_name(path: Path) -> str:
+    """Name of a corpus: of its folder, which holds the manifest, without bytes that are not UTF-8."""
+    return files.without_surrogates(files.real_path(path if os.path.isdir(path) else path.parent).name)
+
+
+def paths_by_name(corpora: Sequence[str | os.PathLike]) -> dict[str, Path]:
+    """Name of each corpus to its path.
+
+    Raises
+    ------
+    DataError
+        Two corpora have one name.
+    """
+    paths = {corpus_name(Path(path)): Path(path) for path in corpora}
+    if len(paths) < len(corpora):
+        raise DataError("Two corpora have one name. A corpus is named after its folder: rename one.")
+    return paths

@@ -28,7 +28,7 @@ from saic.data import corpora as layouts
 from saic.data import manifest
 from saic.data.corpora import TEST, TRAIN
 from saic.data.left_out import LeftOut
-from saic.data.manifest import Clip
+from saic.data.manifest import Clip, paths_by_name
 from saic.evaluation import metrics, report, report_parts
 from saic.evaluation.data.codec import KBPS
 from saic.evaluation.data.evaluation_set import EvaluationSet
@@ -36,7 +36,6 @@ from saic.evaluation.data.paper_set import OneSplitSet, PaperSet, enrolled_and_t
 from saic.evaluation.data.trials import GAP_S, MAX_PART_S, MIN_SPEAKER_S, THREE_PARTS_S
 from saic.evaluation.evaluators.embedders import Embedder, OwnEncoder
 from saic.evaluation.evaluators.evaluators import Evaluators
-from saic.evaluation.linkage.material import paths_by_name
 from saic.evaluation.measures import identity
 from saic.evaluation.metrics import Estimate, Estimates
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback

@@ -10,6 +10,7 @@ from typing import Any
 from saic.data import manifest
 from saic.data.corpora import ATTACK, TRAIN
 from saic.data.left_out import LeftOut
+from saic.data.manifest import corpus_name, paths_by_name
 from saic.errors import DataError
 from saic.evaluation import overview, plots, report
 from saic.evaluation.data.codec import lossless
@@ -18,7 +19,6 @@ from saic.evaluation.evaluators.embedders import OwnEncoder
 from saic.evaluation.evaluators.evaluators import Evaluators
 from saic.evaluation.linkage import run as linkage
 from saic.evaluation.linkage.evidence import Evidence
-from saic.evaluation.linkage.material import corpus_name, paths_by_name
 from saic.evaluation.measures import classification, disentanglement, identity, robustness, utility
 from saic.evaluation.metrics import Estimates
 from saic.evaluation.protocols import EvaluatedPipeline, StepCallback

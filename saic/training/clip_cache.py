@@ -21,8 +21,9 @@ from torch import Tensor
 from saic.audio import decode, headers, limits, mix
 from saic.audio import files as audio_files
 from saic.errors import UsageError
+from saic.files import sha256
 from saic.signal import f0, filters, masking, mel, vad
-from saic.weights import sha256, write_tensors
+from saic.weights import write_tensors
 
 MODULES = (audio_files, decode, headers, limits, mix, f0, filters, masking, mel, vad)
 """Modules that every cached measurement depends on."""

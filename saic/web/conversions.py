@@ -16,6 +16,7 @@ from saic.audio.output import encode
 from saic.conversion import Voice
 from saic.errors import UsageError
 from saic.evaluation.protection import Protection, ProtectionMeasurer
+from saic.files import sha256
 from saic.pipeline import SpooledConversion
 from saic.signal.loudness import normalize
 from saic.signal.mel import N_MELS
@@ -26,7 +27,6 @@ from saic.web.server.jobs import Job
 from saic.web.server.recordings import VOICE_S, Recordings
 from saic.web.server.store import GONE, StoreFull
 from saic.web.texts import ENGLISH
-from saic.weights import sha256
 
 OnProgress = Callable[[float, str, float | None], None]
 """Called with the share done, 0 to 1, the stage, and the seconds left (None: not known)."""

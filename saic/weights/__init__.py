@@ -142,19 +142,13 @@ def verify(folder: Path) -> None:
             raise WeightsError(f"{SUMS} does not list {name}. Remove that file, or get the weights again.")
 
 
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def fingerprint(folder: Path) -> str:
     """SHA-256 over the hashes of config, model, vocoder and prosody, which determine conversions.
 
     The gallery is not included.
     """
     names = [name for name in (CONFIG, MODEL, VOCODER, PROSODY) if (folder / name).is_file()]
-    return hashlib.sha256(b"".join(bytes.fromhex(sha256(folder / name)) for name in names)).hexdigest()
+    return hashlib.sha256(b"".join(bytes.fromhex(files.sha256(folder / name)) for name in names)).hexdigest()
 
 
 def load_vocoder(folder: Path) -> dict[str, Tensor]:
@@ -226,7 +220,7 @@ def save(folder: Path, config: Config, tensors: dict[str, Tensor], *, half: bool
     with contextlib.suppress(WeightsError):  # of the list, not of the file: a save before may have been killed
         before = listed(folder)[MODEL]
     write_tensors(folder / MODEL, stored)
-    if before not in (None, sha256(folder / MODEL)):
+    if before not in (None, files.sha256(folder / MODEL)):
         for name in (PROSODY, VOICES):
             (folder / name).unlink(missing_ok=True)
     _write_config(folder, config)
@@ -267,7 +261,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 def write_sums(folder: Path) -> None:
     """Write ``SHA256SUMS`` for the files of a folder."""
-    lines = [f"{sha256(folder / name)}  {name}\n" for name in FILES if (folder / name).is_file()]
+    lines = [f"{files.sha256(folder / name)}  {name}\n" for name in FILES if (folder / name).is_file()]
     files.write(folder / SUMS, "".join(lines).encode(), force=True)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from saic import audio
 from saic.data.left_out import LeftOut, reason_of
-from saic.data.manifest import Clip
+from saic.data.manifest import Clip, clips_by_speaker
 from saic.errors import AudioError
 from saic.evaluation.data import trials
 from saic.evaluation.data.codec import round_trip
@@ -150,14 +150,6 @@ def load_clips(clips: Sequence[Clip], seed: int, unusable: LeftOut) -> dict[str,
         if len(rest) == n_rest:
             return {clip.utterance: loaded[clip.utterance] for clip in chosen}
     return {}
-
-
-def clips_by_speaker(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
-    """Speaker to clips."""
-    by_speaker: dict[str, list[Clip]] = {}
-    for clip in clips:
-        by_speaker.setdefault(clip.speaker, []).append(clip)
-    return by_speaker
 
 
 def _join(wavs: dict[str, np.ndarray], part: trials.Part) -> np.ndarray:

@@ -9,10 +9,10 @@ from saic import audio
 from saic.audio import SAMPLE_RATE
 from saic.data.corpora import TEST, TRAIN
 from saic.data.left_out import reason_of
-from saic.data.manifest import Clip
+from saic.data.manifest import Clip, clips_by_speaker
 from saic.errors import AudioError, DataError, NotSpeech, SilentAudio, TooShort
 from saic.evaluation.data.codec import lossless
-from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, EvaluationSet, PartitionedSet, clips_by_speaker
+from saic.evaluation.data.evaluation_set import MIN_SPEECH_S, EvaluationSet, PartitionedSet
 from saic.evaluation.data.trials import (
     MAX_PART_S,
     Part,

@@ -5,8 +5,8 @@ import torch
 
 from saic.errors import WeightsError, missing_package
 from saic.evaluation.evaluators.dnsmos import trim_pauses, windows
+from saic.files import sha256
 from saic.signal.vad import require_speech
-from saic.weights import sha256
 
 SHA256 = "b18b3ac60227267cfb91e5d00ce22cc7b73716fd92f269484da1446e27031a40"
 

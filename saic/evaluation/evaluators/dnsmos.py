@@ -6,9 +6,9 @@ import numpy as np
 
 from saic.audio import SAMPLE_RATE
 from saic.errors import missing_package
+from saic.files import sha256
 from saic.signal.mel import HOP_SAMPLES
 from saic.signal.vad import require_speech, speech_frames
-from saic.weights import sha256
 
 LEVEL_DB = -26.0  # re full scale: the speech level of listening tests (ITU-T P.56, P.800, P.835)
 

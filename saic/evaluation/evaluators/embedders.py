@@ -18,9 +18,9 @@ from torchaudio.transforms import MelSpectrogram
 from saic.audio import SAMPLE_RATE
 from saic.errors import SilentAudio, WeightsError, missing_package
 from saic.evaluation.protocols import EvaluatedPipeline
+from saic.files import sha256
 from saic.signal.mel import HOP_SAMPLES
 from saic.signal.vad import require_speech, speech_frames
-from saic.weights import sha256
 
 MIN_SPEECH_S = 0.5
 RESEMBLYZER_HOP = 160  # samples

@@ -11,7 +11,7 @@ import numpy as np
 from saic.audio import SAMPLE_RATE
 from saic.errors import WeightsError, missing_package
 from saic.evaluation.evaluators.normalizer import ENGLISH, require_normalizer
-from saic.weights import sha256
+from saic.files import sha256
 
 SHA256 = {
     "decoder_model_merged.ort": "cf524c4862d36e9e5ab032eddc73637efd822d70e868ac575cf1a46e1e4708a0",

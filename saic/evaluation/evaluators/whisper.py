@@ -14,7 +14,7 @@ from huggingface_hub import try_to_load_from_cache
 from saic.audio import SAMPLE_RATE
 from saic.errors import UsageError, WeightsError, missing_package
 from saic.evaluation.evaluators.normalizer import ENGLISH, require_normalizer
-from saic.weights import sha256
+from saic.files import sha256
 
 # The multilingual Whisper base, converted for CTranslate2 (MIT, 148 MB).
 MODEL = "Systran/faster-whisper-base@ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66"

@@ -7,18 +7,14 @@ are of different clips, and of different sessions if the corpus states them.
 """
 
 import math
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
 
 import numpy as np
 
-from saic import files
 from saic.data.manifest import Clip
-from saic.errors import DataError
 
 LENGTHS_S = (5, 15, 28)
 ALL = "all"
@@ -260,22 +256,3 @@ def _sides(speaker: str, clips: Sequence[Clip], length: Length) -> list[Side]:
                     sides.append(Side(speaker, tuple(segments)))
                     segments, seconds = [], 0.0
     return [Side(speaker, tuple(segments))] if length == ALL and segments else sides
-
-
-def corpus_name(path: Path) -> str:
-    """Name of a corpus: of its folder, which holds the manifest, without bytes that are not UTF-8."""
-    return files.without_surrogates(files.real_path(path if os.path.isdir(path) else path.parent).name)
-
-
-def paths_by_name(corpora: Sequence[str | os.PathLike]) -> dict[str, Path]:
-    """Name of each corpus to its path.
-
-    Raises
-    ------
-    DataError
-        Two corpora have one name.
-    """
-    paths = {corpus_name(Path(path)): Path(path) for path in corpora}
-    if len(paths) < len(corpora):
-        raise DataError("Two corpora have one name. A corpus is named after its folder: rename one.")
-    return paths

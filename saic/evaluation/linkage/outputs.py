@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from saic import audio
+from saic import audio, files
 from saic.audio import SAMPLE_RATE
 from saic.errors import AudioError, DataError
 from saic.evaluation.cache_keys import run_key
@@ -93,7 +93,7 @@ class RecordingOutputs:
         """Hash of the recording's file, and the place in it."""
         path = recording.clip.path
         if path not in self._hashes:
-            self._hashes[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+            self._hashes[path] = files.sha256(path)
         return f"{self._hashes[path]}|{recording.index}/{recording.of}"
 
 

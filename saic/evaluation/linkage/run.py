@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from saic import files
 from saic.data import manifest
 from saic.data.corpora import ATTACK, DEV, TRAIN
-from saic.data.manifest import Clip
+from saic.data.manifest import Clip, paths_by_name
 from saic.errors import DataError
 from saic.evaluation import metrics
 from saic.evaluation.linkage import database, inference, report, scoring, transcripts
@@ -36,7 +36,6 @@ from saic.evaluation.linkage.material import (
     cut_clip,
     folds,
     length_name,
-    paths_by_name,
     training_recordings,
     trial_set,
 )
