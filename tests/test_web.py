@@ -1318,6 +1318,15 @@ def test_cleared_batch_keeps_voices_and_numbers_and_deletes_its_files(recordings
     assert len(set(pipeline.given)) == 1 and len(pipeline.unlike) == 1
 
 
+def test_batch_that_is_cleared_while_it_is_read_keeps_no_recording(batcher, store: ClipStore) -> None:
+    uploads, batch = [sent(store, voice(150 + k, 1.0)) for k in range(2)], Batch()
+    reading = batcher.add_recordings("P1", uploads, batch, ME)
+    next(reading)
+    batcher.clear(batch, ME)
+    assert [listed for _, listed, _ in reading] == [texts.BATCH_NOTHING] * 2
+    assert {path.name for path in store.folder.iterdir()} <= {"bundled", ".lock"}
+
+
 def test_recording_of_a_batch_that_a_busy_server_did_not_take_is_read_later(
     batcher, store: ClipStore, monkeypatch
 ) -> None:

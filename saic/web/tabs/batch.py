@@ -159,6 +159,8 @@ class Batcher:
                 self._read_item(item, path, session, texts)
                 if batch.deleted:
                     return
+                if item not in batch.items:  # the list was cleared meanwhile
+                    self._withdraw(item, session)
                 yield batch, list_html(batch, texts), gr.skip()
         finally:
             for item in added:
@@ -258,8 +260,9 @@ class Batcher:
         self.stop(batch, request)
         session, items = session_of(request), tuple(batch.items)
         batch.items.clear()
-        for kind in [_ZIP, *(kind for item in items for kind in item.kinds)]:
-            self._recordings.withdraw(session, kind)
+        for item in items:
+            self._withdraw(item, session)
+        self._recordings.withdraw(session, _ZIP)
         return list_html(batch, texts_for(request)), gr.update(value=None, interactive=False)
 
     def _convert_item(
@@ -333,6 +336,10 @@ class Batcher:
         except UsageError:  # there is no space for it: what is there of it must not take space
             self._recordings.withdraw(session, _ZIP)
             raise
+
+    def _withdraw(self, item: Item, session: str) -> None:
+        for kind in item.kinds:
+            self._recordings.withdraw(session, kind)
 
     def _kind(self, item: Item) -> str:
         """A kind of its own for the next folder of a recording."""
