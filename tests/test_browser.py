@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,7 +25,17 @@ import pytest
 import soundfile as sf
 import soxr
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Locator, Page, Request, Route, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    CDPSession,
+    Dialog,
+    Locator,
+    Page,
+    Request,
+    Route,
+    sync_playwright,
+)
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from playwright.sync_api import expect as playwright_expect
@@ -37,9 +48,10 @@ from saic.profiles import STRICT
 from saic.web import Documents, build_page, launch, load_examples
 from saic.web.server import serve
 from saic.web.server.store import ClipStore
+from saic.web.tabs.anonymize import Anonymizer
 from saic.web.tabs.anonymize_layout import PICTURES
 from saic.web.texts import LANGUAGES
-from saic.web.texts.en import NOT_AUDIO, OWN_RECORDING, PROFILE_NAMES, PSEUDONYM
+from saic.web.texts.en import NOT_AUDIO, OWN_RECORDING, PROFILE_NAMES, PSEUDONYM, REPLACE
 from tests.conftest import RATE, voice
 from tests.fakes import STRICT_STRETCH, FakePipeline
 
@@ -487,7 +499,7 @@ def test_page_is_in_the_language_of_the_browser(locale, open_page, watch: Watch,
     expect(page.locator("#protection .verdict")).to_have_text(plain(texts.VERDICT_DIFFERENT))
     printed = download(page, "download-report", tmp_path).read_text()
     assert f'<html lang="{texts.CODE}">' in printed and texts.VERDICT_DIFFERENT in printed
-    assert texts.PRINTED_TITLE in printed and texts.NO_PATIENT in printed
+    assert texts.PRINTED_TITLE in printed and texts.PRINTED_NO_PATIENT in printed
     assert "errs" not in page.locator("body").inner_text()
     for _ in range(page.locator(".toast-close").count()):  # Gradio's toast nests buttons
         page.locator(".toast-close").first.click()
@@ -552,6 +564,8 @@ def test_batch_of_several_files_of_two_people(width, open_page, watch: Watch, se
     expect(page.locator("#batch-list tbody tr")).to_have_count(3)
     expect(page.locator("#delete")).to_be_visible()
     page.locator("#batch-convert").click()
+    for said in ("#batch-count", "#live"):
+        expect(page.locator(said)).to_have_text("3 of 3 done")
     expect(page.locator("#batch-list td", has_text="Done.")).to_have_count(3)
     path = download(page, "batch-zip", tmp_path)
     assert path.name == "anonymized.zip"
@@ -633,7 +647,9 @@ def test_three_tasks_of_a_visitor(size, scheme, open_page, watch: Watch, recordi
     page.get_by_role("button", name="Convert").click()
     wait_for_results(page)
     wav, report = (download(page, f"download-{name}", tmp_path) for name in ("wav", "report"))
-    assert sf.info(wav).duration == pytest.approx(4.0, abs=0.05) and "Anonymized recording" in report.read_text()
+    assert (
+        sf.info(wav).duration == pytest.approx(4.0, abs=0.05) and "Report of a voice conversion" in report.read_text()
+    )
 
     open_details(page)
     page.locator("#view > button").click()
@@ -709,15 +725,88 @@ def test_tasks_by_keyboard_alone(open_page, watch: Watch, recordings, tmp_path: 
     assert watch.errors == []
 
 
+def record(page: Page) -> None:
+    """Record a second with the microphone, which was selected."""
+    page.locator("#source").get_by_role("button", name="Record", exact=True).click()
+    expect(page.locator("#source time.duration")).to_have_text("0:01")  # the recorder runs
+    page.locator("#source").get_by_role("button", name="Stop").first.click()
+
+
 def test_microphone_recording_becomes_the_source(open_page, watch: Watch) -> None:
     page = open_page()
     page.locator("#source").get_by_label("Record audio").click()
-    page.locator("#source").get_by_role("button", name="Record", exact=True).click()
-    expect(page.locator("#source time.duration")).to_have_text("0:01")  # the recorder runs
     with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
-        page.locator("#source").get_by_role("button", name="Stop").first.click()
+        record(page)
     expect(clip_of(page, "source")).to_have_count(1)
     assert watch.errors == []
+
+
+def test_recording_that_the_server_does_not_get_is_sent_again_or_the_page_says_why(open_page) -> None:
+    page, uploads, asked = open_page(), "**/gradio_api/upload*", []
+    note, microphone = page.locator("#microphone-note"), page.locator("#source").get_by_label("Record audio")
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+    page.route(uploads, lambda route: route.abort(), times=2)
+    microphone.click()
+    with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
+        record(page)
+    expect(page.locator("#source #waveform")).to_be_visible()
+    page.locator("#source").get_by_label("Clear").click()
+    assert asked == []
+
+    page.route(uploads, lambda route: route.fulfill(status=507, body="The server is full."), times=1)
+    record(page)
+    expect(note).to_have_text("The server is full.")
+    page.locator("#source").get_by_label("Clear").click()  # its second recorder; Gradio would keep the first
+    assert asked == [REPLACE]
+    page.route(uploads, lambda route: route.abort(), times=3)
+    record(page)
+    expect(note).to_have_text(LANGUAGES["en"].CONNECTION["lost"])
+    microphone.click()
+    assert asked == [REPLACE] * 2
+    with page.expect_response(lambda response: response.url.endswith("/recording.wav")):
+        record(page)
+    expect(page.locator("#source #waveform")).to_be_visible()
+    expect(note).to_be_hidden()
+
+
+def test_recording_is_not_lost_without_a_question(open_page, recordings) -> None:
+    page, asked, answers = open_page(), [], []
+    file, microphone = (page.locator("#source").get_by_label(name) for name in ("Upload file", "Record audio"))
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept() if answers.pop(0) else dialog.dismiss()
+
+    page.on("dialog", answer)
+    microphone.click()
+    for source in (microphone, file, file):
+        with contextlib.nullcontext() if source is microphone else page.expect_file_chooser():
+            source.click()
+    page.reload()
+    assert asked == []
+
+    upload(page, "source", recordings["patient"])
+    expect(page.locator("#delete")).to_be_visible()
+    answers += [False, False, False]
+    file.click()
+    microphone.click()
+    page.evaluate("setTimeout(() => location.reload())")
+    until(lambda: page.wait_for_timeout(50) or len(asked) == 3)
+    assert asked == ["confirm", "confirm", "beforeunload"]
+    expect(clip_of(page, "source")).to_have_count(1)
+    answers += [True]
+    with page.expect_file_chooser():
+        file.click()
+    expect(clip_of(page, "source")).to_have_count(0)
+
+    answers += [False, True]
+    microphone.click()
+    page.locator("#source").get_by_role("button", name="Record", exact=True).click()
+    expect(page.locator("#source time.duration")).to_have_text("0:01")
+    file.click()
+    expect(page.locator("#source").get_by_role("button", name="Stop").first).to_be_visible()
+    page.reload()  # also while it records
+    assert asked[4:] == ["confirm", "beforeunload"]
 
 
 def test_recording_that_the_browser_cannot_read_back_is_refused_as_silent(open_page) -> None:
@@ -781,6 +870,7 @@ def test_cancel_and_reload_stop_the_job_and_other_visitor_sees_nothing(open_page
     expect(page.locator(".player")).to_have_count(0)
     page.get_by_role("button", name="Convert").click()  # the inputs are still there
     expect(page.get_by_text("Converting slowly")).to_be_visible()
+    page.on("dialog", lambda dialog: dialog.accept())  # it asks before it leaves
     page.reload()
     until(lambda: not jobs.running)  # its page is gone
     assert not [path for path in set(served.clips) - before if path.match("anonymized-*.wav")]
@@ -838,6 +928,7 @@ def expect_removal(page: Page, addresses: set[str], change: Callable[[], None]) 
 def test_result_is_removed_when_an_input_changes(change, open_page, watch, recordings) -> None:
     """Of a change of the target: see the test of delete in another tab."""
     page = open_page()
+    page.on("dialog", lambda dialog: dialog.accept())  # the microphone asks before it takes the place of a recording
     expect_removal(page, convert(page, recordings["patient"]), lambda: CHANGES[change](page, recordings))
     assert watch.errors == []
 
@@ -960,7 +1051,10 @@ def test_page_goes_on_after_the_connection_was_lost(open_page, served: Served, r
     expect_no_result(page)
     page.evaluate("window.isDown = true")
     page.locator("#source input[type=file]").set_input_files(recordings["other"])
-    expect(page.locator(".toast-body")).to_contain_text("Start again what was running")
+    expect(page.locator("#microphone-note")).to_have_text(texts.CONNECTION["offline"])
+    page.evaluate("window.isDown = false")
+    expect(clip_of(page, "source")).to_have_count(1)
+    expect(page.locator("#microphone-note")).to_be_hidden()
 
 
 @pytest.mark.proof
@@ -1123,7 +1217,8 @@ def test_enrolled_voice_is_identified_and_a_change_removes_the_answer(open_page,
     expect(page.locator("#enrolled li", has_text="Anna")).to_have_text("Anna1 clip")
     expect(page.locator("#answer .scores li")).to_have_count(0)
     page.locator("#identify").click()
-    expect(page.locator("#answer h3")).to_have_text("Most likely Anna.")
+    for heading in ("#answer h3", "#live"):
+        expect(page.locator(heading)).to_have_text("Most likely Anna.")
     page.locator("#remove-all").click()
     expect(page.locator("#enrolled")).to_contain_text("Nobody is enrolled yet")
     expect(page.locator("#answer h3")).to_have_count(0)
@@ -1157,6 +1252,8 @@ def test_long_clips_do_not_widen_the_page_of_a_phone(duration_s, scheme, open_pa
 
 def test_every_run_shows_stage_share_and_time_left_in_view_and_then_the_verdict(open_page, served: Served) -> None:
     page, jobs = open_page(1366, height=650), served.page.recordings.jobs
+    live = page.locator("#live[role=status]")
+    expect(live).to_be_empty()
     bar = page.locator("#progress").get_by_role("progressbar")
 
     def expect_progress() -> None:
@@ -1179,6 +1276,7 @@ def test_every_run_shows_stage_share_and_time_left_in_view_and_then_the_verdict(
     expect_progress()
     served.pipeline.slow = False
     expect(page.locator("#protection .verdict")).to_be_in_viewport()
+    expect(live).to_have_text(page.locator("#protection .verdict").inner_text())  # for screen readers
     expect(page.locator("#delete")).to_have_count(1)  # it deletes the result
 
 
@@ -1228,11 +1326,16 @@ def test_name_of_a_voice_appears_on_hover_focus_and_tap(open_page) -> None:
 
 @pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.proof), 390])
 def test_spectrograms_fill_the_width_zoom_together_play_follow_their_settings_and_let_fingers_scroll(
-    width, open_page, watch: Watch, tmp_path: Path
+    width, open_page, watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = open_page(width)
+    page, waits, show = open_page(width), threading.Event(), Anonymizer.show_spectrograms
     page.locator("#example").click()
     wait_for_results(page)
+    monkeypatch.setattr(Anonymizer, "show_spectrograms", lambda *request: waits.wait(60) and show(*request))
+    page.locator("#details > button").click()
+    expect(page.locator("#spectrograms .wrap.full .loader, #spectrograms .wrap.full svg").first).to_be_visible()
+    waits.set()
+    page.locator("#details > button").click()
     open_details(page)
     box, around = page.locator("#spectrograms .js-plotly-plot").bounding_box(), page.locator("#results").bounding_box()
     assert box["width"] > around["width"] - 50 and overflow_px(page) == 0
@@ -1242,11 +1345,19 @@ def test_spectrograms_fill_the_width_zoom_together_play_follow_their_settings_an
     plays = (
         "name => !document.querySelector(`.player.${name} #waveform > div`).shadowRoot.querySelector('audio').paused"
     )
-    page.locator('.swapped [aria-label="Play"]').click()
-    page.wait_for_function(f"({plays})('swapped')")
+    plays_alone = f"name => ['original', 'reconstructed', 'swapped'].every(one => ({plays})(one) === (one === name))"
+    for name in ("swapped", "reconstructed"):
+        page.locator(f'.{name} [aria-label="Play"]').click()
+        page.wait_for_function(plays_alone, arg=name)
+    page.locator('.reconstructed [aria-label="Pause"]').click()
+    page.wait_for_function(plays_alone, arg="none")
     page.locator("#spectrograms .nsewdrag").first.click()  # in the middle, of the original
-    page.wait_for_function(f"({plays})('original')")
-    assert not page.evaluate(plays, "swapped")
+    page.wait_for_function(plays_alone, arg="original")
+    page.locator('#source [aria-label="Play"]').click()
+    page.wait_for_function(plays_alone, arg="none")
+    page.locator("#spectrograms .nsewdrag").first.click()
+    page.wait_for_function(plays_alone, arg="original")
+    expect(page.locator('#source [aria-label="Play"]')).to_be_visible()
     line, middle_s = page.locator("#spectrograms .playhead"), axis("xaxis")[1] / 2
     expect(line).to_be_visible()
     place = line.evaluate(f"line => {layout}.xaxis.p2d(line.offsetLeft + 1 - {layout}.xaxis._offset)")

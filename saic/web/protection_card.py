@@ -26,7 +26,7 @@ def verdict_html(protection: Protection, texts: Texts = ENGLISH) -> str:
     """HTML of the verdict, and what to do next."""
     word, sentence = verdict(protection, texts)
     next_step = f" {texts.VERDICT_NEXT[word]}" if word in texts.VERDICT_NEXT else ""
-    return f'<p class="verdict {word}" role="status">{sentence}{next_step}</p>'
+    return f'<p class="verdict {word}">{sentence}{next_step}</p>'
 
 
 def protection_card(

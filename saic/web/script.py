@@ -55,10 +55,11 @@ _SCRIPT = r"""
     next.focus();
     event.preventDefault();
   });
-  // While a clip of the result plays, a line runs over the spectrograms. A click in one moves its clip there; a clip
-  // that plays hands over to it.
-  const clipOf = (name) => document.querySelector(`#results .player.${name} #waveform > div`)?.shadowRoot
-    ?.querySelector("audio");
+  // One clip of the page plays at a time. While one of the result plays, a line runs over the spectrograms. A click in
+  // one plays its clip from there.
+  const clipIn = (waveform) => waveform?.shadowRoot?.querySelector("audio");
+  const waveforms = "#waveform > div, [data-testid='recording-waveform'] > div";
+  const clips = () => [...document.querySelectorAll(waveforms)].map(clipIn).filter(Boolean);
   const drawPlayhead = (clip) => {
     const plot = document.querySelector("#spectrograms .js-plotly-plot"), layout = plot?._fullLayout;
     if (!layout?.xaxis) return;
@@ -77,31 +78,51 @@ _SCRIPT = r"""
     if (!clip.paused) requestAnimationFrame(() => runPlayhead(clip));
   };
   const follow = (clip) => {
-    if (!clip || clip.dataset.followed) return;
+    if (clip.dataset.followed) return;
     clip.dataset.followed = true;
-    clip.addEventListener("play", () => runPlayhead(clip));
-    clip.addEventListener("seeking", () => drawPlayhead(clip));
+    const isResult = clip.getRootNode().host.closest("#results");
+    clip.addEventListener("play", () => {
+      for (const other of clips()) if (other !== clip) other.pause();
+      if (isResult) runPlayhead(clip);
+    });
+    if (isResult) clip.addEventListener("seeking", () => drawPlayhead(clip));
   };
-  const clipNames = ["original", "reconstructed", "swapped"];  // from top to bottom
-  const moveClip = ({points: [point]}) => {
-    const clips = clipNames.map(clipOf), clip = clips[Number(point.yaxis._id.slice(1) || 1) - 1];
-    if (!clip?.duration) return;
-    follow(clip);
-    clip.currentTime = Math.min(point.x, clip.duration);
-    const playing = clips.find((other) => other && other !== clip && !other.paused);
-    if (!playing) return;
-    playing.pause();
-    clip.play();
+  const playFrom = ({event, points: [point]}) => {
+    const name = ["original", "reconstructed", "swapped"][Number(point.yaxis._id.slice(1) || 1) - 1];
+    const clip = clipIn(document.querySelector(`#results .player.${name} #waveform > div`));
+    if (!(point.x < clip?.duration)) return;
+    clip.currentTime = point.x;
+    if (event.detail > 1) clip.pause();  // the second click of a double-click, which shows the whole again
+    else clip.play();
   };
   for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, (event) => {
     const plot = event.target.closest?.("#spectrograms")?.querySelector(".js-plotly-plot");
     plot?.removeAllListeners("plotly_click");  // a new drawing may have removed it, or not
-    plot?.on("plotly_click", moveClip);
-    if (event.target.closest?.("#results .player")) clipNames.forEach((name) => follow(clipOf(name)));
+    plot?.on("plotly_click", playFrom);
+    if (plot || event.target.closest?.(".component-wrapper")) clips().forEach(follow);
   }, true);
   // Plotly gives a figure in a hidden tab a width of 700 px when the window changes: measure again in the open tab.
   document.addEventListener("click", (event) => {
     if (event.target.closest("#tabs .tab-wrapper button")) setTimeout(() => window.dispatchEvent(new Event("resize")));
+  });
+  // Under a recorder, a click on "Upload a file" opens the file dialog at once. Gradio would clear a recording without
+  // a question. It would not clear one that runs, or that the server has not got: those go with a change of the source.
+  const unsent = "[data-testid='recording-waveform'] > div, .record-button[style*='none']";
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.(".source-selection button, .icon-button-wrapper button");
+    const recorder = button?.closest(".block"), sources = recorder?.querySelectorAll(".source-selection button");
+    if (!sources?.length || !event.isTrusted) return;
+    const [file, microphone] = sources, isUnsent = recorder.querySelector(unsent);
+    const isReplaced = (button === file || button === microphone) && recorder.querySelector("#waveform");
+    if ((isUnsent || isReplaced) && !confirm(words.replace)) {
+      event.stopImmediatePropagation();
+      return;
+    }
+    if (button === file) setTimeout(() => recorder.querySelector(".upload-container")?.click());
+    else if (isUnsent) for (const source of [file, microphone]) setTimeout(() => source.click());
+  }, true);
+  window.addEventListener("beforeunload", (event) => {
+    if (document.querySelector(`#delete, ${unsent}`)) event.preventDefault();
   });
   // Gradio accepts files by their MIME type, which browsers do not know for many formats. Here, the suffix decides.
   const suffixes = __SUFFIXES__;
@@ -152,7 +173,18 @@ _SCRIPT = r"""
       text.closest(".toast-message-item").hidden = !rest;
     }
   };
-  new MutationObserver(entitle).observe(document.body, {childList: true, subtree: true});
+  // Screen readers tell what is new in a status that was there before. So outcomes are copied into one.
+  const status = document.getElementById("live"), told = {};
+  const announce = () => {
+    for (const outcome of ["#protection .verdict", "#answer h3", "#batch-count"]) {
+      const text = [...document.querySelectorAll(outcome)].map((element) => element.textContent).join(" ");
+      if (text !== (told[outcome] ?? "")) status.textContent = told[outcome] = text;
+    }
+  };
+  new MutationObserver(() => {
+    entitle();
+    announce();
+  }).observe(document.body, {childList: true, characterData: true, subtree: true});
   // Gradio reloads the page if a connection breaks, and all recordings and results would be gone. Here, events that run
   // then fail with a message. Other requests are sent again until the server answers, and the page says that it waits.
   const send = window.fetch.bind(window);
@@ -165,7 +197,7 @@ _SCRIPT = r"""
         return new Response(body, response);
       } catch {
         keep();
-        if (note.hidden) showNote(words.offline);  // it scrolls
+        if (note.hidden || note.textContent !== words.offline) showNote(words.offline);  // it scrolls
         await pause(2000);
       }
     }
@@ -262,24 +294,42 @@ _SCRIPT = r"""
     }});
     return new Response(body, {headers: {"Content-Type": "text/event-stream"}});
   };
-  // The server takes one file per upload. Gradio sends several in one request.
-  const upload = async (request, options) => {
-    const files = options?.body instanceof FormData ? options.body.getAll("files") : [];
-    if (files.length < 2) return send(request, options);
-    const paths = [];
-    for (const file of files) {
-      const body = new FormData();
-      body.append("files", file);
-      const response = await send(request, {...options, body});
-      if (!response.ok) return response;
-      paths.push(...await response.json());
+  // The server takes one file per upload. Gradio sends several in one request. An upload that breaks is sent again once
+  // the server answers, but not for ever: the file may be gone from the disk.
+  const sendFile = async (request, options) => {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await send(request, options);
+      } catch (error) {
+        if (tries === 3) throw error;
+        await repeat(new URL("app_id", new URL(request, location.href)));
+      }
     }
+  };
+  const upload = async (request, options) => {
+    const files = options.body.getAll("files"), paths = [];
+    const failed = async (response) => {
+      // Gradio tells why it has no file. It is silent about what was recorded or trimmed, which has this name.
+      if (files[0].name === "audio.wav") showNote(await response.clone().text());
+      return response;
+    };
+    try {
+      for (const file of files) {
+        const body = new FormData();
+        body.append("files", file);
+        const response = await sendFile(request, {...options, body});
+        if (!response.ok) return failed(response);
+        paths.push(...await response.json());
+      }
+    } catch {
+      return failed(new Response(words.lost, {status: 502}));
+    }
+    note.hidden = true;
     return Response.json(paths);
   };
   window.fetch = (request, options) => {
     const path = new URL(request.url ?? request, location.href).pathname;
-    if (path.endsWith("/gradio_api/upload"))
-      return upload(request, options).catch(() => new Response(words.lost, {status: 502}));
+    if (path.endsWith("/gradio_api/upload")) return upload(request, options);
     const [, root, route] = path.match(/^(.*\/gradio_api)\/(run|queue\/join|queue\/data)\b/) ?? [];
     if (!route) return send(request, options);
     if (route !== "queue/data") session ??= {root, hash: JSON.parse(options.body).session_hash};
@@ -289,7 +339,11 @@ _SCRIPT = r"""
 """
 
 _TEXTS = {
-    code: {"title": texts.TITLE, "notAudio": texts.NOT_AUDIO, **texts.CONNECTION, **texts.MICROPHONE}
+    code: {
+        **{"title": texts.TITLE, "notAudio": texts.NOT_AUDIO, "replace": texts.REPLACE},
+        **texts.CONNECTION,
+        **texts.MICROPHONE,
+    }
     for code, texts in LANGUAGES.items()
 }
 SCRIPT = _SCRIPT.replace("__SUFFIXES__", json.dumps(sorted(SUFFIXES))).replace("__TEXTS__", json.dumps(_TEXTS))

@@ -144,13 +144,13 @@ CSS = """
 #register .wrap { gap: .3rem; }
 .form:has(> :is(#choice, #register, #profile)) { border: 0; background: none; }
 .form:has(> :is(#choice, #register)) { gap: .6rem; }
-/* Upload and Record are two equal buttons under the recorder. */
+/* The sources are two equal buttons under the recorder. */
 :is(#source, #target, #voice, #query) .source-selection { display: flex; gap: .5rem; height: auto; padding: .5rem;
   border: 0; }
 :is(#voice, #query) { flex: none; overflow: visible !important; }  /* as high as what they hold */
 .source-selection button { flex: 1; min-height: 2.6rem; border-radius: 8px; color: var(--button-secondary-text-color);
   border: 1px solid var(--button-secondary-border-color); font-weight: 600; display: flex; align-items: center;
-  justify-content: center; gap: .5rem; }
+  justify-content: center; gap: .5rem; line-height: 1.2; padding: .3rem; }
 .source-selection button > * { flex: none; width: 1.2rem; height: 1.2rem; }
 .source-selection button.selected { background: var(--background-fill-secondary); }
 #profile .wrap:has(label) { display: grid; gap: .3rem .6rem;
@@ -163,6 +163,7 @@ CSS = """
 .empty p { max-width: 40rem; margin: .25rem auto 0; color: var(--body-text-color-subdued); }
 p.empty { padding: .8rem; margin: 0; color: var(--body-text-color-subdued); }
 #spectrograms { min-height: 736px; background: #fff; border-radius: 6px; overflow: hidden; contain: inline-size; }
+#spectrograms .meta-text { display: none; }  /* Gradio's words beside its progress are in English */
 .playhead { position: absolute; width: 2px; background: #fff; box-shadow: 0 0 0 1px #000; pointer-events: none; }
 #intro:not(:has(.empty)) { display: none; }
 #intro { min-height: 4rem; }

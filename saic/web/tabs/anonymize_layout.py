@@ -317,7 +317,8 @@ def connect_events(anonymizer: "Anonymizer", tab: Tab) -> None:
     redrawn = tab.drawn_view.change(anonymizer.show_spectrograms, drawn, tab.spectrograms, **hidden, **HEAVY)
     redrawn.success(**recolor)  # it may have changed again meanwhile
     several = {"trigger_mode": "multiple"}  # a dropped run may still be in its last stage when the next one starts
-    opened = tab.details.expand(anonymizer.show_details, drawn, tab.detail_parts, **hidden, **several, **HEAVY)
+    waiting = {"show_progress": "full", "show_progress_on": tab.spectrograms}
+    opened = tab.details.expand(anonymizer.show_details, drawn, tab.detail_parts, **waiting, **several, **HEAVY)
     opened.success(anonymizer.draw_pictures, tab.run, tab.pictures, **hidden, **several, **HEAVY)
     for ready in (requested, example):
         started = ready.success(anonymizer.start_run, [tab.requested, tab.run], [tab.run, *area], **several, **QUICK)

@@ -20,6 +20,7 @@ HEADER = """
 <p class="warning"><strong>Ändert die Stimme, nicht die Worte:</strong> Gesprochene Namen bleiben. Keine Patientendaten
 auf öffentlichen Servern.</p></header>
 <p id="microphone-note" class="note-warning" role="status" hidden></p>
+<p id="live" class="sr-only" role="status"></p>
 """
 
 # --- in the browser: `saic.web.script` ---------------------------------------------------------
@@ -40,6 +41,7 @@ CONNECTION = {
     "offline": "Der Server ist nicht erreichbar. Sobald er es ist, macht diese Seite weiter.",
 }
 NOT_AUDIO = "Diese Datei ist keine Aufnahme: Laden Sie WAV, FLAC, MP3, M4A oder eine andere Ton- oder Videodatei hoch."
+REPLACE = "Die jetzige Aufnahme wird dadurch entfernt. Fortfahren?"
 
 # --- Anonymize ---------------------------------------------------------------------------------
 
@@ -47,7 +49,7 @@ PSEUDONYM = "Pseudonym (Kunststimme)"
 OWN_RECORDING = "Andere Person (Aufnahme)"
 SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Zu schützende Stimme", "Stimme", "Neue Stimme"
 REGISTER_LABEL, PROFILE_LABEL = "Stimmlage", "Profil"
-UPLOAD, RECORD = "Datei hochladen", "Aufnehmen"
+UPLOAD, RECORD = "Datei hochladen", "Mikrofon verwenden"
 CONVERT, CANCEL, EXAMPLE = "Umwandeln", "Abbrechen", "Mit Beispielstimmen testen"
 
 SOURCE = """<h2><span class="step">1</span> Die zu schützende Stimme</h2>
@@ -124,7 +126,7 @@ ABOUT_MINUTES, ABOUT_MINUTES_SECONDS = "etwa {minutes} min", "etwa {minutes} min
 CHANGED = """<div class="empty" role="status"><h2>Noch nicht umgewandelt</h2>
 <p>Die Aufnahme oder Ihre Auswahl hat sich geändert. Drücken Sie „Umwandeln“, um sie umzuwandeln.</p></div>"""
 
-DETAILS = "Einzelheiten: Original, Rekonstruktion, Spektrogramme"
+DETAILS = "Einzelheiten und Spektrogramme"
 
 LISTEN = """<h2>Original und Rekonstruktion anhören</h2>
 <p>Beide werden mit der Lautstärke der anonymisierten Stimme abgespielt. Die Rekonstruktion behält die ursprüngliche
@@ -252,7 +254,7 @@ MELS = """<h3>Was sich am Klang geändert hat</h3>
 <p>Die Zeit läuft nach rechts, die Frequenz nach oben. Laute Stellen sind hell. Die weiße Linie ist die Tonhöhe der
 Stimme. Ziehen Sie mit der Maus über einen Bereich, um ihn in allen drei Bildern zu vergrößern. Ein Doppelklick führt
 zurück. Auf einem Touchscreen verwenden Sie die Schaltflächen über dem Bild. Beim Abspielen läuft eine Linie mit. Ein
-Klick in ein Spektrogramm springt in seiner Aufnahme an diese Stelle.</p>
+Klick in ein Spektrogramm spielt seine Aufnahme ab dieser Stelle ab.</p>
 <p>Die Rekonstruktion sollte aussehen wie das Original. In der anonymisierten Stimme verschieben sich die feinen
 Streifen und die weiße Linie. Die Wörter bleiben an ihrer Stelle{strict}.</p>"""
 MELS_STRICT = ", außer im Profil „Streng“, das die Länge ändert"

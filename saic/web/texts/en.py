@@ -24,6 +24,7 @@ HEADER = """
 <p class="warning"><strong>It changes the voice, not the words:</strong> spoken names stay. Not for patient data
 on a public server.</p></header>
 <p id="microphone-note" class="note-warning" role="status" hidden></p>
+<p id="live" class="sr-only" role="status"></p>
 """
 
 # --- in the browser: `saic.web.script` ---------------------------------------------------------
@@ -42,6 +43,7 @@ CONNECTION = {
     "offline": "The server cannot be reached. This page goes on once it can.",
 }
 NOT_AUDIO = "This file is not a recording: upload WAV, FLAC, MP3, M4A or another audio or video file."
+REPLACE = "This removes the present recording. Go on?"
 
 # --- Anonymize ---------------------------------------------------------------------------------
 
@@ -49,7 +51,7 @@ PSEUDONYM = "A pseudonym (nobody's)"
 OWN_RECORDING = "Another person's recording"
 SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Voice to protect", "Voice", "New voice"
 REGISTER_LABEL, PROFILE_LABEL = "Register", "Profile"
-UPLOAD, RECORD = "Upload a file", "Record"
+UPLOAD, RECORD = "Upload a file", "Use the microphone"
 CONVERT, CANCEL, EXAMPLE = "Convert", "Cancel", "Try it with bundled voices"
 
 SOURCE = """<h2><span class="step">1</span> The voice to protect</h2>
@@ -128,7 +130,7 @@ ABOUT_MINUTES, ABOUT_MINUTES_SECONDS = "about {minutes} min", "about {minutes} m
 CHANGED = """<div class="empty" role="status"><h2>Not converted yet</h2>
 <p>The recording or your choice changed. Press Convert to convert it.</p></div>"""
 
-DETAILS = "Details: original, reconstruction, spectrograms"
+DETAILS = "Details and spectrograms"
 
 LISTEN = """<h2>Listen to the original and the reconstruction</h2>
 <p>They play at the loudness of the anonymized voice. The reconstruction keeps the original voice: the model
@@ -256,7 +258,7 @@ MELS = """<h3>What changed in the sound</h3>
 <p>Time runs to the right, frequency upwards; bright is loud speech. The white line is the pitch of
 the voice. Drag over a part to enlarge it in all three, double-click to go back. On a touch screen,
 use the buttons above the picture. While a clip plays, a line runs along; a click in a
-spectrogram moves its clip there.</p>
+spectrogram plays its clip from there.</p>
 <p>The reconstruction should look like the original. In the anonymized voice the fine stripes and
 the line move. The words keep their timing{strict}.</p>"""
 MELS_STRICT = ", except in the profile Strict, which changes the length"

@@ -20,6 +20,7 @@ HEADER = """
 <p class="warning"><strong>Cambia la voz, no las palabras:</strong> los nombres que se dicen se siguen oyendo. No use
 esta página con datos de pacientes en un servidor público.</p></header>
 <p id="microphone-note" class="note-warning" role="status" hidden></p>
+<p id="live" class="sr-only" role="status"></p>
 """
 
 # --- in the browser: `saic.web.script` ---------------------------------------------------------
@@ -38,6 +39,7 @@ CONNECTION = {
     "offline": "No se puede acceder al servidor. Esta página continuará en cuanto responda.",
 }
 NOT_AUDIO = "Este archivo no es una grabación: suba WAV, FLAC, MP3, M4A u otro archivo de audio o vídeo."
+REPLACE = "Esto quita la grabación actual. ¿Continuar?"
 
 # --- Anonymize ---------------------------------------------------------------------------------
 
@@ -45,7 +47,7 @@ PSEUDONYM = "Un seudónimo (voz ficticia)"
 OWN_RECORDING = "La grabación de otra persona"
 SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Voz que quiere proteger", "Voz", "Voz nueva"
 REGISTER_LABEL, PROFILE_LABEL = "Tono", "Perfil"
-UPLOAD, RECORD = "Subir un archivo", "Grabar"
+UPLOAD, RECORD = "Subir un archivo", "Usar el micrófono"
 CONVERT, CANCEL, EXAMPLE = "Convertir", "Cancelar", "Probar con voces de ejemplo"
 
 SOURCE = """<h2><span class="step">1</span> La voz que quiere proteger</h2>
@@ -125,7 +127,7 @@ ABOUT_MINUTES, ABOUT_MINUTES_SECONDS = "cerca de {minutes} min", "cerca de {minu
 CHANGED = """<div class="empty" role="status"><h2>Todavía sin convertir</h2>
 <p>Ha cambiado la grabación o alguno de los ajustes. Pulse «Convertir» para convertirla.</p></div>"""
 
-DETAILS = "Detalles: original, reconstrucción, espectrogramas"
+DETAILS = "Detalles y espectrogramas"
 
 LISTEN = """<h2>Escuchar el original y la reconstrucción</h2>
 <p>Se reproducen al mismo volumen que la voz anonimizada. La reconstrucción conserva la voz original: el modelo
@@ -250,7 +252,7 @@ MELS = """<h3>Qué cambió en el sonido</h3>
 <p>El tiempo va hacia la derecha, la frecuencia hacia arriba; lo claro es habla fuerte. La línea blanca es el tono de
 la voz. Arrastre sobre una parte para ampliarla en las tres imágenes; con un doble clic se vuelve atrás. En una
 pantalla táctil, use los botones que están sobre la imagen.
-Mientras suena una grabación, una línea avanza. Haga clic en un espectrograma para llevar su grabación a ese punto.</p>
+Mientras suena una grabación, una línea avanza. Haga clic en un espectrograma para oír su grabación desde ese punto.</p>
 <p>La reconstrucción debería parecerse al original. En la voz anonimizada se desplazan las rayas finas y la línea. Las
 palabras siguen en el mismo instante{strict}.</p>"""
 MELS_STRICT = ", excepto en el perfil Estricto, que cambia la duración"

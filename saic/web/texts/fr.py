@@ -20,6 +20,7 @@ HEADER = """
 <p class="warning"><strong>La voix change, pas les mots :</strong> les noms prononcés restent. Pas de données de
 patients sur un serveur public.</p></header>
 <p id="microphone-note" class="note-warning" role="status" hidden></p>
+<p id="live" class="sr-only" role="status"></p>
 """
 
 # --- in the browser: `saic.web.script` ---------------------------------------------------------
@@ -40,6 +41,7 @@ CONNECTION = {
 }
 NOT_AUDIO = """Ce fichier n’est pas un enregistrement : choisissez un fichier WAV, FLAC, MP3, M4A ou un autre fichier
 audio ou vidéo."""
+REPLACE = "L’enregistrement actuel sera supprimé. Continuer ?"
 
 # --- Anonymize ---------------------------------------------------------------------------------
 
@@ -47,7 +49,7 @@ PSEUDONYM = "Un pseudonyme (voix fictive)"
 OWN_RECORDING = "Une autre personne"
 SOURCE_LABEL, CHOICE_LABEL, TARGET_LABEL = "Voix à protéger", "Voix", "Nouvelle voix"
 REGISTER_LABEL, PROFILE_LABEL = "Registre", "Profil"
-UPLOAD, RECORD = "Choisir un fichier", "Enregistrer au micro"
+UPLOAD, RECORD = "Choisir un fichier", "Utiliser le micro"
 CONVERT, CANCEL, EXAMPLE = "Convertir", "Annuler", "Essayer avec les voix fournies"
 
 SOURCE = """<h2><span class="step">1</span> La voix à protéger</h2>
@@ -129,7 +131,7 @@ ABOUT_MINUTES, ABOUT_MINUTES_SECONDS = "environ {minutes} min", "environ {minute
 CHANGED = """<div class="empty" role="status"><h2>Pas encore converti</h2>
 <p>L’enregistrement ou votre choix a changé. Cliquez sur « Convertir » pour le convertir.</p></div>"""
 
-DETAILS = "Détails : original, reconstruction, spectrogrammes"
+DETAILS = "Détails et spectrogrammes"
 
 LISTEN = """<h2>Écouter l’original et la reconstruction</h2>
 <p>Ils sont lus au niveau sonore de la voix anonymisée. La reconstruction garde la voix d’origine : le modèle décompose
@@ -255,7 +257,7 @@ MELS = """<h3>Ce qui a changé dans le son</h3>
 <p>Le temps va vers la droite, la fréquence vers le haut ; les zones claires sont de la parole forte. La ligne blanche
 est la hauteur de la voix. Faites glisser la souris sur une partie pour l’agrandir dans les trois images ;
 double-cliquez pour tout revoir. Sur un écran tactile, utilisez les boutons au-dessus de l’image. Pendant la lecture
-d’un enregistrement, une ligne avance. Cliquez dans son spectrogramme pour aller à cet endroit.</p>
+d’un enregistrement, une ligne avance. Cliquez dans un spectrogramme pour écouter son enregistrement à partir de là.</p>
 <p>La reconstruction devrait ressembler à l’original. Dans la voix anonymisée, les fines rayures et la ligne se
 déplacent. Les mots gardent leur place dans le temps{strict}.</p>"""
 MELS_STRICT = ", sauf dans le profil Strict, qui change la durée"
