@@ -188,9 +188,9 @@ def blocks_of(data: bytes | BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-def sha256(data: Path | bytes | BinaryIO) -> str:
-    """SHA-256 of a file, of the bytes, or of an open file from its start, in hex digits."""
-    if isinstance(data, Path):
+def sha256(data: str | os.PathLike | bytes | BinaryIO) -> str:
+    """SHA-256 of the file at a path, of bytes, or of an open file from its start, in hex digits."""
+    if isinstance(data, (str, os.PathLike)):
         with open(data, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()

@@ -369,7 +369,7 @@ class _Pipeline:
         self.seeds.append(seed)
         return Conversion(-clip[0], None, {})
 
-    def convert(self, source, targets, *, reconstruct: bool) -> Conversion:
+    def convert(self, source, targets, *, reconstruct: bool = False) -> Conversion:
         wav = np.resize(targets[0][0], len(source[0]))
         return Conversion(wav, wav if reconstruct else None, {})
 

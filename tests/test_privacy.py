@@ -238,7 +238,7 @@ def test_outputs_of_any_audio_are_cached_by_the_code_too(tmp_path, monkeypatch):
     wavs = {name: voice(pitch_hz, 2.0) for name, pitch_hz in (("a", 100), ("b", 180), ("c", 140))}
     calls = []
 
-    def convert(source, targets, *, reconstruct):
+    def convert(source, targets, *, reconstruct=False):
         calls.append("convert")
         return SimpleNamespace(wav=np.resize(targets[0][0], len(source[0])), reconstruction=source[0] / 2)
 

@@ -56,8 +56,7 @@ SOURCE = """<h2><span class="step">1</span> Die zu schützende Stimme</h2>
 <p>Bis zu {minutes} min aufnehmen oder hochladen. Einige Sätze genügen.</p>"""
 
 TARGET = """<h2><span class="step">2</span> Die neue Stimme</h2>
-<p>Ein Pseudonym ist aus drei Stimmen der Galerie gemischt. Es gehört niemandem. Stimmen mit einem
-Buchstaben sind öffentlich.</p>"""
+<p>Ein Pseudonym ist aus drei Stimmen der Galerie gemischt. Es gehört niemandem.</p>"""
 
 REGISTERS = {"any": "Beliebig", "lower": "Tief", "higher": "Hoch", "same": "Wie im Original"}
 SUBJECT = "Kennung der Person"

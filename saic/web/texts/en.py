@@ -58,8 +58,7 @@ SOURCE = """<h2><span class="step">1</span> The voice to protect</h2>
 <p>Record or upload up to {minutes} min. A few sentences are enough.</p>"""
 
 TARGET = """<h2><span class="step">2</span> The new voice</h2>
-<p>A pseudonym blends three voices of the gallery. It is nobody's voice. Voices with a letter are
-public.</p>"""
+<p>A pseudonym blends three voices of the gallery. It is nobody's voice.</p>"""
 
 REGISTERS = {"any": "Any", "lower": "Low", "higher": "High", "same": "Like the speaker's"}
 SUBJECT = "Subject's label"

@@ -54,8 +54,7 @@ SOURCE = """<h2><span class="step">1</span> La voz que quiere proteger</h2>
 <p>Grabe o suba hasta {minutes} min. Bastan unas frases.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La voz nueva</h2>
-<p>Un seudónimo mezcla tres voces de la galería. No es la voz de nadie. Las voces con una
-letra son públicas.</p>"""
+<p>Un seudónimo mezcla tres voces de la galería. No es la voz de nadie.</p>"""
 
 REGISTERS = {"any": "Cualquiera", "lower": "Grave", "higher": "Agudo", "same": "Como el de la persona"}
 SUBJECT = "Código de la persona"

@@ -56,8 +56,7 @@ SOURCE = """<h2><span class="step">1</span> La voix à protéger</h2>
 <p>Enregistrez la voix au micro, ou choisissez un fichier : {minutes} min au plus. Quelques phrases suffisent.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La nouvelle voix</h2>
-<p>Un pseudonyme mêle trois voix de la galerie. Ce n’est la voix de personne. Les voix
-désignées par une lettre sont publiques.</p>"""
+<p>Un pseudonyme mêle trois voix de la galerie. Ce n’est la voix de personne.</p>"""
 
 REGISTERS = {"any": "Indifférent", "lower": "Grave", "higher": "Aigu", "same": "Comme celui de la personne"}
 SUBJECT = "Code de la personne"
