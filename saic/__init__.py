@@ -11,7 +11,7 @@ torch.
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.12.1"
+__version__ = "0.13.0"
 
 _MODULES = {
     "SaicError": "saic.errors",
