@@ -123,7 +123,10 @@ class Training(_Section):
 
     batch_size: int = Field(32, ge=2)
     segment_frames: int = Field(160, ge=16, description="length of a crop; a multiple of the content stride")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="of convolutions and matrix products")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="of convolutions and matrix products; a processor that only emulates bfloat16 takes float32",
+    )
     perceptual_weight: float = Field(0.3, ge=0)
     perceptual_share: float = Field(0.125, ge=0, le=1, description="share of a batch that the perceptual loss uses")
 

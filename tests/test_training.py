@@ -1027,3 +1027,27 @@ def test_entry_points_train_weights_that_convert_from_a_folder_of_audio(
     wav = voice(120, 2.0)
     assert pipeline.convert((wav, RATE), (voice(200, 2.0), RATE)).wav.shape == wav.shape
     assert yaml.safe_load((tmp_path / "stage1" / "config.yaml").read_text()) == TINY.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "enabled"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, True),
+    ],
+)
+def test_processor_that_emulates_bfloat16_computes_in_float32(
+    capabilities: dict[str, object], enabled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Emulated, it takes ten times as long."""
+    training = TINY.training.model_copy(update={"precision": "bfloat16"})
+    config = TINY.model_copy(update={"training": training})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    loop._processor_has_bfloat16.cache_clear()
+    try:
+        with loop.precision(config, "cpu"):
+            product = torch.ones(2, 2) @ torch.ones(2, 2)
+        assert product.dtype == (torch.bfloat16 if enabled else torch.float32)
+    finally:
+        loop._processor_has_bfloat16.cache_clear()

@@ -14,6 +14,7 @@ import time
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -249,10 +250,21 @@ def precision(config: Config, device: str) -> torch.autocast:
     """Context for running networks: bfloat16 autocast if the config has that precision.
 
     bfloat16 has the range of float32, so gradients need no scaling. It halves the time of a step on
-    processors with AVX-512 BF16 or AMX and on GPUs since Ampere; elsewhere it is emulated and
-    slower.
+    processors with AVX-512 BF16 or AMX and on GPUs since Ampere. Other processors emulate it and take
+    ten times as long, so that they compute in float32.
     """
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.training.precision == "bfloat16")
+    kind = torch.device(device).type
+    enabled = config.training.precision == "bfloat16" and (kind != "cpu" or _processor_has_bfloat16())
+    return torch.autocast(kind, torch.bfloat16, enabled=enabled)
+
+
+@cache
+def _processor_has_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16."""
+    has = torch.cpu.get_capabilities()
+    if has["architecture"] == "x86_64":
+        return has["avx512_bf16"] or has["amx_bf16"]
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _save(checkpoints: Path, step: int, state: dict[str, Any]) -> None:
