@@ -53,12 +53,12 @@ UPLOAD, RECORD = "Choisir un fichier", "Utiliser le micro"
 CONVERT, CANCEL, EXAMPLE = "Convertir", "Annuler", "Essayer avec les voix fournies"
 
 SOURCE = """<h2><span class="step">1</span> La voix à protéger</h2>
-<p>Enregistrez la voix au micro, ou choisissez un fichier : {minutes} min au plus. Quelques phrases suffisent.</p>"""
+<p>Enregistrez la voix, ou choisissez un fichier : {minutes} min au plus. Quelques phrases suffisent.</p>"""
 
 TARGET = """<h2><span class="step">2</span> La nouvelle voix</h2>
 <p>Un pseudonyme mêle trois voix de la galerie. Ce n’est la voix de personne.</p>"""
 
-REGISTERS = {"any": "Indifférent", "lower": "Grave", "higher": "Aigu", "same": "Comme celui de la personne"}
+REGISTERS = {"any": "Indifférent", "lower": "Grave", "higher": "Aigu", "same": "Comme l’original"}
 SUBJECT = "Code de la personne"
 SUBJECT_INFO = (
     "Un même code, avec le même registre, donne toujours la même voix, quel que soit le jour. Utilisez un code, pas un "
@@ -78,10 +78,9 @@ PROFILE_NAMES = {BALANCED: "Équilibré", STRICT: "Strict", PROSODY_KEPT: "Proso
 PROFILES = {
     BALANCED: "Mélodie refaite ; rythme, intensité et durée gardés.",
     STRICT: "Mélodie refaite, rythme uniformisé, la plupart des pauses abrégées ; la durée change.",
-    PROSODY_KEPT: "Mélodie, intensité et rythme gardés, pour qui les étudie ; la personne y est la plus facile à "
-    "retrouver.",
+    PROSODY_KEPT: "Mélodie, intensité et rythme gardés, pour qui les étudie ; le profil le plus facile à relier.",
 }
-PROFILE_FIGURE = "Un attaquant se trompe dans {eer} des cas."
+PROFILE_FIGURE = "Erreurs d’un attaquant : {eer}."
 PROFILE_NOTE = """Attaquant : logiciel qui décide si deux enregistrements de {seconds} secondes sont d’une même
 personne. Une réponse au hasard est fausse dans 50 % des cas : plus le taux en est proche, meilleure est la protection.
 Avec plus de parole, les attaquants se trompent moins. Mesuré avec des pseudonymes."""
